@@ -1,0 +1,60 @@
+"""Records in Ray Data: typed rows as Arrow tables, outcomes as a row or a rejection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import pyarrow as pa
+from pydantic import BaseModel
+
+from ranking.records import Candidate, Record, Rejection
+from ranking.storage import schema_of
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class CandidateList(Record):
+    """A query and its candidates, best first: a row of candidates/."""
+
+    query_id: str
+    text: str
+    candidates: list[Candidate]
+
+
+class PickedCandidate(Record):
+    """A candidate that the pre-ranker picked. of_head: whether it is of its best, not of its worst."""
+
+    candidate: Candidate
+    pre_rank: int
+    of_head: bool
+
+
+class PickedList(Record):
+    """A query and what the teacher is shown of its candidates."""
+
+    query_id: str
+    text: str
+    picked: list[PickedCandidate]
+
+    def as_tuples(self) -> list[tuple[Candidate, int, bool]]:
+        """The picked candidates as `ranking.labelling.targets` takes them."""
+        return [(picked.candidate, picked.pre_rank, picked.of_head) for picked in self.picked]
+
+
+class Outcome(Record):
+    """What came of a query in a stage: a row (as JSON) or a rejection, never both, never neither."""
+
+    query_id: str
+    row: str | None = None
+    rejection: Rejection | None = None
+
+
+def records(batch: pa.Table, model: type[R]) -> list[R]:
+    """Read a batch as records."""
+    return [model.model_validate(row) for row in batch.to_pylist()]
+
+
+def table_of(rows: Sequence[BaseModel], model: type[BaseModel]) -> pa.Table:
+    """Write records as a batch, with the schema of their class even where there are none."""
+    return pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema_of(model))

@@ -1,0 +1,1 @@
+"""The domain: records, settings, collections, labels, measures. No Ray, no torch, no vLLM."""

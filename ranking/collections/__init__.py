@@ -1,0 +1,35 @@
+"""Collections: documents, the queries to label, and judged test queries.
+
+`source` names one: `pydoc`, or `beir:<folder>`. The table below maps each kind to its reader.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+from ranking.collections import beir, pydoc
+from ranking.collections.collection import Collection
+from ranking.errors import InputError
+from ranking.settings import CollectionSettings
+
+READERS: dict[str, Callable[[str, str], Collection]] = {
+    "pydoc": lambda _, split: pydoc.read(split),
+    "beir": lambda place, split: beir.read(Path(place), split),
+}
+
+
+def read_collection(settings: CollectionSettings, split: str) -> Collection:
+    """Read the collection that the settings name. split: name of the judged split, such as "test".
+
+    Raises InputError for an unknown kind, a missing place, or malformed content.
+    """
+    kind, _, place = settings.source.partition(":")
+    if kind not in READERS:
+        near = difflib.get_close_matches(kind, READERS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "known: pydoc, beir:<folder>"
+        raise InputError(f"collection.source {settings.source!r}: unknown kind {kind!r}; {hint}")
+    if kind != "pydoc" and not place:
+        raise InputError(f"collection.source {settings.source!r}: a place is missing, as in {kind}:<folder>")
+    return READERS[kind](place, split)

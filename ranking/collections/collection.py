@@ -1,0 +1,26 @@
+"""What a collection is, once read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ranking.records import Document, Query
+
+
+@dataclass
+class Collection:
+    """A collection in memory.
+
+    documents: every document, with unique ids; those without any text are kept out of indexes.
+    log: queries to choose the labelled ones from. test: judged queries of the split.
+    qrels: {query_id: {doc_id: grade}}; grades are integers, 0 and below mean not relevant.
+    notes: what a reader should know about this reading, one line each.
+    """
+
+    name: str
+    fingerprint: str
+    documents: list[Document]
+    log: list[Query]
+    test: list[Query]
+    qrels: dict[str, dict[str, int]]
+    notes: list[str] = field(default_factory=list)

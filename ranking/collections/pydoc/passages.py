@@ -1,0 +1,167 @@
+"""Passages of the `pydoc` collection: the docstrings of Python's standard library.
+
+The running interpreter is the source: public modules are imported and every public module, class,
+method and function with a docstring becomes one passage, named by the shortest public path that
+leads to it (`heapq.merge`, `str.split`, `os.path.join`). Importing some three hundred modules leaves
+traces in a process, so `read_passages` does it in a child process.
+
+    python -m ranking.collections.pydoc.passages > passages.jsonl
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import io
+import json
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ranking.records import Document
+
+# Left out: jokes, programs that act on import, tests, tools that are going away, and the platform
+# modules behind os.path, which would repeat each of its functions under another name.
+SKIPPED_MODULES = frozenset(
+    "antigravity this idlelib test turtledemo turtle tkinter lib2to3 distutils ensurepip pydoc_data "
+    "posixpath ntpath genericpath nturl2path posix nt sre_compile sre_constants sre_parse imp "
+    "asynchat asyncore smtpd encodings curses nis ossaudiodev spwd msilib pip setuptools".split()
+)
+MINIMUM_WORDS = 5
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def read_passages(python: str = sys.executable) -> list[Document]:
+    """Read the passages of an interpreter, in a child process.
+
+    python: path of the interpreter. Returns documents sorted by id.
+    Raises RuntimeError with the child's last line when it fails.
+    """
+    root = str(Path(__file__).resolve().parents[3])
+    environment = {**os.environ, "PYTHONPATH": root, "PYTHONHASHSEED": "0"}
+    child = subprocess.run(
+        [python, "-m", __name__], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
+    )
+    if child.returncode != 0:
+        last = child.stderr.strip().splitlines()[-1:] or ["no output"]
+        raise RuntimeError(f"reading the docstrings of {python} failed: {last[0]}")
+    return [Document(**json.loads(line)) for line in child.stdout.splitlines()]
+
+
+def collect() -> dict[str, Document]:
+    """Import the public standard library of this process and return its passages by id."""
+    named: dict[int, tuple[str, Any, str]] = {}
+    for name, module in _public_modules():
+        _offer(named, name, module, "module")
+        for path, member in _public_members(name, module):
+            kind = "class" if inspect.isclass(member) else "function"
+            _offer(named, path, member, kind)
+    for path, member, kind in list(named.values()):
+        if kind == "class":
+            for method_path, method in _public_methods(path, member):
+                _offer(named, method_path, method, "method")
+    passages = {}
+    for path, member, _ in named.values():
+        document = _passage(path, member)
+        if document is not None:
+            passages[path] = document
+    return dict(sorted(passages.items()))
+
+
+def _public_modules() -> Iterator[tuple[str, ModuleType]]:
+    """Yield (public name, module); packages are followed by their public submodules."""
+    names = sorted(name for name in sys.stdlib_module_names if not name.startswith("_"))
+    for name in [*(name for name in names if name not in SKIPPED_MODULES), "os.path"]:
+        module = _import(name)
+        if module is None:
+            continue
+        yield name, module
+        for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"{name}.", onerror=lambda _: None):
+            parts = found.name.split(".")
+            if any(part.startswith("_") or part in {"test", "tests"} for part in parts):
+                continue
+            submodule = _import(found.name)
+            if submodule is not None:
+                yield found.name, submodule
+
+
+def _import(name: str) -> ModuleType | None:
+    """Import a module quietly; None where the platform lacks it or where it refuses to be imported."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            return importlib.import_module(name)
+        except (Exception, SystemExit):
+            return None
+
+
+def _public_members(name: str, module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """Yield (path, object) for the public classes and functions that a module itself offers."""
+    exported = getattr(module, "__all__", None)
+    for member_name in sorted(exported if exported is not None else vars(module)):
+        member = getattr(module, member_name, None)
+        if member_name.startswith("_") or not (inspect.isclass(member) or inspect.isroutine(member)):
+            continue
+        home = getattr(member, "__module__", None) or name
+        if exported is None and not _is_home(home, name):
+            continue
+        if home.split(".")[0] not in sys.stdlib_module_names:
+            continue
+        yield (member_name if name == "builtins" else f"{name}.{member_name}"), member
+
+
+def _is_home(home: str, name: str) -> bool:
+    """Whether an object whose __module__ is `home` belongs to module `name` that lists no __all__."""
+    return home == name or home.split(".")[-1].startswith("_") or home in {"posix", "nt"}
+
+
+def _public_methods(path: str, owner: type) -> Iterator[tuple[str, Any]]:
+    """Yield (path, object) for the public methods and properties that a class itself defines."""
+    for method_name, raw in sorted(vars(owner).items()):
+        if method_name.startswith("_"):
+            continue
+        member = raw.__func__ if isinstance(raw, (staticmethod, classmethod)) else raw
+        if inspect.isroutine(member) or isinstance(member, property):
+            yield f"{path}.{method_name}", member
+
+
+def _offer(named: dict[int, tuple[str, Any, str]], path: str, member: Any, kind: str) -> None:
+    """Keep the best path to an object: the fewest parts, then the shortest, then the first by name."""
+    held = named.get(id(member))
+    if held is None or _preference(path) < _preference(held[0]):
+        named[id(member)] = (path, member, kind)
+
+
+def _preference(path: str) -> tuple[int, int, str]:
+    return path.count("."), len(path), path
+
+
+def _passage(path: str, member: Any) -> Document | None:
+    """Build the passage of an object, or None where it has no docstring of its own worth a search."""
+    doc = member.__doc__ if isinstance(member.__doc__, str) else None
+    if doc is None or len(doc.split()) < MINIMUM_WORDS:
+        return None
+    text = _ADDRESS.sub("", inspect.cleandoc(doc))
+    return Document(doc_id=path, title=path + _signature(member), text=text)
+
+
+def _signature(member: Any) -> str:
+    if inspect.ismodule(member) or isinstance(member, property):
+        return ""
+    try:
+        return _ADDRESS.sub("", str(inspect.signature(member)))
+    except Exception:  # a C signature may name a constant that its module lacks before it is set up
+        return ""
+
+
+if __name__ == "__main__":
+    for passage in collect().values():
+        print(json.dumps(passage.model_dump(), ensure_ascii=False))

@@ -1,0 +1,49 @@
+"""Runs in TREC's sense: a ranked list for every query, and the files that hold them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from ranking.collections.lines import read_lines
+from ranking.errors import InputError
+
+Run = dict[str, dict[str, float]]
+"""{query_id: {doc_id: score}}, higher is better."""
+
+
+def to_trec(run: Mapping[str, Mapping[str, float]], tag: str) -> str:
+    """Write a run as TREC lines, best first; equal scores are ordered by document id, descending, as trec_eval does."""
+    lines = []
+    for query_id in run:
+        ranked = sorted(run[query_id].items(), key=lambda item: (item[1], item[0]), reverse=True)
+        lines += [f"{query_id} Q0 {doc_id} {rank} {score:.8g} {tag}\n" for rank, (doc_id, score) in enumerate(ranked, start=1)]
+    return "".join(lines)
+
+
+def read_trec(path: Path) -> Run:
+    """Read a TREC run file. Raises InputError with file and line for what is malformed or comes twice."""
+    run: Run = {}
+    for number, line in read_lines(path):
+        fields = line.split()
+        if len(fields) != 6:
+            raise InputError(f"{path}, line {number}: 6 columns are expected (query Q0 document rank score tag), not {len(fields)}")
+        query_id, _, doc_id, _, score, _ = fields
+        try:
+            value = float(score)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise InputError(f"{path}, line {number}: the score must be a finite number, not {score!r}")
+        if doc_id in run.setdefault(query_id, {}):
+            raise InputError(f"{path}, line {number}: document {doc_id!r} stands twice for query {query_id!r}")
+        run[query_id][doc_id] = value
+    if not run:
+        raise InputError(f"{path}: the run is empty")
+    return run
+
+
+def order_of(scores: Mapping[str, float]) -> list[str]:
+    """Order documents by score, best first; equal scores by document id, descending, as trec_eval does."""
+    return [doc_id for doc_id, _ in sorted(scores.items(), key=lambda item: (item[1], item[0]), reverse=True)]

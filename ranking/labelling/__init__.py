@@ -1,0 +1,1 @@
+"""From a query log to labels: which queries, which candidates, which targets."""

@@ -1,0 +1,69 @@
+"""From a teacher's answer to targets: the tiers of a listwise order, the scores of a pointwise teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ranking.records import Candidate, LabelledCandidate, Tier
+
+HARD_NEGATIVE_TARGET = 1.0
+EASY_NEGATIVE_TARGET = 0.0
+
+
+def head_and_tail(ordered: Sequence[Candidate], top: int, bottom: int) -> list[tuple[Candidate, int, bool]]:
+    """Take the pre-ranker's best `top` and worst `bottom`; each document once, the head first.
+
+    ordered: candidates, best first. Returns (candidate, pre-rank from 1, whether it is of the head).
+    A list shorter than top + bottom gives all of it.
+    """
+    ranked = [(candidate, rank, rank <= top) for rank, candidate in enumerate(ordered, start=1)]
+    return ranked[:top] + ranked[max(top, len(ranked) - bottom) :]
+
+
+def tiers_from_order(picked: Sequence[tuple[Candidate, int, bool]], order: Sequence[str]) -> list[LabelledCandidate]:
+    """Label candidates by an order that may leave documents out.
+
+    Listed documents come first in their order, then the left-out ones of the head (hard negatives,
+    target 1), then those of the tail (easy negatives, target 0). A listed document's target is 2 for the
+    last listed, one more for each place above. A tail document that is listed keeps its listed place.
+
+    picked: as `head_and_tail` returns it. order: document ids, best first; ids not picked are ignored.
+    """
+    known = {candidate.doc_id for candidate, _, _ in picked}
+    listed = [doc_id for doc_id in dict.fromkeys(order) if doc_id in known]
+    position = {doc_id: place for place, doc_id in enumerate(listed, start=1)}
+    labelled = []
+    for prompt_position, (candidate, pre_rank, of_head) in enumerate(picked, start=1):
+        place = position.get(candidate.doc_id)
+        tier: Tier = "listed" if place is not None else "hard_negative" if of_head else "easy_negative"
+        if place is not None:
+            target = float(len(listed) - place) + HARD_NEGATIVE_TARGET + 1.0
+        else:
+            target = HARD_NEGATIVE_TARGET if of_head else EASY_NEGATIVE_TARGET
+        labelled.append(_label(candidate, pre_rank, prompt_position, tier, place, target))
+    return labelled
+
+
+def targets_from_scores(picked: Sequence[tuple[Candidate, int, bool]], scores: Sequence[float]) -> list[LabelledCandidate]:
+    """Label candidates by a score each: all are listed, in order of score, and the score is the target.
+
+    scores: one for each picked candidate, higher is better; equal scores keep the pre-ranker's order.
+    """
+    order = sorted(range(len(picked)), key=lambda i: (-scores[i], picked[i][1]))
+    position = {i: place for place, i in enumerate(order, start=1)}
+    return [
+        _label(candidate, pre_rank, i + 1, "listed", position[i], float(scores[i])) for i, (candidate, pre_rank, _) in enumerate(picked)
+    ]
+
+
+def _label(candidate: Candidate, pre_rank: int, prompt_position: int, tier: Tier, position: int | None, target: float) -> LabelledCandidate:
+    return LabelledCandidate(
+        doc_id=candidate.doc_id,
+        title=candidate.title,
+        text=candidate.text,
+        pre_rank=pre_rank,
+        prompt_position=prompt_position,
+        tier=tier,
+        position=position,
+        target=target,
+    )

@@ -1,0 +1,128 @@
+"""The records that pass between stages, one class per kind of row."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Tier = Literal["listed", "hard_negative", "easy_negative"]
+Verdict = Literal["ok", "empty"]
+
+
+class Record(BaseModel):
+    """A row that crosses a boundary; unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Document(Record):
+    """A passage of the collection. title may be empty; text is what is ranked."""
+
+    doc_id: str
+    title: str = ""
+    text: str
+
+    @property
+    def content(self) -> str:
+        """Title and text as every retriever, teacher and student reads them."""
+        return content(self.title, self.text)
+
+
+class Query(Record):
+    """A query of the log or of a test split. frequency: how often the log holds it, 1 or more."""
+
+    query_id: str
+    text: str
+    frequency: int = 1
+
+
+class Candidate(Record):
+    """A document on a query's candidate list. rank: 1 is best. score: the fused score, higher is better.
+
+    retriever: names of the retrievers that found it, joined with "+" ("bm25+dense").
+    """
+
+    doc_id: str
+    title: str
+    text: str
+    rank: int
+    score: float
+    retriever: str
+
+
+class LabelledCandidate(Record):
+    """A candidate as the teacher saw and judged it.
+
+    pre_rank: rank given by the pre-ranker, 1 is best. prompt_position: place in the prompt, 1 is first.
+    position: place in the teacher's order, 1 is best; None when the teacher left the document out.
+    target: what a student learns, higher is better; its scale is told by Provenance.targets.
+    """
+
+    doc_id: str
+    title: str
+    text: str
+    pre_rank: int
+    prompt_position: int
+    tier: Tier
+    position: int | None
+    target: float
+    reason: str | None = None
+
+
+class Answer(Record):
+    """The teacher's answer and what is the matter with it; raw is None for teachers that only score."""
+
+    raw: str | None = None
+    verdict: Verdict = "ok"
+    duplicates: int = 0
+    out_of_range: int = 0
+    missing: int = 0
+    finish_reason: str | None = None
+
+
+class Provenance(Record):
+    """Where a label comes from. targets: "scores" (differences have a size) or "tiers" (only the order counts)."""
+
+    teacher: str
+    revision: str | None = None
+    prompt: str | None = None
+    fingerprint: str
+    engine: str
+    sampling: str | None = None
+    seed: int | None = None
+    targets: Literal["scores", "tiers"]
+
+
+class Usage(Record):
+    """What the answer cost: tokens and seconds of the teacher."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+
+class Label(Record):
+    """One query's list, ranked by the teacher: a row of labels/."""
+
+    query_id: str
+    query: str
+    candidates: list[LabelledCandidate]
+    answer: Answer
+    provenance: Provenance
+    usage: Usage
+
+
+class Rejection(Record):
+    """A query that a stage could not carry on with: a row of rejected/. Nothing is dropped silently."""
+
+    query_id: str
+    stage: str
+    reason: str
+    attempts: int = 1
+    raw: str | None = None
+
+
+def content(title: str, text: str) -> str:
+    """Join a title and a text the one way that the whole pipeline reads them."""
+    return f"{title}\n{text}" if title else text

@@ -1,0 +1,237 @@
+"""The run file's shared parts, and how a run file and the command line become settings.
+
+Each room owns the settings class of its part; those that several rooms read stand here. Unknown keys
+are errors that name the nearest known key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ranking.errors import InputError
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are refused, numbers are taken where a text is asked for."""
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+
+class CollectionSettings(Settings):
+    """The documents, the queries to label, and the judged test queries."""
+
+    source: str = Field("pydoc", description="`pydoc`, the embedded collection, or `beir:<folder>`.")
+
+
+class LongTailSettings(Settings):
+    """Which queries of the log are long-tail: rare and long."""
+
+    max_frequency: int = Field(2, ge=1, description="Queries that the log holds more often are left out.")
+    min_terms: int = Field(4, ge=1, description="Queries with fewer words are left out.")
+
+
+class QuerySettings(Settings):
+    """The query log and the choice of the queries to label."""
+
+    log: str | None = Field(
+        None, description="Query log: .jsonl (`_id`, `text`, `frequency`) or .tsv (text, frequency). Null: the collection's own."
+    )
+    long_tail: LongTailSettings = LongTailSettings()
+    sample: int | None = Field(None, ge=1, description="Label only this many of the selected queries. Null: all.")
+    seed: int = Field(13, description="Seed of the sample.")
+
+
+class Bm25Settings(Settings):
+    """Lucene's BM25 by bm25s, English stop words and Snowball stemmer."""
+
+    kind: Literal["bm25"] = "bm25"
+    k1: float = Field(0.9, gt=0, description="Term frequency saturation.")
+    b: float = Field(0.4, ge=0, le=1, description="Length normalisation.")
+
+
+class DenseSettings(Settings):
+    """Exact search over the embeddings of a sentence encoder."""
+
+    kind: Literal["dense"] = "dense"
+    model: str = Field("minilm", description="`minilm`, or the folder or Hugging Face id of a mean-pooled sentence encoder.")
+
+
+RetrieverSettings = Annotated[Bm25Settings | DenseSettings, Field(discriminator="kind")]
+
+
+class CandidateSettings(Settings):
+    """First-stage retrieval: every retriever's top `depth`, fused by reciprocal rank."""
+
+    retrievers: list[RetrieverSettings] = Field(
+        default_factory=lambda: [Bm25Settings(), DenseSettings()], min_length=1, description="Retrievers to fuse, each kind once."
+    )
+    depth: int = Field(50, ge=2, description="Candidates per query.")
+
+
+class PreRankerSettings(Settings):
+    """The cheap ranker that picks which candidates the teacher sees."""
+
+    model: str = Field("minilm", description="A sentence encoder, named as for dense retrieval.")
+    top: int = Field(10, ge=1, description="Candidates from the head of its order.")
+    bottom: int = Field(10, ge=0, description="Candidates from the tail of its order.")
+
+
+class EvaluationSettings(Settings):
+    """What is measured on the test split, and what a champion must beat."""
+
+    split: str = Field("test", description="Split of the collection's judgements.")
+    measures: list[str] = Field(
+        default_factory=lambda: ["nDCG@10", "RR@10", "R@50"], min_length=1, description="Names of ir-measures; the first decides."
+    )
+    control: str = Field("bm25", description="System that the winner must beat: a retriever, `fused`, `pre-ranker` or `teacher`.")
+    first_stages: list[str] = Field(
+        default_factory=lambda: ["bm25", "fused"], min_length=1, description="Candidate lists to re-rank: `fused` or a retriever's name."
+    )
+    teacher: bool = Field(True, description="Measure the teacher too.")
+    significance: float = Field(0.05, gt=0, lt=1, description="Level of the paired randomisation test.")
+    permutations: int = Field(10_000, ge=100, description="Random sign flips of the test.")
+    seed: int = Field(13, description="Seed of the test.")
+
+
+class ServingSettings(Settings):
+    """The HTTP service."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    replicas: int = Field(1, ge=1, description="Scorer replicas.")
+    max_documents: int = Field(1000, ge=1, description="Documents that one request may hold.")
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load_settings(model: type[S], path: Path, overrides: Sequence[str]) -> S:
+    """Read a run file, lay the command line's `--a.b value` pairs over it, and validate.
+
+    Raises InputError for a file that is missing or no YAML mapping, an unknown key (with the nearest
+    known one) or a value of the wrong kind.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: the run file cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: the run file is not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', 'malformed')})") from None
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: a run file is a mapping of keys to values, this is a {type(raw).__name__}")
+    for key, value in parse_overrides(overrides):
+        _set(raw, key, value)
+    return validate(model, raw, str(path))
+
+
+def validate(model: type[S], raw: dict[str, Any], where: str) -> S:
+    """Validate a mapping; raises InputError with one line for the first thing wrong."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(f"{where}: {_explain(model, error)}") from None
+
+
+def parse_overrides(arguments: Sequence[str]) -> list[tuple[str, Any]]:
+    """Turn `--a.b value` and `--a.b=value` into (key, value) pairs; values are read as JSON or YAML scalars."""
+    pairs: list[tuple[str, Any]] = []
+    rest = list(arguments)
+    while rest:
+        flag = rest.pop(0)
+        if not flag.startswith("--") or len(flag) < 3:
+            raise InputError(f"argument {flag!r}: settings are given as --key value, for example --training.epochs 2")
+        key, equals, value = flag[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise InputError(f"argument --{key}: a value is missing, for example --{key} VALUE")
+            value = rest.pop(0)
+        pairs.append((key, _parse_value(key, value)))
+    return pairs
+
+
+def _parse_value(key: str, value: str) -> Any:
+    if value[:1] in "[{":
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError as error:
+            raise InputError(f"argument --{key}: not valid JSON ({error.msg} at character {error.pos + 1})") from None
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+    return parsed if isinstance(parsed, (bool, int, float, str, types.NoneType)) else value
+
+
+def _set(raw: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    place = raw
+    for depth, name in enumerate(parents):
+        held = place.setdefault(name, {})
+        if not isinstance(held, dict):
+            path = ".".join(parents[: depth + 1])
+            raise InputError(f"argument --{key}: {path} is not an object; give it whole, as --{path} JSON")
+        place = held
+    place[last] = value
+
+
+def _explain(model: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(model, first["loc"][:-1])
+        unknown = str(first["loc"][-1])
+        near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys here: {', '.join(known)}"
+        return f"unknown setting {path!r}; {hint}"
+    value = first.get("input")
+    shown = "" if isinstance(value, dict | list) else f", not {value!r}"
+    return f"setting {path!r}: {first['msg'][0].lower()}{first['msg'][1:]}{shown}"
+
+
+def _known_keys(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    """List the keys of the settings class that a path of keys, list indices and union tags leads to."""
+    kinds: list[Any] = [model]
+    for part in path:
+        following: list[Any] = []
+        for kind in kinds:
+            following += _step(kind, part)
+        kinds = following or kinds
+    names: dict[str, None] = {}
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names.update(dict.fromkeys(kind.model_fields))
+    return list(names)
+
+
+def _step(kind: Any, part: str | int) -> list[Any]:
+    """Follow one part of an error's path from a class to the classes behind it."""
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return []
+    if isinstance(part, str) and part in kind.model_fields:
+        return _classes(kind.model_fields[part].annotation)
+    tag = kind.model_fields.get("kind")
+    return [kind] if isinstance(part, int) or (tag is not None and part in get_args(tag.annotation)) else []
+
+
+def _classes(annotation: Any) -> list[Any]:
+    """List the settings classes inside an annotation such as list[A | B] or A | None."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    found: list[Any] = []
+    for argument in get_args(annotation) if get_origin(annotation) in (Union, types.UnionType, Annotated, list) else []:
+        found += _classes(argument)
+    return found

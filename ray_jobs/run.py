@@ -1,0 +1,195 @@
+"""A run: its settings, its folder, and how a job starts and ends.
+
+Every job is `python -m ray_jobs.<job> RUN.yaml [--key value ...]`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field
+
+from actors.settings import ComputeSettings, PointwiseTeacherSettings, TeacherSettings
+from ranking.collections import read_collection
+from ranking.collections.collection import Collection
+from ranking.errors import InputError
+from ranking.progress import Progress
+from ranking.registry import Registry
+from ranking.settings import (
+    CandidateSettings,
+    CollectionSettings,
+    EvaluationSettings,
+    PreRankerSettings,
+    QuerySettings,
+    ServingSettings,
+    Settings,
+    load_settings,
+)
+from ranking.stages import Manifest, Stage
+from ranking.storage import Folder
+from students.settings import RraBertSettings, StudentSettings, TrainingSettings
+
+MINIMUM_LOGICAL_CPUS = 4
+
+
+class RunSettings(Settings):
+    """The run file, whole."""
+
+    run: str = Field("quickstart", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the run; its folder under storage.")
+    storage: str = Field("runs", description="Where runs and the registry live: a path or a URI such as s3://bucket/rra.")
+    collection: CollectionSettings = CollectionSettings()
+    queries: QuerySettings = QuerySettings()
+    candidates: CandidateSettings = CandidateSettings()
+    pre_ranker: PreRankerSettings = PreRankerSettings()
+    teacher: TeacherSettings = Field(default_factory=PointwiseTeacherSettings)
+    students: list[StudentSettings] = Field(default_factory=lambda: [RraBertSettings()], description="Students to train.")
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    serving: ServingSettings = ServingSettings()
+    compute: ComputeSettings = ComputeSettings()
+
+
+class Run:
+    """One run: settings, storage, progress, and the collection once it is asked for."""
+
+    def __init__(self, settings: RunSettings, progress: Progress) -> None:
+        self.settings = settings
+        self.progress = progress
+        self.storage = Folder(settings.storage)
+        self.folder = self.storage / settings.run
+        self.registry = Registry(self.storage)
+        self._began_ray = False
+
+    @cached_property
+    def collection(self) -> Collection:
+        """The collection, read when first asked for."""
+        collection = read_collection(self.settings.collection, self.settings.evaluation.split)
+        judged = len(collection.test)
+        text = f"{collection.name}: {len(collection.documents):,} documents, {len(collection.log):,} queries, {judged:,} test queries"
+        self.progress.stage("collection", text)
+        for note in collection.notes:
+            self.progress.stage("", note)
+        return collection
+
+    def skipped(self, stage: Stage) -> Manifest | None:
+        """The manifest of a stage that is done with these settings already, said in a line; else None."""
+        manifest = stage.restore()
+        if manifest is not None:
+            self.progress.stage(stage.name, f"{manifest.rows_out:,} rows, unchanged, skipped")
+        return manifest
+
+    def start_ray(self) -> None:
+        """Connect to the cluster of RAY_ADDRESS, or start Ray on this machine; once."""
+        if self._began_ray:
+            return
+        self._began_ray = True
+        start_ray(self.log_folder())
+
+    def log_folder(self) -> Path:
+        """A local folder for the log floods of Ray and vLLM: logs/ of the run where it is on this disk."""
+        return Path(self.folder.path) / "logs" if self.folder.is_local else Path("logs") / self.settings.run
+
+
+def start_ray(logs: Path) -> None:
+    """Start or join Ray quietly: what Ray, Ray Data and vLLM log goes to logs/driver.log."""
+    logs.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    _log_to_file(logs / "driver.log")
+    import ray
+    import ray.data
+
+    if not ray.is_initialized():
+        local = "RAY_ADDRESS" not in os.environ
+        cpus = {"num_cpus": max(MINIMUM_LOGICAL_CPUS, os.cpu_count() or 1)} if local else {}
+        ray.init(log_to_driver=False, logging_level=logging.WARNING, include_dashboard=local or None, **cpus)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    context.issue_detectors_config.detectors = []
+    _log_to_file(logs / "driver.log")
+
+
+def _log_to_file(path: Path) -> None:
+    """Send the driver's loggers to a file; Ray adds handlers of its own when it starts, so this is done before and after."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setLevel(logging.INFO)
+    for name in ("ray", "ray.data", "ray.train", "ray.serve", "ray.llm", "vllm", "httpx"):
+        logger = logging.getLogger(name)
+        for held in list(logger.handlers):
+            if isinstance(held, logging.FileHandler):
+                held.close()
+        logger.handlers = [handler]
+        logger.propagate = False
+
+
+def open_run(arguments: Sequence[str]) -> Run:
+    """Read the command line: a run file, then settings to lay over it. Writes run.yaml into the run's folder.
+
+    Raises InputError for a run file, a setting or a storage root that is no good.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        raise InputError("a run file is missing, for example configs/quickstart.yaml")
+    settings = load_settings(RunSettings, Path(arguments[0]), arguments[1:])
+    names = [student.name for student in settings.students]
+    if len(set(names)) != len(names):
+        raise InputError(f"{arguments[0]}: setting 'students': each needs a name of its own, not {', '.join(names)}")
+    kinds = [retriever.kind for retriever in settings.candidates.retrievers]
+    if len(set(kinds)) != len(kinds):
+        raise InputError(f"{arguments[0]}: setting 'candidates.retrievers': each kind may stand once, not {', '.join(kinds)}")
+    run = Run(settings, Progress())
+    run.folder.check_writable()
+    return run
+
+
+def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None) -> None:
+    """Run a job from the command line and exit: 0 done, 2 bad input in one line, 1 anything else with the place of its trace."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in ("-h", "--help"):
+        print((sys.modules["__main__"].__doc__ or "").strip())
+        sys.exit(0)
+    run: Run | None = None
+    try:
+        run = open_run(arguments)
+        write_settings(run)
+        main(run)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; call again to go on from here", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        where = _write_trace(run)
+        first = str(error).strip().splitlines()[:1] or [""]
+        print(f"failed: {type(error).__name__}: {first[0][:300]} (trace: {where}); what was done is kept, call again to go on", file=sys.stderr)
+        sys.exit(1)
+
+
+def write_settings(run: Run) -> None:
+    """Write the settings as resolved to run.yaml."""
+    import yaml
+
+    run.folder.write_text("run.yaml", yaml.safe_dump(run.settings.model_dump(), sort_keys=False, allow_unicode=True))
+
+
+def _write_trace(run: Run | None) -> str:
+    if run is not None:
+        with contextlib.suppress(OSError):
+            run.log_folder().mkdir(parents=True, exist_ok=True)
+            path = run.log_folder() / "trace.txt"
+            path.write_text(traceback.format_exc(), encoding="utf-8")
+            return str(path)
+    traceback.print_exc()
+    return "above"

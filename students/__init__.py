@@ -1,0 +1,1 @@
+"""The students and how they learn: torch and transformers only, no Ray."""
