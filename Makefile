@@ -1,0 +1,42 @@
+# make quickstart and make test do all the set-up they need; a second call installs nothing.
+PYTHON ?= python3
+BIN := .venv/bin
+CONFIG ?= configs/quickstart.yaml
+UV_VERSION := 0.13.9
+# A torch wheel in pip's find-links is taken from there; else the CPU build comes from PyTorch's own index.
+FIND_LINKS = $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || printf '%s' "$$PIP_FIND_LINKS")
+TORCH_WHEEL = $(firstword $(foreach place,$(FIND_LINKS),$(wildcard $(place)/torch-*.whl)))
+TORCH = $(if $(TORCH_WHEEL),--find-links $(dir $(TORCH_WHEEL)),--torch-backend cpu)
+
+.PHONY: quickstart serve test lint clean constraints
+quickstart: .venv/installed
+	$(BIN)/python -m ray_jobs.quickstart $(CONFIG)
+
+serve: .venv/installed
+	$(BIN)/python -m ray_jobs.serve $(CONFIG)
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy ranking students
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv runs logs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+
+.venv/installed: pyproject.toml constraints.txt Makefile
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || { echo "Python 3.11 or 3.12 is needed; name one with PYTHON=python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt $(TORCH) --editable '.[cpu,dev]'
+	touch $@
+
+# Rewrites the pins from pyproject.toml.
+constraints:
+	$(BIN)/uv pip compile pyproject.toml --quiet --extra cpu --extra dev --python $(BIN)/python \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(TORCH) \
+	  | sed -E 's/^(torch==[0-9.]+)\+[a-z0-9]+/\1/' > constraints.txt
+	echo 'uv==$(UV_VERSION)' >> constraints.txt

@@ -1,0 +1,118 @@
+"""From labels to students: distil each student with DeepSpeed on Ray Train's workers.
+
+    python -m ray_jobs.train configs/quickstart.yaml
+    ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.train configs/quickstart.yaml
+
+Writes students/<name>/checkpoints/ and students/<name>/model/, a Hugging Face folder that was reloaded and
+scores as the student did. Training that was cut off goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from ranking.errors import InputError
+from ranking.records import Label
+from ranking.stages import Stage
+from ray_jobs import plan
+from ray_jobs.run import Run, job
+from students.settings import RraBertSettings
+
+MODEL = "model"
+CHECKPOINTS = "checkpoints"
+
+
+def main(run: Run) -> None:
+    for student in run.settings.students:
+        train(run, student)
+
+
+def train(run: Run, student: RraBertSettings) -> None:
+    """Train one student and write its model folder."""
+    stage = plan.student_stage(run, student)
+    if run.skipped(stage):
+        return
+    labels = list((run.folder / "labels").read_rows(Label))
+    if not labels:
+        raise InputError(f"{run.folder.uri}/labels: there are no labels to learn from; run ray_jobs.label first")
+    per_step, workers = run.settings.training.lists_per_step, run.settings.training.workers
+    if per_step % workers:
+        raise InputError(f"setting 'training.lists_per_step': must be a multiple of the {workers} workers, not {per_step}")
+    steps = len(labels) // workers // (per_step // workers)
+    if steps == 0:
+        raise InputError(f"{len(labels)} labels are fewer than one step of {per_step}; lower training.lists_per_step")
+    run.start_ray()
+    import ray
+
+    from actors.distiller import export_student, probes_of
+
+    stage.begin()
+    checkpoint = _fit(run, stage, student, labels, steps)
+    target = stage.folder / MODEL
+    ray.get(ray.remote(export_student).options(num_cpus=1).remote(checkpoint, student.model_dump(), target, probes_of(labels)))
+    manifest = stage.finish(rows_in=len(labels), rows_out=len(labels))
+    pairs = sum(len(label.candidates) for label in labels) * run.settings.training.epochs
+    rate = pairs / max(manifest.seconds, 1e-9)
+    run.progress.stage(stage.name, f"{len(labels):,} lists, {pairs:,} pairs in {manifest.seconds:.0f} s ({rate:.0f} pairs/s)")
+
+
+def _fit(run: Run, stage: Stage, student: RraBertSettings, labels: list[Label], steps: int) -> Any:
+    """Run the training workers and return the folder of the last checkpoint."""
+    import ray
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    from actors.distiller import TrainingProgress, train_worker
+    from actors.streaming import dataset_of
+    from ranking.storage import Folder
+
+    training = run.settings.training
+    board = ray.remote(TrainingProgress).options(num_cpus=0).remote()
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={
+            "student": student.model_dump(),
+            "training": training.model_dump(),
+            "steps_per_epoch": steps,
+            "targets": labels[0].provenance.targets,
+            "board": board,
+        },
+        scaling_config=ScalingConfig(
+            num_workers=training.workers, use_gpu=training.gpu, resources_per_worker={"CPU": 1, **({"GPU": 1} if training.gpu else {})}
+        ),
+        run_config=RunConfig(
+            name=CHECKPOINTS,
+            storage_path=stage.folder.uri,
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(max_failures=1),
+            worker_runtime_env={"env_vars": {} if training.gpu else {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "true"}},
+        ),
+        datasets={"labels": dataset_of(sorted(labels, key=lambda label: label.query_id), Label, per_block=training.lists_per_step)},
+    )
+    held: dict[str, Any] = {}
+    thread = threading.Thread(target=lambda: held.update(_outcome(trainer)), daemon=True)
+    thread.start()
+    with run.progress.bar(stage.name, steps * training.epochs, "steps") as bar:
+        seen = 0
+        while thread.is_alive():
+            time.sleep(0.5)
+            for step in ray.get(board.since.remote(seen)):
+                seen += 1
+                bar.advance(1, f"loss {step['loss']:.3f}, {step['pairs'] / step['seconds']:.0f} pairs/s")
+    if "error" in held:
+        raise held["error"]
+    checkpoint = held["result"].checkpoint
+    return Folder(checkpoint.path if stage.folder.is_local else f"{stage.folder.uri.split('://')[0]}://{checkpoint.path}")
+
+
+def _outcome(trainer: Any) -> dict[str, Any]:
+    try:
+        return {"result": trainer.fit()}
+    except Exception as error:
+        return {"error": error}
+
+
+if __name__ == "__main__":
+    job(main)
