@@ -1,0 +1,25 @@
+"""The table of an evaluation, for a terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from ranking.evaluation.results import Metrics
+
+
+def of(metrics: Metrics) -> Table:
+    """Lay out systems by rows and measures by columns; the difference is to the control, on the first measure."""
+    first = next(iter(metrics.systems.values()))
+    names = list(first.measures)
+    found = {comparison.system: comparison for comparison in metrics.comparisons if comparison.measure == names[0]}
+    table = Table(title=f"{metrics.collection}, {metrics.queries} {metrics.split} queries", title_justify="left")
+    for title in ("system", "re-ranks"):
+        table.add_column(title, no_wrap=True)
+    for title in (*names, "difference", "p"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for key, system in metrics.systems.items():
+        comparison = found.get(key)
+        values = [f"{system.measures[name]:.3f}" for name in names]
+        told = [f"{comparison.delta:+.3f}", f"{comparison.p:.4f}"] if comparison else ["control", ""]
+        table.add_row(system.system, system.candidates or "", *values, *told)
+    return table
