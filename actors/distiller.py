@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import deepspeed
-import pyarrow as pa
 import ray
 import ray.train
 import torch
@@ -84,7 +83,9 @@ def train_worker(config: dict[str, Any]) -> None:
             if context.get_world_rank() == 0:
                 done = epoch * config["steps_per_epoch"] + step + 1
                 seconds = time.monotonic() - began
-                config["board"].add.remote({"step": done, "loss": float(loss.detach()), "pairs": len(batch.pairs) * workers, "seconds": seconds})
+                config["board"].add.remote(
+                    {"step": done, "loss": float(loss.detach()), "pairs": len(batch.pairs) * workers, "seconds": seconds}
+                )
         _report(engine, epoch, scores_sum, scores_count)
 
 

@@ -35,5 +35,12 @@ class ListScorer:
         for row in records(batch, CandidateList):
             began = time.monotonic()
             scores = self.scorer.score([(row.text, content(c.title, c.text)) for c in row.candidates])
-            rows.append({"query_id": row.query_id, "doc_ids": [c.doc_id for c in row.candidates], "scores": scores, "seconds": time.monotonic() - began})
+            rows.append(
+                {
+                    "query_id": row.query_id,
+                    "doc_ids": [c.doc_id for c in row.candidates],
+                    "scores": scores,
+                    "seconds": time.monotonic() - began,
+                }
+            )
         return pa.Table.from_pylist(rows)

@@ -1,7 +1,7 @@
 """The registry: immutable versions of served models, and which of them is the champion.
 
-    <storage>/registry/<version>/   the model folder, never changed once written
-    <storage>/registry/champion.json   {"champion": version, "history": [...]}, newest last
+<storage>/registry/<version>/   the model folder, never changed once written
+<storage>/registry/champion.json   {"champion": version, "history": [...]}, newest last
 """
 
 from __future__ import annotations

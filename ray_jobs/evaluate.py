@@ -89,7 +89,9 @@ def measure(run: Run, lists: dict[str, dict[str, list[Candidate]]], scored: dict
     runs: dict[str, tuple[SystemResult, TrecRun]] = {}
 
     def add(kind: SystemKind, system: str, candidates: str | None, trec: TrecRun, seconds: list[float], count: int) -> None:
-        latency = Latency(p50=1000 * statistics.median(seconds), p95=1000 * sorted(seconds)[int(0.95 * (len(seconds) - 1))]) if seconds else None
+        latency = (
+            Latency(p50=1000 * statistics.median(seconds), p95=1000 * sorted(seconds)[int(0.95 * (len(seconds) - 1))]) if seconds else None
+        )
         result = SystemResult(
             kind=kind,
             system=system,
@@ -104,7 +106,10 @@ def measure(run: Run, lists: dict[str, dict[str, list[Candidate]]], scored: dict
         add("first_stage", name, None, {q: {c.doc_id: c.score for c in found} for q, found in per_query.items()}, [], 0)
     for system, held in scored.items():
         for name in settings.first_stages:
-            trec = {q: {c.doc_id: held.scores[q][c.doc_id] for c in found if c.doc_id in held.scores.get(q, {})} for q, found in lists[name].items()}
+            trec = {
+                q: {c.doc_id: held.scores[q][c.doc_id] for c in found if c.doc_id in held.scores.get(q, {})}
+                for q, found in lists[name].items()
+            }
             add(held.kind, system, name, trec, held.seconds, sum(map(len, held.scores.values())))
 
     values = {key: measures.per_query(qrels, trec, [*settings.measures, measures.JUDGED]) for key, (_, trec) in runs.items()}

@@ -1,7 +1,7 @@
 """The stages of a run and what each depends on: this is where fingerprints come from.
 
-    collection ─ queries ─┐
-         └────── index ───┴─ candidates ─ labels ─ students/<name> ─ evaluation
+collection ─ queries ─┐
+     └────── index ───┴─ candidates ─ labels ─ students/<name> ─ evaluation
 """
 
 from __future__ import annotations

@@ -173,7 +173,10 @@ def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None) -> 
     except Exception as error:
         where = _write_trace(run)
         first = str(error).strip().splitlines()[:1] or [""]
-        print(f"failed: {type(error).__name__}: {first[0][:300]} (trace: {where}); what was done is kept, call again to go on", file=sys.stderr)
+        print(
+            f"failed: {type(error).__name__}: {first[0][:300]} (trace: {where}); what was done is kept, call again to go on",
+            file=sys.stderr,
+        )
         sys.exit(1)
 
 

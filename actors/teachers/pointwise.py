@@ -44,9 +44,7 @@ class PointwiseTeacher:
         self.compute = compute
         self.memory = memory
         self.tokens = 0
-        self.provenance = Provenance(
-            teacher=settings.model, fingerprint=fingerprint, engine="vllm", sampling="embed", targets="scores"
-        )
+        self.provenance = Provenance(teacher=settings.model, fingerprint=fingerprint, engine="vllm", sampling="embed", targets="scores")
 
     def label(self, lists: Dataset, progress: Progress) -> Dataset:
         """Label lists. lists: rows of PickedList. Returns rows of Outcome."""
@@ -127,9 +125,7 @@ class NewTexts:
                     self.seen.add(text_id)
                     new[text_id] = text
         tokens = self.tokenizer(list(new.values()), truncation=True, max_length=self.max_tokens)["input_ids"] if new else []
-        return pa.table(
-            {"text_id": pa.array(list(new), pa.string()), "tokenized_prompt": pa.array(tokens, pa.list_(pa.int64()))}
-        )
+        return pa.table({"text_id": pa.array(list(new), pa.string()), "tokenized_prompt": pa.array(tokens, pa.list_(pa.int64()))})
 
 
 class ScoreByVectors:

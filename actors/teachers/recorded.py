@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from actors.rows import Outcome, PickedList, records, table_of
-from actors.sink import LIGHT
 from actors.settings import RecordedTeacherSettings
+from actors.sink import LIGHT
 from ranking.evaluation.runs import order_of, read_trec
 from ranking.labelling.targets import tiers_from_order
 from ranking.records import Answer, Label, Provenance, Rejection, Usage
@@ -27,9 +27,7 @@ class RecordedTeacher:
 
     def __init__(self, settings: RecordedTeacherSettings, fingerprint: str) -> None:
         self.orders = {query_id: order_of(scores) for query_id, scores in read_trec(Path(settings.path)).items()}
-        self.provenance = Provenance(
-            teacher=Path(settings.path).name, fingerprint=fingerprint, engine="recorded", targets="tiers"
-        )
+        self.provenance = Provenance(teacher=Path(settings.path).name, fingerprint=fingerprint, engine="recorded", targets="tiers")
 
     def label(self, lists: Dataset, progress: Progress) -> Dataset:
         """Label lists. lists: rows of PickedList. Returns rows of Outcome."""

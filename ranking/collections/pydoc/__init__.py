@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ranking.collections import beir
 from ranking.collections.collection import Collection
-from ranking.errors import InputError
 from ranking.collections.pydoc.passages import read_passages
+from ranking.errors import InputError
 from ranking.stages import fingerprint_of
 
 HERE = Path(__file__).parent

@@ -31,9 +31,7 @@ from ranking.records import Document
 # Left out: jokes, programs that act on import, tests, tools that are going away, and the platform
 # modules behind os.path, which would repeat each of its functions under another name.
 SKIPPED_MODULES = frozenset(
-    "antigravity this idlelib test turtledemo turtle tkinter lib2to3 distutils ensurepip pydoc_data "
-    "posixpath ntpath genericpath nturl2path posix nt sre_compile sre_constants sre_parse imp "
-    "asynchat asyncore smtpd encodings curses nis ossaudiodev spwd msilib pip setuptools".split()
+    ["antigravity", "this", "idlelib", "test", "turtledemo", "turtle", "tkinter", "lib2to3", "distutils", "ensurepip", "pydoc_data", "posixpath", "ntpath", "genericpath", "nturl2path", "posix", "nt", "sre_compile", "sre_constants", "sre_parse", "imp", "asynchat", "asyncore", "smtpd", "encodings", "curses", "nis", "ossaudiodev", "spwd", "msilib", "pip", "setuptools"]
 )
 MINIMUM_WORDS = 5
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -47,9 +45,7 @@ def read_passages(python: str = sys.executable) -> list[Document]:
     """
     root = str(Path(__file__).resolve().parents[3])
     environment = {**os.environ, "PYTHONPATH": root, "PYTHONHASHSEED": "0"}
-    child = subprocess.run(
-        [python, "-m", __name__], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
-    )
+    child = subprocess.run([python, "-m", __name__], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
     if child.returncode != 0:
         last = child.stderr.strip().splitlines()[-1:] or ["no output"]
         raise RuntimeError(f"reading the docstrings of {python} failed: {last[0]}")

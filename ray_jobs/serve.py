@@ -1,0 +1,63 @@
+"""Serve the champion over HTTP, until it is interrupted.
+
+python -m ray_jobs.serve configs/quickstart.yaml
+curl -s localhost:8000/v1/rerank -H 'content-type: application/json' -d '{"query": "...", "documents": ["..."]}'
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+from ranking.errors import InputError
+from ray_jobs.run import Run, job
+
+
+def main(run: Run) -> None:
+    with served(run) as address:
+        run.progress.stage("serve", f"{address}/v1/rerank and {address}/health; stop with Ctrl-C")
+        while True:
+            time.sleep(3600)
+
+
+@contextlib.contextmanager
+def served(run: Run) -> Iterator[str]:
+    """Start the service of the champion and yield its address; it is gone at the end."""
+    settings = run.settings.serving
+    version, model = run.registry.champion_folder()
+    _check_free(settings.host, settings.port)
+    run.start_ray()
+    import logging
+
+    from ray import serve
+    from ray.serve.schema import LoggingConfig
+
+    from actors.reranker import APPLICATION, application
+
+    quiet = LoggingConfig(log_level=logging.WARNING, enable_access_log=False)
+    serve.start(http_options={"host": settings.host, "port": settings.port}, logging_config=quiet)
+    threads = max(1, (os.cpu_count() or 1) // settings.replicas)
+    bound = application(model, version, settings.replicas, threads, settings.max_documents)
+    try:
+        serve.run(bound, name=APPLICATION, route_prefix="/", logging_config=quiet)
+        yield f"http://{settings.host}:{settings.port}"
+    finally:
+        serve.shutdown()
+
+
+def _check_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InputError(
+                f"serving.port {port} on {host}: cannot be used ({error.strerror}); choose another with --serving.port"
+            ) from None
+
+
+if __name__ == "__main__":
+    job(main)
