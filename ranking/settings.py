@@ -67,11 +67,15 @@ class DenseSettings(Settings):
 RetrieverSettings = Annotated[Bm25Settings | DenseSettings, Field(discriminator="kind")]
 
 
+def _default_retrievers() -> list[Bm25Settings | DenseSettings]:
+    return [Bm25Settings(), DenseSettings()]
+
+
 class CandidateSettings(Settings):
     """First-stage retrieval: every retriever's top `depth`, fused by reciprocal rank."""
 
     retrievers: list[RetrieverSettings] = Field(
-        default_factory=lambda: [Bm25Settings(), DenseSettings()], min_length=1, description="Retrievers to fuse, each kind once."
+        default_factory=_default_retrievers, min_length=1, description="Retrievers to fuse, each kind once."
     )
     depth: int = Field(50, ge=2, description="Candidates per query.")
 

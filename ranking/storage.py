@@ -29,7 +29,10 @@ class Folder:
     def __init__(self, uri: str | Path) -> None:
         self.uri = str(uri) if "://" in str(uri) else str(Path(uri).absolute())
         try:
-            self.filesystem, self.path = pafs.FileSystem.from_uri(self.uri) if "://" in self.uri else (pafs.LocalFileSystem(), self.uri)
+            self.filesystem: Any = pafs.LocalFileSystem()
+            self.path = self.uri
+            if "://" in self.uri:
+                self.filesystem, self.path = pafs.FileSystem.from_uri(self.uri)
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"storage {self.uri}: not a path or URI that can be opened ({error})") from None
         self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)

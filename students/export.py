@@ -52,7 +52,7 @@ def centre(model: nn.Module, mean_score: float) -> None:
     """
     if isinstance(model, InteractionHead):
         with torch.no_grad():
-            model.linear.bias -= mean_score
+            model.linear.bias.sub_(mean_score)
 
 
 def _largest_difference(model: nn.Module, tokenizer: Any, max_length: int, folder: Path, probes: Sequence[tuple[str, str]]) -> float:

@@ -31,7 +31,11 @@ from ranking.records import Document
 # Left out: jokes, programs that act on import, tests, tools that are going away, and the platform
 # modules behind os.path, which would repeat each of its functions under another name.
 SKIPPED_MODULES = frozenset(
-    ["antigravity", "this", "idlelib", "test", "turtledemo", "turtle", "tkinter", "lib2to3", "distutils", "ensurepip", "pydoc_data", "posixpath", "ntpath", "genericpath", "nturl2path", "posix", "nt", "sre_compile", "sre_constants", "sre_parse", "imp", "asynchat", "asyncore", "smtpd", "encodings", "curses", "nis", "ossaudiodev", "spwd", "msilib", "pip", "setuptools"]
+    (
+        "antigravity this idlelib test turtledemo turtle tkinter lib2to3 distutils ensurepip pydoc_data encodings curses "
+        "posixpath ntpath genericpath nturl2path posix nt nis ossaudiodev spwd msilib sre_compile sre_constants sre_parse "
+        "imp asynchat asyncore smtpd pip setuptools"
+    ).split()
 )
 MINIMUM_WORDS = 5
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")

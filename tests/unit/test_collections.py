@@ -1,0 +1,106 @@
+"""Reading collections, and the one line that every malformed one gets."""
+
+import json
+
+import pytest
+
+from ranking.collections import beir, read_collection
+from ranking.collections.pydoc import HERE
+from ranking.collections.query_log import read_log_tsv
+from ranking.errors import InputError
+from ranking.settings import CollectionSettings
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write(tmp_path, "corpus.jsonl", [{"_id": "d1", "title": "", "text": "one"}, {"doc_id": "d2", "text": "two"}])
+    write(tmp_path, "queries.jsonl", [{"query_id": f"q{n}", "text": f"query {n}"} for n in range(8)])
+    (tmp_path / "qrels.tsv").write_text("".join(f"q{n}\t0\td{1 + n % 2}\t1\n" for n in range(8)))
+    return tmp_path
+
+
+def write(folder, name, rows):
+    (folder / name).write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows))
+
+
+def test_one_qrels_file_divides_the_queries_without_overlap(folder):
+    collection = beir.read(folder, "test")
+    tested, logged = {q.query_id for q in collection.test}, {q.query_id for q in collection.log}
+    assert tested | logged == {f"q{n}" for n in range(8)}
+    assert not tested & logged
+    assert set(collection.qrels) == tested
+
+
+def test_a_split_of_its_own_is_tested_whole(folder):
+    (folder / "qrels").mkdir()
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t2\n")
+    collection = beir.read(folder, "test")
+    assert collection.qrels == {"q1": {"d1": 2}}
+    assert len(collection.log) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "expected"),
+    [
+        ("corpus.jsonl", ['{"_id": "d1", "text": "x"\n'], "corpus.jsonl, line 1: not valid JSON"),
+        ("corpus.jsonl", [{"_id": "d1", "text": "x"}, {"_id": "d1", "text": "y"}], "line 2: id 'd1' stands on line 1 already"),
+        ("corpus.jsonl", [{"text": "x"}], "line 1: an id is missing"),
+        ("corpus.jsonl", [{"_id": "d1", "text": 3}], "line 1: 'text' must be a string"),
+        ("corpus.jsonl", [], "the corpus is empty"),
+        ("queries.jsonl", [{"_id": "q1", "text": "  "}], "line 1: the query is empty"),
+        ("queries.jsonl", ["[1]\n"], "line 1: a JSON object is expected, not list"),
+        ("qrels.tsv", ["q1\td1\n"], "line 1: 3 or 4 columns"),
+        ("qrels.tsv", ["q1\td9\t1\n"], "line 1: document 'd9' is not in the corpus"),
+        ("qrels.tsv", ["q1\td1\t1\n", "q1\td1\t1\n"], "line 2: query 'q1' and document 'd1' are judged twice"),
+        ("qrels.tsv", ["q1\td1\t1\n", "q1\td2\thigh\n"], "line 2: the grade must be a whole number"),
+    ],
+)
+def test_malformed_files_are_named_with_their_line(folder, name, rows, expected):
+    write(folder, name, rows)
+    with pytest.raises(InputError) as error:
+        beir.read(folder, "test")
+    assert expected in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_kind_and_missing_folder():
+    with pytest.raises(InputError, match="did you mean 'pydoc'"):
+        read_collection(CollectionSettings(source="pydocs"), "test")
+    with pytest.raises(InputError, match="no such folder"):
+        read_collection(CollectionSettings(source="beir:nowhere"), "test")
+
+
+def test_query_log(tmp_path):
+    path = tmp_path / "log.tsv"
+    path.write_text("query\tfrequency\njson dumps\t4\n")
+    assert [(query.text, query.frequency) for query in read_log_tsv(path)] == [("json dumps", 4)]
+    path.write_text("json dumps\t4\nno tab\n")
+    with pytest.raises(InputError, match=r"line 2: 2 columns"):
+        read_log_tsv(path)
+
+
+def test_pydoc_is_what_its_page_says():
+    collection = read_collection(CollectionSettings(), "test")
+    assert len(collection.documents) >= 2500
+    assert len({document.doc_id for document in collection.documents}) == len(collection.documents)
+    by_id = {document.doc_id: document for document in collection.documents}
+    assert by_id["heapq.merge"].title.startswith("heapq.merge(*iterables")
+    assert {"json.dumps", "os.path.join", "str.split"} <= set(by_id)
+    assert len({query.text for query in collection.log}) >= 600
+    assert len(collection.test) == 120
+    assert not {query.text.casefold() for query in collection.log} & {query.text.casefold() for query in collection.test}
+    assert all(any(grade > 0 for grade in grades.values()) for grades in collection.qrels.values())
+    assert {grade for grades in collection.qrels.values() for grade in grades.values()} == {0, 1, 2, 3}
+
+
+def test_judged_passages_that_the_interpreter_lacks_are_counted(monkeypatch):
+    from ranking.collections import pydoc
+
+    documents = [d for d in pydoc.read_passages() if d.doc_id != "asyncio.shield"]
+    monkeypatch.setattr(pydoc, "read_passages", lambda: documents)
+    lines = (HERE / "qrels.tsv").read_text().splitlines()
+    lost = sum(line.split("\t")[1] == "asyncio.shield" for line in lines)
+    assert lost > 0
+    # this interpreter may lack others too
+    notes = pydoc.read().notes
+    assert int(notes[0].split()[0]) >= lost

@@ -1,0 +1,20 @@
+"""The lower rooms need neither Ray nor vLLM, and a run file is read without them."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("modules", "unwanted"),
+    [
+        ("ranking.registry, ranking.collections, ranking.evaluation.verdict, ranking.labelling.targets", ["ray", "torch", "vllm"]),
+        ("students.export, students.losses", ["ray", "vllm", "deepspeed"]),
+        ("ray_jobs.run", ["ray", "torch", "vllm"]),
+    ],
+)
+def test_importing_a_room_leaves_these_out(modules, unwanted):
+    code = f"import sys, {modules}; print([name for name in {unwanted} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

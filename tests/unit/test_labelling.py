@@ -1,0 +1,64 @@
+"""Long-tail selection, fusion, and the targets that a teacher's answer becomes."""
+
+import pytest
+
+from ranking.labelling.fusion import reciprocal_rank_fusion
+from ranking.labelling.long_tail import select
+from ranking.labelling.targets import head_and_tail, targets_from_scores, tiers_from_order
+from ranking.records import Candidate, Query
+from ranking.settings import LongTailSettings, QuerySettings
+
+
+def candidates(ids):
+    return [Candidate(doc_id=i, title="", text=i, rank=n, score=1 / n, retriever="bm25") for n, i in enumerate(ids, start=1)]
+
+
+def test_selection_keeps_rare_long_queries_and_says_why_not():
+    log = [
+        Query(query_id="a", text="json dumps", frequency=1),
+        Query(query_id="b", text="how do i walk a tree of folders", frequency=2),
+        Query(query_id="c", text="how do i walk a tree of files", frequency=3),
+    ]
+    chosen, left = select(log, QuerySettings(long_tail=LongTailSettings(max_frequency=2, min_terms=4)))
+    assert [query.query_id for query in chosen] == ["b"]
+    assert {rejection.query_id: rejection.reason for rejection in left} == {"a": "2 terms are fewer than 4", "c": "frequency 3 is above 2"}
+
+
+def test_sample_is_the_same_for_the_same_seed_and_loses_nothing():
+    log = [Query(query_id=str(n), text="a b c d e") for n in range(50)]
+    settings = QuerySettings(sample=10, seed=3)
+    chosen, left = select(log, settings)
+    assert len(chosen) == 10
+    assert len(left) == 40
+    assert chosen == select(log, settings)[0]
+
+
+def test_fusion_by_hand():
+    fused = reciprocal_rank_fusion({"bm25": ["a", "b"], "dense": ["b", "c"]}, depth=2)
+    assert [(doc_id, names) for doc_id, _, names in fused] == [("b", "bm25+dense"), ("a", "bm25")]
+    assert fused[0][1] == pytest.approx(1 / 62 + 1 / 61)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(5, ["0", "1", "4"]), (3, ["0", "1", "2"]), (2, ["0", "1"]), (0, [])])
+def test_head_and_tail_take_each_document_once(count, expected):
+    picked = head_and_tail(candidates(str(n) for n in range(count)), top=2, bottom=1)
+    assert [candidate.doc_id for candidate, _, _ in picked] == expected
+
+
+def test_left_out_documents_become_negatives_by_where_they_come_from():
+    picked = head_and_tail(candidates("abcdef"), top=3, bottom=2)
+    labelled = {c.doc_id: c for c in tiers_from_order(picked, ["f", "unknown", "a", "f"])}
+    assert [(c.doc_id, c.tier, c.position, c.target) for c in labelled.values()] == [
+        ("a", "listed", 2, 2.0),
+        ("b", "hard_negative", None, 1.0),
+        ("c", "hard_negative", None, 1.0),
+        ("e", "easy_negative", None, 0.0),
+        ("f", "listed", 1, 3.0),
+    ]
+
+
+def test_scores_become_positions_and_ties_keep_the_pre_rankers_order():
+    picked = head_and_tail(candidates("abc"), top=3, bottom=0)
+    labelled = targets_from_scores(picked, [0.1, 0.9, 0.1])
+    assert [c.position for c in labelled] == [2, 1, 3]
+    assert [c.target for c in labelled] == [0.1, 0.9, 0.1]

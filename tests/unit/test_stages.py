@@ -1,0 +1,78 @@
+"""Folders, parts and stages: skipped, resumed, set aside and brought back."""
+
+import pytest
+
+from ranking.errors import InputError
+from ranking.records import Query, Rejection
+from ranking.registry import Registry
+from ranking.stages import REJECTED, Stage
+from ranking.storage import Folder, part_name
+
+
+def rows(*ids):
+    return [Query(query_id=i, text=f"text of {i}") for i in ids]
+
+
+def test_rows_round_trip_in_typed_parts(tmp_path):
+    folder = Folder(tmp_path / "a")
+    folder.write_rows("part-1.parquet", [Rejection(query_id="q", stage="labels", reason="r")])
+    folder.write_rows("part-2.parquet", [Rejection(query_id="p", stage="labels", reason="r", raw="x")])
+    assert [row.raw for row in folder.read_rows(Rejection)] == [None, "x"]
+    assert folder.read_table("part-1.parquet").schema == folder.read_table("part-2.parquet").schema
+
+
+def test_the_same_ids_name_the_same_part():
+    assert part_name(["a", "b"]) == part_name(["a", "b"]) != part_name(["ab"])
+
+
+def test_a_finished_stage_is_recognised_by_its_fingerprint_only(tmp_path):
+    run = Folder(tmp_path)
+    stage = Stage(run, "labels", {"depth": 50}, ["in"])
+    stage.begin()
+    assert stage.manifest is None
+    stage.finish(rows_in=3, rows_out=2, rejected=1)
+    assert Stage(run, "labels", {"depth": 50}, ["in"]).manifest.rows_out == 2
+    assert Stage(run, "labels", {"depth": 51}, ["in"]).manifest is None
+    assert Stage(run, "labels", {"depth": 50}, ["other"]).manifest is None
+
+
+def test_a_stage_that_was_cut_off_keeps_its_parts(tmp_path):
+    stage = Stage(Folder(tmp_path), "labels", {}, [])
+    stage.begin()
+    stage.folder.write_rows("part-1.parquet", rows("q1"))
+    again = Stage(Folder(tmp_path), "labels", {}, [])
+    again.begin()
+    assert again.folder.read_column("query_id") == ["q1"]
+
+
+def test_changed_settings_set_rows_and_rejections_aside_and_bring_them_back(tmp_path):
+    run = Folder(tmp_path)
+    old, new = Stage(run, "labels", {"v": 1}, []), Stage(run, "labels", {"v": 2}, [])
+    old.begin()
+    old.folder.write_rows("part-1.parquet", rows("q1"))
+    (run / REJECTED).write_rows(old.rejected_prefix + "part-1.parquet", [Rejection(query_id="q2", stage="labels", reason="r")])
+    (run / REJECTED).write_rows("queries-part-1.parquet", [Rejection(query_id="q3", stage="queries", reason="r")])
+    old.finish(rows_in=2, rows_out=1, rejected=1)
+    new.begin()
+    assert new.folder.names(".parquet") == []
+    assert (run / REJECTED).names() == ["queries-part-1.parquet"]
+    new.finish(rows_in=0, rows_out=0)
+    assert Stage(run, "labels", {"v": 1}, []).restore().rows_out == 1
+    assert old.folder.read_column("query_id") == ["q1"]
+    assert len(old.rejected_parts()) == 1
+    assert Stage(run, "labels", {"v": 2}, []).restore() is not None
+
+
+def test_registry_promotes_keeps_history_and_rolls_back(tmp_path):
+    registry = Registry(Folder(tmp_path / "store"))
+    assert registry.read() is None
+    with pytest.raises(InputError, match="no champion yet"):
+        registry.champion_folder()
+    for version in ("a-1", "b-2"):
+        model = Folder(tmp_path / version)
+        model.write_text("weights", version)
+        registry.promote(model, version, "run", "better")
+    version, folder = registry.champion_folder()
+    assert (version, folder.read_text("weights")) == ("b-2", "b-2")
+    assert registry.rollback("run").champion == "a-1"
+    assert [change.action for change in registry.read().history] == ["promote", "promote", "rollback"]

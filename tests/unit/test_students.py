@@ -1,0 +1,108 @@
+"""RRA-BERT: batches, heads, and a saved model that scores as the one in memory."""
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from ranking.encoders import model_path
+from ranking.errors import InputError
+from students import export, rra_bert
+from students.batches import chunks_by_length, encode, list_batch
+from students.scoring import Scorer, forward_pairs
+from students.settings import RraBertSettings
+
+PAIRS = [
+    ("merge sorted lists", "heapq.merge\nMerge multiple sorted inputs into a single sorted output."),
+    ("merge sorted lists", "os.path.join\nJoin two or more pathname components."),
+    ("x", ""),
+    ("how can i pause", "time.sleep " * 200),
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(model_path("minilm"))
+
+
+def build(head):
+    torch.manual_seed(0)
+    settings = RraBertSettings(head=head, max_length=64)
+    return settings, rra_bert.build(settings, model_path("minilm")).eval()
+
+
+def test_segments_tell_query_document_and_special_tokens(tokenizer):
+    batch = encode(tokenizer, [("sort list", "sorted"), ("a", "b c d")], 16)
+    tokens = [tokenizer.convert_ids_to_tokens(row) for row in batch["input_ids"]]
+    assert tokens[0] == ["[CLS]", "sort", "list", "[SEP]", "sorted", "[SEP]", "[PAD]"]
+    assert batch["segments"].tolist() == [[0, 1, 1, 0, 2, 0, 0], [0, 1, 0, 2, 2, 2, 0]]
+
+
+def test_long_pairs_are_cut_to_the_limit(tokenizer):
+    assert encode(tokenizer, [PAIRS[3]], 32)["input_ids"].shape == (1, 32)
+
+
+def test_lists_of_different_lengths_and_their_flat_scores():
+    batch = list_batch([("q", [("a", 1.0)]), ("p", [("b", 2.0), ("c", 3.0)])])
+    assert batch.mask.tolist() == [[True, False], [True, True]]
+    assert batch.spread(torch.tensor([7.0, 8.0, 9.0])).tolist() == [[7.0, 0.0], [8.0, 9.0]]
+
+
+def test_chunks_hold_every_pair_once():
+    chunks = chunks_by_length([("q", "x" * n) for n in range(70)], size=32)
+    assert sorted(i for chunk in chunks for i in chunk) == list(range(70))
+    assert [len(chunk) for chunk in chunks] == [32, 32, 6]
+
+
+@pytest.mark.parametrize("head", ["cls", "interaction"])
+def test_saved_student_scores_the_same_and_so_alone_as_in_a_batch(head, tokenizer, tmp_path):
+    settings, model = build(head)
+    if head == "interaction":
+        torch.nn.init.normal_(model.linear.weight, std=0.1)
+    export.save(model, tokenizer, settings, tmp_path / "model", PAIRS)
+    with torch.inference_mode():
+        expected = forward_pairs(model, tokenizer, PAIRS, settings.max_length).tolist()
+    scorer = Scorer(tmp_path / "model")
+    assert scorer.score(PAIRS) == pytest.approx(expected, abs=1e-4)
+    assert [scorer.score([pair])[0] for pair in PAIRS] == pytest.approx(expected, abs=1e-4)
+    assert scorer.score([]) == []
+    assert len({round(score, 3) for score in expected}) == len(PAIRS)
+
+
+def test_cls_student_loads_as_a_cross_encoder_with_the_same_scores(tokenizer, tmp_path):
+    from sentence_transformers import CrossEncoder
+
+    settings, model = build("cls")
+    export.save(model, tokenizer, settings, tmp_path / "model", PAIRS)
+    ours = Scorer(tmp_path / "model").score(PAIRS)
+    encoder = CrossEncoder(str(tmp_path / "model"), device="cpu")
+    theirs = encoder.predict(PAIRS, activation_fn=torch.nn.Identity())
+    assert ours == pytest.approx(theirs.tolist(), abs=1e-4)
+
+
+def test_interaction_ranks_before_any_training(tokenizer):
+    settings, model = build("interaction")
+    with torch.inference_mode():
+        near, far = forward_pairs(model, tokenizer, PAIRS[:2], settings.max_length).tolist()
+    assert near > far
+
+
+def test_centring_shifts_scores_only(tokenizer):
+    settings, model = build("interaction")
+    with torch.inference_mode():
+        before = forward_pairs(model, tokenizer, PAIRS, settings.max_length)
+        export.centre(model, 5.0)
+        after = forward_pairs(model, tokenizer, PAIRS, settings.max_length)
+    assert torch.allclose(before - 5.0, after, atol=1e-4)
+
+
+def test_a_model_that_does_not_reload_the_same_is_not_kept(tokenizer, tmp_path, monkeypatch):
+    settings, model = build("cls")
+    monkeypatch.setattr(Scorer, "score", lambda self, pairs: [1e3] * len(pairs))
+    with pytest.raises(export.ParityError):
+        export.save(model, tokenizer, settings, tmp_path / "model", PAIRS)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_folder_without_a_student_is_named(tmp_path):
+    with pytest.raises(InputError, match="no student is saved here"):
+        Scorer(tmp_path)
