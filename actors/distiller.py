@@ -14,11 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import deepspeed
 import ray
 import ray.train
 import torch
-from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 from ray.train import Checkpoint
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import AutoTokenizer
@@ -94,6 +92,8 @@ def export_student(checkpoint: Folder, student: dict[str, Any], target: Folder, 
 
     probes: (query, document) pairs for the parity check. Raises students.export.ParityError where it fails.
     """
+    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
+
     settings = RraBertSettings.model_validate(student)
     with tempfile.TemporaryDirectory() as local:
         place = Path(local) / "checkpoint"
@@ -115,6 +115,8 @@ def probes_of(labels: list[Label]) -> list[tuple[str, str]]:
 
 
 def _engine(model: torch.nn.Module, training: TrainingSettings, total_steps: int) -> Any:
+    import deepspeed  # not at the top: the driver imports this module too, and DeepSpeed prints as it looks for devices
+
     optimizer = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
     warmup = max(1, round(total_steps * training.warmup))
 

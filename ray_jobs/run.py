@@ -101,14 +101,14 @@ def start_ray(logs: Path) -> None:
     """Start or join Ray quietly: what Ray, Ray Data and vLLM log goes to logs/driver.log."""
     logs.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    _log_to_file(logs / "driver.log")
+    _native_errors_to_file(logs / "driver.err")
     import ray
     import ray.data
 
+    _log_to_file(logs / "driver.log")
     if not ray.is_initialized():
         local = "RAY_ADDRESS" not in os.environ
         cpus = {"num_cpus": max(MINIMUM_LOGICAL_CPUS, os.cpu_count() or 1)} if local else {}
@@ -118,6 +118,14 @@ def start_ray(logs: Path) -> None:
     context.execution_options.preserve_order = True
     context.issue_detectors_config.detectors = []
     _log_to_file(logs / "driver.log")
+
+
+def _native_errors_to_file(path: Path) -> None:
+    """Send what native code writes to standard error to a file; Python's own sys.stderr stays where it was."""
+    if sys.stderr.fileno() == 2:
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+        with path.open("ab") as stream:
+            os.dup2(stream.fileno(), 2)
 
 
 def _log_to_file(path: Path) -> None:

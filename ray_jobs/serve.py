@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 
@@ -17,6 +19,7 @@ from ray_jobs.run import Run, job
 
 
 def main(run: Run) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with served(run) as address:
         run.progress.stage("serve", f"{address}/v1/rerank and {address}/health; stop with Ctrl-C")
         while True:

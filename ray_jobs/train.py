@@ -53,7 +53,8 @@ def train(run: Run, student: RraBertSettings) -> None:
     target = stage.folder / MODEL
     ray.get(ray.remote(export_student).options(num_cpus=1).remote(checkpoint, student.model_dump(), target, probes_of(labels)))
     manifest = stage.finish(rows_in=len(labels), rows_out=len(labels))
-    pairs = sum(len(label.candidates) for label in labels) * run.settings.training.epochs
+    sampled = run.settings.training.candidates_per_list or max(len(label.candidates) for label in labels)
+    pairs = sum(min(sampled, len(label.candidates)) for label in labels) * run.settings.training.epochs
     rate = pairs / max(manifest.seconds, 1e-9)
     run.progress.stage(stage.name, f"{len(labels):,} lists, {pairs:,} pairs in {manifest.seconds:.0f} s ({rate:.0f} pairs/s)")
 

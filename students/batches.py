@@ -24,7 +24,7 @@ class ListBatch:
     def spread(self, flat: Tensor) -> Tensor:
         """Put flat scores [pairs] into their cells, [lists, candidates], zeros elsewhere."""
         scores = flat.new_zeros(self.mask.shape)
-        return scores.masked_scatter(self.mask, flat)
+        return scores.masked_scatter(self.mask.to(flat.device), flat)
 
 
 def encode(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> dict[str, Tensor]:

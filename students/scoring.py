@@ -22,12 +22,14 @@ HEAD_WEIGHTS = "head.safetensors"
 
 def forward_pairs(model: nn.Module, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> Tensor:
     """Score pairs in chunks of like length, each padded to its own longest. Returns [pairs], float32, in the order given."""
+    device = next(model.parameters()).device
     scores, order = [], []
     for chunk in chunks_by_length(pairs):
-        scores.append(model(encode(tokenizer, [pairs[i] for i in chunk], max_length)))
+        batch = encode(tokenizer, [pairs[i] for i in chunk], max_length)
+        scores.append(model({key: value.to(device) for key, value in batch.items()}))
         order += chunk
-    back = torch.empty(len(order), dtype=torch.long)
-    back[torch.tensor(order, dtype=torch.long)] = torch.arange(len(order))
+    back = torch.empty(len(order), dtype=torch.long, device=device)
+    back[torch.tensor(order, dtype=torch.long, device=device)] = torch.arange(len(order), device=device)
     return torch.cat(scores)[back] if scores else torch.zeros(0)
 
 
