@@ -14,7 +14,7 @@ class _Part(BaseModel):
 
 
 class Latency(_Part):
-    """Milliseconds to score one query's candidate list."""
+    """Milliseconds to score all candidates of one query, of every list re-ranked, on one CPU thread."""
 
     p50: float
     p95: float
@@ -24,7 +24,7 @@ class SystemResult(_Part):
     """One ranking system on one candidate list.
 
     system: its name without the list ("rra-bert"). candidates: the list it re-ranks ("bm25"), None for the
-    list itself. measures: averages over the judged queries. documents_per_second, latency_ms: None where not timed.
+    list itself. measures: averages over the judged queries. documents_per_second (of one scorer), latency_ms: None where not timed.
     """
 
     kind: SystemKind

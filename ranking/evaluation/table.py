@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.table import Table
 
 from ranking.evaluation.results import Metrics
 
 
 def of(metrics: Metrics) -> Table:
-    """Lay out systems by rows and measures by columns; the difference is to the control, on the first measure."""
+    """Lay out systems by rows and measures by columns; delta is the difference to the control, on the first measure."""
     first = next(iter(metrics.systems.values()))
     names = list(first.measures)
     found = {comparison.system: comparison for comparison in metrics.comparisons if comparison.measure == names[0]}
-    table = Table(title=f"{metrics.collection}, {metrics.queries} {metrics.split} queries", title_justify="left")
+    table = Table(
+        title=f"{metrics.collection}, {metrics.queries} {metrics.split} queries", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for title in ("system", "re-ranks"):
         table.add_column(title, no_wrap=True)
-    for title in (*names, "difference", "p"):
+    for title in (*names, "delta", "p"):
         table.add_column(title, justify="right", no_wrap=True)
     for key, system in metrics.systems.items():
         comparison = found.get(key)
