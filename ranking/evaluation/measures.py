@@ -28,7 +28,8 @@ def per_query(
     """Measure a run: {measure: {query_id: value}}, over all judged queries; one without results counts 0."""
     measures = parse(names)
     values: dict[str, dict[str, float]] = {str(measure): dict.fromkeys(qrels, 0.0) for measure in measures}
-    for metric in ir_measures.iter_calc(measures, qrels, run):
+    found = {query_id: scores for query_id, scores in run.items() if scores}  # ir-measures' Judged fails on an empty list
+    for metric in ir_measures.iter_calc(measures, qrels, found) if found else []:
         values[str(metric.measure)][metric.query_id] = float(metric.value)
     return {name: values[str(measure)] for name, measure in zip(names, measures, strict=True)}
 

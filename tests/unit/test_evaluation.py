@@ -20,6 +20,13 @@ def test_ndcg_by_hand_and_a_query_without_results_counts_zero():
     assert measures.mean(values["RR@10"]) == 0.5
 
 
+@pytest.mark.parametrize("run", [{"q": {}}, {}, {"q": {}, "p": {"a": 1.0}}])
+def test_empty_lists_are_measured_too(run):
+    values = measures.per_query({"q": {"a": 1}, "p": {"a": 1}}, run, ["nDCG@10", measures.JUDGED])
+    assert values["nDCG@10"]["q"] == values[measures.JUDGED]["q"] == 0.0
+    assert values["nDCG@10"]["p"] == (1.0 if "p" in run else 0.0)
+
+
 def test_unknown_measures_are_named():
     with pytest.raises(InputError, match="'nDGC@10' is no measure"):
         measures.parse(["nDGC@10"])
