@@ -93,6 +93,15 @@ def test_pydoc_is_what_its_page_says():
     assert {grade for grades in collection.qrels.values() for grade in grades.values()} == {0, 1, 2, 3}
 
 
+def test_passages_do_not_depend_on_the_environment(monkeypatch):
+    from ranking.collections.pydoc.passages import read_passages
+
+    plain = read_passages()
+    monkeypatch.setenv("A_SECRET_OF_THE_READER", "do not publish {me}")
+    assert read_passages() == plain
+    assert not any("A_SECRET" in document.title for document in plain)
+
+
 def test_judged_passages_that_the_interpreter_lacks_are_counted(monkeypatch):
     from ranking.collections import pydoc
 

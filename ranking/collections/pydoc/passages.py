@@ -38,6 +38,8 @@ SKIPPED_MODULES = frozenset(
     ).split()
 )
 MINIMUM_WORDS = 5
+# Some functions default to os.environ, whose repr would carry the reader's environment into a passage.
+_ENVIRONMENT = re.compile(r"environ\(\{.*?\}\)", re.DOTALL)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -157,7 +159,7 @@ def _signature(member: Any) -> str:
     if inspect.ismodule(member) or isinstance(member, property):
         return ""
     try:
-        return _ADDRESS.sub("", str(inspect.signature(member)))
+        return _ADDRESS.sub("", _ENVIRONMENT.sub("os.environ", str(inspect.signature(member))))
     except Exception:  # a C signature may name a constant that its module lacks before it is set up
         return ""
 
