@@ -20,6 +20,22 @@ APPLICATION = "rradistill"
 api = FastAPI(title="rradistill")
 
 
+# serve.ingress pickles the routes where the class is made, so what they call stands above it.
+def document_text(document: str | dict[str, Any]) -> str:
+    """Read a document given as text or as an object with `text`, and perhaps `title`."""
+    if isinstance(document, str):
+        return document
+    text, title = document.get("text"), document.get("title")
+    if not isinstance(text, str):
+        raise HTTPException(422, "a document is a string, or an object with a string 'text'")
+    return f"{title}\n{text}" if isinstance(title, str) and title else text
+
+
+def sigmoid(score: float) -> float:
+    """Map a score to 0..1."""
+    return 1.0 / (1.0 + math.exp(-score)) if score >= 0 else math.exp(score) / (1.0 + math.exp(score))
+
+
 class RerankRequest(BaseModel):
     """The request of Cohere's and Jina's rerank routes; other fields of theirs are taken and not used."""
 
@@ -72,21 +88,6 @@ class Ingress:
                 result["document"] = {"text": texts[i]}
             results.append(result)
         return {"id": str(uuid.uuid4()), "model": self.version, "results": results, "meta": {"api_version": {"version": "1"}}}
-
-
-def document_text(document: str | dict[str, Any]) -> str:
-    """Read a document given as text or as an object with `text`, and perhaps `title`."""
-    if isinstance(document, str):
-        return document
-    text, title = document.get("text"), document.get("title")
-    if not isinstance(text, str):
-        raise HTTPException(422, "a document is a string, or an object with a string 'text'")
-    return f"{title}\n{text}" if isinstance(title, str) and title else text
-
-
-def sigmoid(score: float) -> float:
-    """Map a score to 0..1."""
-    return 1.0 / (1.0 + math.exp(-score)) if score >= 0 else math.exp(score) / (1.0 + math.exp(score))
 
 
 def application(model: Folder, version: str, replicas: int, threads: int, max_documents: int) -> serve.Application:
