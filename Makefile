@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= configs/quickstart.yaml
+# Every stage starts new processes; without compiled bytecode each would compile its imports again.
+export PYTHONDONTWRITEBYTECODE :=
 UV_VERSION := 0.13.9
 # A torch wheel in pip's find-links is taken from there; else the CPU build comes from PyTorch's own index.
 FIND_LINKS = $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || printf '%s' "$$PIP_FIND_LINKS")
@@ -34,9 +36,15 @@ clean:
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt $(TORCH) --editable '.[cpu,dev]'
 	touch $@
 
-# Rewrites the pins from pyproject.toml.
+# Rewrites the pins from pyproject.toml: one version of each package for the CPU and the GPU build. What an
+# output file holds already is kept where it fits, so the second build takes over the first one's versions.
+PINS = $(BIN)/uv pip compile pyproject.toml --quiet --extra dev --python $(BIN)/python \
+  --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 constraints:
-	$(BIN)/uv pip compile pyproject.toml --quiet --extra cpu --extra dev --python $(BIN)/python \
-	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(TORCH) \
-	  | sed -E 's/^(torch==[0-9.]+)\+[a-z0-9]+/\1/' > constraints.txt
+	rm -f .venv/pins.txt
+	$(PINS) --extra cpu $(TORCH) --output-file .venv/pins.txt && sed -i 's/+cpu$$//' .venv/pins.txt
+	$(PINS) --extra gpu --output-file .venv/pins.txt && cp .venv/pins.txt .venv/gpu.txt
+	$(PINS) --extra cpu $(TORCH) --output-file .venv/pins.txt
+	sed -E 's/\+cpu$$//; s/ ;.*//' .venv/gpu.txt .venv/pins.txt | LC_ALL=C sort -u > constraints.txt
 	echo 'uv==$(UV_VERSION)' >> constraints.txt
+	test -z "$$(cut -d= -f1 constraints.txt | uniq -d)"
