@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-CHUNK_PAIRS = 32
+SEGMENTS = "segments"
 
 
 @dataclass
@@ -27,28 +26,47 @@ class ListBatch:
         return scores.masked_scatter(self.mask.to(flat.device), flat)
 
 
-def encode(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> dict[str, Tensor]:
-    """Tokenise (query, document) pairs, cut the longer side first, pad to the longest pair.
+def tokenize(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> list[dict[str, list[int]]]:
+    """Tokenise (query, document) pairs, cutting the longer side first; nothing is padded.
 
-    Returns the tokenizer's tensors [pairs, tokens] and `segments`: 1 for query tokens, 2 for document
-    tokens, 0 for special tokens and padding.
+    Returns for each pair the tokenizer's inputs and `segments`: 1 for query tokens, 2 for document tokens,
+    0 for special tokens.
     """
-    encoded = tokenizer(
-        [query for query, _ in pairs],
-        [document for _, document in pairs],
-        truncation="longest_first",
-        max_length=max_length,
-        padding=True,
-        return_tensors="pt",
-    )
-    segments = np.array([[0 if part is None else part + 1 for part in encoded.sequence_ids(i)] for i in range(len(pairs))], dtype=np.int64)
-    return {**encoded, "segments": torch.from_numpy(segments)}
+    if not pairs:
+        return []
+    queries, documents = [query for query, _ in pairs], [document for _, document in pairs]
+    encoded = tokenizer(queries, documents, truncation="longest_first", max_length=max_length)
+    rows = []
+    for i in range(len(pairs)):
+        segments = [0 if part is None else part + 1 for part in encoded.sequence_ids(i)]
+        rows.append({**{name: values[i] for name, values in encoded.items()}, SEGMENTS: segments})
+    return rows
 
 
-def chunks_by_length(pairs: Sequence[tuple[str, str]], size: int = CHUNK_PAIRS) -> list[list[int]]:
-    """Divide pairs into chunks of about the same length of text, longest first; returns indices."""
-    order = sorted(range(len(pairs)), key=lambda i: -len(pairs[i][0]) - len(pairs[i][1]))
-    return [order[start : start + size] for start in range(0, len(order), size)]
+def pad(tokenizer: Any, rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
+    """Pad tokenised pairs to the longest of them. Returns tensors [pairs, tokens]; padding is of segment 0."""
+    inputs = [{name: values for name, values in row.items() if name != SEGMENTS} for row in rows]
+    padded: dict[str, Tensor] = dict(tokenizer.pad(inputs, return_tensors="pt"))
+    segments = torch.zeros(padded["input_ids"].shape, dtype=torch.long)
+    for i, row in enumerate(rows):
+        tokens = len(row[SEGMENTS])
+        start = segments.shape[1] - tokens if tokenizer.padding_side == "left" else 0
+        segments[i, start : start + tokens] = torch.tensor(row[SEGMENTS])
+    return {**padded, SEGMENTS: segments}
+
+
+def chunks_by_length(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Divide rows into chunks of like length, longest first, of at most `budget` tokens once padded.
+
+    lengths: tokens of each row. Returns indices; a row longer than the budget is a chunk of its own.
+    """
+    chunks: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if chunks and (len(chunks[-1]) + 1) * lengths[chunks[-1][0]] <= budget:
+            chunks[-1].append(i)
+        else:
+            chunks.append([i])
+    return chunks
 
 
 def list_batch(lists: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> ListBatch:

@@ -37,7 +37,7 @@ def save(model: nn.Module, tokenizer: Any, settings: RraBertSettings, folder: Pa
         model.encoder.save_pretrained(folder)  # type: ignore[operator]
         save_file({key: value.contiguous() for key, value in model.linear.state_dict().items()}, folder / HEAD_WEIGHTS)
     tokenizer.save_pretrained(folder)
-    card = {"name": settings.name, "kind": settings.kind, "head": settings.head, "max_length": settings.max_length, "base": settings.base}
+    card = settings.model_dump(include={"name", "kind", "base", "head", "precision", "max_length"})
     (folder / CARD).write_text(json.dumps(card, indent=2), encoding="utf-8")
     worst = _largest_difference(model, tokenizer, settings.max_length, folder, probes)
     if not worst <= PARITY:
@@ -58,5 +58,5 @@ def centre(model: nn.Module, mean_score: float) -> None:
 def _largest_difference(model: nn.Module, tokenizer: Any, max_length: int, folder: Path, probes: Sequence[tuple[str, str]]) -> float:
     with torch.inference_mode():
         before = forward_pairs(model.eval(), tokenizer, probes, max_length)
-    after = torch.tensor(Scorer(folder).score(probes))
+    after = torch.tensor(Scorer(folder, "fp32").score(probes))
     return float((before - after).abs().max())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+from students.batches import SEGMENTS
 from students.settings import RraBertSettings
 
 INTERACTION_SCALE = 20.0
@@ -26,8 +27,8 @@ class ClsHead(nn.Module):
         self.classifier = classifier
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Score pairs. batch: see `students.batches.encode`. Returns [pairs], float32."""
-        inputs = {key: value for key, value in batch.items() if key != "segments"}
+        """Score pairs. batch: see `students.batches.pad`. Returns [pairs], float32."""
+        inputs = {key: value for key, value in batch.items() if key != SEGMENTS}
         logits: Tensor = self.classifier(**inputs).logits
         return logits[:, 0].float()
 
@@ -49,9 +50,9 @@ class InteractionHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Score pairs. batch: see `students.batches.encode`. Returns [pairs], float32."""
-        segments = batch["segments"]
-        inputs = {key: value for key, value in batch.items() if key != "segments"}
+        """Score pairs. batch: see `students.batches.pad`. Returns [pairs], float32."""
+        segments = batch[SEGMENTS]
+        inputs = {key: value for key, value in batch.items() if key != SEGMENTS}
         states = self.encoder(**inputs).last_hidden_state.float()
         query, document = (_masked_mean(states, segments == part) for part in (1, 2))
         linear = functional.linear(states[:, 0], self.linear.weight.float(), self.linear.bias.float())

@@ -13,19 +13,24 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from ranking.errors import InputError
-from students.batches import chunks_by_length, encode
+from students.batches import chunks_by_length, pad, tokenize
+from students.precision import dtype_of
 from students.rra_bert import ClsHead, InteractionHead
+from students.settings import Precision
 
 CARD = "rradistill.json"
 HEAD_WEIGHTS = "head.safetensors"
+CHUNK_TOKENS = {"cpu": 1024, "cuda": 32_768}
+"""Tokens that go through the model at once: a processor is fastest where they stay in its cache."""
 
 
 def forward_pairs(model: nn.Module, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> Tensor:
     """Score pairs in chunks of like length, each padded to its own longest. Returns [pairs], float32, in the order given."""
     device = next(model.parameters()).device
+    rows = tokenize(tokenizer, pairs, max_length)
     scores, order = [], []
-    for chunk in chunks_by_length(pairs):
-        batch = encode(tokenizer, [pairs[i] for i in chunk], max_length)
+    for chunk in chunks_by_length([len(row["input_ids"]) for row in rows], CHUNK_TOKENS[device.type]):
+        batch = pad(tokenizer, [rows[i] for i in chunk])
         scores.append(model({key: value.to(device) for key, value in batch.items()}))
         order += chunk
     back = torch.empty(len(order), dtype=torch.long, device=device)
@@ -36,15 +41,20 @@ def forward_pairs(model: nn.Module, tokenizer: Any, pairs: Sequence[tuple[str, s
 class Scorer:
     """A saved student, ready to score on this machine. Higher is better; scores have no fixed range."""
 
-    def __init__(self, folder: str | Path) -> None:
-        """Load a folder that `students.export.save` wrote. Raises InputError where it is none."""
+    def __init__(self, folder: str | Path, precision: Precision | None = None) -> None:
+        """Load a folder that `students.export.save` wrote; precision: None for the one it was saved to be used with.
+
+        Raises InputError where the folder is none.
+        """
         folder = Path(folder)
         if not (folder / CARD).is_file():
             raise InputError(f"{folder}: no student is saved here ({CARD} is missing)")
         self.card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
         self.max_length: int = self.card["max_length"]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = _load(folder, self.card).eval()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.dtype = dtype_of(precision or self.card["precision"], device)
+        self.model = _load(folder, self.card).to(device, self.dtype).eval()
 
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from ranking.settings import Settings
 
+Precision = Literal["auto", "fp32", "bf16"]
+"""`auto`: bf16 where the hardware computes it natively, else fp32."""
+
 
 class RraBertSettings(Settings):
     """RRA-BERT: a cross-encoder over [CLS] query [SEP] document [SEP]."""
@@ -18,6 +21,7 @@ class RraBertSettings(Settings):
     head: Literal["cls", "interaction"] = Field(
         "interaction", description="`cls`: linear on [CLS]. `interaction`: for bases that are sentence encoders."
     )
+    precision: Precision = Field("auto", description="Precision of its scoring, in evaluation and in the service alike.")
     max_length: int = Field(160, ge=16, description="Tokens of query and document together; the document is cut.")
 
 
@@ -30,7 +34,7 @@ class TrainingSettings(Settings):
     workers: int = Field(2, ge=1, description="Training workers, one process each.")
     gpu: bool = Field(False, description="Give every worker a GPU.")
     zero_stage: Literal[0, 1, 2, 3] = Field(2, description="DeepSpeed ZeRO stage.")
-    precision: Literal["fp32", "bf16"] = Field("bf16", description="Precision of the training step.")
+    precision: Precision = Field("auto", description="Precision of the training step.")
     epochs: int = Field(2, ge=1, description="Passes over the labels.")
     lists_per_step: int = Field(8, ge=1, description="Queries per optimizer step, over all workers.")
     candidates_per_list: int | None = Field(None, ge=2, description="Sample this many candidates of each list per epoch. Null: all.")

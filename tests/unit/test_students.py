@@ -7,7 +7,7 @@ from transformers import AutoTokenizer
 from ranking.encoders import model_path
 from ranking.errors import InputError
 from students import export, rra_bert
-from students.batches import chunks_by_length, encode, list_batch
+from students.batches import chunks_by_length, list_batch, pad, tokenize
 from students.scoring import Scorer, forward_pairs
 from students.settings import RraBertSettings
 
@@ -31,14 +31,14 @@ def build(head):
 
 
 def test_segments_tell_query_document_and_special_tokens(tokenizer):
-    batch = encode(tokenizer, [("sort list", "sorted"), ("a", "b c d")], 16)
+    batch = pad(tokenizer, tokenize(tokenizer, [("sort list", "sorted"), ("a", "b c d")], 16))
     tokens = [tokenizer.convert_ids_to_tokens(row) for row in batch["input_ids"]]
     assert tokens[0] == ["[CLS]", "sort", "list", "[SEP]", "sorted", "[SEP]", "[PAD]"]
     assert batch["segments"].tolist() == [[0, 1, 1, 0, 2, 0, 0], [0, 1, 0, 2, 2, 2, 0]]
 
 
 def test_long_pairs_are_cut_to_the_limit(tokenizer):
-    assert encode(tokenizer, [PAIRS[3]], 32)["input_ids"].shape == (1, 32)
+    assert pad(tokenizer, tokenize(tokenizer, [PAIRS[3]], 32))["input_ids"].shape == (1, 32)
 
 
 def test_lists_of_different_lengths_and_their_flat_scores():
@@ -47,10 +47,12 @@ def test_lists_of_different_lengths_and_their_flat_scores():
     assert batch.spread(torch.tensor([7.0, 8.0, 9.0])).tolist() == [[7.0, 0.0], [8.0, 9.0]]
 
 
-def test_chunks_hold_every_pair_once():
-    chunks = chunks_by_length([("q", "x" * n) for n in range(70)], size=32)
-    assert sorted(i for chunk in chunks for i in chunk) == list(range(70))
-    assert [len(chunk) for chunk in chunks] == [32, 32, 6]
+def test_chunks_hold_every_row_once_within_the_budget():
+    lengths = [*range(1, 71), 500]
+    chunks = chunks_by_length(lengths, budget=256)
+    assert sorted(i for chunk in chunks for i in chunk) == list(range(71))
+    assert chunks[0] == [70]
+    assert all(len(chunk) * max(lengths[i] for i in chunk) <= 256 for chunk in chunks[1:])
 
 
 @pytest.mark.parametrize("head", ["cls", "interaction"])

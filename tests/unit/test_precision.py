@@ -1,0 +1,20 @@
+"""Which precision a setting means on which hardware."""
+
+import pytest
+import torch
+
+from students import precision
+from students.precision import dtype_of
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_is_named_is_taken(device):
+    assert dtype_of("fp32", device) == torch.float32
+    assert dtype_of("bf16", device) == torch.bfloat16
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_is_bf16_where_the_processor_computes_it(native, expected, monkeypatch):
+    monkeypatch.setattr(precision, "_multiplies_bf16", lambda: native)
+    assert dtype_of("auto", "cpu") == expected
+    assert dtype_of("auto", "cuda") == torch.bfloat16
