@@ -27,6 +27,7 @@ from ranking.storage import Folder
 from students import export, rra_bert
 from students.batches import ListBatch, list_batch
 from students.losses import LOSSES
+from students.precision import dtype_of
 from students.scoring import forward_pairs
 from students.settings import RraBertSettings, TrainingSettings
 
@@ -49,7 +50,11 @@ class TrainingProgress:
 
 
 def train_worker(config: dict[str, Any]) -> None:
-    """Train on one worker. config: student, training (settings as dicts), steps_per_epoch, targets, board (actor)."""
+    """Train on one worker, and at the end export the student from the first.
+
+    config: student, training (settings as dicts), steps_per_epoch, targets (Provenance.targets), board
+    (TrainingProgress), model (folder to export to), probes (pairs for the parity check).
+    """
     student = RraBertSettings.model_validate(config["student"])
     training = TrainingSettings.model_validate(config["training"])
     context = ray.train.get_context()
@@ -60,7 +65,7 @@ def train_worker(config: dict[str, Any]) -> None:
     model = rra_bert.build(student, model_path(student.base))
     total = config["steps_per_epoch"] * training.epochs
     engine = _engine(model, training, total)
-    first_epoch, scores_sum, scores_count = _resume(engine)
+    first_epoch = _resume(engine)
     loss_of = LOSSES[config["targets"]]
     scale = training.score_scale if config["targets"] == "scores" else 1.0
     lists_per_worker = max(1, training.lists_per_step // workers)
@@ -85,25 +90,27 @@ def train_worker(config: dict[str, Any]) -> None:
                     {"step": done, "loss": float(loss.detach()), "pairs": len(batch.pairs) * workers, "seconds": seconds}
                 )
         _report(engine, epoch, scores_sum, scores_count)
+    torch.distributed.barrier()  # every worker's part of the checkpoint is on storage from here on
+    if context.get_world_rank() == 0:
+        _export(student, config["model"], config["probes"])
 
 
-def export_student(checkpoint: Folder, student: dict[str, Any], target: Folder, probes: list[tuple[str, str]]) -> None:
-    """Turn a DeepSpeed checkpoint into the student's model folder: whole float32 weights, reloaded and compared.
+def _export(student: RraBertSettings, target: Folder, probes: list[tuple[str, str]]) -> None:
+    """Turn the last checkpoint into the student's model folder: whole float32 weights, reloaded and compared.
 
-    probes: (query, document) pairs for the parity check. Raises students.export.ParityError where it fails.
+    Raises students.export.ParityError where the reloaded model scores differently.
     """
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
-    settings = RraBertSettings.model_validate(student)
-    with tempfile.TemporaryDirectory() as local:
-        place = Path(local) / "checkpoint"
-        checkpoint.copy_to(Folder(place))
-        state = json.loads((place / STATE).read_text(encoding="utf-8"))
-        model = rra_bert.build(settings, model_path(settings.base))
-        model.load_state_dict(get_fp32_state_dict_from_zero_checkpoint(str(place)))
+    checkpoint = ray.train.get_checkpoint()
+    assert checkpoint is not None
+    with checkpoint.as_directory() as place, tempfile.TemporaryDirectory() as local:
+        state = json.loads((Path(place) / STATE).read_text(encoding="utf-8"))
+        model = rra_bert.build(student, model_path(student.base))
+        model.load_state_dict(get_fp32_state_dict_from_zero_checkpoint(place))
         export.centre(model, state["mean_score"])
-        tokenizer = AutoTokenizer.from_pretrained(model_path(settings.base))
-        export.save(model, tokenizer, settings, Path(local) / "model", probes)
+        tokenizer = AutoTokenizer.from_pretrained(model_path(student.base))
+        export.save(model, tokenizer, student, Path(local) / "model", probes)
         target.delete()
         Folder(Path(local) / "model").copy_to(target)
 
@@ -129,7 +136,7 @@ def _engine(model: torch.nn.Module, training: TrainingSettings, total_steps: int
         "gradient_clipping": training.clip,
         "zero_optimization": {"stage": training.zero_stage},
         "zero_allow_untested_optimizer": True,
-        "bf16": {"enabled": training.precision == "bf16"},
+        "bf16": {"enabled": dtype_of(training.precision, ray.train.torch.get_device().type) == torch.bfloat16},
         "steps_per_print": 2**31,
     }
     engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, lr_scheduler=lambda held: LambdaLR(held, rate))
@@ -164,12 +171,11 @@ def _report(engine: Any, epoch: int, scores_sum: float, scores_count: int) -> No
         ray.train.report({"epoch": epoch + 1}, checkpoint=Checkpoint.from_directory(local))
 
 
-def _resume(engine: Any) -> tuple[int, float, int]:
+def _resume(engine: Any) -> int:
     """Load the last checkpoint where there is one; returns the first epoch to train."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        return 0, 0.0, 0
+        return 0
     with checkpoint.as_directory() as local:
         engine.load_checkpoint(local, tag="student")
-        state = json.loads((Path(local) / STATE).read_text(encoding="utf-8"))
-    return int(state["epochs"]), float(state["mean_score"]), 1
+        return int(json.loads((Path(local) / STATE).read_text(encoding="utf-8"))["epochs"])

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 
-from actors.encoder import SentenceEncoder, Vectors, VectorTable
-from actors.retrievers import vectors_folder
 from actors.rows import CandidateList, PickedCandidate, PickedList, records, table_of
+from actors.vectors import TextVectors
 from ranking.labelling.targets import head_and_tail
 from ranking.records import Candidate, content
 from ranking.settings import PreRankerSettings
@@ -17,25 +15,16 @@ from ranking.storage import Folder
 
 
 class PreRanker:
-    """Orders candidates by the cosine of query and document vector.
+    """Orders candidates by the cosine of query and document vector. memory: folder of the vectors there are."""
 
-    Documents that the index has vectors of, by the same model, are not encoded again; others are encoded
-    once and remembered.
-    """
-
-    def __init__(self, index: Folder, settings: PreRankerSettings) -> None:
+    def __init__(self, memory: Folder, settings: PreRankerSettings) -> None:
         self.settings = settings
-        self.encoder = SentenceEncoder(settings.model)
-        self.table = VectorTable(vectors_folder(index, settings.model), "doc_id")
-        self.encoded: dict[str, Vectors] = {}
+        self.vectors = TextVectors(memory, settings.model)
 
     def scores(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
         """Score candidates for a query, in the order given; cosines from -1 to 1."""
-        new = [c for c in candidates if c.doc_id not in self.table and c.doc_id not in self.encoded]
-        vectors = self.encoder.encode([query, *(content(c.title, c.text) for c in new)])
-        self.encoded.update({c.doc_id: vector for c, vector in zip(new, vectors[1:], strict=True)})
-        held = [self.table[c.doc_id] if c.doc_id in self.table else self.encoded[c.doc_id] for c in candidates]
-        scores: list[float] = (np.stack(held) @ vectors[0]).tolist() if held else []
+        vectors = self.vectors.of([query, *(content(c.title, c.text) for c in candidates)])
+        scores: list[float] = (vectors[1:] @ vectors[0]).tolist()
         return scores
 
     def __call__(self, batch: pa.Table) -> pa.Table:

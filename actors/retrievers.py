@@ -1,6 +1,6 @@
 """First-stage retrieval on a worker: BM25 and dense search over an index, fused by reciprocal rank.
 
-The index is a folder: documents/*.parquet, bm25/ (bm25s' own files), vectors/<model>/*.parquet.
+The index is a folder: documents/*.parquet and bm25/ (bm25s' own files). Vectors come from their memory.
 """
 
 from __future__ import annotations
@@ -14,20 +14,14 @@ import numpy as np
 import pyarrow as pa
 import Stemmer
 
-from actors.encoder import SentenceEncoder, VectorTable
-from actors.rows import CandidateList, Outcome, records, table_of
+from actors.rows import FUSED, CandidateList, NamedList, Outcome, TestLists, records, table_of
+from actors.vectors import TextVectors
 from ranking.labelling.fusion import reciprocal_rank_fusion
 from ranking.records import Candidate, Document, Query, Rejection
 from ranking.settings import Bm25Settings, CandidateSettings, DenseSettings
 from ranking.storage import Folder
 
-FUSED = "fused"
 DOCUMENTS = "documents"
-
-
-def vectors_folder(index: Folder, model: str) -> Folder:
-    """Where an index keeps the vectors of a model."""
-    return index / "vectors" / model.replace("/", "--")
 
 
 def build_bm25(documents: Sequence[Document], settings: Bm25Settings, target: Folder) -> None:
@@ -61,28 +55,29 @@ class Bm25Retriever:
 class DenseRetriever:
     """Exact search: the cosine of query and document vector."""
 
-    def __init__(self, index: Folder, model: str) -> None:
-        self.table = VectorTable(vectors_folder(index, model), "doc_id")
-        self.encoder = SentenceEncoder(model)
+    def __init__(self, memory: Folder, model: str, documents: Sequence[Document]) -> None:
+        self.doc_ids = [document.doc_id for document in documents]
+        self.vectors = TextVectors(memory, model)
+        self.matrix = self.vectors.of([document.content for document in documents])
 
     def search(self, queries: Sequence[str], depth: int) -> list[list[str]]:
         """Retrieve depth documents per query, best first; equal scores in the index's order."""
-        scores = self.encoder.encode(queries) @ self.table.vectors.T
+        scores = self.vectors.of(queries) @ self.matrix.T
         best = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
-        return [[self.table.ids[row] for row in rows] for rows in best]
+        return [[self.doc_ids[row] for row in rows] for rows in best]
 
 
 class CandidateRetriever:
-    """Ray Data actor: queries to candidate lists, from all retrievers of the settings."""
+    """Ray Data actor: queries to candidate lists, from all retrievers of the settings, fused."""
 
-    def __init__(self, index: Folder, settings: CandidateSettings) -> None:
+    def __init__(self, index: Folder, vectors: Folder, settings: CandidateSettings) -> None:
         self.depth = settings.depth
         self.documents = {document.doc_id: document for document in (index / DOCUMENTS).read_rows(Document)}
         doc_ids = list(self.documents)
         self.retrievers: dict[str, Bm25Retriever | DenseRetriever] = {}
         for part in settings.retrievers:
             if isinstance(part, DenseSettings):
-                self.retrievers[part.kind] = DenseRetriever(index, part.model)
+                self.retrievers[part.kind] = DenseRetriever(vectors, part.model, list(self.documents.values()))
             else:
                 self.retrievers[part.kind] = Bm25Retriever(index, doc_ids)
 
@@ -122,6 +117,19 @@ class CandidateRetriever:
             )
             for rank, (doc_id, score, names) in enumerate(fused, start=1)
         ]
+
+
+class TestRetriever(CandidateRetriever):
+    """Ray Data actor: test queries to every retriever's list and the fused one; a list may be empty."""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        queries = records(batch, Query)
+        outcomes = []
+        for query, lists in zip(queries, self.lists(queries), strict=True):
+            named = [NamedList(name=name, candidates=candidates) for name, candidates in lists.items()]
+            row = TestLists(query_id=query.query_id, text=query.text, lists=named)
+            outcomes.append(Outcome(query_id=query.query_id, split="test", row=row.model_dump_json()))
+        return table_of(outcomes, Outcome)
 
 
 def _tokens(texts: Sequence[str]) -> bm25s.tokenization.Tokenized:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pyarrow as pa
 from pydantic import BaseModel
@@ -12,6 +12,11 @@ from ranking.records import Candidate, Record, Rejection
 from ranking.storage import schema_of
 
 R = TypeVar("R", bound=BaseModel)
+FUSED = "fused"
+"""Name of the fused first stage."""
+
+Split = Literal["log", "test"]
+"""Where a query comes from: the log, to be learned from, or the judged test queries."""
 
 
 class CandidateList(Record):
@@ -20,6 +25,25 @@ class CandidateList(Record):
     query_id: str
     text: str
     candidates: list[Candidate]
+
+
+class NamedList(Record):
+    """One first stage's candidates, best first."""
+
+    name: str
+    candidates: list[Candidate]
+
+
+class TestLists(Record):
+    """A test query and what every first stage finds for it: a row of test/candidates/."""
+
+    query_id: str
+    text: str
+    lists: list[NamedList]
+
+    def of(self, name: str) -> list[Candidate]:
+        """The candidates of a first stage; raises StopIteration where there is none of that name."""
+        return next(found.candidates for found in self.lists if found.name == name)
 
 
 class PickedCandidate(Record):
@@ -34,6 +58,7 @@ class PickedList(Record):
     """A query and what the teacher is shown of its candidates."""
 
     query_id: str
+    split: Split = "log"
     text: str
     picked: list[PickedCandidate]
 
@@ -46,6 +71,7 @@ class Outcome(Record):
     """What came of a query in a stage: a row (as JSON) or a rejection, never both, never neither."""
 
     query_id: str
+    split: Split = "log"
     row: str | None = None
     rejection: Rejection | None = None
 

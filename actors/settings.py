@@ -15,8 +15,8 @@ class PointwiseTeacherSettings(Settings):
     kind: Literal["pointwise"] = "pointwise"
     model: str = Field("minilm", description="`minilm`, or the folder or Hugging Face id of an embedding model that vLLM runs.")
     engine: dict[str, Any] = Field(
-        default_factory=lambda: {"dtype": "bfloat16", "enforce_eager": True, "max_num_seqs": 64},
-        description="Arguments of the vLLM engine.",
+        default_factory=lambda: {"dtype": "auto", "enforce_eager": True, "max_num_seqs": 64},
+        description="Arguments of the vLLM engine. dtype auto on a processor: bf16 where that is native, else fp32.",
     )
     max_tokens: int = Field(256, ge=8, description="Texts are cut to so many tokens of the teacher's tokenizer.")
     batch_size: int = Field(64, ge=1, description="Texts per batch sent to the engine.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import ray.data
 from pydantic import BaseModel
 
-from actors.rows import table_of
+from actors.rows import Split, table_of
 from actors.sink import LIGHT, PartSink
 from ranking.progress import Progress
 from ranking.stages import REJECTED, Manifest, Stage, Tokens
@@ -45,26 +45,23 @@ def through_actor(
     )
 
 
-def write_stage(
-    stage: Stage, outcomes: ray.data.Dataset, model: type[BaseModel], rows_in: int, todo: int, progress: Progress, unit: str
-) -> tuple[int, int]:
-    """Write outcomes as they come and return (rows, rejected) of the whole stage, earlier parts included.
+def write_stages(
+    stages: Mapping[Split, Stage], outcomes: ray.data.Dataset, model: type[BaseModel], todo: int, progress: Progress, unit: str
+) -> None:
+    """Write outcomes as they come, each to the stage of its split."""
+    counts = outcomes.map_batches(PartSink(model, stages), batch_format="pyarrow", batch_size=None, **LIGHT)
+    with progress.bar(next(iter(stages.values())).name, todo, unit) as bar:
+        for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
+            bar.advance(sum(batch["rows"].to_pylist()) + sum(batch["rejected"].to_pylist()))
+
+
+def finish(stage: Stage, rows_in: int, tokens: int = 0) -> Manifest:
+    """Count what a stage of queries holds, earlier parts included, and write its manifest.
 
     Raises RuntimeError where queries went missing on the way.
     """
-    sink = PartSink(model, stage.folder, stage.run / REJECTED, stage.rejected_prefix)
-    counts = outcomes.map_batches(sink, batch_format="pyarrow", batch_size=None, **LIGHT)
-    with progress.bar(stage.name, todo, unit) as bar:
-        for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
-            bar.advance(sum(batch["rows"].to_pylist()) + sum(batch["rejected"].to_pylist()))
     rows = len(stage.folder.read_column("query_id"))
     rejected = sum((stage.run / REJECTED).read_table(name).num_rows for name in stage.rejected_parts())
     if rows + rejected != rows_in:
         raise RuntimeError(f"stage {stage.name}: {rows_in} queries in, but {rows} rows and {rejected} rejections out")
-    return rows, rejected
-
-
-def finish(stage: Stage, counts: tuple[int, int], tokens: int = 0) -> Manifest:
-    """Write the manifest of a stage of queries."""
-    rows, rejected = counts
-    return stage.finish(rows_in=rows + rejected, rows_out=rows, rejected=rejected, tokens=Tokens(prompt=tokens))
+    return stage.finish(rows_in=rows_in, rows_out=rows, rejected=rejected, tokens=Tokens(prompt=tokens))

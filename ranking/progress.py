@@ -105,4 +105,6 @@ def _rich(console: Console) -> RichProgress:
         TimeElapsedColumn(),
         console=console,
         transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
     )

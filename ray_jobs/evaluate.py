@@ -19,7 +19,7 @@ from ranking.evaluation.results import ComparisonResult, Latency, Metrics, Syste
 from ranking.evaluation.runs import Run as TrecRun
 from ranking.evaluation.runs import to_trec
 from ranking.records import Label
-from ray_jobs import index, plan
+from ray_jobs import candidates, index, label, plan
 from ray_jobs.run import Run, job
 from ray_jobs.train import MODEL
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ranking.records import Candidate
 
 METRICS = "metrics.json"
+FirstStages = dict[str, dict[str, list["Candidate"]]]
+"""{first stage: {query_id: candidates, best first}}"""
 
 
 @dataclass
@@ -47,13 +49,12 @@ def main(run: Run) -> None:
         show(run, Metrics.model_validate_json(stage.folder.read_text(METRICS)))
         return
     index.main(run)
+    candidates.find_for_test(run)
+    if settings.teacher:
+        label.ask_teacher(run, ["test"])
     run.start_ray()
     lists = first_stages(run)
-    missing = [name for name in settings.first_stages if name not in lists]
-    if missing:
-        raise InputError(f"setting 'evaluation.first_stages': {missing[0]!r} is none of {', '.join(lists)}")
-    unions = _unions(run, [lists[name] for name in settings.first_stages])
-    scored = rerankers(run, unions)
+    scored = rerankers(run, lists)
     stage.begin()
     metrics = measure(run, lists, scored)
     stage.folder.write_text(METRICS, metrics.model_dump_json(indent=2))
@@ -61,29 +62,30 @@ def main(run: Run) -> None:
     show(run, metrics)
 
 
-def first_stages(run: Run) -> dict[str, dict[str, list[Candidate]]]:
-    """Retrieve for the test queries: {"bm25": {query_id: candidates}, ..., "fused": ...}."""
-    import ray
+def first_stages(run: Run) -> FirstStages:
+    """Read what retrieval found for the test queries."""
+    from actors.rows import TestLists
 
-    from actors.retrievers import CandidateRetriever
+    rows = list(plan.candidates_stage(run, "test").folder.read_rows(TestLists))
+    names = [found.name for found in rows[0].lists]
+    for name in run.settings.evaluation.first_stages:
+        if name not in names:
+            raise InputError(f"setting 'evaluation.first_stages': {name!r} is none of {', '.join(names)}")
+    return {name: {row.query_id: row.of(name) for row in rows} for name in names}
 
-    retriever = ray.remote(CandidateRetriever).options(num_cpus=1).remote(plan.index_stage(run).folder, run.settings.candidates)
-    found = ray.get(retriever.lists.remote(run.collection.test))
-    names = list(found[0])
-    return {name: {query.query_id: lists[name] for query, lists in zip(run.collection.test, found, strict=True)} for name in names}
 
-
-def rerankers(run: Run, unions: list[CandidateList]) -> dict[str, Scored]:
+def rerankers(run: Run, lists: FirstStages) -> dict[str, Scored]:
     """Have the pre-ranker, the teacher and every student score all candidates."""
+    unions = _unions(run, lists)
     scored = {"pre-ranker": _pre_ranker(run, unions)}
     if run.settings.evaluation.teacher:
-        scored["teacher"] = _teacher(run, unions)
+        scored["teacher"] = _teacher(run)
     for student in run.settings.students:
         scored[student.name] = _student(run, student.name, unions)
     return scored
 
 
-def measure(run: Run, lists: dict[str, dict[str, list[Candidate]]], scored: dict[str, Scored]) -> Metrics:
+def measure(run: Run, lists: FirstStages, scored: dict[str, Scored]) -> Metrics:
     """Measure the candidate lists and every re-ranking of them, write the runs, compare with the control."""
     settings, qrels = run.settings.evaluation, run.collection.qrels
     runs: dict[str, tuple[SystemResult, TrecRun]] = {}
@@ -147,15 +149,15 @@ def show(run: Run, metrics: Metrics) -> None:
     run.progress.stage("verdict", metrics.verdict.reason)
 
 
-def _unions(run: Run, lists: list[dict[str, list[Candidate]]]) -> list[CandidateList]:
-    """One list a query with every candidate of any list, so that each pair is scored once."""
+def _unions(run: Run, lists: FirstStages) -> list[CandidateList]:
+    """One list a query with every candidate of any list that is re-ranked, so that each pair is scored once."""
     from actors.rows import CandidateList
 
     unions = []
     for query in run.collection.test:
-        candidates = {c.doc_id: c for found in lists for c in found[query.query_id]}
-        if candidates:
-            unions.append(CandidateList(query_id=query.query_id, text=query.text, candidates=list(candidates.values())))
+        union = {c.doc_id: c for name in run.settings.evaluation.first_stages for c in lists[name][query.query_id]}
+        if union:
+            unions.append(CandidateList(query_id=query.query_id, text=query.text, candidates=list(union.values())))
     return unions
 
 
@@ -164,24 +166,14 @@ def _pre_ranker(run: Run, unions: list[CandidateList]) -> Scored:
 
     from actors.pre_ranker import PreRanker
 
-    ranker = ray.remote(PreRanker).options(num_cpus=1).remote(plan.index_stage(run).folder, run.settings.pre_ranker)
+    ranker = ray.remote(PreRanker).options(num_cpus=1).remote(plan.vectors_memory(run), run.settings.pre_ranker)
     scores = ray.get([ranker.scores.remote(row.text, row.candidates) for row in unions])
     return Scored("pre_ranker", {row.query_id: _by_id(row, found) for row, found in zip(unions, scores, strict=True)})
 
 
-def _teacher(run: Run, unions: list[CandidateList]) -> Scored:
-    """Ask the teacher as for labels, over whole lists; what it rejects stays unranked."""
-    from actors.rows import Outcome, PickedCandidate, PickedList
-    from actors.streaming import dataset_of
-    from actors.teachers import make_teacher
-
-    teacher = make_teacher(run.settings.teacher, run.settings.compute, plan.evaluation_stage(run).fingerprint, plan.teacher_memory(run))
-    picked = []
-    for row in unions:
-        shown = [PickedCandidate(candidate=c, pre_rank=rank, of_head=True) for rank, c in enumerate(row.candidates, start=1)]
-        picked.append(PickedList(query_id=row.query_id, text=row.text, picked=shown))
-    outcomes = [Outcome.model_validate(row) for row in teacher.label(dataset_of(picked, PickedList), run.progress).take_all()]
-    labels = [Label.model_validate_json(outcome.row) for outcome in outcomes if outcome.row is not None]
+def _teacher(run: Run) -> Scored:
+    """Read the teacher's ranking of the test lists; what it rejected stays unranked."""
+    labels = plan.labels_stage(run, "test").folder.read_rows(Label)
     return Scored("teacher", {label.query_id: {c.doc_id: c.target for c in label.candidates} for label in labels})
 
 

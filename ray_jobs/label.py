@@ -3,89 +3,75 @@
     python -m ray_jobs.label configs/quickstart.yaml
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.label configs/quickstart.yaml
 
-Writes queries/, index/, candidates/, labels/ and rejected/ of the run's folder. A stage that is done with
-the same settings is skipped; one that was cut off goes on where it stopped.
+Writes queries/, index/, vectors/, candidates/, labels/ and rejected/ of the run's folder. A stage that is
+done with the same settings is skipped; one that was cut off goes on where it stopped.
 """
 
 from __future__ import annotations
 
-from ranking.errors import InputError
-from ranking.labelling import long_tail
-from ranking.records import Label, Query
-from ranking.stages import REJECTED, Manifest
-from ranking.storage import part_name
-from ray_jobs import index, plan
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ranking.records import Label
+from ray_jobs import candidates, plan
 from ray_jobs.run import Run, job
+
+if TYPE_CHECKING:
+    from actors.rows import PickedList, Split, TestLists
 
 
 def main(run: Run) -> None:
-    select_queries(run)
-    index.main(run)
-    find_candidates(run)
-    ask_teacher(run)
+    candidates.main(run)
+    ask_teacher(run, ["log"])
 
 
-def select_queries(run: Run) -> None:
-    """Select the long-tail queries of the log; the others go to rejected/ with the reason."""
-    stage = plan.queries_stage(run)
-    if run.skipped(stage):
-        return
-    log = plan.read_log(run)
-    chosen, left = long_tail.select(log, run.settings.queries)
-    if not chosen:
-        raise InputError(f"queries: none of the {len(log):,} queries of the log is long-tail; loosen queries.long_tail")
-    stage.begin()
-    stage.folder.write_rows(part_name(query.query_id for query in chosen), chosen)
-    if left:
-        (run.folder / REJECTED).write_rows(stage.rejected_prefix + part_name(rejection.query_id for rejection in left), left)
-    stage.finish(rows_in=len(log), rows_out=len(chosen), rejected=len(left))
-    run.progress.stage("queries", f"{len(chosen):,} long-tail queries of {len(log):,} in the log")
-
-
-def find_candidates(run: Run) -> None:
-    """Retrieve and fuse candidates for every selected query."""
-    stage = plan.candidates_stage(run)
-    if run.skipped(stage):
+def ask_teacher(run: Run, splits: Sequence[Split]) -> None:
+    """Have the teacher rank lists, of the log to be learned from, of the test queries to be measured; one start for both."""
+    stages = {split: plan.labels_stage(run, split) for split in splits}
+    stages = {split: stage for split, stage in stages.items() if not run.skipped(stage)}
+    if not stages:
         return
     run.start_ray()
-    from actors.retrievers import CandidateRetriever
-    from actors.rows import CandidateList
-    from actors.streaming import dataset_of, finish, not_done, through_actor, write_stage
-
-    stage.begin()
-    queries = list((run.folder / "queries").read_rows(Query))
-    todo = not_done(stage, queries)
-    index_folder = plan.index_stage(run).folder
-    outcomes = through_actor(dataset_of(todo, Query), CandidateRetriever, (index_folder, run.settings.candidates))
-    counts = write_stage(stage, outcomes, CandidateList, len(queries), len(todo), run.progress, "queries")
-    _done(run, finish(stage, counts), "candidate lists")
-
-
-def ask_teacher(run: Run) -> None:
-    """Pre-rank every candidate list and have the teacher rank its head and tail."""
-    stage = plan.labels_stage(run)
-    if run.skipped(stage):
-        return
-    run.start_ray()
-    from actors.pre_ranker import PreRanker
-    from actors.rows import CandidateList
-    from actors.streaming import dataset_of, finish, not_done, through_actor, write_stage
+    from actors.rows import CandidateList, PickedList, TestLists
+    from actors.streaming import dataset_of, finish, not_done, write_stages
     from actors.teachers import make_teacher
 
-    teacher = make_teacher(run.settings.teacher, run.settings.compute, stage.fingerprint, plan.teacher_memory(run))
-    stage.begin()
-    lists = list((run.folder / "candidates").read_rows(CandidateList))
-    todo = not_done(stage, lists)
-    index_folder = plan.index_stage(run).folder
-    picked = through_actor(dataset_of(todo, CandidateList), PreRanker, (index_folder, run.settings.pre_ranker))
-    counts = write_stage(stage, teacher.label(picked, run.progress), Label, len(lists), len(todo), run.progress, "queries")
-    _done(run, finish(stage, counts, teacher.tokens), "labels", f", the teacher read {teacher.tokens:,} tokens")
+    teacher = make_teacher(run.settings.teacher, run.settings.compute, plan.teacher_fingerprint(run), plan.teacher_memory(run))
+    rows: dict[Split, list[Any]] = {}
+    todo: dict[Split, list[Any]] = {}
+    for split, stage in stages.items():
+        model = CandidateList if split == "log" else TestLists
+        rows[split] = list(plan.candidates_stage(run, split).folder.read_rows(model))
+        stage.begin()
+        todo[split] = not_done(stage, rows[split])
+    shown = [_pre_ranked(run, todo["log"])] if "log" in stages else []
+    shown += [dataset_of(whole_lists(run, todo["test"]), PickedList)] if "test" in stages else []
+    lists = shown[0].union(*shown[1:])
+    write_stages(stages, teacher.label(lists, run.progress), Label, sum(map(len, todo.values())), run.progress, "queries")
+    tokens = teacher.tokens
+    for split, stage in stages.items():
+        run.done(finish(stage, len(rows[split]), tokens), "labels")
+        tokens = 0  # a text that both splits hold was read once
 
 
-def _done(run: Run, manifest: Manifest, unit: str, more: str = "") -> None:
-    rate = manifest.rows_out / max(manifest.seconds, 1e-9)
-    rejected = f", {manifest.rejected:,} rejected" if manifest.rejected else ""
-    run.progress.stage(manifest.stage, f"{manifest.rows_out:,} {unit}{rejected} in {manifest.seconds:.0f} s ({rate:.1f}/s){more}")
+def whole_lists(run: Run, rows: Sequence[TestLists]) -> list[PickedList]:
+    """Each test query with every candidate of the lists that are re-ranked, so that each pair is scored once."""
+    from actors.rows import PickedCandidate, PickedList
+
+    whole = []
+    for row in rows:
+        union = {candidate.doc_id: candidate for name in run.settings.evaluation.first_stages for candidate in row.of(name)}
+        picked = [PickedCandidate(candidate=candidate, pre_rank=rank, of_head=True) for rank, candidate in enumerate(union.values(), 1)]
+        whole.append(PickedList(query_id=row.query_id, split="test", text=row.text, picked=picked))
+    return whole
+
+
+def _pre_ranked(run: Run, rows: Sequence[Any]) -> Any:
+    from actors.pre_ranker import PreRanker
+    from actors.rows import CandidateList
+    from actors.streaming import dataset_of, through_actor
+
+    return through_actor(dataset_of(rows, CandidateList), PreRanker, (plan.vectors_memory(run), run.settings.pre_ranker))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ Stages that are done with the same settings are skipped; one changed setting re-
 
 from __future__ import annotations
 
-from ray_jobs import evaluate, label, promote, train
+from ray_jobs import candidates, evaluate, label, promote, train
 from ray_jobs.run import Run, job
 
 
 def main(run: Run) -> None:
-    label.main(run)
+    candidates.main(run)
+    candidates.find_for_test(run)
+    label.ask_teacher(run, ["log", "test"] if run.settings.evaluation.teacher else ["log"])
     train.main(run)
     evaluate.main(run)
     promote.main(run)

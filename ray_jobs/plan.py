@@ -1,7 +1,10 @@
 """The stages of a run and what each depends on: this is where fingerprints come from.
 
 collection ─ queries ─┐
-     └────── index ───┴─ candidates ─ labels ─ students/<name> ─ evaluation
+     ├────── index ───┴─ candidates ─ labels ─ students/<name> ─┐
+     └─────────┴───── test/candidates ─ test/labels ────────────┴─ evaluation
+
+vectors/ and teacher/ are memories, not stages: what is in them is named by content and never out of date.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from actors.rows import Split
 from actors.settings import RecordedTeacherSettings
 from ranking.collections.beir import read_queries
 from ranking.collections.query_log import read_log_tsv
@@ -29,18 +33,22 @@ def queries_stage(run: Run) -> Stage:
 
 
 def index_stage(run: Run) -> Stage:
-    settings = {"bm25": [part.model_dump() for part in _of_kind(run, Bm25Settings)], "models": encoder_models(run)}
+    settings = {"bm25": [part.model_dump() for part in _of_kind(run, Bm25Settings)]}
     return Stage(run.folder, "index", settings, [run.collection.fingerprint])
 
 
-def candidates_stage(run: Run) -> Stage:
-    inputs = [queries_stage(run).fingerprint, index_stage(run).fingerprint]
-    return Stage(run.folder, "candidates", run.settings.candidates.model_dump(), inputs)
+def candidates_stage(run: Run, split: Split = "log") -> Stage:
+    inputs = [index_stage(run).fingerprint, *([queries_stage(run).fingerprint] if split == "log" else [])]
+    return Stage(run.folder, _name("candidates", split), run.settings.candidates.model_dump(), inputs)
 
 
-def labels_stage(run: Run) -> Stage:
-    settings = {"pre_ranker": run.settings.pre_ranker.model_dump(), "teacher": teacher_identity(run)}
-    return Stage(run.folder, "labels", settings, [candidates_stage(run).fingerprint])
+def labels_stage(run: Run, split: Split = "log") -> Stage:
+    settings: dict[str, Any] = {"teacher": teacher_identity(run)}
+    if split == "log":
+        settings["pre_ranker"] = run.settings.pre_ranker.model_dump()
+    else:
+        settings["first_stages"] = run.settings.evaluation.first_stages
+    return Stage(run.folder, _name("labels", split), settings, [candidates_stage(run, split).fingerprint])
 
 
 def student_stage(run: Run, student: RraBertSettings) -> Stage:
@@ -51,17 +59,26 @@ def student_stage(run: Run, student: RraBertSettings) -> Stage:
 def evaluation_stage(run: Run) -> Stage:
     settings = {
         "evaluation": run.settings.evaluation.model_dump(),
-        "candidates": run.settings.candidates.model_dump(),
         "pre_ranker": run.settings.pre_ranker.model_dump(),
-        "teacher": teacher_identity(run) if run.settings.evaluation.teacher else None,
     }
+    lists = labels_stage(run, "test") if run.settings.evaluation.teacher else candidates_stage(run, "test")
     students = [student_stage(run, student).fingerprint for student in run.settings.students]
-    return Stage(run.folder, "evaluation", settings, [index_stage(run).fingerprint, *students])
+    return Stage(run.folder, "evaluation", settings, [lists.fingerprint, *students])
+
+
+def vectors_memory(run: Run) -> Folder:
+    """Where the vectors of documents and queries are kept, a folder for each sentence encoder."""
+    return run.folder / "vectors"
 
 
 def teacher_memory(run: Run) -> Folder:
     """Where the teacher keeps what it need not compute twice, apart for each model."""
-    return run.folder / "teacher" / fingerprint_of(teacher_identity(run))
+    return run.folder / "teacher" / teacher_fingerprint(run)
+
+
+def teacher_fingerprint(run: Run) -> str:
+    """Name what makes the teacher's answers."""
+    return fingerprint_of(teacher_identity(run))
 
 
 def teacher_identity(run: Run) -> dict[str, Any]:
@@ -74,7 +91,7 @@ def teacher_identity(run: Run) -> dict[str, Any]:
 
 
 def encoder_models(run: Run) -> list[str]:
-    """The sentence encoders whose document vectors the index holds."""
+    """The sentence encoders whose vectors retrieval and pre-ranking read."""
     dense = [part.model for part in _of_kind(run, DenseSettings)]
     return list(dict.fromkeys([*dense, run.settings.pre_ranker.model]))
 
@@ -87,6 +104,10 @@ def read_log(run: Run) -> list[Query]:
     log = read_log_tsv(path) if path.suffix == ".tsv" else read_queries(path)
     tested = {query.text.casefold() for query in run.collection.test}
     return [query for query in log if query.text.casefold() not in tested]
+
+
+def _name(stage: str, split: Split) -> str:
+    return stage if split == "log" else f"test/{stage}"
 
 
 def _of_kind(run: Run, kind: type[Any]) -> list[Any]:

@@ -9,7 +9,8 @@ import json
 import urllib.request
 from typing import Any
 
-from ranking.records import Document
+from actors.rows import FUSED, TestLists
+from ranking.records import Candidate, content
 from ray_jobs import pipeline, plan
 from ray_jobs.run import Run, job
 from ray_jobs.serve import served
@@ -23,10 +24,9 @@ def main(run: Run) -> None:
     if run.registry.read() is None:
         run.progress.stage("serve", "no champion, nothing to serve")
         return
-    query = run.collection.test[0].text
-    documents = candidates_of(run, query)
+    query, documents = first_test_query(run)
     with served(run) as address:
-        body = {"query": query, "documents": [document.content for document in documents], "top_n": SHOWN}
+        body = {"query": query, "documents": [content(c.title, c.text) for c in documents], "top_n": SHOWN}
         results = post(f"{address}/v1/rerank", body)["results"]
     run.progress.stage("query", query)
     for place, result in enumerate(results, start=1):
@@ -36,17 +36,11 @@ def main(run: Run) -> None:
     run.progress.line(f"  curl -s {address}/v1/rerank -H 'content-type: application/json' -d '{example}'")
 
 
-def candidates_of(run: Run, query: str) -> list[Document]:
-    """The first documents that retrieval finds for a query."""
-    run.start_ray()
-    import ray
-
-    from actors.retrievers import FUSED, CandidateRetriever
-    from ranking.records import Query
-
-    retriever = ray.remote(CandidateRetriever).options(num_cpus=1).remote(plan.index_stage(run).folder, run.settings.candidates)
-    (lists,) = ray.get(retriever.lists.remote([Query(query_id="asked", text=query)]))
-    return [Document(doc_id=c.doc_id, title=c.title, text=c.text) for c in lists[FUSED][:ASKED]]
+def first_test_query(run: Run) -> tuple[str, list[Candidate]]:
+    """A query that no stage has learned from, and the first candidates that retrieval found for it."""
+    rows = plan.candidates_stage(run, "test").folder.read_rows(TestLists)
+    row = min(rows, key=lambda row: row.query_id)
+    return row.text, row.of(FUSED)[:ASKED]
 
 
 def post(url: str, body: dict[str, Any]) -> Any:

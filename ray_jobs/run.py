@@ -85,6 +85,14 @@ class Run:
             self.progress.stage(stage.name, f"{manifest.rows_out:,} rows, unchanged, skipped")
         return manifest
 
+    def done(self, manifest: Manifest, unit: str) -> None:
+        """Say in a line what a stage made, and how fast."""
+        rate = manifest.rows_out / max(manifest.seconds, 1e-9)
+        rejected = f", {manifest.rejected:,} rejected" if manifest.rejected else ""
+        tokens = f", the teacher read {manifest.tokens.prompt:,} tokens" if manifest.tokens.prompt else ""
+        text = f"{manifest.rows_out:,} {unit}{rejected} in {manifest.seconds:.0f} s ({rate:.1f}/s){tokens}"
+        self.progress.stage(manifest.stage, text)
+
     def start_ray(self) -> None:
         """Connect to the cluster of RAY_ADDRESS, or start Ray on this machine; once."""
         if self._began_ray:
@@ -105,10 +113,11 @@ def start_ray(logs: Path) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     _native_errors_to_file(logs / "driver.err")
+    sys.stdout = (logs / "driver.out").open("a", buffering=1)  # Ray prints its warnings there; our console holds the real one
     import ray
     import ray.data
 
-    _log_to_file(logs / "driver.log")
+    log_to_file(logs)
     if not ray.is_initialized():
         local = "RAY_ADDRESS" not in os.environ
         cpus = {"num_cpus": max(MINIMUM_LOGICAL_CPUS, os.cpu_count() or 1)} if local else {}
@@ -117,7 +126,7 @@ def start_ray(logs: Path) -> None:
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
     context.issue_detectors_config.detectors = []
-    _log_to_file(logs / "driver.log")
+    log_to_file(logs)
 
 
 def _native_errors_to_file(path: Path) -> None:
@@ -128,9 +137,9 @@ def _native_errors_to_file(path: Path) -> None:
             os.dup2(stream.fileno(), 2)
 
 
-def _log_to_file(path: Path) -> None:
-    """Send the driver's loggers to a file; Ray adds handlers of its own when it starts, so this is done before and after."""
-    handler = logging.FileHandler(path)
+def log_to_file(logs: Path) -> None:
+    """Send the driver's loggers to driver.log; Ray's parts add handlers of their own as they start, so this is done after each."""
+    handler = logging.FileHandler(logs / "driver.log")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     handler.setLevel(logging.INFO)
     for name in ("ray", "ray.data", "ray.train", "ray.serve", "ray.llm", "vllm", "httpx"):

@@ -15,7 +15,9 @@ import time
 from collections.abc import Iterator
 
 from ranking.errors import InputError
-from ray_jobs.run import Run, job
+from ray_jobs.run import Run, job, log_to_file
+
+APPLICATION = "rradistill"
 
 
 def main(run: Run) -> None:
@@ -38,14 +40,17 @@ def served(run: Run) -> Iterator[str]:
     from ray import serve
     from ray.serve.schema import LoggingConfig
 
-    from actors.reranker import APPLICATION, application
+    from actors.ingress import Ingress
+    from actors.reranker import Reranker
 
+    log_to_file(run.log_folder())  # importing Serve put its own handler in place
     quiet = LoggingConfig(log_level=logging.WARNING, enable_access_log=False)
     serve.start(http_options={"host": settings.host, "port": settings.port}, logging_config=quiet)
     threads = max(1, (os.cpu_count() or 1) // settings.replicas)
-    bound = application(model, version, settings.replicas, threads, settings.max_documents)
+    reranker = Reranker.options(num_replicas=settings.replicas, ray_actor_options={"num_cpus": 1}).bind(model, threads)
+    ingress = Ingress.options(ray_actor_options={"num_cpus": 0.5}).bind(reranker, version, settings.max_documents)
     try:
-        serve.run(bound, name=APPLICATION, route_prefix="/", logging_config=quiet)
+        serve.run(ingress, name=APPLICATION, route_prefix="/", logging_config=quiet)
         yield f"http://{settings.host}:{settings.port}"
     finally:
         serve.shutdown()

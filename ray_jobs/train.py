@@ -44,14 +44,8 @@ def train(run: Run, student: RraBertSettings) -> None:
     if steps == 0:
         raise InputError(f"{len(labels)} labels are fewer than one step of {per_step}; lower training.lists_per_step")
     run.start_ray()
-    import ray
-
-    from actors.distiller import export_student, probes_of
-
     stage.begin()
-    checkpoint = _fit(run, stage, student, labels, steps)
-    target = stage.folder / MODEL
-    ray.get(ray.remote(export_student).options(num_cpus=1).remote(checkpoint, student.model_dump(), target, probes_of(labels)))
+    _fit(run, stage, student, labels, steps)
     manifest = stage.finish(rows_in=len(labels), rows_out=len(labels))
     sampled = run.settings.training.candidates_per_list or max(len(label.candidates) for label in labels)
     pairs = sum(min(sampled, len(label.candidates)) for label in labels) * run.settings.training.epochs
@@ -59,15 +53,14 @@ def train(run: Run, student: RraBertSettings) -> None:
     run.progress.stage(stage.name, f"{len(labels):,} lists, {pairs:,} pairs in {manifest.seconds:.0f} s ({rate:.0f} pairs/s)")
 
 
-def _fit(run: Run, stage: Stage, student: RraBertSettings, labels: list[Label], steps: int) -> Any:
-    """Run the training workers and return the folder of the last checkpoint."""
+def _fit(run: Run, stage: Stage, student: RraBertSettings, labels: list[Label], steps: int) -> None:
+    """Run the training workers; the first of them writes the model at the end."""
     import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    from actors.distiller import TrainingProgress, train_worker
+    from actors.distiller import TrainingProgress, probes_of, train_worker
     from actors.streaming import dataset_of
-    from ranking.storage import Folder
 
     training = run.settings.training
     board = ray.remote(TrainingProgress).options(num_cpus=0).remote()
@@ -79,6 +72,8 @@ def _fit(run: Run, stage: Stage, student: RraBertSettings, labels: list[Label], 
             "steps_per_epoch": steps,
             "targets": labels[0].provenance.targets,
             "board": board,
+            "model": stage.folder / MODEL,
+            "probes": probes_of(labels),
         },
         scaling_config=ScalingConfig(
             num_workers=training.workers, use_gpu=training.gpu, resources_per_worker={"CPU": 1, **({"GPU": 1} if training.gpu else {})}
@@ -104,13 +99,12 @@ def _fit(run: Run, stage: Stage, student: RraBertSettings, labels: list[Label], 
                 bar.advance(1, f"loss {step['loss']:.3f}, {step['pairs'] / step['seconds']:.0f} pairs/s")
     if "error" in held:
         raise held["error"]
-    checkpoint = held["result"].checkpoint
-    return Folder(checkpoint.path if stage.folder.is_local else f"{stage.folder.uri.split('://')[0]}://{checkpoint.path}")
 
 
 def _outcome(trainer: Any) -> dict[str, Any]:
     try:
-        return {"result": trainer.fit()}
+        trainer.fit()
+        return {}
     except Exception as error:
         return {"error": error}
 

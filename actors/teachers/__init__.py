@@ -18,7 +18,7 @@ def make_teacher(
 ) -> Teacher:
     """Make the teacher that the settings name.
 
-    fingerprint: of the stage that asks, stored in every label. memory: folder for what the teacher need
+    fingerprint: of what makes the answers, stored in every label. memory: folder for what the teacher need
     not compute twice. Raises InputError where the teacher's own input is missing or malformed.
     """
     if isinstance(settings, PointwiseTeacherSettings):

@@ -6,7 +6,6 @@ nothing where another query had them, and an interrupted run embeds only what is
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +13,15 @@ import pyarrow as pa
 import ray.data
 from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
-from actors.encoder import VectorTable, as_lists
 from actors.rows import Outcome, PickedList, records, table_of
 from actors.settings import ComputeSettings, PointwiseTeacherSettings
 from actors.sink import LIGHT, TableSink
+from actors.vectors import VectorTable, as_lists, text_id_of
 from ranking.encoders import model_path
 from ranking.labelling.targets import targets_from_scores
 from ranking.records import Answer, Label, Provenance, Rejection, Usage, content
 from ranking.storage import Folder
+from students.precision import dtype_of
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -87,7 +87,7 @@ class PointwiseTeacher:
         config = vLLMEngineProcessorConfig(
             model_source=model_path(self.settings.model),
             task_type="embed",
-            engine_kwargs=dict(self.settings.engine),
+            engine_kwargs=self._engine_arguments(),
             batch_size=self.settings.batch_size,
             concurrency=self.compute.teacher_engines,
             placement_group_config={"bundles": bundles},
@@ -104,6 +104,13 @@ class PointwiseTeacher:
             preprocess_map_kwargs=LIGHT,
             postprocess_map_kwargs=LIGHT,
         )
+
+    def _engine_arguments(self) -> dict[str, Any]:
+        """The engine's arguments; left to itself, the CPU engine takes fp16, which few processors compute natively."""
+        arguments = dict(self.settings.engine)
+        if arguments.get("dtype", "auto") == "auto" and not self.compute.teacher_gpus:
+            arguments["dtype"] = str(dtype_of("auto", "cpu")).removeprefix("torch.")
+        return arguments
 
 
 class NewTexts:
@@ -132,7 +139,7 @@ class ScoreByVectors:
     """Ray Data actor: lists to labels, by the vectors in the memory."""
 
     def __init__(self, memory: Folder, provenance: Provenance) -> None:
-        self.table = VectorTable(memory, "text_id")
+        self.table = VectorTable(memory)
         self.tokens = dict(zip(self.table.ids, memory.read_column("prompt_tokens"), strict=True))
         self.provenance = provenance
 
@@ -145,7 +152,9 @@ class ScoreByVectors:
         lacking = [text for text, text_id in zip(texts, ids, strict=True) if text_id not in self.table]
         if lacking:
             reason = f"vLLM gave no embedding for {len(lacking)} of {len(texts)} texts, the first of them {lacking[0][:80]!r}"
-            return Outcome(query_id=row.query_id, rejection=Rejection(query_id=row.query_id, stage="labels", reason=reason))
+            return Outcome(
+                query_id=row.query_id, split=row.split, rejection=Rejection(query_id=row.query_id, stage="labels", reason=reason)
+            )
         vectors = np.stack([self.table[text_id] for text_id in ids])
         scores = (vectors[1:] @ vectors[0]).tolist()
         label = Label(
@@ -156,12 +165,7 @@ class ScoreByVectors:
             provenance=self.provenance,
             usage=Usage(prompt_tokens=sum(self.tokens[text_id] for text_id in ids)),
         )
-        return Outcome(query_id=row.query_id, row=label.model_dump_json())
-
-
-def text_id_of(text: str) -> str:
-    """Name a text by its content."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:24]
+        return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json())
 
 
 def _prompt(row: dict[str, Any]) -> dict[str, Any]:

@@ -52,8 +52,8 @@ class RecordedTeacher:
             provenance=self.provenance,
             usage=Usage(),
         )
-        return Outcome(query_id=row.query_id, row=label.model_dump_json())
+        return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json())
 
     @staticmethod
     def _reject(row: PickedList, reason: str) -> Outcome:
-        return Outcome(query_id=row.query_id, rejection=Rejection(query_id=row.query_id, stage="labels", reason=reason))
+        return Outcome(query_id=row.query_id, split=row.split, rejection=Rejection(query_id=row.query_id, stage="labels", reason=reason))

@@ -1,4 +1,4 @@
-"""The lower rooms need neither Ray nor vLLM, and a run file is read without them."""
+"""The lower rooms need neither Ray nor vLLM, and what starts in many processes starts light."""
 
 import subprocess
 import sys
@@ -12,6 +12,8 @@ import pytest
         ("ranking.registry, ranking.collections, ranking.evaluation.verdict, ranking.labelling.targets", ["ray", "torch", "vllm"]),
         ("students.export, students.losses", ["ray", "vllm", "deepspeed"]),
         ("ray_jobs.run", ["ray", "torch", "vllm"]),
+        ("actors.pre_ranker, actors.vectors", ["ray", "torch"]),
+        ("actors.retrievers, actors.ingress, actors.reranker", ["torch"]),
     ],
 )
 def test_importing_a_room_leaves_these_out(modules, unwanted):
