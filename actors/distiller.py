@@ -40,6 +40,14 @@ class TrainingProgress:
 
     def __init__(self) -> None:
         self.steps: list[dict[str, float]] = []
+        self.first_epoch = 0
+
+    def begin(self, epoch: int) -> None:
+        """Note where training begins: 0, or how many epochs the checkpoint has that it goes on from."""
+        self.first_epoch = epoch
+
+    def began(self) -> int:
+        return self.first_epoch
 
     def add(self, step: dict[str, float]) -> None:
         self.steps.append(step)
@@ -63,6 +71,8 @@ def train_worker(config: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(model_path(student.base))
     model = rra_bert.build(student, model_path(student.base))
+    if training.freeze_embeddings:
+        rra_bert.freeze_embeddings(model)
     total = config["steps_per_epoch"] * training.epochs
     engine = _engine(model, training, total)
     first_epoch = _resume(engine)
@@ -71,6 +81,8 @@ def train_worker(config: dict[str, Any]) -> None:
     lists_per_worker = max(1, training.lists_per_step // workers)
     device = ray.train.torch.get_device()
     engine.train()
+    if context.get_world_rank() == 0:
+        ray.get(config["board"].begin.remote(first_epoch))
     for epoch in range(first_epoch, training.epochs):
         scores_sum, scores_count = 0.0, 0
         batches = _batches(lists_per_worker, training, epoch, context.get_world_rank())
@@ -124,7 +136,9 @@ def probes_of(labels: list[Label]) -> list[tuple[str, str]]:
 def _engine(model: torch.nn.Module, training: TrainingSettings, total_steps: int) -> Any:
     import deepspeed  # not at the top: the driver imports this module too, and DeepSpeed prints as it looks for devices
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=training.learning_rate, weight_decay=training.weight_decay
+    )
     warmup = max(1, round(total_steps * training.warmup))
 
     def rate(step: int) -> float:

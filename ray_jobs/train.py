@@ -45,16 +45,17 @@ def train(run: Run, student: RraBertSettings) -> None:
         raise InputError(f"{len(labels)} labels are fewer than one step of {per_step}; lower training.lists_per_step")
     run.start_ray()
     stage.begin()
-    _fit(run, stage, student, labels, steps)
+    first_epoch = _fit(run, stage, student, labels, steps)
     manifest = stage.finish(rows_in=len(labels), rows_out=len(labels))
     sampled = run.settings.training.candidates_per_list or max(len(label.candidates) for label in labels)
-    pairs = sum(min(sampled, len(label.candidates)) for label in labels) * run.settings.training.epochs
+    pairs = sum(min(sampled, len(label.candidates)) for label in labels) * (run.settings.training.epochs - first_epoch)
     rate = pairs / max(manifest.seconds, 1e-9)
-    run.progress.stage(stage.name, f"{len(labels):,} lists, {pairs:,} pairs in {manifest.seconds:.0f} s ({rate:.0f} pairs/s)")
+    resumed = f", went on after epoch {first_epoch}" if first_epoch else ""
+    run.progress.stage(stage.name, f"{len(labels):,} lists, {pairs:,} pairs in {manifest.seconds:.0f} s ({rate:.0f} pairs/s){resumed}")
 
 
-def _fit(run: Run, stage: Stage, student: RraBertSettings, labels: list[Label], steps: int) -> None:
-    """Run the training workers; the first of them writes the model at the end."""
+def _fit(run: Run, stage: Stage, student: RraBertSettings, labels: list[Label], steps: int) -> int:
+    """Run the training workers, the first of which writes the model at the end; returns the epoch they began with."""
     import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -99,6 +100,8 @@ def _fit(run: Run, stage: Stage, student: RraBertSettings, labels: list[Label], 
                 bar.advance(1, f"loss {step['loss']:.3f}, {step['pairs'] / step['seconds']:.0f} pairs/s")
     if "error" in held:
         raise held["error"]
+    first_epoch: int = ray.get(board.began.remote())
+    return first_epoch
 
 
 def _outcome(trainer: Any) -> dict[str, Any]:

@@ -68,6 +68,12 @@ def build(settings: RraBertSettings, path: str) -> nn.Module:
     return InteractionHead(encoder, encoder.config.hidden_size)
 
 
+def freeze_embeddings(student: nn.Module) -> None:
+    """Leave the token embeddings out of training; everything above them learns."""
+    base: Any = student.classifier.base_model if isinstance(student, ClsHead) else student.encoder
+    base.get_input_embeddings().weight.requires_grad_(False)
+
+
 def _masked_mean(states: Tensor, mask: Tensor) -> Tensor:
     """Average states [pairs, tokens, hidden] where mask [pairs, tokens] is True; zeros where nowhere."""
     weights = mask.unsqueeze(2).to(states.dtype)

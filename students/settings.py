@@ -42,5 +42,6 @@ class TrainingSettings(Settings):
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
     warmup: float = Field(0.1, ge=0, le=1, description="Share of the steps with a rising learning rate.")
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    freeze_embeddings: bool = Field(False, description="Keep the base's token embeddings as they are: half of a small encoder's weights.")
     score_scale: float = Field(20.0, gt=0, description="Teacher scores are multiplied by this before they are matched.")
     seed: int = Field(13, description="Seed of weights, order and samples.")

@@ -79,7 +79,6 @@ def settings(collection, tmp_path_factory):
         "pre_ranker.bottom": "4",
         "training.lists_per_step": "2",
         "compute.cpu_actors": "1",
-        "evaluation.teacher": "false",
         "evaluation.measures": '["nDCG@5", "RR@5"]',
         "serving.port": "8123",
     }

@@ -5,11 +5,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
+from sentence_transformers import CrossEncoder
 
+from actors.rows import CandidateList
 from ranking.evaluation.results import Metrics
-from ranking.evaluation.runs import read_trec
+from ranking.evaluation.runs import read_trec, to_trec
 from ranking.records import Label
 from ranking.registry import Registry
 from ranking.stages import Manifest
@@ -18,11 +21,12 @@ from students.scoring import Scorer
 from tests.system.conftest import FACTS, ROOT
 
 pytestmark = pytest.mark.timeout(1200)
+STAGES = ("queries", "index", "candidates", "test/candidates", "labels", "test/labels", "students/rra-bert", "evaluation")
 
 
 def test_every_stage_accounts_for_its_queries(finished):
     run = Folder(finished[0]) / "facts"
-    for stage in ("queries", "index", "candidates", "labels", "students/rra-bert", "evaluation"):
+    for stage in STAGES:
         manifest = Manifest.model_validate_json((run / stage).read_text("_manifest.json"))
         assert manifest.rows_in == manifest.rows_out + manifest.rejected
         assert manifest.rows_out > 0
@@ -37,11 +41,12 @@ def test_every_stage_accounts_for_its_queries(finished):
 def test_evaluation_holds_every_system_and_its_run(finished):
     folder = finished[0] / "facts" / "evaluation"
     metrics = Metrics.model_validate_json((folder / "metrics.json").read_text())
-    expected = {"bm25", "dense", "fused", "pre-ranker@bm25", "pre-ranker@fused", "rra-bert@bm25", "rra-bert@fused"}
+    expected = {"bm25", "dense", "fused", "pre-ranker@bm25", "pre-ranker@fused"}
+    expected |= {"teacher@bm25", "teacher@fused", "rra-bert@bm25", "rra-bert@fused"}
     assert set(metrics.systems) == expected
     for key in expected:
         assert read_trec(folder / "runs" / f"{key}.trec")
-    assert metrics.systems["pre-ranker@fused"].measures["nDCG@5"] > 0.5
+    assert metrics.systems["teacher@fused"].measures["nDCG@5"] > 0.5
 
 
 def test_a_second_call_skips_every_stage_and_the_terminal_shows_it(finished, settings, cluster):
@@ -49,8 +54,58 @@ def test_a_second_call_skips_every_stage_and_the_terminal_shows_it(finished, set
         [sys.executable, "-m", "ray_jobs.pipeline", *settings[1]], cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=300
     )
     assert again.returncode == 0, again.stderr
-    assert again.stdout.count("unchanged, skipped") == 6
+    assert again.stdout.count("unchanged, skipped") == len(STAGES)
     assert again.stderr == ""
+
+
+def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_on(finished, settings, cluster, tmp_path):
+    storage = finished[0]
+    lists = list((Folder(storage) / "facts" / "candidates").read_rows(CandidateList))
+    recorded = tmp_path / "recorded.trec"
+    orders = {row.query_id: [c.doc_id for c in row.candidates[2:5]] for row in lists}
+    recorded.write_text(to_trec({query: {doc: -rank for rank, doc in enumerate(order)} for query, order in orders.items()}, "elsewhere"))
+    changed = {
+        "run": "recorded",
+        "teacher": json.dumps({"kind": "recorded", "path": str(recorded)}),
+        "students": json.dumps([{"name": "plain", "head": "cls", "max_length": 32}]),
+        "training.epochs": "2",
+        "training.learning_rate": "1e-4",
+    }
+    call = [
+        sys.executable,
+        "-m",
+        "ray_jobs.pipeline",
+        *settings[1],
+        *(part for key, value in changed.items() for part in (f"--{key}", value)),
+    ]
+    run = Folder(storage) / "recorded"
+    first = subprocess.Popen(call, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    place = Path(run.path) / "students" / "plain" / "checkpoints"
+    deadline = time.monotonic() + 300
+    while not list(place.glob("checkpoint_*/state.json")):
+        assert first.poll() is None, first.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    first.kill()
+    first.wait()
+    before = {name: (run / "labels").read_table(name) for name in (run / "labels").names(".parquet")}
+    again = subprocess.run(call, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=500)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "went on after epoch 1" in again.stdout
+    assert {name: (run / "labels").read_table(name) for name in (run / "labels").names(".parquet")} == before
+    labels = list((run / "labels").read_rows(Label))
+    assert {label.query_id for label in labels} == set(orders)
+    for label in labels:
+        listed = sorted((c for c in label.candidates if c.tier == "listed"), key=lambda c: c.position)
+        assert [c.doc_id for c in listed] == [doc for doc in orders[label.query_id] if doc in {c.doc_id for c in label.candidates}]
+    rejected = [
+        row["query_id"]
+        for name in (run / "rejected").names(".parquet")
+        if name.startswith("test-labels-")
+        for row in (run / "rejected").read_table(name).to_pylist()
+    ]
+    assert len(rejected) == Manifest.model_validate_json((run / "test" / "labels").read_text("_manifest.json")).rejected
+    assert CrossEncoder(f"{run.path}/students/plain/model", device="cpu").predict([("a", "b")]).shape == (1,)
 
 
 def test_bad_input_is_one_line_and_exit_code_2(settings, cluster, finished):

@@ -88,6 +88,15 @@ def test_interaction_ranks_before_any_training(tokenizer):
     assert near > far
 
 
+@pytest.mark.parametrize("head", ["cls", "interaction"])
+def test_frozen_embeddings_are_all_that_does_not_learn(head):
+    _, model = build(head)
+    rra_bert.freeze_embeddings(model)
+    frozen = [name for name, weights in model.named_parameters() if not weights.requires_grad]
+    assert len(frozen) == 1
+    assert frozen[0].endswith("word_embeddings.weight")
+
+
 def test_centring_shifts_scores_only(tokenizer):
     settings, model = build("interaction")
     with torch.inference_mode():
