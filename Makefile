@@ -12,10 +12,10 @@ TORCH = $(if $(TORCH_WHEEL),--find-links $(dir $(TORCH_WHEEL)),--torch-backend c
 
 .PHONY: quickstart serve test lint clean constraints
 quickstart: .venv/installed
-	$(BIN)/python -m ray_jobs.quickstart $(CONFIG)
+	@$(BIN)/python -m ray_jobs.quickstart $(CONFIG)
 
 serve: .venv/installed
-	$(BIN)/python -m ray_jobs.serve $(CONFIG)
+	@$(BIN)/python -m ray_jobs.serve $(CONFIG)
 
 test: .venv/installed
 	$(BIN)/python -m pytest
@@ -30,11 +30,12 @@ clean:
 	rm -rf .venv runs logs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
 .venv/installed: pyproject.toml constraints.txt Makefile
-	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || { echo "Python 3.11 or 3.12 is needed; name one with PYTHON=python3.11" >&2; exit 2; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt $(TORCH) --editable '.[cpu,dev]'
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || { echo "Python 3.11 or 3.12 is needed; name one with PYTHON=python3.11" >&2; exit 2; }
+	@echo "install     packages of constraints.txt into .venv, once"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt $(TORCH) --editable '.[cpu,dev]'
+	@touch $@
 
 # Rewrites the pins from pyproject.toml: one version of each package for the CPU and the GPU build. What an
 # output file holds already is kept where it fits, so the second build takes over the first one's versions.

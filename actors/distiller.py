@@ -136,6 +136,8 @@ def probes_of(labels: list[Label]) -> list[tuple[str, str]]:
 def _engine(model: torch.nn.Module, training: TrainingSettings, total_steps: int) -> Any:
     import deepspeed  # not at the top: the driver imports this module too, and DeepSpeed prints as it looks for devices
 
+    if ray.train.torch.get_device().type == "cpu":
+        deepspeed.ops.__compatible_ops__ = {}  # else it compiles, for a minute, an op that only inference calls
     optimizer = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad], lr=training.learning_rate, weight_decay=training.weight_decay
     )

@@ -36,6 +36,7 @@ class ComputeSettings(Settings):
     """How many actors a stage runs, and what each takes."""
 
     cpu_actors: int = Field(2, ge=1, description="Actors of one CPU each that encode, and that score the test split.")
+    dashboard: bool = Field(False, description="Start the dashboard too where the job starts a Ray of its own.")
     teacher_engines: int = Field(1, ge=1, description="vLLM engines.")
     teacher_gpus: int = Field(0, ge=0, description="GPUs per engine; 0 runs vLLM's CPU build.")
     teacher_cpus: int = Field(1, ge=1, description="CPUs that Ray sets aside per engine.")

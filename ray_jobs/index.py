@@ -72,7 +72,8 @@ def _encode(run: Run, model: str, texts: list[str]) -> None:
     began = time.monotonic()
     rows = pa.table({"text_id": list(todo), "text": list(todo.values())})
     blocks = [rows.slice(start, _TEXTS_PER_PART) for start in range(0, len(todo), _TEXTS_PER_PART)]
-    vectors = through_actor(ray.data.from_arrow(blocks), TextEncoder, (model,), run.settings.compute.cpu_actors, _TEXTS_PER_PART)
+    actors = min(run.settings.compute.cpu_actors, len(blocks))
+    vectors = through_actor(ray.data.from_arrow(blocks), TextEncoder, (model,), actors, _TEXTS_PER_PART)
     counts = vectors.map_batches(TableSink(folder), batch_format="pyarrow", batch_size=None, **LIGHT)
     with run.progress.bar("vectors", len(todo), "texts") as bar:
         for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):

@@ -98,14 +98,14 @@ class Run:
         if self._began_ray:
             return
         self._began_ray = True
-        start_ray(self.log_folder())
+        start_ray(self.log_folder(), self.settings.compute.dashboard)
 
     def log_folder(self) -> Path:
         """A local folder for the log floods of Ray and vLLM: logs/ of the run where it is on this disk."""
         return Path(self.folder.path) / "logs" if self.folder.is_local else Path("logs") / self.settings.run
 
 
-def start_ray(logs: Path) -> None:
+def start_ray(logs: Path, dashboard: bool = False) -> None:
     """Start or join Ray quietly: what Ray, Ray Data and vLLM log goes to logs/driver.log."""
     logs.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -121,7 +121,7 @@ def start_ray(logs: Path) -> None:
     if not ray.is_initialized():
         local = "RAY_ADDRESS" not in os.environ
         cpus = {"num_cpus": max(MINIMUM_LOGICAL_CPUS, os.cpu_count() or 1)} if local else {}
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, include_dashboard=local or None, **cpus)
+        ray.init(log_to_driver=False, logging_level=logging.WARNING, include_dashboard=dashboard if local else None, **cpus)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
@@ -142,7 +142,8 @@ def log_to_file(logs: Path) -> None:
     handler = logging.FileHandler(logs / "driver.log")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     handler.setLevel(logging.INFO)
-    for name in ("ray", "ray.data", "ray.train", "ray.serve", "ray.llm", "vllm", "httpx"):
+    logging.captureWarnings(True)
+    for name in ("py.warnings", "ray", "ray.data", "ray.train", "ray.serve", "ray.llm", "vllm", "httpx"):
         logger = logging.getLogger(name)
         for held in list(logger.handlers):
             if isinstance(held, logging.FileHandler):

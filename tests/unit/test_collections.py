@@ -1,6 +1,7 @@
 """Reading collections, and the one line that every malformed one gets."""
 
 import json
+import sys
 
 import pytest
 
@@ -100,6 +101,8 @@ def test_passages_do_not_depend_on_the_environment(monkeypatch):
     monkeypatch.setenv("A_SECRET_OF_THE_READER", "do not publish {me}")
     assert read_passages() == plain
     assert not any("A_SECRET" in document.title for document in plain)
+    of_this_place = [sys.prefix, sys.base_prefix, sys.executable]
+    assert not [document.doc_id for document in plain for place in of_this_place if place in document.content]
 
 
 def test_judged_passages_that_the_interpreter_lacks_are_counted(monkeypatch):

@@ -159,7 +159,8 @@ def _signature(member: Any) -> str:
     if inspect.ismodule(member) or isinstance(member, property):
         return ""
     try:
-        return _ADDRESS.sub("", _ENVIRONMENT.sub("os.environ", str(inspect.signature(member))))
+        text = str(inspect.signature(member)).replace(repr(sys.executable), "sys.executable")
+        return _ADDRESS.sub("", _ENVIRONMENT.sub("os.environ", text))
     except Exception:  # a C signature may name a constant that its module lacks before it is set up
         return ""
 
