@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Tier = Literal["listed", "hard_negative", "easy_negative"]
-Verdict = Literal["ok", "empty"]
+Verdict = Literal["ok", "truncated", "empty", "duplicates", "out_of_range", "thinking", "prose", "refused"]
 
 
 class Record(BaseModel):

@@ -1,0 +1,115 @@
+"""Listwise prompts as data: a YAML file with named parts, filled in with a query and documents.
+
+The file's hash stands in every label, so a label tells which words it was asked with. Documents are fenced:
+a mark that none of them holds divides them, and what could pose as an identifier or as the chat template's
+own tokens is taken apart first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import string
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import yaml
+
+from ranking.errors import InputError
+
+LISTWISE = Path(__file__).parent / "listwise.yaml"
+_PLACES = {
+    "system": set[str](),
+    "opening": set[str](),
+    "document": {"number", "text", "mark"},
+    "closing": {"query", "documents"},
+}
+_NEEDED = {"document": {"number", "text"}, "closing": {"query"}}
+_IDENTIFIER = re.compile(r"\[(\s*\d+\s*)\]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The parts of a listwise prompt. system may be empty; then there is no system message."""
+
+    system: str
+    opening: str
+    document: str
+    closing: str
+
+    @property
+    def hash(self) -> str:
+        """Name the prompt by its words."""
+        return hashlib.sha256(repr(asdict(self)).encode("utf-8")).hexdigest()[:16]
+
+    def messages(self, query: str, texts: Sequence[str], seed: str, special_tokens: Iterable[str] = ()) -> list[dict[str, str]]:
+        """Fill the prompt in: chat messages, the same for the same arguments.
+
+        texts: documents in the order in which they are shown, the first is [1]. seed: of the mark.
+        special_tokens: of the teacher's tokenizer; they are taken apart in query and documents.
+        """
+        query, *shown = (disarm(text, special_tokens) for text in (query, *texts))
+        mark = _mark(seed, [query, *shown])
+        documents = [_fill(self.document, number=str(number), text=text, mark=mark) for number, text in enumerate(shown, start=1)]
+        closing = _fill(self.closing, query=query, documents=str(len(shown)))
+        user = {"role": "user", "content": "\n\n".join([self.opening, *documents, closing])}
+        return [{"role": "system", "content": self.system}, user] if self.system else [user]
+
+
+def load_prompt(path: Path = LISTWISE) -> Prompt:
+    """Read a prompt file. Raises InputError for a missing part, an unknown one, or a brace that nothing fills."""
+    try:
+        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: no YAML ({' '.join(str(error).split())})") from None
+    names = [field.name for field in fields(Prompt)]
+    if not isinstance(held, dict) or set(held) != set(names) or not all(isinstance(text, str) for text in held.values()):
+        raise InputError(f"{path}: a prompt has the parts {', '.join(names)}, each a text, and no others")
+    for name, text in held.items():
+        found = _braces(path, name, text)
+        if unknown := found - _PLACES[name]:
+            raise InputError(f"{path}: part {name!r}: nothing fills {{{min(unknown)}}}; {_known(name)}")
+        if lacking := _NEEDED.get(name, set()) - found:
+            raise InputError(f"{path}: part {name!r} must hold {{{min(lacking)}}}")
+    return Prompt(**held)
+
+
+def disarm(text: str, special_tokens: Iterable[str] = ()) -> str:
+    """Take apart what could pose as the prompt's own: identifiers, special tokens, control and invisible characters.
+
+    "[3]" becomes "(3)", a special token loses its brackets and bars; words, scripts and line breaks stay.
+    """
+    text = _CONTROL.sub(" ", text)
+    for token in sorted(special_tokens, key=lambda token: -len(token)):
+        if token.strip() and token in text:
+            text = text.replace(token, f" {token.strip('<>|[]{}/').strip() or ' '} ")
+    return _IDENTIFIER.sub(r"(\1)", text)
+
+
+def _mark(seed: str, texts: Sequence[str]) -> str:
+    """Draw eight letters that none of the texts holds."""
+    dice = random.Random(seed)
+    while True:
+        mark = "".join(dice.choices(string.ascii_lowercase, k=8))
+        if not any(mark in text for text in texts):
+            return mark
+
+
+def _fill(part: str, **values: str) -> str:
+    """Put values into the braces of a part in one pass, so that braces inside a value stay as they are."""
+    return re.sub(r"\{(\w+)\}", lambda found: values[found.group(1)], part)
+
+
+def _braces(path: Path, name: str, text: str) -> set[str]:
+    if re.sub(r"\{\w+\}", "", text).count("{") or re.sub(r"\{\w+\}", "", text).count("}"):
+        raise InputError(f"{path}: part {name!r}: a brace stands alone; write {{name}}")
+    return set(re.findall(r"\{(\w+)\}", text))
+
+
+def _known(name: str) -> str:
+    return f"known there: {', '.join('{' + place + '}' for place in sorted(_PLACES[name]))}" if _PLACES[name] else "it takes no braces"
