@@ -201,24 +201,33 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
         near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys here: {', '.join(known)}"
         return f"unknown setting {path!r}; {hint}"
+    if first["type"] in {"union_tag_not_found", "union_tag_invalid"}:
+        kinds = [tag for kind in _followed(model, first["loc"]) if "kind" in kind.model_fields for tag in _tags(kind)]
+        given = first["ctx"].get("tag")
+        return f"setting {path + '.kind'!r}: must be one of {', '.join(kinds)}" + (f", not {given!r}" if given is not None else "")
     value = first.get("input")
     shown = "" if isinstance(value, dict | list) else f", not {value!r}"
     return f"setting {path!r}: {first['msg'][0].lower()}{first['msg'][1:]}{shown}"
 
 
 def _known_keys(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
-    """List the keys of the settings class that a path of keys, list indices and union tags leads to."""
+    """List the keys of the settings classes that a path leads to."""
+    return list(dict.fromkeys(name for kind in _followed(model, path) for name in kind.model_fields))
+
+
+def _followed(model: type[BaseModel], path: Sequence[str | int]) -> list[type[BaseModel]]:
+    """Follow a path of keys, list indices and union tags to the settings classes behind it."""
     kinds: list[Any] = [model]
     for part in path:
         following: list[Any] = []
         for kind in kinds:
             following += _step(kind, part)
         kinds = following or kinds
-    names: dict[str, None] = {}
-    for kind in kinds:
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names.update(dict.fromkeys(kind.model_fields))
-    return list(names)
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def _tags(kind: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(kind.model_fields["kind"].annotation)
 
 
 def _step(kind: Any, part: str | int) -> list[Any]:

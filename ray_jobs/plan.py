@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from actors.rows import Split
-from actors.settings import RecordedTeacherSettings
+from actors.settings import ListwiseTeacherSettings, RecordedTeacherSettings
 from ranking.collections.beir import read_queries
 from ranking.collections.query_log import read_log_tsv
 from ranking.errors import InputError
+from ranking.labelling.prompts import LISTWISE, load_prompt
 from ranking.records import Query
 from ranking.settings import Bm25Settings, DenseSettings
 from ranking.stages import Stage, fingerprint_of
@@ -73,7 +74,9 @@ def vectors_memory(run: Run) -> Folder:
 
 def teacher_memory(run: Run) -> Folder:
     """Where the teacher keeps what it need not compute twice, apart for each model."""
-    return run.folder / "teacher" / teacher_fingerprint(run)
+    made_after = {"attempts", "orders", "merge", "missing", "batch_size"}  # of a listwise teacher's answers
+    asked = {name: value for name, value in teacher_identity(run).items() if name not in made_after}
+    return run.folder / "teacher" / fingerprint_of(asked)
 
 
 def teacher_fingerprint(run: Run) -> str:
@@ -82,11 +85,13 @@ def teacher_fingerprint(run: Run) -> str:
 
 
 def teacher_identity(run: Run) -> dict[str, Any]:
-    """What makes the teacher's answers: its settings, and the content of a recorded run."""
+    """What makes the teacher's answers: its settings, the words of its prompt, the content of a recorded run."""
     settings = run.settings.teacher
     identity = settings.model_dump()
     if isinstance(settings, RecordedTeacherSettings):
         identity["content"] = _content_hash(Path(settings.path))
+    if isinstance(settings, ListwiseTeacherSettings):
+        identity["prompt"] = load_prompt(Path(settings.prompt) if settings.prompt else LISTWISE).hash
     return identity
 
 

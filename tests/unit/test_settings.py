@@ -28,6 +28,8 @@ def test_command_line_is_laid_over_the_file(tmp_path):
         ("candidates: {retrievers: [{kind: bm25, k2: 1}]}\n", "did you mean 'k1'?"),
         ("students: [{kind: rra_bert, haed: cls}]\n", "did you mean 'head'?"),
         ("training: {epochs: many}\n", "setting 'training.epochs'"),
+        ("teacher: {max_tokens: 9}\n", "setting 'teacher.kind': must be one of listwise, pointwise, recorded"),
+        ("teacher: {kind: oracle}\n", "must be one of listwise, pointwise, recorded, not 'oracle'"),
         ("- a\n", "a run file is a mapping"),
         ("a: [\n", "not valid YAML"),
     ],

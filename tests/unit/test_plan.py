@@ -1,0 +1,71 @@
+"""One changed setting changes the fingerprints of what depends on it, and of nothing else."""
+
+import json
+
+import pytest
+
+from ray_jobs import plan
+from ray_jobs.run import open_run
+
+STAGES = {
+    "queries": plan.queries_stage,
+    "index": plan.index_stage,
+    "candidates": plan.candidates_stage,
+    "test/candidates": lambda run: plan.candidates_stage(run, "test"),
+    "labels": plan.labels_stage,
+    "test/labels": lambda run: plan.labels_stage(run, "test"),
+    "student": lambda run: plan.student_stage(run, run.settings.students[0]),
+    "evaluation": plan.evaluation_stage,
+    "teacher memory": None,
+}
+LEARNED = {"labels", "student", "evaluation"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plan")
+    (folder / "corpus.jsonl").write_text(json.dumps({"_id": "d", "text": "words"}) + "\n")
+    (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": f"q{n}", "text": f"a query {n}"}) + "\n" for n in range(8)))
+    (folder / "qrels.tsv").write_text("".join(f"q{n}\td\t1\n" for n in range(8)))
+    (folder / "run.yaml").write_text("{run: x, candidates: {depth: 50}, teacher: {kind: pointwise}}")
+    return folder
+
+
+def fingerprints(place, *overrides):
+    run = open_run([str(place / "run.yaml"), "--collection.source", f"beir:{place}", "--storage", str(place / "runs"), *overrides])
+    found = {name: stage(run).fingerprint for name, stage in STAGES.items() if stage}
+    return {**found, "teacher memory": plan.teacher_memory(run).uri}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "changed"),
+    [
+        ("evaluation.seed", "14", {"evaluation"}),
+        ("evaluation.first_stages", '["fused"]', {"test/labels", "evaluation"}),
+        ("training.epochs", "3", {"student", "evaluation"}),
+        ("pre_ranker.top", "5", {*LEARNED}),
+        ("teacher.max_tokens", "64", {*LEARNED, "test/labels", "teacher memory"}),
+        ("queries.long_tail.min_terms", "2", {"queries", "candidates", *LEARNED}),
+        ("candidates.depth", "20", {"candidates", "test/candidates", "test/labels", *LEARNED}),
+        ("serving.port", "9000", set()),
+        ("compute.cpu_actors", "1", set()),
+        ("storage", "elsewhere", {"teacher memory"}),
+    ],
+)
+def test_what_a_setting_changes(setting, value, changed, place, monkeypatch):
+    monkeypatch.chdir(place)
+    before, after = fingerprints(place), fingerprints(place, f"--{setting}", value)
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_a_listwise_teacher_is_asked_anew_for_other_words_and_not_for_other_merging(place, tmp_path):
+    def memory(**more):
+        return fingerprints(place, "--teacher", json.dumps({"kind": "listwise", "model": "m", **more}))
+
+    prompt = tmp_path / "prompt.yaml"
+    prompt.write_text("{system: '', opening: Rank., document: '[{number}] {text}', closing: '{query}'}")
+    first = memory()
+    assert memory(attempts=5)["teacher memory"] == memory(orders=3, merge="borda")["teacher memory"] == first["teacher memory"]
+    assert memory(orders=3)["labels"] != first["labels"]
+    assert memory(prompt=str(prompt))["teacher memory"] != first["teacher memory"]
+    assert memory(document_tokens=99)["teacher memory"] != first["teacher memory"]
