@@ -12,6 +12,9 @@ from ranking.records import Candidate, Record, Rejection
 from ranking.storage import schema_of
 
 R = TypeVar("R", bound=BaseModel)
+ERROR = "__inference_error__"
+"""Column of the rows that an engine of ray.data.llm could not answer; it holds the reason."""
+
 FUSED = "fused"
 """Name of the fused first stage."""
 

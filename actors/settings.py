@@ -29,7 +29,32 @@ class RecordedTeacherSettings(Settings):
     path: str = Field(description="TREC run file over the collection's query and document ids.")
 
 
-TeacherSettings = Annotated[PointwiseTeacherSettings | RecordedTeacherSettings, Field(discriminator="kind")]
+class ListwiseTeacherSettings(Settings):
+    """A language model in vLLM that reads a query's documents in one prompt and writes their order."""
+
+    kind: Literal["listwise"] = "listwise"
+    model: str = Field(description="Folder or Hugging Face id of a generating model with a chat template.")
+    revision: str | None = Field(None, description="Revision of the model on the hub.")
+    engine: dict[str, Any] = Field(
+        default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
+        description="Arguments of the vLLM engine. dtype auto on a processor: bf16 where that is native, else fp32.",
+    )
+    temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 takes the likeliest token.")
+    structured: bool = Field(True, description="Let the model write nothing but distinct identifiers in range.")
+    prompt: str | None = Field(None, description="Prompt file with the parts system, opening, document, closing. Null: the project's own.")
+    attempts: int = Field(3, ge=1, description="How often a list is asked for, each time in another order, until the answer is usable.")
+    orders: int = Field(1, ge=1, description="Prompt orders per list whose answers are merged (permutation self-consistency).")
+    merge: Literal["kemeny", "borda"] = Field("kemeny", description="How several answers become one order.")
+    missing: Literal["hard_negative", "append"] = Field(
+        "hard_negative",
+        description="What becomes of documents that the answer leaves out. `append`: listed last, as pre-ranked.",
+    )
+    document_tokens: int = Field(200, ge=8, description="Documents are cut to so many tokens, to fewer where the context is too small.")
+    batch_size: int = Field(16, ge=1, description="Prompts per batch sent to the engine.")
+    seed: int = Field(13, description="Seed of the prompt orders.")
+
+
+TeacherSettings = Annotated[ListwiseTeacherSettings | PointwiseTeacherSettings | RecordedTeacherSettings, Field(discriminator="kind")]
 
 
 class ComputeSettings(Settings):

@@ -71,7 +71,12 @@ class LabelledCandidate(Record):
 
 
 class Answer(Record):
-    """The teacher's answer and what is the matter with it; raw is None for teachers that only score."""
+    """The teacher's answer and what is the matter with it; raw is None for teachers that only score.
+
+    Where several prompt orders were merged, raw holds a line for each, verdict the gravest, and the counts
+    their sums; missing is what the merged order leaves out. orders: merged answers. attempts: prompts asked.
+    document_tokens: to which each document was cut in the prompt.
+    """
 
     raw: str | None = None
     verdict: Verdict = "ok"
@@ -79,6 +84,9 @@ class Answer(Record):
     out_of_range: int = 0
     missing: int = 0
     finish_reason: str | None = None
+    orders: int = 1
+    attempts: int = 1
+    document_tokens: int | None = None
 
 
 class Provenance(Record):
@@ -103,12 +111,16 @@ class Usage(Record):
 
 
 class Label(Record):
-    """One query's list, ranked by the teacher: a row of labels/."""
+    """One query's list, ranked by the teacher: a row of labels/.
+
+    confidence: share of the pairs that the merged answers decide alike, 0 to 1; None where one was asked.
+    """
 
     query_id: str
     query: str
     candidates: list[LabelledCandidate]
     answer: Answer
+    confidence: float | None = None
     provenance: Provenance
     usage: Usage
 

@@ -1,26 +1,42 @@
-"""Teachers: lists of candidates in, labels or rejections out.
-
-The table maps each kind of the run file to its class.
-"""
+"""Teachers: lists of candidates in, labels or rejections out. One class a kind of the run file."""
 
 from __future__ import annotations
 
-from actors.settings import ComputeSettings, PointwiseTeacherSettings, RecordedTeacherSettings
-from actors.teachers.pointwise import PointwiseTeacher
-from actors.teachers.recorded import RecordedTeacher
+from typing import TYPE_CHECKING, Protocol
+
+from actors.settings import ComputeSettings, ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
 from ranking.storage import Folder
 
-Teacher = PointwiseTeacher | RecordedTeacher
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+    from ranking.progress import Progress
 
 
-def make_teacher(
-    settings: PointwiseTeacherSettings | RecordedTeacherSettings, compute: ComputeSettings, fingerprint: str, memory: Folder
-) -> Teacher:
+class Teacher(Protocol):
+    """What every teacher does. tokens: how many prompt tokens its engine has read so far."""
+
+    tokens: int
+
+    def label(self, lists: Dataset, progress: Progress) -> Dataset:
+        """Label lists. lists: rows of PickedList. Returns rows of Outcome, one for each list."""
+
+
+def make_teacher(settings: TeacherSettings, compute: ComputeSettings, fingerprint: str, memory: Folder) -> Teacher:
     """Make the teacher that the settings name.
 
     fingerprint: of what makes the answers, stored in every label. memory: folder for what the teacher need
     not compute twice. Raises InputError where the teacher's own input is missing or malformed.
     """
+    # imported by kind: a recorded teacher needs no engine
+    if isinstance(settings, ListwiseTeacherSettings):
+        from actors.teachers.listwise import ListwiseTeacher
+
+        return ListwiseTeacher(settings, compute, fingerprint, memory)
     if isinstance(settings, PointwiseTeacherSettings):
+        from actors.teachers.pointwise import PointwiseTeacher
+
         return PointwiseTeacher(settings, compute, fingerprint, memory)
+    from actors.teachers.recorded import RecordedTeacher
+
     return RecordedTeacher(settings, fingerprint)

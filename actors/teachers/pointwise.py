@@ -11,24 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import ray.data
-from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
-from actors.rows import Outcome, PickedList, records, table_of
+from actors.rows import ERROR, Outcome, PickedList, records, table_of
 from actors.settings import ComputeSettings, PointwiseTeacherSettings
 from actors.sink import LIGHT, TableSink
+from actors.teachers.engine import processor
 from actors.vectors import VectorTable, as_lists, text_id_of
 from ranking.encoders import model_path
 from ranking.labelling.targets import targets_from_scores
 from ranking.records import Answer, Label, Provenance, Rejection, Usage, content
 from ranking.storage import Folder
-from students.precision import dtype_of
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
     from ranking.progress import Progress
 
-ERROR = "__inference_error__"
 _BLOCK_LISTS = 16
 
 
@@ -82,35 +80,8 @@ class PointwiseTeacher:
                 self.tokens += sum(batch["prompt_tokens"].to_pylist())
 
     def _processor(self) -> Any:
-        gpu = self.compute.teacher_gpus
-        bundles = [{"CPU": self.compute.teacher_cpus, **({"GPU": 1} if gpu else {})}] * max(1, gpu)
-        config = vLLMEngineProcessorConfig(
-            model_source=model_path(self.settings.model),
-            task_type="embed",
-            engine_kwargs=self._engine_arguments(),
-            batch_size=self.settings.batch_size,
-            concurrency=self.compute.teacher_engines,
-            placement_group_config={"bundles": bundles},
-            chat_template_stage=False,
-            tokenize_stage=False,
-            detokenize_stage=False,
-            should_continue_on_error=True,
-            runtime_env={"env_vars": {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}} if not gpu else {},
-        )
-        return build_processor(
-            config,
-            preprocess=_prompt,
-            postprocess=_embedding,
-            preprocess_map_kwargs=LIGHT,
-            postprocess_map_kwargs=LIGHT,
-        )
-
-    def _engine_arguments(self) -> dict[str, Any]:
-        """The engine's arguments; left to itself, the CPU engine takes fp16, which few processors compute natively."""
-        arguments = dict(self.settings.engine)
-        if arguments.get("dtype", "auto") == "auto" and not self.compute.teacher_gpus:
-            arguments["dtype"] = str(dtype_of("auto", "cpu")).removeprefix("torch.")
-        return arguments
+        settings = self.settings
+        return processor(settings.model, "embed", settings.engine, settings.batch_size, self.compute, _prompt, _embedding)
 
 
 class NewTexts:
