@@ -46,7 +46,7 @@ def ask_teacher(run: Run, splits: Sequence[Split]) -> None:
         todo[split] = not_done(stage, rows[split])
     shown = [_pre_ranked(run, todo["log"])] if "log" in stages else []
     shown += [dataset_of(whole_lists(run, todo["test"]), PickedList)] if "test" in stages else []
-    lists = shown[0].union(*shown[1:])
+    lists = shown[0].union(*shown[1:]) if shown[1:] else shown[0]
     write_stages(stages, teacher.label(lists, run.progress), Label, sum(map(len, todo.values())), run.progress, "queries")
     tokens = teacher.tokens
     for split, stage in stages.items():
