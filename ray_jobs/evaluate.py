@@ -68,9 +68,6 @@ def first_stages(run: Run) -> FirstStages:
 
     rows = list(plan.candidates_stage(run, "test").folder.read_rows(TestLists))
     names = [found.name for found in rows[0].lists]
-    for name in run.settings.evaluation.first_stages:
-        if name not in names:
-            raise InputError(f"setting 'evaluation.first_stages': {name!r} is none of {', '.join(names)}")
     return {name: {row.query_id: row.of(name) for row in rows} for name in names}
 
 

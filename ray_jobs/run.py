@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from actors.rows import FUSED
 from actors.settings import ComputeSettings, PointwiseTeacherSettings, TeacherSettings
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
@@ -120,8 +121,9 @@ def start_ray(logs: Path, dashboard: bool = False) -> None:
     log_to_file(logs)
     if not ray.is_initialized():
         local = "RAY_ADDRESS" not in os.environ
-        cpus = {"num_cpus": max(MINIMUM_LOGICAL_CPUS, os.cpu_count() or 1)} if local else {}
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, include_dashboard=dashboard if local else None, **cpus)
+        # "local", or Ray would join whatever cluster it finds on this machine
+        own = {"address": "local", "num_cpus": max(MINIMUM_LOGICAL_CPUS, os.cpu_count() or 1)} if local else {}
+        ray.init(log_to_driver=False, logging_level=logging.WARNING, include_dashboard=dashboard if local else None, **own)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
@@ -166,6 +168,9 @@ def open_run(arguments: Sequence[str]) -> Run:
     kinds = [retriever.kind for retriever in settings.candidates.retrievers]
     if len(set(kinds)) != len(kinds):
         raise InputError(f"{arguments[0]}: setting 'candidates.retrievers': each kind may stand once, not {', '.join(kinds)}")
+    for name in settings.evaluation.first_stages:
+        if name not in (*kinds, FUSED):
+            raise InputError(f"{arguments[0]}: setting 'evaluation.first_stages': {name!r} is none of {', '.join((*kinds, FUSED))}")
     run = Run(settings, Progress())
     run.folder.check_writable()
     return run

@@ -58,6 +58,12 @@ def test_storage_that_cannot_be_written(tmp_path):
         open_run([str(run_file), "--storage", str(tmp_path / "file")])
 
 
+def test_a_first_stage_that_nothing_makes_is_named(tmp_path):
+    (tmp_path / "run.yaml").write_text("evaluation: {first_stages: [bm52]}\n")
+    with pytest.raises(InputError, match="'bm52' is none of bm25, dense, fused"):
+        open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path)])
+
+
 def test_missing_run_file():
     with pytest.raises(InputError, match="cannot be read"):
         open_run(["nowhere.yaml"])
