@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -93,9 +94,8 @@ def finished(cluster, settings):
     storage, arguments = settings
     client = JobSubmissionClient("http://127.0.0.1:8275")
     quoted = " ".join(f"'{argument}'" for argument in arguments)
-    job = client.submit_job(
-        entrypoint=f"{sys.executable} -m ray_jobs.pipeline {quoted}", runtime_env={"working_dir": str(ROOT), "excludes": EXCLUDES}
-    )
+    runtime_env = {**yaml.safe_load((ROOT / "runtime_env" / "cpu.yaml").read_text()), "working_dir": str(ROOT)}
+    job = client.submit_job(entrypoint=f"{sys.executable} -m ray_jobs.pipeline {quoted}", runtime_env=runtime_env)
     deadline = time.monotonic() + 840
     while client.get_job_status(job) not in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED}:
         assert time.monotonic() < deadline, client.get_job_logs(job)[-3000:]
@@ -104,6 +104,3 @@ def finished(cluster, settings):
     trace = storage / "facts" / "logs" / "trace.txt"
     assert client.get_job_status(job) == JobStatus.SUCCEEDED, logs[-3000:] + (trace.read_text() if trace.exists() else "")
     return storage, logs
-
-
-EXCLUDES = [".venv/", ".git/", "runs/", "logs/", "tests/"]
