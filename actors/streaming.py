@@ -32,17 +32,27 @@ def not_done(stage: Stage, rows: Sequence[Any]) -> list[Any]:
 
 
 def through_actor(
-    data: ray.data.Dataset, actor: Callable[..., Any], arguments: tuple[Any, ...], actors: int = 1, per_batch: int = LISTS_PER_PART
+    data: ray.data.Dataset,
+    actor: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    actors: int = 1,
+    per_batch: int = LISTS_PER_PART,
+    cpus: float = 1,
 ) -> ray.data.Dataset:
-    """Stream batches through a pool of actors of one CPU each."""
+    """Stream batches through a pool of actors of `cpus` each."""
     return data.map_batches(
         actor,  # type: ignore[arg-type]
         fn_constructor_args=arguments,
         batch_format="pyarrow",
         batch_size=per_batch,
         compute=ray.data.ActorPoolStrategy(size=actors),
-        num_cpus=1,
+        num_cpus=cpus,
     )
+
+
+def through_light_actor(data: ray.data.Dataset, actor: Callable[..., Any], arguments: tuple[Any, ...]) -> ray.data.Dataset:
+    """Stream batches through one actor whose work is light beside an engine's."""
+    return through_actor(data, actor, arguments, cpus=0.1)
 
 
 def write_stages(

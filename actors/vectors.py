@@ -1,7 +1,7 @@
 """Unit vectors of texts, kept on storage by the text's content, so that no text is encoded twice by a model.
 
-One folder a model: parquet parts with text_id and vector. Light: torch is
-imported only where a text is encoded.
+One folder a model: parquet parts with text_id and vector. Light: torch is imported only
+where a text is encoded.
 """
 
 from __future__ import annotations

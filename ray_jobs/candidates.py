@@ -8,11 +8,14 @@ each retriever's list beside the fused one, in test/candidates/.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ranking.records import Query
 from ray_jobs import index, plan, select
 from ray_jobs.run import Run, job
+
+if TYPE_CHECKING:
+    from actors.rows import Split
 
 
 def main(run: Run) -> None:
@@ -23,44 +26,31 @@ def main(run: Run) -> None:
 
 def find_for_log(run: Run) -> None:
     """Retrieve and fuse candidates for every selected query."""
-    from actors.rows import CandidateList
-
-    stage = plan.candidates_stage(run)
-    if run.skipped(stage):
-        return
-    run.start_ray()
-    from actors.retrievers import CandidateRetriever
-    from actors.streaming import dataset_of, finish, not_done, through_actor, write_stages
-
-    stage.begin()
-    queries = list((run.folder / "queries").read_rows(Query))
-    todo = not_done(stage, queries)
-    outcomes = through_actor(dataset_of(todo, Query), CandidateRetriever, _arguments(run))
-    write_stages({"log": stage}, outcomes, CandidateList, len(todo), run.progress, "queries")
-    run.done(finish(stage, len(queries)), "candidate lists")
+    _find(run, "log", "candidate lists")
 
 
 def find_for_test(run: Run) -> None:
     """Retrieve for every test query, each first stage on its own and fused."""
-    from actors.rows import TestLists
+    _find(run, "test", "test queries")
 
-    stage = plan.candidates_stage(run, "test")
+
+def _find(run: Run, split: Split, unit: str) -> None:
+    stage = plan.candidates_stage(run, split)
     if run.skipped(stage):
         return
     run.start_ray()
-    from actors.retrievers import TestRetriever
+    from actors.retrievers import CandidateRetriever, TestRetriever
+    from actors.rows import CandidateList, TestLists
     from actors.streaming import dataset_of, finish, not_done, through_actor, write_stages
 
     stage.begin()
-    queries = run.collection.test
+    queries = list((run.folder / "queries").read_rows(Query)) if split == "log" else run.collection.test
+    retriever, row = (CandidateRetriever, CandidateList) if split == "log" else (TestRetriever, TestLists)
     todo = not_done(stage, queries)
-    outcomes = through_actor(dataset_of(todo, Query), TestRetriever, _arguments(run))
-    write_stages({"test": stage}, outcomes, TestLists, len(todo), run.progress, "queries")
-    run.done(finish(stage, len(queries)), "test queries")
-
-
-def _arguments(run: Run) -> tuple[Any, ...]:
-    return plan.index_stage(run).folder, plan.vectors_memory(run), run.settings.candidates
+    arguments = (plan.index_stage(run).folder, plan.vectors_memory(run), run.settings.candidates)
+    outcomes = through_actor(dataset_of(todo, Query), retriever, arguments)
+    write_stages({split: stage}, outcomes, row, len(todo), run.progress, "queries")
+    run.done(finish(stage, len(queries)), unit)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -55,9 +55,9 @@ class Memory:
         read = [(asked, _read(asked, documents)) for asked in self.answers.get((list_id, number), [])]
         return next((pair for pair in read if pair[1].usable), read[-1] if read else None)
 
-    def attempts(self, list_id: str, number: int) -> int:
-        """How often an order was asked."""
-        return len(self.answers.get((list_id, number), []))
+    def asked(self, list_id: str, numbers: Iterable[int]) -> list[Asked]:
+        """All answers of some orders, usable or not."""
+        return [asked for number in numbers for asked in self.answers.get((list_id, number), [])]
 
 
 class AnswerWriter:
@@ -106,11 +106,11 @@ class AnswerReader:
             return _rejected(row, "no candidates to rank", 0, None)
         held = [pair for number in range(self.settings.orders) if (pair := self.memory.best(list_id, number, documents))]
         used = [(asked, read) for asked, read in held if read.usable]
-        attempts = sum(self.memory.attempts(list_id, number) for number in range(self.settings.orders))
+        paid = self.memory.asked(list_id, range(self.settings.orders))
         if not used:
             last = held[-1] if held else None
             reason = "not asked" if last is None else last[0].error or f"no usable answer: {last[1].verdict}"
-            return _rejected(row, reason, attempts, last[0].raw if last else None)
+            return _rejected(row, reason, len(paid), last[0].raw if last else None)
         orders = [self._order(row, list_id, asked, read) for asked, read in used]
         merged = self._merge(orders, [picked.candidate.doc_id for picked in row.picked])
         listed = _whole(merged, row) if self.settings.missing == "append" else merged
@@ -128,12 +128,12 @@ class AnswerReader:
                 missing=documents - len(merged),
                 finish_reason=used[0][0].finish_reason,
                 orders=len(used),
-                attempts=attempts,
+                attempts=len(paid),
                 document_tokens=min(asked.document_tokens for asked, _ in used),
             ),
             confidence=agreement(orders, _whole(merged, row)) if len(orders) > 1 else None,
             provenance=self.provenance,
-            usage=_usage([asked for number in range(self.settings.orders) for asked in self.memory.answers.get((list_id, number), [])]),
+            usage=_usage(paid),
         )
         return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json())
 

@@ -10,10 +10,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ray.data
-
 from actors.settings import ComputeSettings, ListwiseTeacherSettings
 from actors.sink import LIGHT, TableSink
+from actors.streaming import through_light_actor
 from actors.teachers.answers import AnswerReader, AnswerWriter
 from actors.teachers.engine import processor
 from actors.teachers.prompts import PromptWriter
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from ranking.progress import Progress
 
-_BLOCK_LISTS = 16
 _STRUCTURED = "actors.teachers.structured:ListProcessor"
 _CARRIED = ("list_id", "number", "attempt", "document_tokens", "max_tokens")
 
@@ -62,11 +60,11 @@ class ListwiseTeacher:
         for turn in range(1, self.settings.attempts + 1):
             if not self._ask(shown, turn, progress):
                 break
-        return _by_actor(shown, AnswerReader, (self.memory, self.settings, self.provenance))
+        return through_light_actor(shown, AnswerReader, (self.memory, self.settings, self.provenance))
 
     def _ask(self, lists: Dataset, turn: int, progress: Progress) -> int:
         """Ask for every order that has no usable answer and attempts left; returns how many."""
-        prompts = _by_actor(lists, PromptWriter, (self.memory, self.settings, self.prompt)).materialize()
+        prompts = through_light_actor(lists, PromptWriter, (self.memory, self.settings, self.prompt)).materialize()
         total: int = prompts.count()
         if total == 0:
             return 0
@@ -75,7 +73,7 @@ class ListwiseTeacher:
         if settings.structured:
             arguments["logits_processors"] = [_STRUCTURED]
         engine = processor(settings.model, "generate", arguments, settings.batch_size, self.compute, _prompt, _same)
-        answers = _by_actor(
+        answers = through_light_actor(
             engine(prompts.repartition(max(1, total // settings.batch_size))), AnswerWriter, (model_path(settings.model), settings.revision)
         )
         counts = answers.map_batches(TableSink(self.memory), batch_format="pyarrow", batch_size=None, **LIGHT)
@@ -85,17 +83,6 @@ class ListwiseTeacher:
                 bar.advance(sum(batch["rows"].to_pylist()))
                 self.tokens += sum(batch["prompt_tokens"].to_pylist())
         return total
-
-
-def _by_actor(data: Dataset, actor: type[Any], arguments: tuple[Any, ...]) -> Any:
-    return data.map_batches(
-        actor,
-        fn_constructor_args=arguments,
-        batch_format="pyarrow",
-        batch_size=_BLOCK_LISTS,
-        compute=ray.data.ActorPoolStrategy(size=1),
-        num_cpus=0.1,
-    )
 
 
 def _prompt(row: dict[str, Any]) -> dict[str, Any]:

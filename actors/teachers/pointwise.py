@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import ray.data
 
 from actors.rows import ERROR, Outcome, PickedList, records, table_of
 from actors.settings import ComputeSettings, PointwiseTeacherSettings
 from actors.sink import LIGHT, TableSink
+from actors.streaming import through_light_actor
 from actors.teachers.engine import processor
 from actors.vectors import VectorTable, as_lists, text_id_of
 from ranking.encoders import model_path
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
     from ranking.progress import Progress
-
-_BLOCK_LISTS = 16
 
 
 class PointwiseTeacher:
@@ -48,25 +46,12 @@ class PointwiseTeacher:
         """Label lists. lists: rows of PickedList. Returns rows of Outcome."""
         shown = lists.materialize()
         self._embed(shown, progress)
-        return shown.map_batches(
-            ScoreByVectors,
-            fn_constructor_args=(self.memory, self.provenance),
-            batch_format="pyarrow",
-            batch_size=_BLOCK_LISTS,
-            compute=ray.data.ActorPoolStrategy(size=1),
-            num_cpus=0.1,
-        )
+        return through_light_actor(shown, ScoreByVectors, (self.memory, self.provenance))
 
     def _embed(self, lists: Dataset, progress: Progress) -> None:
         """Embed every distinct text of the lists that the memory lacks."""
-        texts = lists.map_batches(
-            NewTexts,
-            fn_constructor_args=(self.memory, model_path(self.settings.model), self.settings.max_tokens),
-            batch_format="pyarrow",
-            batch_size=_BLOCK_LISTS,
-            compute=ray.data.ActorPoolStrategy(size=1),
-            num_cpus=0.1,
-        ).materialize()
+        arguments = (self.memory, model_path(self.settings.model), self.settings.max_tokens)
+        texts = through_light_actor(lists, NewTexts, arguments).materialize()
         total = texts.count()
         if total == 0:
             return

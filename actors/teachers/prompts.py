@@ -51,7 +51,7 @@ class PromptWriter:
             documents, list_id = len(row.picked), list_id_of(row)
             for number in range(self.settings.orders if documents else 0):
                 held = self.memory.best(list_id, number, documents)
-                asked = self.memory.attempts(list_id, number)
+                asked = len(self.memory.asked(list_id, [number]))
                 if held is None or (not held[1].usable and asked < self.settings.attempts):
                     rows.append(self._row(row, list_id, number, asked + 1))
         return pa.Table.from_pylist(rows, schema=_PROMPTS)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -43,17 +44,34 @@ QUESTIONS = [
 
 
 @pytest.fixture(scope="session")
-def cluster():
-    """Environment variables of a local head; Ray is stopped at the end."""
+def cluster(tmp_path_factory):
+    """Environment variables of a local head, which ends with the tests; another Ray of the user's is left alone."""
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     environment.pop("RAY_ADDRESS", None)
     ray = str(BIN / "ray")
-    subprocess.run([ray, "stop", "--force"], env=environment, capture_output=True, check=False)
-    start = [ray, "start", "--head", "--num-cpus=4", "--port=6390", "--dashboard-port=8275", "--disable-usage-stats"]
-    subprocess.run(start, env=environment, check=True, capture_output=True, timeout=180)
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    yield {**environment, "RAY_ADDRESS": "127.0.0.1:6390"}
-    subprocess.run([ray, "stop", "--force"], env=environment, capture_output=True, check=False)
+    start = [ray, "start", "--head", "--block", "--num-cpus=4", "--port=6390", "--dashboard-port=8275", "--disable-usage-stats"]
+    logs = tmp_path_factory.mktemp("head") / "log"
+    with logs.open("w") as stream:
+        head = subprocess.Popen(start, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+    try:
+        wait_for_dashboard("http://127.0.0.1:8275/api/version", head, logs)
+        os.environ["RAY_AUTH_MODE"] = "disabled"
+        yield {**environment, "RAY_ADDRESS": "127.0.0.1:6390"}
+    finally:
+        head.terminate()
+        head.wait(timeout=60)
+
+
+def wait_for_dashboard(url, head, logs):
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        assert head.poll() is None, logs.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(1)
+    raise AssertionError(f"{url} did not answer: {logs.read_text()}")
 
 
 @pytest.fixture(scope="session")
