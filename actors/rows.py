@@ -48,6 +48,10 @@ class TestLists(Record):
         """The candidates of a first stage; raises StopIteration where there is none of that name."""
         return next(found.candidates for found in self.lists if found.name == name)
 
+    def union(self, names: Sequence[str]) -> list[Candidate]:
+        """Every candidate of some first stages, once."""
+        return list({candidate.doc_id: candidate for name in names for candidate in self.of(name)}.values())
+
 
 class PickedCandidate(Record):
     """A candidate that the pre-ranker picked. of_head: whether it is of its best, not of its worst."""

@@ -8,14 +8,10 @@ each retriever's list beside the fused one, in test/candidates/.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from actors.rows import CandidateList, Split, TestLists
 from ranking.records import Query
 from ray_jobs import index, plan, select
 from ray_jobs.run import Run, job
-
-if TYPE_CHECKING:
-    from actors.rows import Split
 
 
 def main(run: Run) -> None:
@@ -40,7 +36,6 @@ def _find(run: Run, split: Split, unit: str) -> None:
         return
     run.start_ray()
     from actors.retrievers import CandidateRetriever, TestRetriever
-    from actors.rows import CandidateList, TestLists
     from actors.streaming import dataset_of, finish, not_done, through_actor, write_stages
 
     stage.begin()

@@ -13,6 +13,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from actors.rows import CandidateList, TestLists
 from ranking.errors import InputError
 from ranking.evaluation import measures, significance, table, verdict
 from ranking.evaluation.results import ComparisonResult, Latency, Metrics, SystemKind, SystemResult, system_key
@@ -24,7 +25,8 @@ from ray_jobs.run import Run, job
 from ray_jobs.train import MODEL
 
 if TYPE_CHECKING:
-    from actors.rows import CandidateList
+    from collections.abc import Sequence
+
     from ranking.records import Candidate
 
 METRICS = "metrics.json"
@@ -53,27 +55,20 @@ def main(run: Run) -> None:
     if settings.teacher:
         label.ask_teacher(run, ["test"])
     run.start_ray()
-    lists = first_stages(run)
+    rows = list(plan.candidates_stage(run, "test").folder.read_rows(TestLists))
+    lists = {found.name: {row.query_id: row.of(found.name) for row in rows} for found in rows[0].lists}
     stage.begin()
-    scored = rerankers(run, lists)
+    scored = rerankers(run, rows)
     metrics = measure(run, lists, scored)
     stage.folder.write_text(METRICS, metrics.model_dump_json(indent=2))
     stage.finish(rows_in=len(run.collection.test), rows_out=len(run.collection.test))
     show(run, metrics)
 
 
-def first_stages(run: Run) -> FirstStages:
-    """Read what retrieval found for the test queries."""
-    from actors.rows import TestLists
-
-    rows = list(plan.candidates_stage(run, "test").folder.read_rows(TestLists))
-    names = [found.name for found in rows[0].lists]
-    return {name: {row.query_id: row.of(name) for row in rows} for name in names}
-
-
-def rerankers(run: Run, lists: FirstStages) -> dict[str, Scored]:
-    """Have the pre-ranker, the teacher and every student score all candidates."""
-    unions = _unions(run, lists)
+def rerankers(run: Run, rows: Sequence[TestLists]) -> dict[str, Scored]:
+    """Have the pre-ranker, the teacher and every student score all candidates, each pair once."""
+    names = run.settings.evaluation.first_stages
+    unions = [CandidateList(query_id=row.query_id, text=row.text, candidates=union) for row in rows if (union := row.union(names))]
     scored = {"pre-ranker": _pre_ranker(run, unions)}
     if run.settings.evaluation.teacher:
         scored["teacher"] = _teacher(run)
@@ -146,18 +141,6 @@ def show(run: Run, metrics: Metrics) -> None:
     run.progress.stage("verdict", metrics.verdict.reason)
 
 
-def _unions(run: Run, lists: FirstStages) -> list[CandidateList]:
-    """One list a query with every candidate of any list that is re-ranked, so that each pair is scored once."""
-    from actors.rows import CandidateList
-
-    unions = []
-    for query in run.collection.test:
-        union = {c.doc_id: c for name in run.settings.evaluation.first_stages for c in lists[name][query.query_id]}
-        if union:
-            unions.append(CandidateList(query_id=query.query_id, text=query.text, candidates=list(union.values())))
-    return unions
-
-
 def _pre_ranker(run: Run, unions: list[CandidateList]) -> Scored:
     import ray
 
@@ -175,7 +158,6 @@ def _teacher(run: Run) -> Scored:
 
 
 def _student(run: Run, name: str, unions: list[CandidateList]) -> Scored:
-    from actors.rows import CandidateList
     from actors.scorer import ListScorer
     from actors.streaming import dataset_of, through_actor
 

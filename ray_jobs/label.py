@@ -10,14 +10,12 @@ done with the same settings is skipped; one that was cut off goes on where it st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from actors.rows import CandidateList, PickedCandidate, PickedList, Split, TestLists
 from ranking.records import Label
 from ray_jobs import candidates, plan
 from ray_jobs.run import Run, job
-
-if TYPE_CHECKING:
-    from actors.rows import PickedList, Split, TestLists
 
 
 def main(run: Run) -> None:
@@ -32,7 +30,6 @@ def ask_teacher(run: Run, splits: Sequence[Split]) -> None:
     if not stages:
         return
     run.start_ray()
-    from actors.rows import CandidateList, PickedList, TestLists
     from actors.streaming import dataset_of, finish, not_done, write_stages
     from actors.teachers import make_teacher
 
@@ -56,19 +53,16 @@ def ask_teacher(run: Run, splits: Sequence[Split]) -> None:
 
 def whole_lists(run: Run, rows: Sequence[TestLists]) -> list[PickedList]:
     """Each test query with every candidate of the lists that are re-ranked, so that each pair is scored once."""
-    from actors.rows import PickedCandidate, PickedList
-
     whole = []
     for row in rows:
-        union = {candidate.doc_id: candidate for name in run.settings.evaluation.first_stages for candidate in row.of(name)}
-        picked = [PickedCandidate(candidate=candidate, pre_rank=rank, of_head=True) for rank, candidate in enumerate(union.values(), 1)]
+        union = row.union(run.settings.evaluation.first_stages)
+        picked = [PickedCandidate(candidate=candidate, pre_rank=rank, of_head=True) for rank, candidate in enumerate(union, 1)]
         whole.append(PickedList(query_id=row.query_id, split="test", text=row.text, picked=picked))
     return whole
 
 
 def _pre_ranked(run: Run, rows: Sequence[Any]) -> Any:
     from actors.pre_ranker import PreRanker
-    from actors.rows import CandidateList
     from actors.streaming import dataset_of, through_actor
 
     return through_actor(dataset_of(rows, CandidateList), PreRanker, (plan.vectors_memory(run), run.settings.pre_ranker))
