@@ -8,13 +8,10 @@ from typing import Literal, TypeVar
 import pyarrow as pa
 from pydantic import BaseModel
 
-from ranking.records import Candidate, Record, Rejection
+from ranking.records import Candidate, Record, Rejection, Tokens
 from ranking.storage import schema_of
 
 R = TypeVar("R", bound=BaseModel)
-ERROR = "__inference_error__"
-"""Column of the rows that an engine of ray.data.llm could not answer; it holds the reason."""
-
 FUSED = "fused"
 """Name of the fused first stage."""
 
@@ -75,12 +72,22 @@ class PickedList(Record):
 
 
 class Outcome(Record):
-    """What came of a query in a stage: a row (as JSON) or a rejection, never both, never neither."""
+    """What came of a query in a stage: a row (as JSON) or a rejection, never both, never neither.
+
+    tokens: that were spent on it just now, not those of answers that were there already.
+    """
 
     query_id: str
     split: Split = "log"
     row: str | None = None
     rejection: Rejection | None = None
+    tokens: Tokens = Tokens()
+
+
+def rejected(row: PickedList, reason: str) -> Outcome:
+    """A list that no teacher can label."""
+    rejection = Rejection(query_id=row.query_id, stage="labels", reason=reason)
+    return Outcome(query_id=row.query_id, split=row.split, rejection=rejection)
 
 
 def records(batch: pa.Table, model: type[R]) -> list[R]:

@@ -4,29 +4,50 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ranking.settings import Settings
 
 
 class PointwiseTeacherSettings(Settings):
-    """A sentence encoder in vLLM: the score of a pair is the cosine of query and document embedding."""
+    """A model in vLLM that scores a query and a document at a time."""
 
     kind: Literal["pointwise"] = "pointwise"
-    model: str = Field("minilm", description="`minilm`, or the folder or Hugging Face id of an embedding model that vLLM runs.")
+    form: Literal["embed", "score", "yes_no"] = Field(
+        "embed",
+        description="`embed`: cosine of the embeddings of a sentence encoder. `score`: logit of a cross-encoder with one label. "
+        "`yes_no`: logit of yes less that of no of a generating model, as Qwen3-Reranker has it.",
+    )
+    model: str = Field("minilm", description="`minilm`, or the folder or Hugging Face id of a model of that form that vLLM runs.")
+    revision: str | None = Field(None, description="Revision of the model on the hub.")
+    prompt: str | None = Field(None, description="For `yes_no`: prompt file with the parts system and pair. Null: the project's own.")
     engine: dict[str, Any] = Field(
         default_factory=lambda: {"dtype": "auto", "enforce_eager": True, "max_num_seqs": 64},
         description="Arguments of the vLLM engine. dtype auto on a processor: bf16 where that is native, else fp32.",
     )
-    max_tokens: int = Field(256, ge=8, description="Texts are cut to so many tokens of the teacher's tokenizer.")
-    batch_size: int = Field(64, ge=1, description="Texts per batch sent to the engine.")
+    max_tokens: int = Field(
+        256, ge=8, description="Texts are cut to so many tokens of the teacher's tokenizer; of a pair the document is cut."
+    )
 
 
 class RecordedTeacherSettings(Settings):
-    """Rankings made elsewhere, from a TREC run file."""
+    """Rankings made elsewhere."""
 
     kind: Literal["recorded"] = "recorded"
-    path: str = Field(description="TREC run file over the collection's query and document ids.")
+    path: str = Field(description="TREC run file, or RankLLM's JSON, over the collection's query and document ids.")
+
+
+class WindowSettings(Settings):
+    """The sliding window of RankGPT, to compare with: several calls a query, one after the other."""
+
+    size: int = Field(20, ge=2, description="Documents per prompt.")
+    stride: int = Field(10, ge=1, description="Places between two windows.")
+
+    @model_validator(mode="after")
+    def _moves_on(self) -> WindowSettings:
+        if self.stride > self.size:
+            raise ValueError(f"a stride of {self.stride} leaves gaps between windows of {self.size}")
+        return self
 
 
 class ListwiseTeacherSettings(Settings):
@@ -49,8 +70,10 @@ class ListwiseTeacherSettings(Settings):
         "hard_negative",
         description="What becomes of documents that the answer leaves out. `append`: listed last, as pre-ranked.",
     )
+    window: WindowSettings | None = Field(
+        None, description="Rank by a sliding window instead of one prompt; what a window leaves out keeps its order behind."
+    )
     document_tokens: int = Field(200, ge=8, description="Documents are cut to so many tokens, to fewer where the context is too small.")
-    batch_size: int = Field(16, ge=1, description="Prompts per batch sent to the engine.")
     seed: int = Field(13, description="Seed of the prompt orders.")
 
 
@@ -65,3 +88,4 @@ class ComputeSettings(Settings):
     teacher_engines: int = Field(1, ge=1, description="vLLM engines.")
     teacher_gpus: int = Field(0, ge=0, description="GPUs per engine; 0 runs vLLM's CPU build.")
     teacher_cpus: int = Field(1, ge=1, description="CPUs that Ray sets aside per engine.")
+    engine_hour_price: float | None = Field(None, ge=0, description="Price of an hour of one engine's machine, in any currency.")

@@ -11,14 +11,22 @@ import ray.data
 from pydantic import BaseModel
 
 from actors.rows import Outcome, Split, records
-from ranking.records import Label, Rejection
+from ranking.records import Rejection
 from ranking.stages import REJECTED, Stage
 from ranking.storage import Folder, part_name
 
 LIGHT: dict[str, Any] = {"num_cpus": 0.25, "compute": ray.data.TaskPoolStrategy(size=1)}
 """Placement of work that is light: one process at a time, not one for every block that waits."""
 
-COUNTS = ("rows", "rejected", "prompt_tokens", "completion_tokens")
+COUNTS = pa.schema(
+    [
+        ("split", pa.string()),
+        ("rows", pa.int64()),
+        ("rejected", pa.int64()),
+        ("prompt_tokens", pa.int64()),
+        ("completion_tokens", pa.int64()),
+    ]
+)
 
 
 class PartSink:
@@ -32,33 +40,39 @@ class PartSink:
         self.stages = stages
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        rows: list[BaseModel] = []
-        rejections: list[Rejection] = []
+        counts = []
         outcomes = records(batch, Outcome)
         for split, stage in self.stages.items():
             of_split = [outcome for outcome in outcomes if outcome.split == split]
-            rows += self._write_rows(stage, [outcome for outcome in of_split if outcome.row is not None])
-            rejections += _write_rejections(stage, [outcome.rejection for outcome in of_split if outcome.rejection is not None])
-        usages = [row.usage for row in rows if isinstance(row, Label)]
-        counts = (len(rows), len(rejections), sum(u.prompt_tokens for u in usages), sum(u.completion_tokens for u in usages))
-        return pa.table({name: [count] for name, count in zip(COUNTS, counts, strict=True)})
+            labelled = [outcome for outcome in of_split if outcome.row is not None]
+            rejections = [outcome.rejection for outcome in of_split if outcome.rejection is not None]
+            self._write_rows(stage, labelled)
+            _write_rejections(stage, rejections)
+            counts.append(
+                {
+                    "split": split,
+                    "rows": len(labelled),
+                    "rejected": len(rejections),
+                    "prompt_tokens": sum(outcome.tokens.prompt for outcome in of_split),
+                    "completion_tokens": sum(outcome.tokens.completion for outcome in of_split),
+                }
+            )
+        return pa.Table.from_pylist(counts, schema=COUNTS)
 
-    def _write_rows(self, stage: Stage, outcomes: Sequence[Outcome]) -> list[BaseModel]:
-        rows = [self.model.model_validate_json(outcome.row or "") for outcome in outcomes]
-        if rows:
+    def _write_rows(self, stage: Stage, outcomes: Sequence[Outcome]) -> None:
+        if outcomes:
+            rows = [self.model.model_validate_json(outcome.row or "") for outcome in outcomes]
             stage.folder.write_rows(part_name(outcome.query_id for outcome in outcomes), rows)
-        return rows
 
 
-def _write_rejections(stage: Stage, rejections: Sequence[Rejection]) -> list[Rejection]:
-    named = [rejection.model_copy(update={"stage": stage.name}) for rejection in rejections]
-    if named:
+def _write_rejections(stage: Stage, rejections: Sequence[Rejection]) -> None:
+    if rejections:
+        named = [rejection.model_copy(update={"stage": stage.name}) for rejection in rejections]
         (stage.run / REJECTED).write_rows(stage.rejected_prefix + part_name(rejection.query_id for rejection in named), named)
-    return named
 
 
 class TableSink:
-    """Writes every batch as it is, as a part of its own, and counts its rows and, where it tells them, its tokens."""
+    """Writes every batch as it is, as a part of its own, and counts its rows."""
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
@@ -66,5 +80,4 @@ class TableSink:
     def __call__(self, batch: pa.Table) -> pa.Table:
         if batch.num_rows:
             self.folder.write_table(f"part-{uuid.uuid4().hex}.parquet", batch)
-        tokens = sum(batch["prompt_tokens"].to_pylist()) if "prompt_tokens" in batch.column_names else 0
-        return pa.table({"rows": [batch.num_rows], "prompt_tokens": [tokens]})
+        return pa.table({"rows": [batch.num_rows]})

@@ -102,6 +102,13 @@ class Provenance(Record):
     targets: Literal["scores", "tiers"]
 
 
+class Tokens(Record):
+    """Tokens that a model read and wrote."""
+
+    prompt: int = 0
+    completion: int = 0
+
+
 class Usage(Record):
     """What the answer cost: tokens and seconds of the teacher."""
 

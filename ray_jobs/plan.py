@@ -46,7 +46,7 @@ def candidates_stage(run: Run, split: Split = "log") -> Stage:
 def labels_stage(run: Run, split: Split = "log") -> Stage:
     settings: dict[str, Any] = {"teacher": teacher_identity(run)}
     if split == "log":
-        settings["pre_ranker"] = run.settings.pre_ranker.model_dump()
+        settings["pre_ranker"] = _pre_ranker(run)
     else:
         settings["first_stages"] = run.settings.evaluation.first_stages
     return Stage(run.folder, _name("labels", split), settings, [candidates_stage(run, split).fingerprint])
@@ -60,7 +60,7 @@ def student_stage(run: Run, student: RraBertSettings) -> Stage:
 def evaluation_stage(run: Run) -> Stage:
     settings = {
         "evaluation": run.settings.evaluation.model_dump(),
-        "pre_ranker": run.settings.pre_ranker.model_dump(),
+        "pre_ranker": _pre_ranker(run),
     }
     lists = labels_stage(run, "test") if run.settings.evaluation.teacher else candidates_stage(run, "test")
     students = [student_stage(run, student).fingerprint for student in run.settings.students]
@@ -74,7 +74,7 @@ def vectors_memory(run: Run) -> Folder:
 
 def teacher_memory(run: Run) -> Folder:
     """Where the teacher keeps what it need not compute twice, apart for each model."""
-    made_after = {"attempts", "orders", "merge", "missing", "batch_size"}  # of a listwise teacher's answers
+    made_after = {"attempts", "orders", "merge", "missing"}  # of a listwise teacher's answers
     asked = {name: value for name, value in teacher_identity(run).items() if name not in made_after}
     return run.folder / "teacher" / fingerprint_of(asked)
 
@@ -98,7 +98,8 @@ def teacher_identity(run: Run) -> dict[str, Any]:
 def encoder_models(run: Run) -> list[str]:
     """The sentence encoders whose vectors retrieval and pre-ranking read."""
     dense = [part.model for part in _of_kind(run, DenseSettings)]
-    return list(dict.fromkeys([*dense, run.settings.pre_ranker.model]))
+    pre_ranker = run.settings.pre_ranker
+    return list(dict.fromkeys([*dense, *([pre_ranker.model] if pre_ranker else [])]))
 
 
 def read_log(run: Run) -> list[Query]:
@@ -109,6 +110,10 @@ def read_log(run: Run) -> list[Query]:
     log = read_log_tsv(path) if path.suffix == ".tsv" else read_queries(path)
     tested = {query.text.casefold() for query in run.collection.test}
     return [query for query in log if query.text.casefold() not in tested]
+
+
+def _pre_ranker(run: Run) -> dict[str, Any] | None:
+    return run.settings.pre_ranker.model_dump() if run.settings.pre_ranker else None
 
 
 def _name(stage: str, split: Split) -> str:

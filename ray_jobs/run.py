@@ -48,7 +48,9 @@ class RunSettings(Settings):
     collection: CollectionSettings = CollectionSettings()
     queries: QuerySettings = QuerySettings()
     candidates: CandidateSettings = CandidateSettings()
-    pre_ranker: PreRankerSettings = PreRankerSettings()
+    pre_ranker: PreRankerSettings | None = Field(
+        default_factory=PreRankerSettings, description="What picks the documents that the teacher sees. Null: it sees every candidate."
+    )
     teacher: TeacherSettings = Field(default_factory=PointwiseTeacherSettings)
     students: list[StudentSettings] = Field(default_factory=lambda: [RraBertSettings()], description="Students to train.")
     training: TrainingSettings = TrainingSettings()

@@ -10,15 +10,11 @@ from ranking.storage import Folder
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-    from ranking.progress import Progress
-
 
 class Teacher(Protocol):
-    """What every teacher does. tokens: how many prompt tokens its engine has read so far."""
+    """What every teacher does."""
 
-    tokens: int
-
-    def label(self, lists: Dataset, progress: Progress) -> Dataset:
+    def label(self, lists: Dataset) -> Dataset:
         """Label lists. lists: rows of PickedList. Returns rows of Outcome, one for each list."""
 
 

@@ -1,56 +1,130 @@
-"""A vLLM engine inside a Ray Data pipeline, the same way for every teacher that runs a model."""
+"""A vLLM engine in a teacher's own process: many requests at once, each awaited on its own.
+
+So a list can be asked again, or in several steps, while the engine goes on with the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import asyncio
+import itertools
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from ray.data.llm import build_processor, vLLMEngineProcessorConfig
+import numpy as np
 
-from actors.settings import ComputeSettings
-from actors.sink import LIGHT
 from ranking.encoders import model_path
+from ranking.errors import InputError
 from students.precision import dtype_of
 
+Task = Literal["generate", "embed", "classify"]
+
+_RUNNERS: dict[Task, dict[str, str]] = {
+    "generate": {"runner": "generate"},
+    "embed": {"runner": "pooling", "convert": "embed"},
+    "classify": {"runner": "pooling", "convert": "classify"},
+}
 _CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
-Row = dict[str, Any]
 
 
-def processor(
-    model: str,
-    task: str,
-    arguments: Mapping[str, Any],
-    batch_size: int,
-    compute: ComputeSettings,
-    preprocess: Callable[[Row], Row],
-    postprocess: Callable[[Row], Row],
-) -> Any:
-    """Build a Ray Data processor: rows with `tokenized_prompt` in, the engine's rows out.
+@dataclass(frozen=True)
+class Written:
+    """What a model wrote. finish_reason: `stop` or `length`. cached_tokens: of the prompt, found in the prefix cache."""
 
-    task: `generate` or `embed`. arguments: of the engine. One row that fails does not end the pipeline.
+    text: str
+    finish_reason: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+
+
+class Engine:
+    """A vLLM engine. arguments: of vLLM. gpus: that it spreads over; 0 runs the CPU build.
+
+    died: called when the engine is dead, before this process ends with it. Raises InputError where vLLM cannot
+    load the model.
     """
-    gpu = compute.teacher_gpus
-    config = vLLMEngineProcessorConfig(
-        model_source=model_path(model),
-        task_type=task,
-        engine_kwargs=engine_arguments(arguments, gpu),
-        batch_size=batch_size,
-        concurrency=compute.teacher_engines,
-        placement_group_config={"bundles": [{"CPU": compute.teacher_cpus, **({"GPU": 1} if gpu else {})}] * max(1, gpu)},
-        chat_template_stage=False,
-        tokenize_stage=False,
-        detokenize_stage=False,
-        should_continue_on_error=True,
-        runtime_env={} if gpu else {"env_vars": _CPU_ENVIRONMENT},
-    )
-    return build_processor(
-        config, preprocess=preprocess, postprocess=postprocess, preprocess_map_kwargs=LIGHT, postprocess_map_kwargs=LIGHT
-    )
+
+    def __init__(
+        self, model: str, revision: str | None, task: Task, arguments: Mapping[str, Any], gpus: int, died: Callable[[], None]
+    ) -> None:
+        if not gpus:
+            for name, value in _CPU_ENVIRONMENT.items():
+                os.environ.setdefault(name, value)
+        from vllm import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+        from vllm.v1.metrics.ray_wrappers import RayPrometheusStatLogger
+
+        settled = engine_arguments(arguments, gpus) | _RUNNERS[task] | ({"revision": revision} if revision else {})
+        try:
+            self._llm = AsyncLLM.from_engine_args(
+                AsyncEngineArgs(model=model_path(model), **settled), stat_loggers=[RayPrometheusStatLogger]
+            )
+        except Exception as error:
+            raise InputError(f"teacher.model {model!r}: vLLM cannot load it ({_first_line(error)})") from error
+        self._task = task
+        self._died = died
+        self._seeds = gpus > 0
+        self._names = map(str, itertools.count())
+        # a few more than run at once, so that none waits for this process; many more would only wait in the engine
+        self._room = asyncio.Semaphore(math.ceil(1.1 * self._llm.vllm_config.scheduler_config.max_num_seqs))
+
+    async def write(self, tokens: Sequence[int], sampling: Mapping[str, Any]) -> Written:
+        """Let the model write after a prompt. sampling: of vLLM's SamplingParams. Raises ValueError for what vLLM refuses."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        # a request with a seed of its own kills vLLM's CPU engine: "CPU Generator does not use offset"
+        known = {name: value for name, value in sampling.items() if self._seeds or name != "seed"}
+        parameters = SamplingParams(**known, output_kind=RequestOutputKind.FINAL_ONLY)
+        output = await self._last(self._llm.generate, tokens, parameters)
+        written = output.outputs[0]
+        cached = output.num_cached_tokens or 0
+        return Written(written.text, written.finish_reason, len(tokens), len(written.token_ids), cached)
+
+    async def pool(self, tokens: Sequence[int], second_from: int | None = None) -> np.ndarray:
+        """Let the model pool a prompt: an embedding, or the logits of a classifier, [values], float32.
+
+        second_from: where the second text of a pair begins, for models that tell the two apart by token types.
+        Raises ValueError for what vLLM refuses.
+        """
+        from vllm import PoolingParams
+
+        extra = {} if second_from is None else {"compressed_token_type_ids": second_from}
+        parameters = PoolingParams(task=self._task, use_activation=None if self._task == "embed" else False, extra_kwargs=extra or None)
+        output = await self._last(self._llm.encode, tokens, parameters)
+        return np.asarray(output.outputs.data, dtype=np.float32).reshape(-1)
+
+    async def _last(self, ask: Any, tokens: Sequence[int], parameters: Any) -> Any:
+        from vllm.exceptions import VLLMError
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        async with self._room:
+            try:
+                last = None
+                async for output in ask({"prompt_token_ids": list(tokens)}, parameters, next(self._names)):
+                    last = output
+                return last
+            except EngineDeadError:
+                # the process ends with its engine: Ray starts both anew, and the lists that were under way are asked again
+                self._died()
+                os._exit(1)
+            except VLLMError as error:
+                raise ValueError(f"vLLM: {_first_line(error.__cause__ or error)}") from error
 
 
 def engine_arguments(arguments: Mapping[str, Any], gpus: int) -> dict[str, Any]:
-    """Settle the engine's dtype: left to itself, the CPU engine takes fp16, which few processors compute natively."""
+    """Settle what vLLM would guess wrong: the dtype on a processor (fp16, which few compute natively), and who starts its workers."""
     settled = dict(arguments)
     if settled.get("dtype", "auto") == "auto" and not gpus:
         settled["dtype"] = str(dtype_of("auto", "cpu")).removeprefix("torch.")
+    if gpus > 1 and not {"tensor_parallel_size", "pipeline_parallel_size"} & set(settled):
+        settled["tensor_parallel_size"] = gpus
+    settled.setdefault("distributed_executor_backend", "mp" if gpus > 1 else "uni")
     return settled
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,148 +1,194 @@
-"""The pointwise teacher: embeddings from vLLM's pooling, through ray.data.llm.
-
-Every distinct text is embedded once and its vector kept on storage, so a query's twenty documents cost
-nothing where another query had them, and an interrupted run embeds only what is left.
-"""
+"""The pointwise teacher: a model in vLLM scores a query and a document at a time, in one of three forms."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import pyarrow as pa
 
-from actors.rows import ERROR, Outcome, PickedList, records, table_of
+from actors.rows import Outcome, PickedList, rejected
 from actors.settings import ComputeSettings, PointwiseTeacherSettings
-from actors.sink import LIGHT, TableSink
-from actors.streaming import through_light_actor
-from actors.teachers.engine import processor
-from actors.vectors import VectorTable, as_lists, text_id_of
+from actors.teachers.actor import TeacherActor, through_teachers
+from actors.teachers.engine import Engine, Task
+from actors.teachers.models import check_model
+from actors.teachers.pooled import Pooled, PooledMemory, Tokens
+from actors.vectors import text_id_of
 from ranking.encoders import model_path
+from ranking.labelling.prompts.pairs import YES_NO, load_pair_prompt
 from ranking.labelling.targets import targets_from_scores
-from ranking.records import Answer, Label, Provenance, Rejection, Usage, content
+from ranking.records import Answer, Label, Provenance, Usage, content
+from ranking.records import Tokens as TokenCount
 from ranking.storage import Folder
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-    from ranking.progress import Progress
+    from ranking.labelling.prompts.pairs import PairPrompt
+
+_YES_NO = {"classifier_from_token": ["no", "yes"], "method": "from_2_way_softmax", "num_labels": 1}
 
 
 class PointwiseTeacher:
-    """Scores a pair by the cosine of the embeddings of query and document; every candidate is listed.
-
-    tokens: how many tokens the engine has read so far, each distinct text once. A label's own usage counts
-    all of its texts, also those whose vector was there already.
-    """
+    """Scores every candidate, and lists all of them in the order of their scores."""
 
     def __init__(self, settings: PointwiseTeacherSettings, compute: ComputeSettings, fingerprint: str, memory: Folder) -> None:
+        check_model(settings.model, settings.revision, "teacher.model", chat=settings.form == "yes_no")
         self.settings = settings
         self.compute = compute
         self.memory = memory
-        self.tokens = 0
-        self.provenance = Provenance(teacher=settings.model, fingerprint=fingerprint, engine="vllm", sampling="embed", targets="scores")
-
-    def label(self, lists: Dataset, progress: Progress) -> Dataset:
-        """Label lists. lists: rows of PickedList. Returns rows of Outcome."""
-        shown = lists.materialize()
-        self._embed(shown, progress)
-        return through_light_actor(shown, ScoreByVectors, (self.memory, self.provenance))
-
-    def _embed(self, lists: Dataset, progress: Progress) -> None:
-        """Embed every distinct text of the lists that the memory lacks."""
-        arguments = (self.memory, model_path(self.settings.model), self.settings.max_tokens)
-        texts = through_light_actor(lists, NewTexts, arguments).materialize()
-        total = texts.count()
-        if total == 0:
-            return
-        embedded = self._processor()(texts.repartition(max(1, total // self.settings.batch_size)))
-        counts = embedded.map_batches(_vectors, batch_format="pyarrow", **LIGHT).map_batches(
-            TableSink(self.memory), batch_format="pyarrow", batch_size=None, **LIGHT
+        self.provenance = Provenance(
+            teacher=settings.model,
+            revision=settings.revision,
+            prompt=_pair_prompt(settings).hash if settings.form == "yes_no" else None,
+            fingerprint=fingerprint,
+            engine="vllm",
+            sampling=settings.form,
+            targets="scores",
         )
-        with progress.bar("teacher", total, "texts") as bar:
-            for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
-                bar.advance(sum(batch["rows"].to_pylist()))
-                self.tokens += sum(batch["prompt_tokens"].to_pylist())
 
-    def _processor(self) -> Any:
-        settings = self.settings
-        return processor(settings.model, "embed", settings.engine, settings.batch_size, self.compute, _prompt, _embedding)
+    def label(self, lists: Dataset) -> Dataset:
+        """Label lists. lists: rows of PickedList. Returns rows of Outcome."""
+        return through_teachers(lists, PointwiseActor, (self.settings, self.compute, self.memory, self.provenance), self.compute)
 
 
-class NewTexts:
-    """Ray Data actor, one only: lists to their distinct texts, cut to the teacher's tokens, that the memory lacks."""
+class PointwiseActor(TeacherActor):
+    """Ray Data actor: lists to outcomes, by an engine of its own."""
 
-    def __init__(self, memory: Folder, model: str, max_tokens: int) -> None:
-        from transformers import AutoTokenizer
-
-        self.tokenizer = AutoTokenizer.from_pretrained(model)
-        self.max_tokens = max_tokens
-        self.seen = set(memory.read_column("text_id"))
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        new: dict[str, str] = {}
-        for row in records(batch, PickedList):
-            for text in (row.text, *(content(c.candidate.title, c.candidate.text) for c in row.picked)):
-                text_id = text_id_of(text)
-                if text_id not in self.seen:
-                    self.seen.add(text_id)
-                    new[text_id] = text
-        tokens = self.tokenizer(list(new.values()), truncation=True, max_length=self.max_tokens)["input_ids"] if new else []
-        return pa.table({"text_id": pa.array(list(new), pa.string()), "tokenized_prompt": pa.array(tokens, pa.list_(pa.int64()))})
-
-
-class ScoreByVectors:
-    """Ray Data actor: lists to labels, by the vectors in the memory."""
-
-    def __init__(self, memory: Folder, provenance: Provenance) -> None:
-        self.table = VectorTable(memory)
-        self.tokens = dict(zip(self.table.ids, memory.read_column("prompt_tokens"), strict=True))
+    def __init__(self, settings: PointwiseTeacherSettings, compute: ComputeSettings, memory: Folder, provenance: Provenance) -> None:
+        super().__init__(settings.model, compute, memory)
         self.provenance = provenance
+        self.scorer = _FORMS[settings.form](settings)
+        arguments = settings.engine | self.scorer.engine_arguments
+        engine = Engine(settings.model, settings.revision, self.scorer.task, arguments, compute.teacher_gpus, self.deaths.mark)
+        self.memory = PooledMemory(memory, engine.pool)
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        return table_of([self._outcome(row) for row in records(batch, PickedList)], Outcome)
-
-    def _outcome(self, row: PickedList) -> Outcome:
-        texts = [row.text, *(content(c.candidate.title, c.candidate.text) for c in row.picked)]
-        ids = [text_id_of(text) for text in texts]
-        lacking = [text for text, text_id in zip(texts, ids, strict=True) if text_id not in self.table]
-        if lacking:
-            reason = f"vLLM gave no embedding for {len(lacking)} of {len(texts)} texts, the first of them {lacking[0][:80]!r}"
-            return Outcome(
-                query_id=row.query_id, split=row.split, rejection=Rejection(query_id=row.query_id, stage="labels", reason=reason)
-            )
-        vectors = np.stack([self.table[text_id] for text_id in ids])
-        scores = (vectors[1:] @ vectors[0]).tolist()
+    async def outcome(self, row: PickedList) -> Outcome:
+        texts = [content(picked.candidate.title, picked.candidate.text) for picked in row.picked]
+        prompts = self.scorer.prompts(row.text, texts)
+        found = await asyncio.gather(
+            *(self.memory.get(text_id_of(name), lambda held=held: self.scorer.tokens(held)) for name, held in prompts),  # type: ignore[misc]
+            return_exceptions=True,
+        )
+        pooled = [one for one in found if isinstance(one, Pooled)]
+        fresh = TokenCount(prompt=sum(one.tokens for one in pooled if one.fresh))
+        if len(pooled) < len(prompts):
+            first = next(error for error in found if not isinstance(error, Pooled))
+            if not isinstance(first, ValueError):
+                raise first
+            outcome = rejected(row, f"no score for {len(prompts) - len(pooled)} of {len(prompts)} texts; {first}")
+            return outcome.model_copy(update={"tokens": fresh})
+        scores = self.scorer.scores([one.vector for one in pooled])
         label = Label(
             query_id=row.query_id,
             query=row.text,
             candidates=targets_from_scores(row.as_tuples(), scores),
             answer=Answer(),
             provenance=self.provenance,
-            usage=Usage(prompt_tokens=sum(self.tokens[text_id] for text_id in ids)),
+            usage=Usage(prompt_tokens=sum(one.tokens for one in pooled)),
         )
-        return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json())
+        return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json(), tokens=fresh)
+
+    async def settle(self) -> None:
+        await self.memory.write()
 
 
-def _prompt(row: dict[str, Any]) -> dict[str, Any]:
-    return {"text_id": row["text_id"], "tokenized_prompt": list(row["tokenized_prompt"]), "pooling_params": {}}
+class Scorer(Protocol):
+    """A form of pointwise teacher: what the engine is given, and how what it pools becomes scores."""
+
+    task: Task
+    engine_arguments: dict[str, Any]
+
+    def __init__(self, settings: PointwiseTeacherSettings) -> None: ...
+
+    def prompts(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
+        """What has to be pooled for a list: a name by its content, and what `tokens` takes."""
+
+    def tokens(self, held: Any) -> Tokens:
+        """Make the prompt."""
+
+    def scores(self, vectors: Sequence[np.ndarray]) -> list[float]:
+        """Scores of the texts, from what was pooled for `prompts`, in that order."""
 
 
-def _embedding(row: dict[str, Any]) -> dict[str, Any]:
-    return {"text_id": row["text_id"], "embedding": row["embeddings"], "prompt_tokens": row["num_input_tokens"]}
+class Embeddings:
+    """The cosine of the embeddings of query and document; each distinct text is embedded once."""
+
+    task: Task = "embed"
+    engine_arguments: dict[str, Any] = {}
+
+    def __init__(self, settings: PointwiseTeacherSettings) -> None:
+        self.tokenizer = _tokenizer(settings)
+        self.most = settings.max_tokens
+
+    def prompts(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
+        return [(text, text) for text in (query, *texts)]
+
+    def tokens(self, held: str) -> Tokens:
+        return self.tokenizer(held, truncation=True, max_length=self.most)["input_ids"], None
+
+    def scores(self, vectors: Sequence[np.ndarray]) -> list[float]:
+        matrix = np.stack(vectors)
+        matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+        scores: list[float] = (matrix[1:] @ matrix[0]).tolist()
+        return scores
 
 
-def _vectors(batch: pa.Table) -> pa.Table:
-    """Keep the rows that have an embedding, as unit vectors; a row with an error has none."""
-    kept = [row for row in batch.to_pylist() if not row.get(ERROR)]
-    if not kept:
-        return pa.table({"text_id": pa.array([], pa.string()), "prompt_tokens": pa.array([], pa.int64())})
-    vectors = np.stack([np.asarray(row["embedding"], dtype=np.float32).reshape(-1) for row in kept])
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return pa.table(
-        {
-            "text_id": pa.array([row["text_id"] for row in kept], pa.string()),
-            "prompt_tokens": pa.array([row["prompt_tokens"] for row in kept], pa.int64()),
-            "vector": as_lists(vectors),
-        }
-    )
+class CrossEncoder:
+    """The logit of a sequence classifier with one label that reads query and document together."""
+
+    task: Task = "classify"
+    engine_arguments: dict[str, Any] = {}
+
+    def __init__(self, settings: PointwiseTeacherSettings) -> None:
+        self.tokenizer = _tokenizer(settings)
+        self.most = settings.max_tokens
+
+    def prompts(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
+        return [(json.dumps([query, text], ensure_ascii=False), (query, text)) for text in texts]
+
+    def tokens(self, held: tuple[str, str]) -> Tokens:
+        coded = self.tokenizer(*held, truncation="only_second", max_length=self.most)
+        types = coded.get("token_type_ids") or []
+        return coded["input_ids"], types.index(1) if 1 in types else None
+
+    def scores(self, vectors: Sequence[np.ndarray]) -> list[float]:
+        return [float(vector[0]) for vector in vectors]
+
+
+class YesNo(CrossEncoder):
+    """The logit of yes less that of no, where a generating model would write next: Qwen3-Reranker's form."""
+
+    def __init__(self, settings: PointwiseTeacherSettings) -> None:
+        from transformers import AutoConfig
+
+        super().__init__(settings)
+        self.prompt = _pair_prompt(settings)
+        self.special = [*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()]
+        config = AutoConfig.from_pretrained(model_path(settings.model), revision=settings.revision)
+        classes = [name.replace("ForCausalLM", "ForSequenceClassification") for name in config.architectures or ()]
+        self.engine_arguments = {"hf_overrides": {**_YES_NO, "architectures": classes}}
+
+    def tokens(self, held: tuple[str, str]) -> Tokens:
+        query, text = held
+        coded = self.tokenizer(text, add_special_tokens=False, truncation=True, max_length=self.most, return_offsets_mapping=True)
+        end = coded["offset_mapping"][-1][1] if coded["input_ids"] else 0
+        messages = self.prompt.messages(query, text[:end], self.special)
+        filled = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, enable_thinking=False)
+        return self.tokenizer.encode(filled, add_special_tokens=False), None
+
+
+_FORMS: dict[str, type[Scorer]] = {"embed": Embeddings, "score": CrossEncoder, "yes_no": YesNo}
+
+
+def _tokenizer(settings: PointwiseTeacherSettings) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(model_path(settings.model), revision=settings.revision)
+
+
+def _pair_prompt(settings: PointwiseTeacherSettings) -> PairPrompt:
+    return load_pair_prompt(Path(settings.prompt) if settings.prompt else YES_NO)

@@ -109,6 +109,11 @@ def _the_chain(text: str) -> tuple[str, bool]:
     return (long[0] if len(long) == 1 else ""), False
 
 
+def longest_answer(documents: int) -> str:
+    """An answer in form that lists every document, to leave room for."""
+    return SEPARATOR.join(f"[{number}]" for number in range(1, documents + 1))
+
+
 def may_end(text: str, documents: int) -> bool:
     """Whether a text is a whole answer in form: a chain of distinct identifiers in range."""
     numbers = [number for number in _PARTS.findall(text) if int(number) <= documents]

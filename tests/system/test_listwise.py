@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from actors.teachers.answers import Asked
+from actors.teachers.memory import Asked
 from ranking.records import Label, Rejection
 from ranking.stages import Manifest
 from ranking.storage import Folder

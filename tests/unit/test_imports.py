@@ -12,7 +12,7 @@ import pytest
         ("ranking.registry, ranking.collections, ranking.evaluation.verdict, ranking.labelling.targets", ["ray", "torch", "vllm"]),
         ("students.export, students.losses", ["ray", "vllm", "deepspeed"]),
         ("ray_jobs.run", ["ray", "torch", "vllm"]),
-        ("actors.pre_ranker, actors.vectors", ["ray", "torch"]),
+        ("actors.picking, actors.vectors", ["ray", "torch"]),
         ("actors.retrievers, actors.ingress, actors.reranker", ["torch"]),
     ],
 )

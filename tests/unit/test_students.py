@@ -63,7 +63,7 @@ def test_saved_student_scores_the_same_and_so_alone_as_in_a_batch(head, tokenize
     export.save(model, tokenizer, settings, tmp_path / "model", PAIRS)
     with torch.inference_mode():
         expected = forward_pairs(model, tokenizer, PAIRS, settings.max_length).tolist()
-    scorer = Scorer(tmp_path / "model")
+    scorer = Scorer(tmp_path / "model", "fp32")
     assert scorer.score(PAIRS) == pytest.approx(expected, abs=1e-4)
     assert [scorer.score([pair])[0] for pair in PAIRS] == pytest.approx(expected, abs=1e-4)
     assert scorer.score([]) == []
@@ -75,7 +75,7 @@ def test_cls_student_loads_as_a_cross_encoder_with_the_same_scores(tokenizer, tm
 
     settings, model = build("cls")
     export.save(model, tokenizer, settings, tmp_path / "model", PAIRS)
-    ours = Scorer(tmp_path / "model").score(PAIRS)
+    ours = Scorer(tmp_path / "model", "fp32").score(PAIRS)
     encoder = CrossEncoder(str(tmp_path / "model"), device="cpu")
     theirs = encoder.predict(PAIRS, activation_fn=torch.nn.Identity())
     assert ours == pytest.approx(theirs.tolist(), abs=1e-4)

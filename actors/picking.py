@@ -1,4 +1,4 @@
-"""The pre-ranker on a worker: a sentence encoder orders the candidates, its head and tail go to the teacher."""
+"""What a teacher is shown of a candidate list: the pre-ranker's head and tail, or all of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from actors.rows import CandidateList, PickedCandidate, PickedList, records, table_of
+from actors.rows import CandidateList, PickedCandidate, PickedList, TestLists, records, table_of
 from actors.vectors import TextVectors
 from ranking.labelling.targets import head_and_tail
 from ranking.records import Candidate, content
@@ -15,7 +15,10 @@ from ranking.storage import Folder
 
 
 class PreRanker:
-    """Orders candidates by the cosine of query and document vector. memory: folder of the vectors there are."""
+    """A sentence encoder that orders candidates by the cosine of query and document vector.
+
+    memory: folder of the vectors there are.
+    """
 
     def __init__(self, memory: Folder, settings: PreRankerSettings) -> None:
         self.settings = settings
@@ -23,12 +26,14 @@ class PreRanker:
 
     def scores(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
         """Score candidates for a query, in the order given; cosines from -1 to 1."""
+        if not candidates:
+            return []
         vectors = self.vectors.of([query, *(content(c.title, c.text) for c in candidates)])
         scores: list[float] = (vectors[1:] @ vectors[0]).tolist()
         return scores
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Ray Data actor: candidate lists to what the teacher is shown of them."""
+        """Ray Data actor: candidate lists to the head and tail of the pre-ranker's order."""
         picked = []
         for row in records(batch, CandidateList):
             scores = self.scores(row.text, row.candidates)
@@ -37,3 +42,19 @@ class PreRanker:
             kept = [PickedCandidate(candidate=c, pre_rank=rank, of_head=of_head) for c, rank, of_head in ends]
             picked.append(PickedList(query_id=row.query_id, text=row.text, picked=kept))
         return table_of(picked, PickedList)
+
+
+def all_candidates(batch: pa.Table) -> pa.Table:
+    """Candidate lists as they are, where there is no pre-ranker."""
+    return table_of([_whole(row.query_id, row.text, row.candidates) for row in records(batch, CandidateList)], PickedList)
+
+
+def all_of_test(batch: pa.Table, first_stages: Sequence[str]) -> pa.Table:
+    """Each test query with every candidate of the lists that are re-ranked, so that each pair is scored once."""
+    lists = [_whole(row.query_id, row.text, row.union(first_stages)) for row in records(batch, TestLists)]
+    return table_of([row.model_copy(update={"split": "test"}) for row in lists], PickedList)
+
+
+def _whole(query_id: str, text: str, candidates: Sequence[Candidate]) -> PickedList:
+    picked = [PickedCandidate(candidate=candidate, pre_rank=rank, of_head=True) for rank, candidate in enumerate(candidates, 1)]
+    return PickedList(query_id=query_id, text=text, picked=picked)

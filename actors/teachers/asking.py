@@ -1,0 +1,144 @@
+"""Asking a listwise teacher for one list: in several orders or by a sliding window, again where an answer is unusable."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from actors.rows import PickedList
+from actors.settings import ListwiseTeacherSettings
+from actors.teachers.engine import Written
+from actors.teachers.memory import AnswerMemory, Asked
+from actors.teachers.prompts import FilledPrompt, PromptFiller
+from actors.vectors import text_id_of
+from ranking.labelling.answers import ReadAnswer, read_answer
+from ranking.labelling.permutations import prompt_order
+from ranking.labelling.structured import DOCUMENTS
+from ranking.labelling.windows import reordered, windows
+from ranking.records import content
+
+Write = Callable[[Sequence[int], Mapping[str, Any]], Awaitable[Written]]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, read. shown: the documents of the prompt in their order, as indices into the list. fresh: asked for just now."""
+
+    asked: Asked
+    read: ReadAnswer
+    shown: Sequence[int]
+    fresh: bool
+
+    @property
+    def listed(self) -> list[int]:
+        """What the answer lists, best first, as indices into the list."""
+        return [self.shown[identifier - 1] for identifier in self.read.order]
+
+
+@dataclass
+class Ranking:
+    """What came of asking for a list in one order. order: indices into the list, best first; None where no answer is usable."""
+
+    order: list[int] | None = None
+    replies: list[Reply] = field(default_factory=list)
+
+    @property
+    def last(self) -> Reply:
+        """The reply that decided."""
+        return self.replies[-1]
+
+
+class Asker:
+    """Asks for lists. write: the engine's. What the memory holds already is not asked again."""
+
+    def __init__(self, settings: ListwiseTeacherSettings, filler: PromptFiller, memory: AnswerMemory, write: Write) -> None:
+        self.settings = settings
+        self.filler = filler
+        self.memory = memory
+        self.write = write
+
+    async def rankings(self, row: PickedList) -> list[Ranking]:
+        """Ask for a list in every one of the settings' orders, all at once."""
+        ask = self._by_window if self.settings.window else self._at_once
+        return list(await asyncio.gather(*(ask(row, list_id_of(row), number) for number in range(self.settings.orders))))
+
+    async def _at_once(self, row: PickedList, list_id: str, number: int) -> Ranking:
+        replies = await self._until_usable(row, list_id, number, 0, range(len(row.picked)), shuffle_first=True)
+        return Ranking(replies[-1].listed if replies[-1].read.usable else None, replies)
+
+    async def _by_window(self, row: PickedList, list_id: str, number: int) -> Ranking:
+        """One step after the other; what a step leaves out keeps its order behind what it lists, as in RankGPT."""
+        assert self.settings.window
+        ranking, order = Ranking(), list(range(len(row.picked)))
+        for step, (start, end) in enumerate(windows(len(order), self.settings.window.size, self.settings.window.stride)):
+            replies = await self._until_usable(row, list_id, number, step, order[start:end], shuffle_first=number > 0)
+            ranking.replies += replies
+            if not replies[-1].read.usable:
+                return ranking
+            order = reordered(order, start, end, replies[-1].listed)
+        ranking.order = order
+        return ranking
+
+    async def _until_usable(
+        self, row: PickedList, list_id: str, number: int, step: int, indices: Sequence[int], shuffle_first: bool
+    ) -> list[Reply]:
+        """Ask for some of a list's documents until an answer is usable, each time in another order."""
+        replies: list[Reply] = []
+        for attempt in range(1, self.settings.attempts + 1):
+            shown = list(indices)
+            if shuffle_first or attempt > 1:
+                drawn = prompt_order(len(shown), self.settings.seed, f"{list_id} {number} {step}", attempt)
+                shown = [shown[place] for place in drawn]
+            held = self.memory.find(list_id, number, step, attempt)
+            asked = held or await self._ask(row, shown, (list_id, number, step, attempt))
+            read = read_answer(asked.raw or "", len(shown), asked.finish_reason)
+            replies.append(Reply(asked, read, shown, fresh=held is None))
+            if read.usable:
+                break
+        return replies
+
+    async def _ask(self, row: PickedList, shown: Sequence[int], key: tuple[str, int, int, int]) -> Asked:
+        began = time.monotonic()
+        texts = [content(row.picked[index].candidate.title, row.picked[index].candidate.text) for index in shown]
+        filled: FilledPrompt | None = None
+        written, error = None, None
+        try:
+            filled = await asyncio.to_thread(self.filler.fill, row.text, texts, " ".join(map(str, key)))
+            written = await self.write(filled.tokens, self._sampling(filled, len(shown), key))
+        except ValueError as refused:
+            error = " ".join(str(refused).split())
+        list_id, number, step, attempt = key
+        asked = Asked(
+            list_id=list_id,
+            number=number,
+            step=step,
+            attempt=attempt,
+            raw=written.text if written else None,
+            error=error,
+            finish_reason=written.finish_reason if written else None,
+            document_tokens=filled.document_tokens if filled else 0,
+            prompt_tokens=written.prompt_tokens if written else 0,
+            cached_tokens=written.cached_tokens if written else 0,
+            completion_tokens=written.completion_tokens if written else 0,
+            seconds=time.monotonic() - began,
+        )
+        await self.memory.add(asked)
+        return asked
+
+    def _sampling(self, filled: FilledPrompt, documents: int, key: tuple[str, int, int, int]) -> dict[str, Any]:
+        sampling: dict[str, Any] = {"temperature": self.settings.temperature, "max_tokens": filled.answer_tokens}
+        if self.settings.temperature > 0:
+            sampling["seed"] = int(text_id_of(f"{self.settings.seed} {key}")[:8], 16)
+        if self.settings.structured:
+            sampling["extra_args"] = {DOCUMENTS: documents}
+        return sampling
+
+
+def list_id_of(row: PickedList) -> str:
+    """Name a list by its query and what is shown for it."""
+    shown = [[picked.candidate.doc_id, picked.candidate.title, picked.candidate.text] for picked in row.picked]
+    return text_id_of(json.dumps([row.text, shown], ensure_ascii=False))
