@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ranking.stages import Manifest
+from ranking.storage import Folder
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 FACTS = [
@@ -122,3 +125,18 @@ def finished(cluster, settings):
     trace = storage / "facts" / "logs" / "trace.txt"
     assert client.get_job_status(job) == JobStatus.SUCCEEDED, logs[-3000:] + (trace.read_text() if trace.exists() else "")
     return storage, logs
+
+
+def label_facts(run, teacher, finished, settings, cluster):
+    """Label the facts with a teacher, in a run of its own that has the first stages already."""
+    folder = Folder(finished[0]) / run
+    if not folder.exists():
+        (Folder(finished[0]) / "facts").copy_to(folder)
+    arguments = [*settings[1], "--run", run, "--teacher", json.dumps(teacher)]
+    done = subprocess.run(
+        [sys.executable, "-m", "ray_jobs.label", *arguments], cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stderr + (folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else "")
+    manifest = Manifest.model_validate_json((folder / "labels").read_text("_manifest.json"))
+    assert manifest.rows_in == manifest.rows_out + manifest.rejected
+    return folder, manifest
