@@ -28,7 +28,7 @@ class Settings(BaseModel):
 class CollectionSettings(Settings):
     """The documents, the queries to label, and the judged test queries."""
 
-    source: str = Field("pydoc", description="`pydoc`, the embedded collection, or `beir:<folder>`.")
+    source: str = Field("pydoc", description="`pydoc`, the embedded collection, or `beir:<folder or URI>`.")
 
 
 class LongTailSettings(Settings):

@@ -21,6 +21,7 @@ from ranking.errors import InputError
 from ranking.labelling.prompts import LISTWISE, load_prompt
 from ranking.records import Query
 from ranking.settings import Bm25Settings, DenseSettings
+from ranking.sources import fetched
 from ranking.stages import Stage, fingerprint_of
 from ranking.storage import Folder
 from ray_jobs.run import Run
@@ -29,7 +30,7 @@ from students.settings import RraBertSettings
 
 def queries_stage(run: Run) -> Stage:
     log = run.settings.queries.log
-    inputs = [run.collection.fingerprint, *([_content_hash(Path(log))] if log else [])]
+    inputs = [run.collection.fingerprint, *([_content_hash(log)] if log else [])]
     return Stage(run.folder, "queries", run.settings.queries.model_dump(), inputs)
 
 
@@ -89,7 +90,7 @@ def teacher_identity(run: Run) -> dict[str, Any]:
     settings = run.settings.teacher
     identity = settings.model_dump()
     if isinstance(settings, RecordedTeacherSettings):
-        identity["content"] = _content_hash(Path(settings.path))
+        identity["content"] = _content_hash(settings.path)
     if isinstance(settings, ListwiseTeacherSettings):
         identity["prompt"] = load_prompt(Path(settings.prompt) if settings.prompt else LISTWISE).hash
     return identity
@@ -106,8 +107,8 @@ def read_log(run: Run) -> list[Query]:
     """Read the query log: the file of the settings, or the collection's own. Test questions are not in it."""
     if run.settings.queries.log is None:
         return run.collection.log
-    path = Path(run.settings.queries.log)
-    log = read_log_tsv(path) if path.suffix == ".tsv" else read_queries(path)
+    with fetched(run.settings.queries.log) as path:
+        log = read_log_tsv(path) if path.suffix == ".tsv" else read_queries(path)
     tested = {query.text.casefold() for query in run.collection.test}
     return [query for query in log if query.text.casefold() not in tested]
 
@@ -124,8 +125,9 @@ def _of_kind(run: Run, kind: type[Any]) -> list[Any]:
     return [part for part in run.settings.candidates.retrievers if isinstance(part, kind)]
 
 
-def _content_hash(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+def _content_hash(place: str) -> str:
+    with fetched(place) as path:
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None

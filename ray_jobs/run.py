@@ -102,6 +102,8 @@ class Run:
             return
         self._began_ray = True
         start_ray(self.log_folder(), self.settings.compute.dashboard)
+        if not self.folder.is_local:
+            check_workers_write(self.folder)
 
     def log_folder(self) -> Path:
         """A local folder for the log floods of Ray and vLLM: logs/ of the run where it is on this disk."""
@@ -131,6 +133,19 @@ def start_ray(logs: Path, dashboard: bool = False) -> None:
     context.execution_options.preserve_order = True
     context.issue_detectors_config.detectors = []
     log_to_file(logs)
+
+
+def check_workers_write(folder: Folder) -> None:
+    """Raise InputError where a worker cannot write to storage, most often for want of the driver's credentials."""
+    import ray
+    from ray.exceptions import RayTaskError
+
+    try:
+        ray.get(ray.remote(Folder.check_writable).options(num_cpus=0).remote(folder))
+    except RayTaskError as error:
+        if isinstance(error, InputError):
+            raise InputError(f"on a worker of the cluster: {error.cause}") from None
+        raise
 
 
 def _native_errors_to_file(path: Path) -> None:
