@@ -71,6 +71,18 @@ class Folder:
         """Tell whether this is in truth a file."""
         return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.File)
 
+    def inventory(self) -> list[tuple[str, int, int]]:
+        """Name, size and time of change of every file in here, subfolders too; of this itself where it is a file.
+
+        Raises InputError where there is neither.
+        """
+        infos = [self.filesystem.get_file_info(self.path)]
+        if infos[0].type == pafs.FileType.NotFound:
+            raise InputError(f"{self.uri}: there is no such file or folder")
+        if infos[0].type == pafs.FileType.Directory:
+            infos = self.filesystem.get_file_info(pafs.FileSelector(self.path, recursive=True))
+        return sorted((info.path[len(self.path) :], info.size, info.mtime_ns) for info in infos if info.type == pafs.FileType.File)
+
     def names(self, suffix: str = "") -> list[str]:
         """List the files and folders directly in here whose names end so, sorted; none where the folder is missing."""
         infos = self.filesystem.get_file_info(pafs.FileSelector(self.path, allow_not_found=True))

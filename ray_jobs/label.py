@@ -65,7 +65,7 @@ def _shown(run: Run, split: Split, stage: Stage) -> tuple[Dataset, int, int]:
 
     settings = run.settings
     model = CandidateList if split == "log" else TestLists
-    lists, rows, left = parts_of(plan.candidates_stage(run, split).folder, model, without=stage.folder)
+    lists, rows, left = parts_of(plan.candidates_stage(run, split).folder, model, without=stage)
     if split == "test":
         return (
             lists.map_batches(all_of_test, fn_args=(settings.evaluation.first_stages,), batch_format="pyarrow", batch_size=None),

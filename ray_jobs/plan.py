@@ -20,7 +20,7 @@ from ranking.collections.query_log import read_log_tsv
 from ranking.errors import InputError
 from ranking.labelling.prompts import LISTWISE, load_prompt
 from ranking.records import Query
-from ranking.settings import Bm25Settings, DenseSettings
+from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
 from ranking.sources import fetched
 from ranking.stages import Stage, fingerprint_of
 from ranking.storage import Folder
@@ -41,6 +41,11 @@ def index_stage(run: Run) -> Stage:
 
 def candidates_stage(run: Run, split: Split = "log") -> Stage:
     inputs = [index_stage(run).fingerprint, *([queries_stage(run).fingerprint] if split == "log" else [])]
+    inputs += [
+        _content_of(part)
+        for part in run.settings.candidates.retrievers
+        if isinstance(part, (RunRetrieverSettings, ParquetRetrieverSettings))
+    ]
     return Stage(run.folder, _name("candidates", split), run.settings.candidates.model_dump(), inputs)
 
 
@@ -123,6 +128,13 @@ def _name(stage: str, split: Split) -> str:
 
 def _of_kind(run: Run, kind: type[Any]) -> list[Any]:
     return [part for part in run.settings.candidates.retrievers if isinstance(part, kind)]
+
+
+def _content_of(lists: RunRetrieverSettings | ParquetRetrieverSettings) -> str:
+    """Name what imported lists hold; parquet may be large, so its files are told apart by name, size and time."""
+    if isinstance(lists, RunRetrieverSettings):
+        return _content_hash(lists.path)
+    return fingerprint_of(Folder(lists.path).inventory())
 
 
 def _content_hash(place: str) -> str:

@@ -182,12 +182,10 @@ def open_run(arguments: Sequence[str]) -> Run:
     names = [student.name for student in settings.students]
     if len(set(names)) != len(names):
         raise InputError(f"{arguments[0]}: setting 'students': each needs a name of its own, not {', '.join(names)}")
-    kinds = [retriever.kind for retriever in settings.candidates.retrievers]
-    if len(set(kinds)) != len(kinds):
-        raise InputError(f"{arguments[0]}: setting 'candidates.retrievers': each kind may stand once, not {', '.join(kinds)}")
+    first_stages = [*(retriever.called for retriever in settings.candidates.retrievers), FUSED]
     for name in settings.evaluation.first_stages:
-        if name not in (*kinds, FUSED):
-            raise InputError(f"{arguments[0]}: setting 'evaluation.first_stages': {name!r} is none of {', '.join((*kinds, FUSED))}")
+        if name not in first_stages:
+            raise InputError(f"{arguments[0]}: setting 'evaluation.first_stages': {name!r} is none of {', '.join(first_stages)}")
     run = Run(settings, Progress())
     run.folder.check_writable()
     return run
