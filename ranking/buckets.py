@@ -16,15 +16,22 @@ def refusal(bucket: str) -> str | None:
     """Ask for the bucket's first key. Returns None where it may be listed, else why not and what to set."""
     import boto3  # here and not at the top: who works on a local disk need not wait for it
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        CredentialRetrievalError,
+        NoCredentialsError,
+        ParamValidationError,
+        PartialCredentialsError,
+    )
 
     patience = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 2})
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     try:
         client = boto3.client("s3", region_name=os.environ.get("AWS_REGION"), config=patience)
         client.list_objects_v2(Bucket=bucket, MaxKeys=1)
-    except NoCredentialsError:
-        return f"there are no credentials; set {_CREDENTIALS}, or run on a machine that has a role"
+    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
+        return f"there are no credentials ({_one_line(error)}); set {_CREDENTIALS}, or run on a machine that has a role"
     except ParamValidationError:
         return f"{bucket!r} is not a bucket's name"
     except ClientError as error:

@@ -30,13 +30,37 @@ _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.boo
 
 
 class Folder:
-    """A folder by its path or URI. Nothing is created before something is written."""
+    """A folder by its path or URI. Nothing is created before something is written, or asked before something is used.
+
+    Raises InputError for a URI that is no good.
+    """
 
     def __init__(self, uri: str | Path) -> None:
         self.uri = str(uri) if "://" in str(uri) else str(Path(uri).absolute())
-        self.filesystem: Any
-        self.filesystem, self.path = _located(self.uri) if "://" in self.uri else (pafs.LocalFileSystem(), self.uri)
-        self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
+        _check(self.uri)
+        self.is_local = "://" not in self.uri or self.uri.startswith("file://")
+
+    @functools.cached_property
+    def filesystem(self) -> Any:
+        """The pyarrow filesystem that this folder is on."""
+        return self._located[0]
+
+    @functools.cached_property
+    def path(self) -> str:
+        """Where the folder is on its filesystem: for s3, the bucket and the prefix."""
+        return self._located[1]
+
+    @functools.cached_property
+    def _located(self) -> tuple[Any, str]:
+        scheme, divider, rest = self.uri.partition("://")
+        if not divider:
+            return pafs.LocalFileSystem(), self.uri
+        place, _, path = rest.partition("/")
+        try:
+            filesystem, base = _opened(f"{scheme}://{place}/")
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{self.uri}: not a path or URI that can be opened ({' '.join(str(error).split())})") from None
+        return filesystem, "/".join([base.rstrip("/"), *filter(None, path.split("/"))])
 
     def __truediv__(self, name: str) -> Folder:
         return Folder(f"{self.uri.rstrip('/')}/{name}")
@@ -60,7 +84,7 @@ class Folder:
 
     def check_reachable(self) -> None:
         """Raise InputError where this is in a bucket that cannot be used; a local folder always can be asked."""
-        if self.uri.startswith("s3://") and (reason := buckets.refusal(self.path.partition("/")[0])):
+        if self.uri.startswith("s3://") and (reason := buckets.refusal(self.uri.split("/")[2])):
             raise InputError(f"{self.uri}: {reason}")
 
     def exists(self, name: str = "") -> bool:
@@ -156,7 +180,7 @@ class Folder:
             list(pool.map(copy, [name for name in inside if name not in marks]))
         for name in marks:
             copy(name)
-        for name in marks:
+        for name in reversed(marks):
             self.remove(name)
         self.delete()
 
@@ -204,21 +228,14 @@ class Folder:
                 stream.write(held.getvalue())
 
 
-def _located(uri: str) -> tuple[Any, str]:
-    """Find the filesystem of a URI and the path on it. Raises InputError for a URI that is no good."""
+def _check(uri: str) -> None:
+    """Raise InputError for a URI with keys or options in it, or without a bucket."""
     scheme, _, rest = uri.partition("://")
-    place, _, path = rest.partition("/")
+    place = rest.partition("/")[0]
     if "?" in rest or (scheme == "s3" and "@" in place):  # the message must not repeat a key
-        raise InputError(
-            f"{scheme}:// URI with keys or options in it: give those in the environment (docs/storage.md), and only the place here"
-        )
+        raise InputError(f"{scheme}:// URI with keys or options: these belong in the environment (docs/storage.md)")
     if scheme == "s3" and not place:
         raise InputError(f"{uri}: a bucket is missing, as in s3://bucket/folder")
-    try:
-        filesystem, base = _opened(f"{scheme}://{place}/")
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{uri}: not a path or URI that can be opened ({' '.join(str(error).split())})") from None
-    return filesystem, "/".join([base.rstrip("/"), *filter(None, path.split("/"))])
 
 
 @functools.cache

@@ -143,7 +143,7 @@ def check_workers_write(folder: Folder) -> None:
     try:
         ray.get(ray.remote(Folder.check_writable).options(num_cpus=0).remote(folder))
     except RayTaskError as error:
-        if isinstance(error, InputError):
+        if isinstance(error.cause, InputError):
             raise InputError(f"on a worker of the cluster: {error.cause}") from None
         raise
 
