@@ -1,5 +1,6 @@
 """Storage in a bucket: files, stages, the registry and errors, against an S3 server that checks signatures."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -107,47 +108,50 @@ def test_stages_go_on_are_set_aside_and_come_back(bucket, s3):
     assert new.restore().rows_out == 0
 
 
-@pytest.mark.parametrize("cut_after", range(9))
-def test_a_move_cut_off_anywhere_never_passes_off_a_part_for_the_whole(bucket, cut_after):
-    run = bucket / str(cut_after)
+class CutOff:
+    """The bucket's own filesystem, which dies before its n-th change of a file."""
+
+    def __init__(self, filesystem, changes):
+        self.filesystem = filesystem
+        self.left = changes
+
+    def __getattr__(self, name):
+        found = getattr(self.filesystem, name)
+        return self._counted(found) if name in ("copy_file", "move", "delete_file", "delete_dir", "open_output_stream") else found
+
+    def _counted(self, change):
+        if self.left == 0:
+            raise ConnectionAbortedError
+        self.left -= 1
+        return change
+
+
+CHANGES = 10  # a rejection moved; 3 files and 2 marks copied; 2 marks and the rest deleted; a mark written or a folder deleted
+
+
+@pytest.mark.parametrize("direction", ["aside", "back"])
+@pytest.mark.parametrize("cut_after", range(CHANGES + 1))
+def test_a_move_cut_off_anywhere_loses_nothing(bucket, monkeypatch, cut_after, direction):
+    run = bucket / f"{direction}-{cut_after}"
     old, new = Stage(run, "labels", {"v": 1}, []), Stage(run, "labels", {"v": 2}, [])
     old.begin()
-    for name in ("q1", "q2", "q3"):
+    for name in ("q1", "q2"):
         old.folder.write_rows(f"part-{name}.parquet", rows(name))
-    old.finish(rows_in=3, rows_out=3)
-
-    class CutFilesystem:
-        """The bucket's own filesystem, which dies before its n-th change of a file."""
-
-        left = cut_after
-
-        def __getattr__(self, name):
-            return getattr(bucket.filesystem, name)
-
-        def _change(self, change, *arguments):
-            if self.left == 0:
-                raise ConnectionAbortedError
-            self.left -= 1
-            change(*arguments)
-
-        def copy_file(self, *arguments):
-            self._change(bucket.filesystem.copy_file, *arguments)
-
-        def delete_file(self, path):
-            self._change(bucket.filesystem.delete_file, path)
-
-        def delete_dir(self, path):
-            self._change(bucket.filesystem.delete_dir, path)
-
-    new.folder.filesystem = CutFilesystem()
-    try:
+    (run / REJECTED).write_rows(old.rejected_prefix + "part-1.parquet", [Rejection(query_id="q3", stage="labels", reason="r")])
+    old.finish(rows_in=3, rows_out=2, rejected=1)
+    if direction == "back":
         new.begin()
-        assert cut_after == 8  # 3 parts and 2 marks copied, 2 marks and the rest deleted
-    except ConnectionAbortedError:
-        assert cut_after < 8
+        new.folder.delete()
+    cut_off = CutOff(bucket.filesystem, cut_after)
+    with monkeypatch.context() as patch:
+        patch.setattr("ranking.storage._opened", lambda _: (cut_off, BUCKET))
+        stage = Stage(Folder(run.uri), "labels", {"v": 2} if direction == "aside" else {"v": 1}, [])
+        with pytest.raises(ConnectionAbortedError) if cut_after < CHANGES else contextlib.nullcontext():
+            stage.begin()
     again = Stage(run, "labels", {"v": 1}, [])
-    assert again.restore() is not None
-    assert again.folder.read_column("query_id") == ["q1", "q2", "q3"]
+    assert again.restore().rejected == len(again.rejected_parts())
+    assert again.folder.read_column("query_id") == ["q1", "q2"]
+    assert (again.folder / REJECTED).names() == []
 
 
 def test_the_registry_lives_in_the_bucket(bucket, tmp_path):
