@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,20 @@ def read_slice(folder: Folder, one: Slice, schema: pa.Schema | None) -> pa.Table
         table = file.read_row_groups(groups)
     table = table.slice(one.start - skipped, one.stop - one.start)
     return table if schema is None else table.select(schema.names).cast(schema)
+
+
+def sample_rows(folder: Folder, rows: int, seed: int) -> pa.Table | None:
+    """Draw rows of a folder's parts, all where there are no more; the same for the same parts. None where there are none."""
+    counts = [(name, folder.count_rows(name)) for name in folder.names(".parquet")]
+    total = sum(count for _, count in counts)
+    drawn = sorted(random.Random(seed).sample(range(total), min(rows, total)))
+    tables, before = [], 0
+    for name, count in counts:
+        inside = [row - before for row in drawn if before <= row < before + count]
+        if inside:
+            tables.append(folder.read_table(name).take(inside))
+        before += count
+    return pa.concat_tables(tables) if tables else None
 
 
 def ids_in(folder: Folder) -> Ids:

@@ -158,6 +158,14 @@ class EvaluationSettings(Settings):
     seed: int = Field(13, description="Seed of the test.")
 
 
+class AuditSettings(Settings):
+    """The audit of a listwise teacher on a sample."""
+
+    lists: int = Field(100, ge=1, description="Lists drawn from the log, and as many from the test queries where there are judgements.")
+    orders: int = Field(2, ge=1, description="Prompt orders per list; with 2 or more the teacher's agreement with itself is measured.")
+    seed: int = Field(13, description="Seed of the draw and of the intervals.")
+
+
 class ServingSettings(Settings):
     """The HTTP service."""
 

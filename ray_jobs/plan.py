@@ -27,6 +27,9 @@ from ranking.storage import Folder
 from ray_jobs.run import Run
 from students.settings import RraBertSettings
 
+MADE_AFTER = {"attempts", "orders", "merge", "missing"}
+"""Settings of a listwise teacher that change what is made of its answers, and no answer."""
+
 
 def queries_stage(run: Run) -> Stage:
     log = run.settings.queries.log
@@ -58,6 +61,12 @@ def labels_stage(run: Run, split: Split = "log") -> Stage:
     return Stage(run.folder, _name("labels", split), settings, [candidates_stage(run, split).fingerprint])
 
 
+def audit_stage(run: Run) -> Stage:
+    asked = {name: value for name, value in teacher_identity(run).items() if name not in MADE_AFTER}
+    settings = {"teacher": asked, "pre_ranker": _pre_ranker(run), "audit": run.settings.audit.model_dump()}
+    return Stage(run.folder, "audit", settings, [candidates_stage(run).fingerprint, candidates_stage(run, "test").fingerprint])
+
+
 def student_stage(run: Run, student: RraBertSettings) -> Stage:
     settings = {"student": student.model_dump(), "training": run.settings.training.model_dump()}
     return Stage(run.folder, f"students/{student.name}", settings, [labels_stage(run).fingerprint])
@@ -80,8 +89,7 @@ def vectors_memory(run: Run) -> Folder:
 
 def teacher_memory(run: Run) -> Folder:
     """Where the teacher keeps what it need not compute twice, apart for each model."""
-    made_after = {"attempts", "orders", "merge", "missing"}  # of a listwise teacher's answers
-    asked = {name: value for name, value in teacher_identity(run).items() if name not in made_after}
+    asked = {name: value for name, value in teacher_identity(run).items() if name not in MADE_AFTER}
     return run.folder / "teacher" / fingerprint_of(asked)
 
 

@@ -24,6 +24,7 @@ from ranking.errors import InputError
 from ranking.progress import Progress
 from ranking.registry import Registry
 from ranking.settings import (
+    AuditSettings,
     CandidateSettings,
     CollectionSettings,
     EvaluationSettings,
@@ -52,6 +53,7 @@ class RunSettings(Settings):
         default_factory=PreRankerSettings, description="What picks the documents that the teacher sees. Null: it sees every candidate."
     )
     teacher: TeacherSettings = Field(default_factory=PointwiseTeacherSettings)
+    audit: AuditSettings = AuditSettings()
     students: list[StudentSettings] = Field(default_factory=lambda: [RraBertSettings()], description="Students to train.")
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
