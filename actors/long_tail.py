@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from actors.query_counts import CountedRow
 from actors.rows import records, table_of
-from ranking.labelling.folding import CountedQuery
 from ranking.labelling.long_tail import LeftOut, Selection, rejections
+from ranking.labelling.near_duplicates import CountedQuery
 from ranking.records import Record, Rejection, SelectedQuery
 from ranking.stages import REJECTED, Stage
 from ranking.storage import Folder, part_name

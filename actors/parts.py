@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +29,20 @@ class Slice:
     stop: int
 
 
-def slices_of(folder: Folder, rows_per_slice: Callable[[int], int]) -> tuple[list[Slice], int]:
-    """Divide the parts of a folder into slices; returns them and the number of rows. rows_per_slice: by the number of all rows."""
-    counts = {name: folder.count_rows(name) for name in folder.names(".parquet")}
+def slices_of(folder: Folder, rows_per_slice: Callable[[int], int], part: str | None = None) -> tuple[list[Slice], int]:
+    """Divide the parts of a folder, or one of them, into slices; returns them and the number of rows.
+
+    rows_per_slice: how many rows a slice has, by the number of all rows.
+    """
+    counts = {name: folder.count_rows(name) for name in ([part] if part else folder.names(".parquet"))}
     total = sum(counts.values())
     step = rows_per_slice(total)
     slices = [Slice(name, start, min(start + step, rows)) for name, rows in counts.items() for start in range(0, rows, step)]
     return slices, total
 
 
-def read_slice(folder: Folder, one: Slice, schema: pa.Schema) -> pa.Table:
-    """Read some rows of a part; only the row groups that hold them are fetched."""
+def read_slice(folder: Folder, one: Slice, schema: pa.Schema | None) -> pa.Table:
+    """Read some rows of a part; only the row groups that hold them are fetched. schema: None for the part's own."""
     with folder.open(one.part) as stream:
         file = pq.ParquetFile(stream)
         groups, skipped, before = [], 0, 0
@@ -49,22 +54,55 @@ def read_slice(folder: Folder, one: Slice, schema: pa.Schema) -> pa.Table:
                 groups.append(group)
             before += rows
         table = file.read_row_groups(groups)
-    return table.slice(one.start - skipped, one.stop - one.start).select(schema.names).cast(schema)
+    table = table.slice(one.start - skipped, one.stop - one.start)
+    return table if schema is None else table.select(schema.names).cast(schema)
 
 
-def known_ids(folder: Folder) -> Ids:
+def count_rows(folder: Folder) -> int:
+    """How many rows a folder's parts hold, by their footers."""
+    return sum(folder.count_rows(name) for name in folder.names(".parquet"))
+
+
+def sample_rows(folder: Folder, rows: int, seed: int) -> pa.Table | None:
+    """Draw rows of a folder's parts, all where there are no more; the same for the same parts. None where there are none."""
+    counts = [(name, folder.count_rows(name)) for name in folder.names(".parquet")]
+    total = sum(count for _, count in counts)
+    drawn = sorted(random.Random(seed).sample(range(total), min(rows, total)))
+    tables, before = [], 0
+    for name, count in counts:
+        inside = [row - before for row in drawn if before <= row < before + count]
+        if inside:
+            tables.append(folder.read_table(name).take(inside))
+        before += count
+    return pa.concat_tables(tables) if tables else None
+
+
+def ids_in(folder: Folder) -> Ids:
     """The queries that a folder's parts hold, as sorted hashes of their ids: workers share one copy of the array."""
-    hashes = [_hash(query_id) for table in folder.read_tables(["query_id"]) for query_id in table["query_id"].to_pylist()]
-    return np.unique(np.array(hashes, dtype="S24"))
+    return hashed(query_id for table in folder.read_tables(["query_id"]) for query_id in table["query_id"].to_pylist())
 
 
-def drop_known(table: pa.Table, known: Ids) -> pa.Table:
-    """The rows whose query is not known."""
-    if not len(known) or not table.num_rows:
+def ids_done(stage: Stage) -> Ids:
+    """The queries that a stage holds a row or a rejection of."""
+    rejected = (stage.run / REJECTED, stage.rejected_parts())
+    tables = [rejected[0].read_table(name, ["query_id"]) for name in rejected[1]]
+    return np.union1d(ids_in(stage.folder), hashed(query_id for table in tables for query_id in table["query_id"].to_pylist()))
+
+
+def hashed(query_ids: Iterable[Any]) -> Ids:
+    """Sorted hashes of query ids."""
+    return np.unique(np.array([text_id_of(str(query_id)).encode("ascii") for query_id in query_ids], dtype="S24"))
+
+
+def select(table: pa.Table, ids: Ids, inside: bool) -> pa.Table:
+    """The rows whose query is among the ids, or, if not inside, those whose is not."""
+    if not table.num_rows:
         return table
-    hashes = np.array([_hash(query_id) for query_id in table["query_id"].to_pylist()], dtype="S24")
-    places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-    return table.filter(pa.array(known[places] != hashes))
+    if not len(ids):
+        return table.slice(0, 0) if inside else table
+    hashes = np.array([text_id_of(str(query_id)).encode("ascii") for query_id in table["query_id"].to_pylist()], dtype="S24")
+    found = ids[np.minimum(np.searchsorted(ids, hashes), len(ids) - 1)] == hashes
+    return table.filter(pa.array(found if inside else ~found))
 
 
 def settle(stage: Stage) -> tuple[int, int]:
@@ -91,7 +129,3 @@ def _keep(folder: Folder, name: str, which: list[bool]) -> None:
         folder.write_table(name, folder.read_table(name).filter(pc.equal(pa.array(which), True)))
     else:
         folder.remove(name)
-
-
-def _hash(query_id: str) -> bytes:
-    return text_id_of(query_id).encode("ascii")

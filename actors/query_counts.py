@@ -18,7 +18,7 @@ import ray.data
 from actors.rows import records, table_of
 from ranking.collections.log_files import LogFile, Split, splits_of
 from ranking.collections.query_log import LogError, read_split
-from ranking.labelling.folding import CountedQuery, Form, distinct, fold, fold_key
+from ranking.labelling.near_duplicates import CountedQuery, Form, distinct, fold, fold_key
 from ranking.labelling.query_text import normalise, shown
 from ranking.labelling.settings import LogColumns
 from ranking.records import Query, Record

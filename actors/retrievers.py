@@ -1,4 +1,4 @@
-"""First-stage retrieval on a worker: BM25 and dense search over an index, fused by reciprocal rank.
+"""First stages on a worker: BM25 and dense search over an index, and lists that another system found.
 
 The index is a folder: documents/*.parquet and bm25/ (bm25s' own files). Vectors come from their memory.
 """
@@ -6,22 +6,31 @@ The index is a folder: documents/*.parquet and bm25/ (bm25s' own files). Vectors
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import bm25s
 import numpy as np
-import pyarrow as pa
 import Stemmer
 
-from actors.rows import FUSED, CandidateList, NamedList, Outcome, TestLists, records, table_of
 from actors.vectors import TextVectors
-from ranking.labelling.fusion import reciprocal_rank_fusion
-from ranking.records import Candidate, Document, Query, Rejection
-from ranking.settings import Bm25Settings, CandidateSettings, DenseSettings
+from ranking.errors import InputError
+from ranking.evaluation.runs import order_of, read_run
+from ranking.records import Document, Query
+from ranking.settings import Bm25Settings, DenseSettings, RetrieverSettings, RunRetrieverSettings
+from ranking.sources import fetched
 from ranking.storage import Folder
 
 DOCUMENTS = "documents"
+_HNSW_NEIGHBOURS = 32
+
+
+class Retriever(Protocol):
+    """A first stage."""
+
+    def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
+        """Ids of up to depth documents per query, best first."""
 
 
 def build_bm25(documents: Sequence[Document], settings: Bm25Settings, target: Folder) -> None:
@@ -42,10 +51,10 @@ class Bm25Retriever:
             (index / "bm25").copy_to(Folder(Path(local) / "bm25"))
             self.retriever = bm25s.BM25.load(str(Path(local) / "bm25"))
 
-    def search(self, queries: Sequence[str], depth: int) -> list[list[str]]:
+    def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
         """Retrieve up to depth documents per query, best first; documents that share no term are not results."""
         depth = min(depth, len(self.doc_ids))
-        found, scores = self.retriever.retrieve(_tokens(queries), k=depth, show_progress=False)
+        found, scores = self.retriever.retrieve(_tokens([query.text for query in queries]), k=depth, show_progress=False)
         return [
             [self.doc_ids[row] for row, score in zip(rows, row_scores, strict=True) if score > 0]
             for rows, row_scores in zip(found, scores, strict=True)
@@ -53,83 +62,82 @@ class Bm25Retriever:
 
 
 class DenseRetriever:
-    """Exact search: the cosine of query and document vector."""
+    """The cosine of query and document vector: exact, or by a faiss graph that may miss some."""
 
-    def __init__(self, memory: Folder, model: str, documents: Sequence[Document]) -> None:
+    def __init__(self, memory: Folder, settings: DenseSettings, documents: Sequence[Document]) -> None:
         self.doc_ids = [document.doc_id for document in documents]
-        self.vectors = TextVectors(memory, model)
-        self.matrix = self.vectors.of([document.content for document in documents])
+        self.vectors = TextVectors(memory, settings.model)
+        matrix = self.vectors.of([document.content for document in documents])
+        self.nearest: Callable[[np.ndarray, int], np.ndarray] = _graph(matrix) if settings.search == "faiss" else _exact(matrix)
 
-    def search(self, queries: Sequence[str], depth: int) -> list[list[str]]:
+    def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
         """Retrieve depth documents per query, best first; equal scores in the index's order."""
-        scores = self.vectors.of(queries) @ self.matrix.T
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
-        return [[self.doc_ids[row] for row in rows] for rows in best]
+        found = self.nearest(self.vectors.of([query.text for query in queries]), min(depth, len(self.doc_ids)))
+        return [[self.doc_ids[row] for row in rows if row >= 0] for rows in found]
 
 
-class CandidateRetriever:
-    """Ray Data actor: queries to candidate lists, from all retrievers of the settings, fused."""
+class RunRetriever:
+    """Lists that another system found, from a run file; documents without text here are left out."""
 
-    def __init__(self, index: Folder, vectors: Folder, settings: CandidateSettings) -> None:
-        self.depth = settings.depth
-        self.documents = {document.doc_id: document for document in (index / DOCUMENTS).read_rows(Document)}
-        doc_ids = list(self.documents)
-        self.retrievers: dict[str, Bm25Retriever | DenseRetriever] = {}
-        for part in settings.retrievers:
-            if isinstance(part, DenseSettings):
-                self.retrievers[part.kind] = DenseRetriever(vectors, part.model, list(self.documents.values()))
-            else:
-                self.retrievers[part.kind] = Bm25Retriever(index, doc_ids)
+    def __init__(self, path: str, doc_ids: Sequence[str]) -> None:
+        known = set(doc_ids)
+        with fetched(path) as local:
+            run = read_run(local)
+        self.orders = {query_id: [doc_id for doc_id in order_of(scores) if doc_id in known] for query_id, scores in run.items()}
 
-    def lists(self, queries: Sequence[Query]) -> list[dict[str, list[Candidate]]]:
-        """Retrieve for each query: {"bm25": ..., "dense": ..., "fused": ...}, each up to depth candidates."""
-        texts = [query.text for query in queries]
-        found = {name: retriever.search(texts, self.depth) for name, retriever in self.retrievers.items()}
-        per_query = []
-        for i in range(len(queries)):
-            ranked = {name: lists[i] for name, lists in found.items()}
-            lists = {name: self._candidates(reciprocal_rank_fusion({name: ids}, self.depth)) for name, ids in ranked.items()}
-            lists[FUSED] = self._candidates(reciprocal_rank_fusion(ranked, self.depth))
-            per_query.append(lists)
-        return per_query
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        queries = records(batch, Query)
-        outcomes = []
-        for query, lists in zip(queries, self.lists(queries), strict=True):
-            if lists[FUSED]:
-                row = CandidateList(query_id=query.query_id, text=query.text, candidates=lists[FUSED])
-                outcomes.append(Outcome(query_id=query.query_id, row=row.model_dump_json()))
-            else:
-                rejection = Rejection(query_id=query.query_id, stage="candidates", reason="no retriever found a document")
-                outcomes.append(Outcome(query_id=query.query_id, rejection=rejection))
-        return table_of(outcomes, Outcome)
-
-    def _candidates(self, fused: Sequence[tuple[str, float, str]]) -> list[Candidate]:
-        return [
-            Candidate(
-                doc_id=doc_id,
-                title=self.documents[doc_id].title,
-                text=self.documents[doc_id].text,
-                rank=rank,
-                score=score,
-                retriever=names,
-            )
-            for rank, (doc_id, score, names) in enumerate(fused, start=1)
-        ]
+    def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
+        """The best depth documents that the run holds for each query; none where it does not hold the query."""
+        return [self.orders.get(query.query_id, [])[:depth] for query in queries]
 
 
-class TestRetriever(CandidateRetriever):
-    """Ray Data actor: test queries to every retriever's list and the fused one; a list may be empty."""
+def make_retriever(settings: RetrieverSettings, index: Folder, memory: Folder, documents: Sequence[Document]) -> Retriever:
+    """Make the retriever that the settings name."""
+    if isinstance(settings, DenseSettings):
+        return DenseRetriever(memory, settings, documents)
+    doc_ids = [document.doc_id for document in documents]
+    if isinstance(settings, RunRetrieverSettings):
+        return RunRetriever(settings.path, doc_ids)
+    return Bm25Retriever(index, doc_ids)
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        queries = records(batch, Query)
-        outcomes = []
-        for query, lists in zip(queries, self.lists(queries), strict=True):
-            named = [NamedList(name=name, candidates=candidates) for name, candidates in lists.items()]
-            row = TestLists(query_id=query.query_id, text=query.text, lists=named)
-            outcomes.append(Outcome(query_id=query.query_id, split="test", row=row.model_dump_json()))
-        return table_of(outcomes, Outcome)
+
+def check_run(settings: RunRetrieverSettings, doc_ids: set[str], collection: str) -> None:
+    """Raise InputError where a run names documents that the collection lacks."""
+    with fetched(settings.path) as local:
+        unknown = {doc_id for scores in read_run(local).values() for doc_id in scores} - doc_ids
+    if unknown:
+        raise InputError(
+            f"{settings.path}: {len(unknown):,} documents are not in collection {collection}, one of them {min(unknown)!r}; "
+            "a run is over the collection's own ids"
+        )
+
+
+def check_faiss() -> None:
+    """Raise InputError where faiss is wanted and not installed."""
+    try:
+        import faiss  # noqa: F401
+    except ImportError:
+        raise InputError("setting 'candidates.retrievers': search: faiss needs the package faiss-cpu; install '.[faiss]'") from None
+
+
+def _exact(matrix: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
+    def nearest(vectors: np.ndarray, depth: int) -> np.ndarray:
+        return np.argsort(-(vectors @ matrix.T), axis=1, kind="stable")[:, :depth]
+
+    return nearest
+
+
+def _graph(matrix: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
+    import faiss
+
+    index: Any = faiss.IndexHNSWFlat(matrix.shape[1], _HNSW_NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
+    index.add(matrix)
+
+    def nearest(vectors: np.ndarray, depth: int) -> np.ndarray:
+        index.hnsw.efSearch = max(4 * depth, 64)
+        rows: np.ndarray = index.search(vectors, depth)[1]
+        return rows
+
+    return nearest
 
 
 def _tokens(texts: Sequence[str]) -> bm25s.tokenization.Tokenized:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import ray.data
 from pydantic import BaseModel
 
-from actors.parts import Slice, drop_known, known_ids, read_slice, settle, slices_of
+from actors.parts import Slice, ids_done, ids_in, read_slice, select, settle, slices_of
 from actors.rows import Split, table_of
 from actors.sink import LIGHT, PartSink
 from ranking.progress import Progress
@@ -37,25 +37,40 @@ def dataset_of(rows: Sequence[R], model: type[R], per_block: int = LISTS_PER_PAR
     return ray.data.from_arrow(blocks or [table_of([], model)])
 
 
-def parts_of(folder: Folder, model: type[BaseModel], without: Folder | None = None) -> tuple[ray.data.Dataset, int, int]:
+def parts_of(
+    folder: Folder,
+    model: type[BaseModel] | None,
+    without: Stage | None = None,
+    only: ray.ObjectRef | None = None,
+    part: str | None = None,
+) -> tuple[ray.data.Dataset, int, int]:
     """Stream the parquet parts of a folder in small blocks, read on workers.
 
-    without: a folder whose queries are left out, those that are done. Returns the rows, how many there are
-    in the folder, and how many of them are left.
+    model: whose columns are read; None for all columns. without: a stage whose queries are left out, those
+    that are done. only: ids, from `ids_of`, whose queries alone are read. part: the one part that is read; None
+    for all. Returns the rows, how many there are, and how many of them are left.
     """
-    slices, rows = ray.get(_light(slices_of).remote(folder, rows_per_part))
-    known = _light(known_ids).remote(without) if without is not None else None
-    left = rows - (ray.get(_light(_matches).remote(folder, known)) if known is not None else 0)
-    schema = schema_of(model)
+    slices, rows = ray.get(_light(slices_of).remote(folder, rows_per_part, part))
+    chosen = [(_light(ids_done).remote(without), False)] if without is not None else []
+    chosen += [(only, True)] if only is not None else []
+    left = ray.get(_light(_count).remote(folder, [*{one.part: None for one in slices}], chosen)) if chosen else rows
+    schema = schema_of(model) if model else None
 
     def read(batch: pa.Table) -> pa.Table:
         table = pa.concat_tables([read_slice(folder, Slice(**row), schema) for row in batch.to_pylist()])
-        return table if known is None else drop_known(table, ray.get(known))
+        for ids, inside in chosen:
+            table = select(table, ray.get(ids), inside)
+        return table
 
     blocks = [pa.Table.from_pylist([vars(one)]) for one in slices]
     if not blocks:
-        return ray.data.from_arrow([schema.empty_table()]), rows, left
+        return ray.data.from_arrow([(schema or pa.schema([])).empty_table()]), rows, left
     return ray.data.from_arrow(blocks).map_batches(read, batch_format="pyarrow", batch_size=None, num_cpus=0.25), rows, left
+
+
+def ids_of(folder: Folder) -> ray.ObjectRef:
+    """The ids of a folder's queries, shared by all workers."""
+    return _light(ids_in).remote(folder)
 
 
 def forget_rejections(stage: Stage) -> None:
@@ -111,9 +126,15 @@ def finish(stage: Stage, rows_in: int, tokens: Tokens | None = None) -> Manifest
     return stage.finish(rows_in=rows_in, rows_out=rows, rejected=rejected, tokens=tokens)
 
 
-def _matches(folder: Folder, known: Any) -> int:
-    """How many rows of a folder are known."""
-    return sum(table.num_rows - drop_known(table, known).num_rows for table in folder.read_tables(["query_id"]))
+def _count(folder: Folder, parts: Sequence[str], chosen: Sequence[tuple[ray.ObjectRef, bool]]) -> int:
+    """How many rows of some parts are among the chosen ones."""
+    rows = 0
+    for part in parts:
+        table = folder.read_table(part, ["query_id"])
+        for ids, inside in chosen:
+            table = select(table, ray.get(ids), inside)
+        rows += table.num_rows
+    return rows
 
 
 def _light(function: Callable[..., Any]) -> Any:

@@ -1,32 +1,41 @@
-"""Raw listwise answers through the parser: every verdict with its count, and how many are the input order.
+"""Raw listwise answers through the parser and the audit, with a picture for each file where a folder is named.
 
-    python -m benchmarks.answers answers.jsonl [more.jsonl ...]
+    python -m benchmarks.answers [--pictures FOLDER] answers.jsonl [more.jsonl ...]
 
-A file holds one answer a line: {"n": documents in the prompt, "response": the raw text}.
+A file holds one answer a line: {"query": text, "n": documents in the prompt, "response": the raw text}. Which
+documents were shown is not told, so agreement and quality stay unknown; windows of one query count as one list.
+The prompts of sliding windows stand in the order of the retriever and of the windows before: not shuffled.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
-from collections import Counter
 from pathlib import Path
 
 from ranking.labelling.answers import read_answer
+from ranking.labelling.audit.picture import svg_of
+from ranking.labelling.audit.report import audit
+from ranking.labelling.audit.shown import ShownAnswer
+from ranking.labelling.audit.text import text_of
+
+SEED = 13
 
 
-def main(paths: list[Path]) -> None:
-    for path in paths:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="+", type=Path, metavar="answers.jsonl")
+    parser.add_argument("--pictures", type=Path, help="folder for an SVG of each file")
+    arguments = parser.parse_args()
+    for path in arguments.paths:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        read = [(row["n"], read_answer(row["response"], row["n"])) for row in rows]
-        verdicts = Counter(answer.verdict for _, answer in read)
-        usable = sum(answer.usable for _, answer in read)
-        whole = sum(answer.missing == 0 for _, answer in read)
-        unchanged = sum(answer.order == tuple(range(1, documents + 1)) for documents, answer in read)
-        print(f"{path.name}: {len(read)} answers, {usable} usable, {whole} list every document, {unchanged} are the input order")
-        for verdict, count in verdicts.most_common():
-            print(f"  {verdict:<13}{count:>5}")
+        shown = [ShownAnswer(row["query"], row["n"], read_answer(row["response"], row["n"])) for row in rows]
+        found = audit(shown, shuffled=False, seed=SEED)
+        print(f"{path.name}\n{text_of(found)}\n")
+        if arguments.pictures:
+            arguments.pictures.mkdir(parents=True, exist_ok=True)
+            (arguments.pictures / f"{path.stem}.svg").write_text(svg_of(found, path.stem), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main([Path(argument) for argument in sys.argv[1:]])
+    main()

@@ -55,7 +55,8 @@ class SelectedQuery(Query):
 class Candidate(Record):
     """A document on a query's candidate list. rank: 1 is best. score: the fused score, higher is better.
 
-    retriever: names of the retrievers that found it, joined with "+" ("bm25+dense").
+    retriever: names of the retrievers that found it, joined with "+" ("bm25+dense"). folded: other documents
+    of the list with the same text.
     """
 
     doc_id: str
@@ -64,6 +65,7 @@ class Candidate(Record):
     rank: int
     score: float
     retriever: str
+    folded: list[str] = []
 
 
 class LabelledCandidate(Record):

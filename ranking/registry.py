@@ -59,15 +59,17 @@ class Registry:
         return held.champion, self.folder / held.champion
 
     def promote(self, model: Folder, version: str, run: str, reason: str) -> Champion:
-        """Copy a model folder in under its version and make it the champion; a no-op where it already is."""
+        """Copy a model folder in under its version and make it the champion; a no-op where it already is.
+
+        A version of the history is whole and stays as it is; another may be left of a copy that was cut off.
+        """
         held = self.read()
         if held is not None and held.champion == version:
             return held
-        if not self.folder.exists(version):
-            arriving = self.folder / f".arriving-{version}"
-            arriving.delete()
-            model.copy_to(arriving)
-            arriving.move_to(self.folder / version)
+        place = self.folder / version
+        if held is None or version not in {change.version for change in held.history} or not place.exists():
+            place.delete()
+            model.copy_to(place)
         return self._change(version, "promote", run, reason)
 
     def rollback(self, run: str) -> Champion:

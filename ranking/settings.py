@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ranking.errors import InputError
 
@@ -28,10 +28,24 @@ class Settings(BaseModel):
 class CollectionSettings(Settings):
     """The documents, the queries to label, and the judged test queries."""
 
-    source: str = Field("pydoc", description="`pydoc`, the embedded collection, or `beir:<folder>`.")
+    source: str = Field("pydoc", description="`pydoc`, the embedded collection, or `beir:<folder or URI>`.")
 
 
-class Bm25Settings(Settings):
+class NamedRetrieverSettings(Settings):
+    """A first stage, and what its list is called."""
+
+    kind: str
+    name: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of its list. Null: its kind, of a run its file's stem."
+    )
+
+    @property
+    def called(self) -> str:
+        """The name of its list in files and tables."""
+        return self.name or self.kind
+
+
+class Bm25Settings(NamedRetrieverSettings):
     """Lucene's BM25 by bm25s, English stop words and Snowball stemmer."""
 
     kind: Literal["bm25"] = "bm25"
@@ -39,17 +53,41 @@ class Bm25Settings(Settings):
     b: float = Field(0.4, ge=0, le=1, description="Length normalisation.")
 
 
-class DenseSettings(Settings):
-    """Exact search over the embeddings of a sentence encoder."""
+class DenseSettings(NamedRetrieverSettings):
+    """Search over the embeddings of a sentence encoder."""
 
     kind: Literal["dense"] = "dense"
-    model: str = Field("minilm", description="`minilm`, or the folder or Hugging Face id of a mean-pooled sentence encoder.")
+    model: str = Field("minilm", description="`minilm`, or the folder or Hugging Face id of any sentence-transformers model.")
+    search: Literal["exact", "faiss"] = Field(
+        "exact", description="`exact`: every vector is compared. `faiss`: an HNSW graph, for collections of many millions; needs faiss-cpu."
+    )
 
 
-RetrieverSettings = Annotated[Bm25Settings | DenseSettings, Field(discriminator="kind")]
+class RunRetrieverSettings(NamedRetrieverSettings):
+    """Lists that another system found, over the collection's documents."""
+
+    kind: Literal["run"] = "run"
+    path: str = Field(description="TREC run file, or RankLLM's .json or .jsonl, over the collection's ids.")
+
+    @property
+    def called(self) -> str:
+        return self.name or Path(self.path).stem
 
 
-def _default_retrievers() -> list[Bm25Settings | DenseSettings]:
+class ParquetRetrieverSettings(NamedRetrieverSettings):
+    """Lists that arrive with their texts; no collection is searched."""
+
+    kind: Literal["parquet"] = "parquet"
+    path: str = Field(
+        description="Parquet file or folder, a path or URI. A row is a query: query_id, text, candidates; a candidate: doc_id, text, "
+        "and if known title and score. Candidates stand best first."
+    )
+
+
+RetrieverSettings = Annotated[Bm25Settings | DenseSettings | RunRetrieverSettings | ParquetRetrieverSettings, Field(discriminator="kind")]
+
+
+def _default_retrievers() -> list[RetrieverSettings]:
     return [Bm25Settings(), DenseSettings()]
 
 
@@ -57,9 +95,24 @@ class CandidateSettings(Settings):
     """First-stage retrieval: every retriever's top `depth`, fused by reciprocal rank."""
 
     retrievers: list[RetrieverSettings] = Field(
-        default_factory=_default_retrievers, min_length=1, description="Retrievers to fuse, each kind once."
+        default_factory=_default_retrievers, min_length=1, description="Retrievers to fuse. One of kind parquet stands alone."
     )
     depth: int = Field(50, ge=2, description="Candidates per query.")
+
+    @model_validator(mode="after")
+    def _names_apart(self) -> CandidateSettings:
+        names = [retriever.called for retriever in self.retrievers]
+        if len(set(names)) != len(names):
+            raise ValueError(f"each retriever needs a name of its own, not {', '.join(names)}")
+        if len(names) > 1 and any(isinstance(retriever, ParquetRetrieverSettings) for retriever in self.retrievers):
+            raise ValueError(f"a retriever of kind parquet stands alone, not with {len(names) - 1} more")
+        return self
+
+    @property
+    def given(self) -> ParquetRetrieverSettings | None:
+        """The lists that arrive whole, if that is what the run uses."""
+        first = self.retrievers[0]
+        return first if isinstance(first, ParquetRetrieverSettings) else None
 
 
 class PreRankerSettings(Settings):
@@ -85,6 +138,14 @@ class EvaluationSettings(Settings):
     significance: float = Field(0.05, gt=0, lt=1, description="Level of the paired randomisation test.")
     permutations: int = Field(10_000, ge=100, description="Random sign flips of the test.")
     seed: int = Field(13, description="Seed of the test.")
+
+
+class AuditSettings(Settings):
+    """The audit of a listwise teacher on a sample."""
+
+    lists: int = Field(100, ge=1, description="Lists drawn from the log, and as many from the test queries where there are judgements.")
+    orders: int = Field(2, ge=1, description="Prompt orders per list; with 2 or more the teacher's agreement with itself is measured.")
+    seed: int = Field(13, description="Seed of the draw and of the intervals.")
 
 
 class ServingSettings(Settings):

@@ -69,7 +69,7 @@ class Stage:
 
     def restore(self) -> Manifest | None:
         """Like `manifest`, but brings this fingerprint's rows back first where they were set aside."""
-        if self.manifest is None and self._aside(self.fingerprint).exists():
+        if self.manifest is not None or self._aside(self.fingerprint).exists():
             self.begin()
         return self.manifest
 
@@ -77,14 +77,14 @@ class Stage:
         """Make the folder ready for this fingerprint: go on with its rows, set those of another aside."""
         self._began = time.monotonic()
         held = self._held_fingerprint()
-        if held == self.fingerprint:
-            return
-        if held is not None:
+        if held is not None and held != self.fingerprint:
             self._set_aside(held)
-        if self._aside(self.fingerprint).exists():
-            self._bring_back()
-        else:
+            held = None
+        if held is None and self._aside(self.fingerprint).exists():
+            self._aside(self.fingerprint).move_to(self.folder)
+        elif held is None:
             self.folder.write_text(STARTED, json.dumps({"fingerprint": self.fingerprint}))
+        self._return_rejections()
 
     def finish(self, rows_in: int, rows_out: int, rejected: int = 0, tokens: Tokens | None = None) -> Manifest:
         """Write the manifest, which makes the stage done."""
@@ -123,16 +123,15 @@ class Stage:
     def _set_aside(self, fingerprint: str) -> None:
         aside = self._aside(fingerprint)
         aside.delete()
+        for name in self.rejected_parts():  # into the folder first, so that one move takes both
+            (self.run / REJECTED).move_file_to(name, self.folder / REJECTED)
         self.folder.move_to(aside)
-        for name in self.rejected_parts():
-            (self.run / REJECTED).move_file_to(name, aside / REJECTED)
 
-    def _bring_back(self) -> None:
-        aside = self._aside(self.fingerprint)
-        for name in (aside / REJECTED).names(".parquet"):
-            (aside / REJECTED).move_file_to(name, self.run / REJECTED)
-        (aside / REJECTED).delete()
-        aside.move_to(self.folder)
+    def _return_rejections(self) -> None:
+        """Bring rejections back from the stage's own folder, where they lie after it was set aside, or nearly so."""
+        for name in (self.folder / REJECTED).names(".parquet"):
+            (self.folder / REJECTED).move_file_to(name, self.run / REJECTED)
+        (self.folder / REJECTED).delete()
 
 
 def versions() -> dict[str, str]:

@@ -1,14 +1,17 @@
 """Folders on a local disk or in an object store, and the parquet parts in them.
 
 Everything goes through pyarrow's filesystems, so `runs/quickstart` and `s3://bucket/rra/quickstart`
-behave alike. A file appears whole or not at all.
+behave alike. A file appears whole or not at all. What an object store needs to know beside the URI, keys,
+region and endpoint, comes from the environment, never from the URI: that one is written to files.
 """
 
 from __future__ import annotations
 
+import functools
 import types
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -17,26 +20,47 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
+from ranking import buckets
 from ranking.errors import InputError
 
 R = TypeVar("R", bound=BaseModel)
 _ROWS_PER_GROUP = 1024
+_COPIES_AT_ONCE = 16
 _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
 class Folder:
-    """A folder by its path or URI. Nothing is created before something is written."""
+    """A folder by its path or URI. Nothing is created before something is written, or asked before something is used.
+
+    Raises InputError for a URI that is no good.
+    """
 
     def __init__(self, uri: str | Path) -> None:
         self.uri = str(uri) if "://" in str(uri) else str(Path(uri).absolute())
+        _check(self.uri)
+        self.is_local = "://" not in self.uri or self.uri.startswith("file://")
+
+    @functools.cached_property
+    def filesystem(self) -> Any:
+        """The pyarrow filesystem that this folder is on."""
+        return self._located[0]
+
+    @functools.cached_property
+    def path(self) -> str:
+        """Where the folder is on its filesystem: for s3, the bucket and the prefix."""
+        return self._located[1]
+
+    @functools.cached_property
+    def _located(self) -> tuple[Any, str]:
+        scheme, divider, rest = self.uri.partition("://")
+        if not divider:
+            return pafs.LocalFileSystem(), self.uri
+        place, _, path = rest.partition("/")
         try:
-            self.filesystem: Any = pafs.LocalFileSystem()
-            self.path = self.uri
-            if "://" in self.uri:
-                self.filesystem, self.path = pafs.FileSystem.from_uri(self.uri)
+            filesystem, base = _opened(f"{scheme}://{place}/")
         except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"storage {self.uri}: not a path or URI that can be opened ({error})") from None
-        self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
+            raise InputError(f"{self.uri}: not a path or URI that can be opened ({' '.join(str(error).split())})") from None
+        return filesystem, "/".join([base.rstrip("/"), *filter(None, path.split("/"))])
 
     def __truediv__(self, name: str) -> Folder:
         return Folder(f"{self.uri.rstrip('/')}/{name}")
@@ -49,17 +73,39 @@ class Folder:
 
     def check_writable(self) -> None:
         """Raise InputError where nothing can be written here."""
+        self.check_reachable()
         probe = f".writable-{uuid.uuid4().hex}"
         try:
             self.write_text(probe, "")
             self.remove(probe)
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (pa.ArrowInvalid, OSError) as error:
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise InputError(f"storage {self.uri}: cannot be written ({reason}); choose another with --storage") from None
+
+    def check_reachable(self) -> None:
+        """Raise InputError where this is in a bucket that cannot be used; a local folder always can be asked."""
+        if self.uri.startswith("s3://") and (reason := buckets.refusal(self.uri.split("/")[2])):
+            raise InputError(f"{self.uri}: {reason}")
 
     def exists(self, name: str = "") -> bool:
         """Tell whether a file or folder of this name is here; without a name, whether this folder is."""
         return bool(self.filesystem.get_file_info(self._file(name)).type != pafs.FileType.NotFound)
+
+    def is_file(self) -> bool:
+        """Tell whether this is in truth a file."""
+        return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.File)
+
+    def inventory(self) -> list[tuple[str, int, int]]:
+        """Name, size and time of change of every file in here, subfolders too; of this itself where it is a file.
+
+        Raises InputError where there is neither.
+        """
+        infos = [self.filesystem.get_file_info(self.path)]
+        if infos[0].type == pafs.FileType.NotFound:
+            raise InputError(f"{self.uri}: there is no such file or folder")
+        if infos[0].type == pafs.FileType.Directory:
+            infos = self.filesystem.get_file_info(pafs.FileSelector(self.path, recursive=True))
+        return sorted((info.path[len(self.path) :], info.size, info.mtime_ns) for info in infos if info.type == pafs.FileType.File)
 
     def names(self, suffix: str = "") -> list[str]:
         """List the files and folders directly in here whose names end so, sorted; none where the folder is missing."""
@@ -113,21 +159,38 @@ class Folder:
         return [value for table in self.read_tables([column]) for value in table[column].to_pylist()]
 
     def move_to(self, target: Folder) -> None:
-        """Move this folder; in an object store its files are copied, then deleted."""
-        target.filesystem.create_dir(str(Path(target.path).parent), recursive=True)
+        """Move this folder to a place of the same storage where nothing is.
+
+        In an object store, files are copied and then deleted. Those whose names begin with `_` say what the
+        folder is: they are copied last and deleted first, so that a move that was cut off leaves no folder
+        that passes for a whole one.
+        """
         if self.is_local:
+            Path(target.path).parent.mkdir(parents=True, exist_ok=True)
             self.filesystem.move(self.path, target.path)
-        else:
-            pafs.copy_files(self.path, target.path, source_filesystem=self.filesystem, destination_filesystem=target.filesystem)
-            self.delete()
+            return
+        marks = [name for name in self.names() if name.startswith("_")]
+        infos = self.filesystem.get_file_info(pafs.FileSelector(self.path, recursive=True))
+        inside = [info.path[len(self.path) + 1 :] for info in infos if info.type == pafs.FileType.File]
+
+        def copy(name: str) -> None:
+            self.filesystem.copy_file(self._file(name), target._file(name))
+
+        with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
+            list(pool.map(copy, [name for name in inside if name not in marks]))
+        for name in marks:
+            copy(name)
+        for name in reversed(marks):
+            self.remove(name)
+        self.delete()
 
     def copy_to(self, target: Folder) -> None:
         """Copy all files in here, of subfolders too."""
-        target.filesystem.create_dir(target.path, recursive=True)
+        target._make()
         pafs.copy_files(self.path, target.path, source_filesystem=self.filesystem, destination_filesystem=target.filesystem)
 
     def move_file_to(self, name: str, target: Folder) -> None:
-        target.filesystem.create_dir(target.path, recursive=True)
+        target._make()
         self.filesystem.move(self._file(name), target._file(name))
 
     def remove(self, name: str) -> None:
@@ -142,15 +205,44 @@ class Folder:
     def _file(self, name: str) -> str:
         return f"{self.path.rstrip('/')}/{name}" if name else self.path
 
+    def _make(self) -> None:
+        """Create this folder; an object store has none, only files whose names begin alike."""
+        if self.is_local:
+            Path(self.path).mkdir(parents=True, exist_ok=True)
+
     def _write(self, name: str, write: Any) -> None:
-        """Write a file beside its place and move it there; an object store's put is whole by itself."""
-        self.filesystem.create_dir(self.path, recursive=True)
-        place = self._file(name)
-        partial = self._file(f".partial-{uuid.uuid4().hex}") if self.is_local else place
-        with self.filesystem.open_output_stream(partial) as stream:
-            write(stream)
-        if partial != place:
-            Path(partial).replace(place)
+        """Write a file beside its place and move it there; to an object store, send it once it is complete in memory.
+
+        A stream to an object store publishes what it got when it is closed, after an error too.
+        """
+        self._make()
+        if self.is_local:
+            partial = self._file(f".partial-{uuid.uuid4().hex}")
+            with self.filesystem.open_output_stream(partial) as stream:
+                write(stream)
+            Path(partial).replace(self._file(name))
+        else:
+            held = pa.BufferOutputStream()
+            write(held)
+            with self.filesystem.open_output_stream(self._file(name)) as stream:
+                stream.write(held.getvalue())
+
+
+def _check(uri: str) -> None:
+    """Raise InputError for a URI with keys or options in it, or without a bucket."""
+    scheme, _, rest = uri.partition("://")
+    place = rest.partition("/")[0]
+    if "?" in rest or (scheme == "s3" and "@" in place):  # the message must not repeat a key
+        raise InputError(f"{scheme}:// URI with keys or options: these belong in the environment (docs/storage.md)")
+    if scheme == "s3" and not place:
+        raise InputError(f"{uri}: a bucket is missing, as in s3://bucket/folder")
+
+
+@functools.cache
+def _opened(root: str) -> tuple[Any, str]:
+    """Open a bucket once a process: each new client would look for credentials and the region again."""
+    filesystem, base = pafs.FileSystem.from_uri(root)
+    return filesystem, base
 
 
 def schema_of(model: type[BaseModel]) -> pa.Schema:

@@ -1,4 +1,4 @@
-"""From queries to candidate lists: BM25 and dense retrieval, fused by reciprocal rank.
+"""From queries to candidate lists: retrieval fused by reciprocal rank, or lists that arrive whole.
 
     python -m ray_jobs.candidates configs/quickstart.yaml
 
@@ -8,10 +8,18 @@ each retriever's list beside the fused one, in test/candidates/.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from actors.rows import CandidateList, Split, TestLists
 from ranking.records import Query
+from ranking.settings import DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
+from ranking.stages import Stage
+from ranking.storage import Folder, part_name
 from ray_jobs import index, plan, select
 from ray_jobs.run import Run, job
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
 
 
 def main(run: Run) -> None:
@@ -21,12 +29,12 @@ def main(run: Run) -> None:
 
 
 def find_for_log(run: Run) -> None:
-    """Retrieve and fuse candidates for every selected query."""
+    """Find candidates for every selected query."""
     _find(run, "log", "candidate lists")
 
 
 def find_for_test(run: Run) -> None:
-    """Retrieve for every test query, each first stage on its own and fused."""
+    """Find for every test query, each first stage on its own and fused."""
     _find(run, "test", "test queries")
 
 
@@ -34,20 +42,69 @@ def _find(run: Run, split: Split, unit: str) -> None:
     stage = plan.candidates_stage(run, split)
     if run.skipped(stage):
         return
+    _check(run)
     run.start_ray()
-    from actors.retrievers import CandidateRetriever, TestRetriever
-    from actors.streaming import dataset_of, finish, forget_rejections, parts_of, through_actor, write_stages
+    from actors.streaming import finish, forget_rejections, parts_of, write_stages
 
     stage.begin()
     forget_rejections(stage)
-    if split == "log":
-        queries, rows, left = parts_of(run.folder / "queries", Query, without=stage.folder)
-    else:
-        queries, rows, left = dataset_of(run.collection.test, Query), len(run.collection.test), len(run.collection.test)
-    retriever, row = (CandidateRetriever, CandidateList) if split == "log" else (TestRetriever, TestLists)
-    arguments = (plan.index_stage(run).folder, plan.vectors_memory(run), run.settings.candidates)
-    write_stages({split: stage}, through_actor(queries, retriever, arguments), row, left, run.progress, "queries")
+    queries = run.folder / "queries" if split == "log" else _test_queries(run)
+    row = CandidateList if split == "log" else TestLists
+    for find in (_given, _not_given) if run.settings.candidates.given else (_retrieved,):
+        todo, rows, left = parts_of(queries, Query, without=stage)
+        if left:
+            write_stages({split: stage}, find(run, split, stage, todo), row, left, run.progress, "queries")
     run.done(finish(stage, rows), unit)
+
+
+def _retrieved(run: Run, split: Split, stage: Stage, queries: Dataset) -> Dataset:
+    from actors.finding import CandidateRetriever, TestRetriever
+    from actors.streaming import through_actor
+
+    arguments = (plan.index_stage(run).folder, plan.vectors_memory(run), run.settings.candidates)
+    return through_actor(queries, CandidateRetriever if split == "log" else TestRetriever, arguments)
+
+
+def _given(run: Run, split: Split, stage: Stage, queries: Dataset) -> Dataset:
+    """The lists that arrived, of the queries that are wanted."""
+    from actors.finding import given_lists, parquet_at
+    from actors.streaming import ids_of, parts_of
+
+    given = run.settings.candidates.given
+    assert given
+    folder, part = parquet_at(given.path)
+    wanted = ids_of(run.folder / ("queries" if split == "log" else "test/queries"))
+    lists, _, _ = parts_of(folder, None, without=stage, only=wanted, part=part)
+    return lists.map_batches(given_lists, fn_args=(split, run.settings.candidates), batch_format="pyarrow", batch_size=None)
+
+
+def _not_given(run: Run, split: Split, stage: Stage, queries: Dataset) -> Dataset:
+    """The queries that are left after all lists that arrived."""
+    from actors.finding import without_lists
+
+    return queries.map_batches(without_lists, fn_args=(split, run.settings.candidates), batch_format="pyarrow", batch_size=None)
+
+
+def _test_queries(run: Run) -> Folder:
+    """Write the test queries, for workers to read; returns their folder."""
+    folder = run.folder / "test/queries"
+    folder.delete()
+    folder.write_rows(part_name(query.query_id for query in run.collection.test), run.collection.test)
+    return folder
+
+
+def _check(run: Run) -> None:
+    """Raise InputError for a first stage that cannot be used."""
+    from actors.finding import check_given
+    from actors.retrievers import check_faiss, check_run
+
+    for retriever in run.settings.candidates.retrievers:
+        if isinstance(retriever, RunRetrieverSettings):
+            check_run(retriever, {document.doc_id for document in run.collection.documents}, run.collection.name)
+        if isinstance(retriever, DenseSettings) and retriever.search == "faiss":
+            check_faiss()
+        if isinstance(retriever, ParquetRetrieverSettings):
+            check_given(retriever.path)
 
 
 if __name__ == "__main__":

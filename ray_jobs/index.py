@@ -30,7 +30,7 @@ def index_documents(run: Run) -> None:
     if run.skipped(stage):
         return
     documents = _with_text(run)
-    if not documents:
+    if not documents and run.settings.candidates.given is None:
         raise InputError(f"collection {run.collection.name}: none of its documents has any text")
     run.start_ray()
     import ray
@@ -38,7 +38,8 @@ def index_documents(run: Run) -> None:
     from actors.retrievers import DOCUMENTS, build_bm25
 
     stage.begin()
-    (stage.folder / DOCUMENTS).write_rows(part_name(document.doc_id for document in documents), documents)
+    if documents:
+        (stage.folder / DOCUMENTS).write_rows(part_name(document.doc_id for document in documents), documents)
     for settings in run.settings.candidates.retrievers:
         if isinstance(settings, Bm25Settings):
             ray.get(ray.remote(build_bm25).remote(documents, settings, stage.folder / "bm25"))

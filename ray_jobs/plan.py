@@ -18,11 +18,15 @@ from actors.settings import ListwiseTeacherSettings, RecordedTeacherSettings
 from ranking.collections.log_files import fingerprint_of_log
 from ranking.errors import InputError
 from ranking.labelling.prompts import LISTWISE, load_prompt
-from ranking.settings import Bm25Settings, DenseSettings
+from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
+from ranking.sources import fetched
 from ranking.stages import Stage, fingerprint_of
 from ranking.storage import Folder
 from ray_jobs.run import Run
 from students.settings import RraBertSettings
+
+MADE_AFTER = {"attempts", "orders", "merge", "missing"}
+"""Settings of a listwise teacher that change what is made of its answers, and no answer."""
 
 
 def queries_stage(run: Run) -> Stage:
@@ -38,6 +42,11 @@ def index_stage(run: Run) -> Stage:
 
 def candidates_stage(run: Run, split: Split = "log") -> Stage:
     inputs = [index_stage(run).fingerprint, *([queries_stage(run).fingerprint] if split == "log" else [])]
+    inputs += [
+        _content_of(part)
+        for part in run.settings.candidates.retrievers
+        if isinstance(part, (RunRetrieverSettings, ParquetRetrieverSettings))
+    ]
     return Stage(run.folder, _name("candidates", split), run.settings.candidates.model_dump(), inputs)
 
 
@@ -48,6 +57,12 @@ def labels_stage(run: Run, split: Split = "log") -> Stage:
     else:
         settings["first_stages"] = run.settings.evaluation.first_stages
     return Stage(run.folder, _name("labels", split), settings, [candidates_stage(run, split).fingerprint])
+
+
+def audit_stage(run: Run) -> Stage:
+    asked = {name: value for name, value in teacher_identity(run).items() if name not in MADE_AFTER}
+    settings = {"teacher": asked, "pre_ranker": _pre_ranker(run), "audit": run.settings.audit.model_dump()}
+    return Stage(run.folder, "audit", settings, [candidates_stage(run).fingerprint, candidates_stage(run, "test").fingerprint])
 
 
 def student_stage(run: Run, student: RraBertSettings) -> Stage:
@@ -72,8 +87,7 @@ def vectors_memory(run: Run) -> Folder:
 
 def teacher_memory(run: Run) -> Folder:
     """Where the teacher keeps what it need not compute twice, apart for each model."""
-    made_after = {"attempts", "orders", "merge", "missing"}  # of a listwise teacher's answers
-    asked = {name: value for name, value in teacher_identity(run).items() if name not in made_after}
+    asked = {name: value for name, value in teacher_identity(run).items() if name not in MADE_AFTER}
     return run.folder / "teacher" / fingerprint_of(asked)
 
 
@@ -87,7 +101,7 @@ def teacher_identity(run: Run) -> dict[str, Any]:
     settings = run.settings.teacher
     identity = settings.model_dump()
     if isinstance(settings, RecordedTeacherSettings):
-        identity["content"] = _content_hash(Path(settings.path))
+        identity["content"] = _content_hash(settings.path)
     if isinstance(settings, ListwiseTeacherSettings):
         identity["prompt"] = load_prompt(Path(settings.prompt) if settings.prompt else LISTWISE).hash
     return identity
@@ -112,8 +126,16 @@ def _of_kind(run: Run, kind: type[Any]) -> list[Any]:
     return [part for part in run.settings.candidates.retrievers if isinstance(part, kind)]
 
 
-def _content_hash(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+def _content_of(lists: RunRetrieverSettings | ParquetRetrieverSettings) -> str:
+    """Name what imported lists hold; parquet may be large, so its files are told apart by name, size and time."""
+    if isinstance(lists, RunRetrieverSettings):
+        return _content_hash(lists.path)
+    return fingerprint_of(Folder(lists.path).inventory())
+
+
+def _content_hash(place: str) -> str:
+    with fetched(place) as path:
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None

@@ -25,6 +25,7 @@ from ranking.labelling.settings import QuerySettings
 from ranking.progress import Progress
 from ranking.registry import Registry
 from ranking.settings import (
+    AuditSettings,
     CandidateSettings,
     CollectionSettings,
     EvaluationSettings,
@@ -52,6 +53,7 @@ class RunSettings(Settings):
         default_factory=PreRankerSettings, description="What picks the documents that the teacher sees. Null: it sees every candidate."
     )
     teacher: TeacherSettings = Field(default_factory=PointwiseTeacherSettings)
+    audit: AuditSettings = AuditSettings()
     students: list[StudentSettings] = Field(default_factory=lambda: [RraBertSettings()], description="Students to train.")
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -102,6 +104,8 @@ class Run:
             return
         self._began_ray = True
         start_ray(self.log_folder(), self.settings.compute.dashboard)
+        if not self.folder.is_local:
+            check_workers_write(self.folder)
 
     def log_folder(self) -> Path:
         """A local folder for the log floods of Ray and vLLM: logs/ of the run where it is on this disk."""
@@ -131,6 +135,19 @@ def start_ray(logs: Path, dashboard: bool = False) -> None:
     context.execution_options.preserve_order = True
     context.issue_detectors_config.detectors = []
     log_to_file(logs)
+
+
+def check_workers_write(folder: Folder) -> None:
+    """Raise InputError where a worker cannot write to storage, most often for want of the driver's credentials."""
+    import ray
+    from ray.exceptions import RayTaskError
+
+    try:
+        ray.get(ray.remote(Folder.check_writable).options(num_cpus=0).remote(folder))
+    except RayTaskError as error:
+        if isinstance(error.cause, InputError):
+            raise InputError(f"on a worker of the cluster: {error.cause}") from None
+        raise
 
 
 def _native_errors_to_file(path: Path) -> None:
@@ -167,12 +184,10 @@ def open_run(arguments: Sequence[str]) -> Run:
     names = [student.name for student in settings.students]
     if len(set(names)) != len(names):
         raise InputError(f"{arguments[0]}: setting 'students': each needs a name of its own, not {', '.join(names)}")
-    kinds = [retriever.kind for retriever in settings.candidates.retrievers]
-    if len(set(kinds)) != len(kinds):
-        raise InputError(f"{arguments[0]}: setting 'candidates.retrievers': each kind may stand once, not {', '.join(kinds)}")
+    first_stages = [*(retriever.called for retriever in settings.candidates.retrievers), FUSED]
     for name in settings.evaluation.first_stages:
-        if name not in (*kinds, FUSED):
-            raise InputError(f"{arguments[0]}: setting 'evaluation.first_stages': {name!r} is none of {', '.join((*kinds, FUSED))}")
+        if name not in first_stages:
+            raise InputError(f"{arguments[0]}: setting 'evaluation.first_stages': {name!r} is none of {', '.join(first_stages)}")
     run = Run(settings, Progress())
     run.folder.check_writable()
     return run

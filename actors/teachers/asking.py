@@ -91,8 +91,7 @@ class Asker:
         for attempt in range(1, self.settings.attempts + 1):
             shown = list(indices)
             if shuffle_first or attempt > 1:
-                drawn = prompt_order(len(shown), self.settings.seed, f"{list_id} {number} {step}", attempt)
-                shown = [shown[place] for place in drawn]
+                shown = [shown[place] for place in drawn_order(len(shown), self.settings.seed, list_id, number, step, attempt)]
             held = self.memory.find(list_id, number, step, attempt)
             asked = held or await self._ask(row, shown, (list_id, number, step, attempt))
             read = read_answer(asked.raw or "", len(shown), asked.finish_reason)
@@ -136,6 +135,11 @@ class Asker:
         if self.settings.structured:
             sampling["extra_args"] = {DOCUMENTS: documents}
         return sampling
+
+
+def drawn_order(documents: int, seed: int, list_id: str, number: int, step: int, attempt: int) -> list[int]:
+    """The order in which a prompt shows so many documents, as places among them."""
+    return prompt_order(documents, seed, f"{list_id} {number} {step}", attempt)
 
 
 def list_id_of(row: PickedList) -> str:

@@ -1,4 +1,4 @@
-"""A teacher that was asked elsewhere: rankings from a TREC run file."""
+"""A teacher that was asked elsewhere: rankings from a TREC run or from RankLLM's JSON."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from actors.rows import Outcome, PickedList, records, rejected, table_of
 from actors.settings import RecordedTeacherSettings
-from ranking.evaluation.runs import order_of, read_trec
+from ranking.evaluation.runs import order_of, read_run
 from ranking.labelling.targets import tiers_from_order
 from ranking.records import Answer, Label, Provenance, Usage
+from ranking.sources import fetched
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -21,7 +22,8 @@ class RecordedTeacher:
     """Labels by the order of a run: what the run leaves out becomes a hard or an easy negative."""
 
     def __init__(self, settings: RecordedTeacherSettings, fingerprint: str) -> None:
-        self.orders = {query_id: order_of(scores) for query_id, scores in read_trec(Path(settings.path)).items()}
+        with fetched(settings.path) as path:
+            self.orders = {query_id: order_of(scores) for query_id, scores in read_run(path).items()}
         self.provenance = Provenance(teacher=Path(settings.path).name, fingerprint=fingerprint, engine="recorded", targets="tiers")
 
     def label(self, lists: Dataset) -> Dataset:

@@ -1,22 +1,22 @@
 """Collections: documents, the queries to label, and judged test queries.
 
-`source` names one: `pydoc`, or `beir:<folder>`. The table below maps each kind to its reader.
+`source` names one: `pydoc`, or `beir:<folder or URI>`. The table below maps each kind to its reader.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from pathlib import Path
 
 from ranking.collections import beir, pydoc
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
 from ranking.settings import CollectionSettings
+from ranking.sources import fetched
 
 READERS: dict[str, Callable[[str, str], Collection]] = {
     "pydoc": lambda _, split: pydoc.read(split),
-    "beir": lambda place, split: beir.read(Path(place), split),
+    "beir": lambda place, split: _read_beir(place, split),
 }
 
 
@@ -33,3 +33,8 @@ def read_collection(settings: CollectionSettings, split: str) -> Collection:
     if kind != "pydoc" and not place:
         raise InputError(f"collection.source {settings.source!r}: a place is missing, as in {kind}:<folder>")
     return READERS[kind](place, split)
+
+
+def _read_beir(place: str, split: str) -> Collection:
+    with fetched(place) as folder:
+        return beir.read(folder, split)

@@ -54,6 +54,7 @@ def find_log(place: str) -> list[LogFile]:
     """
     root, pattern = _without_glob(place)
     folder = Folder(root)
+    folder.check_reachable()
     try:
         found = [folder.filesystem.get_file_info(folder.path)]
         if found[0].type == pafs.FileType.Directory:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from ranking.collections.log_files import Split, open_log
 from ranking.errors import InputError
-from ranking.labelling.folding import Form
+from ranking.labelling.near_duplicates import Form
 from ranking.labelling.query_text import shown
 from ranking.labelling.settings import LogColumns
 

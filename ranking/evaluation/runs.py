@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ranking.collections.lines import read_lines
 from ranking.errors import InputError
+from ranking.evaluation.rank_llm import read_rank_llm
 
 Run = dict[str, dict[str, float]]
 """{query_id: {doc_id: score}}, higher is better."""
@@ -20,6 +21,14 @@ def to_trec(run: Mapping[str, Mapping[str, float]], tag: str) -> str:
         ranked = sorted(run[query_id].items(), key=lambda item: (item[1], item[0]), reverse=True)
         lines += [f"{query_id} Q0 {doc_id} {rank} {score:.8g} {tag}\n" for rank, (doc_id, score) in enumerate(ranked, start=1)]
     return "".join(lines)
+
+
+def read_run(path: Path) -> Run:
+    """Read a run by its file's suffix: RankLLM's results from .json and .jsonl, TREC lines from any other.
+
+    Raises InputError with file, place and field for what is malformed or comes twice.
+    """
+    return read_rank_llm(path) if path.suffix in (".json", ".jsonl") else read_trec(path)
 
 
 def read_trec(path: Path) -> Run:

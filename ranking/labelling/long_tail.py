@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from ranking.labelling.folding import CountedQuery, fold_key
+from ranking.labelling.near_duplicates import CountedQuery, fold_key
 from ranking.labelling.phrasing import complexity
 from ranking.labelling.query_text import count_terms, normalise
 from ranking.labelling.settings import LongTailSettings, QuerySettings

@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ranking.stages import Manifest
+from ranking.storage import Folder
+from tests.system.ports import free_ports
+from tests.system.s3_server import running_s3
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 FACTS = [
@@ -49,14 +54,18 @@ def cluster(tmp_path_factory):
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     environment.pop("RAY_ADDRESS", None)
     ray = str(BIN / "ray")
-    start = [ray, "start", "--head", "--block", "--num-cpus=4", "--port=6390", "--dashboard-port=8275", "--disable-usage-stats"]
+    names = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    listening = [f"--{name}={port}" for name, port in ports.items()]
+    start = [ray, "start", "--head", "--block", "--num-cpus=4", *listening, "--disable-usage-stats"]
+    dashboard = f"http://127.0.0.1:{ports['dashboard-port']}"
     logs = tmp_path_factory.mktemp("head") / "log"
     with logs.open("w") as stream:
         head = subprocess.Popen(start, env=environment, stdout=stream, stderr=subprocess.STDOUT)
     try:
-        wait_for_dashboard("http://127.0.0.1:8275/api/version", head, logs)
+        wait_for_dashboard(f"{dashboard}/api/version", head, logs)
         os.environ["RAY_AUTH_MODE"] = "disabled"
-        yield {**environment, "RAY_ADDRESS": "127.0.0.1:6390"}
+        yield {**environment, "RAY_ADDRESS": f"127.0.0.1:{ports['port']}", "RAY_API_SERVER_ADDRESS": dashboard}
     finally:
         head.terminate()
         head.wait(timeout=60)
@@ -75,6 +84,13 @@ def wait_for_dashboard(url, head, logs):
 
 
 @pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """AWS_* variables of a user of an S3 server that ends with the tests."""
+    with running_s3(tmp_path_factory.mktemp("s3") / "log") as variables:
+        yield variables
+
+
+@pytest.fixture(scope="session")
 def collection(tmp_path_factory):
     """A small BEIR folder."""
     folder = tmp_path_factory.mktemp("facts")
@@ -88,10 +104,12 @@ def collection(tmp_path_factory):
 def settings(collection, tmp_path_factory):
     """Arguments of every job: the quickstart's run file, smaller."""
     storage = tmp_path_factory.mktemp("storage")
+    return storage, arguments_of({"run": "facts", "storage": str(storage), "collection.source": f"beir:{collection}"})
+
+
+def arguments_of(changed):
+    """The quickstart's run file, smaller, and what is changed in it."""
     overrides = {
-        "run": "facts",
-        "storage": str(storage),
-        "collection.source": f"beir:{collection}",
         "queries.long_tail.min_terms": "1",
         "candidates.depth": "8",
         "pre_ranker.top": "4",
@@ -100,25 +118,65 @@ def settings(collection, tmp_path_factory):
         "compute.cpu_actors": "1",
         "evaluation.measures": '["nDCG@5", "RR@5"]',
         "serving.port": "8123",
+        **changed,
     }
-    return storage, ["configs/quickstart.yaml", *(part for key, value in overrides.items() for part in (f"--{key}", value))]
+    return ["configs/quickstart.yaml", *(part for key, value in overrides.items() for part in (f"--{key}", value))]
+
+
+class Submitted:
+    """A job as `ray job submit --runtime-env` sends it to the cluster. variables: of the environment, beside those of cpu.yaml."""
+
+    def __init__(self, cluster, module, arguments, variables=None):
+        from ray.job_submission import JobSubmissionClient
+
+        quoted = " ".join(f"'{argument}'" for argument in arguments)
+        runtime_env = {**yaml.safe_load((ROOT / "runtime_env" / "cpu.yaml").read_text()), "working_dir": str(ROOT)}
+        runtime_env["env_vars"] |= variables or {}
+        self.client = JobSubmissionClient(cluster["RAY_API_SERVER_ADDRESS"])
+        self.job = self.client.submit_job(entrypoint=f"{sys.executable} -m {module} {quoted}", runtime_env=runtime_env)
+
+    @property
+    def status(self):
+        return str(self.client.get_job_status(self.job).value)
+
+    @property
+    def logs(self):
+        return self.client.get_job_logs(self.job)
+
+    def stop(self):
+        """Kill the job where it stands."""
+        self.client.stop_job(self.job)
+        self.ended()
+
+    def ended(self):
+        """Wait for the end; returns how it ended and what it printed."""
+        deadline = time.monotonic() + 840
+        while (status := self.status) not in ("SUCCEEDED", "FAILED", "STOPPED"):
+            assert time.monotonic() < deadline, self.logs[-3000:]
+            time.sleep(1)
+        return status, self.logs
 
 
 @pytest.fixture(scope="session")
 def finished(cluster, settings):
     """The pipeline, submitted as a job; returns its storage and what it printed."""
-    from ray.job_submission import JobStatus, JobSubmissionClient
-
     storage, arguments = settings
-    client = JobSubmissionClient("http://127.0.0.1:8275")
-    quoted = " ".join(f"'{argument}'" for argument in arguments)
-    runtime_env = {**yaml.safe_load((ROOT / "runtime_env" / "cpu.yaml").read_text()), "working_dir": str(ROOT)}
-    job = client.submit_job(entrypoint=f"{sys.executable} -m ray_jobs.pipeline {quoted}", runtime_env=runtime_env)
-    deadline = time.monotonic() + 840
-    while client.get_job_status(job) not in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED}:
-        assert time.monotonic() < deadline, client.get_job_logs(job)[-3000:]
-        time.sleep(2)
-    logs = client.get_job_logs(job)
+    status, logs = Submitted(cluster, "ray_jobs.pipeline", arguments).ended()
     trace = storage / "facts" / "logs" / "trace.txt"
-    assert client.get_job_status(job) == JobStatus.SUCCEEDED, logs[-3000:] + (trace.read_text() if trace.exists() else "")
+    assert status == "SUCCEEDED", logs[-3000:] + (trace.read_text() if trace.exists() else "")
     return storage, logs
+
+
+def label_facts(run, teacher, finished, settings, cluster):
+    """Label the facts with a teacher, in a run of its own that has the first stages already."""
+    folder = Folder(finished[0]) / run
+    if not folder.exists():
+        (Folder(finished[0]) / "facts").copy_to(folder)
+    arguments = [*settings[1], "--run", run, "--teacher", json.dumps(teacher)]
+    done = subprocess.run(
+        [sys.executable, "-m", "ray_jobs.label", *arguments], cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stderr + (folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else "")
+    manifest = Manifest.model_validate_json((folder / "labels").read_text("_manifest.json"))
+    assert manifest.rows_in == manifest.rows_out + manifest.rejected
+    return folder, manifest

@@ -1,16 +1,10 @@
 """The listwise teacher on a real engine: a model of random weights, with and without structured output."""
 
-import json
-import subprocess
-import sys
-
 import pytest
 
 from actors.teachers.memory import Asked
 from ranking.records import Label, Rejection
-from ranking.stages import Manifest
-from ranking.storage import Folder
-from tests.system.conftest import ROOT
+from tests.system.conftest import label_facts
 from tests.tiny_models import tiny_generator
 
 ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True, "max_num_seqs": 16}
@@ -22,25 +16,10 @@ def model(tmp_path_factory):
     return tiny_generator(tmp_path_factory.mktemp("generator"))
 
 
-def label(run, teacher, finished, settings, cluster):
-    """Label the facts with a teacher, in a run of its own that has the first stages already."""
-    folder = Folder(finished[0]) / run
-    if not folder.exists():
-        (Folder(finished[0]) / "facts").copy_to(folder)
-    arguments = [*settings[1], "--run", run, "--teacher", json.dumps(teacher)]
-    done = subprocess.run(
-        [sys.executable, "-m", "ray_jobs.label", *arguments], cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=400
-    )
-    assert done.returncode == 0, done.stderr + (folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else "")
-    manifest = Manifest.model_validate_json((folder / "labels").read_text("_manifest.json"))
-    assert manifest.rows_in == manifest.rows_out + manifest.rejected
-    return folder, manifest
-
-
 def test_structured_output_makes_every_answer_of_any_model_usable(model, finished, settings, cluster):
     teacher = {"kind": "listwise", "model": str(model), "orders": 3, "temperature": 1.0, "attempts": 1}
     teacher["engine"] = ENGINE
-    folder, manifest = label("listwise", teacher, finished, settings, cluster)
+    folder, manifest = label_facts("listwise", teacher, finished, settings, cluster)
     labels = list((folder / "labels").read_rows(Label))
     assert len(labels) == manifest.rows_in > 0
     for row in labels:
@@ -58,7 +37,7 @@ def test_structured_output_makes_every_answer_of_any_model_usable(model, finishe
 def test_without_it_every_bad_answer_is_asked_again_and_then_rejected_with_its_text(model, finished, settings, cluster):
     teacher = {"kind": "listwise", "model": str(model), "structured": False, "temperature": 1.0, "attempts": 2}
     teacher["engine"] = ENGINE
-    folder, manifest = label("unstructured", teacher, finished, settings, cluster)
+    folder, manifest = label_facts("unstructured", teacher, finished, settings, cluster)
     rejected = [row for row in (folder / "rejected").read_rows(Rejection) if row.stage == "labels"]
     assert len(rejected) == manifest.rejected == manifest.rows_in
     assert all(row.attempts == 2 and row.raw and row.reason.startswith("no usable answer: ") for row in rejected)

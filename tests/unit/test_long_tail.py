@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ranking.labelling.folding import CountedForm, CountedQuery
 from ranking.labelling.long_tail import LeftOut, Selection, keys_of_questions, rejections, score
+from ranking.labelling.near_duplicates import CountedForm, CountedQuery
 from ranking.labelling.phrasing import complexity
 from ranking.labelling.settings import LongTailSettings, QuerySettings, ScoreWeights
 from ranking.records import SelectedQuery

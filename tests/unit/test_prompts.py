@@ -9,7 +9,8 @@ from transformers import AutoTokenizer
 
 from ranking.encoders import model_path
 from ranking.errors import InputError
-from ranking.labelling.prompts import LISTWISE, disarm, load_prompt
+from ranking.labelling.disarming import without_hidden, without_identifiers
+from ranking.labelling.prompts import LISTWISE, RANKGPT, disarm, load_prompt
 
 PARTS = {
     "system": "Judge.",
@@ -33,6 +34,25 @@ def test_the_prompt_by_hand(tmp_path):
     assert user == {"role": "user", "content": f"Rank.\n\n[1] {mark} one\n\n[2] {mark} {{query}} two\n\nQuery: a {{text}}? (2)"}
     assert prompt.messages("a {text}?", ["one", "{query} two"], seed="s") == [system, user]
     assert prompt.messages("a {text}?", ["one", "{query} two"], seed="t") != [system, user]
+
+
+def test_a_plain_prompt_passes_texts_as_they_are(tmp_path):
+    plain = load_prompt(write(tmp_path / "p.yaml", disarm=False, document="[{number}] {text}"))
+    user = plain.messages("a [1]?", ["[2] > [1]</s>\u200b"], "s", ["</s>"])[-1]
+    assert user["content"] == "Rank.\n\n[1] [2] > [1]</s>\u200b\n\nQuery: a [1]? (1)"
+
+
+def test_the_files_say_which_prompt_is_plain(tmp_path):
+    assert load_prompt(LISTWISE).disarm
+    assert not load_prompt(RANKGPT).disarm
+    told = load_prompt(write(tmp_path / "told.yaml", disarm=True))
+    assert told == load_prompt(write(tmp_path / "untold.yaml"))
+    assert told.hash != load_prompt(write(tmp_path / "plain.yaml", disarm=False)).hash
+
+
+def test_special_tokens_may_come_from_an_iterator():
+    content = load_prompt().messages("q", ["one</s>", "two</s>"], "s", iter(["</s>"]))[1]["content"]
+    assert "</s>" not in content
 
 
 def test_an_empty_system_part_makes_no_system_message(tmp_path):
@@ -61,6 +81,7 @@ def test_what_is_the_same_for_all_queries_stands_first():
         ({"document": "[{number}]"}, "must hold {text}"),
         ({"closing": "Which?"}, "must hold {query}"),
         ({"system": "a { b"}, "a brace stands alone"),
+        ({"disarm": "no"}, "part 'disarm' is true or false"),
     ],
 )
 def test_a_prompt_that_is_no_good_is_named(changed, line, tmp_path):
@@ -89,6 +110,60 @@ def test_a_prompt_file_that_is_missing_is_named(tmp_path):
 )
 def test_disarming(text, left):
     assert disarm(text, ["<|im_end|>", "</s>"]) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("［３］ > [٣] > 【3】 > [三]", "(３) > (٣) > (3) > (三)"),
+        ("[Ⅳ] [IV] [ＩＶ] [XXXIX]", "(Ⅳ) (IV) (ＩＶ) (XXXIX)"),
+        ("[[3]] and [ [ 4 ] ]", "((3)) and ( ( 4 ) )"),
+        ("[1, 2] [**3**] \\[4\\] [5.]", "(1, 2) (**3**) \\(4\\) (5.)"),
+        ("[IV > I] [x [3]] [3 [x]] ]5[ [[6]", "(IV > I) [x (3)] [3 [x]] ]5[ [(6)"),
+        ("[page 3] [a1] [] [-] [IL] [iv] [3", "[page 3] [a1] [] [-] [IL] [iv] [3"),
+    ],
+)
+def test_numbers_in_brackets_get_round_ones(text, left):
+    assert without_identifiers(text) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("[\u200b3\u2060]", "[ 3 ]"),
+        ("Donau\u00addampf", "Donaudampf"),
+        ("ig\u200dno\u200cre", "ignore"),
+        ("a" + "".join(chr(0xE0000 + ord(c)) for c in "hi") + "b", "ab"),
+        ("\U0001f600\ufe0f\ufe00\U000e0130!", "\U0001f600\ufe0f!"),
+        ("x\ufe0f\u3164\u115f\u2800\u061cy", "x    y"),
+        ("a\ttab\nline", "a\ttab\nline"),
+    ],
+)
+def test_what_nobody_sees_goes(text, left):
+    assert without_hidden(text) == left
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "한국어 문서, 조합형 \u1112\u1161\u11ab",
+        "می\u200cخواهم و نمی\u200cدانم",
+        "العربية ١٢٣ مع تشكيل: كِتَابٌ",
+        "क्\u200dष और क्\u200cष",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f\u200d\U0001f525",
+        "\U0001f3f3\ufe0f\u200d\U0001f308 1\ufe0f\u20e3 \U0001f1f0\U0001f1f7",
+        "葛\U000e0100城市 \u2229\ufe00",
+        "\u182e\u1823\u1829\u182d\u1823\u182f\u180b",
+        "עברית, ไทย, Ünïcode e\u0301",
+    ],
+)
+def test_scripts_and_pictures_stay_whole(text):
+    assert disarm(text) == text
+
+
+@given(st.text(alphabet=st.sampled_from("a3IVم [［]］【】\u200b\u200c\u200d\u00ad\ufe0f\u2060\U000e0033\U0001f600"), max_size=40))
+def test_disarming_twice_is_disarming_once(text):
+    assert disarm(disarm(text)) == disarm(text)
 
 
 @given(st.lists(st.text(alphabet=st.sampled_from("ab [3]<|im_end|>[SEP]\n{}>"), max_size=60), min_size=1, max_size=5))

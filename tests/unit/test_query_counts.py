@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from actors import query_counts
 from actors.query_counts import CountedRow, count_partition, form_rows, partitions_of
 from actors.rows import records
-from ranking.labelling.folding import Form, distinct, fold
+from ranking.labelling.near_duplicates import Form, distinct, fold
 
 TEXTS = st.lists(st.sampled_from(["sort", "sorts", "List", "a", "dict", "리스트", "정렬", "?"]), max_size=4).map(" ".join)
 FORMS = st.lists(st.builds(Form, TEXTS, st.integers(1, 9), st.none()), min_size=1, max_size=30)

@@ -2,7 +2,8 @@
 
 The file's hash stands in every label, so a label tells which words it was asked with. Documents are fenced:
 a mark that none of them holds divides them, and what could pose as an identifier or as the chat template's
-own tokens is taken apart first.
+own tokens is taken apart first. A prompt with `disarm: false` passes the texts as they are, down to tokens that
+the tokenizer takes for its own: it is for comparison only.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import random
 import re
 import string
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
 
 from ranking.errors import InputError
+from ranking.labelling.disarming import without_hidden, without_identifiers
 
 LISTWISE = Path(__file__).parent / "listwise.yaml"
+RANKGPT = Path(__file__).parent / "rankgpt.yaml"
 _PLACES = {
     "system": set[str](),
     "opening": set[str](),
@@ -27,18 +30,20 @@ _PLACES = {
     "closing": {"query", "documents"},
 }
 _NEEDED = {"document": {"number", "text"}, "closing": {"query"}}
-_IDENTIFIER = re.compile(r"\[(\s*\d+\s*)\]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The parts of a listwise prompt. system may be empty; then there is no system message."""
+    """The parts of a listwise prompt. system may be empty; then there is no system message.
+
+    disarm: whether query and documents are taken apart; false is a control that shows what this is good for.
+    """
 
     system: str
     opening: str
     document: str
     closing: str
+    disarm: bool = True
 
     @property
     def hash(self) -> str:
@@ -49,9 +54,10 @@ class Prompt:
         """Fill the prompt in: chat messages, the same for the same arguments.
 
         texts: documents in the order in which they are shown, the first is [1]. seed: of the mark.
-        special_tokens: of the teacher's tokenizer; they are taken apart in query and documents.
+        special_tokens: of the teacher's tokenizer; they are taken apart in query and documents, as disarm says.
         """
-        query, *shown = (disarm(text, special_tokens) for text in (query, *texts))
+        special = list(special_tokens)
+        query, *shown = (disarm(text, special) if self.disarm else text for text in (query, *texts))
         mark = _mark(seed, [query, *shown])
         documents = [_fill(self.document, number=str(number), text=text, mark=mark) for number, text in enumerate(shown, start=1)]
         closing = _fill(self.closing, query=query, documents=str(len(shown)))
@@ -67,28 +73,32 @@ def load_prompt(path: Path = LISTWISE) -> Prompt:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: no YAML ({' '.join(str(error).split())})") from None
-    names = [field.name for field in fields(Prompt)]
-    if not isinstance(held, dict) or set(held) != set(names) or not all(isinstance(text, str) for text in held.values()):
-        raise InputError(f"{path}: a prompt has the parts {', '.join(names)}, each a text, and no others")
+    disarmed = held.pop("disarm", True) if isinstance(held, dict) else True
+    if not isinstance(disarmed, bool):
+        raise InputError(f"{path}: part 'disarm' is true or false")
+    if not isinstance(held, dict) or set(held) != set(_PLACES) or not all(isinstance(text, str) for text in held.values()):
+        raise InputError(f"{path}: a prompt has the parts {', '.join(_PLACES)}, each a text, maybe disarm, and no others")
     for name, text in held.items():
         found = _braces(path, name, text)
         if unknown := found - _PLACES[name]:
             raise InputError(f"{path}: part {name!r}: nothing fills {{{min(unknown)}}}; {_known(name)}")
         if lacking := _NEEDED.get(name, set()) - found:
             raise InputError(f"{path}: part {name!r} must hold {{{min(lacking)}}}")
-    return Prompt(**held)
+    return Prompt(**held, disarm=disarmed)
 
 
 def disarm(text: str, special_tokens: Iterable[str] = ()) -> str:
     """Take apart what could pose as the prompt's own: identifiers, special tokens, control and invisible characters.
 
-    "[3]" becomes "(3)", a special token loses its brackets and bars; words, scripts and line breaks stay.
+    "[3]" becomes "(3)", a special token loses its brackets and bars; words, scripts and line breaks stay. What
+    counts as hidden or as an identifier stands in ranking.labelling.disarming. Words that ask or claim something
+    stay too: the fence and the prompt's rules are all that stands against them.
     """
-    text = _CONTROL.sub(" ", text)
+    text = without_hidden(text)
     for token in sorted(special_tokens, key=lambda token: -len(token)):
         if token.strip() and token in text:
             text = text.replace(token, f" {token.strip('<>|[]{}/').strip() or ' '} ")
-    return _IDENTIFIER.sub(r"(\1)", text)
+    return without_identifiers(text)
 
 
 def _mark(seed: str, texts: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.labelling.folding import Form, distinct, fold, fold_key
+from ranking.labelling.near_duplicates import Form, distinct, fold, fold_key
 from ranking.labelling.query_text import normalise, query_id_of
 
 

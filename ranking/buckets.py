@@ -1,0 +1,57 @@
+"""Whether a bucket of an S3 service can be used, and if not, why, in words and within seconds.
+
+pyarrow moves the data. It tells a missing bucket, a wrong key and a wrong endpoint less well apart, and
+asks a service that does not answer for minutes; so the first question goes through boto3.
+"""
+
+from __future__ import annotations
+
+import os
+
+SECONDS = 5
+_CREDENTIALS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary keys, AWS_SESSION_TOKEN"
+
+
+def refusal(bucket: str) -> str | None:
+    """Ask for the bucket's first key. Returns None where it may be listed, else why not and what to set."""
+    import boto3  # here and not at the top: who works on a local disk need not wait for it
+    from botocore.config import Config
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        CredentialRetrievalError,
+        NoCredentialsError,
+        ParamValidationError,
+        PartialCredentialsError,
+    )
+
+    patience = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 2})
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    try:
+        client = boto3.client("s3", region_name=os.environ.get("AWS_REGION"), config=patience)
+        client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
+        return f"there are no credentials ({_one_line(error)}); set {_CREDENTIALS}, or run on a machine that has a role"
+    except ParamValidationError:
+        return f"{bucket!r} is not a bucket's name"
+    except ClientError as error:
+        return _of_answer(bucket, str(error.response.get("Error", {}).get("Code", "")), endpoint)
+    except (BotoCoreError, ValueError) as error:
+        return f"the service cannot be reached ({_one_line(error)}); check the network, AWS_ENDPOINT_URL and AWS_REGION"
+    return None
+
+
+def _of_answer(bucket: str, code: str, endpoint: str | None) -> str:
+    """Put the error code of an S3 service into words."""
+    service = f" at {endpoint}" if endpoint else ""
+    if code == "NoSuchBucket":
+        return f"there is no bucket {bucket!r}{service}; create it, or name another"
+    if code == "AccessDenied":
+        return f"these credentials may not list the bucket{service} (AccessDenied); they need to list, read, write and delete"
+    if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"):
+        return f"the credentials are refused{service} ({code}); check {_CREDENTIALS}"
+    return f"the bucket{service} answers {code or 'an error without a code'}; check AWS_ENDPOINT_URL and AWS_REGION"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,84 @@
+"""A listwise teacher on a sample: is it in form, does it do anything, does it agree with itself, is it right?
+
+    python -m ray_jobs.audit configs/listwise.yaml
+    python -m ray_jobs.audit configs/listwise.yaml --teacher.structured false      without structured output
+
+Asks for a sample of the log's lists, and for the test queries' where there are judgements, once in each of
+`audit.orders` orders. Its answers are kept: labelling does not pay for them again. Writes audit/ of the run's
+folder: audit.json and position.svg.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.rows import PickedList
+from actors.settings import ListwiseTeacherSettings
+from ranking.errors import InputError
+from ranking.labelling.audit.picture import svg_of
+from ranking.labelling.audit.report import Audit, audit
+from ranking.labelling.audit.text import text_of
+from ray_jobs import candidates, label, plan
+from ray_jobs.run import Run, job
+
+if TYPE_CHECKING:
+    from ranking.labelling.audit.shown import ShownAnswer
+
+AUDIT, PICTURE = "audit.json", "position.svg"
+
+
+def main(run: Run) -> None:
+    settings = run.settings.teacher
+    if not isinstance(settings, ListwiseTeacherSettings):
+        raise InputError(f"setting 'teacher.kind': an audit is of a listwise teacher's answers, not of a {settings.kind} one's")
+    if settings.window is not None:
+        raise InputError("setting 'teacher.window': an audit asks in one prompt; leave the window out")
+    candidates.main(run)
+    candidates.find_for_test(run)
+    stage = plan.audit_stage(run)
+    if not run.skipped(stage):
+        stage.begin()
+        answers = ask_sample(run, settings)
+        found = audit(answers, shuffled=True, seed=run.settings.audit.seed)
+        stage.folder.write_text(AUDIT, found.model_dump_json(indent=2))
+        stage.folder.write_text(PICTURE, svg_of(found, settings.model))
+        stage.finish(rows_in=found.answers, rows_out=found.answers)
+    show(run, Audit.model_validate_json(stage.folder.read_text(AUDIT)))
+
+
+def ask_sample(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAnswer]:
+    """Draw lists, ask for each in several orders, once each, and read what the teacher says."""
+    run.start_ray()
+    from actors.streaming import dataset_of
+    from actors.teachers import make_teacher
+    from actors.teachers.sample import shown_answers
+
+    memory = plan.teacher_memory(run)
+    asked = settings.model_copy(update={"orders": run.settings.audit.orders, "attempts": 1})
+    lists = sample(run)
+    teacher = make_teacher(asked, run.settings.compute, plan.teacher_fingerprint(run), memory)
+    outcomes = teacher.label(dataset_of(lists, PickedList, 4)).select_columns(["query_id"])
+    with run.progress.bar("audit", len(lists), "lists") as bar:
+        for batch in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
+            bar.advance(batch.num_rows)
+    return shown_answers(memory, asked, lists, run.collection.qrels)
+
+
+def sample(run: Run) -> list[PickedList]:
+    """Lists of the log and judged lists of the test queries, picked as labelling picks them."""
+    settings = run.settings.audit
+    drawn = label.drawn_lists(run, "log", settings.lists, settings.seed) + label.drawn_lists(run, "test", settings.lists, settings.seed)
+    if not drawn:
+        raise InputError("audit: there are no candidate lists to draw from")
+    return drawn
+
+
+def show(run: Run, found: Audit) -> None:
+    """Print the audit."""
+    for line in text_of(found).splitlines():
+        run.progress.line(line)
+    run.progress.stage("picture", (plan.audit_stage(run).folder / PICTURE).uri)
+
+
+if __name__ == "__main__":
+    job(main)

@@ -1,0 +1,51 @@
+"""The pointwise teachers on a real engine: their scores are those that transformers computes."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from ranking.labelling.prompts.pairs import load_pair_prompt
+from ranking.records import Label, content
+from tests.system.conftest import label_facts
+from tests.tiny_models import tiny_cross_encoder, tiny_generator
+
+ENGINE = {"dtype": "float32", "enforce_eager": True, "max_num_seqs": 16}
+pytestmark = pytest.mark.timeout(600)
+
+
+def labels_of(run, teacher, finished, settings, cluster):
+    folder, manifest = label_facts(run, {"kind": "pointwise", "engine": ENGINE, **teacher}, finished, settings, cluster)
+    labels = list((folder / "labels").read_rows(Label))
+    assert len(labels) == manifest.rows_in > 0
+    assert manifest.tokens.prompt > 100
+    return [(label.query, content(c.title, c.text), c.target) for label in labels for c in label.candidates]
+
+
+def agree(pairs, expected):
+    found = torch.tensor([target for _, _, target in pairs])
+    assert found.std() > 1e-3
+    assert torch.allclose(found, torch.stack(expected), atol=1e-2)
+
+
+def test_a_cross_encoder_scores_as_in_transformers(finished, settings, cluster, tmp_path):
+    model = tiny_cross_encoder(tmp_path / "model")
+    pairs = labels_of("cross-encoder", {"form": "score", "model": str(model)}, finished, settings, cluster)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    classifier = AutoModelForSequenceClassification.from_pretrained(model).eval()
+    with torch.inference_mode():
+        agree(pairs, [classifier(**tokenizer(query, text, return_tensors="pt")).logits[0, 0] for query, text, _ in pairs])
+
+
+def test_yes_less_no_is_the_difference_of_the_logits(finished, settings, cluster, tmp_path):
+    model = tiny_generator(tmp_path / "model")
+    pairs = labels_of("yes-no", {"form": "yes_no", "model": str(model)}, finished, settings, cluster)
+    tokenizer, prompt = AutoTokenizer.from_pretrained(model), load_pair_prompt()
+    generator = AutoModelForCausalLM.from_pretrained(model).eval()
+    yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
+    expected = []
+    with torch.inference_mode():
+        for query, text, _ in pairs:
+            filled = tokenizer.apply_chat_template(prompt.messages(query, text), add_generation_prompt=True, tokenize=False)
+            logits = generator(torch.tensor([tokenizer.encode(filled, add_special_tokens=False)])).logits[0, -1]
+            expected.append(logits[yes] - logits[no])
+    agree(pairs, expected)
