@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 from ranking.errors import InputError
-from ranking.records import Document, Query
+from ranking.records import Document, SelectedQuery
 from ranking.settings import Bm25Settings
 from ranking.storage import part_name
 from ray_jobs import plan
@@ -49,7 +49,7 @@ def index_documents(run: Run) -> None:
 
 def encode_texts(run: Run) -> None:
     """Encode documents, selected queries and test queries, those that have no vector yet."""
-    queries = [*(run.folder / "queries").read_rows(Query), *run.collection.test]
+    queries = [*(run.folder / "queries").read_rows(SelectedQuery), *run.collection.test]
     texts = [*(document.content for document in _with_text(run)), *(query.text for query in queries)]
     for model in plan.encoder_models(run):
         _encode(run, model, texts)
