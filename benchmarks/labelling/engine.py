@@ -70,7 +70,10 @@ def against_the_window(model: str, queries: int) -> dict[str, Any]:
             await arm(settings_of(model, window={"size": 20, "stride": 10}), lists),
         )
 
-    ours, window = asyncio.run(both())
+    try:
+        ours, window = asyncio.run(both())
+    finally:
+        engine.close()
     return {"queries": queries, "one prompt": ours, "window": window, "ratio": {name: ours[name] / window[name] for name in ours}}
 
 
