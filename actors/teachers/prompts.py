@@ -44,7 +44,8 @@ class PromptFiller:
 
         Raises ValueError where not even documents of eight tokens leave room for the answer.
         """
-        answer_tokens = len(self.tokenizer.encode(longest_answer(len(texts)))) + _ANSWER_ROOM
+        # a token a character at most: a model need not cut its answer as the tokenizer would
+        answer_tokens = len(longest_answer(len(texts))) + _ANSWER_ROOM
         room, limit = self.context - answer_tokens, self.document_tokens
         tokens = self._fill(query, texts, limit, seed)
         while len(tokens) > room and limit > FEWEST_TOKENS:
