@@ -16,10 +16,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import Stemmer
+from bm25s.stopwords import STOPWORDS_EN_PLUS
 
 from ranking.labelling.relevance import relevance
 from ranking.records import Label, Reason
 
+_STOP_WORDS = frozenset(STOPWORDS_EN_PLUS)
 LONGEST_SENTENCE = 300
 """Characters; what goes on for longer is cut into pieces of at most so many, between words where there are spaces."""
 
@@ -62,7 +64,7 @@ def term_weights(passages: Sequence[str]) -> dict[str, float]:
 
 
 def terms(text: str) -> list[str]:
-    """Divide a text into terms: stems of words by the English Snowball stemmer, without case.
+    """Divide a text into terms: stems of words by the English Snowball stemmer, without case and without English stop words.
 
     In scripts that put no spaces between words (Han, kana, Thai, Lao, Khmer, Burmese) a term is two neighbouring
     characters; one that stands alone is a term of its own.
@@ -73,7 +75,7 @@ def terms(text: str) -> list[str]:
     for run in _UNSPACED.sub(r" \1 ", spaced).split():
         if _UNSPACED.fullmatch(run):
             found += [run[i : i + 2] for i in range(max(1, len(run) - 1))]
-        else:
+        elif run not in _STOP_WORDS:
             found.append(_stemmer().stemWord(run))
     return found
 
