@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import AutoTokenizer
 
 from ranking.encoders import model_path
+from ranking.labelling.confidence import trust
 from ranking.records import Label, content
 from ranking.storage import Folder
 from students import export, rra_bert
@@ -91,7 +92,7 @@ def train_worker(config: dict[str, Any]) -> None:
             batch = next(batches)
             flat = forward_pairs(engine, tokenizer, batch.pairs, student.max_length)
             mask, targets = batch.mask.to(device), batch.targets.to(device) * scale
-            loss = loss_of(batch.spread(flat), targets, mask)
+            loss = loss_of(batch.spread(flat), targets, mask, batch.weights.to(device))
             engine.backward(loss)
             engine.step()
             scores_sum, scores_count = scores_sum + float(flat.detach().sum()), scores_count + len(batch.pairs)
@@ -167,7 +168,9 @@ def _batches(lists: int, training: TrainingSettings, epoch: int, rank: int) -> I
         batch_size=lists, batch_format="pyarrow", local_shuffle_buffer_size=100 * lists, local_shuffle_seed=training.seed + epoch
     )
     for table in rows:
-        yield list_batch([_list(row, training.candidates_per_list, dice) for row in table.to_pylist()])
+        labels = table.to_pylist()
+        weights = [trust(label["confidence"]) for label in labels] if training.confidence.weight else None
+        yield list_batch([_list(label, training.candidates_per_list, dice) for label in labels], weights)
 
 
 def _list(row: dict[str, Any], sample: int | None, dice: random.Random) -> tuple[str, list[tuple[str, float]]]:

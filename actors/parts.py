@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -122,6 +123,14 @@ def settle(stage: Stage) -> tuple[int, int]:
                 _keep(folder, name, new)
     rejected = sum((stage.run / REJECTED).count_rows(name) for name in stage.rejected_parts())
     return len(seen) - rejected, rejected
+
+
+def count_verdicts(folder: Folder) -> dict[str, int]:
+    """How many reasons of a stage of reasons have each verdict."""
+    counts: Counter[str] = Counter()
+    for table in folder.read_tables(["reasons"]):
+        counts.update(reason["verdict"] for reasons in table["reasons"].to_pylist() for reason in reasons)
+    return dict(counts)
 
 
 def _keep(folder: Folder, name: str, which: list[bool]) -> None:

@@ -1,4 +1,4 @@
-"""Settings of the teachers and of how much of the cluster each stage takes."""
+"""Settings of the teachers, of the reasons, and of how much of the cluster each stage takes."""
 
 from __future__ import annotations
 
@@ -82,6 +82,40 @@ class ListwiseTeacherSettings(Settings):
 TeacherSettings = Annotated[ListwiseTeacherSettings | PointwiseTeacherSettings | RecordedTeacherSettings, Field(discriminator="kind")]
 
 
+class NoReasonSettings(Settings):
+    """No reasons are written."""
+
+    kind: Literal["none"] = "none"
+
+
+class ExtractiveReasonSettings(Settings):
+    """Each candidate's sentence that shares most with the query; no model."""
+
+    kind: Literal["extractive"] = "extractive"
+
+
+class LlmReasonSettings(Settings):
+    """A language model in vLLM that is told whether a candidate is relevant, and writes why. It may be smaller than the teacher."""
+
+    kind: Literal["llm"] = "llm"
+    model: str = Field(description="Folder or Hugging Face id of a generating model with a chat template.")
+    revision: str | None = Field(None, description="Revision of the model on the hub.")
+    engine: dict[str, Any] = Field(
+        default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
+        description="Arguments of the vLLM engine. dtype auto on a processor: bf16 where that is native, else fp32.",
+    )
+    temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 takes the likeliest token.")
+    max_tokens: int = Field(96, ge=8, description="Tokens that a reason may have; what is cut off there is not learned from.")
+    document_tokens: int = Field(300, ge=8, description="Documents are cut to so many tokens, to fewer where the context is too small.")
+    per_list: int = Field(
+        4, ge=1, description="Candidates of a list that get a reason: half the best relevant ones, half the hardest of the others."
+    )
+    prompt: str | None = Field(None, description="Prompt file with the parts system, opening, document, closing. Null: the project's own.")
+
+
+ReasonSettings = Annotated[NoReasonSettings | ExtractiveReasonSettings | LlmReasonSettings, Field(discriminator="kind")]
+
+
 class ComputeSettings(Settings):
     """How many actors a stage runs, and what each takes."""
 
@@ -90,7 +124,10 @@ class ComputeSettings(Settings):
     teacher_engines: int = Field(1, ge=1, description="vLLM engines.")
     teacher_gpus: int = Field(0, ge=0, description="GPUs per engine; 0 runs vLLM's CPU build.")
     teacher_cpus: int = Field(1, ge=1, description="CPUs that Ray sets aside per engine.")
+    reason_engines: int = Field(1, ge=1, description="vLLM engines that write reasons.")
+    reason_gpus: int = Field(0, ge=0, description="GPUs per engine that writes reasons; 0 runs vLLM's CPU build.")
+    reason_cpus: int = Field(1, ge=1, description="CPUs that Ray sets aside per engine that writes reasons.")
     engine_tokens_per_second: float | None = Field(
         None, gt=0, description="Tokens a second that one engine was seen to read and write; for `--estimate`."
     )
-    engine_hour_price: float | None = Field(None, ge=0, description="Price of an hour of one engine's machine, in any currency.")
+    engine_hour_price: float | None = Field(None, ge=0, description="Price of an hour of one teacher engine's machine, in any currency.")

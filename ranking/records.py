@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 Tier = Literal["listed", "hard_negative", "easy_negative"]
 Verdict = Literal["ok", "truncated", "empty", "duplicates", "out_of_range", "thinking", "prose", "refused"]
+ReasonVerdict = Literal["ok", "empty", "truncated", "refused", "too_long", "copied", "contradicts", "unmatched", "failed"]
 
 
 class Record(BaseModel):
@@ -146,6 +147,28 @@ class Label(Record):
     answer: Answer
     confidence: float | None = None
     provenance: Provenance
+    usage: Usage
+
+
+class Reason(Record):
+    """Why a candidate is relevant to a query, or why not. Only a text whose verdict is ok is learned from.
+
+    relevant: what the writer was told. text: as it came; with the verdict failed, what the engine said.
+    """
+
+    doc_id: str
+    relevant: bool
+    verdict: ReasonVerdict
+    text: str
+
+
+class ReasonList(Record):
+    """The reasons of one query's list: a row of reasons/. writer: a model, or `extractive`. prompt: hash of its words."""
+
+    query_id: str
+    reasons: list[Reason]
+    writer: str
+    prompt: str | None = None
     usage: Usage
 
 

@@ -1,10 +1,11 @@
 """The stages of a run and what each depends on: this is where fingerprints come from.
 
-collection ─ queries ─┐
-     ├────── index ───┴─ candidates ─ labels ─ students/<name> ─┐
-     └─────────┴───── test/candidates ─ test/labels ────────────┴─ evaluation
+collection ─ queries ─┐                          ┌ reasons ┐
+     ├────── index ───┴─ candidates ─ labels ────┴─────────┴── students/<name> ─┐
+     └─────────┴───── test/candidates ─ test/labels ────────────────────────────┴─ evaluation
 
-vectors/ and teacher/ are memories, not stages: what is in them is named by content and never out of date.
+Only students that learn from reasons depend on them. vectors/, teacher/ and writer/ are memories, not stages:
+what is in them is named by content and never out of date.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from actors.rows import Split
-from actors.settings import ListwiseTeacherSettings, RecordedTeacherSettings
+from actors.settings import ListwiseTeacherSettings, LlmReasonSettings, NoReasonSettings, RecordedTeacherSettings
 from ranking.collections.log_files import fingerprint_of_log
 from ranking.errors import InputError
 from ranking.labelling.prompts import LISTWISE, load_prompt
+from ranking.labelling.prompts.reasons import REASON, load_reason_prompt
 from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
 from ranking.sources import fetched
 from ranking.stages import Stage, fingerprint_of
@@ -65,9 +67,19 @@ def audit_stage(run: Run) -> Stage:
     return Stage(run.folder, "audit", settings, [candidates_stage(run).fingerprint, candidates_stage(run, "test").fingerprint])
 
 
+def reasons_stage(run: Run) -> Stage:
+    return Stage(run.folder, "reasons", reasons_identity(run), [labels_stage(run).fingerprint])
+
+
 def student_stage(run: Run, student: RraBertSettings) -> Stage:
     settings = {"student": student.model_dump(), "training": run.settings.training.model_dump()}
-    return Stage(run.folder, f"students/{student.name}", settings, [labels_stage(run).fingerprint])
+    inputs = [labels_stage(run).fingerprint, *([reasons_stage(run).fingerprint] if reads_reasons(run, student) else [])]
+    return Stage(run.folder, f"students/{student.name}", settings, inputs)
+
+
+def reads_reasons(run: Run, student: RraBertSettings) -> bool:
+    """Whether a student is trained on the run's reasons."""
+    return student.learns_from_reasons and not isinstance(run.settings.reasons, NoReasonSettings)
 
 
 def evaluation_stage(run: Run) -> Stage:
@@ -91,6 +103,12 @@ def teacher_memory(run: Run) -> Folder:
     return run.folder / "teacher" / fingerprint_of(asked)
 
 
+def reasons_memory(run: Run) -> Folder:
+    """Where the writer of reasons keeps what it need not be asked twice, apart for each model and prompt."""
+    asked = {name: value for name, value in reasons_identity(run).items() if name != "per_list"}
+    return run.folder / "writer" / fingerprint_of(asked)
+
+
 def teacher_fingerprint(run: Run) -> str:
     """Name what makes the teacher's answers."""
     return fingerprint_of(teacher_identity(run))
@@ -104,6 +122,15 @@ def teacher_identity(run: Run) -> dict[str, Any]:
         identity["content"] = _content_hash(settings.path)
     if isinstance(settings, ListwiseTeacherSettings):
         identity["prompt"] = load_prompt(Path(settings.prompt) if settings.prompt else LISTWISE).hash
+    return identity
+
+
+def reasons_identity(run: Run) -> dict[str, Any]:
+    """What makes the reasons: their settings and the words of the prompt."""
+    settings = run.settings.reasons
+    identity = settings.model_dump()
+    if isinstance(settings, LlmReasonSettings):
+        identity["prompt"] = load_reason_prompt(Path(settings.prompt) if settings.prompt else REASON).hash
     return identity
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import Field
 
 from actors.rows import FUSED
-from actors.settings import ComputeSettings, PointwiseTeacherSettings, TeacherSettings
+from actors.settings import ComputeSettings, NoReasonSettings, PointwiseTeacherSettings, ReasonSettings, TeacherSettings
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
@@ -54,6 +54,7 @@ class RunSettings(Settings):
     )
     teacher: TeacherSettings = Field(default_factory=PointwiseTeacherSettings)
     audit: AuditSettings = AuditSettings()
+    reasons: ReasonSettings = Field(default_factory=NoReasonSettings)
     students: list[StudentSettings] = Field(default_factory=lambda: [RraBertSettings()], description="Students to train.")
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -94,7 +95,7 @@ class Run:
         """Say in a line what a stage made, and how fast."""
         rate = manifest.rows_out / max(manifest.seconds, 1e-9)
         rejected = f", {manifest.rejected:,} rejected" if manifest.rejected else ""
-        tokens = f", the teacher read {manifest.tokens.prompt:,} tokens" if manifest.tokens.prompt else ""
+        tokens = f", {manifest.tokens.prompt:,} tokens read" if manifest.tokens.prompt else ""
         text = f"{manifest.rows_out:,} {unit}{rejected} in {manifest.seconds:.0f} s ({rate:.1f}/s){tokens}"
         self.progress.stage(manifest.stage, text)
 

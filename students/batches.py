@@ -14,11 +14,15 @@ SEGMENTS = "segments"
 
 @dataclass
 class ListBatch:
-    """Lists of candidates as flat pairs. targets and mask: [lists, candidates]; pairs are the mask's True cells, row by row."""
+    """Lists of candidates as flat pairs. targets and mask: [lists, candidates]; pairs are the mask's True cells, row by row.
+
+    weights: [lists], how much each list counts.
+    """
 
     pairs: list[tuple[str, str]]
     targets: Tensor
     mask: Tensor
+    weights: Tensor
 
     def spread(self, flat: Tensor) -> Tensor:
         """Put flat scores [pairs] into their cells, [lists, candidates], zeros elsewhere."""
@@ -69,8 +73,8 @@ def chunks_by_length(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return chunks
 
 
-def list_batch(lists: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> ListBatch:
-    """Lay out lists of unequal length. lists: (query, [(document, target)])."""
+def list_batch(lists: Sequence[tuple[str, Sequence[tuple[str, float]]]], weights: Sequence[float] | None = None) -> ListBatch:
+    """Lay out lists of unequal length. lists: (query, [(document, target)]). weights: of the lists; None for ones."""
     width = max((len(documents) for _, documents in lists), default=0)
     targets = torch.zeros(len(lists), width)
     mask = torch.zeros(len(lists), width, dtype=torch.bool)
@@ -80,4 +84,4 @@ def list_batch(lists: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> List
             pairs.append((query, document))
             targets[row, column] = target
             mask[row, column] = True
-    return ListBatch(pairs, targets, mask)
+    return ListBatch(pairs, targets, mask, torch.ones(len(lists)) if weights is None else torch.tensor(weights, dtype=torch.float32))

@@ -1,6 +1,8 @@
 """Losses over lists of candidates, one pure function each.
 
 scores, targets: [lists, candidates], float. mask: same shape, bool, True where a candidate is real.
+weights: [lists], float, by which each list's part is multiplied; None for ones. They are no part of the mean's
+denominator, so a batch of doubtful lists moves the student less than one of sure ones.
 Each returns a scalar, the mean over lists; what is masked has no influence.
 """
 
@@ -11,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def ranknet(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+def ranknet(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean logistic loss over the pairs that the targets order (Burges et al., ICML 2005).
 
         L = mean over {(i, j): t_i > t_j} of log(1 + exp(s_j - s_i))
@@ -20,10 +22,10 @@ def ranknet(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """
     ordered = (targets.unsqueeze(2) > targets.unsqueeze(1)) & _pairs(mask)
     losses = functional.softplus(scores.unsqueeze(1) - scores.unsqueeze(2))
-    return torch.where(ordered, losses, 0.0).sum() / ordered.sum().clamp(min=1)
+    return _weighted(torch.where(ordered, losses, 0.0), weights).sum() / ordered.sum().clamp(min=1)
 
 
-def margin_mse(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+def margin_mse(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean squared error of all score differences within a list (Hofstätter et al., 2020).
 
         L = mean over {(i, j): i != j} of ((s_i - s_j) - (t_i - t_j))^2
@@ -33,10 +35,10 @@ def margin_mse(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     pairs = _pairs(mask) & ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
     errors = torch.where(mask, scores - targets, 0.0)
     squares = (errors.unsqueeze(2) - errors.unsqueeze(1)) ** 2
-    return torch.where(pairs, squares, 0.0).sum() / pairs.sum().clamp(min=1)
+    return _weighted(torch.where(pairs, squares, 0.0), weights).sum() / pairs.sum().clamp(min=1)
 
 
-def listwise_kl(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+def listwise_kl(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
     """Kullback-Leibler divergence of the student's softmax over a list from the teacher's (Hinton et al., 2015).
 
         L = mean over lists of sum_i p_i * (log p_i - log q_i),  p = softmax(t), q = softmax(s)
@@ -48,12 +50,17 @@ def listwise_kl(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     student = torch.log_softmax(scores.masked_fill(hidden, -1e4), dim=1)
     divergence = torch.where(mask, teacher.exp() * (teacher - student), 0.0).sum(dim=1)
     real = mask.any(dim=1)
-    return torch.where(real, divergence, 0.0).sum() / real.sum().clamp(min=1)
+    return _weighted(torch.where(real, divergence, 0.0), weights).sum() / real.sum().clamp(min=1)
 
 
-def score_distillation(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+def score_distillation(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
     """MarginMSE plus listwise KL, for teachers that give scores; the sum is this project's choice."""
-    return margin_mse(scores, targets, mask) + listwise_kl(scores, targets, mask)
+    return margin_mse(scores, targets, mask, weights) + listwise_kl(scores, targets, mask, weights)
+
+
+def _weighted(losses: Tensor, weights: Tensor | None) -> Tensor:
+    """Multiply what stands in each list's row, [lists, ...], by the list's weight."""
+    return losses if weights is None else losses * weights.view(-1, *[1] * (losses.dim() - 1))
 
 
 def _pairs(mask: Tensor) -> Tensor:

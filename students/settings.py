@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ Precision = Literal["auto", "fp32", "bf16"]
 class RraBertSettings(Settings):
     """RRA-BERT: a cross-encoder over [CLS] query [SEP] document [SEP]."""
 
+    learns_from_reasons: ClassVar[bool] = False
+    """Whether reasons are part of what it is trained on."""
+
     name: str = Field("rra-bert", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the student, used for folders.")
     kind: Literal["rra_bert"] = "rra_bert"
     base: str = Field("minilm", description="Encoder to start from: `minilm`, a folder or a Hugging Face id.")
@@ -26,6 +29,13 @@ class RraBertSettings(Settings):
 
 
 StudentSettings = Annotated[RraBertSettings, Field()]
+
+
+class ConfidenceSettings(Settings):
+    """What is made of a label's confidence. A label without one was asked for once, and counts as one of confidence 1."""
+
+    weight: bool = Field(False, description="Multiply a list's part of the loss by its label's confidence.")
+    at_least: float = Field(0.0, ge=0, le=1, description="Leave out labels of a lower confidence.")
 
 
 class TrainingSettings(Settings):
@@ -43,5 +53,6 @@ class TrainingSettings(Settings):
     warmup: float = Field(0.1, ge=0, le=1, description="Share of the steps with a rising learning rate.")
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     freeze_embeddings: bool = Field(False, description="Keep the base's token embeddings as they are: half of a small encoder's weights.")
+    confidence: ConfidenceSettings = ConfidenceSettings()
     score_scale: float = Field(20.0, gt=0, description="Teacher scores are multiplied by this before they are matched.")
     seed: int = Field(13, description="Seed of weights, order and samples.")

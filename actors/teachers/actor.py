@@ -51,19 +51,18 @@ class TeacherActor(ABC):
 
 def through_teachers(lists: Dataset, actor: type[TeacherActor], arguments: tuple[Any, ...], compute: ComputeSettings) -> Dataset:
     """Stream lists through a pool of teachers, each with an engine. lists: rows of PickedList. Returns rows of Outcome."""
+    return through_engines(lists, actor, arguments, compute.teacher_engines, compute.teacher_cpus, compute.teacher_gpus)
+
+
+def through_engines(rows: Dataset, actor: type[Any], arguments: tuple[Any, ...], engines: int, cpus: int, gpus: int) -> Dataset:
+    """Stream rows through a pool of actors with an engine each, many batches at once. cpus, gpus: of each."""
     import ray.data
 
     pool = ray.data.ActorPoolStrategy(
-        size=compute.teacher_engines,
+        size=engines,
         max_tasks_in_flight_per_actor=_BATCHES_UNDER_WAY,
         max_concurrent_calls_per_actor=_BATCHES_UNDER_WAY,
     )
-    return lists.map_batches(
-        actor,
-        fn_constructor_args=arguments,
-        batch_format="pyarrow",
-        batch_size=None,
-        compute=pool,
-        num_cpus=compute.teacher_cpus,
-        num_gpus=compute.teacher_gpus,
+    return rows.map_batches(
+        actor, fn_constructor_args=arguments, batch_format="pyarrow", batch_size=None, compute=pool, num_cpus=cpus, num_gpus=gpus
     )

@@ -20,7 +20,7 @@ class Deaths:
         """Raise RuntimeError where engines died too often since the last answer."""
         died = len(self.folder.names())
         if died >= MOST:
-            raise RuntimeError(f"the teacher's engine died {died} times without an answer; its words are in the logs of Ray's workers")
+            raise RuntimeError(f"the vLLM engine died {died} times without an answer; its words are in the logs of Ray's workers")
 
     def mark(self) -> None:
         """An engine died."""

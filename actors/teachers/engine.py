@@ -1,4 +1,4 @@
-"""A vLLM engine in a teacher's own process: many requests at once, each awaited on its own.
+"""A vLLM engine in the process of a teacher or a reason writer: many requests at once, each awaited on its own.
 
 So a list can be asked again, or in several steps, while the engine goes on with the others.
 """
@@ -43,12 +43,19 @@ class Written:
 class Engine:
     """A vLLM engine. arguments: of vLLM. gpus: that it spreads over; 0 runs the CPU build.
 
-    died: called when the engine is dead, before this process ends with it. Raises InputError where vLLM cannot
-    load the model.
+    died: called when the engine is dead, before this process ends with it. setting: that names the model, for the
+    message. Raises InputError where vLLM cannot load the model.
     """
 
     def __init__(
-        self, model: str, revision: str | None, task: Task, arguments: Mapping[str, Any], gpus: int, died: Callable[[], None]
+        self,
+        model: str,
+        revision: str | None,
+        task: Task,
+        arguments: Mapping[str, Any],
+        gpus: int,
+        died: Callable[[], None],
+        setting: str = "teacher.model",
     ) -> None:
         if not gpus:
             for name, value in _CPU_ENVIRONMENT.items():
@@ -63,7 +70,7 @@ class Engine:
                 AsyncEngineArgs(model=model_path(model), **settled), stat_loggers=[RayPrometheusStatLogger]
             )
         except Exception as error:
-            raise InputError(f"teacher.model {model!r}: vLLM cannot load it ({_first_line(error)})") from error
+            raise InputError(f"{setting} {model!r}: vLLM cannot load it ({_first_line(error)})") from error
         self._task = task
         self._died = died
         self._seeds = gpus > 0

@@ -17,7 +17,7 @@ _IDENTIFIER = re.compile(r"\[\s*(\d{1,9})\s*\]")
 _CHAIN = re.compile(r"\[\s*\d{1,9}\s*\](?:\s*>\s*\[\s*\d{1,9}\s*\])*")
 _TORN_END = re.compile(r"(?:>\s*|\[\s*\d*\s*)$")
 _THINKING = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
-_REFUSAL = re.compile(
+REFUSAL = re.compile(
     r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:cannot|can't|can not|won't|will not)|as an ai\b|(?:is|was) not possible to rank)",
     re.IGNORECASE,
 )
@@ -65,7 +65,7 @@ def read_answer(raw: str, documents: int, finish_reason: str | None = None) -> R
     Any text gives a verdict, none an exception. Where several things are the matter, the verdict is the
     gravest: empty, refused, truncated, thinking, prose, out_of_range, duplicates.
     """
-    text, thought = _after_thought(raw)
+    text, thought = after_thought(raw)
     chain, alone = _the_chain(text)
     mentioned = [int(number) for number in _IDENTIFIER.findall(chain)]
     in_range = [number for number in mentioned if 1 <= number <= documents]
@@ -74,7 +74,7 @@ def read_answer(raw: str, documents: int, finish_reason: str | None = None) -> R
     verdict: Verdict = "ok"
     if not raw.strip():
         verdict = "empty"
-    elif not mentioned and _REFUSAL.search(text):
+    elif not mentioned and REFUSAL.search(text):
         verdict = "refused"
     elif finish_reason == "length" or _TORN_END.search(text.rstrip()):
         verdict = "truncated"
@@ -89,7 +89,7 @@ def read_answer(raw: str, documents: int, finish_reason: str | None = None) -> R
     return ReadAnswer(verdict, order, duplicates, out_of_range, documents - len(order))
 
 
-def _after_thought(raw: str) -> tuple[str, bool]:
+def after_thought(raw: str) -> tuple[str, bool]:
     """What follows the last thinking tag, and whether there was one; a thought that was not closed has no answer."""
     tags = list(_THINKING.finditer(raw))
     if not tags:

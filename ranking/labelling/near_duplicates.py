@@ -97,6 +97,6 @@ def fold(counted: dict[str, CountedForm]) -> list[CountedQuery]:
 
 @functools.cache
 def _stemmer() -> Any:
-    import Stemmer  # type: ignore[import-not-found]
+    import Stemmer
 
     return Stemmer.Stemmer("english")

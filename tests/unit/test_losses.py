@@ -64,3 +64,29 @@ def test_equal_targets_and_single_candidates_give_zero_and_no_nan():
     assert torch.equal(scores.grad, torch.zeros(1, 2))
     alone = margin_mse(torch.tensor([[5.0]]), torch.tensor([[1.0]]), torch.tensor([[True]]))
     assert alone.item() == 0
+
+
+def test_a_lists_weight_multiplies_its_part_by_hand():
+    scores, targets = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    mask, weights = torch.ones(2, 2, dtype=torch.bool), torch.tensor([0.5, 1.0])
+    # one pair a list: log(1 + e) and log 2, over two pairs
+    assert ranknet(scores, targets, mask, weights).item() == pytest.approx((0.5 * math.log(1 + math.e) + math.log(2)) / 2, rel=1e-6)
+    # squares 4 and 1, each twice, over four ordered pairs
+    assert margin_mse(scores, targets, mask, weights).item() == pytest.approx((0.5 * 8 + 2) / 4, rel=1e-6)
+    p, q = [1 / (1 + math.e), math.e / (1 + math.e)], [math.e / (1 + math.e), 1 / (1 + math.e)]
+    first = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+    second = math.log(2) + sum(a * math.log(a) for a in p)
+    assert listwise_kl(scores, targets, mask, weights).item() == pytest.approx((0.5 * first + second) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [ranknet, margin_mse, listwise_kl, score_distillation])
+def test_weights_of_one_change_nothing_and_of_zero_take_a_list_out_of_the_gradient(loss):
+    generator = torch.Generator().manual_seed(2)
+    scores, targets = torch.randn(2, 4, generator=generator).requires_grad_(), torch.randn(2, 4, generator=generator)
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    assert loss(scores, targets, mask, torch.ones(2)).item() == loss(scores, targets, mask).item()
+    loss(scores, targets, mask, torch.tensor([0.0, 0.5])).backward()
+    assert torch.equal(scores.grad[0], torch.zeros(4))
+    assert scores.grad[1].abs().sum() > 0
+    whole = torch.autograd.grad(loss(scores, targets, mask), scores)[0]
+    assert torch.allclose(scores.grad[1], 0.5 * whole[1], atol=1e-6)

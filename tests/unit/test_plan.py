@@ -6,6 +6,7 @@ import pytest
 
 from ray_jobs import plan
 from ray_jobs.run import open_run
+from students.settings import RraBertSettings
 
 STAGES = {
     "queries": plan.queries_stage,
@@ -14,11 +15,12 @@ STAGES = {
     "test/candidates": lambda run: plan.candidates_stage(run, "test"),
     "labels": plan.labels_stage,
     "test/labels": lambda run: plan.labels_stage(run, "test"),
+    "reasons": plan.reasons_stage,
     "student": lambda run: plan.student_stage(run, run.settings.students[0]),
     "evaluation": plan.evaluation_stage,
     "teacher memory": None,
 }
-LEARNED = {"labels", "student", "evaluation"}
+LEARNED = {"labels", "reasons", "student", "evaluation"}
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,8 @@ def fingerprints(place, *overrides):
         ("evaluation.seed", "14", {"evaluation"}),
         ("evaluation.first_stages", '["fused"]', {"test/labels", "evaluation"}),
         ("training.epochs", "3", {"student", "evaluation"}),
+        ("training.confidence.at_least", "0.5", {"student", "evaluation"}),
+        ("reasons.kind", "extractive", {"reasons"}),
         ("pre_ranker.top", "5", {*LEARNED}),
         ("teacher.max_tokens", "64", {*LEARNED, "test/labels", "teacher memory"}),
         ("queries.long_tail.min_terms", "2", {"queries", "candidates", *LEARNED}),
@@ -69,3 +73,36 @@ def test_a_listwise_teacher_is_asked_anew_for_other_words_and_not_for_other_merg
     assert memory(orders=3)["labels"] != first["labels"]
     assert memory(prompt=str(prompt))["teacher memory"] != first["teacher memory"]
     assert memory(document_tokens=99)["teacher memory"] != first["teacher memory"]
+
+
+def test_a_writer_is_asked_anew_for_other_words_and_not_for_more_candidates(place, tmp_path):
+    def found(**more):
+        reasons = json.dumps({"kind": "llm", "model": "m", **more})
+        run = open_run(
+            [str(place / "run.yaml"), "--collection.source", f"beir:{place}", "--storage", str(place / "runs"), "--reasons", reasons]
+        )
+        return plan.reasons_memory(run).uri, plan.reasons_stage(run).fingerprint
+
+    prompt = tmp_path / "prompt.yaml"
+    prompt.write_text("{system: '', opening: Why., document: '{text}', closing: '{query} {label}'}")
+    memory, stage = found()
+    assert found(per_list=8)[0] == memory
+    assert found(per_list=8)[1] != stage
+    for more in ({"prompt": str(prompt)}, {"max_tokens": 50}, {"model": "n"}):
+        assert found(**more)[0] != memory
+        assert found(**more)[1] != stage
+
+
+def test_only_a_student_that_learns_from_reasons_depends_on_them(place):
+    class Reading(RraBertSettings):
+        learns_from_reasons = True
+
+    def run(kind):
+        return open_run(
+            [str(place / "run.yaml"), "--collection.source", f"beir:{place}", "--storage", str(place / "runs"), "--reasons.kind", kind]
+        )
+
+    without, extractive = run("none"), run("extractive")
+    assert plan.student_stage(without, RraBertSettings()).fingerprint == plan.student_stage(extractive, RraBertSettings()).fingerprint
+    assert plan.student_stage(without, Reading()).fingerprint != plan.student_stage(extractive, Reading()).fingerprint
+    assert not plan.reads_reasons(without, Reading())

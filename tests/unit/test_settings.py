@@ -29,6 +29,12 @@ def test_command_line_is_laid_over_the_file(tmp_path):
         ("students: [{kind: rra_bert, haed: cls}]\n", "did you mean 'head'?"),
         ("training: {epochs: many}\n", "setting 'training.epochs'"),
         ("teacher: {max_tokens: 9}\n", "setting 'teacher.kind': must be one of listwise, pointwise, recorded"),
+        ("reasons: {kind: oracle}\n", "must be one of none, extractive, llm, not 'oracle'"),
+        ("reasons: {kind: llm, model: m, per_lists: 2}\n", "did you mean 'per_list'?"),
+        (
+            "training: {confidence: {at_least: 2}}\n",
+            "setting 'training.confidence.at_least': input should be less than or equal to 1, not 2",
+        ),
         ("teacher: {kind: oracle}\n", "must be one of listwise, pointwise, recorded, not 'oracle'"),
         ("- a\n", "a run file is a mapping"),
         ("a: [\n", "not valid YAML"),

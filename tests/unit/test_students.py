@@ -45,6 +45,8 @@ def test_lists_of_different_lengths_and_their_flat_scores():
     batch = list_batch([("q", [("a", 1.0)]), ("p", [("b", 2.0), ("c", 3.0)])])
     assert batch.mask.tolist() == [[True, False], [True, True]]
     assert batch.spread(torch.tensor([7.0, 8.0, 9.0])).tolist() == [[7.0, 0.0], [8.0, 9.0]]
+    assert batch.weights.tolist() == [1.0, 1.0]
+    assert list_batch([("q", [("a", 1.0)]), ("p", [])], [0.25, 1.0]).weights.tolist() == [0.25, 1.0]
 
 
 def test_chunks_hold_every_row_once_within_the_budget():

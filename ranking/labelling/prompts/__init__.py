@@ -9,17 +9,13 @@ the tokenizer takes for its own: it is for comparison only.
 from __future__ import annotations
 
 import hashlib
-import random
-import re
-import string
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import yaml
-
 from ranking.errors import InputError
 from ranking.labelling.disarming import without_hidden, without_identifiers
+from ranking.labelling.prompts.parts import check_parts, drawn_mark, fill, read_yaml
 
 LISTWISE = Path(__file__).parent / "listwise.yaml"
 RANKGPT = Path(__file__).parent / "rankgpt.yaml"
@@ -58,32 +54,20 @@ class Prompt:
         """
         special = list(special_tokens)
         query, *shown = (disarm(text, special) if self.disarm else text for text in (query, *texts))
-        mark = _mark(seed, [query, *shown])
-        documents = [_fill(self.document, number=str(number), text=text, mark=mark) for number, text in enumerate(shown, start=1)]
-        closing = _fill(self.closing, query=query, documents=str(len(shown)))
+        mark = drawn_mark(seed, [query, *shown])
+        documents = [fill(self.document, number=str(number), text=text, mark=mark) for number, text in enumerate(shown, start=1)]
+        closing = fill(self.closing, query=query, documents=str(len(shown)))
         user = {"role": "user", "content": "\n\n".join([self.opening, *documents, closing])}
         return [{"role": "system", "content": self.system}, user] if self.system else [user]
 
 
 def load_prompt(path: Path = LISTWISE) -> Prompt:
     """Read a prompt file. Raises InputError for a missing part, an unknown one, or a brace that nothing fills."""
-    try:
-        held = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: no YAML ({' '.join(str(error).split())})") from None
+    held = read_yaml(path)
     disarmed = held.pop("disarm", True) if isinstance(held, dict) else True
     if not isinstance(disarmed, bool):
         raise InputError(f"{path}: part 'disarm' is true or false")
-    if not isinstance(held, dict) or set(held) != set(_PLACES) or not all(isinstance(text, str) for text in held.values()):
-        raise InputError(f"{path}: a prompt has the parts {', '.join(_PLACES)}, each a text, maybe disarm, and no others")
-    for name, text in held.items():
-        found = _braces(path, name, text)
-        if unknown := found - _PLACES[name]:
-            raise InputError(f"{path}: part {name!r}: nothing fills {{{min(unknown)}}}; {_known(name)}")
-        if lacking := _NEEDED.get(name, set()) - found:
-            raise InputError(f"{path}: part {name!r} must hold {{{min(lacking)}}}")
+    check_parts(path, held, _PLACES, _NEEDED, "maybe disarm, ")
     return Prompt(**held, disarm=disarmed)
 
 
@@ -99,27 +83,3 @@ def disarm(text: str, special_tokens: Iterable[str] = ()) -> str:
         if token.strip() and token in text:
             text = text.replace(token, f" {token.strip('<>|[]{}/').strip() or ' '} ")
     return without_identifiers(text)
-
-
-def _mark(seed: str, texts: Sequence[str]) -> str:
-    """Draw eight letters that none of the texts holds."""
-    dice = random.Random(seed)
-    while True:
-        mark = "".join(dice.choices(string.ascii_lowercase, k=8))
-        if not any(mark in text for text in texts):
-            return mark
-
-
-def _fill(part: str, **values: str) -> str:
-    """Put values into the braces of a part in one pass, so that braces inside a value stay as they are."""
-    return re.sub(r"\{(\w+)\}", lambda found: values[found.group(1)], part)
-
-
-def _braces(path: Path, name: str, text: str) -> set[str]:
-    if re.sub(r"\{\w+\}", "", text).count("{") or re.sub(r"\{\w+\}", "", text).count("}"):
-        raise InputError(f"{path}: part {name!r}: a brace stands alone; write {{name}}")
-    return set(re.findall(r"\{(\w+)\}", text))
-
-
-def _known(name: str) -> str:
-    return f"known there: {', '.join('{' + place + '}' for place in sorted(_PLACES[name]))}" if _PLACES[name] else "it takes no braces"

@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from ranking.errors import InputError
 from ranking.labelling.prompts import disarm
+from ranking.labelling.prompts.parts import read_yaml
 
 YES_NO = Path(__file__).parent / "yes_no.yaml"
 _PLACES = ("query", "document")
@@ -39,12 +38,7 @@ class PairPrompt:
 
 def load_pair_prompt(path: Path = YES_NO) -> PairPrompt:
     """Read a prompt file. Raises InputError where it is no YAML, or has other parts, or pair lacks {query} or {document}."""
-    try:
-        held = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: no YAML ({' '.join(str(error).split())})") from None
+    held = read_yaml(path)
     if not isinstance(held, dict) or set(held) != {"system", "pair"} or not all(isinstance(text, str) for text in held.values()):
         raise InputError(f"{path}: a prompt about a pair has the parts system and pair, each a text, and no others")
     for place in _PLACES:

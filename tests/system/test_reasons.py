@@ -1,0 +1,65 @@
+"""Reasons on a real engine, of random weights, and by sentences: the labels stay as they are."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from actors.teachers.memory import Asked
+from ranking.records import Label, ReasonList
+from ranking.stages import Manifest
+from ranking.storage import Folder
+from tests.system.conftest import ROOT
+from tests.tiny_models import tiny_generator
+
+ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True, "max_num_seqs": 16}
+pytestmark = pytest.mark.timeout(600)
+
+
+def explain(reasons, finished, settings, cluster):
+    """Explain the facts' labels in a run of its own; returns the folder, the rows and what was printed."""
+    folder = Folder(finished[0]) / "reasons"
+    if not folder.exists():
+        (Folder(finished[0]) / "facts").copy_to(folder)
+    arguments = [*settings[1], "--run", "reasons", "--reasons", json.dumps(reasons)]
+    done = subprocess.run(
+        [sys.executable, "-m", "ray_jobs.reason", *arguments], cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stderr + (folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else "")
+    rows = list((folder / "reasons").read_rows(ReasonList))
+    labels = {label.query_id: label for label in (folder / "labels").read_rows(Label)}
+    assert sorted(row.query_id for row in rows) == sorted(labels)
+    for row in rows:
+        assert {reason.doc_id for reason in row.reasons} <= {candidate.doc_id for candidate in labels[row.query_id].candidates}
+    manifest = Manifest.model_validate_json((folder / "reasons").read_text("_manifest.json"))
+    assert (manifest.rows_in, manifest.rows_out, manifest.rejected) == (len(labels), len(labels), 0)
+    return folder, rows, manifest, done.stdout
+
+
+def test_a_model_writes_reasons_and_sentences_take_their_place_without_new_labels(finished, settings, cluster, tmp_path):
+    model = tiny_generator(tmp_path / "model")
+    written = {"kind": "llm", "model": str(model), "temperature": 1.0, "max_tokens": 16, "per_list": 2, "engine": ENGINE}
+    folder, rows, manifest, printed = explain(written, finished, settings, cluster)
+    labelled = (folder / "labels").inventory()
+    assert {len(row.reasons) for row in rows} == {2}
+    assert {tuple(reason.relevant for reason in row.reasons) for row in rows} == {(True, False)}
+    assert all(reason.verdict != "failed" for row in rows for reason in row.reasons)
+    asked = [
+        Asked.model_validate(row)
+        for table in (folder / "writer" / (folder / "writer").names()[0]).read_tables()
+        for row in table.to_pylist()
+    ]
+    assert len(asked) == 2 * len(rows)
+    assert all(answer.prompt_tokens > 100 and answer.error is None for answer in asked)
+    assert manifest.tokens.prompt == sum(answer.prompt_tokens for answer in asked)
+    assert "reasons" in printed
+
+    _, rows, _, printed = explain({"kind": "extractive"}, finished, settings, cluster)
+    assert {row.writer for row in rows} == {"extractive"}
+    assert any(reason.verdict == "ok" for row in rows for reason in row.reasons)
+    assert (folder / "labels").inventory() == labelled
+
+    _, rows, _, printed = explain(written, finished, settings, cluster)
+    assert {row.writer for row in rows} == {str(model)}
+    assert "unchanged, skipped" in printed.split("reasons ")[-1]

@@ -1,0 +1,79 @@
+"""Which labels a student is trained on: by their confidence, and with reasons where it learns from them."""
+
+import pytest
+
+from ranking.errors import InputError
+from ranking.labelling.confidence import confident
+from ranking.records import Reason, ReasonList, Usage
+from ray_jobs import plan, train
+from ray_jobs.run import open_run
+from students.settings import RraBertSettings
+from tests.unit.test_reasons import label_of
+
+
+class Reading(RraBertSettings):
+    """A student that learns from reasons."""
+
+    learns_from_reasons = True
+
+
+def labels(*confidences):
+    return [label_of(["d1"]).model_copy(update={"query_id": f"q{n}", "confidence": held}) for n, held in enumerate(confidences)]
+
+
+@pytest.fixture
+def run(tmp_path):
+    def opened(*overrides):
+        (tmp_path / "run.yaml").write_text("run: x\n")
+        made = open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), "--reasons.kind", "extractive", *overrides])
+        if not (made.folder / "labels").exists():
+            (made.folder / "labels").write_rows("part-1.parquet", labels(0.9, 0.4, None))
+        return made
+
+    return opened
+
+
+def test_labels_below_are_left_out_and_those_without_confidence_stay():
+    kept = confident(labels(0.9, 0.4, None, 0.5), 0.5)
+    assert [label.query_id for label in kept] == ["q0", "q2", "q3"]
+    assert confident(labels(0.0), 0.0)
+    assert confident([], 0.5) == []
+
+
+def test_nothing_left_says_how_high_the_bar_may_be():
+    with pytest.raises(InputError) as error:
+        confident(labels(0.81, 0.4), 0.95)
+    assert str(error.value) == (
+        "setting 'training.confidence.at_least': none of the 2 labels has a confidence of 0.95 or more; the highest is 0.810"
+    )
+
+
+def test_too_few_left_for_a_step_names_both_settings(run):
+    made = run("--training.confidence.at_least", "0.5", "--training.lists_per_step", "4")
+    with pytest.raises(InputError, match=r"2 labels are fewer than one step of 4; lower training.lists_per_step or training.confidence"):
+        train.train(made, RraBertSettings())
+
+
+def test_reasons_come_to_the_student_that_learns_from_them_and_to_no_other(run):
+    made = run()
+    stage = plan.reasons_stage(made)
+    stage.begin()
+    rows = [
+        ReasonList(
+            query_id=f"q{n}",
+            reasons=[Reason(doc_id="d1", relevant=True, verdict="ok", text=f"For {n}.")],
+            writer="extractive",
+            usage=Usage(),
+        )
+        for n in range(3)
+    ]
+    stage.folder.write_rows("part-1.parquet", rows)
+    with pytest.raises(InputError, match=r"not written, or not all; run ray_jobs\.reason first"):
+        train.labels_for_training(made, Reading())
+    stage.finish(rows_in=3, rows_out=3)
+    read = train.labels_for_training(made, Reading())
+    assert [label.candidates[0].reason for label in read] == ["For 0.", "For 1.", "For 2."]
+    assert all(candidate.reason is None for label in read for candidate in label.candidates[1:])
+    assert all(candidate.reason is None for label in train.labels_for_training(made, RraBertSettings()) for candidate in label.candidates)
+    with pytest.raises(InputError, match="the reasons of these settings are not written"):
+        train.labels_for_training(run("--reasons", '{"kind": "llm", "model": "m"}'), Reading())
