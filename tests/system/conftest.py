@@ -52,9 +52,10 @@ QUESTIONS = [
 def cluster(tmp_path_factory):
     """Environment variables of a local head, which ends with the tests; another Ray of the user's is left alone."""
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment["RAY_metrics_report_interval_ms"] = "500"  # a test's actors live for seconds
     environment.pop("RAY_ADDRESS", None)
     ray = str(BIN / "ray")
-    names = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
+    names = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port", "metrics-export-port")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     listening = [f"--{name}={port}" for name, port in ports.items()]
     start = [ray, "start", "--head", "--block", "--num-cpus=4", *listening, "--disable-usage-stats"]
@@ -65,7 +66,12 @@ def cluster(tmp_path_factory):
     try:
         wait_for_dashboard(f"{dashboard}/api/version", head, logs)
         os.environ["RAY_AUTH_MODE"] = "disabled"
-        yield {**environment, "RAY_ADDRESS": f"127.0.0.1:{ports['port']}", "RAY_API_SERVER_ADDRESS": dashboard}
+        yield {
+            **environment,
+            "RAY_ADDRESS": f"127.0.0.1:{ports['port']}",
+            "RAY_API_SERVER_ADDRESS": dashboard,
+            "METRICS": f"http://127.0.0.1:{ports['metrics-export-port']}/metrics",
+        }
     finally:
         head.terminate()
         head.wait(timeout=60)
