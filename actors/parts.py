@@ -59,6 +59,11 @@ def read_slice(folder: Folder, one: Slice, schema: pa.Schema | None) -> pa.Table
     return table if schema is None else table.select(schema.names).cast(schema)
 
 
+def count_rows(folder: Folder) -> int:
+    """How many rows a folder's parts hold, by their footers."""
+    return sum(folder.count_rows(name) for name in folder.names(".parquet"))
+
+
 def sample_rows(folder: Folder, rows: int, seed: int) -> pa.Table | None:
     """Draw rows of a folder's parts, all where there are no more; the same for the same parts. None where there are none."""
     counts = [(name, folder.count_rows(name)) for name in folder.names(".parquet")]

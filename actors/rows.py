@@ -45,6 +45,10 @@ class TestLists(Record):
         """The candidates of a first stage; raises StopIteration where there is none of that name."""
         return next(found.candidates for found in self.lists if found.name == name)
 
+    def fused(self) -> CandidateList:
+        """The fused first stage's list."""
+        return CandidateList(query_id=self.query_id, text=self.text, candidates=self.of(FUSED))
+
     def union(self, names: Sequence[str]) -> list[Candidate]:
         """Every candidate of some first stages, once."""
         return list({candidate.doc_id: candidate for name in names for candidate in self.of(name)}.values())

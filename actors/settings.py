@@ -62,7 +62,9 @@ class ListwiseTeacherSettings(Settings):
     )
     temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 takes the likeliest token.")
     structured: bool = Field(True, description="Let the model write nothing but distinct identifiers in range.")
-    prompt: str | None = Field(None, description="Prompt file with the parts system, opening, document, closing. Null: the project's own.")
+    prompt: str | None = Field(
+        None, description="Prompt file with the parts system, opening, document, closing, and if wanted disarm. Null: the project's own."
+    )
     attempts: int = Field(3, ge=1, description="How often a list is asked for, each time in another order, until the answer is usable.")
     orders: int = Field(1, ge=1, description="Prompt orders per list whose answers are merged (permutation self-consistency).")
     merge: Literal["kemeny", "borda"] = Field("kemeny", description="How several answers become one order.")
@@ -125,4 +127,7 @@ class ComputeSettings(Settings):
     reason_engines: int = Field(1, ge=1, description="vLLM engines that write reasons.")
     reason_gpus: int = Field(0, ge=0, description="GPUs per engine that writes reasons; 0 runs vLLM's CPU build.")
     reason_cpus: int = Field(1, ge=1, description="CPUs that Ray sets aside per engine that writes reasons.")
+    engine_tokens_per_second: float | None = Field(
+        None, gt=0, description="Tokens a second that one teacher engine was seen to read and write; for `--estimate`."
+    )
     engine_hour_price: float | None = Field(None, ge=0, description="Price of an hour of one teacher engine's machine, in any currency.")

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from actors.parts import Slice, ids_done, ids_in, read_slice, select, settle, slices_of
 from actors.rows import Split, table_of
 from actors.sink import LIGHT, PartSink
+from actors.vectors import text_ids_in, without_known
 from ranking.progress import Progress
 from ranking.records import Tokens
 from ranking.stages import REJECTED, Manifest, Stage
@@ -35,6 +36,23 @@ def dataset_of(rows: Sequence[R], model: type[R], per_block: int = LISTS_PER_PAR
     """Make a dataset of records in small blocks, for rows that the driver holds anyway."""
     blocks = [table_of(rows[start : start + per_block], model) for start in range(0, len(rows), per_block)]
     return ray.data.from_arrow(blocks or [table_of([], model)])
+
+
+def texts_of(texts: Sequence[str], per_block: int) -> ray.data.Dataset:
+    """Make a dataset of texts that the driver holds anyway: rows {text}."""
+    column = pa.array(texts, pa.string())
+    return ray.data.from_arrow([pa.table({"text": column[start : start + per_block]}) for start in range(0, max(1, len(texts)), per_block)])
+
+
+def new_texts(texts: ray.data.Dataset, memory: Folder) -> tuple[ray.data.Dataset, int]:
+    """The texts that a memory of vectors lacks: rows {text_id, text}; and how many texts it holds."""
+    known = _light(text_ids_in).remote(memory)
+
+    def lacking(batch: pa.Table) -> pa.Table:
+        return without_known(batch, ray.get(known))
+
+    held = ray.get(_light(len).remote(known))
+    return texts.map_batches(lacking, batch_format="pyarrow", batch_size=None, num_cpus=0.25), held
 
 
 def parts_of(

@@ -19,6 +19,7 @@ from ranking.storage import Folder
 if TYPE_CHECKING:
     from actors.encoder import SentenceEncoder
 
+_MOST_ENCODED = 100_000
 Vectors = npt.NDArray[np.float32]
 
 
@@ -53,6 +54,8 @@ class TextVectors:
         """Look up or encode texts; unit vectors [texts, dimensions], at least one text."""
         ids = [text_id_of(text) for text in texts]
         new = {text_id: text for text_id, text in zip(ids, texts, strict=True) if text_id not in self.table and text_id not in self.encoded}
+        if len(self.encoded) > _MOST_ENCODED:
+            self.encoded = {text_id: self.encoded[text_id] for text_id in ids if text_id in self.encoded}
         if new:
             self.encoded.update(zip(new, self._encode(list(new.values())), strict=True))
         return np.stack([self.table[text_id] if text_id in self.table else self.encoded[text_id] for text_id in ids])
@@ -73,7 +76,22 @@ class TextEncoder:
         self.encoder = SentenceEncoder(model)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        if not batch.num_rows:
+            return pa.table({"text_id": pa.array([], pa.string())})
         return pa.table({"text_id": batch["text_id"], "vector": as_lists(self.encoder.encode(batch["text"].to_pylist()))})
+
+
+def text_ids_in(folder: Folder) -> npt.NDArray[np.bytes_]:
+    """The ids of the texts that a folder holds vectors of, sorted: workers share one copy of the array."""
+    return np.unique(np.array(folder.read_column("text_id"), dtype="S24"))
+
+
+def without_known(batch: pa.Table, known: npt.NDArray[np.bytes_]) -> pa.Table:
+    """Rows {text} to rows {text_id, text}, each distinct text that is not known."""
+    new = {text_id_of(text): text for text in batch["text"].to_pylist()}
+    ids = np.array(list(new), dtype="S24")
+    lacking = ids[~np.isin(ids, known)].astype(str).tolist()
+    return pa.table({"text_id": pa.array(lacking, pa.string()), "text": pa.array([new[text_id] for text_id in lacking], pa.string())})
 
 
 def model_folder(memory: Folder, model: str) -> Folder:

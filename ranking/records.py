@@ -38,6 +38,21 @@ class Query(Record):
     frequency: int = 1
 
 
+class SelectedQuery(Query):
+    """A long-tail query: a row of queries/. frequency: with that of its folded forms.
+
+    folded: other forms of it in the log, the most frequent first. terms: its length in terms. length, complexity,
+    rarity: the parts of its score, 0 to 1; score: their weighted mean.
+    """
+
+    folded: list[str]
+    terms: int
+    length: float
+    complexity: float
+    rarity: float
+    score: float
+
+
 class Candidate(Record):
     """A document on a query's candidate list. rank: 1 is best. score: the fused score, higher is better.
 
@@ -158,7 +173,10 @@ class ReasonList(Record):
 
 
 class Rejection(Record):
-    """A query that a stage could not carry on with: a row of rejected/. Nothing is dropped silently."""
+    """A query that a stage could not carry on with: a row of rejected/. Nothing is dropped silently.
+
+    raw: what the reason is about: the teacher's answer; of a query that was not selected its text.
+    """
 
     query_id: str
     stage: str

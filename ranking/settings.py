@@ -31,24 +31,6 @@ class CollectionSettings(Settings):
     source: str = Field("pydoc", description="`pydoc`, the embedded collection, or `beir:<folder or URI>`.")
 
 
-class LongTailSettings(Settings):
-    """Which queries of the log are long-tail: rare and long."""
-
-    max_frequency: int = Field(2, ge=1, description="Queries that the log holds more often are left out.")
-    min_terms: int = Field(4, ge=1, description="Queries with fewer words are left out.")
-
-
-class QuerySettings(Settings):
-    """The query log and the choice of the queries to label."""
-
-    log: str | None = Field(
-        None, description="Query log: .jsonl (`_id`, `text`, `frequency`) or .tsv (text, frequency). Null: the collection's own."
-    )
-    long_tail: LongTailSettings = LongTailSettings()
-    sample: int | None = Field(None, ge=1, description="Label only this many of the selected queries. Null: all.")
-    seed: int = Field(13, description="Seed of the sample.")
-
-
 class NamedRetrieverSettings(Settings):
     """A first stage, and what its list is called."""
 

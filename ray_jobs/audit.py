@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.rows import FUSED, CandidateList, PickedList, TestLists
+from actors.rows import PickedList
 from actors.settings import ListwiseTeacherSettings
 from ranking.errors import InputError
 from ranking.labelling.audit.picture import svg_of
 from ranking.labelling.audit.report import Audit, audit
 from ranking.labelling.audit.text import text_of
-from ray_jobs import candidates, plan
+from ray_jobs import candidates, label, plan
 from ray_jobs.run import Run, job
 
 if TYPE_CHECKING:
@@ -66,23 +66,11 @@ def ask_sample(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAnswer]
 
 def sample(run: Run) -> list[PickedList]:
     """Lists of the log and judged lists of the test queries, picked as labelling picks them."""
-    from actors.parts import sample_rows
-    from actors.picking import PreRanker, all_candidates
-    from actors.rows import records, table_of
-
     settings = run.settings.audit
-    drawn: list[CandidateList] = []
-    logged = sample_rows(plan.candidates_stage(run).folder, settings.lists, settings.seed)
-    tested = sample_rows(plan.candidates_stage(run, "test").folder, settings.lists, settings.seed)
-    if logged is not None:
-        drawn += records(logged, CandidateList)
-    for row in records(tested, TestLists) if tested is not None else []:
-        drawn.append(CandidateList(query_id=row.query_id, text=row.text, candidates=row.of(FUSED)))
-    drawn = [row for row in drawn if row.candidates]
+    drawn = label.drawn_lists(run, "log", settings.lists, settings.seed) + label.drawn_lists(run, "test", settings.lists, settings.seed)
     if not drawn:
         raise InputError("audit: there are no candidate lists to draw from")
-    pick = PreRanker(plan.vectors_memory(run), run.settings.pre_ranker) if run.settings.pre_ranker else all_candidates
-    return records(pick(table_of(drawn, CandidateList)), PickedList)
+    return drawn
 
 
 def show(run: Run, found: Audit) -> None:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import time
 
 from ranking.errors import InputError
-from ranking.records import Document, Query
+from ranking.records import Document, SelectedQuery
 from ranking.settings import Bm25Settings
+from ranking.stages import fingerprint_of
 from ranking.storage import part_name
 from ray_jobs import plan
 from ray_jobs.run import Run, job
 
 _TEXTS_PER_PART = 512
+ENCODED = "_encoded"
 
 
 def main(run: Run) -> None:
@@ -49,38 +51,39 @@ def index_documents(run: Run) -> None:
 
 def encode_texts(run: Run) -> None:
     """Encode documents, selected queries and test queries, those that have no vector yet."""
-    queries = [*(run.folder / "queries").read_rows(Query), *run.collection.test]
-    texts = [*(document.content for document in _with_text(run)), *(query.text for query in queries)]
     for model in plan.encoder_models(run):
-        _encode(run, model, texts)
+        _encode(run, model)
 
 
-def _encode(run: Run, model: str, texts: list[str]) -> None:
-    from actors.vectors import TextEncoder, model_folder, text_id_of
+def _encode(run: Run, model: str) -> None:
+    """Encode for one model. What it was asked for last is marked in its folder, so that nothing is read where nothing is new."""
+    from actors.vectors import TextEncoder, model_folder
 
     folder = model_folder(plan.vectors_memory(run), model)
-    done = set(folder.read_column("text_id"))
-    todo = {text_id: text for text in texts if (text_id := text_id_of(text)) not in done}
-    if not todo:
+    wanted = fingerprint_of(model, run.collection.fingerprint, plan.queries_stage(run).fingerprint)
+    if folder.exists(ENCODED) and folder.read_text(ENCODED) == wanted:
         return
     run.start_ray()
-    import pyarrow as pa
-    import ray.data
-
     from actors.sink import LIGHT, TableSink
-    from actors.streaming import through_actor
+    from actors.streaming import new_texts, parts_of, rows_per_part, texts_of, through_actor
 
     began = time.monotonic()
-    rows = pa.table({"text_id": list(todo), "text": list(todo.values())})
-    blocks = [rows.slice(start, _TEXTS_PER_PART) for start in range(0, len(todo), _TEXTS_PER_PART)]
-    actors = min(run.settings.compute.cpu_actors, len(blocks))
-    vectors = through_actor(ray.data.from_arrow(blocks), TextEncoder, (model,), actors, _TEXTS_PER_PART)
+    queries, count, _ = parts_of(run.folder / "queries", SelectedQuery)
+    held = [*(document.content for document in _with_text(run)), *(query.text for query in run.collection.test)]
+    texts, known = new_texts(texts_of(held, _TEXTS_PER_PART).union(queries.select_columns(["text"])), folder)
+    total = max(0, len(held) + count - known)
+    actors = min(run.settings.compute.cpu_actors, max(1, total // rows_per_part(total)))
+    vectors = through_actor(texts, TextEncoder, (model,), actors)
     counts = vectors.map_batches(TableSink(folder), batch_format="pyarrow", batch_size=None, **LIGHT)
-    with run.progress.bar("vectors", len(todo), "texts") as bar:
+    done = 0
+    with run.progress.bar("vectors", total, "texts") as bar:
         for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
-            bar.advance(sum(batch["rows"].to_pylist()))
+            rows = sum(batch["rows"].to_pylist())
+            done += rows
+            bar.advance(rows)
+    folder.write_text(ENCODED, wanted)
     seconds = time.monotonic() - began
-    run.progress.stage("vectors", f"{len(todo):,} texts by {model} in {seconds:.0f} s ({len(todo) / max(seconds, 1e-9):.0f}/s)")
+    run.progress.stage("vectors", f"{done:,} texts by {model} in {seconds:.0f} s ({done / max(seconds, 1e-9):.0f}/s)")
 
 
 def _with_text(run: Run) -> list[Document]:

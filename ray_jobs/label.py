@@ -1,6 +1,7 @@
 """From a query log to labels: select long-tail queries, retrieve candidates, pre-rank them, ask the teacher.
 
     python -m ray_jobs.label configs/quickstart.yaml
+    python -m ray_jobs.label configs/quickstart.yaml --estimate      prompts, tokens, hours and cost; asks nothing
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.label configs/quickstart.yaml
 
 Writes queries/, index/, vectors/, candidates/, labels/ and rejected/ of the run's folder. A stage that is
@@ -9,10 +10,12 @@ done with the same settings is skipped; one that was cut off goes on where it st
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from actors.rows import CandidateList, Split, TestLists
+from actors.rows import CandidateList, PickedList, Split, TestLists, records, table_of
+from ranking.errors import InputError
 from ranking.records import Label
 from ranking.stages import Stage
 from ray_jobs import candidates, plan
@@ -23,10 +26,42 @@ if TYPE_CHECKING:
 
     from actors.teachers import Teacher
 
+ESTIMATED_LISTS = 200
+
 
 def main(run: Run) -> None:
     candidates.main(run)
     ask_teacher(run, ["log"])
+
+
+def show_estimate(run: Run) -> None:
+    """Print what labelling will take, by a sample of the lists and the teacher's tokenizer; the teacher is not asked."""
+    from actors.parts import count_rows
+    from actors.teachers.costs import costs_of
+    from ranking.labelling.estimate import estimate, text_of
+
+    candidates.main(run)
+    compute = run.settings.compute
+    lists = count_rows(plan.candidates_stage(run).folder)
+    sample = drawn_lists(run, "log", ESTIMATED_LISTS, run.settings.queries.seed)
+    if not sample:
+        raise InputError("there are no candidate lists to estimate from")
+    found = estimate(costs_of(run.settings.teacher, sample), lists, compute.engine_tokens_per_second, compute.engine_hour_price)
+    for line in text_of(found).splitlines():
+        run.progress.line(line)
+
+
+def drawn_lists(run: Run, split: Split, lists: int, seed: int) -> list[PickedList]:
+    """Draw lists as the teacher is shown them; those of test queries are drawn from the fused first stage and picked like the log's."""
+    from actors.parts import sample_rows
+    from actors.picking import PreRanker, all_candidates
+
+    rows = sample_rows(plan.candidates_stage(run, split).folder, lists, seed)
+    if rows is None:
+        return []
+    drawn = records(rows, CandidateList) if split == "log" else [row.fused() for row in records(rows, TestLists)]
+    pick = PreRanker(plan.vectors_memory(run), run.settings.pre_ranker) if run.settings.pre_ranker else all_candidates
+    return records(pick(table_of([row for row in drawn if row.candidates], CandidateList)), PickedList)
 
 
 def ask_teacher(run: Run, splits: Sequence[Split], teacher: Teacher | None = None) -> None:
@@ -78,4 +113,4 @@ def _shown(run: Run, split: Split, stage: Stage) -> tuple[Dataset, int, int]:
 
 
 if __name__ == "__main__":
-    job(main)
+    job(show_estimate if "--estimate" in sys.argv else main, [argument for argument in sys.argv[1:] if argument != "--estimate"])

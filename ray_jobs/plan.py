@@ -16,12 +16,10 @@ from typing import Any
 
 from actors.rows import Split
 from actors.settings import ListwiseTeacherSettings, LlmReasonSettings, NoReasonSettings, RecordedTeacherSettings
-from ranking.collections.beir import read_queries
-from ranking.collections.query_log import read_log_tsv
+from ranking.collections.log_files import fingerprint_of_log
 from ranking.errors import InputError
 from ranking.labelling.prompts import LISTWISE, load_prompt
 from ranking.labelling.prompts.reasons import REASON, load_reason_prompt
-from ranking.records import Query
 from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
 from ranking.sources import fetched
 from ranking.stages import Stage, fingerprint_of
@@ -35,7 +33,7 @@ MADE_AFTER = {"attempts", "orders", "merge", "missing"}
 
 def queries_stage(run: Run) -> Stage:
     log = run.settings.queries.log
-    inputs = [run.collection.fingerprint, *([_content_hash(log)] if log else [])]
+    inputs = [run.collection.fingerprint, *([fingerprint_of(fingerprint_of_log(log))] if log else [])]
     return Stage(run.folder, "queries", run.settings.queries.model_dump(), inputs)
 
 
@@ -141,16 +139,6 @@ def encoder_models(run: Run) -> list[str]:
     dense = [part.model for part in _of_kind(run, DenseSettings)]
     pre_ranker = run.settings.pre_ranker
     return list(dict.fromkeys([*dense, *([pre_ranker.model] if pre_ranker else [])]))
-
-
-def read_log(run: Run) -> list[Query]:
-    """Read the query log: the file of the settings, or the collection's own. Test questions are not in it."""
-    if run.settings.queries.log is None:
-        return run.collection.log
-    with fetched(run.settings.queries.log) as path:
-        log = read_log_tsv(path) if path.suffix == ".tsv" else read_queries(path)
-    tested = {query.text.casefold() for query in run.collection.test}
-    return [query for query in log if query.text.casefold() not in tested]
 
 
 def _pre_ranker(run: Run) -> dict[str, Any] | None:

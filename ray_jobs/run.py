@@ -21,6 +21,7 @@ from actors.settings import ComputeSettings, NoReasonSettings, PointwiseTeacherS
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
+from ranking.labelling.settings import QuerySettings
 from ranking.progress import Progress
 from ranking.registry import Registry
 from ranking.settings import (
@@ -29,7 +30,6 @@ from ranking.settings import (
     CollectionSettings,
     EvaluationSettings,
     PreRankerSettings,
-    QuerySettings,
     ServingSettings,
     Settings,
     load_settings,

@@ -15,8 +15,8 @@ TEMPLATE = (
 )
 
 
-def tiny_generator(folder: Path) -> Path:
-    """Write a Qwen3 of two layers with random weights and a byte-level tokenizer of 400 tokens."""
+def tiny_generator(folder: Path, hidden: int = 64, layers: int = 2, context: int = 2048) -> Path:
+    """Write a Qwen3 with random weights and a byte-level tokenizer of 400 tokens; 768 and 12 make 113M parameters."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -30,13 +30,13 @@ def tiny_generator(folder: Path) -> Path:
     torch.manual_seed(0)
     config = Qwen3Config(
         vocab_size=512,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
+        hidden_size=hidden,
+        intermediate_size=4 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 32,
+        num_key_value_heads=hidden // 32,
         head_dim=32,
-        max_position_embeddings=2048,
+        max_position_embeddings=context,
         eos_token_id=fast.eos_token_id,
         pad_token_id=fast.pad_token_id,
         tie_word_embeddings=True,

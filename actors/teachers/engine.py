@@ -104,6 +104,10 @@ class Engine:
         output = await self._last(self._llm.encode, tokens, parameters)
         return np.asarray(output.outputs.data, dtype=np.float32).reshape(-1)
 
+    def close(self) -> None:
+        """End the engine's processes; a program that keeps them does not end by itself."""
+        self._llm.shutdown()
+
     async def _last(self, ask: Any, tokens: Sequence[int], parameters: Any) -> Any:
         from vllm.exceptions import VLLMError
         from vllm.v1.engine.exceptions import EngineDeadError

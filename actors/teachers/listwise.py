@@ -26,7 +26,7 @@ from ranking.storage import Folder
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-_STRUCTURED = "actors.teachers.structured:ListProcessor"
+STRUCTURED = "actors.teachers.structured:ListProcessor"
 
 
 class ListwiseTeacher:
@@ -64,7 +64,7 @@ class ListwiseActor(TeacherActor):
         context = settings.engine.get("max_model_len")
         prompt = load_prompt(Path(settings.prompt) if settings.prompt else LISTWISE)
         filler = PromptFiller(prompt, settings.model, settings.revision, context, settings.document_tokens)
-        arguments = {**settings.engine, **({"logits_processors": [_STRUCTURED]} if settings.structured else {})}
+        arguments = {**settings.engine, **({"logits_processors": [STRUCTURED]} if settings.structured else {})}
         engine = Engine(settings.model, settings.revision, "generate", arguments, compute.teacher_gpus, self.deaths.mark)
         self.asker = Asker(settings, filler, self.memory, engine.write)
 

@@ -61,7 +61,7 @@ class PointwiseActor(TeacherActor):
     def __init__(self, settings: PointwiseTeacherSettings, compute: ComputeSettings, memory: Folder, provenance: Provenance) -> None:
         super().__init__(settings.model, compute, memory)
         self.provenance = provenance
-        self.scorer = _FORMS[settings.form](settings)
+        self.scorer = make_scorer(settings)
         arguments = settings.engine | self.scorer.engine_arguments
         engine = Engine(settings.model, settings.revision, self.scorer.task, arguments, compute.teacher_gpus, self.deaths.mark)
         self.memory = PooledMemory(memory, engine.pool)
@@ -182,6 +182,11 @@ class YesNo(CrossEncoder):
 
 
 _FORMS: dict[str, type[Scorer]] = {"embed": Embeddings, "score": CrossEncoder, "yes_no": YesNo}
+
+
+def make_scorer(settings: PointwiseTeacherSettings) -> Scorer:
+    """Make the scorer of the form that the settings name."""
+    return _FORMS[settings.form](settings)
 
 
 def _tokenizer(settings: PointwiseTeacherSettings) -> Any:

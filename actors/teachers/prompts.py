@@ -41,6 +41,7 @@ class PromptFiller:
         def filled(limit: int) -> list[int]:
             return self.chat.of(self.prompt.messages(query, [self.chat.cut(text, limit) for text in texts], seed, self.chat.special))
 
-        answer_tokens = len(self.chat.tokenizer.encode(longest_answer(len(texts)))) + _ANSWER_ROOM
+        # a token a character at most: a model need not cut its answer as the tokenizer would
+        answer_tokens = len(longest_answer(len(texts))) + _ANSWER_ROOM
         tokens, limit = self.chat.fit(filled, self.document_tokens, len(texts), answer_tokens)
         return FilledPrompt(tokens, limit, answer_tokens)

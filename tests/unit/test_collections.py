@@ -7,7 +7,6 @@ import pytest
 
 from ranking.collections import beir, read_collection
 from ranking.collections.pydoc import HERE
-from ranking.collections.query_log import read_log_tsv
 from ranking.errors import InputError
 from ranking.settings import CollectionSettings
 
@@ -69,15 +68,6 @@ def test_unknown_kind_and_missing_folder():
         read_collection(CollectionSettings(source="pydocs"), "test")
     with pytest.raises(InputError, match="no such folder"):
         read_collection(CollectionSettings(source="beir:nowhere"), "test")
-
-
-def test_query_log(tmp_path):
-    path = tmp_path / "log.tsv"
-    path.write_text("query\tfrequency\njson dumps\t4\n")
-    assert [(query.text, query.frequency) for query in read_log_tsv(path)] == [("json dumps", 4)]
-    path.write_text("json dumps\t4\nno tab\n")
-    with pytest.raises(InputError, match=r"line 2: 2 columns"):
-        read_log_tsv(path)
 
 
 def test_pydoc_is_what_its_page_says():

@@ -1,36 +1,14 @@
-"""Long-tail selection, fusion, and the targets that a teacher's answer becomes."""
+"""Fusion, and the targets that a teacher's answer becomes."""
 
 import pytest
 
 from ranking.labelling.fusion import reciprocal_rank_fusion
-from ranking.labelling.long_tail import select
 from ranking.labelling.targets import head_and_tail, targets_from_scores, tiers_from_order
-from ranking.records import Candidate, Query
-from ranking.settings import LongTailSettings, QuerySettings
+from ranking.records import Candidate
 
 
 def candidates(ids):
     return [Candidate(doc_id=i, title="", text=i, rank=n, score=1 / n, retriever="bm25") for n, i in enumerate(ids, start=1)]
-
-
-def test_selection_keeps_rare_long_queries_and_says_why_not():
-    log = [
-        Query(query_id="a", text="json dumps", frequency=1),
-        Query(query_id="b", text="how do i walk a tree of folders", frequency=2),
-        Query(query_id="c", text="how do i walk a tree of files", frequency=3),
-    ]
-    chosen, left = select(log, QuerySettings(long_tail=LongTailSettings(max_frequency=2, min_terms=4)))
-    assert [query.query_id for query in chosen] == ["b"]
-    assert {rejection.query_id: rejection.reason for rejection in left} == {"a": "2 terms are fewer than 4", "c": "frequency 3 is above 2"}
-
-
-def test_sample_is_the_same_for_the_same_seed_and_loses_nothing():
-    log = [Query(query_id=str(n), text="a b c d e") for n in range(50)]
-    settings = QuerySettings(sample=10, seed=3)
-    chosen, left = select(log, settings)
-    assert len(chosen) == 10
-    assert len(left) == 40
-    assert chosen == select(log, settings)[0]
 
 
 def test_fusion_by_hand():

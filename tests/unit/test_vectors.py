@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actors.vectors import TextVectors, as_lists, model_folder, text_id_of
+from actors.vectors import TextVectors, as_lists, model_folder, text_id_of, text_ids_in, without_known
 from ranking.storage import Folder
 
 
@@ -49,3 +49,11 @@ def test_vectors_of_another_model_are_not_taken(memory, monkeypatch):
     asked = encodings(held, monkeypatch)
     held.of(["alpha"])
     assert asked == [["alpha"]]
+
+
+def test_texts_without_a_vector_are_found_once_each(memory):
+    known = text_ids_in(model_folder(memory, "some/model"))
+    found = without_known(pa.table({"text": ["beta", "gamma", "alpha", "gamma"]}), known)
+    assert found.to_pylist() == [{"text_id": text_id_of("gamma"), "text": "gamma"}]
+    assert without_known(pa.table({"text": pa.array([], pa.string())}), known).num_rows == 0
+    assert without_known(pa.table({"text": ["x"]}), text_ids_in(memory / "none")).num_rows == 1

@@ -15,7 +15,7 @@ from ranking.collections.lines import read_lines
 from ranking.errors import InputError
 from ranking.labelling.answers import ReadAnswer
 
-INJECTIONS = Path(__file__).parent / "injections.jsonl"
+INJECTIONS = Path(__file__).parent / "set.jsonl"
 Wants = Literal["first", "only", "last", "refusal", "garbage"]
 _HARMLESS = (
     "The footpath behind the mill was gravelled in spring and is dry now. Benches stand at both ends, and a sign "

@@ -1,0 +1,97 @@
+"""Counting forms as one query, and folding near-duplicates."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranking.labelling.near_duplicates import Form, distinct, fold, fold_key
+from ranking.labelling.query_text import normalise, query_id_of
+
+
+def key(text):
+    return fold_key(normalise(text))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("how do I sort a list", "Sort lists?", "sorting list", "how to sort the list", "list sort"),
+        ("os.path.join", "join os path"),
+        ("리스트 정렬 파이썬", "파이썬 리스트 정렬"),
+        ("read a file without newline", "without newline read file"),
+    ],
+)
+def test_near_duplicates_have_one_key(texts):
+    assert len({key(text) for text in texts}) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("convert list to string", "convert string to list"),
+        ("read file with newline", "read file without newline"),
+        ("c", "c++"),
+        ("a > b", "a < b"),
+        ("리스트 정렬", "문자열 정렬"),
+        ("what is this", "how are you"),
+    ],
+)
+def test_other_needs_have_other_keys(one, other):
+    assert key(one) != key(other)
+
+
+def test_plain_words_alone_make_a_key():
+    assert key("what is this") == "is\nthis\nwhat"
+    assert key("") == ""
+
+
+FORMS = [
+    Form("JSON dumps", 2, "b"),
+    Form("json dumps", 3, "c"),
+    Form("json dumps", 1, "a"),
+    Form("json dump", 5),
+    Form("문자열 나누기", 1),
+    Form("문자열  나누기?", 1),
+    Form("???", 4),
+]
+
+
+def test_counting_and_folding_by_hand():
+    counted = distinct(FORMS)
+    assert {normal: (form.query_id, form.text, form.frequency) for normal, form in counted.items()} == {
+        "json dumps": ("a", "json dumps", 6),
+        "json dump": (query_id_of("json dump"), "json dump", 5),
+        "문자열 나누기": (query_id_of("문자열 나누기"), "문자열  나누기?", 2),
+        "": (query_id_of(""), "???", 4),
+    }
+    queries = {query.text: query for query in fold(counted)}
+    assert set(queries) == {"json dumps", "문자열  나누기?", "???"}
+    assert queries["json dumps"].frequency == 11
+    assert [(form.text, form.frequency) for form in queries["json dumps"].folded] == [("json dump", 5)]
+
+
+TEXTS = st.lists(st.sampled_from(["sort", "sorts", "List", "a", "to", "리스트", "정렬", "?", "x.y"]), max_size=4).map(" ".join)
+MANY = st.lists(st.builds(Form, TEXTS, st.integers(1, 9), st.none() | st.sampled_from("abc")), max_size=20)
+
+
+@given(MANY, st.randoms(use_true_random=False))
+def test_order_has_no_influence_and_frequencies_are_kept(forms, chance):
+    mixed = list(forms)
+    random.Random(chance.random()).shuffle(mixed)
+    queries = fold(distinct(forms))
+    assert fold(distinct(mixed)) == queries
+    assert sum(query.frequency for query in queries) == sum(form.frequency for form in forms)
+    assert sum(1 + len(query.folded) for query in queries) == len({normalise(form.text) for form in forms})
+
+
+@given(MANY, st.integers(1, 4))
+def test_counting_in_pieces_first_changes_nothing(forms, pieces):
+    summed = []
+    for piece in range(pieces):
+        parts = {}
+        for form in forms[piece::pieces]:
+            parts[form.text, form.query_id] = parts.get((form.text, form.query_id), 0) + form.frequency
+        summed += [Form(text, frequency, query_id) for (text, query_id), frequency in parts.items()]
+    assert fold(distinct(summed)) == fold(distinct(forms))

@@ -1,0 +1,48 @@
+"""Counting in partitions, as the workers do it, gives what counting at once gives."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors import query_counts
+from actors.query_counts import CountedRow, count_partition, form_rows, partitions_of
+from actors.rows import records
+from ranking.labelling.near_duplicates import Form, distinct, fold
+
+TEXTS = st.lists(st.sampled_from(["sort", "sorts", "List", "a", "dict", "리스트", "정렬", "?"]), max_size=4).map(" ".join)
+FORMS = st.lists(st.builds(Form, TEXTS, st.integers(1, 9), st.none()), min_size=1, max_size=30)
+
+
+def counted(tables):
+    rows = pa.concat_tables(tables)
+    partitions = sorted(set(rows["partition"].to_pylist()))
+    groups = [rows.filter(pa.compute.equal(rows["partition"], partition)) for partition in partitions]
+    return [row for group in groups for row in records(count_partition(group), CountedRow)]
+
+
+@given(FORMS, st.integers(1, 7), st.integers(1, 4))
+def test_partitions_and_blocks_have_no_influence(forms, partitions, blocks):
+    tables = [table for block in range(blocks) for table in form_rows(forms[block::blocks], partitions)]
+    found = sorted((row.query for row in counted(tables)), key=lambda query: query.query_id)
+    assert found == fold(distinct(forms))
+
+
+def test_a_reader_sends_what_it_has_counted_before_it_holds_too_much(monkeypatch):
+    monkeypatch.setattr(query_counts, "_FORMS_AT_ONCE", 2)
+    tables = list(form_rows([Form(text, 1) for text in ("a", "a", "b", "c", "a", "d", "e")], 1))
+    assert [table["text"].to_pylist() for table in tables] == [["a", "b"], ["c", "a"], ["d", "e"], []]
+    assert {row.query.text: row.query.frequency for row in counted(tables)} == {"a": 3, "b": 1, "c": 1, "d": 1, "e": 1}
+
+
+@pytest.mark.parametrize("partitions", [1, 5])
+def test_an_id_stands_for_one_query(partitions):
+    same = [Form("Sort list", 1, "x"), Form("sort list?", 2, "x"), Form("other", 1, "y")]
+    assert [row.problem for row in counted(list(form_rows(same, partitions)))] == [None, None]
+    clash = [*same, Form("third", 1, "y")]
+    problems = [row.problem for row in counted(list(form_rows(clash, partitions))) if row.problem]
+    assert problems == ["queries.log: id 'y' stands for 2 queries, such as 'other' and 'third'"]
+
+
+def test_partitions_grow_with_the_log():
+    assert [partitions_of(size) for size in (0, 2**20, 2**26, 2**40)] == [1, 1, 9, 1024]

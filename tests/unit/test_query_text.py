@@ -1,0 +1,65 @@
+"""The text of queries: normalised, divided into words and terms."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ranking.labelling.query_text import count_terms, normalise, query_id_of, shown, words_of
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("  How do I\tsort a LIST? ", "how do i sort a list"),
+        ("“sort list”…", "sort list"),
+        ("ＳＯＲＴ　ｌｉｓｔ", "sort list"),
+        ("파이썬에서 리스트를 정렬하는 방법?", "파이썬에서 리스트를 정렬하는 방법"),
+        ("파이썬", "파이썬"),
+        ("zero\u200bwidth\x00 \u202eturned", "zerowidth turned"),
+        ("Straße", "strasse"),
+        ("os.getcwd()", "os.getcwd"),
+        (".NET core", ".net core"),
+        ("C#", "c#"),
+        ("C++", "c++"),
+        ("grep --help", "grep --help"),
+        ("?!...", ""),
+    ],
+)
+def test_normalise_by_hand(text, expected):
+    assert normalise(text) == expected
+
+
+@given(st.text())
+@example("İ\u0345'")
+@example("ǰ\u0323 ¨!")
+def test_normalising_twice_changes_nothing(text):
+    once = normalise(text)
+    assert normalise(once) == once
+    assert normalise(shown(text)) == once
+    assert once == " ".join(once.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("os.path.join two parts", ["os", "path", "join", "two", "parts"]),
+        ("a -> b", ["a", "->", "b"]),
+        ("__init__ of c++", ["__init__", "of", "c++"]),
+        ("हिन्दी में खोज", ["हिन्दी", "में", "खोज"]),
+        ("문자열 나누기", ["문자열", "나누기"]),
+    ],
+)
+def test_words_by_hand(text, words):
+    assert words_of(normalise(text)) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [("sort a list", 3), ("파이썬에서 리스트 정렬", 3), ("列表排序方法", 3), ("pythonで並び替え", 3), ("os.path.join", 1), ("", 0)],
+)
+def test_terms_by_hand(text, terms):
+    assert count_terms(normalise(text)) == terms
+
+
+def test_ids_are_stable():
+    assert query_id_of("sort list") == "q-1368a918018a15ee"
