@@ -128,6 +128,6 @@ class ComputeSettings(Settings):
     reason_gpus: int = Field(0, ge=0, description="GPUs per engine that writes reasons; 0 runs vLLM's CPU build.")
     reason_cpus: int = Field(1, ge=1, description="CPUs that Ray sets aside per engine that writes reasons.")
     engine_tokens_per_second: float | None = Field(
-        None, gt=0, description="Tokens a second that one engine was seen to read and write; for `--estimate`."
+        None, gt=0, description="Tokens a second that one teacher engine was seen to read and write; for `--estimate`."
     )
     engine_hour_price: float | None = Field(None, ge=0, description="Price of an hour of one teacher engine's machine, in any currency.")
