@@ -58,8 +58,7 @@ class Engine:
         setting: str = "teacher.model",
     ) -> None:
         if not gpus:
-            for name, value in _CPU_ENVIRONMENT.items():
-                os.environ.setdefault(name, value)
+            set_cpu_environment()
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
         from vllm.v1.metrics.ray_wrappers import RayPrometheusStatLogger
@@ -124,6 +123,12 @@ class Engine:
                 os._exit(1)
             except VLLMError as error:
                 raise ValueError(f"vLLM: {_first_line(error.__cause__ or error)}") from error
+
+
+def set_cpu_environment() -> None:
+    """What vLLM's CPU build reads from the environment at its start, where nothing else is set there."""
+    for name, value in _CPU_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def engine_arguments(arguments: Mapping[str, Any], gpus: int) -> dict[str, Any]:

@@ -79,9 +79,11 @@ def against_the_window(model: str, queries: int) -> dict[str, Any]:
 
 def offline(model: str, prompts: int) -> dict[str, float]:
     """vLLM's own `LLM.generate` over the prompts of the first lists."""
+    from actors.teachers.engine import engine_arguments, set_cpu_environment
+
+    set_cpu_environment()
     from vllm import LLM, SamplingParams
 
-    from actors.teachers.engine import engine_arguments
     from actors.teachers.listwise import STRUCTURED
     from actors.teachers.prompts import PromptFiller
     from ranking.labelling.prompts import load_prompt
@@ -146,6 +148,7 @@ def _apart(side: str, model: str, number: int) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr[-3000:])
+    print(f"{side}: {done.stdout.splitlines()[-1]}", file=sys.stderr, flush=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
