@@ -38,6 +38,6 @@ def _ramp(left: float, top: float, end: float, chance: float) -> Iterator[str]:
     yield text(left + _RAMP, top + 30, f"{end:.0%}", "muted", anchor="end")
     if chance < end:
         mark = left + _RAMP * chance / end
-        yield f'<path class="tick" d="M{mark:g} {top:g}v18"/>'
+        yield f'<path class="tick" d="M{mark:g} {top:g}v34"/>'
         middle = min(max(mark, left + 48), left + _RAMP - 72)
-        yield text(middle, top + 30, f"chance {chance:.1%}".replace(".0%", "%"), "muted", anchor="middle")
+        yield text(middle, top + 47, f"chance {chance:.1%}".replace(".0%", "%"), "muted", anchor="middle")
