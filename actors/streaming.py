@@ -51,7 +51,7 @@ def new_texts(texts: ray.data.Dataset, memory: Folder) -> tuple[ray.data.Dataset
     def lacking(batch: pa.Table) -> pa.Table:
         return without_known(batch, ray.get(known))
 
-    held = ray.get(_light(len).remote(known))
+    held = ray.get(_light(_number).remote(known))
     return texts.map_batches(lacking, batch_format="pyarrow", batch_size=None, num_cpus=0.25), held
 
 
@@ -142,6 +142,10 @@ def finish(stage: Stage, rows_in: int, tokens: Tokens | None = None) -> Manifest
     if rows + rejected != rows_in:
         raise RuntimeError(f"stage {stage.name}: {rows_in} queries in, but {rows} rows and {rejected} rejections out")
     return stage.finish(rows_in=rows_in, rows_out=rows, rejected=rejected, tokens=tokens)
+
+
+def _number(ids: Any) -> int:
+    return len(ids)
 
 
 def _count(folder: Folder, parts: Sequence[str], chosen: Sequence[tuple[ray.ObjectRef, bool]]) -> int:

@@ -32,6 +32,8 @@ def check_model(model: str, revision: str | None, setting: str, chat: bool = Fal
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
     except Exception as error:
         raise InputError(f"{where}: its tokenizer cannot be read ({_first(error)})") from None
+    if not tokenizer.encode("query", add_special_tokens=False):
+        raise InputError(f"{where}: its tokenizer has no vocabulary; the folder lacks tokenizer.json, or the files it is made from")
     if chat and not tokenizer.chat_template:
         raise InputError(f"{where}: its tokenizer has no chat template; a model that was tuned to follow instructions is needed")
 

@@ -104,6 +104,11 @@ def test_an_answer_becomes_a_label_in_the_documents_own_order(model, tokenizer, 
     assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (10, 5) == (tokens.prompt, tokens.completion)
 
 
+def test_one_candidate_is_a_list_too(model, tokenizer, tmp_path):
+    found, _, _ = label(model, tokenizer, tmp_path, listing(1), "[1]", orders=1)
+    assert [(c.doc_id, c.position, c.prompt_position) for c in found.candidates] == [("d1", 1, 1)]
+
+
 def test_append_lists_what_was_left_out_last(model, tokenizer, tmp_path):
     found, _, _ = label(model, tokenizer, tmp_path, listing(), ["d3", "d1"], missing="append")
     assert [c.doc_id for c in sorted(found.candidates, key=lambda c: c.position)] == ["d3", "d1", "d2", "d4"]
