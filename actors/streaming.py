@@ -44,15 +44,14 @@ def texts_of(texts: Sequence[str], per_block: int) -> ray.data.Dataset:
     return ray.data.from_arrow([pa.table({"text": column[start : start + per_block]}) for start in range(0, max(1, len(texts)), per_block)])
 
 
-def new_texts(texts: ray.data.Dataset, memory: Folder) -> tuple[ray.data.Dataset, int]:
-    """The texts that a memory of vectors lacks: rows {text_id, text}; and how many texts it holds."""
+def new_texts(texts: ray.data.Dataset, memory: Folder) -> ray.data.Dataset:
+    """The texts that a memory of vectors lacks: rows {text_id, text}."""
     known = _light(text_ids_in).remote(memory)
 
     def lacking(batch: pa.Table) -> pa.Table:
         return without_known(batch, ray.get(known))
 
-    held = ray.get(_light(_number).remote(known))
-    return texts.map_batches(lacking, batch_format="pyarrow", batch_size=None, num_cpus=0.25), held
+    return texts.map_batches(lacking, batch_format="pyarrow", batch_size=None, num_cpus=0.25)
 
 
 def parts_of(
@@ -142,10 +141,6 @@ def finish(stage: Stage, rows_in: int, tokens: Tokens | None = None) -> Manifest
     if rows + rejected != rows_in:
         raise RuntimeError(f"stage {stage.name}: {rows_in} queries in, but {rows} rows and {rejected} rejections out")
     return stage.finish(rows_in=rows_in, rows_out=rows, rejected=rejected, tokens=tokens)
-
-
-def _number(ids: Any) -> int:
-    return len(ids)
 
 
 def _count(folder: Folder, parts: Sequence[str], chosen: Sequence[tuple[ray.ObjectRef, bool]]) -> int:

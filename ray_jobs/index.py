@@ -68,22 +68,22 @@ def _encode(run: Run, model: str) -> None:
     from actors.streaming import new_texts, parts_of, rows_per_part, texts_of, through_actor
 
     began = time.monotonic()
-    queries, count, _ = parts_of(run.folder / "queries", SelectedQuery)
+    queries, _, _ = parts_of(run.folder / "queries", SelectedQuery)
     held = [*(document.content for document in _with_text(run)), *(query.text for query in run.collection.test)]
-    texts, known = new_texts(texts_of(held, _TEXTS_PER_PART).union(queries.select_columns(["text"])), folder)
-    total = max(0, len(held) + count - known)
+    texts = new_texts(texts_of(held, _TEXTS_PER_PART).union(queries.select_columns(["text"])), folder).materialize()
+    total = texts.count()
+    if not total:
+        folder.write_text(ENCODED, wanted)
+        return
     actors = min(run.settings.compute.cpu_actors, max(1, total // rows_per_part(total)))
     vectors = through_actor(texts, TextEncoder, (model,), actors)
     counts = vectors.map_batches(TableSink(folder), batch_format="pyarrow", batch_size=None, **LIGHT)
-    done = 0
     with run.progress.bar("vectors", total, "texts") as bar:
         for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
-            rows = sum(batch["rows"].to_pylist())
-            done += rows
-            bar.advance(rows)
+            bar.advance(sum(batch["rows"].to_pylist()))
     folder.write_text(ENCODED, wanted)
     seconds = time.monotonic() - began
-    run.progress.stage("vectors", f"{done:,} texts by {model} in {seconds:.0f} s ({done / max(seconds, 1e-9):.0f}/s)")
+    run.progress.stage("vectors", f"{total:,} texts by {model} in {seconds:.0f} s ({total / max(seconds, 1e-9):.0f}/s)")
 
 
 def _with_text(run: Run) -> list[Document]:
