@@ -25,6 +25,7 @@ R = TypeVar("R", bound=BaseModel)
 LISTS_PER_PART = 16
 _MOST_PER_PART = 1024
 _PARTS = 256
+_READERS = 4
 
 
 def rows_per_part(rows: int) -> int:
@@ -51,7 +52,7 @@ def new_texts(texts: ray.data.Dataset, memory: Folder) -> ray.data.Dataset:
     def lacking(batch: pa.Table) -> pa.Table:
         return without_known(batch, ray.get(known))
 
-    return texts.map_batches(lacking, batch_format="pyarrow", batch_size=None, num_cpus=0.25)
+    return texts.map_batches(lacking, batch_format="pyarrow", batch_size=None, **LIGHT)
 
 
 def parts_of(
@@ -82,7 +83,9 @@ def parts_of(
     blocks = [pa.Table.from_pylist([vars(one)]) for one in slices]
     if not blocks:
         return ray.data.from_arrow([(schema or pa.schema([])).empty_table()]), rows, left
-    return ray.data.from_arrow(blocks).map_batches(read, batch_format="pyarrow", batch_size=None, num_cpus=0.25), rows, left
+    pool = ray.data.TaskPoolStrategy(size=_READERS)  # else four for each CPU, each a process that has to start first
+    lists = ray.data.from_arrow(blocks).map_batches(read, batch_format="pyarrow", batch_size=None, num_cpus=0.25, compute=pool)
+    return lists, rows, left
 
 
 def ids_of(folder: Folder) -> ray.ObjectRef:
