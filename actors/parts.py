@@ -83,11 +83,25 @@ def ids_in(folder: Folder) -> Ids:
     return hashed(query_id for table in folder.read_tables(["query_id"]) for query_id in table["query_id"].to_pylist())
 
 
-def ids_done(stage: Stage) -> Ids:
-    """The queries that a stage holds a row or a rejection of."""
-    rejected = (stage.run / REJECTED, stage.rejected_parts())
-    tables = [rejected[0].read_table(name, ["query_id"]) for name in rejected[1]]
-    return np.union1d(ids_in(stage.folder), hashed(query_id for table in tables for query_id in table["query_id"].to_pylist()))
+@dataclass(frozen=True)
+class Done:
+    """The parts that a stage held at one moment: a worker that is lost and asked again must find the same queries done."""
+
+    stage: Stage
+    rows: list[str]
+    rejected: list[str]
+
+
+def done_now(stage: Stage) -> Done:
+    """The parts that a stage holds."""
+    return Done(stage, stage.folder.names(".parquet"), stage.rejected_parts())
+
+
+def ids_done(done: Done) -> Ids:
+    """The queries of which some parts hold a row or a rejection."""
+    parts = [(done.stage.folder, name) for name in done.rows] + [(done.stage.run / REJECTED, name) for name in done.rejected]
+    tables = (folder.read_table(name, ["query_id"]) for folder, name in parts)
+    return hashed(query_id for table in tables for query_id in table["query_id"].to_pylist())
 
 
 def hashed(query_ids: Iterable[Any]) -> Ids:
@@ -109,10 +123,12 @@ def select(table: pa.Table, ids: Ids, inside: bool) -> pa.Table:
 def settle(stage: Stage) -> tuple[int, int]:
     """Leave each query once: a first row stands, a second row and a rejection beside a row go. Returns rows and rejections.
 
-    Doubles come only from a block that was run again after a crash and came out cut in another way.
+    Doubles come only from a block that was run again after a crash and came out cut in another way. Nobody may
+    write here meanwhile: what writes that were cut off have left behind goes too.
     """
     seen: set[str] = set()
     for folder, names in ((stage.folder, stage.folder.names(".parquet")), (stage.run / REJECTED, stage.rejected_parts())):
+        folder.sweep()
         for name in names:
             ids = folder.read_table(name, ["query_id"])["query_id"].to_pylist()
             new = []

@@ -12,7 +12,7 @@ import pyarrow as pa
 import ray.data
 from pydantic import BaseModel
 
-from actors.parts import Slice, ids_done, ids_in, read_slice, select, settle, slices_of
+from actors.parts import Slice, done_now, ids_done, ids_in, read_slice, select, settle, slices_of
 from actors.rows import Split, table_of
 from actors.sink import LIGHT, PartSink
 from actors.vectors import text_ids_in, without_known
@@ -69,7 +69,7 @@ def parts_of(
     for all. Returns the rows, how many there are, and how many of them are left.
     """
     slices, rows = ray.get(_light(slices_of).remote(folder, rows_per_part, part))
-    chosen = [(_light(ids_done).remote(without), False)] if without is not None else []
+    chosen = [(_light(ids_done).remote(done_now(without)), False)] if without is not None else []
     chosen += [(only, True)] if only is not None else []
     left = ray.get(_light(_count).remote(folder, [*{one.part: None for one in slices}], chosen)) if chosen else rows
     schema = schema_of(model) if model else None

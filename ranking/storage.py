@@ -26,6 +26,7 @@ from ranking.errors import InputError
 R = TypeVar("R", bound=BaseModel)
 _ROWS_PER_GROUP = 1024
 _COPIES_AT_ONCE = 16
+_PARTIAL = ".partial-"
 _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
@@ -197,6 +198,12 @@ class Folder:
         """Delete one file."""
         self.filesystem.delete_file(self._file(name))
 
+    def sweep(self) -> None:
+        """Delete what writes to this folder have left behind that were cut off; nobody may be writing here."""
+        for name in self.names():
+            if name.startswith(_PARTIAL):
+                self.remove(name)
+
     def delete(self) -> None:
         """Delete this folder and all in it; nothing where it is missing."""
         if self.exists():
@@ -217,7 +224,7 @@ class Folder:
         """
         self._make()
         if self.is_local:
-            partial = self._file(f".partial-{uuid.uuid4().hex}")
+            partial = self._file(f"{_PARTIAL}{uuid.uuid4().hex}")
             with self.filesystem.open_output_stream(partial) as stream:
                 write(stream)
             Path(partial).replace(self._file(name))

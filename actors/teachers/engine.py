@@ -9,9 +9,10 @@ import asyncio
 import itertools
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
@@ -26,6 +27,7 @@ _RUNNERS: dict[Task, dict[str, str]] = {
     "embed": {"runner": "pooling", "convert": "embed"},
     "classify": {"runner": "pooling", "convert": "classify"},
 }
+_ENDED_BY_SIGNAL = re.compile(r"Failed core proc\(s\): \{.*: -\d+")
 _CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
 
 
@@ -43,8 +45,9 @@ class Written:
 class Engine:
     """A vLLM engine. arguments: of vLLM. gpus: that it spreads over; 0 runs the CPU build.
 
-    died: called when the engine is dead, before this process ends with it. setting: that names the model, for the
-    message. Raises InputError where vLLM cannot load the model.
+    died: called when the engine is dead, before this process ends with it: Ray starts both anew, and the lists that
+    were under way are asked again. setting: that names the model, for the message. Raises InputError where vLLM
+    cannot load the model.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class Engine:
                 AsyncEngineArgs(model=model_path(model), **settled), stat_loggers=[RayPrometheusStatLogger]
             )
         except Exception as error:
+            if killed_from_outside(error):
+                _end_with_engine(died)
             raise InputError(f"{setting} {model!r}: vLLM cannot load it ({_first_line(error)})") from error
         self._task = task
         self._died = died
@@ -118,9 +123,7 @@ class Engine:
                     last = output
                 return last
             except EngineDeadError:
-                # the process ends with its engine: Ray starts both anew, and the lists that were under way are asked again
-                self._died()
-                os._exit(1)
+                _end_with_engine(self._died)
             except VLLMError as error:
                 raise ValueError(f"vLLM: {_first_line(error.__cause__ or error)}") from error
 
@@ -140,6 +143,16 @@ def engine_arguments(arguments: Mapping[str, Any], gpus: int) -> dict[str, Any]:
         settled["tensor_parallel_size"] = gpus
     settled.setdefault("distributed_executor_backend", "mp" if gpus > 1 else "uni")
     return settled
+
+
+def killed_from_outside(error: BaseException) -> bool:
+    """Whether vLLM says that a process of its engine was ended by a signal while it started, as where memory runs out."""
+    return bool(_ENDED_BY_SIGNAL.search(str(error)))
+
+
+def _end_with_engine(died: Callable[[], None]) -> NoReturn:
+    died()
+    os._exit(1)
 
 
 def _first_line(error: BaseException) -> str:

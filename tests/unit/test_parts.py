@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.parts import hashed, ids_done, ids_in, read_slice, select, settle, slices_of
+from actors.parts import done_now, hashed, ids_done, ids_in, read_slice, select, settle, slices_of
 from ranking.records import Query, Rejection
 from ranking.stages import REJECTED, Stage
 from ranking.storage import Folder, schema_of
@@ -45,9 +45,29 @@ def test_settling_leaves_each_query_once_and_a_row_wins_over_a_rejection(tmp_pat
     write(stage.folder, a=["q1", "q2"], b=["q2", "q3"], c=["q1"])
     rejected = [Rejection(query_id=i, stage="labels", reason="r") for i in ("q3", "q4")]
     (stage.run / REJECTED).write_rows(stage.rejected_prefix + "x.parquet", rejected)
-    assert ids_done(stage).tolist() == hashed(["q1", "q2", "q3", "q4"]).tolist()
+    assert ids_done(done_now(stage)).tolist() == hashed(["q1", "q2", "q3", "q4"]).tolist()
     assert settle(stage) == (3, 1)
     assert sorted(stage.folder.read_column("query_id")) == ["q1", "q2", "q3"]
     assert (stage.run / REJECTED).read_column("query_id") == ["q4"]
     assert settle(stage) == (3, 1)
     assert ids_in(stage.folder).tolist() == hashed(["q1", "q2", "q3"]).tolist()
+
+
+def test_what_is_done_stays_as_it_was_when_asked_first(tmp_path):
+    stage = Stage(Folder(tmp_path), "labels", {}, [])
+    write(stage.folder, a=["q1"])
+    before = done_now(stage)
+    write(stage.folder, b=["q2"])
+    assert ids_done(before).tolist() == hashed(["q1"]).tolist()
+    assert ids_done(done_now(stage)).tolist() == hashed(["q1", "q2"]).tolist()
+
+
+def test_settling_sweeps_away_what_a_killed_writer_left_behind(tmp_path):
+    stage = Stage(Folder(tmp_path), "labels", {}, [])
+    write(stage.folder, a=["q1"])
+    (stage.run / REJECTED).write_rows(stage.rejected_prefix + "x.parquet", [Rejection(query_id="q2", stage="labels", reason="r")])
+    for folder in (stage.folder, stage.run / REJECTED):
+        folder.write_text(".partial-0", "half a par")
+    assert settle(stage) == (1, 1)
+    assert stage.folder.names() == ["a.parquet"]
+    assert (stage.run / REJECTED).names() == [f"{stage.rejected_prefix}x.parquet"]

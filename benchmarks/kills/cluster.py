@@ -1,0 +1,89 @@
+"""A Ray cluster of several nodes on this machine: a head without CPUs, and workers that may be killed and started again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import psutil
+
+from benchmarks.kills.processes import MARK, called, ended, kill, marked, wait_until
+from tests.system.ports import free_ports
+
+_RAY = Path(sys.executable).parent / "ray"
+_STORE = str(100 * 2**20)
+_START = 180.0
+_HEAD = "127.0.0.1"
+
+
+class LocalCluster:
+    """Each node has an address of its own in 127.0.0.0/8, so that Ray takes it for a machine. logs: folder for what nodes print.
+
+    Used as a context manager; all its processes end with it, also those whose parents were killed.
+    """
+
+    def __init__(self, logs: Path, workers: int, cpus: int) -> None:
+        self.logs = logs
+        self.cpus = cpus
+        self.mark = uuid.uuid4().hex
+        self.addresses = [f"127.0.0.{number}" for number in range(11, 11 + workers)]
+        (port,) = free_ports(1)
+        self.address = f"{_HEAD}:{port}"
+        self.environment = {**os.environ, MARK: self.mark, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+        self.environment.pop("RAY_ADDRESS", None)
+        self._nodes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> LocalCluster:
+        head = ["--head", f"--port={self.address.partition(':')[2]}", "--num-cpus=0", "--include-dashboard=false"]
+        self._start(_HEAD, head)
+        for address in self.addresses:
+            self.start_worker(address)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in marked(self.mark):
+            kill(process)
+        for node in self._nodes.values():
+            node.wait()
+
+    @property
+    def driver_environment(self) -> dict[str, str]:
+        """Environment of a job that is to run here."""
+        return {**self.environment, "RAY_ADDRESS": self.address}
+
+    def start_worker(self, address: str) -> None:
+        """Start a worker node; raises RuntimeError where it does not come up."""
+        self._start(address, [f"--address={self.address}", f"--num-cpus={self.cpus}"])
+
+    def raylets(self) -> dict[str, psutil.Process]:
+        """The raylets of the workers that run, by address."""
+        found = {}
+        for process in called(self.mark, "raylet/raylet"):
+            for address in self.addresses:
+                if f"--node_ip_address={address}" in process.cmdline():
+                    found[address] = process
+        return found
+
+    def kill_worker(self, address: str) -> list[psutil.Process]:
+        """Kill a worker's raylet; what else is of the node goes by itself. Returns what is left of it."""
+        node = self._nodes.pop(address)
+        inside = psutil.Process(node.pid).children(recursive=True)
+        kill(self.raylets()[address])
+        node.wait()
+        return ended(inside)
+
+    def _start(self, address: str, arguments: list[str]) -> None:
+        names = ("dashboard-agent-listen-port", "ray-client-server-port")
+        ports = [f"--{name}={port}" for name, port in zip(names, free_ports(2), strict=True)]
+        own = [f"--node-ip-address={address}", f"--object-store-memory={_STORE}", "--min-worker-port=0", "--max-worker-port=0"]
+        command = [str(_RAY), "start", "--block", "--disable-usage-stats", *own, *ports, *arguments]
+        log = self.logs / f"node-{address}-{uuid.uuid4().hex[:6]}.log"
+        with log.open("wb") as stream:
+            node = subprocess.Popen(command, env=self.environment, stdout=stream, stderr=subprocess.STDOUT)
+        self._nodes[address] = node
+        up = wait_until(lambda: "Ray runtime started" in log.read_text() or node.poll() is not None, _START)
+        if not up or node.poll() is not None:
+            raise RuntimeError(f"the node {address} did not start: {log.read_text()[-500:]}")

@@ -1,0 +1,82 @@
+"""A run to be killed: queries with candidates, a teacher of random weights, and lists that no teacher can rank."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from tests.tiny_models import tiny_generator
+
+ROOT = Path(__file__).parents[2]
+_WORDS = "amber basin cedar delta ember fjord grove heron islet jetty knoll larch marsh north ochre prism quartz ridge shoal thorn".split()
+_CANDIDATES = 6
+_EMPTY_EACH = 20
+_TOO_LONG_EACH = 15
+_ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True, "max_num_seqs": 4, "enable_prefix_caching": False}
+
+
+def make_run(folder: Path, queries: int, orders: int = 2) -> Path:
+    """Write a run file and all that it names into a folder; returns its path. The same for the same numbers.
+
+    Every twentieth query has no candidates, every fifteenth is longer than the teacher's context: both are rejected.
+    """
+    drawn = random.Random(queries)
+    rows = [_row(drawn, number) for number in range(queries)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "lists.parquet")
+    beir = folder / "collection"
+    beir.mkdir()
+    judged = {"_id": "judged", "text": "a judged query"}
+    _write_lines(beir / "queries.jsonl", [judged, *({"_id": row["query_id"], "text": row["text"]} for row in rows)])
+    _write_lines(beir / "corpus.jsonl", [{"_id": "d", "text": "a document"}])
+    (beir / "qrels").mkdir()
+    (beir / "qrels" / "test.tsv").write_text("judged\td\t1\n")
+    settings = {
+        "storage": str(folder / "runs"),
+        "collection": {"source": f"beir:{beir}"},
+        "queries": {"long_tail": {"min_terms": 1}},
+        "candidates": {"retrievers": [{"kind": "parquet", "path": str(folder / "lists.parquet")}]},
+        "pre_ranker": None,
+        "teacher": {
+            "kind": "listwise",
+            "model": str(tiny_generator(folder / "teacher")),
+            "orders": orders,
+            "attempts": 2,
+            "document_tokens": 16,
+            "engine": _ENGINE,
+        },
+        "evaluation": {"first_stages": ["parquet"]},
+    }
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def start_job(path: Path, run: str, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start labelling as a user would. log: file that takes what the job prints, behind what it holds."""
+    with log.open("ab") as stream:
+        call = [sys.executable, "-m", "ray_jobs.label", str(path), "--run", run]
+        return subprocess.Popen(call, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+
+
+def _row(drawn: random.Random, number: int) -> dict[str, object]:
+    text = f"query {number} {' '.join(drawn.choices(_WORDS, k=6))}"
+    if number % _TOO_LONG_EACH == 7:
+        text += " " + " ".join(drawn.choices(_WORDS, k=2000))
+    count = 0 if number % _EMPTY_EACH == 3 else _CANDIDATES
+    texts = [f"{' '.join(drawn.choices(_WORDS, k=12))} {number}-{place}" for place in range(count)]
+    return {
+        "query_id": f"q{number}",
+        "text": text,
+        "candidates": [{"doc_id": f"d{number}-{place}", "text": text} for place, text in enumerate(texts)],
+    }
+
+
+def _write_lines(path: Path, rows: list[dict[str, object]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
