@@ -15,7 +15,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import Stemmer  # type: ignore[import-not-found]
+import Stemmer
 from bm25s.stopwords import STOPWORDS_EN_PLUS
 
 from ranking.labelling.relevance import relevance
