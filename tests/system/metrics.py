@@ -1,38 +1,23 @@
-"""What a node of a cluster tells Prometheus while something runs."""
+"""What a node of a cluster tells Prometheus."""
 
 import re
-import threading
+import time
 import urllib.request
 
 _SAMPLE = re.compile(r"^(\w+)\{(.*)\} ([0-9.e+-]+)$", re.MULTILINE)
+_SECONDS = 30
 
 
-class MetricsWatch(threading.Thread):
-    """Scrapes again and again, since metrics of processes that ended go; highest holds the highest value of each series."""
+def total(url, name, *labels):
+    """The sum over the series of a name whose labels hold all that is given."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text = answer.read().decode("utf-8")
+    return sum(float(value) for found, held, value in _SAMPLE.findall(text) if found == name and all(label in held for label in labels))
 
-    def __init__(self, url, prefix):
-        super().__init__(daemon=True)
-        self.url, self.prefix, self.ended, self.highest = url, prefix, threading.Event(), {}
 
-    def run(self):
-        while not self.ended.wait(0.5):
-            try:
-                with urllib.request.urlopen(self.url, timeout=5) as answer:
-                    text = answer.read().decode("utf-8")
-            except OSError:
-                continue
-            for name, labels, value in _SAMPLE.findall(text):
-                if name.startswith(self.prefix):
-                    self.highest[name, labels] = max(float(value), self.highest.get((name, labels), 0.0))
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.join()
-
-    def total(self, name, *labels):
-        """The sum over the series of a name whose labels hold all that is given."""
-        return sum(value for (found, held), value in self.highest.items() if found == name and all(label in held for label in labels))
+def settled(url, wanted, name, *labels):
+    """The sum once it is as wanted, or as it stands after half a minute: workers report it from time to time."""
+    deadline = time.monotonic() + _SECONDS
+    while (found := total(url, name, *labels)) != wanted and time.monotonic() < deadline:
+        time.sleep(1)
+    return found

@@ -5,7 +5,7 @@ import pytest
 from actors.teachers.memory import Asked
 from ranking.records import Label, Rejection
 from tests.system.conftest import label_facts
-from tests.system.metrics import MetricsWatch
+from tests.system.metrics import settled
 from tests.tiny_models import tiny_generator
 
 ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True, "max_num_seqs": 16}
@@ -20,8 +20,7 @@ def model(tmp_path_factory):
 def test_structured_output_makes_every_answer_of_any_model_usable(model, finished, settings, cluster):
     teacher = {"kind": "listwise", "model": str(model), "orders": 3, "temperature": 1.0, "attempts": 1}
     teacher["engine"] = ENGINE
-    with MetricsWatch(cluster["METRICS"], "ray_rradistill_label_") as watch:
-        folder, manifest = label_facts("listwise", teacher, finished, settings, cluster)
+    folder, manifest = label_facts("listwise", teacher, finished, settings, cluster)
     labels = list((folder / "labels").read_rows(Label))
     assert len(labels) == manifest.rows_in > 0
     for row in labels:
@@ -34,10 +33,15 @@ def test_structured_output_makes_every_answer_of_any_model_usable(model, finishe
     assert len(asked) == 3 * len(labels)
     assert {row.finish_reason for row in asked} == {"stop"}
     assert len({row.raw for row in asked}) > len(labels)
-    assert watch.total("ray_rradistill_label_queries_total", 'verdict="ok"') == len(labels)
-    assert watch.total("ray_rradistill_label_prompt_tokens_total") == manifest.tokens.prompt == sum(row.prompt_tokens for row in asked)
-    assert watch.total("ray_rradistill_label_completion_tokens_total") == sum(row.completion_tokens for row in asked)
-    assert watch.total("ray_rradistill_label_seconds_count") == len(labels)
+    told = {
+        "queries_total": len(labels),
+        "seconds_count": len(labels),
+        "prompt_tokens_total": sum(row.prompt_tokens for row in asked),
+        "completion_tokens_total": sum(row.completion_tokens for row in asked),
+    }
+    assert told["prompt_tokens_total"] == manifest.tokens.prompt
+    for name, wanted in told.items():
+        assert settled(cluster["METRICS"], wanted, f"ray_rradistill_label_{name}", f'teacher="{model}"') == wanted, name
 
 
 def test_without_it_every_bad_answer_is_asked_again_and_then_rejected_with_its_text(model, finished, settings, cluster):
