@@ -1,7 +1,6 @@
 """A listwise teacher on a sample: is it in form, does it do anything, does it agree with itself, is it right?
 
-    python -m ray_jobs.audit configs/listwise.yaml
-    python -m ray_jobs.audit configs/listwise.yaml --teacher.structured false      without structured output
+    python -m ray_jobs.audit configs/quickstart.yaml --teacher '{"kind": "listwise", "model": "path/or/hub-id"}'
 
 Asks for a sample of the log's lists, and for the test queries' where there are judgements, once in each of
 `audit.orders` orders. Its answers are kept: labelling does not pay for them again. Writes audit/ of the run's
