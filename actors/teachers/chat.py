@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ranking.encoders import model_path
 
 FEWEST_TOKENS = 8
+
+
+def control_tokens(tokenizer: Any) -> list[str]:
+    """The tokens with which a tokenizer marks what is not text; words that were added to its vocabulary are text."""
+    added = [token for token in tokenizer.get_added_vocab() if not token.strip().isalnum()]
+    return list(dict.fromkeys([*tokenizer.all_special_tokens, *added]))
 
 
 class ChatTokens:
@@ -19,7 +26,7 @@ class ChatTokens:
         self.tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
         limit = AutoConfig.from_pretrained(path, revision=revision).get_text_config().max_position_embeddings
         self.context = int(context or limit)
-        self.special = [*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()]
+        self.special = control_tokens(self.tokenizer)
 
     def of(self, messages: list[dict[str, str]]) -> list[int]:
         """Messages as the tokens before which the model answers."""

@@ -13,6 +13,7 @@ import numpy as np
 from actors.rows import Outcome, PickedList, rejected
 from actors.settings import ComputeSettings, PointwiseTeacherSettings
 from actors.teachers.actor import TeacherActor, through_teachers
+from actors.teachers.chat import control_tokens
 from actors.teachers.engine import Engine, Task
 from actors.teachers.models import check_model
 from actors.teachers.pooled import Pooled, PooledMemory, Tokens
@@ -167,7 +168,7 @@ class YesNo(CrossEncoder):
 
         super().__init__(settings)
         self.prompt = _pair_prompt(settings)
-        self.special = [*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()]
+        self.special = control_tokens(self.tokenizer)
         config = AutoConfig.from_pretrained(model_path(settings.model), revision=settings.revision)
         classes = [name.replace("ForCausalLM", "ForSequenceClassification") for name in config.architectures or ()]
         self.engine_arguments = {"hf_overrides": {**_YES_NO, "architectures": classes}}
