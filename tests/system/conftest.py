@@ -53,6 +53,8 @@ def cluster(tmp_path_factory):
     """Environment variables of a local head, which ends with the tests; another Ray of the user's is left alone."""
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     environment["RAY_metrics_report_interval_ms"] = "500"  # a test's actors live for seconds
+    # a submitted working directory is forgotten ten minutes after its upload, though a later job names it again
+    environment["RAY_RUNTIME_ENV_TEMPORARY_REFERENCE_EXPIRATION_S"] = "7200"
     environment.pop("RAY_ADDRESS", None)
     ray = str(BIN / "ray")
     names = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port", "metrics-export-port")
@@ -65,7 +67,8 @@ def cluster(tmp_path_factory):
         head = subprocess.Popen(start, env=environment, stdout=stream, stderr=subprocess.STDOUT)
     try:
         wait_for_dashboard(f"{dashboard}/api/version", head, logs)
-        os.environ["RAY_AUTH_MODE"] = "disabled"
+        for name in ("RAY_AUTH_MODE", "RAY_RUNTIME_ENV_TEMPORARY_REFERENCE_EXPIRATION_S"):
+            os.environ[name] = environment[name]
         yield {
             **environment,
             "RAY_ADDRESS": f"127.0.0.1:{ports['port']}",
