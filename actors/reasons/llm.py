@@ -56,11 +56,10 @@ class LlmActor:
         self.memory = AnswerMemory(memory)
         prompt = load_reason_prompt(Path(settings.prompt) if settings.prompt else REASON)
         filler = ReasonFiller(prompt, settings)
-        engine = Engine(settings.model, settings.revision, "generate", settings.engine, gpus, self.deaths.mark, _SETTING)
+        engine = Engine(settings.model, settings.revision, "generate", settings.engine, gpus, self.deaths, _SETTING)
         self.explainer = Explainer(settings, filler, self.memory, engine.write)
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
         outcomes = await asyncio.gather(*(self.explainer.outcome(label) for label in records(batch, Label)))
         await self.memory.write()
-        self.deaths.forget()
         return table_of(outcomes, Outcome)

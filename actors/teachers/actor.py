@@ -39,7 +39,6 @@ class TeacherActor(ABC):
     async def __call__(self, batch: pa.Table) -> pa.Table:
         outcomes = await asyncio.gather(*(self._counted(row) for row in records(batch, PickedList)))
         await self.settle()
-        self.deaths.forget()
         return table_of(outcomes, Outcome)
 
     async def _counted(self, row: PickedList) -> Outcome:

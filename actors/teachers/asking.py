@@ -86,7 +86,7 @@ class Asker:
     async def _until_usable(
         self, row: PickedList, list_id: str, number: int, step: int, indices: Sequence[int], shuffle_first: bool
     ) -> list[Reply]:
-        """Ask for some of a list's documents until an answer is usable, each time in another order."""
+        """Ask for some of a list's documents until an answer is usable, each time in another order, or until the engine refuses."""
         replies: list[Reply] = []
         for attempt in range(1, self.settings.attempts + 1):
             shown = list(indices)
@@ -96,7 +96,7 @@ class Asker:
             asked = held or await self._ask(row, shown, (list_id, number, step, attempt))
             read = read_answer(asked.raw or "", len(shown), asked.finish_reason)
             replies.append(Reply(asked, read, shown, fresh=held is None))
-            if read.usable:
+            if read.usable or asked.error is not None:  # what the engine refuses or dies of stays so in any order
                 break
         return replies
 

@@ -5,17 +5,19 @@ So a list can be asked again, or in several steps, while the engine goes on with
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 import numpy as np
 
+from actors.teachers.deaths import Deaths
+from actors.teachers.turns import Turns
+from actors.vectors import text_id_of
 from ranking.encoders import model_path
 from ranking.errors import InputError
 from students.precision import dtype_of
@@ -45,9 +47,9 @@ class Written:
 class Engine:
     """A vLLM engine. arguments: of vLLM. gpus: that it spreads over; 0 runs the CPU build.
 
-    died: called when the engine is dead, before this process ends with it: Ray starts both anew, and the lists that
-    were under way are asked again. setting: that names the model, for the message. Raises InputError where vLLM
-    cannot load the model.
+    deaths: where it is marked that the engine died, before this process ends with it: Ray starts both anew, and the
+    lists that were under way are asked again. setting: that names the model, for the message. Raises InputError where
+    vLLM cannot load the model.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Engine:
         task: Task,
         arguments: Mapping[str, Any],
         gpus: int,
-        died: Callable[[], None],
+        deaths: Deaths,
         setting: str = "teacher.model",
     ) -> None:
         if not gpus:
@@ -73,17 +75,16 @@ class Engine:
             )
         except Exception as error:
             if killed_from_outside(error):
-                _end_with_engine(died)
+                _end_with_engine(deaths, (), False)
             raise InputError(f"{setting} {model!r}: vLLM cannot load it ({_first_line(error)})") from error
         self._task = task
-        self._died = died
         self._seeds = gpus > 0
         self._names = map(str, itertools.count())
         # a few more than run at once, so that none waits for this process; many more would only wait in the engine
-        self._room = asyncio.Semaphore(math.ceil(1.1 * self._llm.vllm_config.scheduler_config.max_num_seqs))
+        self._turns = Turns(math.ceil(1.1 * self._llm.vllm_config.scheduler_config.max_num_seqs), deaths)
 
     async def write(self, tokens: Sequence[int], sampling: Mapping[str, Any]) -> Written:
-        """Let the model write after a prompt. sampling: of vLLM's SamplingParams. Raises ValueError for what vLLM refuses."""
+        """Let the model write after a prompt. sampling: of vLLM's SamplingParams. Raises ValueError for what vLLM refuses or died of."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -99,7 +100,7 @@ class Engine:
         """Let the model pool a prompt: an embedding, or the logits of a classifier, [values], float32.
 
         second_from: where the second text of a pair begins, for models that tell the two apart by token types.
-        Raises ValueError for what vLLM refuses.
+        Raises ValueError for what vLLM refuses or died of.
         """
         from vllm import PoolingParams
 
@@ -116,14 +117,15 @@ class Engine:
         from vllm.exceptions import VLLMError
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        async with self._room:
+        async with self._turns.turn(_name_of(tokens)):
             try:
                 last = None
                 async for output in ask({"prompt_token_ids": list(tokens)}, parameters, next(self._names)):
                     last = output
+                self._turns.deaths.answered()
                 return last
             except EngineDeadError:
-                _end_with_engine(self._died)
+                _end_with_engine(self._turns.deaths, self._turns.under_way, self._turns.alone)
             except VLLMError as error:
                 raise ValueError(f"vLLM: {_first_line(error.__cause__ or error)}") from error
 
@@ -150,9 +152,13 @@ def killed_from_outside(error: BaseException) -> bool:
     return bool(_ENDED_BY_SIGNAL.search(str(error)))
 
 
-def _end_with_engine(died: Callable[[], None]) -> NoReturn:
-    died()
+def _end_with_engine(deaths: Deaths, under_way: Iterable[str], alone: bool) -> NoReturn:
+    deaths.mark(under_way, alone)
     os._exit(1)
+
+
+def _name_of(tokens: Sequence[int]) -> str:
+    return text_id_of(" ".join(map(str, tokens)))
 
 
 def _first_line(error: BaseException) -> str:

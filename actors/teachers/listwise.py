@@ -64,8 +64,9 @@ class ListwiseActor(TeacherActor):
         context = settings.engine.get("max_model_len")
         prompt = load_prompt(Path(settings.prompt) if settings.prompt else LISTWISE)
         filler = PromptFiller(prompt, settings.model, settings.revision, context, settings.document_tokens)
-        arguments = {**settings.engine, **({"logits_processors": [STRUCTURED]} if settings.structured else {})}
-        engine = Engine(settings.model, settings.revision, "generate", arguments, compute.teacher_gpus, self.deaths.mark)
+        processors = [*settings.engine.get("logits_processors", []), *([STRUCTURED] if settings.structured else [])]
+        arguments = settings.engine | ({"logits_processors": processors} if processors else {})
+        engine = Engine(settings.model, settings.revision, "generate", arguments, compute.teacher_gpus, self.deaths)
         self.asker = Asker(settings, filler, self.memory, engine.write)
 
     async def outcome(self, row: PickedList) -> Outcome:

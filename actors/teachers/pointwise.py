@@ -64,7 +64,7 @@ class PointwiseActor(TeacherActor):
         self.provenance = provenance
         self.scorer = make_scorer(settings)
         arguments = settings.engine | self.scorer.engine_arguments
-        engine = Engine(settings.model, settings.revision, self.scorer.task, arguments, compute.teacher_gpus, self.deaths.mark)
+        engine = Engine(settings.model, settings.revision, self.scorer.task, arguments, compute.teacher_gpus, self.deaths)
         self.memory = PooledMemory(memory, engine.pool)
 
     async def outcome(self, row: PickedList) -> Outcome:

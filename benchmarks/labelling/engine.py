@@ -39,6 +39,7 @@ def settings_of(model: str, **more: Any) -> ListwiseTeacherSettings:
 def against_the_window(model: str, queries: int) -> dict[str, Any]:
     """The same 50 candidates by one prompt over the ends and by the window over all, one engine, one after the other."""
     from actors.teachers.asking import Asker
+    from actors.teachers.deaths import Deaths
     from actors.teachers.engine import Engine
     from actors.teachers.listwise import STRUCTURED
     from actors.teachers.memory import AnswerMemory
@@ -47,7 +48,8 @@ def against_the_window(model: str, queries: int) -> dict[str, Any]:
     from ranking.storage import Folder
 
     lists = real_lists(queries + _WARM)
-    engine = Engine(model, None, "generate", {**ENGINE, "logits_processors": [STRUCTURED]}, 0, lambda: None)
+    unmarked = Deaths(Folder(tempfile.gettempdir()) / "no-deaths")
+    engine = Engine(model, None, "generate", {**ENGINE, "logits_processors": [STRUCTURED]}, 0, unmarked)
 
     async def arm(settings: ListwiseTeacherSettings, rows: list[PickedList]) -> dict[str, float]:
         filler = PromptFiller(load_prompt(), model, None, ENGINE["max_model_len"], settings.document_tokens)  # type: ignore[arg-type]

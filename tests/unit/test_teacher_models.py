@@ -75,15 +75,26 @@ def test_engines_that_die_without_an_answer_are_not_started_for_ever(tmp_path):
     memory = Folder(tmp_path)
     for _ in range(MOST):
         Deaths(memory).check()
-        Deaths(memory).mark()
+        Deaths(memory).mark([], alone=False)
     with pytest.raises(RuntimeError, match=f"died {MOST} times without an answer"):
         Refuser("m", ComputeSettings(), memory)
+    Deaths(memory).answered()
+    Refuser("m", ComputeSettings(), memory)
+
+
+def test_a_prompt_is_suspected_after_two_deaths_and_guilty_after_two_alone(tmp_path):
+    memory = Folder(tmp_path)
+    Deaths(memory).mark(["good", "deadly"], alone=False)
+    assert not Deaths(memory).suspects
+    Deaths(memory).mark(["deadly", "other"], alone=False)
+    Deaths(memory).answered()
+    assert Deaths(memory).suspects == {"deadly"}
+    for _ in range(2):
+        assert not Deaths(memory).guilty
+        Deaths(memory).mark(["deadly"], alone=True)
+    assert Deaths(memory).guilty == {"deadly"}
     Deaths(memory).forget()
-    actor = Refuser("m", ComputeSettings(), memory)
-    actor.deaths.mark()
-    again = Refuser("m", ComputeSettings(), memory)
-    asyncio.run(again(table_of([listing(1)], PickedList)))
-    assert not Deaths(memory).any
+    assert not Deaths(memory).suspects | Deaths(memory).guilty
 
 
 def test_engine_arguments_are_settled_only_where_nothing_else_is_asked_for():

@@ -1,0 +1,27 @@
+"""A prompt that kills its engine each time is set aside, and the other lists are labelled."""
+
+import pytest
+
+from ranking.records import Label, Rejection
+from tests.system.conftest import QUESTIONS, label_facts
+from tests.system.deadly import DEADLY
+from tests.tiny_models import tiny_generator
+
+ENGINE = {
+    "dtype": "float32",
+    "max_model_len": 2048,
+    "enforce_eager": True,
+    "max_num_seqs": 16,
+    "logits_processors": ["tests.system.deadly:Deadly"],
+}
+
+
+@pytest.mark.timeout(600)
+def test_a_prompt_that_kills_its_engine_is_rejected_and_the_others_are_labelled(tmp_path, finished, settings, cluster):
+    (deadly,) = (query_id for query_id, text, _ in QUESTIONS if text == DEADLY)
+    teacher = {"kind": "listwise", "model": str(tiny_generator(tmp_path)), "engine": ENGINE}
+    folder, manifest = label_facts("deadly", teacher, finished, settings, cluster)
+    rejected = [row for row in (folder / "rejected").read_rows(Rejection) if row.stage == "labels"]
+    assert [(row.query_id, row.attempts) for row in rejected] == [(deadly, 1)]
+    assert rejected[0].reason.startswith("the vLLM engine died each time that it read this prompt")
+    assert len(list((folder / "labels").read_rows(Label))) == manifest.rows_in - 1 > 0
