@@ -1,0 +1,78 @@
+"""Losses over a list as a whole."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from students.losses.lists import average_ranks, mean_of_lists, ordered_pairs, pairs_of, weighted
+
+
+def listnet(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy of the probabilities of being first (Cao et al., ICML 2007).
+
+        L = mean over lists of -sum_i p_i log q_i,  p = softmax(t), q = softmax(s)
+
+    Lists whose targets are all equal do not count.
+    """
+    wanted = torch.softmax(targets.masked_fill(~mask, -math.inf).where(mask.any(dim=1, keepdim=True), 0.0), dim=1)
+    told = torch.log_softmax(scores.masked_fill(~mask, -1e9), dim=1)
+    entropy = -torch.where(mask, wanted * told, 0.0).sum(dim=1)
+    return mean_of_lists(entropy, _orders_any(targets, mask), weights)
+
+
+def list_mle(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Negative log-likelihood of the targets' order (Xia et al., ICML 2008).
+
+        L = mean over lists of sum_i [ log(exp(s_i) + sum_{k: t_k < t_i} exp(s_k)) - s_i ]
+
+    For distinct targets this is the source's likelihood of one permutation. Among equal targets none is preferred:
+    each competes with what stands below it only, so the lowest tier adds nothing. That is this project's choice.
+    """
+    surprise = _surprise(scores, ordered_pairs(targets, mask))
+    return mean_of_lists(torch.where(mask, surprise, 0.0).sum(dim=1), _orders_any(targets, mask), weights)
+
+
+def info_nce(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Contrastive loss of relevant candidates against the others of their list (van den Oord et al., 2018).
+
+        L = mean over {i: t_i > 0} of [ log(exp(s_i) + sum_{k: t_k <= 0} exp(s_k)) - s_i ]
+
+    The targets are grades: above 0 is relevant. Each relevant candidate competes with those that are not, never with
+    another relevant one. The mean is over all relevant candidates of the batch that have one to compete with.
+    """
+    relevant = mask & (targets > 0)
+    against = relevant.unsqueeze(2) & (mask & ~relevant).unsqueeze(1)
+    counted = against.any(dim=2)
+    surprise = torch.where(counted, _surprise(scores, against), 0.0)
+    return weighted(surprise, weights).sum() / counted.sum().clamp(min=1)
+
+
+def adr_mse(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Approximate, discounted mean squared error of ranks (ADR-MSE; Schlatt et al., Rank-DistiLLM, ECIR 2025).
+
+        L = mean over candidates of (r_i - a_i)^2 / log2(1 + r_i),  a_i = 1 + sum_{j != i} sigmoid(s_j - s_i)
+
+    r: rank by the targets from 1; equal targets share the mean of their ranks. The mean is over all candidates of
+    lists whose targets are not all equal.
+    """
+    ranks = average_ranks(targets, mask)
+    others = pairs_of(mask) & ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
+    approximate = 1.0 + torch.where(others, torch.sigmoid(scores.unsqueeze(1) - scores.unsqueeze(2)), 0.0).sum(dim=2)
+    counted = mask & _orders_any(targets, mask).unsqueeze(1)
+    errors = torch.where(counted, (ranks - approximate) ** 2 / torch.log2(1.0 + ranks), 0.0)
+    return weighted(errors, weights).sum() / counted.sum().clamp(min=1)
+
+
+def _surprise(scores: Tensor, against: Tensor) -> Tensor:
+    """log(exp(s_i) + sum of exp(s_k) over what i competes with) - s_i, [lists, candidates]. against: [lists, i, k], bool."""
+    own = torch.eye(scores.shape[1], dtype=torch.bool, device=scores.device)
+    differences = torch.where(against, scores.unsqueeze(1) - scores.unsqueeze(2), 0.0)
+    return torch.logsumexp(differences.masked_fill(~(against | own), -math.inf), dim=2)
+
+
+def _orders_any(targets: Tensor, mask: Tensor) -> Tensor:
+    """[lists], True where the targets order at least one pair."""
+    return ordered_pairs(targets, mask).any(dim=2).any(dim=1)

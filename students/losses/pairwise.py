@@ -1,0 +1,79 @@
+"""Losses over the pairs that the targets order: equal targets make no pair."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from students.losses.lists import average_ranks, mean_of_pairs, ordered_pairs, weighted
+
+LAMBDA_MU = 10.0
+LAMBDA_BEST = 4.0
+
+
+def ranknet(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean logistic loss over the pairs that the targets order (Burges et al., ICML 2005).
+
+        L = mean over {(i, j): t_i > t_j} of log(1 + exp(s_j - s_i))
+
+    The mean is over all such pairs of the batch; 0 where there is none.
+    """
+    return mean_of_pairs(_logistic(scores), ordered_pairs(targets, mask), weights)
+
+
+def ranknet_by_rank(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
+    """RankNet whose pairs weigh more at the head of the list, as FIRST has it (Reddy et al., EMNLP 2024).
+
+        L = sum over {(i, j): t_i > t_j} of w_ij log(1 + exp(s_j - s_i)) / sum of w_ij,  w_ij = 1 / (r_i + r_j)
+
+    r: rank by the targets from 1. That equal targets share the mean of their ranks, and that the weights are divided
+    by their sum, so that the learning rate need not change with the length of the lists, is this project's choice.
+    """
+    ranks = average_ranks(targets, mask)
+    by_rank = torch.where(ordered_pairs(targets, mask), 1.0 / (ranks.unsqueeze(2) + ranks.unsqueeze(1)), 0.0)
+    losses = torch.where(by_rank > 0, by_rank * _logistic(scores), 0.0)
+    total = by_rank.sum()
+    return weighted(losses, weights).sum() / torch.where(total > 0, total, 1.0)
+
+
+def lambda_loss(
+    scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None, best_grade: float | None = LAMBDA_BEST
+) -> Tensor:
+    """LambdaLoss with the weights of NDCG-Loss2++ (Wang et al., CIKM 2018).
+
+        L = mean over {(i, j): t_i > t_j} of (rho_ij + 10 delta_ij) |G_i - G_j| log2(1 + exp(s_j - s_i))
+        G_i = (2^g_i - 1) / maxDCG,  D(r) = log2(1 + r)
+        rho_ij = |1/D(r_i) - 1/D(r_j)|,  delta_ij = |1/D(|r_i - r_j|) - 1/D(|r_i - r_j| + 1)|
+
+    r: rank by the scores from 1, without a gradient. g: the targets, stretched in each list to 0..best_grade (this
+    project's choice: a gain of 2^20 for the first of twenty would drown the others); with None they are grades as they are.
+    """
+    grades = targets if best_grade is None else _stretched(targets, mask, best_grade)
+    gains = torch.where(mask, 2.0 ** torch.where(mask, grades, 0.0) - 1.0, 0.0)
+    places = torch.arange(1, mask.shape[1] + 1, device=scores.device, dtype=scores.dtype)
+    ideal = (gains.sort(dim=1, descending=True).values / torch.log2(1.0 + places)).sum(dim=1, keepdim=True)
+    gains = gains / ideal.clamp(min=1e-10)
+    order = scores.detach().masked_fill(~mask, -math.inf).argsort(dim=1, descending=True, stable=True)
+    ranks = torch.empty_like(scores).scatter_(1, order, places.expand_as(scores))
+    discounts = 1.0 / torch.log2(1.0 + ranks)
+    rho = (discounts.unsqueeze(2) - discounts.unsqueeze(1)).abs()
+    apart = (ranks.unsqueeze(2) - ranks.unsqueeze(1)).abs().clamp(min=1.0)
+    delta = (1.0 / torch.log2(1.0 + apart) - 1.0 / torch.log2(2.0 + apart)).abs()
+    weight = (rho + LAMBDA_MU * delta) * (gains.unsqueeze(2) - gains.unsqueeze(1)).abs()
+    return mean_of_pairs(weight * _logistic(scores) / math.log(2.0), ordered_pairs(targets, mask), weights)
+
+
+def _logistic(scores: Tensor) -> Tensor:
+    """log(1 + exp(s_j - s_i)) as [lists, i, j]."""
+    return functional.softplus(scores.unsqueeze(1) - scores.unsqueeze(2))
+
+
+def _stretched(targets: Tensor, mask: Tensor, most: float) -> Tensor:
+    """Targets moved and scaled so that each list's real ones span 0 to `most`; zeros where they are all equal."""
+    low = targets.masked_fill(~mask, math.inf).amin(dim=1, keepdim=True)
+    high = targets.masked_fill(~mask, -math.inf).amax(dim=1, keepdim=True)
+    span = torch.where(high > low, high - low, 1.0)
+    return torch.where(mask, most * (targets - low) / span, 0.0)

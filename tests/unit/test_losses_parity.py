@@ -1,0 +1,61 @@
+"""Losses against sentence-transformers' own, where it has the same one."""
+
+import pytest
+import torch
+from sentence_transformers.cross_encoder import losses as theirs
+
+from students.losses import LOSSES
+from students.losses.pairwise import lambda_loss
+
+LISTS = [("q1", [3.0, 0.0, 1.0, 2.0]), ("q2", [0.0, 2.0]), ("q3", [1.0, 0.0, 2.0])]
+
+
+class Told:
+    """Stands for their CrossEncoder: gives the scores it is told."""
+
+    num_labels = 1
+    device = torch.device("cpu")
+
+    def __init__(self, scores):
+        self.scores = scores
+
+    def preprocess(self, pairs, prompt=None, task=None):
+        return {"pairs": pairs}
+
+    def __call__(self, tokens):
+        return {"scores": torch.tensor([self.scores[query][int(document)] for query, document in tokens["pairs"]])}
+
+
+def both(loss, theirs_of, lists):
+    """Our value and theirs over the same lists of unequal length."""
+    generator = torch.Generator().manual_seed(5)
+    width = max(len(targets) for _, targets in lists)
+    scores = torch.randn(len(lists), width, generator=generator)
+    mask = torch.tensor([[column < len(targets) for column in range(width)] for _, targets in lists])
+    targets = torch.tensor([[*targets, *[0.0] * (width - len(targets))] for _, targets in lists])
+    told = Told({query: scores[row].tolist() for row, (query, _) in enumerate(lists)})
+    inputs = [[query for query, _ in lists], [[str(column) for column in range(len(targets))] for _, targets in lists]]
+    labels = [torch.tensor(targets) for _, targets in lists]
+    return loss(scores, targets, mask, None).item(), theirs_of(told)(inputs, labels).item()
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs_of"),
+    [
+        ("ranknet", lambda model: theirs.RankNetLoss(model, mini_batch_size=-1, reduction_log="natural")),
+        ("listnet", lambda model: theirs.ListNetLoss(model, mini_batch_size=-1)),
+        ("adr_mse", lambda model: theirs.ADRMSELoss(model, mini_batch_size=-1)),
+        ("list_mle", lambda model: theirs.ListMLELoss(model, mini_batch_size=-1, respect_input_order=False)),
+    ],
+)
+def test_as_sentence_transformers(name, theirs_of):
+    ours, other = both(LOSSES[name], theirs_of, LISTS)
+    assert ours == pytest.approx(other, rel=1e-5)
+
+
+def test_lambda_loss_as_sentence_transformers():
+    ours, other = both(
+        lambda *given: lambda_loss(*given, best_grade=None), lambda model: theirs.LambdaLoss(model, mini_batch_size=-1), LISTS
+    )
+    assert ours == pytest.approx(other, rel=1e-5)
+
