@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-SEGMENTS = "segments"
+from students.token_selection import IGNORED, TokenKeys
+
+SEGMENTS, KEYS, SIDES = "segments", "keys", "sides"
+_PADDING = {SEGMENTS: 0, KEYS: IGNORED, SIDES: 0}
+"""What stands beside a tokenizer's own inputs, and how it is padded."""
 
 
 @dataclass
 class ListBatch:
     """Lists of candidates as flat pairs. targets and mask: [lists, candidates]; pairs are the mask's True cells, row by row.
 
-    weights: [lists], how much each list counts.
+    weights: [lists], how much each list counts. rows: the pairs as `tokenize` gives them, where that was done already.
     """
 
     pairs: list[tuple[str, str]]
     targets: Tensor
     mask: Tensor
     weights: Tensor
+    rows: list[dict[str, list[int]]] = field(default_factory=list)
+
+    def divided(self, parts: int) -> list[ListBatch]:
+        """Divide into batches of as many lists, give or take one; there are at least as many lists as parts."""
+        lists = self.mask.shape[0]
+        bounds = [round(part * lists / parts) for part in range(parts + 1)]
+        ends = [0, *self.mask.sum(dim=1).cumsum(dim=0).tolist()]
+        return [
+            ListBatch(
+                self.pairs[ends[start] : ends[end]],
+                self.targets[start:end],
+                self.mask[start:end],
+                self.weights[start:end],
+                self.rows[ends[start] : ends[end]],
+            )
+            for start, end in itertools.pairwise(bounds)
+        ]
 
     def spread(self, flat: Tensor) -> Tensor:
         """Put flat scores [pairs] into their cells, [lists, candidates], zeros elsewhere."""
@@ -30,11 +52,13 @@ class ListBatch:
         return scores.masked_scatter(self.mask.to(flat.device), flat)
 
 
-def tokenize(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> list[dict[str, list[int]]]:
+def tokenize(
+    tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int, token_keys: TokenKeys | None = None
+) -> list[dict[str, list[int]]]:
     """Tokenise (query, document) pairs, cutting the longer side first; nothing is padded.
 
     Returns for each pair the tokenizer's inputs and `segments`: 1 for query tokens, 2 for document tokens,
-    0 for special tokens.
+    0 for special tokens. token_keys: adds `keys`, by which Token Selection compares them; None: not needed.
     """
     if not pairs:
         return []
@@ -42,21 +66,30 @@ def tokenize(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) 
     encoded = tokenizer(queries, documents, truncation="longest_first", max_length=max_length)
     rows = []
     for i in range(len(pairs)):
-        segments = [0 if part is None else part + 1 for part in encoded.sequence_ids(i)]
-        rows.append({**{name: values[i] for name, values in encoded.items()}, SEGMENTS: segments})
+        row = {name: values[i] for name, values in encoded.items()}
+        row[SEGMENTS] = [0 if part is None else part + 1 for part in encoded.sequence_ids(i)]
+        if token_keys is not None:
+            row[KEYS] = token_keys.of(row["input_ids"], row[SEGMENTS], encoded.word_ids(i))
+        rows.append(row)
     return rows
 
 
 def pad(tokenizer: Any, rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
     """Pad tokenised pairs to the longest of them. Returns tensors [pairs, tokens]; padding is of segment 0."""
-    inputs = [{name: values for name, values in row.items() if name != SEGMENTS} for row in rows]
+    inputs = [{name: values for name, values in row.items() if name not in _PADDING} for row in rows]
     padded: dict[str, Tensor] = dict(tokenizer.pad(inputs, return_tensors="pt"))
-    segments = torch.zeros(padded["input_ids"].shape, dtype=torch.long)
-    for i, row in enumerate(rows):
-        tokens = len(row[SEGMENTS])
-        start = segments.shape[1] - tokens if tokenizer.padding_side == "left" else 0
-        segments[i, start : start + tokens] = torch.tensor(row[SEGMENTS])
-    return {**padded, SEGMENTS: segments}
+    for name in _PADDING.keys() & rows[0].keys():
+        padded[name] = torch.full(padded["input_ids"].shape, _PADDING[name], dtype=torch.long)
+        for i, row in enumerate(rows):
+            tokens = len(row[name])
+            start = padded[name].shape[1] - tokens if tokenizer.padding_side == "left" else 0
+            padded[name][i, start : start + tokens] = torch.tensor(row[name])
+    return padded
+
+
+def inputs_of(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What of a batch a Hugging Face model takes."""
+    return {name: values for name, values in batch.items() if name not in _PADDING}
 
 
 def chunks_by_length(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
-from students.rra_bert import ClsHead, InteractionHead
+from students.heads import ClsHead, Head, InteractionHead
+from students.kinds import AnySettings
 from students.scoring import CARD, HEAD_WEIGHTS, Scorer, forward_pairs
-from students.settings import RraBertSettings
 
 PARITY = 1e-4
 
@@ -23,7 +22,7 @@ class ParityError(RuntimeError):
     """The reloaded model does not score as the one in memory."""
 
 
-def save(model: nn.Module, tokenizer: Any, settings: RraBertSettings, folder: Path, probes: Sequence[tuple[str, str]]) -> None:
+def save(model: Head, tokenizer: Any, settings: AnySettings, folder: Path, probes: Sequence[tuple[str, str]]) -> None:
     """Write the student, reload it, and compare the scores of probe pairs in float32.
 
     With the `cls` head the folder is a sequence classifier with one label for transformers and
@@ -32,12 +31,12 @@ def save(model: nn.Module, tokenizer: Any, settings: RraBertSettings, folder: Pa
     """
     tokenizer.model_max_length = settings.max_length
     if isinstance(model, ClsHead):
-        model.classifier.save_pretrained(folder)  # type: ignore[operator]
+        model.classifier.save_pretrained(folder)
     elif isinstance(model, InteractionHead):
-        model.encoder.save_pretrained(folder)  # type: ignore[operator]
+        model.encoder.save_pretrained(folder)
         save_file({key: value.contiguous() for key, value in model.linear.state_dict().items()}, folder / HEAD_WEIGHTS)
     tokenizer.save_pretrained(folder)
-    card = settings.model_dump(include={"name", "kind", "base", "head", "precision", "max_length"})
+    card = settings.model_dump(include={"name", "kind", "base", "precision", "max_length"}) | {"head": settings.head}
     (folder / CARD).write_text(json.dumps(card, indent=2), encoding="utf-8")
     worst = _largest_difference(model, tokenizer, settings.max_length, folder, probes)
     if not worst <= PARITY:
@@ -45,7 +44,7 @@ def save(model: nn.Module, tokenizer: Any, settings: RraBertSettings, folder: Pa
         raise ParityError(f"student {settings.name}: reloaded scores differ by {worst:.2e}, more than {PARITY:.0e}; not saved")
 
 
-def centre(model: nn.Module, mean_score: float) -> None:
+def centre(model: Head, mean_score: float) -> None:
     """Shift an interaction head's bias so that scores lie around zero, where a sigmoid still tells them apart.
 
     The losses see differences only, so they leave the bias free. mean_score: mean over training pairs.
@@ -55,7 +54,7 @@ def centre(model: nn.Module, mean_score: float) -> None:
             model.linear.bias.sub_(mean_score)
 
 
-def _largest_difference(model: nn.Module, tokenizer: Any, max_length: int, folder: Path, probes: Sequence[tuple[str, str]]) -> float:
+def _largest_difference(model: Head, tokenizer: Any, max_length: int, folder: Path, probes: Sequence[tuple[str, str]]) -> float:
     with torch.inference_mode():
         before = forward_pairs(model.eval(), tokenizer, probes, max_length)
     after = torch.tensor(Scorer(folder, "fp32").score(probes))

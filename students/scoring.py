@@ -14,8 +14,8 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from ranking.errors import InputError
 from students.batches import chunks_by_length, pad, tokenize
+from students.heads import ClsHead, Head, InteractionHead
 from students.precision import dtype_of
-from students.rra_bert import ClsHead, InteractionHead
 from students.settings import Precision
 
 CARD = "rradistill.json"
@@ -25,11 +25,19 @@ CHUNK_TOKENS = {"cpu": 1024, "cuda": 32_768}
 
 
 def forward_pairs(model: nn.Module, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> Tensor:
-    """Score pairs in chunks of like length, each padded to its own longest. Returns [pairs], float32, in the order given."""
+    """Score pairs of texts. Returns [pairs], float32, in the order given."""
+    return forward_rows(model, tokenizer, tokenize(tokenizer, pairs, max_length))
+
+
+def forward_rows(model: nn.Module, tokenizer: Any, rows: Sequence[dict[str, list[int]]], whole: bool = False) -> Tensor:
+    """Score pairs, tokenised, in chunks of like length, each padded to its own longest.
+
+    whole: all in one chunk. Returns what the model does, [pairs] or [pairs, scores], float32, in the order given.
+    """
     device = next(model.parameters()).device
-    rows = tokenize(tokenizer, pairs, max_length)
+    lengths = [len(row["input_ids"]) for row in rows]
     scores, order = [], []
-    for chunk in chunks_by_length([len(row["input_ids"]) for row in rows], CHUNK_TOKENS[device.type]):
+    for chunk in [list(range(len(rows)))] if whole and rows else chunks_by_length(lengths, CHUNK_TOKENS[device.type]):
         batch = pad(tokenizer, [rows[i] for i in chunk])
         scores.append(model({key: value.to(device) for key, value in batch.items()}))
         order += chunk
@@ -63,10 +71,9 @@ class Scorer:
         return scores
 
 
-def _load(folder: Path, card: dict[str, Any]) -> nn.Module:
+def _load(folder: Path, card: dict[str, Any]) -> Head:
     if card["head"] == "cls":
         return ClsHead(AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32))
-    encoder: Any = AutoModel.from_pretrained(folder, dtype=torch.float32)
-    model = InteractionHead(encoder, encoder.config.hidden_size)
+    model = InteractionHead(AutoModel.from_pretrained(folder, dtype=torch.float32))
     model.linear.load_state_dict(load_file(folder / HEAD_WEIGHTS))
     return model

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ranking.settings import Settings
 
+Match = Literal["token", "word"]
+"""What Token Selection compares."""
+
 Precision = Literal["auto", "fp32", "bf16"]
 """`auto`: bf16 where the hardware computes it natively, else fp32."""
+
+
+class TermControlSettings(Settings):
+    """The Term Control Layer, in training only: a second score that reads the document tokens which the query holds too."""
+
+    form: Literal["none", "layer", "gated"] = Field(
+        "none",
+        description="`layer`: a Transformer layer over [CLS] and the selected states. `gated`: a gated residual of their mean into [CLS].",
+    )
+    weight: float = Field(0.5, gt=0, description="Lambda: weight of the term score's loss.")
+    match: Match = Field("token", description="What is compared with the query: each `token`, or the whole `word` that it is part of.")
+    layer: int = Field(-1, description="Encoder layer whose states are read; -1 is the last, 0 the embeddings.")
+
+    @model_validator(mode="after")
+    def _gate_reads_the_last_layer(self) -> TermControlSettings:
+        if self.form == "gated" and self.layer != -1:
+            raise ValueError(f"the gated form changes what the head reads, so layer must be -1, not {self.layer}")
+        return self
 
 
 class RraBertSettings(Settings):
@@ -24,11 +45,32 @@ class RraBertSettings(Settings):
     head: Literal["cls", "interaction"] = Field(
         "interaction", description="`cls`: linear on [CLS]. `interaction`: for bases that are sentence encoders."
     )
+    term_control: TermControlSettings = TermControlSettings()
     precision: Precision = Field("auto", description="Precision of its scoring, in evaluation and in the service alike.")
     max_length: int = Field(160, ge=16, description="Tokens of query and document together; the document is cut.")
 
 
-StudentSettings = Annotated[RraBertSettings, Field()]
+class RraGptSettings(Settings):
+    """RRA-GPT: a decoder with a ranking layer on the last prompt token; it learns to say whether and why, and serves the score."""
+
+    learns_from_reasons: ClassVar[bool] = True
+
+    name: str = Field("rra-gpt", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the student, used for folders.")
+    kind: Literal["rra_gpt"] = "rra_gpt"
+    base: str = Field(description="Decoder to start from: a folder or a Hugging Face id.")
+    label_weight: float = Field(0.5, ge=0, description="Weight of the cross-entropy of the label word. 0: not learned.")
+    reason_weight: float = Field(0.2, ge=0, description="Weight of the cross-entropy of the reason's tokens. 0: not learned.")
+    reason_tokens: int = Field(96, ge=1, description="Tokens of a reason that are learned at most.")
+    precision: Precision = Field("auto", description="Precision of its scoring, in evaluation and in the service alike.")
+    max_length: int = Field(320, ge=32, description="Tokens of the prompt; the document is cut.")
+
+    @property
+    def head(self) -> str:
+        """Its form on disk: a sequence classifier with one label."""
+        return "cls"
+
+
+StudentSettings = Annotated[RraBertSettings | RraGptSettings, Field(discriminator="kind")]
 
 
 class ConfidenceSettings(Settings):
@@ -38,16 +80,42 @@ class ConfidenceSettings(Settings):
     at_least: float = Field(0.0, ge=0, le=1, description="Leave out labels of a lower confidence.")
 
 
+LossName = Literal[
+    "auto",
+    "ranknet",
+    "ranknet_by_rank",
+    "lambda_loss",
+    "listnet",
+    "list_mle",
+    "adr_mse",
+    "info_nce",
+    "margin_mse",
+    "listwise_kl",
+    "score_distillation",
+]
+
+
 class TrainingSettings(Settings):
     """How every student is trained."""
+
+    loss: LossName = Field("auto", description="Loss over a list. `auto`: ranknet for an order, score_distillation for scores.")
 
     workers: int = Field(2, ge=1, description="Training workers, one process each.")
     gpu: bool = Field(False, description="Give every worker a GPU.")
     zero_stage: Literal[0, 1, 2, 3] = Field(2, description="DeepSpeed ZeRO stage.")
     precision: Precision = Field("auto", description="Precision of the training step.")
+    offload: bool = Field(False, description="Keep optimizer states in the processor's memory.")
+    activation_checkpointing: bool = Field(False, description="Compute activations twice instead of keeping them: less memory, slower.")
     epochs: int = Field(2, ge=1, description="Passes over the labels.")
     lists_per_step: int = Field(8, ge=1, description="Queries per optimizer step, over all workers.")
+    accumulate: int = Field(1, ge=1, description="Parts in which a worker's lists of a step go through the model, one after the other.")
     candidates_per_list: int | None = Field(None, ge=2, description="Sample this many candidates of each list per epoch. Null: all.")
+    missing: Literal["hard_negative", "append", "drop"] = Field(
+        "hard_negative",
+        description="What documents are that the teacher left out: as labelled, a tier below; `append`: listed last, as pre-ranked; "
+        "`drop`: not learned from.",
+    )
+    pre_ranked: int | None = Field(None, ge=1, description="Learn only from candidates up to this place of the pre-ranker. Null: all.")
     learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
     warmup: float = Field(0.1, ge=0, le=1, description="Share of the steps with a rising learning rate.")
@@ -55,4 +123,8 @@ class TrainingSettings(Settings):
     freeze_embeddings: bool = Field(False, description="Keep the base's token embeddings as they are: half of a small encoder's weights.")
     confidence: ConfidenceSettings = ConfidenceSettings()
     score_scale: float = Field(20.0, gt=0, description="Teacher scores are multiplied by this before they are matched.")
+    held_out: float = Field(0.05, ge=0, lt=1, description="Share of the queries that is not learned from, to validate on: nDCG@10.")
+    checkpoint_every: int | None = Field(None, ge=1, description="Steps between validations and checkpoints. Null: an epoch.")
+    patience: int | None = Field(None, ge=1, description="Stop after so many validations without a better one. Null: never.")
+    failures: int = Field(3, ge=0, description="How often workers that were lost are started again, from the last checkpoint.")
     seed: int = Field(13, description="Seed of weights, order and samples.")

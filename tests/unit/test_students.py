@@ -93,7 +93,7 @@ def test_interaction_ranks_before_any_training(tokenizer):
 @pytest.mark.parametrize("head", ["cls", "interaction"])
 def test_frozen_embeddings_are_all_that_does_not_learn(head):
     _, model = build(head)
-    rra_bert.freeze_embeddings(model)
+    model.freeze_embeddings()
     frozen = [name for name, weights in model.named_parameters() if not weights.requires_grad]
     assert len(frozen) == 1
     assert frozen[0].endswith("word_embeddings.weight")

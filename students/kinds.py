@@ -1,0 +1,63 @@
+"""The kinds of students: how each is made, read to, trained and taken out of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+from transformers import AutoTokenizer
+
+from students import rra_bert, rra_gpt
+from students.batches import tokenize
+from students.heads import ClsHead, Head
+from students.pair_template import with_pair_template
+from students.rra_gpt import Reasoning, Told
+from students.settings import RraBertSettings, RraGptSettings
+from students.term_control import TermControlled
+from students.token_selection import TokenKeys
+
+AnySettings = RraBertSettings | RraGptSettings
+
+
+def build(settings: AnySettings, path: str) -> Head:
+    """Make a student from its base. path: folder or Hugging Face id. Weights in float32."""
+    return rra_gpt.build(settings, path) if isinstance(settings, RraGptSettings) else rra_bert.build(settings, path)
+
+
+def tokenizer_of(settings: AnySettings, path: str) -> Any:
+    """The tokenizer that is saved with a student: what it makes of a pair of texts is what the student reads."""
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    return with_pair_template(tokenizer) if isinstance(settings, RraGptSettings) else tokenizer
+
+
+def in_training(student: Head, settings: AnySettings, path: str) -> nn.Module:
+    """The student with what it has in training only; `settled` takes it off again."""
+    if isinstance(settings, RraGptSettings):
+        assert isinstance(student, ClsHead)
+        return Reasoning(student, rra_gpt.output_layer(student, path))
+    return student if settings.term_control.form == "none" else TermControlled(student, settings.term_control)
+
+
+def settled(trained: nn.Module) -> Head:
+    """The student that is kept, without what it had in training only."""
+    kept = trained.student if isinstance(trained, (TermControlled, Reasoning)) else trained
+    assert isinstance(kept, Head)
+    return kept
+
+
+class TrainingReader:
+    """Tokenises pairs as a student reads them in training."""
+
+    def __init__(self, settings: AnySettings, tokenizer: Any) -> None:
+        self.settings = settings
+        self.tokenizer = tokenizer
+        selects = isinstance(settings, RraBertSettings) and settings.term_control.form != "none"
+        self.keys = TokenKeys(tokenizer, settings.term_control.match) if selects else None  # type: ignore[union-attr]
+
+    def rows(self, pairs: Sequence[tuple[str, str]], told: Sequence[Told]) -> list[dict[str, list[int]]]:
+        """Tokenise pairs. told: what a student with side tasks learns of each."""
+        rows = tokenize(self.tokenizer, pairs, self.settings.max_length, self.keys)
+        if isinstance(self.settings, RraGptSettings):
+            rra_gpt.rows_with_sides(self.tokenizer, rows, told, self.settings.reason_tokens)
+        return rows

@@ -1,0 +1,81 @@
+"""The model card: README.md of a student's folder, with what it was made of and how it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from ranking.records import Provenance
+from students.kinds import AnySettings
+from students.settings import RraBertSettings, TrainingSettings
+
+NAME = "README.md"
+
+_CLS = """    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    cut = dict(truncation="longest_first", max_length={max_length}, padding=True, return_tensors="pt")
+    inputs = tokenizer([query] * len(documents), documents, **cut)
+    scores = model(**inputs).logits[:, 0]
+
+    from sentence_transformers import CrossEncoder
+    scores = CrossEncoder(folder).predict([(query, document) for document in documents], activation_fn=torch.nn.Identity())
+
+    vllm serve FOLDER --runner pooling --convert classify        # then POST /rerank or /score
+"""
+_INTERACTION = """    from students.scoring import Scorer
+    scores = Scorer(folder).score([(query, document) for document in documents])
+
+The `interaction` head has no class in other libraries: transformers alone loads its encoder without the head.
+"""
+
+
+def model_card(student: AnySettings, training: TrainingSettings, provenance: Provenance, facts: Mapping[str, Any]) -> str:
+    """Write the card. facts: further lines of the table, by their names, in the order given."""
+    front = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-ranking",
+        "base_model": student.base,
+        "license": "other",
+        "license_name": "see-base-model-and-teacher",
+        "tags": ["re-ranker", "distillation", student.kind],
+    }
+    rows = {
+        "kind": f"{student.kind}, `{student.head}` head",
+        "base": student.base,
+        "teacher": provenance.teacher + (f", revision {provenance.revision}" if provenance.revision else ""),
+        "teacher's fingerprint": provenance.fingerprint,
+        "prompt": provenance.prompt or "none",
+        **facts,
+        "tokens of query and document": student.max_length,
+        "settings": f"`{training.model_dump_json()}`",
+    }
+    if isinstance(student, RraBertSettings):
+        rows["Term Control Layer"] = f"`{student.term_control.model_dump_json()}`, in training only"
+    else:
+        rows["side tasks"] = f"label word {student.label_weight:g}, reason {student.reason_weight:g}, in training only"
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    load = _CLS.format(max_length=student.max_length) if student.head == "cls" else _INTERACTION
+    return f"""---
+{yaml.safe_dump(front, sort_keys=False)}---
+
+# {student.name}
+
+A re-ranker, distilled from a slower ranker. It scores a query and a document together; higher is better, the scale is free.
+
+| | |
+|---|---|
+{table}
+
+Quality on a held-out share of the labels is agreement with the teacher, not relevance. What was measured on judged
+queries stands in the run's `evaluation/metrics.json`.
+
+## Loading it
+
+{load}
+## Licence
+
+Of the base model, of the teacher's terms for what is trained on its output, and of the texts it was trained on; none
+of them is changed by distillation. Fill in `license` above once they are settled.
+"""

@@ -1,0 +1,126 @@
+"""RRA-GPT: the decoder student of RRADistill (Choi et al., EMNLP 2024 Industry).
+
+Known from the paper: a light ranking layer on a decoder, trained jointly with relevance classification and with
+generating the reasoning. Reported: at inference only the score is used, nothing is generated. The rest is this
+project's reconstruction:
+
+    prompt(query, document) label-word reason
+    score = Linear(state of the last prompt token)
+    L = rank(score) + a * cross-entropy(label word) + b * cross-entropy(reason's tokens)
+
+Label and reason stand behind the prompt in one sequence: the prompt's states are computed once, and, since a decoder
+reads from left to right, the score sees neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from students.batches import SIDES, inputs_of
+from students.heads import ClsHead
+from students.settings import RraGptSettings
+
+LABEL_WORDS = {True: " yes", False: " no"}
+LABEL, REASON = 1, 2
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is told of a pair in training. reason: None where there is none to learn."""
+
+    relevant: bool
+    reason: str | None = None
+
+
+def continuation(tokenizer: Any, told: Told, most: int) -> tuple[list[int], list[int]]:
+    """The tokens behind the prompt, and which side task each belongs to: LABEL or REASON.
+
+    most: tokens of the reason at most; what is cut off there is not followed by an end. tokenizer: of the base, whose
+    end-of-text token ends a reason.
+    """
+    word = tokenizer.encode(LABEL_WORDS[told.relevant], add_special_tokens=False)
+    if told.reason is None:
+        return word, [LABEL] * len(word)
+    reason = [*tokenizer.encode(f"\n{told.reason}", add_special_tokens=False), tokenizer.eos_token_id][:most]
+    return word + reason, [LABEL] * len(word) + [REASON] * len(reason)
+
+
+def build(settings: RraGptSettings, path: str) -> ClsHead:
+    """Make the student from its base: a sequence classifier with one label. Weights in float32.
+
+    The ranking layer starts from zero, so that all scores are equal before the first step.
+    """
+    config = AutoConfig.from_pretrained(path, num_labels=1)
+    classifier: Any = AutoModelForSequenceClassification.from_pretrained(path, config=config, dtype=torch.float32)
+    nn.init.zeros_(classifier.score.weight)
+    return ClsHead(classifier)
+
+
+class Reasoning(nn.Module):
+    """RRA-GPT in training, with the output layer for its side tasks. The student is the part that is kept."""
+
+    def __init__(self, student: ClsHead, output: nn.Module) -> None:
+        super().__init__()
+        self.student = student
+        self.output = output
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Score pairs and tell what the side tasks cost. batch: as `students.batches.pad` makes it, with sides.
+
+        Returns [pairs, 3], float32: score; mean cross-entropy of the label word's tokens; of the reason's, not a
+        number where a pair has no reason.
+        """
+        classifier: Any = self.student.classifier
+        states = classifier.base_model(**inputs_of(batch)).last_hidden_state
+        sides = batch[SIDES]
+        ends = ((sides == 0) & batch["attention_mask"].bool()).sum(dim=1) - 1
+        scores = classifier.score(states[torch.arange(len(ends), device=ends.device), ends])[:, 0].float()
+        # the state before a token is the one that foretells it
+        places = sides[:, 1:] > 0
+        foretold = self.output(states[:, :-1][places]).float()
+        costs = torch.zeros(places.shape, device=states.device)
+        costs[places] = functional.cross_entropy(foretold, batch["input_ids"][:, 1:][places], reduction="none")
+        return torch.stack([scores, *(_mean_cost(costs, sides[:, 1:] == side) for side in (LABEL, REASON))], dim=1)
+
+
+def output_layer(student: ClsHead, path: str) -> nn.Module:
+    """The base's output layer over its vocabulary, tied to the student's embeddings where the base ties them."""
+    causal: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    layer: nn.Module = causal.get_output_embeddings()
+    if causal.config.tie_word_embeddings:
+        layer.weight = student.base.get_input_embeddings().weight
+    return layer
+
+
+def side_costs(columns: Tensor, label_weight: float, reason_weight: float) -> Tensor:
+    """a * mean label cost + b * mean reason cost, over the pairs that have each. columns: [pairs, 2]. Returns a scalar."""
+    total = columns.new_zeros(())
+    for column, weight in zip(columns.unbind(dim=1), (label_weight, reason_weight), strict=True):
+        there = ~column.isnan()
+        if weight and there.any():
+            total = total + weight * torch.where(there, column, 0.0).sum() / there.sum()
+    return total
+
+
+def rows_with_sides(tokenizer: Any, rows: Sequence[dict[str, list[int]]], told: Sequence[Told], most: int) -> None:
+    """Append to tokenised prompts what is told of them, in place, with `sides`: 0 for the prompt's tokens."""
+    for row, one in zip(rows, told, strict=True):
+        tokens, sides = continuation(tokenizer, one, most)
+        prompt = len(row["input_ids"])
+        row["input_ids"] = row["input_ids"] + tokens
+        row["attention_mask"] = row["attention_mask"] + [1] * len(tokens)
+        row["segments"] = row["segments"] + [0] * len(tokens)
+        row[SIDES] = [0] * prompt + sides
+
+
+def _mean_cost(costs: Tensor, mask: Tensor) -> Tensor:
+    """Mean of costs [pairs, tokens] where the mask is True; not a number where it is nowhere."""
+    count = mask.sum(dim=1)
+    return torch.where(count > 0, torch.where(mask, costs, 0.0).sum(dim=1) / count.clamp(min=1), torch.nan)

@@ -1,0 +1,129 @@
+"""The Term Control Layer: what it reads, what it changes, and that nothing of it is served."""
+
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import AutoTokenizer
+
+from ranking.encoders import model_path
+from students import export, rra_bert
+from students.batches import KEYS, SEGMENTS, pad, tokenize
+from students.kinds import in_training, settled
+from students.scoring import forward_pairs
+from students.settings import RraBertSettings
+from students.term_control import TermGate, TermLayer
+from students.token_selection import TokenKeys
+
+PAIRS = [("merge sorted lists", "Merge several sorted inputs into one."), ("pause", "Wait for a while."), ("x", "")]
+FORMS = ["layer", "gated"]
+HEADS = ["cls", "interaction"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(model_path("minilm"))
+
+
+def build(head, form, layer=-1):
+    torch.manual_seed(0)
+    settings = RraBertSettings(head=head, max_length=48, term_control={"form": form, "layer": layer})
+    return settings, in_training(rra_bert.build(settings, model_path("minilm")), settings, "").eval()
+
+
+def batch_of(tokenizer, pairs=PAIRS):
+    return pad(tokenizer, tokenize(tokenizer, pairs, 48, TokenKeys(tokenizer)))
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("form", FORMS)
+def test_the_score_is_the_plain_students_and_the_term_score_another(head, form, tokenizer):
+    settings, trained = build(head, form)
+    with torch.no_grad():
+        both = trained(batch_of(tokenizer))
+        plain = forward_pairs(settled(trained), tokenizer, PAIRS, settings.max_length)
+    assert both.shape == (3, 2)
+    assert torch.allclose(both[:, 0], plain, atol=1e-4)
+    if form == "layer":
+        assert not torch.allclose(both[:, 0], both[:, 1], atol=1e-3)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_the_gate_moves_cls_only_where_something_is_selected(head, tokenizer):
+    _, trained = build(head, "gated")
+    if head == "interaction":
+        torch.nn.init.normal_(trained.student.linear.weight, std=0.5)
+    torch.nn.init.normal_(trained.control.project.weight, std=0.5)
+    with torch.no_grad():
+        both = trained(batch_of(tokenizer))
+    assert (both[0, 0] - both[0, 1]).abs() > 1e-3  # merge and sorted stand in both
+    assert torch.allclose(both[1:, 0], both[1:, 1], atol=1e-4)  # nothing is shared
+
+
+def test_the_gate_by_hand():
+    gate = TermGate(type("Config", (), {"hidden_size": 2}))
+    with torch.no_grad():
+        gate.gate.weight.zero_()
+        gate.gate.bias.zero_()
+        gate.project.weight.copy_(torch.eye(2))
+        states = torch.tensor([[[1.0, 1.0], [2.0, 4.0], [4.0, 0.0], [9.0, 9.0]]])
+        moved = gate(states, torch.tensor([[False, True, True, False]]))
+    # the mean is (3, 2), and the open half of the gate lets half of it through
+    assert moved[0].tolist() == [[2.5, 2.0], [2.0, 4.0], [4.0, 0.0], [9.0, 9.0]]
+
+
+def test_the_layer_reads_cls_and_what_is_selected_and_nothing_else():
+    torch.manual_seed(1)
+    layer = TermLayer(type("Config", (), {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 16})).eval()
+    states = torch.randn(2, 6, 8)
+    selected = torch.tensor([[False, True, False, True, False, False], [False] * 6])
+    with torch.no_grad():
+        scores = layer(states, selected)
+        others = states.masked_fill(~selected.unsqueeze(2), 7.0)
+        others[:, 0] = states[:, 0]
+        assert torch.allclose(layer(others, selected), scores, atol=1e-5)
+        alone = layer(states[1:, :1], selected[1:, :1])
+        assert torch.allclose(alone, scores[1:], atol=1e-5)
+        changed = states.clone()
+        changed[0, 3] += 1.0
+        assert not torch.allclose(layer(changed, selected)[0], scores[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("form", FORMS)
+def test_its_gradient_reaches_the_encoder_and_its_weights(head, form, tokenizer):
+    _, trained = build(head, form)
+    if head == "interaction" and form == "gated":
+        torch.nn.init.normal_(trained.student.linear.weight, std=0.5)
+    trained(batch_of(tokenizer))[:, 1].sum().backward()
+    assert all(weights.grad is not None for weights in trained.control.parameters())
+    assert trained.student.base.encoder.layer[-1].output.dense.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_saved_has_no_trace_of_it(head, form, tokenizer, tmp_path):
+    settings, trained = build(head, form)
+    plain = RraBertSettings(head=head, max_length=48)
+    torch.manual_seed(0)
+    other = rra_bert.build(plain, model_path("minilm"))
+    export.save(settled(trained), tokenizer, settings, tmp_path / "with", PAIRS)
+    export.save(other, tokenizer, plain, tmp_path / "without", PAIRS)
+    for name in [path.name for path in (tmp_path / "without").glob("*.safetensors")]:
+        with safe_open(tmp_path / "with" / name, "pt") as a, safe_open(tmp_path / "without" / name, "pt") as b:
+            assert set(a.keys()) == set(b.keys())
+    assert sorted(path.name for path in (tmp_path / "with").iterdir()) == sorted(path.name for path in (tmp_path / "without").iterdir())
+
+
+def test_states_of_an_earlier_layer_can_be_read_but_not_by_the_gate(tokenizer):
+    _, last = build("cls", "layer")
+    _, early = build("cls", "layer", layer=2)
+    with torch.no_grad():
+        assert not torch.allclose(last(batch_of(tokenizer))[:, 1], early(batch_of(tokenizer))[:, 1], atol=1e-3)
+    with pytest.raises(ValueError, match="layer must be -1, not 2"):
+        build("cls", "gated", layer=2)
+
+
+def test_keys_and_segments_are_no_inputs_of_the_encoder(tokenizer):
+    batch = batch_of(tokenizer)
+    assert {KEYS, SEGMENTS} < set(batch)
+    assert build("cls", "layer")[1](batch).shape == (3, 2)
