@@ -4,23 +4,26 @@
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.train configs/quickstart.yaml
 
 Writes students/<name>/checkpoints/ and students/<name>/model/, a Hugging Face folder that was reloaded and
-scores as the student did. Training that was cut off goes on from its last checkpoint.
+scores as the student did. Training that was cut off goes on from its last checkpoint, in the middle of an epoch too.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
+
+from pydantic import ValidationError
 
 from ranking.errors import InputError
 from ranking.labelling.confidence import confident
-from ranking.labelling.reasons import with_reasons
-from ranking.records import Label, ReasonList
+from ranking.records import Label, Provenance
 from ranking.stages import Stage
+from ranking.storage import Folder
 from ray_jobs import plan
 from ray_jobs.run import Run, job
-from students.settings import RraBertSettings
+from students.settings import StudentSettings, TrainingSettings
 
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
@@ -31,107 +34,168 @@ def main(run: Run) -> None:
         train(run, student)
 
 
-def train(run: Run, student: RraBertSettings) -> None:
+def train(run: Run, student: StudentSettings) -> None:
     """Train one student and write its model folder."""
     stage = plan.student_stage(run, student)
     if run.skipped(stage):
         return
-    every = labels_for_training(run, student)
-    labels = confident(every, run.settings.training.confidence.at_least)
-    per_step, workers = run.settings.training.lists_per_step, run.settings.training.workers
-    if per_step % workers:
-        raise InputError(f"setting 'training.lists_per_step': must be a multiple of the {workers} workers, not {per_step}")
-    steps = len(labels) // workers // (per_step // workers)
-    if steps == 0:
-        lower = "training.lists_per_step" + (" or training.confidence.at_least" if len(labels) < len(every) else "")
-        raise InputError(f"{len(labels)} labels are fewer than one step of {per_step}; lower {lower}")
-    _say_confidence(run, every, len(labels))
+    training = run.settings.training
+    folder = run.folder / "labels"
+    first = first_label(folder)
+    reasons = reasons_to_learn(run, student)
+    every = dict(zip(folder.read_column("query_id"), folder.read_column("confidence"), strict=True))
+    kept = confident(every, training.confidence.at_least)
+    held_out, learned = divided(kept, training)
+    if len(learned) < training.lists_per_step:
+        lower = "training.lists_per_step" + (" or training.confidence.at_least" if len(kept) < len(every) else "")
+        raise InputError(f"{len(learned)} labels are fewer than one step of {training.lists_per_step}; lower {lower}")
+    if training.lists_per_step < training.workers * training.accumulate:
+        raise InputError(
+            f"setting 'training.lists_per_step': {training.lists_per_step} lists are too few for {training.workers} workers "
+            f"that take {training.accumulate} turns each; at least {training.workers * training.accumulate}"
+        )
+    check_fit(student, training, first.provenance.targets)
+    _say_confidence(run, every, len(kept))
     run.start_ray()
     stage.begin()
-    first_epoch = _fit(run, stage, student, labels, steps)
-    manifest = stage.finish(rows_in=len(every), rows_out=len(labels), rejected=len(every) - len(labels))
-    sampled = run.settings.training.candidates_per_list or max(len(label.candidates) for label in labels)
-    pairs = sum(min(sampled, len(label.candidates)) for label in labels) * (run.settings.training.epochs - first_epoch)
-    rate = pairs / max(manifest.seconds, 1e-9)
-    resumed = f", went on after epoch {first_epoch}" if first_epoch else ""
-    run.progress.stage(stage.name, f"{len(labels):,} lists, {pairs:,} pairs in {manifest.seconds:.0f} s ({rate:.0f} pairs/s){resumed}")
+    told = _fit(run, stage, student, (learned, held_out), first.provenance, reasons)
+    manifest = stage.finish(rows_in=len(every), rows_out=len(kept), rejected=len(every) - len(kept))
+    run.progress.stage(stage.name, f"{len(learned):,} lists, {told} in {manifest.seconds:.0f} s")
 
 
-def labels_for_training(run: Run, student: RraBertSettings) -> list[Label]:
-    """Read the labels, with their reasons where the student learns from them.
+def first_label(folder: Folder) -> Label:
+    """Read one label. Raises InputError where there is none, or none of this version."""
+    for part in folder.names(".parquet"):
+        for row in folder.read_table(part).slice(0, 1).to_pylist():
+            try:
+                return Label.model_validate(row)
+            except ValidationError as error:
+                wrong = error.errors()[0]
+                field = ".".join(map(str, wrong["loc"]))
+                raise InputError(
+                    f"{folder.uri}/{part}: not a label of this version ({field}: {wrong['msg'].lower()}); label anew"
+                ) from None
+    raise InputError(f"{folder.uri}: there are no labels to learn from; run ray_jobs.label first")
 
-    Raises InputError where there are no labels, or where reasons are wanted and not all written.
-    """
-    labels = list((run.folder / "labels").read_rows(Label))
-    if not labels:
-        raise InputError(f"{run.folder.uri}/labels: there are no labels to learn from; run ray_jobs.label first")
+
+def reasons_to_learn(run: Run, student: StudentSettings) -> Folder | None:
+    """The reasons, where the student learns from them. Raises InputError where they are wanted and not all written."""
     if not plan.reads_reasons(run, student):
-        return labels
+        return None
     stage = plan.reasons_stage(run)
     if stage.restore() is None:
         raise InputError(f"{stage.folder.uri}: the reasons of these settings are not written, or not all; run ray_jobs.reason first")
-    reasons = {row.query_id: row.reasons for row in stage.folder.read_rows(ReasonList)}
-    return [with_reasons(label, reasons[label.query_id]) for label in labels]
+    return stage.folder
 
 
-def _say_confidence(run: Run, labels: list[Label], kept: int) -> None:
+def divided(ids: Sequence[str], training: TrainingSettings) -> tuple[list[str], list[str]]:
+    """Divide queries into those to validate on and those to learn from; the same for the same ids and seed."""
+    from actors.training.lists import order_of
+
+    drawn = order_of(ids, training.seed, -1)
+    held_out = int(training.held_out * len(drawn))
+    return drawn[:held_out], drawn[held_out:]
+
+
+def check_fit(student: StudentSettings, training: TrainingSettings, targets: str) -> None:
+    """Raise InputError where the loss does not fit the labels, or the student its base."""
+    from ranking.encoders import model_path
+    from students.bases import check_base
+    from students.losses import OF_SCORES
+
+    if targets != "scores" and training.loss in OF_SCORES:
+        raise InputError(f"setting 'training.loss': {training.loss} matches scores, and these labels hold an order only; take ranknet")
+    check_base(model_path(student.base), student)
+
+
+def _say_confidence(run: Run, labels: dict[str, float | None], kept: int) -> None:
     """Say how many labels are left out for their confidence, and where none has one to go by."""
     confidence = run.settings.training.confidence
     if kept < len(labels):
         text = f"{len(labels) - kept:,} of {len(labels):,} labels left out, of a confidence below {confidence.at_least:g}"
         run.progress.stage("confidence", text)
-    elif (confidence.weight or confidence.at_least) and all(label.confidence is None for label in labels):
+    elif (confidence.weight or confidence.at_least) and all(held is None for held in labels.values()):
         run.progress.stage("confidence", "no label has one, so all count alike; teacher.orders of 2 or more gives one")
 
 
-def _fit(run: Run, stage: Stage, student: RraBertSettings, labels: list[Label], steps: int) -> int:
-    """Run the training workers, the first of which writes the model at the end; returns the epoch they began with."""
+def _fit(
+    run: Run, stage: Stage, student: StudentSettings, ids: tuple[list[str], list[str]], provenance: Provenance, reasons: Folder | None
+) -> str:
+    """Run the training workers, the first of which writes the model at the end; returns in words what they did."""
     import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    from actors.distiller import TrainingProgress, probes_of, train_worker
-    from actors.streaming import dataset_of
+    from actors.training.checkpoints import MEASURE
+    from actors.training.plan import Assignment, TrainingBoard
+    from actors.training.worker import train_worker
 
     training = run.settings.training
-    board = ray.remote(TrainingProgress).options(num_cpus=0).remote()
+    board = ray.remote(TrainingBoard).options(num_cpus=0).remote()
+    labels = plan.labels_stage(run)
+    work = Assignment(student, training, labels.folder, reasons, *ids, provenance, labels.fingerprint, stage.folder / MODEL, board)
     trainer = TorchTrainer(
         train_worker,
-        train_loop_config={
-            "student": student.model_dump(),
-            "training": training.model_dump(),
-            "steps_per_epoch": steps,
-            "targets": labels[0].provenance.targets,
-            "board": board,
-            "model": stage.folder / MODEL,
-            "probes": probes_of(labels),
-        },
+        train_loop_config={"work": work},
         scaling_config=ScalingConfig(
             num_workers=training.workers, use_gpu=training.gpu, resources_per_worker={"CPU": 1, **({"GPU": 1} if training.gpu else {})}
         ),
         run_config=RunConfig(
             name=CHECKPOINTS,
             storage_path=stage.folder.uri,
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
-            failure_config=FailureConfig(max_failures=1),
+            checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_score_attribute=MEASURE),
+            failure_config=FailureConfig(max_failures=training.failures),
             worker_runtime_env={"env_vars": {} if training.gpu else {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "true"}},
         ),
-        datasets={"labels": dataset_of(sorted(labels, key=lambda label: label.query_id), Label, per_block=training.lists_per_step)},
     )
     held: dict[str, Any] = {}
     thread = threading.Thread(target=lambda: held.update(_outcome(trainer)), daemon=True)
     thread.start()
-    with run.progress.bar(stage.name, steps * training.epochs, "steps") as bar:
-        seen = 0
+    told = _Told()
+    with run.progress.bar(stage.name, work.steps, "steps") as bar:
         while thread.is_alive():
             time.sleep(0.5)
-            for step in ray.get(board.since.remote(seen)):
-                seen += 1
-                bar.advance(1, f"loss {step['loss']:.3f}, {step['pairs'] / step['seconds']:.0f} pairs/s")
+            for line in ray.get(board.since.remote(told.lines)):
+                bar.advance(told.hear(line), told.note)
+    first, error = ray.get(board.state.remote())
+    if error is not None:
+        raise InputError(f"student {student.name}: {error}; the last good checkpoint is kept, so lower training.learning_rate and go on")
     if "error" in held:
         raise held["error"]
-    first_epoch: int = ray.get(board.began.remote())
-    return first_epoch
+    return told.said + (f", went on after step {first}" if first else "")
+
+
+class _Told:
+    """What the workers told so far. said: in words."""
+
+    def __init__(self) -> None:
+        self.lines, self.step, self.pairs, self.seconds = 0, 0, 0.0, 0.0
+        self.note = ""
+        self.validation: dict[int, float] = {}
+        self.exported = 0
+
+    def hear(self, line: dict[str, float]) -> int:
+        """Take in a line; returns by how many steps training is further."""
+        self.lines += 1
+        before, self.step = self.step, max(self.step, int(line["step"]))
+        if "exported" in line:
+            self.exported = int(line["exported"])
+        elif "validation" in line:
+            self.validation[int(line["step"])] = line["validation"]
+        else:
+            self.pairs, self.seconds = self.pairs + line["pairs"], self.seconds + line["seconds"]
+            rates = f"{line['pairs'] / line['seconds']:.0f} pairs/s, {line['tokens'] / line['seconds']:,.0f} tokens/s"
+            self.note = f"loss {line['loss']:.3f}, {rates}{self._validated()}"
+        return self.step - before if before else 1
+
+    def _validated(self) -> str:
+        return f", held-out nDCG@10 {list(self.validation.values())[-1]:.3f}" if self.validation else ""
+
+    @property
+    def said(self) -> str:
+        rate = self.pairs / max(self.seconds, 1e-9)
+        held_out = f", held-out nDCG@10 {self.validation[self.exported]:.3f}" if self.exported in self.validation else ""
+        return f"{self.pairs:,.0f} pairs at {rate:.0f}/s{held_out}, model of step {self.exported}"
 
 
 def _outcome(trainer: Any) -> dict[str, Any]:

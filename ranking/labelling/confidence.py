@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from ranking.errors import InputError
-from ranking.records import Label
 
 
 def trust(confidence: float | None) -> float:
@@ -13,11 +12,14 @@ def trust(confidence: float | None) -> float:
     return 1.0 if confidence is None else confidence
 
 
-def confident(labels: Sequence[Label], at_least: float) -> list[Label]:
-    """The labels of at least this confidence. Raises InputError where there are labels and none is left."""
-    kept = [label for label in labels if trust(label.confidence) >= at_least]
+def confident(labels: Mapping[str, float | None], at_least: float) -> list[str]:
+    """The queries whose labels are of at least this confidence. labels: confidence by query id.
+
+    Raises InputError where there are labels and none is left.
+    """
+    kept = [query_id for query_id, confidence in labels.items() if trust(confidence) >= at_least]
     if labels and not kept:
-        highest = max(trust(label.confidence) for label in labels)
+        highest = max(map(trust, labels.values()))
         raise InputError(
             f"setting 'training.confidence.at_least': none of the {len(labels):,} labels has a confidence of {at_least:g} or more; "
             f"the highest is {highest:.3f}"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from actors.training.lists import LabelReader
 from ranking.errors import InputError
 from ranking.labelling.confidence import confident
 from ranking.records import Reason, ReasonList, Usage
@@ -34,15 +35,14 @@ def run(tmp_path):
 
 
 def test_labels_below_are_left_out_and_those_without_confidence_stay():
-    kept = confident(labels(0.9, 0.4, None, 0.5), 0.5)
-    assert [label.query_id for label in kept] == ["q0", "q2", "q3"]
-    assert confident(labels(0.0), 0.0)
-    assert confident([], 0.5) == []
+    assert confident({"q0": 0.9, "q1": 0.4, "q2": None, "q3": 0.5}, 0.5) == ["q0", "q2", "q3"]
+    assert confident({"q0": 0.0}, 0.0)
+    assert confident({}, 0.5) == []
 
 
 def test_nothing_left_says_how_high_the_bar_may_be():
     with pytest.raises(InputError) as error:
-        confident(labels(0.81, 0.4), 0.95)
+        confident({"q0": 0.81, "q1": 0.4}, 0.95)
     assert str(error.value) == (
         "setting 'training.confidence.at_least': none of the 2 labels has a confidence of 0.95 or more; the highest is 0.810"
     )
@@ -69,11 +69,11 @@ def test_reasons_come_to_the_student_that_learns_from_them_and_to_no_other(run):
     ]
     stage.folder.write_rows("part-1.parquet", rows)
     with pytest.raises(InputError, match=r"not written, or not all; run ray_jobs\.reason first"):
-        train.labels_for_training(made, Reading())
+        train.reasons_to_learn(made, Reading())
     stage.finish(rows_in=3, rows_out=3)
-    read = train.labels_for_training(made, Reading())
-    assert [label.candidates[0].reason for label in read] == ["For 0.", "For 1.", "For 2."]
+    read = LabelReader(made.folder / "labels", train.reasons_to_learn(made, Reading())).read(["q2", "q0", "q1"])
+    assert [label.candidates[0].reason for label in read] == ["For 2.", "For 0.", "For 1."]
     assert all(candidate.reason is None for label in read for candidate in label.candidates[1:])
-    assert all(candidate.reason is None for label in train.labels_for_training(made, RraBertSettings()) for candidate in label.candidates)
+    assert train.reasons_to_learn(made, RraBertSettings()) is None
     with pytest.raises(InputError, match="the reasons of these settings are not written"):
-        train.labels_for_training(run("--reasons", '{"kind": "llm", "model": "m"}'), Reading())
+        train.reasons_to_learn(run("--reasons", '{"kind": "llm", "model": "m"}'), Reading())

@@ -1,0 +1,1 @@
+"""Distilling a student with DeepSpeed on Ray Train's workers."""

@@ -1,0 +1,85 @@
+"""Checkpoints of a training: written by all workers, taken up again, and at the end turned into the student's folder."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import torch
+from ray.train import Checkpoint
+
+from actors.training.plan import Assignment, Progress
+from ranking.encoders import model_path
+from ranking.storage import Folder
+from students import export, kinds, model_card
+
+MEASURE = "ndcg"
+"""The metric by which Ray Train keeps the best checkpoint."""
+
+_STATE = "state.json"
+_TAG = "student"
+
+
+def save(engine: Any, progress: Progress) -> None:
+    """Report a checkpoint: every worker writes its part, the first one also where training is."""
+    with tempfile.TemporaryDirectory() as local:
+        engine.save_checkpoint(local, tag=_TAG)
+        if ray.train.get_context().get_world_rank() == 0:
+            (Path(local) / _STATE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
+        metrics = {"step": progress.step, MEASURE: progress.best if progress.best_step == progress.step else -1.0}
+        ray.train.report(metrics, checkpoint=Checkpoint.from_directory(local))
+
+
+def resume(engine: Any) -> Progress:
+    """Load the last checkpoint where there is one; returns where training goes on."""
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        return Progress()
+    with checkpoint.as_directory() as local:
+        engine.load_checkpoint(local, tag=_TAG)
+        return Progress(**json.loads((Path(local) / _STATE).read_text(encoding="utf-8")))
+
+
+def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
+    """Turn the best checkpoint into the student's model folder: whole float32 weights, reloaded and compared.
+
+    The best is the last where nothing was validated. probes: pairs for the comparison. Returns the step after which it
+    was saved. Raises students.export.ParityError where the reloaded model scores differently.
+    """
+    reported = ray.train.get_all_reported_checkpoints()
+    chosen = max(reported, key=lambda one: (one.metrics[MEASURE], one.metrics["step"]))
+    with chosen.checkpoint.as_directory() as place, tempfile.TemporaryDirectory() as local:
+        progress = Progress(**json.loads((Path(place) / _STATE).read_text(encoding="utf-8")))
+        path = model_path(work.student.base)
+        trained = kinds.in_training(kinds.build(work.student, path), work.student, path)
+        trained.load_state_dict(_whole_weights(Path(place), work.training.zero_stage))
+        model = kinds.settled(trained)
+        export.centre(model, progress.scores_mean)
+        export.save(model, kinds.tokenizer_of(work.student, path), work.student, Path(local) / "model", probes)
+        (Path(local) / "model" / model_card.NAME).write_text(_card(work, progress), encoding="utf-8")
+        work.model.delete()
+        Folder(Path(local) / "model").copy_to(work.model)
+    return progress.step
+
+
+def _whole_weights(checkpoint: Path, zero_stage: int) -> dict[str, Any]:
+    """The weights of a checkpoint in float32, put together from the workers' parts where ZeRO divided them."""
+    if zero_stage == 0:
+        (states,) = (checkpoint / _TAG).glob("*_model_states.pt")
+        module = torch.load(states, map_location="cpu", weights_only=False)["module"]
+        return {name: value.float() if value.is_floating_point() else value for name, value in module.items()}
+    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
+
+    weights: dict[str, Any] = get_fp32_state_dict_from_zero_checkpoint(checkpoint)
+    return weights
+
+
+def _card(work: Assignment, progress: Progress) -> str:
+    facts: dict[str, Any] = {"labels' fingerprint": work.fingerprint, "lists": len(work.train), "optimizer steps": progress.step}
+    if progress.best is not None:
+        facts[f"nDCG@10 against the teacher on {len(work.held_out)} held-out lists"] = f"{progress.best:.3f}"
+    return model_card.model_card(work.student, work.training, work.provenance, facts)

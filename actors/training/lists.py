@@ -1,0 +1,136 @@
+"""Labels as batches: the same lists in the same order for the same seed, whatever the number of workers.
+
+Every worker reads its share of a step's lists from storage when it needs them, a step ahead of the training. So
+an epoch can be taken up in its middle by another number of workers, and no worker ever holds all labels.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import pyarrow as pa
+from pydantic import BaseModel
+
+from ranking.labelling.confidence import trust
+from ranking.labelling.reasons import with_reasons
+from ranking.labelling.relevance import relevance
+from ranking.labelling.views import viewed
+from ranking.records import Label, LabelledCandidate, ReasonList, content
+from ranking.storage import Folder
+from students.batches import ListBatch, list_batch
+from students.kinds import TrainingReader
+from students.rra_gpt import Told
+from students.settings import TrainingSettings
+
+R = TypeVar("R", bound=BaseModel)
+_PARTS_HELD = 64
+
+
+class RowReader(Generic[R]):
+    """Rows of a folder's parts, looked up by query id."""
+
+    def __init__(self, folder: Folder, model: type[R]) -> None:
+        self.model = model
+        self._place = {
+            query_id: (part, row)
+            for part in folder.names(".parquet")
+            for row, query_id in enumerate(folder.read_table(part, ["query_id"])["query_id"].to_pylist())
+        }
+        self._part = functools.lru_cache(_PARTS_HELD)(folder.read_table)
+
+    def read(self, query_id: str) -> R:
+        """Read one row. Raises KeyError for an id that is not here."""
+        part, row = self._place[query_id]
+        table: pa.Table = self._part(part)
+        return self.model.model_validate(table.slice(row, 1).to_pylist()[0])
+
+
+class LabelReader:
+    """Labels by query id. reasons: folder of reasons that their candidates get; None for none."""
+
+    def __init__(self, labels: Folder, reasons: Folder | None = None) -> None:
+        self._labels = RowReader(labels, Label)
+        self._reasons = RowReader(reasons, ReasonList) if reasons else None
+
+    def read(self, ids: Sequence[str]) -> list[Label]:
+        """Read labels, in the order of their ids. Raises KeyError for an id that is not here."""
+        labels = map(self._labels.read, ids)
+        return [with_reasons(label, self._reasons.read(label.query_id).reasons) if self._reasons else label for label in labels]
+
+
+@dataclass(frozen=True)
+class Share:
+    """One worker's share of a step. epoch: from 0. ids: its queries. of: how many lists the step has over all workers."""
+
+    epoch: int
+    ids: list[str]
+    of: int
+
+
+def order_of(ids: Sequence[str], seed: int, epoch: int) -> list[str]:
+    """The order of an epoch: a permutation that depends on the ids, the seed and the epoch alone."""
+    ordered = sorted(ids)
+    random.Random(f"{seed} {epoch}").shuffle(ordered)
+    return ordered
+
+
+def shares(ids: Sequence[str], training: TrainingSettings, first_step: int, rank: int, workers: int) -> Iterator[Share]:
+    """This worker's share of every step from `first_step` on, counted from 0 over all epochs.
+
+    A step's lists are dealt out one by one, so that workers differ by one list at most.
+    """
+    per_step = training.lists_per_step
+    steps = len(ids) // per_step
+    for epoch in range(first_step // steps, training.epochs):
+        ordered = order_of(ids, training.seed, epoch)
+        for step in range(max(0, first_step - epoch * steps), steps):
+            lists = ordered[step * per_step : (step + 1) * per_step]
+            yield Share(epoch, lists[rank::workers], len(lists))
+
+
+class Batches:
+    """Turns shares into batches, read and tokenised a step ahead. rows: how the student's pairs are tokenised."""
+
+    def __init__(self, reader: LabelReader, training: TrainingSettings, rows: TrainingReader) -> None:
+        self.reader = reader
+        self.training = training
+        self.rows = rows
+
+    def of(self, dealt: Iterator[Share]) -> Iterator[tuple[Share, ListBatch]]:
+        """Yield each share with its lists."""
+        with ThreadPoolExecutor(1) as pool:
+            ahead = None
+            for share in dealt:
+                coming = (share, pool.submit(self.batch, share.ids, share.epoch))
+                if ahead is not None:
+                    yield ahead[0], ahead[1].result()
+                ahead = coming
+            if ahead is not None:
+                yield ahead[0], ahead[1].result()
+
+    def batch(self, ids: Sequence[str], epoch: int | None) -> ListBatch:
+        """Lay out the lists of some queries. epoch: decides which candidates are sampled; None for all of them."""
+        labels = self.reader.read(ids)
+        weights = [trust(label.confidence) for label in labels] if self.training.confidence.weight else None
+        taken = [self._taken(label, epoch) for label in labels]
+        lists = [
+            (label.query, [(content(c.title, c.text), c.target) for c in candidates])
+            for label, (candidates, _) in zip(labels, taken, strict=True)
+        ]
+        batch = list_batch(lists, weights)
+        batch.rows = self.rows.rows(batch.pairs, [told for _, tellings in taken for told in tellings])
+        return batch
+
+    def _taken(self, label: Label, epoch: int | None) -> tuple[list[LabelledCandidate], list[Told]]:
+        """The candidates of a label that are learned from, and what is told of each."""
+        relevant = dict(zip((c.doc_id for c in label.candidates), relevance(label), strict=True))
+        candidates = viewed(label, self.training.missing, self.training.pre_ranked)
+        sample = self.training.candidates_per_list
+        if epoch is not None and sample is not None and sample < len(candidates):
+            candidates = random.Random(f"{self.training.seed} {epoch} {label.query_id}").sample(candidates, sample)
+        return candidates, [Told(relevant[c.doc_id], c.reason) for c in candidates]

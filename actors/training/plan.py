@@ -1,0 +1,96 @@
+"""What the driver tells every training worker, and how far training has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ranking.records import Provenance
+from ranking.storage import Folder
+from students.kinds import AnySettings
+from students.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One student's training. labels, reasons: folders of Label and ReasonList parts; None where reasons are not learned from.
+
+    train, held_out: query ids to learn from and to validate on.
+
+    targets: Provenance.targets of the labels. model: folder to export to. board: handle of a TrainingBoard.
+    """
+
+    student: AnySettings
+    training: TrainingSettings
+    labels: Folder
+    reasons: Folder | None
+    train: list[str]
+    held_out: list[str]
+    provenance: Provenance
+    fingerprint: str
+    model: Folder
+    board: Any
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole steps; what is left over of an epoch waits for the next one's order."""
+        return len(self.train) // self.training.lists_per_step
+
+    @property
+    def steps(self) -> int:
+        return self.steps_per_epoch * self.training.epochs
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is. step: optimizer steps done. best: highest validation value so far; None where there is none.
+
+    best_step: after which it was reached. scores_mean: running mean of the training scores, with which they are centred.
+    """
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    scores_mean: float = 0.0
+    scores_count: int = 0
+
+    def with_scores(self, total: float, count: int) -> Progress:
+        """One step further, with the sum of its scores."""
+        counted = self.scores_count + count
+        mean = self.scores_mean + (total - count * self.scores_mean) / max(1, counted)
+        return Progress(self.step + 1, self.best, self.best_step, mean, counted)
+
+    def with_validation(self, value: float) -> Progress:
+        """After a validation at the current step; the first of equal values counts as the best."""
+        better = self.best is None or value > self.best
+        best, best_step = (value, self.step) if better else (self.best, self.best_step)
+        return Progress(self.step, best, best_step, self.scores_mean, self.scores_count)
+
+
+class TrainingBoard:
+    """Ray actor: where the training workers are, for the driver to ask."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, float]] = []
+        self.first_step = 0
+        self.error: str | None = None
+
+    def begin(self, step: int) -> None:
+        """Note the step that training begins with: 0, or how many the checkpoint has that it goes on from."""
+        self.first_step = step
+
+    def fail(self, error: str) -> None:
+        """Say in a line why training cannot go on."""
+        self.error = error
+
+    def state(self) -> tuple[int, str | None]:
+        """The first step, and the error if there is one."""
+        return self.first_step, self.error
+
+    def add(self, line: dict[str, float]) -> None:
+        """Note a step or a validation."""
+        self.lines.append(line)
+
+    def since(self, count: int) -> list[dict[str, float]]:
+        """What was noted after the first `count`."""
+        return self.lines[count:]

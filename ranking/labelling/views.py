@@ -1,0 +1,27 @@
+"""Other readings of the same label, to compare with: what the left-out documents are, and which candidates count at all."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ranking.records import Label, LabelledCandidate
+
+Missing = Literal["hard_negative", "append", "drop"]
+
+
+def viewed(label: Label, missing: Missing = "hard_negative", pre_ranked: int | None = None) -> list[LabelledCandidate]:
+    """A label's candidates as they are to be learned from, in the label's order.
+
+    missing: what documents are that the teacher left out. `hard_negative`: as labelled, a tier below all that is listed.
+    `append`: listed behind the others in the pre-ranker's order, as RankGPT and RankLLM do. `drop`: not learned from.
+    pre_ranked: only candidates up to this place of the pre-ranker's order; None for all.
+    """
+    candidates = [c for c in label.candidates if pre_ranked is None or c.pre_rank <= pre_ranked]
+    if missing == "hard_negative":
+        return candidates
+    if missing == "drop":
+        return [candidate for candidate in candidates if candidate.position is not None]
+    left_out = sorted((c for c in candidates if c.position is None), key=lambda c: c.pre_rank)
+    below = min((c.target for c in candidates if c.position is not None), default=0.0)
+    target = {c.doc_id: below - place for place, c in enumerate(left_out, start=1)}
+    return [c.model_copy(update={"target": target.get(c.doc_id, c.target)}) for c in candidates]

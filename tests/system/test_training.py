@@ -1,0 +1,156 @@
+"""Training on Ray Train and DeepSpeed: killed and gone on, over several workers and ZeRO stages, of both kinds of students."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from safetensors.torch import load_file
+
+from ranking.labelling.targets import tiers_from_order
+from ranking.records import Answer, Candidate, Label, Provenance, Usage
+from ranking.storage import Folder
+from students.scoring import Scorer
+from tests.system.conftest import FACTS, QUESTIONS, ROOT
+from tests.tiny_models import tiny_generator
+
+PROVENANCE = Provenance(teacher="made", fingerprint="made", engine="recorded", targets="tiers")
+BERT = {"name": "bert", "kind": "rra_bert", "head": "cls", "max_length": 32, "term_control": {"form": "layer"}}
+pytestmark = pytest.mark.timeout(600)
+
+
+def label_of(number):
+    query_id, query, answer = QUESTIONS[number % len(QUESTIONS)]
+    texts = dict(FACTS)
+    shown = [answer, *random.Random(number).sample([doc_id for doc_id in texts if doc_id != answer], 3)]
+    picked = [
+        (Candidate(doc_id=doc_id, title="", text=texts[doc_id], rank=rank, score=1 / rank, retriever="made"), rank, rank < 3)
+        for rank, doc_id in enumerate(shown, 1)
+    ]
+    return Label(
+        query_id=f"{query_id}-{number}",
+        query=query,
+        candidates=tiers_from_order(picked, shown[:2]),
+        answer=Answer(missing=2),
+        provenance=PROVENANCE,
+        usage=Usage(),
+    )
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A storage folder with a run that has 24 labels and nothing else."""
+    storage = tmp_path_factory.mktemp("labelled")
+    labels = [label_of(number) for number in range(24)]
+    for part in range(3):
+        (Folder(storage) / "made" / "labels").write_rows(f"part-{part}.parquet", labels[part * 8 : part * 8 + 8])
+    return storage
+
+
+def copied(labelled, place):
+    (Folder(labelled) / "made").copy_to(Folder(place) / "made")
+    return Folder(place) / "made"
+
+
+def command(folder, collection, student, **training):
+    settings = {
+        "lists_per_step": 4,
+        "epochs": 2,
+        "held_out": 0.17,
+        "workers": 1,
+        "checkpoint_every": 2,
+        "freeze_embeddings": True,
+        **training,
+    }
+    storage = folder.uri.rsplit("/", 1)[0]
+    given = {"run": "made", "storage": storage, "collection.source": f"beir:{collection}", "students": json.dumps([student])}
+    given |= {f"training.{name}": json.dumps(value) for name, value in settings.items()}
+    return [sys.executable, "-m", "ray_jobs.train", "configs/quickstart.yaml", *(part for k, v in given.items() for part in (f"--{k}", v))]
+
+
+def trained(folder, collection, cluster, student, **training):
+    call = command(folder, collection, student, **training)
+    done = subprocess.run(call, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=400)
+    trace = folder / "logs"
+    assert done.returncode == 0, done.stdout + done.stderr + (trace.read_text("trace.txt") if trace.exists("trace.txt") else "")
+    return done.stdout
+
+
+def weights_of(folder, name="bert"):
+    return load_file(f"{folder.path}/students/{name}/model/model.safetensors")
+
+
+def workers_of(head_environment):
+    """Processes that train on the cluster of the tests."""
+    address = head_environment["RAY_ADDRESS"]
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if "TrainWorker" in " ".join(process.info["cmdline"] or []):
+            try:
+                if address.split(":")[1] in " ".join(process.parent().cmdline()):
+                    found.append(process)
+            except psutil.Error:
+                continue
+    return found
+
+
+def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(labelled, collection, cluster, tmp_path):
+    whole = copied(labelled, tmp_path / "whole")
+    said = trained(whole, collection, cluster, BERT, precision="fp32")
+    assert "held-out nDCG@10" in said
+    killed = copied(labelled, tmp_path / "killed")
+    call = command(killed, collection, BERT, precision="fp32", failures=10)
+    job = subprocess.Popen(call, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    place = killed / "students" / "bert" / "checkpoints"
+    drawn, kills, seen = random.Random(5), 0, 0
+    deadline = time.monotonic() + 300
+    while job.poll() is None and kills < 2:
+        assert time.monotonic() < deadline
+        checkpoints = len([info for info in place.names() if info.startswith("checkpoint_")]) if place.exists() else 0
+        told = place.read_text("checkpoint_manager_snapshot.json") if place.exists("checkpoint_manager_snapshot.json") else ""
+        if checkpoints and told != seen and (victims := workers_of(cluster)):
+            time.sleep(drawn.uniform(0, 0.6))
+            victims[0].send_signal(signal.SIGKILL)
+            kills, seen = kills + 1, told
+        time.sleep(0.05)
+    out, _ = job.communicate(timeout=400)
+    assert job.returncode == 0, out
+    assert kills == 2
+    expected, found = weights_of(whole), weights_of(killed)
+    assert set(expected) == set(found)
+    assert all(expected[name].equal(found[name]) for name in expected)
+    assert (Folder(f"{killed.uri}/students/bert/model").read_text("README.md")).startswith("---\nlibrary_name: transformers")
+
+
+@pytest.mark.parametrize("stage", [0, 3])
+def test_two_workers_with_any_zero_stage_export_a_model_near_that_of_one(stage, labelled, collection, cluster, tmp_path):
+    folder = copied(labelled, tmp_path)
+    trained(folder, collection, cluster, BERT, precision="fp32", workers=2, zero_stage=stage, accumulate=2, activation_checkpointing=True)
+    pairs = [(query, FACTS[0][1]) for _, query, _ in QUESTIONS]
+    scores = Scorer(f"{folder.path}/students/bert/model").score(pairs)
+    assert len({round(score, 3) for score in scores}) > 1
+
+
+def test_a_decoder_learns_to_rank_with_labels_and_reasons(labelled, collection, cluster, tmp_path):
+    folder = copied(labelled, tmp_path)
+    student = {"name": "gpt", "kind": "rra_gpt", "base": str(tiny_generator(tmp_path / "base")), "max_length": 160}
+    said = trained(folder, collection, cluster, student, precision="fp32", workers=2, learning_rate=1e-3, freeze_embeddings=False)
+    assert "students/gpt" in said
+    scores = Scorer(f"{folder.path}/students/gpt/model").score([(query, FACTS[0][1]) for _, query, _ in QUESTIONS])
+    assert len({round(score, 4) for score in scores}) > 1
+
+
+def test_a_loss_that_is_no_number_ends_in_a_line_and_keeps_the_last_checkpoint(labelled, collection, cluster, tmp_path):
+    folder = copied(labelled, tmp_path)
+    call = command(folder, collection, BERT, precision="fp32", learning_rate=1e18, clip=1e30, warmup=1.0, failures=0, checkpoint_every=1)
+    done = subprocess.run(call, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "the loss is no number at step" in done.stderr
+    assert "in the lists of the queries q" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert (folder / "students" / "bert" / "checkpoints").exists("checkpoint_manager_snapshot.json")
+    assert not (folder / "students" / "bert" / "model").exists()

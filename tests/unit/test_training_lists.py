@@ -1,0 +1,100 @@
+"""The order in which lists are learned from, and who reads which: the same whatever the number of workers."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.training.lists import order_of, shares
+from actors.training.plan import Progress
+from ray_jobs.train import divided
+from students.batches import list_batch
+from students.objective import Objective, ndcg
+from students.settings import RraBertSettings, TrainingSettings
+
+IDS = [f"q{n}" for n in range(23)]
+
+
+def steps_of(workers, first=0, **settings):
+    """Every step's lists, put together again from the shares of all workers."""
+    training = TrainingSettings(**{"lists_per_step": 5, "epochs": 3, **settings})
+    dealt = [list(shares(IDS, training, first, rank, workers)) for rank in range(workers)]
+    assert len({len(one) for one in dealt}) == 1
+    steps = []
+    for parts in zip(*dealt, strict=True):
+        assert max(len(part.ids) for part in parts) - min(len(part.ids) for part in parts) <= 1
+        assert {part.of for part in parts} == {sum(len(part.ids) for part in parts)}
+        steps.append((parts[0].epoch, {query_id for part in parts for query_id in part.ids}))
+    return steps
+
+
+@given(st.integers(1, 5), st.integers(0, 11))
+def test_steps_are_the_same_for_any_number_of_workers_and_from_any_step_on(workers, first):
+    whole = steps_of(1)
+    assert len(whole) == 12
+    assert steps_of(workers, first) == whole[first:]
+
+
+def test_an_epoch_holds_no_list_twice_and_another_has_another_order():
+    whole = steps_of(1)
+    for epoch in range(3):
+        seen = [lists for number, lists in whole if number == epoch]
+        assert len(set.union(*seen)) == 20
+    assert order_of(IDS, 13, 0) != order_of(IDS, 13, 1)
+    assert order_of(IDS, 13, 0) == order_of(IDS[::-1], 13, 0)
+    assert order_of(IDS, 13, 0) != order_of(IDS, 14, 0)
+
+
+def test_what_is_held_out_is_not_learned_from():
+    held_out, learned = divided(IDS, TrainingSettings(held_out=0.3))
+    assert len(held_out) == 6
+    assert sorted(held_out + learned) == sorted(IDS)
+    assert divided(IDS[:6], TrainingSettings(held_out=0.05))[0] == []
+
+
+def test_a_batch_divided_is_the_batch():
+    batch = list_batch([("q", [("a", 1.0)]), ("p", [("b", 2.0), ("c", 3.0)]), ("r", [("d", 0.0)] * 3)], [0.1, 0.2, 0.3])
+    batch.rows = [{"input_ids": [n]} for n in range(6)]
+    parts = batch.divided(2)
+    assert [len(part.pairs) for part in parts] == [3, 3]
+    assert [pair for part in parts for pair in part.pairs] == batch.pairs
+    assert [row for part in parts for row in part.rows] == batch.rows
+    assert torch.equal(torch.cat([part.weights for part in parts]), batch.weights)
+
+
+def test_progress_keeps_the_best_step_and_the_mean_of_all_scores():
+    progress = Progress().with_scores(6.0, 3).with_validation(0.5).with_scores(2.0, 1).with_validation(0.5)
+    assert (progress.step, progress.best, progress.best_step) == (2, 0.5, 1)
+    assert progress.scores_mean == pytest.approx(2.0)
+    assert progress.with_validation(0.6).best_step == 2
+
+
+def test_ndcg_by_hand():
+    scores, targets = torch.tensor([[1.0, 3.0, 2.0]]), torch.tensor([[20.0, 10.0, 0.0]])
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    log3 = 1.5849625
+    # gains 1, 1/2, 0; in the order of the scores 1/2, 0, 1
+    assert ndcg(scores, targets, mask).item() == pytest.approx((0.5 + 1 / 2) / (1 + 0.5 / log3), rel=1e-5)
+    assert ndcg(scores, targets, mask, depth=1).item() == pytest.approx(0.5)
+    assert ndcg(targets, targets, mask).item() == pytest.approx(1.0)
+    assert ndcg(scores, torch.ones(1, 3), mask).item() == 1.0
+    padded = ndcg(torch.cat([scores, torch.full((1, 2), 9.0)], 1), torch.cat([targets, torch.full((1, 2), 99.0)], 1), mask_of(3, 5))
+    assert padded.item() == pytest.approx(ndcg(scores, targets, mask).item())
+
+
+def mask_of(real, width):
+    return torch.tensor([[place < real for place in range(width)]])
+
+
+def test_the_term_scores_loss_is_added_with_its_weight():
+    batch = list_batch([("q", [("a", 1.0), ("b", 0.0)])])
+    objective = Objective(RraBertSettings(term_control={"form": "layer", "weight": 0.25}), TrainingSettings(), "tiers")
+    first, second = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])
+    both = objective(torch.stack([first, second], dim=1), batch)
+    assert both.item() == pytest.approx((objective(first, batch) + 0.25 * objective(second, batch)).item())
+
+
+def test_scores_are_matched_at_their_scale_and_orders_as_they_are():
+    batch = list_batch([("q", [("a", 0.5), ("b", 0.0)])])
+    training = TrainingSettings(loss="margin_mse", score_scale=10.0)
+    assert Objective(RraBertSettings(), training, "scores")(torch.tensor([5.0, 0.0]), batch).item() == pytest.approx(0.0)

@@ -1,0 +1,30 @@
+"""Other readings of a label, by hand."""
+
+from ranking.labelling.views import viewed
+from tests.unit.test_reasons import label_of
+
+LABEL = label_of(["d2", "d4"])
+
+
+def targets(candidates):
+    return {c.doc_id: c.target for c in candidates}
+
+
+def test_as_labelled_by_default():
+    assert viewed(LABEL) == LABEL.candidates
+
+
+def test_left_out_documents_are_listed_last_as_pre_ranked_or_dropped():
+    listed = {c.doc_id: c.target for c in LABEL.candidates if c.position is not None}
+    left_out = [c.doc_id for c in sorted(LABEL.candidates, key=lambda c: c.pre_rank) if c.position is None]
+    assert left_out
+    appended = targets(viewed(LABEL, "append"))
+    assert {doc_id: appended[doc_id] for doc_id in listed} == listed
+    assert [appended[doc_id] for doc_id in left_out] == [min(listed.values()) - n for n in range(1, len(left_out) + 1)]
+    assert targets(viewed(LABEL, "drop")) == listed
+    assert [c.doc_id for c in viewed(LABEL, "append")] == [c.doc_id for c in LABEL.candidates]
+
+
+def test_only_the_head_of_the_pre_rankers_order():
+    assert {c.pre_rank for c in viewed(LABEL, pre_ranked=2)} == {1, 2}
+    assert viewed(label_of([]), "drop") == []
