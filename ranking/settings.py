@@ -148,6 +148,17 @@ class AuditSettings(Settings):
     seed: int = Field(13, description="Seed of the draw and of the intervals.")
 
 
+class AblationSettings(Settings):
+    """Students that differ in one thing, trained on the same labels for as many steps."""
+
+    arms: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Settings of each arm by its name, laid over the run's: keys such as `training.loss`, or `student.term_control.form` "
+        "for the run's first student. The first arm is what the others are compared with.",
+    )
+    seeds: list[int] = Field(default_factory=lambda: [13, 14, 15], min_length=1, description="Seeds that every arm is trained with.")
+
+
 class ServingSettings(Settings):
     """The HTTP service."""
 
@@ -181,7 +192,7 @@ def load_settings(model: type[S], path: Path, overrides: Sequence[str]) -> S:
     if not isinstance(raw, dict):
         raise InputError(f"{path}: a run file is a mapping of keys to values, this is a {type(raw).__name__}")
     for key, value in parse_overrides(overrides):
-        _set(raw, key, value)
+        lay_over(raw, key, value)
     return validate(model, raw, str(path))
 
 
@@ -223,7 +234,8 @@ def _parse_value(key: str, value: str) -> Any:
     return parsed if isinstance(parsed, (bool, int, float, str, types.NoneType)) else value
 
 
-def _set(raw: dict[str, Any], key: str, value: Any) -> None:
+def lay_over(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Set the value of a key such as `a.b` in nested mappings. Raises InputError where a part of it is no object."""
     *parents, last = key.split(".")
     place = raw
     for depth, name in enumerate(parents):

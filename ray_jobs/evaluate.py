@@ -74,7 +74,7 @@ def rerankers(run: Run, rows: Sequence[TestLists]) -> dict[str, Scored]:
     if run.settings.evaluation.teacher:
         scored["teacher"] = _teacher(run)
     for student in run.settings.students:
-        scored[student.name] = _student(run, student.name, unions)
+        scored[student.name] = scored_by(run, student.name, unions)
     return scored
 
 
@@ -158,7 +158,8 @@ def _teacher(run: Run) -> Scored:
     return Scored("teacher", {label.query_id: {c.doc_id: c.target for c in label.candidates} for label in labels})
 
 
-def _student(run: Run, name: str, unions: list[CandidateList]) -> Scored:
+def scored_by(run: Run, name: str, unions: list[CandidateList]) -> Scored:
+    """Have a trained student score candidate lists. Raises InputError where it is not trained."""
     from actors.scorer import ListScorer
     from actors.streaming import dataset_of, through_actor
 

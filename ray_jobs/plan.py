@@ -25,7 +25,7 @@ from ranking.sources import fetched
 from ranking.stages import Stage, fingerprint_of
 from ranking.storage import Folder
 from ray_jobs.run import Run
-from students.settings import RraBertSettings
+from students.settings import StudentSettings
 
 MADE_AFTER = {"attempts", "orders", "merge", "missing"}
 """Settings of a listwise teacher that change what is made of its answers, and no answer."""
@@ -71,13 +71,13 @@ def reasons_stage(run: Run) -> Stage:
     return Stage(run.folder, "reasons", reasons_identity(run), [labels_stage(run).fingerprint])
 
 
-def student_stage(run: Run, student: RraBertSettings) -> Stage:
+def student_stage(run: Run, student: StudentSettings) -> Stage:
     settings = {"student": student.model_dump(), "training": run.settings.training.model_dump()}
     inputs = [labels_stage(run).fingerprint, *([reasons_stage(run).fingerprint] if reads_reasons(run, student) else [])]
     return Stage(run.folder, f"students/{student.name}", settings, inputs)
 
 
-def reads_reasons(run: Run, student: RraBertSettings) -> bool:
+def reads_reasons(run: Run, student: StudentSettings) -> bool:
     """Whether a student is trained on the run's reasons."""
     return student.learns_from_reasons and not isinstance(run.settings.reasons, NoReasonSettings)
 
@@ -90,6 +90,14 @@ def evaluation_stage(run: Run) -> Stage:
     lists = labels_stage(run, "test") if run.settings.evaluation.teacher else candidates_stage(run, "test")
     students = [student_stage(run, student).fingerprint for student in run.settings.students]
     return Stage(run.folder, "evaluation", settings, [lists.fingerprint, *students])
+
+
+def arm_stage(run: Run, student: StudentSettings) -> Stage:
+    """One trained arm of an ablation on the test queries. run: with the arm's settings."""
+    evaluation = run.settings.evaluation
+    settings = {"first_stages": evaluation.first_stages, "measures": evaluation.measures, "split": evaluation.split}
+    inputs = [student_stage(run, student).fingerprint, candidates_stage(run, "test").fingerprint]
+    return Stage(run.folder, f"ablation/{student.name}", settings, inputs)
 
 
 def vectors_memory(run: Run) -> Folder:

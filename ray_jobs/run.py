@@ -25,6 +25,7 @@ from ranking.labelling.settings import QuerySettings
 from ranking.progress import Progress
 from ranking.registry import Registry
 from ranking.settings import (
+    AblationSettings,
     AuditSettings,
     CandidateSettings,
     CollectionSettings,
@@ -58,6 +59,7 @@ class RunSettings(Settings):
     students: list[StudentSettings] = Field(default_factory=lambda: [RraBertSettings()], description="Students to train.")
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    ablation: AblationSettings = AblationSettings()
     serving: ServingSettings = ServingSettings()
     compute: ComputeSettings = ComputeSettings()
 

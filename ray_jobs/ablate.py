@@ -1,0 +1,139 @@
+"""Students that differ in one thing: trained on the same labels with several seeds, and compared on the test queries.
+
+    python -m ray_jobs.ablate configs/quickstart.yaml --ablation.arms \\
+      '{"plain": {}, "term layer": {"student.term_control.form": "layer"}, "listnet": {"training.loss": "listnet"}}'
+    ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.ablate RUN.yaml
+
+Every arm is the run's first student with some settings changed; the first arm is the control. Writes students/<arm>.<seed>/
+and ablation/: what each of them reached per query, and results.json. What was done already is skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from actors.rows import CandidateList, TestLists
+from ranking.errors import InputError
+from ranking.evaluation import measures, significance
+from ranking.settings import lay_over, validate
+from ray_jobs import candidates, evaluate, index, label, plan, train
+from ray_jobs.run import Run, RunSettings, job
+from students.settings import StudentSettings
+
+PER_QUERY = "per_query.json"
+RESULTS = "results.json"
+_STUDENT = "student."
+
+Values = dict[str, dict[str, dict[str, float]]]
+"""{first stage: {measure: {query_id: value}}}"""
+
+
+def main(run: Run) -> None:
+    ablation = run.settings.ablation
+    if len(ablation.arms) < 2:
+        raise InputError("setting 'ablation.arms': at least two arms are needed, the first as the control, for example "
+                         """'{"plain": {}, "listnet": {"training.loss": "listnet"}}'""")  # fmt: skip
+    arms = {name: [arm_of(run, name, changed, seed) for seed in ablation.seeds] for name, changed in ablation.arms.items()}
+    measures.parse(run.settings.evaluation.measures)
+    label.main(run)
+    index.main(run)
+    candidates.find_for_test(run)
+    reached = {name: [values_of(arm) for arm in runs] for name, runs in arms.items()}
+    results = [result for stage in run.settings.evaluation.first_stages for result in compared(run, stage, reached)]
+    (run.folder / "ablation").write_text(RESULTS, json.dumps(results, indent=2))
+    run.progress.console.print(table_of(run, results))
+
+
+def arm_of(run: Run, name: str, changed: dict[str, Any], seed: int) -> Run:
+    """The run with an arm's settings. Raises InputError for a setting that does not exist."""
+    raw = run.settings.model_dump()
+    raw["students"] = raw["students"][:1]
+    for key, value in changed.items():
+        of_student = key.startswith(_STUDENT)
+        lay_over(raw["students"][0] if of_student else raw, key.removeprefix(_STUDENT) if of_student else key, value)
+    raw["students"][0]["name"] = f"{'-'.join(name.split())}.{seed}"
+    raw["training"]["seed"] = seed
+    settings = validate(RunSettings, raw, f"setting 'ablation.arms', {name!r}")
+    arm = Run(settings, run.progress)
+    arm.__dict__["collection"] = run.collection
+    if plan.labels_stage(arm).fingerprint != plan.labels_stage(run).fingerprint:
+        raise InputError(f"setting 'ablation.arms', {name!r}: all arms learn from the same labels; change the student or its training only")
+    return arm
+
+
+def values_of(arm: Run) -> Values:
+    """Train an arm with one seed and measure it, or read what it reached before."""
+    (student,) = arm.settings.students
+    stage = plan.arm_stage(arm, student)
+    if not arm.skipped(stage):
+        train.train(arm, student)
+        _measure(arm, student)
+    return json.loads(stage.folder.read_text(PER_QUERY))  # type: ignore[no-any-return]
+
+
+def _measure(arm: Run, student: StudentSettings) -> None:
+    stage = plan.arm_stage(arm, student)
+    settings = arm.settings.evaluation
+    arm.start_ray()
+    stage.begin()
+    rows = list(plan.candidates_stage(arm, "test").folder.read_rows(TestLists))
+    unions = [
+        CandidateList(query_id=row.query_id, text=row.text, candidates=union) for row in rows if (union := row.union(settings.first_stages))
+    ]
+    scores = evaluate.scored_by(arm, student.name, unions).scores
+    values = {}
+    for name in settings.first_stages:
+        ranked = {row.query_id: {c.doc_id: scores[row.query_id][c.doc_id] for c in row.of(name)} for row in rows}
+        values[name] = measures.per_query(arm.collection.qrels, ranked, settings.measures)
+    stage.folder.write_text(PER_QUERY, json.dumps(values))
+    stage.finish(rows_in=len(rows), rows_out=len(rows))
+
+
+def compared(run: Run, first_stage: str, reached: dict[str, list[Values]]) -> list[dict[str, Any]]:
+    """Compare arms over one candidate list: mean over seeds, its spread, and a paired test of the queries' means with the first arm."""
+    settings = run.settings.evaluation
+    measure = settings.measures[0]
+    means = {name: [measures.mean(seed[first_stage][measure]) for seed in seeds] for name, seeds in reached.items()}
+    queries = {name: _over_seeds([seed[first_stage][measure] for seed in seeds]) for name, seeds in reached.items()}
+    control = next(iter(reached))
+    results = []
+    for name, per_seed in means.items():
+        result = {"arm": name, "candidates": first_stage, "measure": measure, "per_seed": per_seed, "mean": statistics.mean(per_seed)}
+        result["spread"] = statistics.stdev(per_seed) if len(per_seed) > 1 else None
+        if name != control:
+            found = significance.compare(queries[name], queries[control], settings.permutations, settings.seed)
+            result |= {"control": control, "delta": found.delta, "p": found.p, "interval": found.interval}
+        results.append(result)
+    return results
+
+
+def table_of(run: Run, results: list[dict[str, Any]]) -> Table:
+    """Lay out the results for a terminal."""
+    seeds, queries = len(run.settings.ablation.seeds), len(run.collection.qrels)
+    title = f"{run.collection.name}, {queries} queries, {seeds} seeds; p over the queries' means, not corrected for the number of arms"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("arm", "re-ranks"):
+        table.add_column(name, no_wrap=True)
+    for name in (results[0]["measure"], "spread", "delta", "95% interval", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in results:
+        spread = "" if result["spread"] is None else f"{result['spread']:.3f}"
+        told = ["control", "", ""]
+        if "p" in result:
+            low, high = result["interval"]
+            told = [f"{result['delta']:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{result['p']:.4f}"]
+        table.add_row(result["arm"], result["candidates"], f"{result['mean']:.3f}", spread, *told)
+    return table
+
+
+def _over_seeds(per_seed: list[dict[str, float]]) -> dict[str, float]:
+    return {query_id: statistics.mean(values[query_id] for values in per_seed) for query_id in per_seed[0]}
+
+
+if __name__ == "__main__":
+    job(main)
