@@ -23,7 +23,7 @@ from ranking.storage import Folder, schema_of
 
 R = TypeVar("R", bound=BaseModel)
 LISTS_PER_PART = 16
-_MOST_PER_PART = 1024
+_MOST_PER_PART = 2048
 _PARTS = 256
 _READERS = 4
 
