@@ -58,4 +58,3 @@ def test_lambda_loss_as_sentence_transformers():
         lambda *given: lambda_loss(*given, best_grade=None), lambda model: theirs.LambdaLoss(model, mini_batch_size=-1), LISTS
     )
     assert ours == pytest.approx(other, rel=1e-5)
-
