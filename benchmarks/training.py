@@ -104,7 +104,9 @@ def ours(given: argparse.Namespace) -> dict[str, float]:
         folder = Folder(place)
         (folder / "labels").write_rows("part-1.parquet", labels)
         ids = [label.query_id for label in labels]
-        work = Assignment(student, training, folder / "labels", None, ids, [], _PROVENANCE, "made", folder / "model", board)
+        work = Assignment(
+            student, training, folder / "labels", None, ids, [], _PROVENANCE, "made", folder / "model", folder / "events", board
+        )
         TorchTrainer(
             train_worker,
             train_loop_config={"work": work},

@@ -27,6 +27,7 @@ from students.settings import StudentSettings, TrainingSettings
 
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"
 
 
 def main(run: Run) -> None:
@@ -133,7 +134,8 @@ def _fit(
     training = run.settings.training
     board = ray.remote(TrainingBoard).options(num_cpus=0).remote()
     labels = plan.labels_stage(run)
-    work = Assignment(student, training, labels.folder, reasons, *ids, provenance, labels.fingerprint, stage.folder / MODEL, board)
+    places = (stage.folder / MODEL, stage.folder / TENSORBOARD)
+    work = Assignment(student, training, labels.folder, reasons, *ids, provenance, labels.fingerprint, *places, board)
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"work": work},

@@ -12,23 +12,23 @@ from collections.abc import Iterable
 
 from ranking.storage import Folder
 
-MOST = 5
+MOST = 4
 """Deaths in a row, without an answer between them, that end the job."""
 
 _SUSPECTED = 2
-_GUILTY = 2
+_GUILTY = 1
 _SINCE = "since-an-answer"
 
 
 class DeadlyPromptError(ValueError):
-    """The engine died each time that it read this prompt, twice while it read nothing else."""
+    """The engine died each time that it read this prompt, at last while it read nothing else."""
 
 
 class Deaths:
     """What is known of a teacher's engines that died. memory: the teacher's folder.
 
-    suspects: prompts that were under way at two deaths or more; they are to be asked alone. guilty: those that were
-    under way alone at two deaths; they are not to be asked any more.
+    suspects: prompts that were under way at two deaths or more; they are to be asked alone. guilty: those of which the
+    engine died all the same; they are not to be asked any more.
     """
 
     def __init__(self, memory: Folder) -> None:

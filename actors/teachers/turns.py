@@ -25,7 +25,7 @@ class Turns:
     async def turn(self, prompt: str) -> AsyncIterator[None]:
         """Wait for a place. prompt: its name. Raises DeadlyPromptError for a prompt that killed its engine while it was alone."""
         if prompt in self.deaths.guilty:
-            raise DeadlyPromptError("the vLLM engine died each time that it read this prompt, twice while it read nothing else")
+            raise DeadlyPromptError("the vLLM engine died each time that it read this prompt, at last while it read nothing else")
         if prompt in self.deaths.suspects:
             async with self._one_suspect, self._places_taken(self._places):
                 self.alone = True

@@ -29,6 +29,7 @@ class Assignment:
     provenance: Provenance
     fingerprint: str
     model: Folder
+    tensorboard: Folder
     board: Any
 
     @property

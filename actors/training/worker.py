@@ -19,6 +19,7 @@ from actors.training import checkpoints
 from actors.training.engine import make_engine
 from actors.training.lists import Batches, LabelReader, Share, shares
 from actors.training.plan import Assignment, Progress
+from actors.training.watch import Watch
 from ranking.encoders import model_path
 from ranking.records import content
 from students import kinds
@@ -65,13 +66,14 @@ class Worker:
             model.checkpoint_activations()
         self.engine = make_engine(kinds.in_training(model, student, path), training, work.steps, self.device.type)
         self.objective = Objective(student, training, work.provenance.targets)
+        self.watch = Watch(work) if self.rank == 0 else None
         self.batches = Batches(LabelReader(work.labels, work.reasons), training, kinds.TrainingReader(student, self.tokenizer))
 
     def train(self, progress: Progress) -> Progress:
         """Train from where training is to its end, or until validation has not improved for long enough."""
         training = self.work.training
-        if self.rank == 0:
-            ray.get(self.work.board.begin.remote(progress.step))
+        if self.watch:
+            self.watch.begin(progress.step)
         every = training.checkpoint_every or self.work.steps_per_epoch
         dealt = shares(self.work.train, training, progress.step, self.rank, self.workers)
         for share, batch in self.batches.of(dealt):
@@ -82,6 +84,8 @@ class Worker:
             if progress.step % every == 0 or progress.step == self.work.steps:
                 progress = self._validated(progress)
                 checkpoints.save(self.engine, progress)
+                if self.watch:
+                    self.watch.keep()
                 if self._enough(progress, every):
                     break
         return progress
@@ -135,8 +139,8 @@ class Worker:
                     found += torch.tensor([float(value.sum()), 1.0], device=self.device)
         torch.distributed.all_reduce(found)
         value = float(found[0] / found[1])
-        if self.rank == 0:
-            self.work.board.add.remote({"validation": value, "step": progress.step})
+        if self.watch:
+            self.watch.validation(progress.step, value)
         return progress.with_validation(value)
 
     def _enough(self, progress: Progress, every: int) -> bool:
@@ -150,6 +154,6 @@ class Worker:
         raise NotFiniteError(text)
 
     def _note(self, progress: Progress, loss: float, batch: ListBatch, seconds: float) -> None:
-        if self.rank == 0:
+        if self.watch:
             pairs, tokens = len(batch.pairs) * self.workers, sum(len(row["input_ids"]) for row in batch.rows) * self.workers
-            self.work.board.add.remote({"step": progress.step, "loss": loss, "pairs": pairs, "tokens": tokens, "seconds": seconds})
+            self.watch.step(progress.step, loss, pairs, tokens, seconds)

@@ -176,14 +176,14 @@ def finished(cluster, settings):
     return storage, logs
 
 
-def label_facts(run, teacher, finished, settings, cluster):
+def label_facts(run, teacher, finished, settings, cluster, timeout=400):
     """Label the facts with a teacher, in a run of its own that has the first stages already."""
     folder = Folder(finished[0]) / run
     if not folder.exists():
         (Folder(finished[0]) / "facts").copy_to(folder)
     arguments = [*settings[1], "--run", run, "--teacher", json.dumps(teacher)]
     done = subprocess.run(
-        [sys.executable, "-m", "ray_jobs.label", *arguments], cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=400
+        [sys.executable, "-m", "ray_jobs.label", *arguments], cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=timeout
     )
     assert done.returncode == 0, done.stderr + (folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else "")
     manifest = Manifest.model_validate_json((folder / "labels").read_text("_manifest.json"))

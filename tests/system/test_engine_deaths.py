@@ -16,11 +16,11 @@ ENGINE = {
 }
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_prompt_that_kills_its_engine_is_rejected_and_the_others_are_labelled(tmp_path, finished, settings, cluster):
     (deadly,) = (query_id for query_id, text, _ in QUESTIONS if text == DEADLY)
     teacher = {"kind": "listwise", "model": str(tiny_generator(tmp_path)), "engine": ENGINE}
-    folder, manifest = label_facts("deadly", teacher, finished, settings, cluster)
+    folder, manifest = label_facts("deadly", teacher, finished, settings, cluster, timeout=800)
     rejected = [row for row in (folder / "rejected").read_rows(Rejection) if row.stage == "labels"]
     assert [(row.query_id, row.attempts) for row in rejected] == [(deadly, 1)]
     assert rejected[0].reason.startswith("the vLLM engine died each time that it read this prompt")

@@ -82,16 +82,15 @@ def test_engines_that_die_without_an_answer_are_not_started_for_ever(tmp_path):
     Refuser("m", ComputeSettings(), memory)
 
 
-def test_a_prompt_is_suspected_after_two_deaths_and_guilty_after_two_alone(tmp_path):
+def test_a_prompt_is_suspected_after_two_deaths_and_guilty_after_one_alone(tmp_path):
     memory = Folder(tmp_path)
     Deaths(memory).mark(["good", "deadly"], alone=False)
     assert not Deaths(memory).suspects
     Deaths(memory).mark(["deadly", "other"], alone=False)
     Deaths(memory).answered()
     assert Deaths(memory).suspects == {"deadly"}
-    for _ in range(2):
-        assert not Deaths(memory).guilty
-        Deaths(memory).mark(["deadly"], alone=True)
+    assert not Deaths(memory).guilty
+    Deaths(memory).mark(["deadly"], alone=True)
     assert Deaths(memory).guilty == {"deadly"}
     Deaths(memory).forget()
     assert not Deaths(memory).suspects | Deaths(memory).guilty
