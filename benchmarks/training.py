@@ -4,6 +4,7 @@
 
 Same base, `cls` head, RankNet, lists, lengths, fp32, learning rate and clipping on all sides; one worker has all
 cores. Each side runs in processes of its own; its clock starts after two steps. Peak memory is of the training processes.
+The other trainer needs packages that are not among this project's: .venv/bin/uv pip install datasets accelerate
 """
 
 from __future__ import annotations
