@@ -1,4 +1,4 @@
-"""Whether a student can be made of a base at all, found out before anything starts."""
+"""Whether a model can be read, and a student be made of it, found out before anything starts."""
 
 from __future__ import annotations
 
@@ -17,18 +17,7 @@ def check_base(path: str, settings: AnySettings) -> None:
     path: folder or Hugging Face id of the base.
     """
     where = f"student {settings.name}: base {settings.base!r}"
-    if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
-        raise InputError(f"{where}: the folder holds no config.json; a model saved with save_pretrained is needed")
-    try:
-        config = AutoConfig.from_pretrained(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{where}: its configuration cannot be read ({_first(error)})") from None
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    except Exception as error:
-        raise InputError(f"{where}: its tokenizer cannot be read ({_first(error)})") from None
-    if not tokenizer.encode("query", add_special_tokens=False):
-        raise InputError(f"{where}: its tokenizer has no vocabulary; the folder lacks tokenizer.json, or the files it is made from")
+    config, tokenizer = read_model(path, None, where)
     if not tokenizer.is_fast:
         raise InputError(f"{where}: a fast tokenizer is needed, one with a tokenizer.json")
     if tokenizer.pad_token_id is None:
@@ -38,6 +27,23 @@ def check_base(path: str, settings: AnySettings) -> None:
     most = positions(config)
     if most is not None and settings.max_length > most:
         raise InputError(f"{where}: max_length {settings.max_length} is more than the {most} positions that it has")
+
+
+def read_model(path: str, revision: str | None, where: str) -> tuple[Any, Any]:
+    """Read a model's configuration and tokenizer. where: names it in messages. Raises InputError where one cannot be read."""
+    if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
+        raise InputError(f"{where}: the folder holds no config.json; a model saved with save_pretrained is needed")
+    try:
+        config = AutoConfig.from_pretrained(path, revision=revision)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{where}: its configuration cannot be read ({_first(error)})") from None
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+    except Exception as error:
+        raise InputError(f"{where}: its tokenizer cannot be read ({_first(error)})") from None
+    if not tokenizer.encode("query", add_special_tokens=False):
+        raise InputError(f"{where}: its tokenizer has no vocabulary; the folder lacks tokenizer.json, or the files it is made from")
+    return config, tokenizer
 
 
 def positions(config: Any) -> int | None:
