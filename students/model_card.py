@@ -21,7 +21,8 @@ _CLS = """    from transformers import AutoModelForSequenceClassification, AutoT
 
     from sentence_transformers import CrossEncoder
     scores = CrossEncoder(folder).predict([(query, document) for document in documents], activation_fn=torch.nn.Identity())
-
+"""
+_VLLM = """
     vllm serve FOLDER --runner pooling --convert classify        # then POST /rerank or /score
 """
 _INTERACTION = """    from students.scoring import Scorer
@@ -57,6 +58,8 @@ def model_card(student: AnySettings, training: TrainingSettings, provenance: Pro
         rows["side tasks"] = f"label word {student.label_weight:g}, reason {student.reason_weight:g}, in training only"
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     load = _CLS.format(max_length=student.max_length) if student.head == "cls" else _INTERACTION
+    if isinstance(student, RraBertSettings) and student.head == "cls":
+        load += _VLLM  # a decoder was not tried there
     return f"""---
 {yaml.safe_dump(front, sort_keys=False)}---
 

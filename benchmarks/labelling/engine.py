@@ -48,7 +48,7 @@ def against_the_window(model: str, queries: int) -> dict[str, Any]:
     from ranking.storage import Folder
 
     lists = real_lists(queries + _WARM)
-    unmarked = Deaths(Folder(tempfile.gettempdir()) / "no-deaths")
+    unmarked = Deaths(Folder(tempfile.mkdtemp()))
     engine = Engine(model, None, "generate", {**ENGINE, "logits_processors": [STRUCTURED]}, 0, unmarked)
 
     async def arm(settings: ListwiseTeacherSettings, rows: list[PickedList]) -> dict[str, float]:
