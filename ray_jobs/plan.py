@@ -30,6 +30,9 @@ from students.settings import StudentSettings
 MADE_AFTER = {"attempts", "orders", "merge", "missing"}
 """Settings of a listwise teacher that change what is made of its answers, and no answer."""
 
+HOW_TRAINED = {"workers", "least_workers", "failures", "tokens_per_pass", "activation_checkpointing"}
+"""Settings of a training that change how it is carried out, and its result by rounding at most: it can go on with others."""
+
 
 def queries_stage(run: Run) -> Stage:
     log = run.settings.queries.log
@@ -72,7 +75,7 @@ def reasons_stage(run: Run) -> Stage:
 
 
 def student_stage(run: Run, student: StudentSettings) -> Stage:
-    settings = {"student": student.model_dump(), "training": run.settings.training.model_dump()}
+    settings = {"student": student.model_dump(), "training": run.settings.training.model_dump(exclude=HOW_TRAINED)}
     inputs = [labels_stage(run).fingerprint, *([reasons_stage(run).fingerprint] if reads_reasons(run, student) else [])]
     return Stage(run.folder, f"students/{student.name}", settings, inputs)
 

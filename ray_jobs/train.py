@@ -50,10 +50,14 @@ def train(run: Run, student: StudentSettings) -> None:
     if len(learned) < training.lists_per_step:
         lower = "training.lists_per_step" + (" or training.confidence.at_least" if len(kept) < len(every) else "")
         raise InputError(f"{len(learned)} labels are fewer than one step of {training.lists_per_step}; lower {lower}")
-    if training.lists_per_step < training.workers * training.accumulate:
+    if training.lists_per_step < training.workers:
         raise InputError(
-            f"setting 'training.lists_per_step': {training.lists_per_step} lists are too few for {training.workers} workers "
-            f"that take {training.accumulate} turns each; at least {training.workers * training.accumulate}"
+            f"setting 'training.lists_per_step': {training.lists_per_step} lists are too few for {training.workers} workers; "
+            f"at least {training.workers}"
+        )
+    if training.least_workers is not None and training.least_workers > training.workers:
+        raise InputError(
+            f"setting 'training.least_workers': {training.least_workers} is more than the {training.workers} workers there are"
         )
     check_fit(student, training, first.provenance.targets)
     _say_confidence(run, every, len(kept))
@@ -140,7 +144,9 @@ def _fit(
         train_worker,
         train_loop_config={"work": work},
         scaling_config=ScalingConfig(
-            num_workers=training.workers, use_gpu=training.gpu, resources_per_worker={"CPU": 1, **({"GPU": 1} if training.gpu else {})}
+            num_workers=(training.least_workers, training.workers) if training.least_workers else training.workers,
+            use_gpu=training.gpu,
+            resources_per_worker={"CPU": 1, **({"GPU": 1} if training.gpu else {})},
         ),
         run_config=RunConfig(
             name=CHECKPOINTS,
@@ -161,7 +167,7 @@ def _fit(
                 bar.advance(told.hear(line), told.note)
     first, error = ray.get(board.state.remote())
     if error is not None:
-        raise InputError(f"student {student.name}: {error}; the last good checkpoint is kept, so lower training.learning_rate and go on")
+        raise InputError(f"student {student.name}: {error}")
     if "error" in held:
         raise held["error"]
     return told.said + (f", went on after step {first}" if first else "")

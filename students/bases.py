@@ -9,6 +9,8 @@ from transformers import AutoConfig, AutoTokenizer
 
 from ranking.errors import InputError
 from students.kinds import AnySettings
+from students.parting import PARTED
+from students.settings import RraBertSettings
 
 
 def check_base(path: str, settings: AnySettings) -> None:
@@ -23,6 +25,10 @@ def check_base(path: str, settings: AnySettings) -> None:
     if tokenizer.pad_token_id is None:
         raise InputError(
             f"{where}: its tokenizer has no pad token; set one and save it, for example tokenizer.pad_token = tokenizer.eos_token"
+        )
+    if isinstance(settings, RraBertSettings) and settings.reading == "parted" and config.model_type not in PARTED:
+        raise InputError(
+            f"{where}: reading: parted needs an architecture of {', '.join(PARTED)}, not {config.model_type}; take reading: joint"
         )
     most = positions(config)
     if most is not None and settings.max_length > most:

@@ -30,11 +30,17 @@ class ListBatch:
     weights: Tensor
     rows: list[dict[str, list[int]]] = field(default_factory=list)
 
-    def divided(self, parts: int) -> list[ListBatch]:
-        """Divide into batches of as many lists, give or take one; there are at least as many lists as parts."""
-        lists = self.mask.shape[0]
-        bounds = [round(part * lists / parts) for part in range(parts + 1)]
+    def within(self, tokens: int) -> list[ListBatch]:
+        """Divide into batches of whole lists, in order, of at most so many tokens; a longer list is one of its own."""
         ends = [0, *self.mask.sum(dim=1).cumsum(dim=0).tolist()]
+        bounds, held = [0], 0
+        for row, (start, end) in enumerate(itertools.pairwise(ends)):
+            needed = sum(len(pair["input_ids"]) for pair in self.rows[start:end])
+            if held and held + needed > tokens:
+                bounds.append(row)
+                held = 0
+            held += needed
+        bounds.append(self.mask.shape[0])
         return [
             ListBatch(
                 self.pairs[ends[start] : ends[end]],

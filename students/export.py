@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
+from students import onnx_file
 from students.heads import ClsHead, Head, InteractionHead
 from students.kinds import AnySettings
 from students.scoring import CARD, HEAD_WEIGHTS, Scorer, forward_pairs
@@ -26,7 +28,8 @@ def save(model: Head, tokenizer: Any, settings: AnySettings, folder: Path, probe
     """Write the student, reload it, and compare the scores of probe pairs in float32.
 
     With the `cls` head the folder is a sequence classifier with one label for transformers and
-    sentence-transformers' CrossEncoder. probes: (query, document) pairs, at least one.
+    sentence-transformers' CrossEncoder; with the `interaction` head it holds model.onnx, compared too.
+    probes: (query, document) pairs, at least one.
     Raises ParityError where a score differs by more than 1e-4; the folder is then removed.
     """
     tokenizer.model_max_length = settings.max_length
@@ -37,11 +40,15 @@ def save(model: Head, tokenizer: Any, settings: AnySettings, folder: Path, probe
         save_file({key: value.contiguous() for key, value in model.linear.state_dict().items()}, folder / HEAD_WEIGHTS)
     tokenizer.save_pretrained(folder)
     card = settings.model_dump(include={"name", "kind", "base", "precision", "max_length"}) | {"head": settings.head}
+    if isinstance(model, InteractionHead):
+        card["cross_bias"] = model.cross_bias
     (folder / CARD).write_text(json.dumps(card, indent=2), encoding="utf-8")
-    worst = _largest_difference(model, tokenizer, settings.max_length, folder, probes)
-    if not worst <= PARITY:
-        shutil.rmtree(folder)
-        raise ParityError(f"student {settings.name}: reloaded scores differ by {worst:.2e}, more than {PARITY:.0e}; not saved")
+    with torch.inference_mode():
+        expected = forward_pairs(model.eval(), tokenizer, probes, settings.max_length).cpu()
+    _compare(settings.name, "reloaded", expected, torch.tensor(Scorer(folder, "fp32").score(probes)), folder)
+    if isinstance(model, InteractionHead):
+        onnx_file.write(model, tokenizer, folder)
+        _compare(settings.name, "onnxruntime's", expected, onnx_file.scores(tokenizer, folder, probes, settings.max_length), folder)
 
 
 def centre(model: Head, mean_score: float) -> None:
@@ -54,8 +61,8 @@ def centre(model: Head, mean_score: float) -> None:
             model.linear.bias.sub_(mean_score)
 
 
-def _largest_difference(model: Head, tokenizer: Any, max_length: int, folder: Path, probes: Sequence[tuple[str, str]]) -> float:
-    with torch.inference_mode():
-        before = forward_pairs(model.eval(), tokenizer, probes, max_length)
-    after = torch.tensor(Scorer(folder, "fp32").score(probes))
-    return float((before - after).abs().max())
+def _compare(name: str, what: str, expected: Tensor, found: Tensor, folder: Path) -> None:
+    worst = float((expected - found).abs().max())
+    if not worst <= PARITY:
+        shutil.rmtree(folder)
+        raise ParityError(f"student {name}: {what} scores differ by {worst:.2e}, more than {PARITY:.0e}; not saved")

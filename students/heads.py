@@ -12,6 +12,7 @@ from torch.nn import functional
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from students.batches import SEGMENTS, inputs_of
+from students.parting import parted_inputs, sides_of
 
 INTERACTION_SCALE = 20.0
 
@@ -77,13 +78,16 @@ class InteractionHead(Head):
 
         s = 20 * cos(mean of query states, mean of document states) + w . h_[CLS] + b
 
-    Both means are over the states of the joint encoding, so each side has read the other. w and b start
-    from zero: a base that is a sentence encoder ranks before its first step. Ours, not the paper's.
+    Both means are over the states of one encoding, so each side has read the other. w and b start from zero: a base
+    that is a sentence encoder ranks before its first step. cross_bias: None where query and document are one sequence;
+    a number where they are parted (`students.parting`), and each mean is over the [CLS] and [SEP] of its side too, as
+    sentence encoders are trained. Ours, not the paper's.
     """
 
-    def __init__(self, encoder: Any) -> None:
+    def __init__(self, encoder: Any, cross_bias: float | None = None) -> None:
         super().__init__()
         self.encoder = encoder
+        self.cross_bias = cross_bias
         self.config = encoder.config
         self.linear = nn.Linear(encoder.config.hidden_size, 1)
         nn.init.zeros_(self.linear.weight)
@@ -94,15 +98,20 @@ class InteractionHead(Head):
         return self.encoder
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        return self.of_states(self.encoder(**inputs_of(batch)).last_hidden_state, batch)
+        return self.of_states(self.encoder(**self._inputs(batch)).last_hidden_state, batch)
 
     def states_and_scores(self, batch: dict[str, Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
-        out = self.encoder(**inputs_of(batch), output_hidden_states=True)
+        out = self.encoder(**self._inputs(batch), output_hidden_states=True)
         return out.hidden_states, self.of_states(out.last_hidden_state, batch)
+
+    def _inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        inputs = inputs_of(batch)
+        return inputs if self.cross_bias is None else parted_inputs(inputs, batch[SEGMENTS], self.cross_bias, self.encoder)
 
     def of_states(self, states: Tensor, batch: dict[str, Tensor]) -> Tensor:
         states = states.float()
-        query, document = (_masked_mean(states, batch[SEGMENTS] == part) for part in (1, 2))
+        parts = batch[SEGMENTS] if self.cross_bias is None else sides_of(batch[SEGMENTS], batch["attention_mask"])
+        query, document = (_masked_mean(states, parts == part) for part in (1, 2))
         linear = functional.linear(states[:, 0], self.linear.weight.float(), self.linear.bias.float())
         return INTERACTION_SCALE * functional.cosine_similarity(query, document, dim=1) + linear[:, 0]
 

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from students import rra_bert, rra_gpt
 from students.batches import tokenize
 from students.heads import ClsHead, Head
-from students.pair_template import with_pair_template
+from students.pair_templates import with_parted_template, with_prompt_template
 from students.rra_gpt import Reasoning, Told
 from students.settings import RraBertSettings, RraGptSettings
 from students.term_control import TermControlled
@@ -28,7 +28,9 @@ def build(settings: AnySettings, path: str) -> Head:
 def tokenizer_of(settings: AnySettings, path: str) -> Any:
     """The tokenizer that is saved with a student: what it makes of a pair of texts is what the student reads."""
     tokenizer = AutoTokenizer.from_pretrained(path)
-    return with_pair_template(tokenizer) if isinstance(settings, RraGptSettings) else tokenizer
+    if isinstance(settings, RraGptSettings):
+        return with_prompt_template(tokenizer)
+    return with_parted_template(tokenizer) if settings.reading == "parted" else tokenizer
 
 
 def in_training(student: Head, settings: AnySettings, path: str) -> nn.Module:

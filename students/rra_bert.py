@@ -18,4 +18,6 @@ def build(settings: RraBertSettings, path: str) -> Head:
     if settings.head == "cls":
         config = AutoConfig.from_pretrained(path, num_labels=1)
         return ClsHead(AutoModelForSequenceClassification.from_pretrained(path, config=config, dtype=torch.float32))
-    return InteractionHead(AutoModel.from_pretrained(path, dtype=torch.float32))
+    return InteractionHead(
+        AutoModel.from_pretrained(path, dtype=torch.float32), settings.cross_bias if settings.reading == "parted" else None
+    )

@@ -74,6 +74,6 @@ class Scorer:
 def _load(folder: Path, card: dict[str, Any]) -> Head:
     if card["head"] == "cls":
         return ClsHead(AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32))
-    model = InteractionHead(AutoModel.from_pretrained(folder, dtype=torch.float32))
+    model = InteractionHead(AutoModel.from_pretrained(folder, dtype=torch.float32), card["cross_bias"])
     model.linear.load_state_dict(load_file(folder / HEAD_WEIGHTS))
     return model

@@ -45,9 +45,21 @@ class RraBertSettings(Settings):
     head: Literal["cls", "interaction"] = Field(
         "interaction", description="`cls`: linear on [CLS]. `interaction`: for bases that are sentence encoders."
     )
+    reading: Literal["joint", "parted"] = Field(
+        "joint",
+        description="`joint`: [CLS] query [SEP] document [SEP]. `parted`, for the `interaction` head: each as a sentence encoder reads it, "
+        "with [CLS] and positions of its own, and attention between them.",
+    )
+    cross_bias: float = Field(-4.0, description="Added to the logits of attention between query and document where they are `parted`.")
     term_control: TermControlSettings = TermControlSettings()
     precision: Precision = Field("auto", description="Precision of its scoring, in evaluation and in the service alike.")
     max_length: int = Field(160, ge=16, description="Tokens of query and document together; the document is cut.")
+
+    @model_validator(mode="after")
+    def _a_plain_classifier_reads_one_sequence(self) -> RraBertSettings:
+        if self.reading == "parted" and self.head != "interaction":
+            raise ValueError("reading: parted needs head: interaction; a plain classifier reads query and document as one sequence")
+        return self
 
 
 class RraGptSettings(Settings):
@@ -101,6 +113,11 @@ class TrainingSettings(Settings):
     loss: LossName = Field("auto", description="Loss over a list. `auto`: ranknet for an order, score_distillation for scores.")
 
     workers: int = Field(2, ge=1, description="Training workers, one process each.")
+    least_workers: int | None = Field(
+        None,
+        ge=1,
+        description="Go on with as few workers where nodes are lost, and take in more as they come, up to `workers`. Null: `workers`.",
+    )
     gpu: bool = Field(False, description="Give every worker a GPU.")
     zero_stage: Literal[0, 1, 2, 3] = Field(2, description="DeepSpeed ZeRO stage.")
     precision: Precision = Field("auto", description="Precision of the training step.")
@@ -108,7 +125,12 @@ class TrainingSettings(Settings):
     activation_checkpointing: bool = Field(False, description="Compute activations twice instead of keeping them: less memory, slower.")
     epochs: int = Field(2, ge=1, description="Passes over the labels.")
     lists_per_step: int = Field(8, ge=1, description="Queries per optimizer step, over all workers.")
-    accumulate: int = Field(1, ge=1, description="Parts in which a worker's lists of a step go through the model, one after the other.")
+    tokens_per_pass: int = Field(
+        16_384,
+        ge=1,
+        description="Tokens of a worker that are held for one backward pass; more lists of a step go through the model in turns. "
+        "A list is never divided.",
+    )
     candidates_per_list: int | None = Field(None, ge=2, description="Sample this many candidates of each list per epoch. Null: all.")
     missing: Literal["hard_negative", "append", "drop"] = Field(
         "hard_negative",

@@ -3,8 +3,18 @@
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DebertaV2Config,
+    ModernBertConfig,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    XLMRobertaConfig,
+)
 
 from ranking.encoders import model_path
 
@@ -53,4 +63,106 @@ def tiny_cross_encoder(folder: Path) -> Path:
     torch.nn.init.normal_(model.classifier.weight, std=0.5)
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    return folder
+
+
+_TEXTS = [
+    "merge two sorted lists into one",
+    "how to pause a program for some seconds",
+    "검색 질의에 맞는 문서를 찾는다",
+    "join parts of a path",
+] * 4
+_SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+
+
+def tiny_xlm_roberta(folder: Path) -> Path:
+    """Write an XLM-RoBERTa with random weights and a unigram tokenizer."""
+    tokenizer = _unigram(["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "<unk>", "<s>", "</s>", " </s>")
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        cls_token="<s>",
+        eos_token="</s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+        model_input_names=["input_ids", "attention_mask"],
+    )
+    config = XLMRobertaConfig(
+        vocab_size=len(fast), max_position_embeddings=130, type_vocab_size=1, pad_token_id=fast.pad_token_id, **_SIZES
+    )
+    return _written(folder, config, fast)
+
+
+def tiny_deberta(folder: Path) -> Path:
+    """Write a DeBERTa-v3 with random weights and a unigram tokenizer."""
+    tokenizer = _unigram(["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"], "[UNK]", "[CLS]", "[SEP]", "")
+    config = DebertaV2Config(
+        vocab_size=len(_of_bert(tokenizer)),
+        max_position_embeddings=128,
+        type_vocab_size=0,
+        relative_attention=True,
+        position_buckets=16,
+        pos_att_type=["p2c", "c2p"],
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        position_biased_input=False,
+        pad_token_id=0,
+        **_SIZES,
+    )
+    return _written(folder, config, _of_bert(tokenizer))
+
+
+def tiny_modern_bert(folder: Path) -> Path:
+    """Write a ModernBERT with random weights and a byte-level tokenizer; every second layer attends to 16 tokens."""
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
+    tokenizer.train_from_iterator(
+        _TEXTS, trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    )
+    tokenizer.post_processor = _template(tokenizer, "[CLS]", "[SEP]", "")
+    fast = _of_bert(tokenizer)
+    ids = {"pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1, "eos_token_id": 2}
+    config = ModernBertConfig(
+        vocab_size=len(fast), max_position_embeddings=128, local_attention=16, global_attn_every_n_layers=2, **ids, **_SIZES
+    )
+    return _written(folder, config, fast)
+
+
+def _unigram(special, unknown, begin, end, between):
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.train_from_iterator(_TEXTS, trainers.UnigramTrainer(vocab_size=150, special_tokens=special, unk_token=unknown))
+    tokenizer.post_processor = _template(tokenizer, begin, end, between)
+    return tokenizer
+
+
+def _template(tokenizer, begin, end, between):
+    return processors.TemplateProcessing(
+        single=f"{begin} $A {end}",
+        pair=f"{begin} $A {end}{between} $B {end}",
+        special_tokens=[(name, tokenizer.token_to_id(name)) for name in (begin, end)],
+    )
+
+
+def _of_bert(tokenizer):
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        mask_token="[MASK]",
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def _written(folder, config, tokenizer):
+    torch.manual_seed(0)
+    AutoModel.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder

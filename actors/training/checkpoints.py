@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import hashlib
 import json
+import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,34 +26,95 @@ MEASURE = "ndcg"
 """The metric by which Ray Train keeps the best checkpoint."""
 
 _STATE = "state.json"
+_WORKERS = "workers.json"
 _TAG = "student"
 
 
+class NotWrittenError(RuntimeError):
+    """A checkpoint or a model could not be written, most often because a disk is full."""
+
+
 def save(engine: Any, progress: Progress) -> None:
-    """Report a checkpoint: every worker writes its part, the first one also where training is."""
-    with tempfile.TemporaryDirectory() as local:
+    """Report a checkpoint: every worker writes its part, the first one also where training is.
+
+    Raises NotWrittenError; the checkpoint before is then still whole.
+    """
+    context = ray.train.get_context()
+    with _told(f"the checkpoint of step {progress.step}"), tempfile.TemporaryDirectory() as local:
         engine.save_checkpoint(local, tag=_TAG)
-        if ray.train.get_context().get_world_rank() == 0:
+        if context.get_world_rank() == 0:
             (Path(local) / _STATE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
+            (Path(local) / _WORKERS).write_text(json.dumps(context.get_world_size()), encoding="utf-8")
         metrics = {"step": progress.step, MEASURE: progress.best if progress.best_step == progress.step else -1.0}
         ray.train.report(metrics, checkpoint=Checkpoint.from_directory(local))
 
 
 def resume(engine: Any) -> Progress:
-    """Load the last checkpoint where there is one; returns where training goes on."""
+    """Load the last checkpoint where there is one, of any number of workers; returns where training goes on."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return Progress()
     with checkpoint.as_directory() as local:
-        engine.load_checkpoint(local, tag=_TAG)
+        workers = json.loads((Path(local) / _WORKERS).read_text(encoding="utf-8"))
+        divided = any((Path(local) / _TAG).glob("*_optim_states.pt"))
+        if divided and workers != ray.train.get_context().get_world_size():
+            _load_joined(engine, Path(local))
+        else:
+            engine.load_checkpoint(local, tag=_TAG)
         return Progress(**json.loads((Path(local) / _STATE).read_text(encoding="utf-8")))
+
+
+def _load_joined(engine: Any, checkpoint: Path) -> None:
+    """Load ZeRO's parts that another number of workers wrote: joined on each node, then divided anew.
+
+    The form between is DeepSpeed's universal checkpoint (arXiv 2406.18820).
+    """
+    from deepspeed.checkpoint import ds_to_universal
+
+    context = ray.train.get_context()
+    name = hashlib.sha256(f"{context.get_experiment_name()} {checkpoint}".encode()).hexdigest()[:16]
+    joined = Path(tempfile.gettempdir()) / f"rradistill-{name}"
+    if context.get_local_rank() == 0:
+        shutil.rmtree(joined, ignore_errors=True)
+        with contextlib.redirect_stdout(None):
+            ds_to_universal.main(
+                argparse.Namespace(
+                    input_folder=str(checkpoint / _TAG),
+                    output_folder=str(joined / _TAG),
+                    num_extract_workers=1,
+                    num_merge_workers=1,
+                    keep_temp_folder=False,
+                    strict=True,
+                    inject_missing_state=True,
+                )
+            )
+    torch.distributed.barrier()
+    engine._config.load_universal_checkpoint = True  # a setting of the whole engine, for this one load
+    engine.load_checkpoint(joined, tag=_TAG)
+    engine._config.load_universal_checkpoint = False
+    torch.distributed.barrier()
+    if context.get_local_rank() == 0:
+        shutil.rmtree(joined, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn whatever a failed write raises into one line."""
+    try:
+        yield
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise NotWrittenError(
+            f"{what} could not be written ({first[:300]}); make room and call again, it goes on from the one before"
+        ) from error
 
 
 def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
     """Turn the best checkpoint into the student's model folder: whole float32 weights, reloaded and compared.
 
     The best is the last where nothing was validated. probes: pairs for the comparison. Returns the step after which it
-    was saved. Raises students.export.ParityError where the reloaded model scores differently.
+    was saved. Raises students.export.ParityError where the reloaded model scores differently, NotWrittenError where
+    the folder cannot be written; there is no folder then.
     """
     reported = ray.train.get_all_reported_checkpoints()
     chosen = max(reported, key=lambda one: (one.metrics[MEASURE], one.metrics["step"]))
@@ -62,7 +128,12 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
         export.save(model, kinds.tokenizer_of(work.student, path), work.student, Path(local) / "model", probes)
         (Path(local) / "model" / model_card.NAME).write_text(_card(work, progress), encoding="utf-8")
         work.model.delete()
-        Folder(Path(local) / "model").copy_to(work.model)
+        try:
+            with _told(f"the model in {work.model.uri}"):
+                Folder(Path(local) / "model").copy_to(work.model)
+        except NotWrittenError:
+            work.model.delete()
+            raise
     return progress.step
 
 

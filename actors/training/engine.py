@@ -25,7 +25,6 @@ def make_engine(model: nn.Module, training: TrainingSettings, steps: int, device
         zero["offload_optimizer"] = {"device": "cpu"}
     config = {
         "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": training.accumulate,
         "gradient_clipping": training.clip,
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,

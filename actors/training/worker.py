@@ -38,11 +38,18 @@ class NotFiniteError(RuntimeError):
 def train_worker(config: dict[str, Any]) -> None:
     """Train on one worker, and at the end export the student from the first. config: `work`, an Assignment."""
     work: Assignment = config["work"]
-    worker = Worker(work)
-    progress = worker.train(checkpoints.resume(worker.engine))
-    torch.distributed.barrier()  # every worker's part of the last checkpoint is on storage from here on
-    if worker.rank == 0:
-        ray.get(work.board.add.remote({"exported": checkpoints.write_student(work, worker.probes()), "step": progress.step}))
+    _, error = ray.get(work.board.state.remote())
+    if error is not None:
+        return  # started again after what another start does not mend
+    try:
+        worker = Worker(work)
+        progress = worker.train(checkpoints.resume(worker.engine))
+        torch.distributed.barrier()  # every worker's part of the last checkpoint is on storage from here on
+        if worker.rank == 0:
+            ray.get(work.board.add.remote({"exported": checkpoints.write_student(work, worker.probes()), "step": progress.step}))
+    except (NotFiniteError, checkpoints.NotWrittenError) as error:
+        ray.get(work.board.fail.remote(str(error)))
+        raise
 
 
 class Worker:
@@ -67,6 +74,7 @@ class Worker:
         self.engine = make_engine(kinds.in_training(model, student, path), training, work.steps, self.device.type)
         self.objective = Objective(student, training, work.provenance.targets)
         self.watch = Watch(work) if self.rank == 0 else None
+        self.saved_for_loss = False
         self.batches = Batches(LabelReader(work.labels, work.reasons), training, kinds.TrainingReader(student, self.tokenizer))
 
     def train(self, progress: Progress) -> Progress:
@@ -81,7 +89,9 @@ class Worker:
             loss, total = self._step(progress.step, share, batch)
             progress = progress.with_scores(total, len(batch.pairs))
             self._note(progress, loss, batch, time.monotonic() - began)
-            if progress.step % every == 0 or progress.step == self.work.steps:
+            if progress.step % every and progress.step != self.work.steps:
+                self._save_if_a_node_goes(progress)
+            else:
                 progress = self._validated(progress)
                 checkpoints.save(self.engine, progress)
                 if self.watch:
@@ -89,6 +99,12 @@ class Worker:
                 if self._enough(progress, every):
                     break
         return progress
+
+    def _save_if_a_node_goes(self, progress: Progress) -> None:
+        """Save once where a node of the workers is about to be taken away; every worker has to ask."""
+        if not self.saved_for_loss and ray.train.get_preemption_info() is not None:
+            checkpoints.save(self.engine, progress)
+            self.saved_for_loss = True
 
     def probes(self) -> list[tuple[str, str]]:
         """Some pairs of the labels, for the parity check."""
@@ -101,19 +117,32 @@ class Worker:
         self.engine.train()
         # drawn anew for each step, so that a resumed training drops out what the other would have
         torch.manual_seed(hash((self.work.training.seed, step, self.rank)))
+        parts = batch.within(self.work.training.tokens_per_pass)
+        passes = self._most(len(parts))
         loss_sum, total = 0.0, 0.0
-        for part in batch.divided(self.work.training.accumulate):
+        for turn in range(passes):
+            counts = turn < len(parts)  # ZeRO has all workers do equally many passes; a further one adds nothing
+            part = parts[turn] if counts else parts[0]
+            self.engine.set_gradient_accumulation_boundary(turn == passes - 1)
             flat = self._scores(part)
-            # DeepSpeed averages over workers and accumulated parts; this makes it the mean over the step's lists
-            weight = part.mask.shape[0] * self.workers * self.work.training.accumulate / share.of
-            loss = self.objective(flat, part) * weight
+            # DeepSpeed averages over workers and adds up passes; this makes it the mean over the step's lists
+            loss = self.objective(flat, part) * (part.mask.shape[0] * self.workers / share.of if counts else 0.0)
             if not torch.isfinite(loss):
                 self._stop(step, share)
             self.engine.backward(loss)
-            self.engine.step()
-            loss_sum += float(loss.detach()) / self.work.training.accumulate
-            total += float(flat.detach().reshape(len(part.pairs), -1)[:, 0].sum())
+            if counts:
+                loss_sum += float(loss.detach())
+                total += float(flat.detach().reshape(len(part.pairs), -1)[:, 0].sum())
+        self.engine.step()
         return loss_sum, total
+
+    def _most(self, count: int) -> int:
+        """The highest count of all workers."""
+        if self.workers == 1:
+            return count
+        held = torch.tensor(count, device=self.device)
+        torch.distributed.all_reduce(held, torch.distributed.ReduceOp.MAX)
+        return int(held)
 
     def _scores(self, batch: ListBatch) -> torch.Tensor:
         # in ZeRO 3 every forward gathers weights from all workers, which so have to do equally many
@@ -149,9 +178,10 @@ class Worker:
         return patience is not None and progress.best is not None and progress.step - progress.best_step >= patience * every
 
     def _stop(self, step: int, share: Share) -> None:
-        text = f"the loss is no number at step {step + 1}, in the lists of the queries {', '.join(share.ids)}"
-        ray.get(self.work.board.fail.remote(text))
-        raise NotFiniteError(text)
+        where = f"step {step + 1}, in the lists of the queries {', '.join(share.ids)}"
+        raise NotFiniteError(
+            f"the loss is no number at {where}; the last good checkpoint is kept, so lower training.learning_rate and go on"
+        )
 
     def _note(self, progress: Progress, loss: float, batch: ListBatch, seconds: float) -> None:
         if self.watch:

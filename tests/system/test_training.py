@@ -10,7 +10,9 @@ import time
 import psutil
 import pytest
 from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
 
+from ranking.encoders import model_path
 from ranking.labelling.targets import tiers_from_order
 from ranking.records import Answer, Candidate, Label, Provenance, Usage
 from ranking.storage import Folder
@@ -127,11 +129,40 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(labell
     assert (Folder(f"{killed.uri}/students/bert/model").read_text("README.md")).startswith("---\nlibrary_name: transformers")
 
 
-def test_two_workers_without_zero_and_in_turns_export_a_model(labelled, collection, cluster, tmp_path):
-    folder = copied(labelled, tmp_path)
-    more = {"workers": 2, "zero_stage": 0, "accumulate": 2, "activation_checkpointing": True}
-    trained(folder, collection, cluster, BERT, precision="fp32", **more)
-    assert len(scores_of(folder, "bert")) > 1
+def test_cut_off_with_two_workers_it_goes_on_with_one_to_the_model_that_others_make_in_turns(labelled, collection, cluster, tmp_path):
+    base = without_dropout(tmp_path / "base")  # each worker draws its own
+    student = {**BERT, "base": str(base), "term_control": {"form": "none"}}
+    whole = copied(labelled, tmp_path / "whole")
+    in_turns = {"zero_stage": 0, "tokens_per_pass": 100, "activation_checkpointing": True}
+    trained(whole, collection, cluster, student, precision="fp32", workers=2, **in_turns)
+    assert len(scores_of(whole, "bert")) > 1
+    cut = copied(labelled, tmp_path / "cut")
+    call = command(cut, collection, student, precision="fp32", workers=2, failures=0)
+    job = subprocess.Popen(call, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    place = cut / "students" / "bert" / "checkpoints"
+    deadline = time.monotonic() + 200
+    while not place.exists("checkpoint_manager_snapshot.json") or "checkpoint_" not in place.read_text("checkpoint_manager_snapshot.json"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers_of(cluster)[0].send_signal(signal.SIGKILL)
+    out, _ = job.communicate(timeout=400)
+    assert job.returncode == 1, out
+    assert "went on after step" in trained(cut, collection, cluster, student, precision="fp32", workers=1)
+    expected, found, before = weights_of(whole), weights_of(cut), load_file(base / "model.safetensors")
+    names = [name for name in before if name.startswith("encoder.layer.") and name.endswith(".weight")]
+    assert len(names) > 20
+    for name in names:
+        moved = (expected[f"bert.{name}"] - before[name]).abs().mean()
+        assert moved > 0
+        assert (expected[f"bert.{name}"] - found[f"bert.{name}"]).abs().mean() < 0.02 * moved, name
+
+
+def without_dropout(folder):
+    """The embedded encoder, saved so that it drops nothing."""
+    model = AutoModel.from_pretrained(model_path("minilm"), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model_path("minilm")).save_pretrained(folder)
+    return folder
 
 
 def test_a_decoder_learns_to_rank_with_labels_and_reasons_in_zero_3(labelled, collection, cluster, tmp_path):

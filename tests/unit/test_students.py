@@ -6,7 +6,7 @@ from transformers import AutoTokenizer
 
 from ranking.encoders import model_path
 from ranking.errors import InputError
-from students import export, rra_bert
+from students import export, kinds, onnx_file, rra_bert
 from students.batches import chunks_by_length, list_batch, pad, tokenize
 from students.scoring import Scorer, forward_pairs
 from students.settings import RraBertSettings
@@ -24,9 +24,9 @@ def tokenizer():
     return AutoTokenizer.from_pretrained(model_path("minilm"))
 
 
-def build(head):
+def build(head, reading="joint"):
     torch.manual_seed(0)
-    settings = RraBertSettings(head=head, max_length=64)
+    settings = RraBertSettings(head=head, reading=reading, max_length=64)
     return settings, rra_bert.build(settings, model_path("minilm")).eval()
 
 
@@ -57,9 +57,10 @@ def test_chunks_hold_every_row_once_within_the_budget():
     assert all(len(chunk) * max(lengths[i] for i in chunk) <= 256 for chunk in chunks[1:])
 
 
-@pytest.mark.parametrize("head", ["cls", "interaction"])
-def test_saved_student_scores_the_same_and_so_alone_as_in_a_batch(head, tokenizer, tmp_path):
-    settings, model = build(head)
+@pytest.mark.parametrize(("head", "reading"), [("cls", "joint"), ("interaction", "joint"), ("interaction", "parted")])
+def test_saved_student_scores_the_same_and_so_alone_as_in_a_batch(head, reading, tmp_path):
+    settings, model = build(head, reading)
+    tokenizer = kinds.tokenizer_of(settings, model_path("minilm"))
     if head == "interaction":
         torch.nn.init.normal_(model.linear.weight, std=0.1)
     export.save(model, tokenizer, settings, tmp_path / "model", PAIRS)
@@ -70,6 +71,11 @@ def test_saved_student_scores_the_same_and_so_alone_as_in_a_batch(head, tokenize
     assert [scorer.score([pair])[0] for pair in PAIRS] == pytest.approx(expected, abs=1e-4)
     assert scorer.score([]) == []
     assert len({round(score, 3) for score in expected}) == len(PAIRS)
+    if head == "interaction":
+        many = [*PAIRS, *[(f"{query} {n}", document) for n in range(3) for query, document in PAIRS]]
+        assert onnx_file.scores(tokenizer, tmp_path / "model", many, settings.max_length).tolist() == pytest.approx(
+            scorer.score(many), abs=1e-4
+        )
 
 
 def test_cls_student_loads_as_a_cross_encoder_with_the_same_scores(tokenizer, tmp_path):

@@ -55,8 +55,10 @@ def test_what_is_held_out_is_not_learned_from():
 def test_a_batch_divided_is_the_batch():
     batch = list_batch([("q", [("a", 1.0)]), ("p", [("b", 2.0), ("c", 3.0)]), ("r", [("d", 0.0)] * 3)], [0.1, 0.2, 0.3])
     batch.rows = [{"input_ids": [n]} for n in range(6)]
-    parts = batch.divided(2)
+    parts = batch.within(3)
     assert [len(part.pairs) for part in parts] == [3, 3]
+    assert [len(part.pairs) for part in batch.within(2)] == [1, 2, 3]
+    assert [len(part.pairs) for part in batch.within(6)] == [6]
     assert [pair for part in parts for pair in part.pairs] == batch.pairs
     assert [row for part in parts for row in part.rows] == batch.rows
     assert torch.equal(torch.cat([part.weights for part in parts]), batch.weights)
