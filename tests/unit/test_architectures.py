@@ -1,0 +1,55 @@
+"""RRA-BERT on the encoders that are in use: learns in every form, saves, and scores the same from the file."""
+
+import pytest
+import torch
+
+from students import export, kinds
+from students.bases import check_base
+from students.batches import list_batch
+from students.kinds import TrainingReader, in_training, settled
+from students.objective import Objective
+from students.scoring import Scorer, forward_pairs, forward_rows
+from students.settings import RraBertSettings, TrainingSettings
+from tests.tiny_models import tiny_deberta, tiny_modern_bert, tiny_xlm_roberta
+
+BASES = {"xlm-roberta": tiny_xlm_roberta, "deberta-v3": tiny_deberta, "modernbert": tiny_modern_bert}
+LISTS = [
+    ("merge sorted lists", [("merge two sorted lists into one", 1.0), ("join parts of a path", 0.0)]),
+    ("pause a program", [("how to pause a program for some seconds " * 3, 2.0), ("찾는 문서", 1.0), ("", 0.0)]),
+]
+PAIRS = [(query, document) for query, documents in LISTS for document, _ in documents]
+
+
+@pytest.fixture(scope="module", params=BASES)
+def base(request, tmp_path_factory):
+    return str(BASES[request.param](tmp_path_factory.mktemp("base")))
+
+
+@pytest.mark.parametrize(("head", "form"), [("cls", "layer"), ("cls", "gated"), ("interaction", "none"), ("interaction", "layer")])
+def test_it_learns_and_is_saved_as_it_scores(head, form, base, tmp_path):
+    settings = RraBertSettings(base=base, head=head, term_control={"form": form}, max_length=48)
+    check_base(base, settings)
+    tokenizer = kinds.tokenizer_of(settings, base)
+    torch.manual_seed(0)
+    trained = in_training(kinds.build(settings, base), settings, base)
+    batch = list_batch(LISTS)
+    batch.rows = TrainingReader(settings, tokenizer).rows(batch.pairs, [])
+    with torch.no_grad():  # to be learned: the reverse of the order that it begins with
+        batch.targets = -batch.spread(forward_rows(trained.eval(), tokenizer, batch.rows).reshape(len(batch.rows), -1)[:, 0])
+    trained.train()
+    objective = Objective(settings, TrainingSettings(), "tiers")
+    optimizer = torch.optim.AdamW(trained.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(8):
+        loss = objective(forward_rows(trained, tokenizer, batch.rows), batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    model = settled(trained).eval()
+    export.save(model, tokenizer, settings, tmp_path / "model", PAIRS)
+    with torch.inference_mode():
+        expected = forward_pairs(model, tokenizer, PAIRS, settings.max_length).tolist()
+    assert Scorer(tmp_path / "model", "fp32").score(PAIRS) == pytest.approx(expected, abs=1e-4)
+    assert (tmp_path / "model" / "model.onnx").is_file() == (head == "interaction")
