@@ -37,12 +37,17 @@ def in_training(student: Head, settings: AnySettings, path: str) -> nn.Module:
     """The student with what it has in training only; `settled` takes it off again."""
     if isinstance(settings, RraGptSettings):
         assert isinstance(student, ClsHead)
-        return Reasoning(student, rra_gpt.output_layer(student, path))
+        trained = Reasoning(student, rra_gpt.output_layer(student, path))
+        if settings.lora is not None:
+            trained.adapt(settings.lora)
+        return trained
     return student if settings.term_control.form == "none" else TermControlled(student, settings.term_control)
 
 
 def settled(trained: nn.Module) -> Head:
     """The student that is kept, without what it had in training only."""
+    if isinstance(trained, Reasoning):
+        trained.merge()
     kept = trained.student if isinstance(trained, (TermControlled, Reasoning)) else trained
     assert isinstance(kept, Head)
     return kept

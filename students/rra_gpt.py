@@ -25,7 +25,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 
 from students.batches import SIDES, inputs_of
 from students.heads import ClsHead
-from students.settings import RraGptSettings
+from students.settings import LoraSettings, RraGptSettings
 
 LABEL_WORDS = {True: " yes", False: " no"}
 LABEL, REASON = 1, 2
@@ -70,6 +70,27 @@ class Reasoning(nn.Module):
         super().__init__()
         self.student = student
         self.output = output
+        self._adapters: list[Any] = []  # a list, so that their weights are not found twice
+
+    def adapt(self, lora: LoraSettings) -> None:
+        """Put adapters on every linear layer of the decoder; only they and the ranking layer learn from then on."""
+        from peft import LoraConfig, LoraModel, TaskType
+
+        config = LoraConfig(
+            task_type=TaskType.FEATURE_EXTRACTION,
+            r=lora.rank,
+            lora_alpha=lora.alpha,  # type: ignore[arg-type]
+            lora_dropout=lora.dropout,
+            target_modules="all-linear",
+        )
+        self.output.requires_grad_(False)
+        self._adapters = [LoraModel(self.student.base, {"default": config}, "default")]
+
+    def merge(self) -> None:
+        """Put what the adapters learned into the decoder's weights, and take them off."""
+        for adapters in self._adapters:
+            adapters.merge_and_unload()
+        self._adapters = []
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Score pairs and tell what the side tasks cost. batch: as `students.batches.pad` makes it, with sides.

@@ -62,6 +62,14 @@ class RraBertSettings(Settings):
         return self
 
 
+class LoraSettings(Settings):
+    """Low-rank adapters on every linear layer of a decoder (Hu et al., 2021); merged into its weights at the end."""
+
+    rank: int = Field(16, ge=1, description="Rank of the adapters.")
+    alpha: float = Field(32.0, gt=0, description="The adapters' part is multiplied by alpha / rank.")
+    dropout: float = Field(0.05, ge=0, lt=1, description="Dropout before the adapters.")
+
+
 class RraGptSettings(Settings):
     """RRA-GPT: a decoder with a ranking layer on the last prompt token; it learns to say whether and why, and serves the score."""
 
@@ -73,6 +81,7 @@ class RraGptSettings(Settings):
     label_weight: float = Field(0.5, ge=0, description="Weight of the cross-entropy of the label word. 0: not learned.")
     reason_weight: float = Field(0.2, ge=0, description="Weight of the cross-entropy of the reason's tokens. 0: not learned.")
     reason_tokens: int = Field(96, ge=1, description="Tokens of a reason that are learned at most.")
+    lora: LoraSettings | None = Field(None, description="Learn low-rank adapters and the ranking layer only. Null: all weights.")
     precision: Precision = Field("auto", description="Precision of its scoring, in evaluation and in the service alike.")
     max_length: int = Field(320, ge=32, description="Tokens of the prompt; the document is cut.")
 

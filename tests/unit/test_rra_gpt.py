@@ -6,10 +6,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from students import export, kinds
 from students.batches import SEGMENTS, SIDES, pad
-from students.pair_template import PARTS
+from students.pair_templates import PARTS
 from students.rra_gpt import LABEL, REASON, Told, side_costs
 from students.scoring import Scorer, forward_pairs, forward_rows
-from students.settings import RraGptSettings
+from students.settings import LoraSettings, RraGptSettings
 from tests.tiny_models import tiny_generator
 
 PAIRS = [("merge sorted lists", "Merge several sorted inputs."), ("pause", "time.sleep " * 200), ("x", ""), ("wait", "Wait [3] > [1].")]
@@ -131,3 +131,28 @@ def test_saved_it_scores_the_same_in_three_libraries(settings, student, tokenize
 def test_all_scores_are_equal_before_the_first_step(settings, tokenizer, base):
     fresh = kinds.build(settings, base).eval()
     assert forward_pairs(fresh, tokenizer, PAIRS, 128).tolist() == [0.0] * 4
+
+
+def test_adapters_learn_alone_and_are_merged_into_what_is_saved(settings, student, tokenizer, base, tmp_path):
+    adapted = settings.model_copy(update={"lora": LoraSettings(rank=4)})
+    before = {name: weights.clone() for name, weights in student.state_dict().items()}
+    trained = kinds.in_training(student, adapted, base)
+    learning = [name for name, weights in trained.named_parameters() if weights.requires_grad]
+    assert all("lora_" in name or name == "student.classifier.score.weight" for name in learning)
+    assert len(learning) == 2 * 2 * 7 + 1
+    rows = kinds.TrainingReader(adapted, tokenizer).rows(PAIRS, TOLD)
+    optimizer = torch.optim.AdamW([weights for weights in trained.parameters() if weights.requires_grad], lr=1e-2)
+    for _ in range(3):
+        columns = forward_rows(trained, tokenizer, rows)
+        (columns[:, 0].sum() + side_costs(columns[:, 1:], 0.5, 0.5)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    unmerged = forward_rows(trained.eval(), tokenizer, rows)[:, 0].tolist()
+    state = trained.state_dict()
+    again = kinds.in_training(kinds.build(adapted, base), adapted, base)
+    again.load_state_dict(state)
+    merged = kinds.settled(again).eval()
+    assert set(merged.state_dict()) == set(before)
+    assert any(not torch.equal(before[name], weights) for name, weights in merged.state_dict().items() if "proj" in name)
+    export.save(merged, tokenizer, adapted, tmp_path / "model", PAIRS)
+    assert Scorer(tmp_path / "model", "fp32").score(PAIRS) == pytest.approx(unmerged, abs=1e-4)
