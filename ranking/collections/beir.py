@@ -29,7 +29,8 @@ def read(folder: Path, split: str) -> Collection:
     documents = read_documents(folder / "corpus.jsonl")
     queries = read_queries(folder / "queries.jsonl")
     judged_path = _qrels_path(folder, split)
-    qrels = read_qrels(judged_path, {query.query_id for query in queries}, {document.doc_id for document in documents})
+    qrels = read_qrels(judged_path, {query.query_id for query in queries})
+    lacking = _judged_without_text(qrels, {document.doc_id for document in documents}, judged_path)
     if judged_path.parent == folder:
         tested = {query_id for query_id in qrels if is_test_half(query_id)}
     else:
@@ -40,6 +41,8 @@ def read(folder: Path, split: str) -> Collection:
         raise InputError(f"{judged_path}: no judged query is left for the split {split!r}")
     empty = sum(not document.content.strip() for document in documents)
     notes = [f"{empty} documents without text are never retrieved"] if empty else []
+    if lacking:
+        notes.append(f"{lacking:,} judged documents are not in the corpus: they count in the ideal ranking, and are never found")
     files = [folder / "corpus.jsonl", folder / "queries.jsonl", judged_path]
     return Collection(
         name=folder.resolve().name,
@@ -85,11 +88,10 @@ def read_queries(path: Path) -> list[Query]:
     return queries
 
 
-def read_qrels(path: Path, query_ids: set[str], doc_ids: set[str] | None) -> dict[str, dict[str, int]]:
+def read_qrels(path: Path, query_ids: set[str]) -> dict[str, dict[str, int]]:
     """Read judgements into {query_id: {doc_id: grade}}.
 
-    doc_ids: None to accept documents that the corpus lacks.
-    Raises InputError for a malformed line, a pair judged twice, or an id that is unknown.
+    Raises InputError for a malformed line, an unknown query, or a pair judged twice.
     """
     qrels: dict[str, dict[str, int]] = {}
     for line, text in read_lines(path):
@@ -103,14 +105,22 @@ def read_qrels(path: Path, query_ids: set[str], doc_ids: set[str] | None) -> dic
             raise InputError(f"{path}, line {line}: the grade must be a whole number, not {grade!r}")
         if query_id not in query_ids:
             raise InputError(f"{path}, line {line}: query {query_id!r} is not among the queries")
-        if doc_ids is not None and doc_id not in doc_ids:
-            raise InputError(f"{path}, line {line}: document {doc_id!r} is not in the corpus")
         if doc_id in qrels.setdefault(query_id, {}):
             raise InputError(f"{path}, line {line}: query {query_id!r} and document {doc_id!r} are judged twice")
         qrels[query_id][doc_id] = int(grade)
     if not qrels:
         raise InputError(f"{path}: there are no judgements")
     return qrels
+
+
+def _judged_without_text(qrels: dict[str, dict[str, int]], doc_ids: set[str], path: Path) -> int:
+    """Count judged documents that the corpus lacks. Raises InputError where it lacks them all: the ids are of something else."""
+    judged = {doc_id for grades in qrels.values() for doc_id in grades}
+    if not judged & doc_ids:
+        raise InputError(
+            f"{path}: none of its {len(judged):,} documents is in the corpus, {min(judged)!r} for one; the ids must be the same"
+        )
+    return len(judged - doc_ids)
 
 
 def _qrels_path(folder: Path, split: str) -> Path:

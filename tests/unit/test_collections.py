@@ -50,7 +50,7 @@ def test_a_split_of_its_own_is_tested_whole(folder):
         ("queries.jsonl", [{"_id": "q1", "text": "  "}], "line 1: the query is empty"),
         ("queries.jsonl", ["[1]\n"], "line 1: a JSON object is expected, not list"),
         ("qrels.tsv", ["q1\td1\n"], "line 1: 3 or 4 columns"),
-        ("qrels.tsv", ["q1\td9\t1\n"], "line 1: document 'd9' is not in the corpus"),
+        ("qrels.tsv", ["q1\td9\t1\n"], "none of its 1 documents is in the corpus, 'd9' for one"),
         ("qrels.tsv", ["q1\td1\t1\n", "q1\td1\t1\n"], "line 2: query 'q1' and document 'd1' are judged twice"),
         ("qrels.tsv", ["q1\td1\t1\n", "q1\td2\thigh\n"], "line 2: the grade must be a whole number"),
     ],
