@@ -108,7 +108,10 @@ class Answer(Record):
 
 
 class Provenance(Record):
-    """Where a label comes from. targets: "scores" (differences have a size) or "tiers" (only the order counts)."""
+    """Where a label comes from.
+
+    targets: "scores" (differences have a size), "tiers" (only the order counts) or "grades" (above 0: relevant).
+    """
 
     teacher: str
     revision: str | None = None
@@ -117,7 +120,7 @@ class Provenance(Record):
     engine: str
     sampling: str | None = None
     seed: int | None = None
-    targets: Literal["scores", "tiers"]
+    targets: Literal["scores", "tiers", "grades"]
 
 
 class Tokens(Record):

@@ -11,6 +11,7 @@ and ablation/: what each of them reached per query, and results.json. What was d
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from typing import Any
 
@@ -38,6 +39,9 @@ def main(run: Run) -> None:
     if len(ablation.arms) < 2:
         raise InputError("setting 'ablation.arms': at least two arms are needed, the first as the control, for example "
                          """'{"plain": {}, "listnet": {"training.loss": "listnet"}}'""")  # fmt: skip
+    folders = [folder_name(name) for name in ablation.arms]
+    if len(set(folders)) < len(folders):
+        raise InputError(f"setting 'ablation.arms': each needs a name that differs in letters or digits, not {', '.join(ablation.arms)}")
     arms = {name: [arm_of(run, name, changed, seed) for seed in ablation.seeds] for name, changed in ablation.arms.items()}
     measures.parse(run.settings.evaluation.measures)
     label.main(run)
@@ -56,7 +60,7 @@ def arm_of(run: Run, name: str, changed: dict[str, Any], seed: int) -> Run:
     for key, value in changed.items():
         of_student = key.startswith(_STUDENT)
         lay_over(raw["students"][0] if of_student else raw, key.removeprefix(_STUDENT) if of_student else key, value)
-    raw["students"][0]["name"] = f"{'-'.join(name.split())}.{seed}"
+    raw["students"][0]["name"] = f"{folder_name(name)}.{seed}"
     raw["training"]["seed"] = seed
     settings = validate(RunSettings, raw, f"setting 'ablation.arms', {name!r}")
     arm = Run(settings, run.progress)
@@ -64,6 +68,11 @@ def arm_of(run: Run, name: str, changed: dict[str, Any], seed: int) -> Run:
     if plan.labels_stage(arm).fingerprint != plan.labels_stage(run).fingerprint:
         raise InputError(f"setting 'ablation.arms', {name!r}: all arms learn from the same labels; change the student or its training only")
     return arm
+
+
+def folder_name(arm: str) -> str:
+    """An arm's name as it stands in folders: letters, digits and dots, the rest as hyphens."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", arm).strip("-.") or "arm"
 
 
 def values_of(arm: Run) -> Values:

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ranking.collections.collection import Collection
 from ranking.errors import InputError
 from ranking.labelling.confidence import confident
 from ranking.records import Label, Provenance
@@ -46,6 +47,9 @@ def train(run: Run, student: StudentSettings) -> None:
     reasons = reasons_to_learn(run, student)
     every = dict(zip(folder.read_column("query_id"), folder.read_column("confidence"), strict=True))
     kept = confident(every, training.confidence.at_least)
+    grades = judgements(run, kept) if training.targets == "judgements" else None
+    provenance = first.provenance if grades is None else judged_by(run.collection)
+    kept = kept if grades is None else list(grades)
     held_out, learned = divided(kept, training)
     if len(learned) < training.lists_per_step:
         lower = "training.lists_per_step" + (" or training.confidence.at_least" if len(kept) < len(every) else "")
@@ -59,11 +63,11 @@ def train(run: Run, student: StudentSettings) -> None:
         raise InputError(
             f"setting 'training.least_workers': {training.least_workers} is more than the {training.workers} workers there are"
         )
-    check_fit(student, training, first.provenance.targets)
+    check_fit(student, training, provenance.targets)
     _say_confidence(run, every, len(kept))
     run.start_ray()
     stage.begin()
-    told = _fit(run, stage, student, (learned, held_out), first.provenance, reasons)
+    told = _fit(run, stage, student, (learned, held_out), provenance, reasons, grades)
     manifest = stage.finish(rows_in=len(every), rows_out=len(kept), rejected=len(every) - len(kept))
     run.progress.stage(stage.name, f"{len(learned):,} lists, {told} in {manifest.seconds:.0f} s")
 
@@ -81,6 +85,27 @@ def first_label(folder: Folder) -> Label:
                     f"{folder.uri}/{part}: not a label of this version ({field}: {wrong['msg'].lower()}); label anew"
                 ) from None
     raise InputError(f"{folder.uri}: there are no labels to learn from; run ray_jobs.label first")
+
+
+def judgements(run: Run, ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The judgements of labelled queries that have a relevant document. Raises InputError where no query has one."""
+    lowest = run.settings.training.relevant_grade
+    held = run.collection.log_qrels
+    grades = {query_id: held[query_id] for query_id in ids if any(grade >= lowest for grade in held.get(query_id, {}).values())}
+    if not grades:
+        raise InputError(
+            f"setting 'training.targets': {run.collection.name} has no judgements of grade {lowest} or more for the labelled queries; "
+            "take labels, or a BEIR folder with qrels/train.tsv"
+        )
+    run.progress.stage(
+        "judgements", f"{len(grades):,} of {len(ids):,} labelled queries have a relevant document; only they are learned from"
+    )
+    return grades
+
+
+def judged_by(collection: Collection) -> Provenance:
+    """Where targets come from that are judgements."""
+    return Provenance(teacher=f"judgements of {collection.name}", fingerprint=collection.fingerprint, engine="none", targets="grades")
 
 
 def reasons_to_learn(run: Run, student: StudentSettings) -> Folder | None:
@@ -106,10 +131,11 @@ def check_fit(student: StudentSettings, training: TrainingSettings, targets: str
     """Raise InputError where the loss does not fit the labels, or the student its base."""
     from ranking.encoders import model_path
     from students.bases import check_base
-    from students.losses import OF_SCORES
+    from students.losses import BY_TARGETS, OF_SCORES
 
     if targets != "scores" and training.loss in OF_SCORES:
-        raise InputError(f"setting 'training.loss': {training.loss} matches scores, and these labels hold an order only; take ranknet")
+        held = "judgements are grades" if targets == "grades" else "these labels hold an order only"
+        raise InputError(f"setting 'training.loss': {training.loss} matches scores, and {held}; take {BY_TARGETS[targets]}")
     check_base(model_path(student.base), student)
 
 
@@ -124,7 +150,13 @@ def _say_confidence(run: Run, labels: dict[str, float | None], kept: int) -> Non
 
 
 def _fit(
-    run: Run, stage: Stage, student: StudentSettings, ids: tuple[list[str], list[str]], provenance: Provenance, reasons: Folder | None
+    run: Run,
+    stage: Stage,
+    student: StudentSettings,
+    ids: tuple[list[str], list[str]],
+    provenance: Provenance,
+    reasons: Folder | None,
+    grades: dict[str, dict[str, int]] | None,
 ) -> str:
     """Run the training workers, the first of which writes the model at the end; returns in words what they did."""
     import ray
@@ -139,7 +171,7 @@ def _fit(
     board = ray.remote(TrainingBoard).options(num_cpus=0).remote()
     labels = plan.labels_stage(run)
     places = (stage.folder / MODEL, stage.folder / TENSORBOARD)
-    work = Assignment(student, training, labels.folder, reasons, *ids, provenance, labels.fingerprint, *places, board)
+    work = Assignment(student, training, labels.folder, reasons, *ids, provenance, labels.fingerprint, *places, board, grades)
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"work": work},

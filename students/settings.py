@@ -119,7 +119,15 @@ LossName = Literal[
 class TrainingSettings(Settings):
     """How every student is trained."""
 
-    loss: LossName = Field("auto", description="Loss over a list. `auto`: ranknet for an order, score_distillation for scores.")
+    loss: LossName = Field(
+        "auto", description="Loss over a list. `auto`: ranknet for an order, score_distillation for scores, info_nce for judgements."
+    )
+    targets: Literal["labels", "judgements"] = Field(
+        "labels",
+        description="What is learned from. `labels`: the teacher. `judgements`: the collection's qrels for the log's queries, over the "
+        "labels' candidates: the supervised control.",
+    )
+    relevant_grade: int = Field(1, description="The lowest grade of `judgements` that counts as relevant.")
 
     workers: int = Field(2, ge=1, description="Training workers, one process each.")
     least_workers: int | None = Field(

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from ranking.labelling.confidence import trust
 from ranking.labelling.reasons import with_reasons
 from ranking.labelling.relevance import relevance
-from ranking.labelling.views import viewed
+from ranking.labelling.views import graded, viewed
 from ranking.records import Label, LabelledCandidate, ReasonList, content
 from ranking.storage import Folder
 from students.batches import ListBatch, list_batch
@@ -94,12 +94,18 @@ def shares(ids: Sequence[str], training: TrainingSettings, first_step: int, rank
 
 
 class Batches:
-    """Turns shares into batches, read and tokenised a step ahead. rows: how the student's pairs are tokenised."""
+    """Turns shares into batches, read and tokenised a step ahead.
 
-    def __init__(self, reader: LabelReader, training: TrainingSettings, rows: TrainingReader) -> None:
+    rows: how the student's pairs are tokenised. grades: {query_id: {doc_id: grade}} to learn from instead of the labels.
+    """
+
+    def __init__(
+        self, reader: LabelReader, training: TrainingSettings, rows: TrainingReader, grades: dict[str, dict[str, int]] | None = None
+    ) -> None:
         self.reader = reader
         self.training = training
         self.rows = rows
+        self.grades = grades
 
     def of(self, dealt: Iterator[Share]) -> Iterator[tuple[Share, ListBatch]]:
         """Yield each share with its lists."""
@@ -130,6 +136,9 @@ class Batches:
         """The candidates of a label that are learned from, and what is told of each."""
         relevant = dict(zip((c.doc_id for c in label.candidates), relevance(label), strict=True))
         candidates = viewed(label, self.training.missing, self.training.pre_ranked)
+        if self.grades is not None:
+            candidates = graded(candidates, self.grades[label.query_id], self.training.relevant_grade)
+            relevant = {c.doc_id: c.target > 0 for c in candidates}
         sample = self.training.candidates_per_list
         if epoch is not None and sample is not None and sample < len(candidates):
             candidates = random.Random(f"{self.training.seed} {epoch} {label.query_id}").sample(candidates, sample)

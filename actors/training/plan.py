@@ -17,7 +17,9 @@ class Assignment:
 
     train, held_out: query ids to learn from and to validate on.
 
-    targets: Provenance.targets of the labels. model: folder to export to. board: handle of a TrainingBoard.
+    provenance: of what is learned from. grades: {query_id: {doc_id: grade}} where that is judgements.
+
+    model: folder to export to. board: handle of a TrainingBoard.
     """
 
     student: AnySettings
@@ -31,6 +33,7 @@ class Assignment:
     model: Folder
     tensorboard: Folder
     board: Any
+    grades: dict[str, dict[str, int]] | None = None
 
     @property
     def steps_per_epoch(self) -> int:

@@ -75,7 +75,8 @@ class Worker:
         self.objective = Objective(student, training, work.provenance.targets)
         self.watch = Watch(work) if self.rank == 0 else None
         self.saved_for_loss = False
-        self.batches = Batches(LabelReader(work.labels, work.reasons), training, kinds.TrainingReader(student, self.tokenizer))
+        reader = LabelReader(work.labels, work.reasons)
+        self.batches = Batches(reader, training, kinds.TrainingReader(student, self.tokenizer), work.grades)
 
     def train(self, progress: Progress) -> Progress:
         """Train from where training is to its end, or until validation has not improved for long enough."""

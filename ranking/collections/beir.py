@@ -3,6 +3,7 @@
 Ids may be spelt `_id`, `doc_id`, `query_id` or `id`. A qrels line holds query, document and grade,
 with or without a header, or the four columns of TREC. Where the folder has one qrels file only, the
 judged queries are divided half and half by a hash of their id: one half to label, the other to test.
+The judgements of the first half, or those of qrels/train.tsv, are kept for supervised controls.
 """
 
 from __future__ import annotations
@@ -31,10 +32,17 @@ def read(folder: Path, split: str) -> Collection:
     judged_path = _qrels_path(folder, split)
     qrels = read_qrels(judged_path, {query.query_id for query in queries})
     lacking = _judged_without_text(qrels, {document.doc_id for document in documents}, judged_path)
+    files = [folder / "corpus.jsonl", folder / "queries.jsonl", judged_path]
+    train_path = folder / "qrels" / "train.tsv"
     if judged_path.parent == folder:
         tested = {query_id for query_id in qrels if is_test_half(query_id)}
+        log_qrels = {query_id: qrels[query_id] for query_id in sorted(qrels) if query_id not in tested}
     else:
         tested = set(qrels)
+        log_qrels = {}
+        if split != "train" and train_path.is_file():
+            log_qrels = read_qrels(train_path, {query.query_id for query in queries})
+            files.append(train_path)
     log = [query for query in queries if query.query_id not in tested]
     test = [query for query in queries if query.query_id in tested]
     if not test:
@@ -43,7 +51,6 @@ def read(folder: Path, split: str) -> Collection:
     notes = [f"{empty} documents without text are never retrieved"] if empty else []
     if lacking:
         notes.append(f"{lacking:,} judged documents are not in the corpus: they count in the ideal ranking, and are never found")
-    files = [folder / "corpus.jsonl", folder / "queries.jsonl", judged_path]
     return Collection(
         name=folder.resolve().name,
         fingerprint=fingerprint_of("beir", split, [_sha256(path) for path in files]),
@@ -52,6 +59,7 @@ def read(folder: Path, split: str) -> Collection:
         test=test,
         qrels={query_id: qrels[query_id] for query_id in sorted(tested)},
         notes=notes,
+        log_qrels={query_id: grades for query_id, grades in log_qrels.items() if query_id not in tested},
     )
 
 

@@ -14,6 +14,7 @@ class Collection:
     documents: every document, with unique ids; those without any text are kept out of indexes.
     log: queries to choose the labelled ones from. test: judged queries of the split.
     qrels: {query_id: {doc_id: grade}}; grades are integers, 0 and below mean not relevant.
+    log_qrels: the same for queries of the log, where there are any: a supervised control can learn from them.
     notes: what a reader should know about this reading, one line each.
     """
 
@@ -24,3 +25,4 @@ class Collection:
     test: list[Query]
     qrels: dict[str, dict[str, int]]
     notes: list[str] = field(default_factory=list)
+    log_qrels: dict[str, dict[str, int]] = field(default_factory=dict)

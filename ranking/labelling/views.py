@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from ranking.records import Label, LabelledCandidate
@@ -25,3 +26,11 @@ def viewed(label: Label, missing: Missing = "hard_negative", pre_ranked: int | N
     below = min((c.target for c in candidates if c.position is not None), default=0.0)
     target = {c.doc_id: below - place for place, c in enumerate(left_out, start=1)}
     return [c.model_copy(update={"target": target.get(c.doc_id, c.target)}) for c in candidates]
+
+
+def graded(candidates: list[LabelledCandidate], grades: Mapping[str, int], relevant_grade: int) -> list[LabelledCandidate]:
+    """The same candidates with human judgements as targets, the supervised control: above 0 is relevant, what is not judged is not.
+
+    grades: by document id. relevant_grade: the lowest that counts as relevant; it becomes the target 1.
+    """
+    return [c.model_copy(update={"target": float(max(0, grades.get(c.doc_id, 0) - relevant_grade + 1))}) for c in candidates]

@@ -35,5 +35,5 @@ LOSSES: dict[str, Loss] = {
 OF_SCORES = {"margin_mse", "listwise_kl", "score_distillation"}
 """Losses that match the teacher's scores and say nothing where it gives an order only."""
 
-BY_TARGETS = {"tiers": "ranknet", "scores": "score_distillation"}
+BY_TARGETS = {"tiers": "ranknet", "scores": "score_distillation", "grades": "info_nce"}
 """Which loss is taken for which kind of target (Provenance.targets) where none is named."""

@@ -2,13 +2,15 @@
 
 import pytest
 
-from actors.training.lists import LabelReader
+from actors.training.lists import Batches, LabelReader
+from ranking.encoders import model_path
 from ranking.errors import InputError
 from ranking.labelling.confidence import confident
 from ranking.records import Reason, ReasonList, Usage
 from ray_jobs import plan, train
 from ray_jobs.run import open_run
-from students.settings import RraBertSettings
+from students import kinds
+from students.settings import RraBertSettings, TrainingSettings
 from tests.unit.test_reasons import label_of
 
 
@@ -46,6 +48,42 @@ def test_nothing_left_says_how_high_the_bar_may_be():
     assert str(error.value) == (
         "setting 'training.confidence.at_least': none of the 2 labels has a confidence of 0.95 or more; the highest is 0.810"
     )
+
+
+JUDGED = "query-id\tcorpus-id\tscore\n"
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """A BEIR folder whose first two log queries are judged, for the labels of `run`."""
+    folder = tmp_path / "judged"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text("".join(f'{{"_id": "d{n}", "text": "text {n}"}}\n' for n in range(1, 6)))
+    (folder / "queries.jsonl").write_text("".join(f'{{"_id": "q{n}", "text": "query {n}"}}\n' for n in range(4)))
+    (folder / "qrels" / "test.tsv").write_text(f"{JUDGED}q3\td1\t1\n")
+    (folder / "qrels" / "train.tsv").write_text(f"{JUDGED}q0\td2\t2\nq0\td1\t1\nq1\td3\t1\n")
+    return folder
+
+
+def test_judgements_are_targets_over_the_labels_candidates(run, judged):
+    made = run("--collection.source", f"beir:{judged}", "--training.relevant_grade", "2")
+    grades = train.judgements(made, ["q0", "q1", "q2"])
+    assert grades == {"q0": {"d2": 2, "d1": 1}}
+    assert train.judged_by(made.collection).targets == "grades"
+    training = TrainingSettings(targets="judgements", relevant_grade=1)
+    tokenizer = kinds.tokenizer_of(RraBertSettings(), model_path("minilm"))
+    batch = Batches(LabelReader(made.folder / "labels"), training, kinds.TrainingReader(RraBertSettings(), tokenizer), grades).batch(
+        ["q0"], 0
+    )
+    documents = [candidate.doc_id for candidate in label_of(["d1"]).candidates]
+    assert batch.targets.tolist() == [[float(grades["q0"].get(doc_id, 0)) for doc_id in documents]]
+    assert batch.targets.max() == 2.0
+
+
+def test_judgements_that_are_not_there_are_said_to_be_missing(run, judged):
+    (judged / "qrels" / "train.tsv").unlink()
+    with pytest.raises(InputError, match=r"judged has no judgements of grade 1 or more for the labelled queries; take labels"):
+        train.judgements(run("--collection.source", f"beir:{judged}"), ["q0"])
 
 
 def test_too_few_left_for_a_step_names_both_settings(run):
