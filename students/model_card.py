@@ -21,14 +21,17 @@ _CLS = """    from transformers import AutoModelForSequenceClassification, AutoT
 
     from sentence_transformers import CrossEncoder
     scores = CrossEncoder(folder).predict([(query, document) for document in documents], activation_fn=torch.nn.Identity())
-"""
-_VLLM = """
-    vllm serve FOLDER --runner pooling --convert classify        # then POST /rerank or /score
+
+    vllm serve FOLDER --runner pooling        # then POST /rerank or /score; it puts a sigmoid on the scores
 """
 _INTERACTION = """    from students.scoring import Scorer
     scores = Scorer(folder).score([(query, document) for document in documents])
 
-The `interaction` head has no class in other libraries: transformers alone loads its encoder without the head.
+    import onnxruntime
+    session = onnxruntime.InferenceSession(f"{folder}/model.onnx")     # inputs: those of the tokenizer, and segments
+
+The `interaction` head has no class in other libraries: transformers alone loads its encoder without the head. In
+model.onnx it is whole; `segments` is 1 for the query's tokens, 2 for the document's, 0 for special tokens and padding.
 """
 
 
@@ -58,8 +61,6 @@ def model_card(student: AnySettings, training: TrainingSettings, provenance: Pro
         rows["side tasks"] = f"label word {student.label_weight:g}, reason {student.reason_weight:g}, in training only"
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     load = _CLS.format(max_length=student.max_length) if student.head == "cls" else _INTERACTION
-    if isinstance(student, RraBertSettings) and student.head == "cls":
-        load += _VLLM  # a decoder was not tried there
     return f"""---
 {yaml.safe_dump(front, sort_keys=False)}---
 

@@ -1,0 +1,50 @@
+"""Saved students in vLLM's own score API: the same scores, behind the sigmoid that it puts on one label."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from ranking.encoders import model_path
+from students import export, kinds
+from students.scoring import Scorer
+from students.settings import RraBertSettings, RraGptSettings
+from tests.system.conftest import ROOT
+from tests.tiny_models import tiny_generator
+
+PAIRS = [("merge sorted lists", "Merge several sorted inputs."), ("pause", "time.sleep " * 4), ("wait", "Wait [3] > [1].")]
+ASK = """
+import json, sys
+from vllm import LLM
+if __name__ == "__main__":
+    model = LLM(sys.argv[1], runner="pooling", dtype="float32", max_model_len=128, enforce_eager=True)
+    scores = [model.score(query, document, use_tqdm=False)[0].outputs.score for query, document in json.loads(sys.argv[2])]
+    print("SCORES", json.dumps(scores), flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["rra_bert", "rra_gpt"])
+def test_vllm_scores_a_saved_student_as_we_do(kind, tmp_path):
+    if kind == "rra_bert":
+        settings = RraBertSettings(head="cls", max_length=64)
+        base = model_path("minilm")
+    else:
+        base = str(tiny_generator(tmp_path / "base"))
+        settings = RraGptSettings(base=base, max_length=64)
+    torch.manual_seed(1)
+    student = kinds.build(settings, base).eval()
+    head = student.classifier.score if kind == "rra_gpt" else student.classifier.classifier
+    torch.nn.init.normal_(head.weight, std=0.5)
+    export.save(student, kinds.tokenizer_of(settings, base), settings, tmp_path / "model", PAIRS)
+    expected = [1 / (1 + math.exp(-score)) for score in Scorer(tmp_path / "model", "fp32").score(PAIRS)]
+    (tmp_path / "ask.py").write_text(ASK)
+    command = [sys.executable, str(tmp_path / "ask.py"), str(tmp_path / "model"), json.dumps(PAIRS)]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (line,) = [line for line in done.stdout.splitlines() if "SCORES" in line]
+    assert json.loads(line.split("SCORES ")[1]) == pytest.approx(expected, abs=2e-3)
+    assert max(expected) - min(expected) > 0.02
