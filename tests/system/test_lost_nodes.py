@@ -1,0 +1,43 @@
+"""Training on nodes that are taken away: saved at the notice, gone on with fewer workers from there."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.kills.cluster import LocalCluster
+from benchmarks.kills.processes import wait_until
+from tests.system.conftest import BIN, ROOT
+from tests.system.test_training import BERT, command, copied, labelled, scores_of  # noqa: F401
+
+NODES = "import json, ray; ray.init(logging_level='ERROR'); print('NODES', json.dumps(ray.nodes()))"
+
+
+def node_of(cluster, address):
+    done = subprocess.run([sys.executable, "-c", NODES], env=cluster.driver_environment, capture_output=True, text=True, check=True)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("NODES")]
+    (node,) = [node for node in json.loads(line.removeprefix("NODES ")) if node["NodeManagerAddress"] == address]
+    return node["NodeID"]
+
+
+@pytest.mark.timeout(600)
+def test_a_node_that_goes_is_heard_of_and_the_rest_goes_on(labelled, collection, tmp_path):  # noqa: F811
+    folder = copied(labelled, tmp_path)
+    settings = {"workers": 2, "least_workers": 1, "epochs": 60, "held_out": 0, "checkpoint_every": 10_000}
+    call = command(folder, collection, {**BERT, "term_control": {"form": "none"}}, precision="fp32", **settings)
+    place, told = folder / "students" / "bert" / "checkpoints", tmp_path / "told.txt"
+    with LocalCluster(tmp_path, workers=2, cpus=1) as cluster, told.open("w") as stream:
+        job = subprocess.Popen(call, cwd=ROOT, env=cluster.driver_environment, stdout=stream, stderr=subprocess.STDOUT)
+        assert wait_until(lambda: "loss" in told.read_text() or job.poll() is not None, 200), told.read_text()
+        assert not place.exists("checkpoint_manager_snapshot.json")
+        going = cluster.addresses[1]
+        drain = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot", "--deadline-remaining-seconds", "120"]
+        notice = [str(BIN / "ray"), "drain-node", "--address", cluster.address, "--node-id", node_of(cluster, going), *drain]
+        subprocess.run(notice, env=cluster.driver_environment, capture_output=True, check=True)
+        assert wait_until(lambda: place.exists("checkpoint_manager_snapshot.json") or job.poll() is not None, 60), told.read_text()
+        assert job.poll() is None, told.read_text()
+        cluster.kill_worker(going)
+        assert job.wait(timeout=300) == 0, told.read_text()
+    assert "went on after step" in told.read_text()
+    assert len(scores_of(folder, "bert")) > 1
