@@ -54,3 +54,10 @@ def test_arms_are_compared_query_by_query_over_the_means_of_their_seeds(run):
     assert other["control"] == "plain"
     assert "control" not in control
     assert ablate.table_of(run, results).row_count == 2
+
+
+def test_arms_stand_in_folders_by_names_of_their_own(run):
+    assert ablate.arm_of(run, "joint, term layer (λ 0.5)", {}, 1).settings.students[0].name == "joint-term-layer-0.5.1"
+    run.settings.ablation.arms = {"a b": {}, "a-b": {"training.loss": "listnet"}}
+    with pytest.raises(InputError, match="needs a name that differs in letters or digits, not a b, a-b"):
+        ablate.main(run)

@@ -1,0 +1,34 @@
+"""Checkpoints that cannot be written: one line, with what and why."""
+
+import pytest
+
+from actors.training import checkpoints
+from actors.training.plan import Progress
+
+
+class FullDisk:
+    """An engine whose disk has no room."""
+
+    def save_checkpoint(self, folder, tag):
+        raise OSError(28, "No space left on device\nand a second line")
+
+
+class OneWorker:
+    def get_world_rank(self):
+        return 0
+
+    def get_world_size(self):
+        return 1
+
+
+def test_a_full_disk_is_said_in_a_line_and_reported_to_nobody(monkeypatch):
+    reported = []
+    monkeypatch.setattr(checkpoints.ray.train, "get_context", OneWorker)
+    monkeypatch.setattr(checkpoints.ray.train, "report", lambda *given, **named: reported.append(given))
+    with pytest.raises(checkpoints.NotWrittenError) as error:
+        checkpoints.save(FullDisk(), Progress(step=7))
+    assert str(error.value) == (
+        "the checkpoint of step 7 could not be written ([Errno 28] No space left on device); "
+        "make room and call again, it goes on from the one before"
+    )
+    assert reported == []
