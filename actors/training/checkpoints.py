@@ -58,22 +58,21 @@ def resume(engine: Any) -> Progress:
         workers = json.loads((Path(local) / _WORKERS).read_text(encoding="utf-8"))
         divided = any((Path(local) / _TAG).glob("*_optim_states.pt"))
         if divided and workers != ray.train.get_context().get_world_size():
-            _load_joined(engine, Path(local))
+            _load_joined(engine, Path(local), checkpoint.path)
         else:
             engine.load_checkpoint(local, tag=_TAG)
         return Progress(**json.loads((Path(local) / _STATE).read_text(encoding="utf-8")))
 
 
-def _load_joined(engine: Any, checkpoint: Path) -> None:
+def _load_joined(engine: Any, checkpoint: Path, name: str) -> None:
     """Load ZeRO's parts that another number of workers wrote: joined on each node, then divided anew.
 
-    The form between is DeepSpeed's universal checkpoint (arXiv 2406.18820).
+    checkpoint: the folder here. name: the same for all workers. The form between is DeepSpeed's universal checkpoint (arXiv 2406.18820).
     """
     from deepspeed.checkpoint import ds_to_universal
 
     context = ray.train.get_context()
-    name = hashlib.sha256(f"{context.get_experiment_name()} {checkpoint}".encode()).hexdigest()[:16]
-    joined = Path(tempfile.gettempdir()) / f"rradistill-{name}"
+    joined = Path(tempfile.gettempdir()) / f"rradistill-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     if context.get_local_rank() == 0:
         shutil.rmtree(joined, ignore_errors=True)
         with contextlib.redirect_stdout(None):
