@@ -50,7 +50,8 @@ def main(run: Run) -> None:
     reached = {name: [values_of(arm) for arm in runs] for name, runs in arms.items()}
     results = [result for stage in run.settings.evaluation.first_stages for result in compared(run, stage, reached)]
     (run.folder / "ablation").write_text(RESULTS, json.dumps(results, indent=2))
-    run.progress.console.print(table_of(run, results))
+    for stage in run.settings.evaluation.first_stages:
+        run.progress.console.print(table_of(run, [result for result in results if result["candidates"] == stage]))
 
 
 def arm_of(run: Run, name: str, changed: dict[str, Any], seed: int) -> Run:
@@ -122,12 +123,14 @@ def compared(run: Run, first_stage: str, reached: dict[str, list[Values]]) -> li
 
 
 def table_of(run: Run, results: list[dict[str, Any]]) -> Table:
-    """Lay out the results for a terminal."""
+    """Lay out the results over one candidate list for a terminal of 80 columns."""
     seeds, queries = len(run.settings.ablation.seeds), len(run.collection.qrels)
-    title = f"{run.collection.name}, {queries} queries, {seeds} seeds; p over the queries' means, not corrected for the number of arms"
+    title = (
+        f"{run.collection.name}, {queries} queries, re-ranking {results[0]['candidates']}, {seeds} seeds\n"
+        "p: paired, over the queries' means; not corrected for the number of arms"
+    )
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("arm", "re-ranks"):
-        table.add_column(name, no_wrap=True)
+    table.add_column("arm", overflow="fold")
     for name in (results[0]["measure"], "spread", "delta", "95% interval", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
@@ -136,7 +139,7 @@ def table_of(run: Run, results: list[dict[str, Any]]) -> Table:
         if "p" in result:
             low, high = result["interval"]
             told = [f"{result['delta']:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{result['p']:.4f}"]
-        table.add_row(result["arm"], result["candidates"], f"{result['mean']:.3f}", spread, *told)
+        table.add_row(result["arm"], f"{result['mean']:.3f}", spread, *told)
     return table
 
 

@@ -188,5 +188,5 @@ def test_weights_of_one_change_nothing_and_of_zero_take_a_list_out_of_the_gradie
 
 
 def test_every_kind_of_target_has_a_loss():
-    assert set(BY_TARGETS) == {"tiers", "scores"}
+    assert set(BY_TARGETS) == {"tiers", "scores", "grades"}
     assert set(BY_TARGETS.values()) | OF_SCORES <= set(LOSSES)
