@@ -30,11 +30,11 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("kind", ["rra_bert", "rra_gpt"])
 def test_vllm_scores_a_saved_student_as_we_do(kind, tmp_path):
     if kind == "rra_bert":
-        settings = RraBertSettings(head="cls", max_length=64)
+        settings = RraBertSettings(head="cls", max_length=128)
         base = model_path("minilm")
     else:
         base = str(tiny_generator(tmp_path / "base"))
-        settings = RraGptSettings(base=base, max_length=64)
+        settings = RraGptSettings(base=base, max_length=128)
     torch.manual_seed(1)
     student = kinds.build(settings, base).eval()
     head = student.classifier.score if kind == "rra_gpt" else student.classifier.classifier
