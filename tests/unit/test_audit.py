@@ -190,7 +190,7 @@ def shown_answers(draw):
     return ShownAnswer(draw(st.sampled_from("pq")), documents, read_answer(raw, documents), doc_ids, grades)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(shown_answers(), max_size=6), st.booleans())
 def test_any_answers_give_an_audit_whose_numbers_hold_together(answers, shuffled):
     found = audit(answers, shuffled=shuffled, seed=1)

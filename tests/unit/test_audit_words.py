@@ -4,7 +4,7 @@ import random
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ranking.labelling.answers import ReadAnswer
@@ -79,7 +79,6 @@ def test_a_cell_for_every_pair_of_places_that_came_and_its_share_as_opacity():
     assert len(parts(svg, "dot")) == 2 + 1  # two places have a mean, and the legend shows one
 
 
-@settings(deadline=None)
 @given(st.text(), st.integers(1, 30))
 def test_any_title_gives_xml_that_can_be_read(title, documents):
     svg = svg_of(audit([answered(range(1, documents + 1), documents)], shuffled=True, seed=1), title)
