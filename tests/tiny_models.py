@@ -78,17 +78,7 @@ _SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "
 def tiny_xlm_roberta(folder: Path) -> Path:
     """Write an XLM-RoBERTa with random weights and a unigram tokenizer."""
     tokenizer = _unigram(["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "<unk>", "<s>", "</s>", " </s>")
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<s>",
-        cls_token="<s>",
-        eos_token="</s>",
-        sep_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        mask_token="<mask>",
-        model_input_names=["input_ids", "attention_mask"],
-    )
+    fast = _fast(tokenizer, cls="<s>", sep="</s>", pad="<pad>", unk="<unk>", mask="<mask>", bos="<s>", eos="</s>")
     config = XLMRobertaConfig(
         vocab_size=len(fast), max_position_embeddings=130, type_vocab_size=1, pad_token_id=fast.pad_token_id, **_SIZES
     )
@@ -150,15 +140,12 @@ def _template(tokenizer, begin, end, between):
 
 
 def _of_bert(tokenizer):
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        mask_token="[MASK]",
-        model_input_names=["input_ids", "attention_mask"],
-    )
+    return _fast(tokenizer, cls="[CLS]", sep="[SEP]", pad="[PAD]", unk="[UNK]", mask="[MASK]")
+
+
+def _fast(tokenizer, **special):
+    named = {f"{name}_token": token for name, token in special.items()}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=["input_ids", "attention_mask"], **named)
 
 
 def _written(folder, config, tokenizer):

@@ -30,8 +30,12 @@ _WORKERS = "workers.json"
 _TAG = "student"
 
 
+_NO_ROOM = ("No space left", "Disk quota exceeded", "inline_container.cc")
+"""What the systems below say of a disk that is full; torch names its own file and no reason."""
+
+
 class NotWrittenError(RuntimeError):
-    """A checkpoint or a model could not be written, most often because a disk is full."""
+    """There is no room for a checkpoint or a model."""
 
 
 def save(engine: Any, progress: Progress) -> None:
@@ -98,10 +102,12 @@ def _load_joined(engine: Any, checkpoint: Path, name: str) -> None:
 
 @contextlib.contextmanager
 def _told(what: str) -> Iterator[None]:
-    """Turn whatever a failed write raises into one line."""
+    """Turn what a full disk raises into one line. All else stays as it is: a worker lost meanwhile, a network, may be tried again."""
     try:
         yield
     except Exception as error:
+        if not any(mark in str(error) for mark in _NO_ROOM):
+            raise
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise NotWrittenError(
             f"{what} could not be written ({first[:300]}); make room and call again, it goes on from the one before"

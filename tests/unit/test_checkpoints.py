@@ -13,6 +13,13 @@ class FullDisk:
         raise OSError(28, "No space left on device\nand a second line")
 
 
+class LostPeer:
+    """An engine one of whose other workers was killed."""
+
+    def save_checkpoint(self, folder, tag):
+        raise RuntimeError("Connection closed by peer")
+
+
 class OneWorker:
     def get_world_rank(self):
         return 0
@@ -32,3 +39,10 @@ def test_a_full_disk_is_said_in_a_line_and_reported_to_nobody(monkeypatch):
         "make room and call again, it goes on from the one before"
     )
     assert reported == []
+
+
+def test_a_worker_lost_meanwhile_is_no_full_disk_and_may_be_tried_again(monkeypatch):
+    monkeypatch.setattr(checkpoints.ray.train, "get_context", OneWorker)
+    with pytest.raises(RuntimeError, match="Connection closed by peer") as error:
+        checkpoints.save(LostPeer(), Progress(step=7))
+    assert not isinstance(error.value, checkpoints.NotWrittenError)
