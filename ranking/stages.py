@@ -48,6 +48,11 @@ def fingerprint_of(*parts: Any) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
+def manifest_of(folder: Folder) -> Manifest | None:
+    """The manifest of a finished stage's folder, whatever it was made with; None where there is none."""
+    return Manifest.model_validate_json(folder.read_text(MANIFEST)) if folder.exists(MANIFEST) else None
+
+
 class Stage:
     """One stage of a run. run: the run's folder. settings: what it depends on; inputs: fingerprints before it."""
 
@@ -62,10 +67,8 @@ class Stage:
     @property
     def manifest(self) -> Manifest | None:
         """The manifest of this very fingerprint; None where the stage is not finished with it."""
-        if not self.folder.exists(MANIFEST):
-            return None
-        found = Manifest.model_validate_json(self.folder.read_text(MANIFEST))
-        return found if found.fingerprint == self.fingerprint else None
+        found = manifest_of(self.folder)
+        return found if found and found.fingerprint == self.fingerprint else None
 
     def restore(self) -> Manifest | None:
         """Like `manifest`, but brings this fingerprint's rows back first where they were set aside."""

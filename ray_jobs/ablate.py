@@ -35,6 +35,7 @@ Values = dict[str, dict[str, dict[str, float]]]
 
 
 def main(run: Run) -> None:
+    run.check_judged()
     ablation = run.settings.ablation
     if len(ablation.arms) < 2:
         raise InputError("setting 'ablation.arms': at least two arms are needed, the first as the control, for example "
@@ -44,7 +45,8 @@ def main(run: Run) -> None:
         raise InputError(f"setting 'ablation.arms': each needs a name that differs in letters or digits, not {', '.join(ablation.arms)}")
     arms = {name: [arm_of(run, name, changed, seed) for seed in ablation.seeds] for name, changed in ablation.arms.items()}
     measures.parse(run.settings.evaluation.measures)
-    label.main(run)
+    if run.settings.training.labels is None:
+        label.main(run)
     index.main(run)
     candidates.find_for_test(run)
     reached = {name: [values_of(arm) for arm in runs] for name, runs in arms.items()}
@@ -66,7 +68,7 @@ def arm_of(run: Run, name: str, changed: dict[str, Any], seed: int) -> Run:
     settings = validate(RunSettings, raw, f"setting 'ablation.arms', {name!r}")
     arm = Run(settings, run.progress)
     arm.__dict__["collection"] = run.collection
-    if plan.labels_stage(arm).fingerprint != plan.labels_stage(run).fingerprint:
+    if plan.labels_to_learn(arm).fingerprint != plan.labels_to_learn(run).fingerprint:
         raise InputError(f"setting 'ablation.arms', {name!r}: all arms learn from the same labels; change the student or its training only")
     return arm
 

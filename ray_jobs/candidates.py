@@ -34,8 +34,9 @@ def find_for_log(run: Run) -> None:
 
 
 def find_for_test(run: Run) -> None:
-    """Find for every test query, each first stage on its own and fused."""
-    _find(run, "test", "test queries")
+    """Find for every test query, if there are any, each first stage on its own and fused."""
+    if run.collection.test:
+        _find(run, "test", "test queries")
 
 
 def _find(run: Run, split: Split, unit: str) -> None:

@@ -45,6 +45,7 @@ class Scored:
 
 
 def main(run: Run) -> None:
+    run.check_judged()
     settings = run.settings.evaluation
     measures.parse(settings.measures)
     stage = plan.evaluation_stage(run)

@@ -8,15 +8,21 @@ Stages that are done with the same settings are skipped; one changed setting re-
 
 from __future__ import annotations
 
-from ray_jobs import candidates, evaluate, label, promote, reason, train
+from ray_jobs import candidates, evaluate, index, label, promote, reason, train
 from ray_jobs.run import Run, job
 
 
 def main(run: Run) -> None:
-    candidates.main(run)
+    run.check_judged()
+    own_labels = run.settings.training.labels is None
+    if own_labels:
+        candidates.main(run)
+    else:
+        index.main(run)
     candidates.find_for_test(run)
-    label.ask_teacher(run, ["log", "test"] if run.settings.evaluation.teacher else ["log"])
-    reason.write_reasons(run)
+    label.ask_teacher(run, [*(["log"] if own_labels else []), *(["test"] if run.settings.evaluation.teacher else [])])
+    if own_labels:
+        reason.write_reasons(run)
     train.main(run)
     evaluate.main(run)
     promote.main(run)

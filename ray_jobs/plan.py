@@ -11,6 +11,8 @@ what is in them is named by content and never out of date.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from ranking.labelling.prompts import LISTWISE, load_prompt
 from ranking.labelling.prompts.reasons import REASON, load_reason_prompt
 from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
 from ranking.sources import fetched
-from ranking.stages import Stage, fingerprint_of
+from ranking.stages import Stage, fingerprint_of, manifest_of
 from ranking.storage import Folder
 from ray_jobs.run import Run
 from students.settings import StudentSettings
@@ -74,9 +76,41 @@ def reasons_stage(run: Run) -> Stage:
     return Stage(run.folder, "reasons", reasons_identity(run), [labels_stage(run).fingerprint])
 
 
+@dataclass(frozen=True)
+class Learned:
+    """A folder of labels or reasons that a student learns from, and their fingerprint."""
+
+    folder: Folder
+    fingerprint: str
+
+
+def labels_to_learn(run: Run) -> Learned:
+    """The labels that students learn from: the run's own, or another's. Raises InputError where those are not finished."""
+    return _own_or_other(run, labels_stage)
+
+
+def reasons_to_learn(run: Run) -> Learned:
+    """The reasons beside them, for students that learn from reasons."""
+    return _own_or_other(run, reasons_stage)
+
+
+def _own_or_other(run: Run, stage_of: Callable[[Run], Stage]) -> Learned:
+    stage, other = stage_of(run), run.settings.training.labels
+    if other is None:
+        return Learned(stage.folder, stage.fingerprint)
+    folder = Folder(other) / stage.name
+    manifest = manifest_of(folder)
+    if manifest is None:
+        raise InputError(
+            f"setting 'training.labels': no finished {stage.name} are in {folder.uri}; the folder of a run that has them is needed"
+        )
+    return Learned(folder, manifest.fingerprint)
+
+
 def student_stage(run: Run, student: StudentSettings) -> Stage:
-    settings = {"student": student.model_dump(), "training": run.settings.training.model_dump(exclude=HOW_TRAINED)}
-    inputs = [labels_stage(run).fingerprint, *([reasons_stage(run).fingerprint] if reads_reasons(run, student) else [])]
+    training = run.settings.training.model_dump(exclude=HOW_TRAINED | {"labels"})  # where labels lie does not count, but which they are
+    inputs = [labels_to_learn(run).fingerprint, *([reasons_to_learn(run).fingerprint] if reads_reasons(run, student) else [])]
+    settings = {"student": student.model_dump(), "training": training}
     return Stage(run.folder, f"students/{student.name}", settings, inputs)
 
 

@@ -86,6 +86,11 @@ class Run:
             self.progress.stage("", note)
         return collection
 
+    def check_judged(self) -> None:
+        """Raise InputError where there is nothing to test on."""
+        if not self.collection.test:
+            raise InputError(f"{self.collection.name} has no judged queries to test on; labels can be made of it, and learned from")
+
     def skipped(self, stage: Stage) -> Manifest | None:
         """The manifest of a stage that is done with these settings already, said in a line; else None."""
         manifest = stage.restore()

@@ -42,7 +42,8 @@ def train(run: Run, student: StudentSettings) -> None:
     if run.skipped(stage):
         return
     training = run.settings.training
-    folder = run.folder / "labels"
+    labels = plan.labels_to_learn(run)
+    folder = labels.folder
     first = first_label(folder)
     reasons = reasons_to_learn(run, student)
     every = dict(zip(folder.read_column("query_id"), folder.read_column("confidence"), strict=True))
@@ -67,7 +68,7 @@ def train(run: Run, student: StudentSettings) -> None:
     _say_confidence(run, every, len(kept))
     run.start_ray()
     stage.begin()
-    told = _fit(run, stage, student, (learned, held_out), provenance, reasons, grades)
+    told = _fit(run, stage, student, labels, (learned, held_out), provenance, reasons, grades)
     manifest = stage.finish(rows_in=len(every), rows_out=len(kept), rejected=len(every) - len(kept))
     run.progress.stage(stage.name, f"{len(learned):,} lists, {told} in {manifest.seconds:.0f} s")
 
@@ -112,6 +113,8 @@ def reasons_to_learn(run: Run, student: StudentSettings) -> Folder | None:
     """The reasons, where the student learns from them. Raises InputError where they are wanted and not all written."""
     if not plan.reads_reasons(run, student):
         return None
+    if run.settings.training.labels is not None:
+        return plan.reasons_to_learn(run).folder
     stage = plan.reasons_stage(run)
     if stage.restore() is None:
         raise InputError(f"{stage.folder.uri}: the reasons of these settings are not written, or not all; run ray_jobs.reason first")
@@ -153,6 +156,7 @@ def _fit(
     run: Run,
     stage: Stage,
     student: StudentSettings,
+    labels: plan.Learned,
     ids: tuple[list[str], list[str]],
     provenance: Provenance,
     reasons: Folder | None,
@@ -169,7 +173,6 @@ def _fit(
 
     training = run.settings.training
     board = ray.remote(TrainingBoard).options(num_cpus=0).remote()
-    labels = plan.labels_stage(run)
     places = (stage.folder / MODEL, stage.folder / TENSORBOARD)
     work = Assignment(student, training, labels.folder, reasons, *ids, provenance, labels.fingerprint, *places, board, grades)
     trainer = TorchTrainer(

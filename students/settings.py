@@ -127,8 +127,12 @@ class TrainingSettings(Settings):
         description="What is learned from. `labels`: the teacher. `judgements`: the collection's qrels for the log's queries, over the "
         "labels' candidates: the supervised control.",
     )
+    labels: str | None = Field(
+        None,
+        description="Folder of another run, a path or URI: learn from its labels, and from its reasons where the student does. "
+        "Null: this run's own.",
+    )
     relevant_grade: int = Field(1, description="The lowest grade of `judgements` that counts as relevant.")
-
     workers: int = Field(2, ge=1, description="Training workers, one process each.")
     least_workers: int | None = Field(
         None,
@@ -167,3 +171,9 @@ class TrainingSettings(Settings):
     patience: int | None = Field(None, ge=1, description="Stop after so many validations without a better one. Null: never.")
     failures: int = Field(3, ge=0, description="How often workers that were lost are started again, from the last checkpoint.")
     seed: int = Field(13, description="Seed of weights, order and samples.")
+
+    @model_validator(mode="after")
+    def _judgements_are_of_the_own_log(self) -> TrainingSettings:
+        if self.labels is not None and self.targets == "judgements":
+            raise ValueError("targets: judgements are those of this run's own log, so labels of another run cannot stand beside them")
+        return self

@@ -3,7 +3,8 @@
 Ids may be spelt `_id`, `doc_id`, `query_id` or `id`. A qrels line holds query, document and grade,
 with or without a header, or the four columns of TREC. Where the folder has one qrels file only, the
 judged queries are divided half and half by a hash of their id: one half to label, the other to test.
-The judgements of the first half, or those of qrels/train.tsv, are kept for supervised controls.
+The judgements of the first half, or those of qrels/train.tsv, are kept for supervised controls. A folder without
+any qrels has no test queries: all of its queries can be labelled.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ def read(folder: Path, split: str) -> Collection:
     documents = read_documents(folder / "corpus.jsonl")
     queries = read_queries(folder / "queries.jsonl")
     judged_path = _qrels_path(folder, split)
+    if judged_path is None:
+        return _unjudged(folder, documents, queries)
     qrels = read_qrels(judged_path, {query.query_id for query in queries})
     lacking = _judged_without_text(qrels, {document.doc_id for document in documents}, judged_path)
     files = [folder / "corpus.jsonl", folder / "queries.jsonl", judged_path]
@@ -47,8 +50,7 @@ def read(folder: Path, split: str) -> Collection:
     test = [query for query in queries if query.query_id in tested]
     if not test:
         raise InputError(f"{judged_path}: no judged query is left for the split {split!r}")
-    empty = sum(not document.content.strip() for document in documents)
-    notes = [f"{empty} documents without text are never retrieved"] if empty else []
+    notes = _notes_on(documents)
     if lacking:
         notes.append(f"{lacking:,} judged documents are not in the corpus: they count in the ideal ranking, and are never found")
     return Collection(
@@ -61,6 +63,18 @@ def read(folder: Path, split: str) -> Collection:
         notes=notes,
         log_qrels={query_id: grades for query_id, grades in log_qrels.items() if query_id not in tested},
     )
+
+
+def _unjudged(folder: Path, documents: list[Document], queries: list[Query]) -> Collection:
+    """A folder without judgements: all of its queries can be labelled, none is tested."""
+    fingerprint = fingerprint_of("beir", "unjudged", [_sha256(folder / name) for name in ("corpus.jsonl", "queries.jsonl")])
+    notes = [*_notes_on(documents), "no qrels are there: labels can be made and learned from, but nothing measured"]
+    return Collection(folder.resolve().name, fingerprint, documents, log=queries, test=[], qrels={}, notes=notes)
+
+
+def _notes_on(documents: list[Document]) -> list[str]:
+    empty = sum(not document.content.strip() for document in documents)
+    return [f"{empty} documents without text are never retrieved"] if empty else []
 
 
 def is_test_half(query_id: str) -> bool:
@@ -131,10 +145,13 @@ def _judged_without_text(qrels: dict[str, dict[str, int]], doc_ids: set[str], pa
     return len(judged - doc_ids)
 
 
-def _qrels_path(folder: Path, split: str) -> Path:
+def _qrels_path(folder: Path, split: str) -> Path | None:
+    """Where the judgements of a split are; None for a folder without any. Raises InputError where there are those of other splits only."""
     for path in (folder / "qrels" / f"{split}.tsv", folder / "qrels.tsv"):
         if path.is_file():
             return path
+    if not (folder / "qrels").exists():
+        return None
     raise InputError(f"{folder}: neither qrels/{split}.tsv nor qrels.tsv is there")
 
 

@@ -39,6 +39,23 @@ def test_a_split_of_its_own_is_tested_whole(folder):
     assert len(collection.log) == 7
 
 
+def test_without_qrels_all_queries_can_be_labelled_and_none_is_tested(folder):
+    (folder / "qrels.tsv").unlink()
+    collection = beir.read(folder, "test")
+    assert len(collection.log) == 8
+    assert collection.test == []
+    assert collection.qrels == {}
+    assert any("no qrels" in note for note in collection.notes)
+
+
+def test_qrels_of_other_splits_only_are_an_error(folder):
+    (folder / "qrels.tsv").unlink()
+    (folder / "qrels").mkdir()
+    (folder / "qrels" / "dev.tsv").write_text("q1\td1\t2\n")
+    with pytest.raises(InputError, match=r"neither qrels/test\.tsv nor qrels\.tsv is there"):
+        beir.read(folder, "test")
+
+
 @pytest.mark.parametrize(
     ("name", "rows", "expected"),
     [

@@ -1,9 +1,11 @@
 """One changed setting changes the fingerprints of what depends on it, and of nothing else."""
 
 import json
+import shutil
 
 import pytest
 
+from ranking.errors import InputError
 from ray_jobs import plan
 from ray_jobs.run import open_run
 from students.settings import RraBertSettings
@@ -106,3 +108,28 @@ def test_only_a_student_that_learns_from_reasons_depends_on_them(place):
     assert plan.student_stage(without, RraBertSettings()).fingerprint == plan.student_stage(extractive, RraBertSettings()).fingerprint
     assert plan.student_stage(without, Reading()).fingerprint != plan.student_stage(extractive, Reading()).fingerprint
     assert not plan.reads_reasons(without, Reading())
+
+
+def test_labels_of_another_run_stand_in_for_the_own_wherever_they_lie(place, tmp_path):
+    def made(name, *overrides):
+        source = f"beir:{place}"
+        return open_run([str(place / "run.yaml"), "--collection.source", source, "--storage", str(tmp_path), "--run", name, *overrides])
+
+    def learned(run):
+        return fingerprints(place, "--training.labels", run.folder.path)["student"]
+
+    same, other = made("same"), made("other", "--teacher.max_tokens", "64")
+    with pytest.raises(InputError, match=r"setting 'training.labels': no finished labels are in .*/same/labels; the folder of a run"):
+        learned(same)
+    for run in (same, other):
+        plan.labels_stage(run).finish(rows_in=1, rows_out=1)
+    own = fingerprints(place)["student"]
+    assert learned(same) == own
+    assert learned(other) != own
+    moved = shutil.copytree(other.folder.path, tmp_path / "moved")
+    assert fingerprints(place, "--training.labels", str(moved))["student"] == learned(other)
+
+
+def test_judgements_are_not_of_another_runs_labels(place):
+    with pytest.raises(InputError, match="judgements are those of this run's own log"):
+        fingerprints(place, "--training.labels", "x", "--training.targets", "judgements")
