@@ -12,13 +12,13 @@ from ranking.storage import Folder
 class Reranker:
     """Holds the champion and scores documents."""
 
-    def __init__(self, model: Folder, threads: int) -> None:
+    def __init__(self, model: Folder, checksum: str, threads: int) -> None:
         import torch  # here and not at the top: the driver that starts the service needs neither torch nor the model
 
         from actors.scorer import load_scorer
 
         torch.set_num_threads(threads)
-        self.scorer = load_scorer(model)
+        self.scorer = load_scorer(model, checksum)
 
     async def score(self, query: str, documents: list[str]) -> list[float]:
         """Score documents for a query, in the order given; raw scores."""

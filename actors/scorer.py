@@ -11,15 +11,21 @@ import torch
 
 from actors.rows import CandidateList, records
 from ranking.records import content
+from ranking.registry import check_whole
 from ranking.storage import Folder
 from students.scoring import Scorer
 
 
-def load_scorer(model: Folder) -> Scorer:
-    """Load a saved student from storage."""
+def load_scorer(model: Folder, checksum: str | None = None) -> Scorer:
+    """Load a saved student from storage. checksum: of a version of the registry, which is checked; None for other folders.
+
+    Raises InputError where a file is not the one that was promoted.
+    """
     with tempfile.TemporaryDirectory() as local:
         place = Path(local) / "model"
         model.copy_to(Folder(place))
+        if checksum is not None:
+            check_whole(Folder(place), checksum)
         return Scorer(place)
 
 

@@ -7,14 +7,22 @@ asks a service that does not answer for minutes; so the first question goes thro
 from __future__ import annotations
 
 import os
+from typing import Any
 
 SECONDS = 5
 _CREDENTIALS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary keys, AWS_SESSION_TOKEN"
 
 
+def client() -> Any:
+    """A boto3 client; endpoint, region and keys come from the environment, as pyarrow's do."""
+    import boto3  # here and not at the top: who works on a local disk need not wait for it
+
+    return boto3.Session().client("s3", region_name=os.environ.get("AWS_REGION"))
+
+
 def refusal(bucket: str) -> str | None:
     """Ask for the bucket's first key. Returns None where it may be listed, else why not and what to set."""
-    import boto3  # here and not at the top: who works on a local disk need not wait for it
+    import boto3
     from botocore.config import Config
     from botocore.exceptions import (
         BotoCoreError,

@@ -26,7 +26,8 @@ from ranking.errors import InputError
 R = TypeVar("R", bound=BaseModel)
 _ROWS_PER_GROUP = 1024
 _COPIES_AT_ONCE = 16
-_PARTIAL = ".partial-"
+PARTIAL = ".partial-"
+"""How names of files and folders begin that are not whole yet."""
 _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
@@ -201,7 +202,7 @@ class Folder:
     def sweep(self) -> None:
         """Delete what writes to this folder have left behind that were cut off; nobody may be writing here."""
         for name in self.names():
-            if name.startswith(_PARTIAL):
+            if name.startswith(PARTIAL):
                 self.remove(name)
 
     def delete(self) -> None:
@@ -224,7 +225,7 @@ class Folder:
         """
         self._make()
         if self.is_local:
-            partial = self._file(f"{_PARTIAL}{uuid.uuid4().hex}")
+            partial = self._file(f"{PARTIAL}{uuid.uuid4().hex}")
             with self.filesystem.open_output_stream(partial) as stream:
                 write(stream)
             Path(partial).replace(self._file(name))

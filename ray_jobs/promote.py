@@ -1,15 +1,18 @@
 """From the verdict to the registry: the winning student becomes the champion.
 
     python -m ray_jobs.promote configs/quickstart.yaml
-    python -m ray_jobs.promote configs/quickstart.yaml --list          the champion and its history
+    python -m ray_jobs.promote configs/quickstart.yaml --list          the champion, its history, and what else is there
     python -m ray_jobs.promote configs/quickstart.yaml --rollback      the champion before it again
+    python -m ray_jobs.promote configs/quickstart.yaml --to VERSION    a version of the registry, by hand
 
-A student that does not beat the control significantly is not promoted, and the line says so.
+A student that does not beat the control significantly is not promoted, and the line says so. Of two promotions at
+once one is an error, and changes nothing.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from ranking.errors import InputError
 from ranking.evaluation.results import Metrics
@@ -49,9 +52,29 @@ def show(run: Run) -> None:
     for change in held.history:
         run.progress.line(f"{change.at}  {change.action:<8}  {change.version}  {change.reason}")
     run.progress.line(f"champion: {held.champion}")
+    others = [version for version in run.registry.versions() if version != held.champion]
+    run.progress.line(f"versions beside it: {', '.join(others) or 'none'}")
+
+
+def promote_by_hand(version: str) -> Callable[[Run], None]:
+    def main(run: Run) -> None:
+        run.progress.stage("promote", f"{run.registry.promote_again(version, run.settings.run).champion} is the champion")
+
+    return main
+
+
+def asked(arguments: list[str]) -> tuple[Callable[[Run], None], list[str]]:
+    """What the command line asks for, and its other arguments."""
+    if "--to" in arguments:
+        place = arguments.index("--to")
+        if place + 1 == len(arguments):
+            print("error: argument --to: a version is missing; --list shows them", file=sys.stderr)
+            sys.exit(2)
+        return promote_by_hand(arguments[place + 1]), arguments[:place] + arguments[place + 2 :]
+    actions = {"--rollback": rollback, "--list": show}
+    found = [action for flag, action in actions.items() if flag in arguments]
+    return (found[0] if found else main), [argument for argument in arguments if argument not in actions]
 
 
 if __name__ == "__main__":
-    actions = {"--rollback": rollback, "--list": show}
-    asked = [argument for argument in sys.argv[1:] if argument in actions]
-    job(actions[asked[0]] if asked else main, [argument for argument in sys.argv[1:] if argument not in actions])
+    job(*asked(sys.argv[1:]))

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 
 from ranking.errors import InputError
+from ranking.registry import check_whole
 from ray_jobs.run import Run, job, log_to_file
 
 APPLICATION = "rradistill"
@@ -32,7 +33,8 @@ def main(run: Run) -> None:
 def served(run: Run) -> Iterator[str]:
     """Start the service of the champion and yield its address; it is gone at the end."""
     settings = run.settings.serving
-    version, model = run.registry.champion_folder()
+    champion, model = run.registry.champion()
+    check_whole(model, champion.checksum)
     _check_free(settings.host, settings.port)
     run.start_ray()
     import logging
@@ -47,8 +49,8 @@ def served(run: Run) -> Iterator[str]:
     quiet = LoggingConfig(log_level=logging.WARNING, enable_access_log=False)
     serve.start(http_options={"host": settings.host, "port": settings.port}, logging_config=quiet)
     threads = max(1, (os.cpu_count() or 1) // settings.replicas)
-    reranker = Reranker.options(num_replicas=settings.replicas, ray_actor_options={"num_cpus": 1}).bind(model, threads)
-    ingress = Ingress.options(ray_actor_options={"num_cpus": 0.5}).bind(reranker, version, settings.max_documents)
+    reranker = Reranker.options(num_replicas=settings.replicas, ray_actor_options={"num_cpus": 1}).bind(model, champion.checksum, threads)
+    ingress = Ingress.options(ray_actor_options={"num_cpus": 0.5}).bind(reranker, champion.champion, settings.max_documents)
     try:
         serve.run(ingress, name=APPLICATION, route_prefix="/", logging_config=quiet)
         yield f"http://{settings.host}:{settings.port}"

@@ -12,7 +12,7 @@ import pytest
 
 from ranking.errors import InputError
 from ranking.records import Query, Rejection
-from ranking.registry import CHAMPION, Registry
+from ranking.registry import CHAMPION, CHECKSUMS, Registry, check_whole
 from ranking.sources import fetched
 from ranking.stages import REJECTED, STARTED, Stage
 from ranking.storage import Folder
@@ -162,8 +162,9 @@ def test_the_registry_lives_in_the_bucket(bucket, tmp_path):
         model.write_text("weights", version)
         (model / "tokenizer").write_text("vocabulary", "words")
         registry.promote(model, version, "run", "better")
-    version, folder = registry.champion_folder()
-    assert (version, folder.names(), folder.read_text("weights")) == ("b-2", ["tokenizer", "weights"], "b-2")
+    champion, folder = registry.champion()
+    assert (champion.champion, folder.names(), folder.read_text("weights")) == ("b-2", [CHECKSUMS, "tokenizer", "weights"], "b-2")
+    check_whole(folder, champion.checksum)
     assert registry.rollback("run").champion == "a-1"
     assert '"rollback"' in registry.folder.read_text(CHAMPION)
 

@@ -1,10 +1,6 @@
 """Folders, parts and stages: skipped, resumed, set aside and brought back."""
 
-import pytest
-
-from ranking.errors import InputError
 from ranking.records import Query, Rejection
-from ranking.registry import Registry
 from ranking.stages import REJECTED, Stage
 from ranking.storage import Folder, part_name
 
@@ -61,18 +57,3 @@ def test_changed_settings_set_rows_and_rejections_aside_and_bring_them_back(tmp_
     assert old.folder.read_column("query_id") == ["q1"]
     assert len(old.rejected_parts()) == 1
     assert Stage(run, "labels", {"v": 2}, []).restore() is not None
-
-
-def test_registry_promotes_keeps_history_and_rolls_back(tmp_path):
-    registry = Registry(Folder(tmp_path / "store"))
-    assert registry.read() is None
-    with pytest.raises(InputError, match="no champion yet"):
-        registry.champion_folder()
-    for version in ("a-1", "b-2"):
-        model = Folder(tmp_path / version)
-        model.write_text("weights", version)
-        registry.promote(model, version, "run", "better")
-    version, folder = registry.champion_folder()
-    assert (version, folder.read_text("weights")) == ("b-2", "b-2")
-    assert registry.rollback("run").champion == "a-1"
-    assert [change.action for change in registry.read().history] == ["promote", "promote", "rollback"]
