@@ -15,10 +15,10 @@ class Reranker:
     def __init__(self, model: Folder, checksum: str, threads: int) -> None:
         import torch  # here and not at the top: the driver that starts the service needs neither torch nor the model
 
-        from actors.scorer import load_scorer
+        from actors.scorer import load_champion
 
         torch.set_num_threads(threads)
-        self.scorer = load_scorer(model, checksum)
+        self.scorer = load_champion(model, checksum)
 
     async def score(self, query: str, documents: list[str]) -> list[float]:
         """Score documents for a query, in the order given; raw scores."""

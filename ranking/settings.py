@@ -123,23 +123,6 @@ class PreRankerSettings(Settings):
     bottom: int = Field(10, ge=0, description="Candidates from the tail of its order.")
 
 
-class EvaluationSettings(Settings):
-    """What is measured on the test split, and what a champion must beat."""
-
-    split: str = Field("test", description="Split of the collection's judgements.")
-    measures: list[str] = Field(
-        default_factory=lambda: ["nDCG@10", "RR@10", "R@50"], min_length=1, description="Names of ir-measures; the first decides."
-    )
-    control: str = Field("bm25", description="System that the winner must beat: a retriever, `fused`, `pre-ranker` or `teacher`.")
-    first_stages: list[str] = Field(
-        default_factory=lambda: ["bm25", "fused"], min_length=1, description="Candidate lists to re-rank: `fused` or a retriever's name."
-    )
-    teacher: bool = Field(True, description="Measure the teacher too.")
-    significance: float = Field(0.05, gt=0, lt=1, description="Level of the paired randomisation test.")
-    permutations: int = Field(10_000, ge=100, description="Random sign flips of the test.")
-    seed: int = Field(13, description="Seed of the test.")
-
-
 class AuditSettings(Settings):
     """The audit of a listwise teacher on a sample."""
 

@@ -97,7 +97,7 @@ def _measure(arm: Run, student: StudentSettings) -> None:
     unions = [
         CandidateList(query_id=row.query_id, text=row.text, candidates=union) for row in rows if (union := row.union(settings.first_stages))
     ]
-    scores = evaluate.scored_by(arm, student.name, unions).scores
+    scores = evaluate.scored_by(arm, "student", student.name, unions)
     values = {}
     for name in settings.first_stages:
         ranked = {row.query_id: {c.doc_id: scores[row.query_id][c.doc_id] for c in row.of(name)} for row in rows}

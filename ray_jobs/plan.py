@@ -124,9 +124,11 @@ def evaluation_stage(run: Run) -> Stage:
         "evaluation": run.settings.evaluation.model_dump(),
         "pre_ranker": _pre_ranker(run),
     }
+    others = [_content_hash(other.path) for other in run.settings.evaluation.runs]
+    others += [fingerprint_of(_inventory_of(model.model)) for model in run.settings.evaluation.models]
     lists = labels_stage(run, "test") if run.settings.evaluation.teacher else candidates_stage(run, "test")
     students = [student_stage(run, student).fingerprint for student in run.settings.students]
-    return Stage(run.folder, "evaluation", settings, [lists.fingerprint, *students])
+    return Stage(run.folder, "evaluation", settings, [lists.fingerprint, *students, *others])
 
 
 def arm_stage(run: Run, student: StudentSettings) -> Stage:
@@ -203,6 +205,11 @@ def _content_of(lists: RunRetrieverSettings | ParquetRetrieverSettings) -> str:
     if isinstance(lists, RunRetrieverSettings):
         return _content_hash(lists.path)
     return fingerprint_of(Folder(lists.path).inventory())
+
+
+def _inventory_of(model: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of a model's files; none for one of a hub, which its name tells."""
+    return Folder(model).inventory() if "://" in model or Path(model).is_dir() else []
 
 
 def _content_hash(place: str) -> str:

@@ -21,6 +21,7 @@ from actors.settings import ComputeSettings, NoReasonSettings, PointwiseTeacherS
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
+from ranking.evaluation.settings import EvaluationSettings
 from ranking.labelling.settings import QuerySettings
 from ranking.progress import Progress
 from ranking.registry import Registry
@@ -29,7 +30,6 @@ from ranking.settings import (
     AuditSettings,
     CandidateSettings,
     CollectionSettings,
-    EvaluationSettings,
     PreRankerSettings,
     ServingSettings,
     Settings,

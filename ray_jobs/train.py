@@ -9,6 +9,7 @@ scores as the student did. Training that was cut off goes on from its last check
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from students.settings import StudentSettings, TrainingSettings
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
+CURVES = "curves.json"
 
 
 def main(run: Run) -> None:
@@ -200,12 +202,25 @@ def _fit(
             time.sleep(0.5)
             for line in ray.get(board.since.remote(told.lines)):
                 bar.advance(told.hear(line), told.note)
+    write_curves(stage.folder, ray.get(board.since.remote(0)))
     first, error = ray.get(board.state.remote())
     if error is not None:
         raise InputError(f"student {student.name}: {error}")
     if "error" in held:
         raise held["error"]
     return told.said + (f", went on after step {first}" if first else "")
+
+
+def write_curves(folder: Folder, lines: Sequence[dict[str, float]]) -> None:
+    """Write loss and validation by step beside the model; steps that were told before and not again stay."""
+    curves: dict[str, dict[float, float]] = {"loss": {}, "held-out nDCG@10": {}}
+    if folder.exists(CURVES):
+        curves |= {name: dict(map(tuple, held)) for name, held in json.loads(folder.read_text(CURVES)).items()}
+    for line in lines:
+        for key, name in (("loss", "loss"), ("validation", "held-out nDCG@10")):
+            if key in line:
+                curves[name][line["step"]] = line[key]
+    folder.write_text(CURVES, json.dumps({name: sorted(held.items()) for name, held in curves.items()}))
 
 
 class _Told:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from students import onnx_file
+from students import onnx_file, parity
 from students.heads import ClsHead, Head, InteractionHead
 from students.kinds import AnySettings
 from students.scoring import CARD, HEAD_WEIGHTS, Scorer, forward_pairs
@@ -49,6 +49,7 @@ def save(model: Head, tokenizer: Any, settings: AnySettings, folder: Path, probe
     if isinstance(model, InteractionHead):
         onnx_file.write(model, tokenizer, folder)
         _compare(settings.name, "onnxruntime's", expected, onnx_file.scores(tokenizer, folder, probes, settings.max_length), folder)
+    parity.write_probes(folder)
 
 
 def centre(model: Head, mean_score: float) -> None:

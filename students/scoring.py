@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from ranking.errors import InputError
+from students.bases import positions, read_model
 from students.batches import chunks_by_length, pad, tokenize
 from students.heads import ClsHead, Head, InteractionHead
 from students.precision import dtype_of
@@ -58,17 +59,53 @@ class Scorer:
         if not (folder / CARD).is_file():
             raise InputError(f"{folder}: no student is saved here ({CARD} is missing)")
         self.card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        self.max_length: int = self.card["max_length"]
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._set_up(
+            _load(folder, self.card), AutoTokenizer.from_pretrained(folder), self.card["max_length"], precision or self.card["precision"]
+        )
+
+    def _set_up(self, model: Head, tokenizer: Any, max_length: int, precision: Precision) -> None:
+        self.max_length = max_length
+        self.tokenizer = tokenizer
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.dtype = dtype_of(precision or self.card["precision"], device)
-        self.model = _load(folder, self.card).to(device, self.dtype).eval()
+        self.dtype = dtype_of(precision, device)
+        self.model = model.to(device, self.dtype).eval()
+
+    @property
+    def parameters(self) -> int:
+        """How many weights the model has."""
+        return sum(weights.numel() for weights in self.model.parameters())
 
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Score (query, document) pairs, in the order given."""
         scores: list[float] = forward_pairs(self.model, self.tokenizer, pairs, self.max_length).tolist()
         return scores
+
+
+class ClassifierScorer(Scorer):
+    """A sequence classifier with one label that was saved elsewhere: any Hugging Face cross-encoder."""
+
+    def __init__(self, model: str, max_length: int | None = None, precision: Precision = "auto") -> None:
+        """Load a folder or Hugging Face id. max_length: None for what its tokenizer and positions allow.
+
+        Raises InputError where it cannot be read, has another number of labels or no pad token, or would score at random.
+        """
+        where = f"model {model!r}"
+        config, tokenizer = read_model(model, None, where)
+        if config.num_labels != 1:
+            raise InputError(f"{where}: has {config.num_labels} labels; a cross-encoder with one is needed")
+        if tokenizer.pad_token_id is None:
+            raise InputError(f"{where}: its tokenizer has no pad token")
+        most = min(held for held in (positions(config), tokenizer.model_max_length) if held is not None)
+        if max_length is not None and max_length > most:
+            raise InputError(f"{where}: max_length {max_length} is more than the {most} tokens that it can read")
+        loaded, info = AutoModelForSequenceClassification.from_pretrained(model, dtype=torch.float32, output_loading_info=True)
+        if info["missing_keys"]:
+            raise InputError(
+                f"{where}: {min(info['missing_keys'])} is not in its weights, so its scores would be random; it is no cross-encoder"
+            )
+        self.card = {}
+        self._set_up(ClsHead(loaded), tokenizer, max_length or most, precision)
 
 
 def _load(folder: Path, card: dict[str, Any]) -> Head:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SystemKind = Literal["first_stage", "pre_ranker", "teacher", "student", "run"]
+SystemKind = Literal["first_stage", "pre_ranker", "teacher", "student", "model", "run"]
 
 
 class _Part(BaseModel):
@@ -14,17 +14,32 @@ class _Part(BaseModel):
 
 
 class Latency(_Part):
-    """Milliseconds to score all candidates of one query, of every list re-ranked, on one CPU thread."""
+    """Milliseconds to score one query of 50 documents by one scorer, as it is served."""
 
     p50: float
     p95: float
+
+
+class Size(_Part):
+    """A model's size. bytes: of its weight files."""
+
+    parameters: int
+    bytes: int
+
+
+class Parity(_Part):
+    """How far scores are from those that the model had when it was saved. difference: the largest, in fp32; None: no record of them."""
+
+    difference: float | None
+    passed: bool
 
 
 class SystemResult(_Part):
     """One ranking system on one candidate list.
 
     system: its name without the list ("rra-bert"). candidates: the list it re-ranks ("bm25"), None for the
-    list itself. measures: averages over the judged queries. documents_per_second (of one scorer), latency_ms: None where not timed.
+    list itself. measures: averages over the judged queries. documents_per_second (of one scorer), latency_ms, size, parity:
+    None where not measured.
     """
 
     kind: SystemKind
@@ -33,10 +48,15 @@ class SystemResult(_Part):
     measures: dict[str, float]
     documents_per_second: float | None = None
     latency_ms: Latency | None = None
+    size: Size | None = None
+    parity: Parity | None = None
 
 
 class ComparisonResult(_Part):
-    """system minus control on one measure, with the p-value and the 95% interval of the difference."""
+    """system minus control on one measure: as `ranking.evaluation.significance.Comparison`.
+
+    p_holm: corrected for the number of students and models compared on this measure; None for other systems.
+    """
 
     system: str
     control: str
@@ -44,6 +64,9 @@ class ComparisonResult(_Part):
     delta: float
     p: float
     interval: tuple[float, float]
+    p_holm: float | None = None
+    effect: float | None = None
+    detectable: float | None = None
 
 
 class VerdictResult(_Part):
@@ -54,16 +77,58 @@ class VerdictResult(_Part):
     reason: str
 
 
+class QueryClass(_Part):
+    """Queries that are alike. by: in what ("length"); name: how ("1 to 3 terms"). values: of the first measure, by system."""
+
+    by: str
+    name: str
+    queries: int
+    values: dict[str, float]
+
+
+class LabelCost(_Part):
+    """What the labels took. price: in the currency of compute.engine_hour_price; None where that is not set."""
+
+    labels: int
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    price: float | None = None
+
+
+class Machine(_Part):
+    """Where times were measured."""
+
+    processor: str
+    cores: int
+    threads: int
+    gpu: str | None = None
+
+
 class Metrics(_Part):
-    """All of an evaluation. systems is keyed by "<system>" for candidate lists, "<system>@<list>" for re-rankers."""
+    """All of an evaluation. systems is keyed by "<system>" for candidate lists and runs, "<system>@<list>" for re-rankers.
+
+    comparisons: with the control. duels: of students with each other on the first list and measure. warnings: what
+    a reader should know before believing a number.
+    """
 
     collection: str
     split: str
     queries: int
     systems: dict[str, SystemResult]
     comparisons: list[ComparisonResult]
+    duels: list[ComparisonResult] = Field(default_factory=list)
     verdict: VerdictResult
+    classes: list[QueryClass] = Field(default_factory=list)
+    label_cost: LabelCost | None = None
+    machine: Machine | None = None
     notes: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
+
+    @property
+    def control(self) -> str | None:
+        """The system that the others are compared with; None where there is only one."""
+        return self.comparisons[0].control if self.comparisons else None
 
 
 def system_key(system: str, candidates: str | None) -> str:

@@ -17,9 +17,9 @@ def of(metrics: Metrics) -> Table:
         title=f"{metrics.collection}, {metrics.queries} {metrics.split} queries", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
     for title in ("system", "re-ranks"):
-        table.add_column(title, no_wrap=True)
+        table.add_column(title, overflow="fold", min_width=8)
     for title in (*names, "delta", "p"):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(title, justify="right", overflow="fold", min_width=6)
     for key, system in metrics.systems.items():
         comparison = found.get(key)
         values = [f"{system.measures[name]:.3f}" for name in names]

@@ -52,12 +52,16 @@ def complexity(text: str) -> float:
     exact = sum(bool(_EXACT.search(term)) for term in text.split())
     signs = (
         min(1.0, function_words / _FULL_SHARE),
-        float(_is_question(text, words)),
+        float(is_question(text)),
         min(1.0, clauses / _FULL_COUNT),
         min(1.0, exact / _FULL_COUNT),
     )
     return sum(signs) / len(signs)
 
 
-def _is_question(text: str, words: list[str]) -> bool:
+def is_question(text: str) -> bool:
+    """Whether a query begins with a question's first word or ends in a question mark; Korean question words may stand anywhere."""
+    words = words_of(normalise(text))
+    if not words:
+        return False
     return words[0] in QUESTIONS or text.rstrip().endswith(("?", "？", "؟")) or any(w in QUESTIONS and not w.isascii() for w in words)

@@ -1,4 +1,4 @@
-"""Runs, measures, significance and the verdict."""
+"""Runs and measures."""
 
 import math
 
@@ -6,10 +6,7 @@ import pytest
 
 from ranking.errors import InputError
 from ranking.evaluation import measures
-from ranking.evaluation.results import ComparisonResult, SystemResult
 from ranking.evaluation.runs import order_of, read_trec, to_trec
-from ranking.evaluation.significance import compare
-from ranking.evaluation.verdict import decide
 
 
 def test_ndcg_by_hand_and_a_query_without_results_counts_zero():
@@ -53,36 +50,3 @@ def test_malformed_runs(tmp_path, text, expected):
     (tmp_path / "x.trec").write_text(text)
     with pytest.raises(InputError, match=expected):
         read_trec(tmp_path / "x.trec")
-
-
-def test_randomisation_test_agrees_with_all_sign_flips():
-    system, control = {"a": 0.5, "b": 0.7, "c": 0.9, "d": 0.4}, {"a": 0.4, "b": 0.5, "c": 0.6, "d": 0.5}
-    differences = [system[q] - control[q] for q in system]
-    seen = abs(sum(differences))
-    flips = [sum(d if i >> k & 1 else -d for k, d in enumerate(differences)) for i in range(16)]
-    exact = sum(abs(flip) >= seen - 1e-9 for flip in flips) / 16
-    found = compare(system, control, 20_000, seed=1)
-    assert found.p == pytest.approx(exact, abs=0.015)
-    assert found.delta == pytest.approx(sum(differences) / 4)
-    assert found.interval[0] <= found.delta <= found.interval[1]
-
-
-def test_no_difference_is_not_significant():
-    same = {"a": 0.5, "b": 0.7}
-    assert compare(same, same, 1000, seed=1).p == 1.0
-
-
-@pytest.mark.parametrize(
-    ("delta", "p", "promoted", "words"),
-    [(0.1, 0.01, True, "beats"), (0.1, 0.2, False, "significantly"), (-0.1, 0.01, False, "does not beat")],
-)
-def test_only_a_significant_gain_is_promoted(delta, p, promoted, words):
-    systems = {
-        "bm25": SystemResult(kind="first_stage", system="bm25", candidates=None, measures={"nDCG@10": 0.5}),
-        "s@bm25": SystemResult(kind="student", system="s", candidates="bm25", measures={"nDCG@10": 0.5 + delta}),
-    }
-    comparisons = [ComparisonResult(system="s@bm25", control="bm25", measure="nDCG@10", delta=delta, p=p, interval=(0, 0))]
-    verdict = decide(systems, comparisons, "bm25", "bm25", 0.05)
-    assert (verdict.champion, verdict.promoted) == ("s", promoted)
-    assert words in verdict.reason
-    assert decide({"bm25": systems["bm25"]}, [], "bm25", "bm25", 0.05).champion is None

@@ -1,0 +1,90 @@
+"""Axes of a small chart: where values stand, and round numbers beside them. Colours come from the page's style sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 480, 280
+LEFT, RIGHT, TOP, BOTTOM = 52, 16, 16, 44
+_STEPS = (1, 2, 2.5, 5, 10)
+_TICKS = 6
+
+
+def ticks_of(low: float, high: float, count: int = _TICKS) -> list[float]:
+    """Round numbers that span low..high, about `count` of them; low and high may be equal."""
+    span = high - low or abs(high) or 1.0
+    raw = span / max(1, count - 1)
+    scale = 10.0 ** math.floor(math.log10(raw))
+    step = next(scale * part for part in _STEPS if scale * part >= raw * 0.999)
+    first = math.floor(low / step + 1e-9)
+    last = max(first + 1, math.ceil(high / step - 1e-9))
+    return [step * i for i in range(first, last + 1)]
+
+
+def log_ticks_of(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten that span low..high; both above 0."""
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    every = [part * 10.0**power for power in powers for part in (1, 2, 5)]
+    below = max(tick for tick in every if tick <= low)
+    above = min((tick for tick in every if tick >= high), default=every[-1])
+    return [tick for tick in every if below <= tick <= above] if above > below else [below, below * 10]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values from the first tick to the last, along one side."""
+
+    ticks: Sequence[float]
+    start: float
+    stop: float
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """Where a value stands, in units of the picture."""
+        turn: Callable[[float], float] = math.log10 if self.log else float
+        low, high = turn(self.ticks[0]), turn(self.ticks[-1])
+        return self.start + (turn(value) - low) / (high - low) * (self.stop - self.start)
+
+
+def x_scale(low: float, high: float, log: bool = False) -> Scale:
+    return Scale(log_ticks_of(low, high) if log else ticks_of(low, high), LEFT, WIDTH - RIGHT, log)
+
+
+def y_scale(low: float, high: float) -> Scale:
+    return Scale(ticks_of(low, high), HEIGHT - BOTTOM, TOP)
+
+
+def frame(title: str, parts: Sequence[str]) -> str:
+    """The picture. title: what it shows, for those who do not see it."""
+    body = "\n".join(parts)
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">\n{body}\n</svg>'
+
+
+def grid(x: Scale | None, y: Scale, x_title: str, y_title: str) -> list[str]:
+    """Lines and numbers of both axes. x: None where the chart labels its columns itself."""
+    parts = []
+    for tick in y.ticks:
+        at = y.at(tick)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(text(LEFT - 6, at + 4, number(tick), "tick", "end"))
+    for tick in x.ticks if x else ():
+        assert x is not None
+        at = x.at(tick)
+        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+        parts.append(text(at, HEIGHT - BOTTOM + 16, number(tick), "tick", "middle"))
+    parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_title, "axis", "middle"))
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    parts.append(f'<text class="axis" text-anchor="middle" transform="translate(12 {middle:g}) rotate(-90)">{escape(y_title)}</text>')
+    return parts
+
+
+def text(x: float, y: float, content: str, kind: str, anchor: str = "start") -> str:
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
+
+
+def number(value: float) -> str:
+    """A tick's number, as short as it can be."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{round(value, 10):g}"

@@ -1,0 +1,86 @@
+"""Queries on which two systems differ most, with what each of them puts first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ranking.evaluation.runs import Run, order_of
+
+SHOWN_DOCUMENTS = 3
+SHOWN_CHARACTERS = 180
+
+
+@dataclass(frozen=True)
+class ShownDocument:
+    """grade: as judged, or "–"."""
+
+    text: str
+    grade: str
+    relevant: bool
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one system has first, and its value on the query."""
+
+    name: str
+    value: float
+    documents: list[ShownDocument]
+
+
+@dataclass(frozen=True)
+class ChangedQuery:
+    """A query, and system minus control on it."""
+
+    query_id: str
+    text: str
+    delta: float
+    sides: list[Side]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A system's name, its ranking and its values of one measure."""
+
+    name: str
+    run: Run
+    values: Mapping[str, float]
+
+
+def changed_queries(
+    system: Ranked,
+    control: Ranked,
+    queries: Mapping[str, str],
+    texts: Mapping[str, str],
+    qrels: Mapping[str, Mapping[str, int]],
+    count: int,
+    worse: bool,
+) -> list[ChangedQuery]:
+    """The queries with the largest losses, or gains, largest first; those that did not change are none.
+
+    queries, texts: texts by id. count: how many at most.
+    """
+    deltas = {query_id: system.values[query_id] - value for query_id, value in control.values.items()}
+    chosen = [query_id for query_id, delta in deltas.items() if (delta < 0) == worse and delta]
+    chosen.sort(key=lambda query_id: (deltas[query_id] if worse else -deltas[query_id], query_id))
+    return [
+        ChangedQuery(
+            query_id,
+            queries[query_id],
+            deltas[query_id],
+            [_side(ranked, query_id, texts, qrels.get(query_id, {})) for ranked in (system, control)],
+        )
+        for query_id in chosen[:count]
+    ]
+
+
+def _side(ranked: Ranked, query_id: str, texts: Mapping[str, str], grades: Mapping[str, int]) -> Side:
+    first: Sequence[str] = order_of(ranked.run.get(query_id, {}))[:SHOWN_DOCUMENTS]
+    documents = [ShownDocument(_short(texts.get(d, d)), str(grades.get(d, "–")), grades.get(d, 0) > 0) for d in first]
+    return Side(ranked.name, ranked.values[query_id], documents)
+
+
+def _short(text: str) -> str:
+    joined = " ".join(text.split())
+    return joined if len(joined) <= SHOWN_CHARACTERS else joined[: SHOWN_CHARACTERS - 1] + "…"

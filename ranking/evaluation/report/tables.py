@@ -1,0 +1,117 @@
+"""The report's tables: rows of cells, for the page and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ranking.evaluation.results import ComparisonResult, Metrics, SystemResult
+
+
+@dataclass(frozen=True)
+class Cell:
+    """kind: how the page shows it: "", "left", "up" or "down"."""
+
+    text: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system's row. winner: whether it is the one that the report looks at closely."""
+
+    cells: list[Cell]
+    winner: bool
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    name: str
+    queries: int
+    cells: list[str]
+
+
+def systems(metrics: Metrics, featured: str | None) -> tuple[list[str], list[Row]]:
+    """All systems with measures, the difference to the control on the first measure, times and sizes; no column is empty."""
+    names = list(next(iter(metrics.systems.values())).measures)
+    found = {one.system: one for one in metrics.comparisons if one.measure == names[0]}
+    columns = [
+        "system",
+        "re-ranks",
+        *names,
+        f"Δ {names[0]}",
+        "95% interval",
+        "p",
+        "p (Holm)",
+        "effect d",
+        "documents/s",
+        "p50 ms",
+        "p95 ms",
+        "parameters",
+    ]
+    rows = []
+    for key, result in metrics.systems.items():
+        cells = [Cell(result.system), Cell(result.candidates or "", "left"), *(Cell(f"{result.measures[name]:.3f}") for name in names)]
+        cells += _compared(found.get(key), key == metrics.control) + _costs(result)
+        rows.append(Row(cells, key == featured))
+    told = [i for i in range(len(columns)) if any(row.cells[i].text for row in rows)]
+    return [columns[i] for i in told], [Row([row.cells[i] for i in told], row.winner) for row in rows]
+
+
+def classes(metrics: Metrics) -> tuple[list[str], list[ClassRow]]:
+    """The first measure by kinds of queries."""
+    keys = list(metrics.systems)
+    rows = [ClassRow(f"{one.by}: {one.name}", one.queries, [f"{one.values[key]:.3f}" for key in keys]) for one in metrics.classes]
+    return keys, rows
+
+
+def legend(metrics: Metrics) -> list[str]:
+    """How to read the table of systems."""
+    lines = ["Judged@10 is the share of a top 10 that was judged; what is not judged counts as not relevant."]
+    if metrics.control:
+        lines.append(
+            f"Δ: difference to {metrics.control}, with its 95% bootstrap interval over queries; p: two-sided paired randomisation test; "
+            "p (Holm): corrected for the number of students and models; effect d: mean difference by its standard deviation over queries."
+        )
+    if any(result.latency_ms for result in metrics.systems.values()):
+        lines.append("Times: one scorer, one query of 50 documents after another. Equal scores stand as in trec_eval, later ids first.")
+    return lines
+
+
+def machine(metrics: Metrics) -> str:
+    """Where times were measured, in a sentence; empty where none were."""
+    held = metrics.machine
+    if held is None:
+        return ""
+    return f"Times of {held.gpu or held.processor}, {held.threads} of {held.cores} cores."
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table; the first column to the left, the others to the right."""
+    head = "| " + " | ".join(columns) + " |"
+    rule = "|" + "|".join(["---", *["---:"] * (len(columns) - 1)]) + "|"
+    return [head, rule, *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)]
+
+
+def _compared(one: ComparisonResult | None, is_control: bool) -> list[Cell]:
+    if one is None:
+        return [Cell("control" if is_control else ""), *[Cell("")] * 4]
+    low, high = one.interval
+    kind = "up" if low > 0 else "down" if high < 0 else ""
+    return [
+        Cell(f"{one.delta:+.3f}", kind),
+        Cell(f"{low:+.3f} to {high:+.3f}"),
+        Cell(f"{one.p:.4f}"),
+        Cell("" if one.p_holm is None else f"{one.p_holm:.4f}"),
+        Cell("" if one.effect is None else f"{one.effect:+.2f}"),
+    ]
+
+
+def _costs(result: SystemResult) -> list[Cell]:
+    latency, size = result.latency_ms, result.size
+    return [
+        Cell("" if result.documents_per_second is None else f"{result.documents_per_second:,.0f}"),
+        Cell(f"{latency.p50:.1f}" if latency else ""),
+        Cell(f"{latency.p95:.1f}" if latency else ""),
+        Cell(f"{size.parameters / 1e6:.1f}M" if size else ""),
+    ]

@@ -1,0 +1,59 @@
+"""Settings of the evaluation."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from ranking.settings import Settings
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+class RunSystemSettings(Settings):
+    """Another system's ranking of the test queries, measured as it is."""
+
+    name: str = Field(pattern=_NAME, description="What it is called in tables and files.")
+    path: str = Field(description="TREC run file, or RankLLM's .json or .jsonl, a path or URI.")
+
+
+class ModelSystemSettings(Settings):
+    """Another cross-encoder, which re-ranks the same lists as the students."""
+
+    name: str = Field(pattern=_NAME, description="What it is called in tables and files.")
+    model: str = Field(description="Folder of a saved student, or folder or Hugging Face id of a sequence classifier with one label.")
+    max_length: int | None = Field(None, ge=16, description="Tokens of query and document together. Null: what the model's files say.")
+
+
+class EvaluationSettings(Settings):
+    """What is measured on the test split, and what a champion must beat."""
+
+    split: str = Field("test", description="Split of the collection's judgements.")
+    measures: list[str] = Field(
+        default_factory=lambda: ["nDCG@10", "RR@10", "R@50"], min_length=1, description="Names of ir-measures; the first decides."
+    )
+    control: str = Field(
+        "bm25", description="System that the winner must beat: a retriever, `fused`, `pre-ranker`, `teacher`, a run's name."
+    )
+    first_stages: list[str] = Field(
+        default_factory=lambda: ["bm25", "fused"], min_length=1, description="Candidate lists to re-rank: `fused` or a retriever's name."
+    )
+    teacher: bool = Field(True, description="Measure the teacher too.")
+    runs: list[RunSystemSettings] = Field(default_factory=list, description="Rankings of other systems to measure beside.")
+    models: list[ModelSystemSettings] = Field(default_factory=list, description="Other cross-encoders to measure beside.")
+    latency_budget_ms: float | None = Field(
+        None, gt=0, description="A champion's p95 for one query of 50 documents on the evaluating machine stays below. Null: no limit."
+    )
+    smallest_difference: float = Field(
+        0.03, gt=0, description="A difference on the first measure that would matter; where the queries are too few to see it, it is said."
+    )
+    significance: float = Field(0.05, gt=0, lt=1, description="Level of the paired randomisation test, after Holm's correction.")
+    permutations: int = Field(10_000, ge=100, description="Random sign flips of the test, and resamples of the bootstrap.")
+    seed: int = Field(13, description="Seed of the test.")
+
+    @model_validator(mode="after")
+    def _names_apart(self) -> EvaluationSettings:
+        names = [*(run.name for run in self.runs), *(model.name for model in self.models)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"runs and models need names of their own; {twice[0]!r} stands twice")
+        return self

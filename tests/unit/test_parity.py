@@ -1,0 +1,96 @@
+"""A saved student knows its scores of some probes; a classifier of others is read only if it scores at all."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+
+from actors.scorer import Model, Stopwatch
+from ranking.encoders import model_path
+from ranking.errors import InputError
+from students import export, kinds, parity
+from students.scoring import CARD, ClassifierScorer, Scorer
+from students.settings import RraBertSettings
+
+PAIRS = [("how do I sort", "sorted(iterable) returns a new list"), ("how do I sort", "bread")]
+
+
+@pytest.fixture(scope="module", params=["cls", "interaction"])
+def saved(request, tmp_path_factory):
+    torch.manual_seed(1)
+    settings = RraBertSettings(head=request.param, max_length=64)
+    path = model_path(settings.base)
+    folder = tmp_path_factory.mktemp(request.param) / "model"
+    export.save(kinds.build(settings, path), kinds.tokenizer_of(settings, path), settings, folder, PAIRS)
+    return folder
+
+
+def test_a_saved_student_scores_its_probes_as_when_it_was_saved(saved):
+    assert parity.difference(saved) <= 1e-5
+    assert len(json.loads((saved / CARD).read_text())["probes"]) == len(parity.PROBES)
+
+
+def test_other_weights_are_seen(saved, tmp_path):
+    changed = tmp_path / "changed"
+    shutil.copytree(saved, changed)
+    weights = load_file(changed / "model.safetensors")
+    name = next(name for name in weights if name.endswith("layer.5.output.dense.weight"))
+    weights[name] = weights[name] * 1.5
+    save_file(weights, changed / "model.safetensors", metadata={"format": "pt"})
+    assert parity.difference(changed) > parity.TOLERANCE
+
+
+def test_a_card_without_probes_tells_nothing(saved, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(saved, old)
+    card = json.loads((old / CARD).read_text())
+    del card["probes"]
+    (old / CARD).write_text(json.dumps(card))
+    assert parity.difference(old) is None
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    torch.manual_seed(2)
+    folder = tmp_path_factory.mktemp("theirs")
+    AutoModelForSequenceClassification.from_pretrained(model_path("minilm"), num_labels=1).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model_path("minilm")).save_pretrained(folder)
+    return folder
+
+
+def test_any_cross_encoder_scores_as_sentence_transformers_has_it(classifier):
+    from sentence_transformers import CrossEncoder
+
+    theirs = CrossEncoder(str(classifier), device="cpu", max_length=32).predict(PAIRS, activation_fn=torch.nn.Identity())
+    ours = ClassifierScorer(str(classifier), 32, "fp32").score(PAIRS)
+    assert ours == pytest.approx(theirs.tolist(), abs=1e-5)
+    assert Model(str(classifier), 32).load().max_length == 32
+
+
+def test_a_model_without_a_head_would_score_at_random(tmp_path):
+    with pytest.raises(InputError, match="has 2 labels"):
+        ClassifierScorer(model_path("minilm"))
+    AutoModel.from_pretrained(model_path("minilm"), num_labels=1).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(model_path("minilm")).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"model .*: classifier.bias is not in its weights, so its scores would be random"):
+        ClassifierScorer(str(tmp_path))
+
+
+def test_other_numbers_of_labels_and_lengths_are_refused(classifier, tmp_path):
+    with pytest.raises(InputError, match=r"max_length 600 is more than the \d+ tokens that it can read"):
+        ClassifierScorer(str(classifier), 600)
+    AutoModelForSequenceClassification.from_pretrained(model_path("minilm"), num_labels=3).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(model_path("minilm")).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="has 3 labels; a cross-encoder with one is needed"):
+        ClassifierScorer(str(tmp_path))
+
+
+def test_a_model_is_timed_alone(saved):
+    timed = Stopwatch(torch.get_num_threads()).time(Model(str(saved)), [("query", ["a document"] * 5)] * 4)
+    assert 0 < timed.latency.p50 <= timed.latency.p95
+    assert timed.size.parameters == Scorer(saved).parameters > 20_000_000
+    assert timed.parity.passed
+    assert timed.machine.threads == torch.get_num_threads()
