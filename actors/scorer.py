@@ -100,7 +100,7 @@ class Stopwatch:
             scorer.score(pairs)
             seconds.append(time.perf_counter() - began)
         latency = Latency(p50=1000 * _quantile(seconds, 0.5), p95=1000 * _quantile(seconds, 0.95))
-        size = Size(parameters=scorer.parameters, bytes=sum(w.numel() * w.element_size() for w in scorer.model.parameters()))
+        size = Size(parameters=scorer.parameters, bytes=scorer.parameters * scorer.dtype.itemsize)
         return Timed(latency, sum(map(len, asked)) / sum(seconds), size, _parity_of(model), self._machine())
 
     def _machine(self) -> Machine:

@@ -28,7 +28,7 @@ def save(model: Head, tokenizer: Any, settings: AnySettings, folder: Path, probe
     """Write the student, reload it, and compare the scores of probe pairs in float32.
 
     With the `cls` head the folder is a sequence classifier with one label for transformers and
-    sentence-transformers' CrossEncoder; with the `interaction` head it holds model.onnx, compared too.
+    sentence-transformers' CrossEncoder. Encoders have model.onnx beside it, compared too.
     probes: (query, document) pairs, at least one.
     Raises ParityError where a score differs by more than 1e-4; the folder is then removed.
     """
@@ -45,10 +45,10 @@ def save(model: Head, tokenizer: Any, settings: AnySettings, folder: Path, probe
     (folder / CARD).write_text(json.dumps(card, indent=2), encoding="utf-8")
     with torch.inference_mode():
         expected = forward_pairs(model.eval(), tokenizer, probes, settings.max_length).cpu()
-    _compare(settings.name, "reloaded", expected, torch.tensor(Scorer(folder, "fp32").score(probes)), folder)
-    if isinstance(model, InteractionHead):
+    _compare(settings.name, "reloaded", expected, torch.tensor(Scorer(folder, "fp32", "torch").score(probes)), folder)
+    if settings.kind == "rra_bert" and sum(weights.numel() for weights in model.parameters()) <= onnx_file.LARGEST:
         onnx_file.write(model, tokenizer, folder)
-        _compare(settings.name, "onnxruntime's", expected, onnx_file.scores(tokenizer, folder, probes, settings.max_length), folder)
+        _compare(settings.name, "onnxruntime's", expected, torch.tensor(Scorer(folder, "fp32", "onnx").score(probes)), folder)
     parity.write_probes(folder)
 
 

@@ -24,6 +24,9 @@ _CLS = """    from transformers import AutoModelForSequenceClassification, AutoT
 
     vllm serve FOLDER --runner pooling        # then POST /rerank or /score; it puts a sigmoid on the scores
 """
+_CLS_ONNX = """
+model.onnx gives the same scores in onnxruntime, from the tokenizer's inputs.
+"""
 _INTERACTION = """    from students.scoring import Scorer
     scores = Scorer(folder).score([(query, document) for document in documents])
 
@@ -61,6 +64,8 @@ def model_card(student: AnySettings, training: TrainingSettings, provenance: Pro
         rows["side tasks"] = f"label word {student.label_weight:g}, reason {student.reason_weight:g}, in training only"
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     load = _CLS.format(max_length=student.max_length) if student.head == "cls" else _INTERACTION
+    if student.head == "cls" and isinstance(student, RraBertSettings):
+        load += _CLS_ONNX
     return f"""---
 {yaml.safe_dump(front, sort_keys=False)}---
 

@@ -1,7 +1,8 @@
-"""The ONNX file of a student whose form no Hugging Face class has: model.onnx, float32, any number of pairs and tokens.
+"""An encoder student's ONNX file: model.onnx, float32, any number of pairs and tokens.
 
-Inputs, int64 [pairs, tokens]: what the folder's tokenizer gives, and `segments`, 1 for the query's tokens, 2 for the
-document's, 0 for special tokens and padding. Output: `scores` [pairs].
+onnxruntime computes it about twice as fast on a processor as torch does in fp32, and it needs no class of ours. Inputs,
+int64 [pairs, tokens]: what the folder's tokenizer gives, and for the `interaction` head `segments`, 1 for the query's
+tokens, 2 for the document's, 0 for special tokens and padding. Output: `scores` [pairs].
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from students.batches import chunks_by_length, pad, tokenize
-from students.heads import InteractionHead
+from students.batches import inputs_of, pad, tokenize
+from students.heads import ClsHead, Head
 
 NAME = "model.onnx"
+LARGEST = 400_000_000
+"""Parameters above which no file is written: the format holds 2 GiB."""
+
 _OPSET = 17
 _EXAMPLES = [("a query", "a document of a few words"), ("another query here", "text")]
 
@@ -26,7 +30,7 @@ _EXAMPLES = [("a query", "a document of a few words"), ("another query here", "t
 class _ByPosition(nn.Module):
     """The student with its inputs one after the other, as the exporter wants them."""
 
-    def __init__(self, student: InteractionHead, names: Sequence[str]) -> None:
+    def __init__(self, student: Head, names: Sequence[str]) -> None:
         super().__init__()
         self.student, self.names = student, names
 
@@ -35,9 +39,11 @@ class _ByPosition(nn.Module):
         return scores
 
 
-def write(student: InteractionHead, tokenizer: Any, folder: Path) -> None:
+def write(student: Head, tokenizer: Any, folder: Path) -> None:
     """Write the file. student: in evaluation mode, float32, on the processor."""
     batch = pad(tokenizer, tokenize(tokenizer, _EXAMPLES, 64))
+    if isinstance(student, ClsHead):
+        batch = inputs_of(batch)
     names = list(batch)
     free = {name: {0: "pairs", 1: "tokens"} for name in names} | {"scores": {0: "pairs"}}
     exporter = logging.getLogger("torch.onnx")
@@ -60,15 +66,20 @@ def write(student: InteractionHead, tokenizer: Any, folder: Path) -> None:
         exporter.setLevel(level)
 
 
-def scores(tokenizer: Any, folder: Path, pairs: Sequence[tuple[str, str]], max_length: int) -> Tensor:
-    """Score (query, document) pairs with onnxruntime. Returns [pairs], float32, in the order given."""
-    import onnxruntime
+class OnnxStudent(nn.Module):
+    """The file, ready to score; takes batches as `students.batches.pad` makes them, on the processor."""
 
-    session = onnxruntime.InferenceSession(str(folder / NAME), providers=["CPUExecutionProvider"])
-    rows = tokenize(tokenizer, pairs, max_length)
-    found = torch.zeros(len(rows))
-    for chunk in chunks_by_length([len(row["input_ids"]) for row in rows], 1024):
-        batch = pad(tokenizer, [rows[i] for i in chunk])
-        (values,) = session.run(None, {name: value.numpy() for name, value in batch.items()})
-        found[torch.tensor(chunk)] = torch.from_numpy(values)
-    return found
+    def __init__(self, path: Path) -> None:
+        """threads: as many as torch has when this is made."""
+        import onnxruntime
+
+        super().__init__()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.names = [held.name for held in self.session.get_inputs()]
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Score pairs. Returns [pairs], float32."""
+        (values,) = self.session.run(None, {name: batch[name].numpy() for name in self.names})
+        return torch.from_numpy(values)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from students.scoring import CARD, Scorer
+from students import onnx_file
+from students.scoring import CARD, Engine, Scorer
 
 PROBES = [
     ("how do plants make food", "Leaves turn sunlight, water and carbon dioxide into sugar; this is called photosynthesis."),
@@ -16,13 +17,15 @@ PROBES = [
 ]
 """They belong to no collection, so no user's text travels with a model."""
 
+ENGINES: tuple[Engine, ...] = ("torch", "onnx")
+
 TOLERANCE = 1e-3
 """In fp32: more than processors and versions of one library differ by, less than what moves a ranking."""
 
 
 def write_probes(folder: Path) -> None:
     """Score the probes in fp32 and write them into the card of a saved student."""
-    scores = Scorer(folder, "fp32").score(PROBES)
+    scores = Scorer(folder, "fp32", "torch").score(PROBES)
     card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     card["probes"] = [
         {"query": query, "document": document, "score": score} for (query, document), score in zip(PROBES, scores, strict=True)
@@ -31,10 +34,16 @@ def write_probes(folder: Path) -> None:
 
 
 def difference(folder: Path) -> float | None:
-    """The largest difference, in fp32, from the probes' scores in the card; None where the card has none."""
-    scorer = Scorer(folder, "fp32")
-    probes = scorer.card.get("probes")
-    if not probes:
-        return None
-    scores = scorer.score([(probe["query"], probe["document"]) for probe in probes])
-    return max(abs(score - float(probe["score"])) for score, probe in zip(scores, probes, strict=True))
+    """The largest difference, in fp32, from the probes' scores in the card; None where the card has none.
+
+    Of every engine that the folder has a file for.
+    """
+    found = []
+    for engine in ENGINES if (folder / onnx_file.NAME).is_file() else ENGINES[:1]:
+        scorer = Scorer(folder, "fp32", engine)
+        probes = scorer.card.get("probes")
+        if not probes:
+            return None
+        scores = scorer.score([(probe["query"], probe["document"]) for probe in probes])
+        found += [abs(score - float(probe["score"])) for score, probe in zip(scores, probes, strict=True)]
+    return max(found)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from ranking.errors import InputError
+from students import onnx_file
 from students.bases import positions, read_model
 from students.batches import chunks_by_length, pad, tokenize
 from students.heads import ClsHead, Head, InteractionHead
 from students.precision import dtype_of
 from students.settings import Precision
 
+Engine = Literal["auto", "torch", "onnx"]
 CARD = "rradistill.json"
 HEAD_WEIGHTS = "head.safetensors"
 CHUNK_TOKENS = {"cpu": 1024, "cuda": 32_768}
@@ -35,7 +39,7 @@ def forward_rows(model: nn.Module, tokenizer: Any, rows: Sequence[dict[str, list
 
     whole: all in one chunk. Returns what the model does, [pairs] or [pairs, scores], float32, in the order given.
     """
-    device = next(model.parameters()).device
+    device = next((weights.device for weights in model.parameters()), torch.device("cpu"))
     lengths = [len(row["input_ids"]) for row in rows]
     scores, order = [], []
     for chunk in [list(range(len(rows)))] if whole and rows else chunks_by_length(lengths, CHUNK_TOKENS[device.type]):
@@ -50,30 +54,26 @@ def forward_rows(model: nn.Module, tokenizer: Any, rows: Sequence[dict[str, list
 class Scorer:
     """A saved student, ready to score on this machine. Higher is better; scores have no fixed range."""
 
-    def __init__(self, folder: str | Path, precision: Precision | None = None) -> None:
-        """Load a folder that `students.export.save` wrote; precision: None for the one it was saved to be used with.
+    def __init__(self, folder: str | Path, precision: Precision | None = None, engine: Engine = "auto") -> None:
+        """Load a folder that `students.export.save` wrote.
 
+        precision: None for the one it was saved to be used with. engine: `auto` takes onnxruntime where the student is
+        scored in fp32 on a processor and has a file for it, else torch.
         Raises InputError where the folder is none.
         """
         folder = Path(folder)
         if not (folder / CARD).is_file():
             raise InputError(f"{folder}: no student is saved here ({CARD} is missing)")
         self.card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        self._set_up(
-            _load(folder, self.card), AutoTokenizer.from_pretrained(folder), self.card["max_length"], precision or self.card["precision"]
-        )
-
-    def _set_up(self, model: Head, tokenizer: Any, max_length: int, precision: Precision) -> None:
-        self.max_length = max_length
-        self.tokenizer = tokenizer
+        self.max_length: int = self.card["max_length"]
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.dtype = dtype_of(precision, device)
-        self.model = model.to(device, self.dtype).eval()
-
-    @property
-    def parameters(self) -> int:
-        """How many weights the model has."""
-        return sum(weights.numel() for weights in self.model.parameters())
+        self.dtype = dtype_of(precision or self.card["precision"], device)
+        path = folder / onnx_file.NAME
+        if engine == "auto":
+            engine = "onnx" if device == "cpu" and self.dtype == torch.float32 and path.is_file() else "torch"
+        self.model: nn.Module = onnx_file.OnnxStudent(path) if engine == "onnx" else _load(folder, self.card).to(device, self.dtype).eval()
+        self.parameters = _count(folder)
 
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -105,7 +105,11 @@ class ClassifierScorer(Scorer):
                 f"{where}: {min(info['missing_keys'])} is not in its weights, so its scores would be random; it is no cross-encoder"
             )
         self.card = {}
-        self._set_up(ClsHead(loaded), tokenizer, max_length or most, precision)
+        self.max_length, self.tokenizer = max_length or most, tokenizer
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.dtype = dtype_of(precision, device)
+        self.model = ClsHead(loaded).to(device, self.dtype).eval()
+        self.parameters = sum(weights.numel() for weights in self.model.parameters())
 
 
 def _load(folder: Path, card: dict[str, Any]) -> Head:
@@ -114,3 +118,12 @@ def _load(folder: Path, card: dict[str, Any]) -> Head:
     model = InteractionHead(AutoModel.from_pretrained(folder, dtype=torch.float32), card["cross_bias"])
     model.linear.load_state_dict(load_file(folder / HEAD_WEIGHTS))
     return model
+
+
+def _count(folder: Path) -> int:
+    """How many weights a student's files hold."""
+    found = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as weights:
+            found += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    return found

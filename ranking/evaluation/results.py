@@ -21,7 +21,7 @@ class Latency(_Part):
 
 
 class Size(_Part):
-    """A model's size. bytes: of its weight files."""
+    """A model's size. bytes: of its weights in the precision it scores in."""
 
     parameters: int
     bytes: int

@@ -29,6 +29,24 @@ def test_unknown_measures_are_named():
         measures.parse(["nDGC@10"])
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("alpha_nDCG@10", "'alpha_nDCG@10' needs a package that is not installed: pyndeval"),
+        ("BPM", "'BPM' lacks its cutoff"),
+        ("RBP", "'RBP' needs a package that is not installed"),
+    ],
+)
+def test_measures_that_cannot_be_computed_here_are_refused_before_anything_starts(name, expected):
+    with pytest.raises(InputError, match=expected):
+        measures.parse([name])
+
+
+def test_a_measure_that_fails_on_such_ids_is_one_line():
+    with pytest.raises(InputError, match=r"gdeval's .* reads numbers as query ids only"):
+        measures.per_query({"q1": {"a": 1}}, {"q1": {"a": 1.0}}, ["ERR@20"])
+
+
 def test_runs_round_trip_and_ties_follow_trec_eval(tmp_path):
     run = {"q1": {"a": 1.0, "c": 1.0, "b": 2.0}}
     path = tmp_path / "x.trec"

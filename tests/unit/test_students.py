@@ -6,7 +6,7 @@ from transformers import AutoTokenizer
 
 from ranking.encoders import model_path
 from ranking.errors import InputError
-from students import export, kinds, onnx_file, rra_bert
+from students import export, kinds, rra_bert
 from students.batches import chunks_by_length, list_batch, pad, tokenize
 from students.scoring import Scorer, forward_pairs
 from students.settings import RraBertSettings
@@ -71,11 +71,9 @@ def test_saved_student_scores_the_same_and_so_alone_as_in_a_batch(head, reading,
     assert [scorer.score([pair])[0] for pair in PAIRS] == pytest.approx(expected, abs=1e-4)
     assert scorer.score([]) == []
     assert len({round(score, 3) for score in expected}) == len(PAIRS)
-    if head == "interaction":
+    if True:
         many = [*PAIRS, *[(f"{query} {n}", document) for n in range(3) for query, document in PAIRS]]
-        assert onnx_file.scores(tokenizer, tmp_path / "model", many, settings.max_length).tolist() == pytest.approx(
-            scorer.score(many), abs=1e-4
-        )
+        assert Scorer(tmp_path / "model", "fp32", "onnx").score(many) == pytest.approx(scorer.score(many), abs=1e-4)
 
 
 def test_cls_student_loads_as_a_cross_encoder_with_the_same_scores(tokenizer, tmp_path):
