@@ -28,7 +28,9 @@ class Settings(BaseModel):
 class CollectionSettings(Settings):
     """The documents, the queries to label, and the judged test queries."""
 
-    source: str = Field("pydoc", description="`pydoc`, the embedded collection, or `beir:<folder or URI>`.")
+    source: str = Field(
+        "pydoc", description="`pydoc`, the embedded collection; `beir:`, `trec:` or `parquet:` and a folder or URI; `ir_datasets:<id>`."
+    )
 
 
 class NamedRetrieverSettings(Settings):

@@ -1,14 +1,16 @@
 """Collections: documents, the queries to label, and judged test queries.
 
-`source` names one: `pydoc`, or `beir:<folder or URI>`. The table below maps each kind to its reader.
+`source` names one: `pydoc`, `beir:<folder or URI>`, `trec:<folder or URI>`, `parquet:<folder or URI>` or
+`ir_datasets:<id>`. The table below maps each kind to its reader.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from pathlib import Path
 
-from ranking.collections import beir, pydoc
+from ranking.collections import beir, ir_datasets, parquet, pydoc, trec
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
 from ranking.settings import CollectionSettings
@@ -16,7 +18,10 @@ from ranking.sources import fetched
 
 READERS: dict[str, Callable[[str, str], Collection]] = {
     "pydoc": lambda _, split: pydoc.read(split),
-    "beir": lambda place, split: _read_beir(place, split),
+    "beir": lambda place, split: _read_folder(beir.read, place, split),
+    "trec": lambda place, split: _read_folder(trec.read, place, split),
+    "parquet": parquet.read,
+    "ir_datasets": lambda name, _: ir_datasets.read(name),
 }
 
 
@@ -28,13 +33,15 @@ def read_collection(settings: CollectionSettings, split: str) -> Collection:
     kind, _, place = settings.source.partition(":")
     if kind not in READERS:
         near = difflib.get_close_matches(kind, READERS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "known: pydoc, beir:<folder>"
+        hint = f"did you mean {near[0]!r}?" if near else "known: pydoc, beir:<folder>, trec:<folder>, parquet:<folder>, ir_datasets:<id>"
         raise InputError(f"collection.source {settings.source!r}: unknown kind {kind!r}; {hint}")
     if kind != "pydoc" and not place:
-        raise InputError(f"collection.source {settings.source!r}: a place is missing, as in {kind}:<folder>")
+        raise InputError(
+            f"collection.source {settings.source!r}: a place is missing, as in {kind}:{'<id>' if kind == 'ir_datasets' else '<folder>'}"
+        )
     return READERS[kind](place, split)
 
 
-def _read_beir(place: str, split: str) -> Collection:
+def _read_folder(read: Callable[[Path, str], Collection], place: str, split: str) -> Collection:
     with fetched(place) as folder:
-        return beir.read(folder, split)
+        return read(folder, split)

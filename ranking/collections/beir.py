@@ -1,22 +1,20 @@
 """BEIR folders: corpus.jsonl, queries.jsonl and qrels/<split>.tsv or one qrels.tsv.
 
 Ids may be spelt `_id`, `doc_id`, `query_id` or `id`. A qrels line holds query, document and grade,
-with or without a header, or the four columns of TREC. Where the folder has one qrels file only, the
-judged queries are divided half and half by a hash of their id: one half to label, the other to test.
-The judgements of the first half, or those of qrels/train.tsv, are kept for supervised controls. A folder without
-any qrels has no test queries: all of its queries can be labelled.
+with or without a header, or the four columns of TREC. Judgements of qrels/train.tsv are kept for supervised controls;
+`ranking.collections.splits` tells which queries are tested.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ranking.collections.collection import Collection
-from ranking.collections.lines import read_lines
+from ranking.collections.lines import read_lines, sha256_of
+from ranking.collections.splits import Judgements, assembled
 from ranking.errors import InputError
 from ranking.records import Document, Query
 from ranking.stages import fingerprint_of
@@ -31,55 +29,18 @@ def read(folder: Path, split: str) -> Collection:
     documents = read_documents(folder / "corpus.jsonl")
     queries = read_queries(folder / "queries.jsonl")
     judged_path = _qrels_path(folder, split)
-    if judged_path is None:
-        return _unjudged(folder, documents, queries)
-    qrels = read_qrels(judged_path, {query.query_id for query in queries})
-    lacking = _judged_without_text(qrels, {document.doc_id for document in documents}, judged_path)
-    files = [folder / "corpus.jsonl", folder / "queries.jsonl", judged_path]
-    train_path = folder / "qrels" / "train.tsv"
-    if judged_path.parent == folder:
-        tested = {query_id for query_id in qrels if is_test_half(query_id)}
-        log_qrels = {query_id: qrels[query_id] for query_id in sorted(qrels) if query_id not in tested}
-    else:
-        tested = set(qrels)
-        log_qrels = {}
-        if split != "train" and train_path.is_file():
-            log_qrels = read_qrels(train_path, {query.query_id for query in queries})
+    files = [folder / "corpus.jsonl", folder / "queries.jsonl"]
+    judgements = None
+    if judged_path is not None:
+        files.append(judged_path)
+        known = {query.query_id for query in queries}
+        judgements = Judgements(read_qrels(judged_path, known), str(judged_path), whole=judged_path.parent != folder)
+        train_path = folder / "qrels" / "train.tsv"
+        if judgements.whole and split != "train" and train_path.is_file():
+            judgements.log_qrels = read_qrels(train_path, known)
             files.append(train_path)
-    log = [query for query in queries if query.query_id not in tested]
-    test = [query for query in queries if query.query_id in tested]
-    if not test:
-        raise InputError(f"{judged_path}: no judged query is left for the split {split!r}")
-    notes = _notes_on(documents)
-    if lacking:
-        notes.append(f"{lacking:,} judged documents are not in the corpus: they count in the ideal ranking, and are never found")
-    return Collection(
-        name=folder.resolve().name,
-        fingerprint=fingerprint_of("beir", split, [_sha256(path) for path in files]),
-        documents=documents,
-        log=log,
-        test=test,
-        qrels={query_id: qrels[query_id] for query_id in sorted(tested)},
-        notes=notes,
-        log_qrels={query_id: grades for query_id, grades in log_qrels.items() if query_id not in tested},
-    )
-
-
-def _unjudged(folder: Path, documents: list[Document], queries: list[Query]) -> Collection:
-    """A folder without judgements: all of its queries can be labelled, none is tested."""
-    fingerprint = fingerprint_of("beir", "unjudged", [_sha256(folder / name) for name in ("corpus.jsonl", "queries.jsonl")])
-    notes = [*_notes_on(documents), "no qrels are there: labels can be made and learned from, but nothing measured"]
-    return Collection(folder.resolve().name, fingerprint, documents, log=queries, test=[], qrels={}, notes=notes)
-
-
-def _notes_on(documents: list[Document]) -> list[str]:
-    empty = sum(not document.content.strip() for document in documents)
-    return [f"{empty} documents without text are never retrieved"] if empty else []
-
-
-def is_test_half(query_id: str) -> bool:
-    """Whether a query belongs to the half that is tested; the same on every machine and for ever."""
-    return hashlib.sha256(query_id.encode("utf-8")).digest()[0] % 2 == 1
+    fingerprint = fingerprint_of("beir", split if judgements else "unjudged", [sha256_of(path) for path in files])
+    return assembled(folder.resolve().name, fingerprint, documents, queries, judgements)
 
 
 def read_documents(path: Path) -> list[Document]:
@@ -135,16 +96,6 @@ def read_qrels(path: Path, query_ids: set[str]) -> dict[str, dict[str, int]]:
     return qrels
 
 
-def _judged_without_text(qrels: dict[str, dict[str, int]], doc_ids: set[str], path: Path) -> int:
-    """Count judged documents that the corpus lacks. Raises InputError where it lacks them all: the ids are of something else."""
-    judged = {doc_id for grades in qrels.values() for doc_id in grades}
-    if not judged & doc_ids:
-        raise InputError(
-            f"{path}: none of its {len(judged):,} documents is in the corpus, {min(judged)!r} for one; the ids must be the same"
-        )
-    return len(judged - doc_ids)
-
-
 def _qrels_path(folder: Path, split: str) -> Path | None:
     """Where the judgements of a split are; None for a folder without any. Raises InputError where there are those of other splits only."""
     for path in (folder / "qrels" / f"{split}.tsv", folder / "qrels.tsv"):
@@ -181,8 +132,3 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _is_integer(text: str) -> bool:
     return text.strip().lstrip("-").isdigit()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,95 @@
+"""Collections in parquet: documents/, queries/ and qrels/ under one path or URI, each a folder of parts.
+
+documents: doc_id, text, and perhaps title. queries: query_id, text, and perhaps frequency. qrels: query_id, doc_id, grade,
+and perhaps split: with it, the judgements of `evaluation.split` are tested whole and those of "train" kept for supervised
+controls; without it, the judged queries are divided as BEIR's. qrels may be missing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from ranking.collections.collection import Collection
+from ranking.collections.splits import Judgements, Qrels, assembled
+from ranking.errors import InputError
+from ranking.records import Document, Query
+from ranking.stages import fingerprint_of
+from ranking.storage import Folder
+
+_KINDS = {"doc_id": str, "query_id": str, "title": str, "text": str, "split": str, "frequency": int, "grade": int}
+
+
+def read(place: str, split: str) -> Collection:
+    """Read a collection. Raises InputError with part, row and column for whatever is missing or malformed."""
+    folder = Folder(place)
+    folder.check_reachable()
+    parts = {name: folder / name for name in ("documents", "queries", "qrels")}
+    for name in ("documents", "queries"):
+        if not parts[name].names(".parquet"):
+            raise InputError(f"{parts[name].uri}: there are no .parquet files")
+    documents = [
+        Document(doc_id=row["doc_id"], title=row.get("title") or "", text=row["text"])
+        for row in _once(parts["documents"], ("doc_id", "text"), ("title",), "doc_id")
+    ]
+    queries = [
+        Query(query_id=row["query_id"], text=" ".join(row["text"].split()), frequency=row.get("frequency") or 1)
+        for row in _once(parts["queries"], ("query_id", "text"), ("frequency",), "query_id")
+    ]
+    judgements = _judgements(parts["qrels"], split, {query.query_id for query in queries}) if parts["qrels"].names(".parquet") else None
+    inventory = [parts[name].inventory() for name in parts if parts[name].exists()]
+    fingerprint = fingerprint_of("parquet", split if judgements else "unjudged", inventory)
+    return assembled(folder.uri.rstrip("/").rpartition("/")[2], fingerprint, documents, queries, judgements)
+
+
+def _judgements(folder: Folder, split: str, query_ids: set[str]) -> Judgements:
+    by_split: defaultdict[str | None, Qrels] = defaultdict(dict)
+    for where, row in _rows(folder, ("query_id", "doc_id", "grade"), ("split",)):
+        if row["query_id"] not in query_ids:
+            raise InputError(f"{where}: query {row['query_id']!r} is not among the queries")
+        grades = by_split[row.get("split")].setdefault(row["query_id"], {})
+        if row["doc_id"] in grades:
+            raise InputError(f"{where}: query {row['query_id']!r} and document {row['doc_id']!r} are judged twice")
+        grades[row["doc_id"]] = row["grade"]
+    if set(by_split) == {None}:
+        return Judgements(by_split[None], folder.uri, whole=False)
+    if split not in by_split:
+        known = ", ".join(sorted(map(str, by_split))) or "none"
+        raise InputError(f"{folder.uri}: no judgement is of the split {split!r}; there are {known}")
+    return Judgements(by_split[split], folder.uri, whole=True, log_qrels=by_split["train"] if split != "train" else {})
+
+
+def _once(folder: Folder, needed: tuple[str, ...], wanted: tuple[str, ...], key: str) -> Iterator[dict[str, Any]]:
+    """Rows whose key stands once."""
+    seen: set[str] = set()
+    for where, row in _rows(folder, needed, wanted):
+        if row[key] in seen:
+            raise InputError(f"{where}: {key} {row[key]!r} stands twice")
+        seen.add(row[key])
+        yield row
+
+
+def _rows(folder: Folder, needed: tuple[str, ...], wanted: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (part and row number, row) of all parts; every needed value is there and of its kind."""
+    for part in folder.names(".parquet"):
+        try:
+            table = folder.read_table(part)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{folder.uri}/{part}: not a parquet file that can be read ({' '.join(str(error).split())})") from None
+        for name in needed:
+            if name not in table.column_names:
+                raise InputError(f"{folder.uri}/{part}: there is no column {name!r}; there are {', '.join(table.column_names)}")
+        columns = [name for name in (*needed, *wanted) if name in table.column_names]
+        for number, row in enumerate(table.select(columns).to_pylist(), start=1):
+            where = f"{folder.uri}/{part}, row {number}"
+            for name in columns:
+                if isinstance(row[name], int) and _KINDS[name] is str and name.endswith("_id"):
+                    row[name] = str(row[name])
+                if (row[name] is None and name in needed) or not isinstance(row[name], _KINDS[name] | None):
+                    raise InputError(
+                        f"{where}: {name!r} must be {'a text' if _KINDS[name] is str else 'a whole number'}, not {row[name]!r}"
+                    )
+            yield where, row
