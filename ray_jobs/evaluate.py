@@ -81,7 +81,8 @@ def show(run: Run, metrics: Metrics) -> None:
     """Print the table, what should be known of it, the verdict, and where the report is."""
     run.progress.console.print(table.of(metrics))
     for line in [*metrics.notes, *metrics.warnings]:
-        run.progress.stage("note", line)
+        if line not in run.collection.notes:  # those were told when it was read
+            run.progress.stage("note", line)
     run.progress.stage("verdict", metrics.verdict.reason)
     folder = plan.evaluation_stage(run).folder
     run.progress.stage("report", f"{folder.uri}/report.html")

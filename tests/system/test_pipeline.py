@@ -48,6 +48,59 @@ def test_evaluation_holds_every_system_and_its_run(finished):
     for key in expected:
         assert read_trec(folder / "runs" / f"{key}.trec")
     assert metrics.systems["teacher@fused"].measures["nDCG@5"] > 0.5
+    student = metrics.systems["rra-bert@bm25"]
+    assert student.parity.passed
+    assert 0 < student.latency_ms.p50 <= student.latency_ms.p95
+    assert student.size.parameters > 20_000_000
+    assert metrics.machine.threads >= 1
+    assert metrics.label_cost.prompt_tokens > 0
+    rows = (Folder(folder).read_table("per_query.parquet")).to_pylist()
+    held = [row["value"] for row in rows if (row["system"], row["measure"]) == ("rra-bert@bm25", "nDCG@5")]
+    assert sum(held) / len(held) == pytest.approx(student.measures["nDCG@5"])
+    page = (folder / "report.html").read_text()
+    assert len(page) < 2_000_000
+    assert page.count("<svg") >= 4  # latency, differences, the teacher's reliability, the loss
+    assert metrics.verdict.reason in (folder / "report.md").read_text()
+
+
+def test_evaluation_runs_alone_with_runs_and_models_of_others(finished, settings, cluster):
+    facts = finished[0] / "facts"
+    changed = {
+        "run": "others",
+        "students": "[]",
+        "evaluation.teacher": "false",
+        "evaluation.runs": json.dumps([{"name": "theirs", "path": str(facts / "evaluation" / "runs" / "teacher@bm25.trec")}]),
+        "evaluation.models": json.dumps([{"name": "saved", "model": str(facts / "students" / "rra-bert" / "model")}]),
+        "evaluation.control": "theirs",
+    }
+    call = [
+        sys.executable,
+        "-m",
+        "ray_jobs.evaluate",
+        *settings[1],
+        *(part for pair in changed.items() for part in (f"--{pair[0]}", pair[1])),
+    ]
+    done = subprocess.run(call, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "report.html" in done.stdout
+    metrics = Metrics.model_validate_json((finished[0] / "others" / "evaluation" / "metrics.json").read_text())
+    before = Metrics.model_validate_json((facts / "evaluation" / "metrics.json").read_text())
+    assert metrics.systems["theirs"].measures == before.systems["teacher@bm25"].measures
+    assert metrics.systems["saved@bm25"].measures == before.systems["rra-bert@bm25"].measures
+    assert metrics.control == "theirs"
+    assert metrics.systems["saved@bm25"].parity.passed
+    assert metrics.verdict.reason == "There is no student to promote."
+    wrong = subprocess.run(
+        [*call, "--evaluation.models", '[{"name": "none", "model": "minilm"}]'],
+        cwd=ROOT,
+        env=cluster,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert wrong.returncode == 2, wrong.stdout + wrong.stderr
+    assert wrong.stderr.startswith("error: model ")
+    assert len(wrong.stderr.splitlines()) == 1
 
 
 def test_a_second_call_skips_every_stage_and_the_terminal_shows_it(finished, settings, cluster):
