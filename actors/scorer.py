@@ -14,6 +14,7 @@ import torch
 
 from actors.rows import CandidateList, records
 from ranking.encoders import model_path
+from ranking.errors import InputError
 from ranking.evaluation.results import Latency, Machine, Parity, Size
 from ranking.records import content
 from ranking.registry import check_whole
@@ -39,11 +40,20 @@ class Model:
     def load(self) -> Scorer:
         """Load it. Raises InputError where it is no such model."""
         if self.folder is None:
-            return ClassifierScorer(model_path(self.place), self.max_length)
+            return ClassifierScorer(model_path(self.place), self.max_length, called=self.place)
         with tempfile.TemporaryDirectory() as local:
             place = Path(local) / "model"
             self.folder.copy_to(Folder(place))
-            return Scorer(place) if (place / CARD).is_file() else ClassifierScorer(str(place), self.max_length)
+            return Scorer(place) if (place / CARD).is_file() else ClassifierScorer(str(place), self.max_length, called=self.place)
+
+
+def refusal(model: Model) -> str | None:
+    """Why a model cannot be used, in a line; None where it can."""
+    try:
+        model.load()
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def load_champion(model: Folder, checksum: str) -> Scorer:

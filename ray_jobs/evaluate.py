@@ -47,6 +47,7 @@ def main(run: Run) -> None:
     if settings.teacher:
         label.ask_teacher(run, ["test"])
     run.start_ray()
+    timing.check_models(run)
     rows = list(plan.candidates_stage(run, "test").folder.read_rows(TestLists))
     stage.begin()
     systems = first_stages(run, rows) + rerankers(run, rows) + systems

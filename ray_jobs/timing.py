@@ -40,6 +40,20 @@ def model_of(run: Run, kind: SystemKind, name: str) -> Model:
     return Model(folder.uri)
 
 
+def check_models(run: Run) -> None:
+    """Raise InputError for a model of others that cannot be used, before anything is scored."""
+    if not run.settings.evaluation.models:
+        return
+    import ray
+
+    from actors.scorer import refusal
+
+    asked = [(model.name, model_of(run, "model", model.name)) for model in run.settings.evaluation.models]
+    for (name, _), why in zip(asked, ray.get([ray.remote(refusal).remote(model) for _, model in asked]), strict=True):
+        if why is not None:
+            raise InputError(f"setting 'evaluation.models', {name!r}: {why}")
+
+
 def time_models(run: Run, systems: Sequence[System], rows: Sequence[TestLists]) -> Machine | None:
     """Time every model alone, with the threads that a replica of the service has, and note it with its systems.
 

@@ -85,12 +85,12 @@ class Scorer:
 class ClassifierScorer(Scorer):
     """A sequence classifier with one label that was saved elsewhere: any Hugging Face cross-encoder."""
 
-    def __init__(self, model: str, max_length: int | None = None, precision: Precision = "auto") -> None:
-        """Load a folder or Hugging Face id. max_length: None for what its tokenizer and positions allow.
+    def __init__(self, model: str, max_length: int | None = None, precision: Precision = "auto", called: str | None = None) -> None:
+        """Load a folder or Hugging Face id. max_length: None for what its tokenizer and positions allow. called: in messages.
 
         Raises InputError where it cannot be read, has another number of labels or no pad token, or would score at random.
         """
-        where = f"model {model!r}"
+        where = f"model {(called or model)!r}"
         config, tokenizer = read_model(model, None, where)
         if config.num_labels != 1:
             raise InputError(f"{where}: has {config.num_labels} labels; a cross-encoder with one is needed")

@@ -99,7 +99,7 @@ def test_evaluation_runs_alone_with_runs_and_models_of_others(finished, settings
         timeout=300,
     )
     assert wrong.returncode == 2, wrong.stdout + wrong.stderr
-    assert wrong.stderr.startswith("error: model ")
+    assert wrong.stderr.startswith("error: setting 'evaluation.models', 'none': model 'minilm': has 2 labels")
     assert len(wrong.stderr.splitlines()) == 1
 
 
