@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import tempfile
 import time
@@ -44,7 +45,11 @@ class Model:
         with tempfile.TemporaryDirectory() as local:
             place = Path(local) / "model"
             self.folder.copy_to(Folder(place))
-            return Scorer(place) if (place / CARD).is_file() else ClassifierScorer(str(place), self.max_length, called=self.place)
+            if (place / CARD).is_file():
+                if self.max_length is not None:
+                    raise InputError(f"model {self.place!r}: is a saved student, whose max_length is its own; leave it out")
+                return Scorer(place)
+            return ClassifierScorer(str(place), self.max_length, called=self.place)
 
 
 def refusal(model: Model) -> str | None:
@@ -94,9 +99,10 @@ class Timed:
 class Stopwatch:
     """Ray actor: times a model alone on its machine, one query after another."""
 
-    def __init__(self, threads: int) -> None:
-        torch.set_num_threads(threads)
-        self.threads = threads
+    def __init__(self, replicas: int) -> None:
+        """replicas: of the service, which share a machine's cores."""
+        self.threads = max(1, (os.cpu_count() or 1) // replicas)
+        torch.set_num_threads(self.threads)
 
     def time(self, model: Model, queries: Sequence[tuple[str, Sequence[str]]]) -> Timed:
         """Score each (query, documents) by itself, after some that do not count."""
@@ -115,7 +121,7 @@ class Stopwatch:
 
     def _machine(self) -> Machine:
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-        return Machine(processor=_processor(), cores=torch.multiprocessing.cpu_count(), threads=self.threads, gpu=gpu)
+        return Machine(processor=_processor(), cores=os.cpu_count() or 1, threads=self.threads, gpu=gpu)
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

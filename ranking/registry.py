@@ -9,9 +9,11 @@ old champion, and of two changes at once one is an error.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
+import shutil
 import time
 import uuid
 from pathlib import Path
@@ -90,8 +92,8 @@ class Registry:
         return held, self.folder / held.champion
 
     def versions(self) -> list[str]:
-        """All versions that are whole, champions and others."""
-        return [name for name in self.folder.names() if (self.folder / name).exists(CHECKSUMS)]
+        """All versions, champions and others."""
+        return [name for name in self.folder.names() if not name.startswith(PARTIAL) and (self.folder / name).exists(CHECKSUMS)]
 
     def promote(self, model: Folder, version: str, run: str, reason: str) -> Champion:
         """Copy a model folder in under its version and make it the champion; a no-op where it already is.
@@ -100,17 +102,23 @@ class Registry:
         """
         held = self._pointer.read()
         champion = self._parsed(held)
+        checksum = self._add(model, version)
         if champion is not None and champion.champion == version:
             return champion
-        return self._change(held, version, self._add(model, version), "promote", run, reason)
+        return self._change(held, version, checksum, "promote", run, reason)
 
     def promote_again(self, version: str, run: str) -> Champion:
-        """Make a version champion that is here already. Raises InputError where it is not."""
+        """Make a version champion that is here already; a no-op where it is. Raises InputError where it is not here, or not whole."""
         held = self._pointer.read()
+        champion = self._parsed(held)
+        if champion is not None and champion.champion == version:
+            return champion
         if version not in self.versions():
             known = ", ".join(self.versions()) or "none"
             raise InputError(f"registry {self.folder.uri}: there is no version {version!r}; there are {known}")
-        return self._change(held, version, self._checksum_of(version), "promote", run, "chosen by hand")
+        checksum = self._checksum_of(version)
+        check_whole(self.folder / version, checksum)
+        return self._change(held, version, checksum, "promote", run, "chosen by hand")
 
     def rollback(self, run: str) -> Champion:
         """Make the champion before the present one champion again. Raises InputError where there is none."""
@@ -146,6 +154,8 @@ class Registry:
             self._pointer.swap(held, changed.model_dump_json(indent=2))
         except ChangedError:
             now = self.read()
+            if now is not None and any(held.id == change.id for held in now.history):
+                return now  # it was written, the answer to that was lost, and another change has followed
             by = f"{now.champion}, by run {now.history[-1].run!r}" if now else "none"
             raise InputError(
                 f"registry {self.folder.uri}: the champion was changed meanwhile (it is {by}); nothing was changed by this call, look and "
@@ -157,15 +167,28 @@ class Registry:
         """Bring a model folder in, whole or not at all; returns its checksum."""
         sums = json.dumps(checksums_of(model), indent=2, sort_keys=True)
         place = self.folder / version
-        if place.exists(CHECKSUMS):
-            if place.read_text(CHECKSUMS) != sums:
-                raise InputError(f"{place.uri}: this version is there with another content, and a version never changes; name it anew")
-        elif self.folder.is_local:
-            self._add_local(model, place, sums)
-        else:
-            model.copy_to(place)
-            place.write_text(CHECKSUMS, sums)
-        return _sha256(sums.encode("utf-8"))
+        if not place.exists(CHECKSUMS):
+            if self.folder.is_local:
+                self._add_local(model, place, sums)
+            else:
+                self._add_remote(model, place, sums)
+        if place.read_text(CHECKSUMS) != sums:
+            raise InputError(f"{place.uri}: this version is there with another content, and a version never changes; name it anew")
+        checksum = _sha256(sums.encode("utf-8"))
+        if not self.folder.is_local and checksums_of(place) != json.loads(sums):
+            model.copy_to(place)  # a copy of the same content was cut off
+            check_whole(place, checksum)
+        return checksum
+
+    def _add_remote(self, model: Folder, place: Folder, sums: str) -> None:
+        """Claim the version with its checksums, then copy: whoever brings another content sees the claim and leaves."""
+        try:
+            Pointer(place, CHECKSUMS).swap(Held(), sums)
+        except ChangedError:
+            return
+        for name in checksums_of(place).keys() - json.loads(sums).keys():
+            place.remove(name)  # of something that was never a version
+        model.copy_to(place)
 
     def _add_local(self, model: Folder, place: Folder, sums: str) -> None:
         self._sweep()
@@ -185,8 +208,9 @@ class Registry:
         """Delete copies that were cut off a day ago or longer."""
         for name in self.folder.names():
             path = Path(self.folder.path) / name
-            if name.startswith(PARTIAL) and path.is_dir() and time.time() - path.stat().st_mtime > _LEFT_BEHIND_AFTER:
-                (self.folder / name).delete()
+            with contextlib.suppress(FileNotFoundError):  # its process has just brought it to its place
+                if name.startswith(PARTIAL) and time.time() - path.stat().st_mtime > _LEFT_BEHIND_AFTER:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _checksum_of(self, version: str) -> str:
         return _sha256((self.folder / version).read_text(CHECKSUMS).encode("utf-8"))

@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from actors.rows import FUSED, CandidateList, TestLists
+from ranking.errors import InputError
 from ranking.evaluation import checks, measures, table
 from ranking.evaluation.measuring import PerQuery, System, as_written, measure
 from ranking.evaluation.results import Metrics, SystemKind, SystemResult
@@ -36,6 +37,7 @@ def main(run: Run) -> None:
     run.check_judged()
     settings = run.settings.evaluation
     measures.parse(settings.measures)
+    check_control(run)
     stage = plan.evaluation_stage(run)
     if run.skipped(stage):
         show(run, Metrics.model_validate_json(stage.folder.read_text(METRICS)))
@@ -60,6 +62,17 @@ def main(run: Run) -> None:
     write(run, metrics, values, {system.key: system.run for system in systems})
     stage.finish(rows_in=len(run.collection.test), rows_out=len(run.collection.test))
     show(run, metrics)
+
+
+def check_control(run: Run) -> None:
+    """Raise InputError for a control that will be none of the systems, or is a student, before anything is scored."""
+    settings = run.settings.evaluation
+    names = [*(retriever.called for retriever in run.settings.candidates.retrievers), FUSED]
+    names += [*(["pre-ranker"] if run.settings.pre_ranker else []), *(["teacher"] if settings.teacher else [])]
+    names += [held.name for held in [*settings.runs, *settings.models]]
+    known = [*names, *(f"{name}@{stage}" for name in names for stage in settings.first_stages)]
+    if settings.control not in known:
+        raise InputError(f"setting 'evaluation.control': {settings.control!r} is none of {', '.join(names)}")
 
 
 def write(run: Run, metrics: Metrics, values: PerQuery, runs: Mapping[str, TrecRun]) -> None:

@@ -19,7 +19,7 @@ from ranking.evaluation.results import Metrics
 from ray_jobs import plan
 from ray_jobs.evaluate import METRICS
 from ray_jobs.run import Run, job
-from ray_jobs.train import MODEL
+from ray_jobs.timing import trained
 
 
 def main(run: Run) -> None:
@@ -33,11 +33,9 @@ def main(run: Run) -> None:
     student = next(student for student in run.settings.students if student.name == verdict.champion)
     version = f"{student.name}-{plan.student_stage(run, student).fingerprint}"
     held = run.registry.read()
-    if held is not None and held.champion == version:
-        run.progress.stage("promote", f"{version} is the champion already")
-        return
-    run.registry.promote(run.folder / "students" / student.name / MODEL, version, run.settings.run, verdict.reason)
-    run.progress.stage("promote", f"{version} is the champion")
+    champion = run.registry.promote(trained(run, student.name), version, run.settings.run, verdict.reason)
+    already = " already" if held is not None and champion.history == held.history else ""
+    run.progress.stage("promote", f"{version} is the champion{already}")
 
 
 def rollback(run: Run) -> None:

@@ -196,9 +196,22 @@ def open_run(arguments: Sequence[str]) -> Run:
     for name in settings.evaluation.first_stages:
         if name not in first_stages:
             raise InputError(f"{arguments[0]}: setting 'evaluation.first_stages': {name!r} is none of {', '.join(first_stages)}")
+    _check_names_apart(settings, [*first_stages, "pre-ranker", "teacher"], arguments[0])
     run = Run(settings, Progress())
     run.folder.check_writable()
     return run
+
+
+def _check_names_apart(settings: RunSettings, reserved: list[str], where: str) -> None:
+    """Raise InputError where two systems of an evaluation would have one name."""
+    evaluation = settings.evaluation
+    taken = [*reserved, *(student.name for student in settings.students)]
+    for kind, name in [*(("runs", held.name) for held in evaluation.runs), *(("models", held.name) for held in evaluation.models)]:
+        if name in taken:
+            raise InputError(f"{where}: setting 'evaluation.{kind}': the name {name!r} is taken by another system; choose one of its own")
+    for student in settings.students:
+        if student.name in reserved:
+            raise InputError(f"{where}: setting 'students': the name {student.name!r} is taken by another system; choose one of its own")
 
 
 def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None) -> None:

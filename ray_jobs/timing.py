@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ from ranking.errors import InputError
 from ranking.evaluation.measuring import System
 from ranking.evaluation.results import Machine, SystemKind
 from ranking.records import content
+from ranking.storage import Folder
+from ray_jobs import plan
 from ray_jobs.run import Run
 from ray_jobs.train import MODEL
 
@@ -34,10 +35,16 @@ def model_of(run: Run, kind: SystemKind, name: str) -> Model:
     if kind == "model":
         (found,) = [model for model in run.settings.evaluation.models if model.name == name]
         return Model(found.model, found.max_length)
-    folder = run.folder / "students" / name / MODEL
-    if not folder.exists():
-        raise InputError(f"{folder.uri}: student {name!r} is not trained; run ray_jobs.train first")
-    return Model(folder.uri)
+    return Model(trained(run, name).uri)
+
+
+def trained(run: Run, name: str) -> Folder:
+    """The model folder of a student, trained with these very settings. Raises InputError where it is not."""
+    (student,) = [student for student in run.settings.students if student.name == name]
+    stage = plan.student_stage(run, student)
+    if stage.restore() is None:
+        raise InputError(f"{stage.folder.uri}: student {name!r} is not trained with these settings; run ray_jobs.train first")
+    return stage.folder / MODEL
 
 
 def check_models(run: Run) -> None:
@@ -67,13 +74,11 @@ def time_models(run: Run, systems: Sequence[System], rows: Sequence[TestLists]) 
     asked = queries_to_time(rows, run.settings.evaluation.first_stages)
     if not names or not asked:
         return None
-    threads = max(1, (os.cpu_count() or 1) // run.settings.serving.replicas)
+    stopwatch = ray.remote(Stopwatch).options(num_cpus=1).remote(run.settings.serving.replicas)  # one, so that all are timed on one machine
     machine = None
     with run.progress.bar("timing", len(names), "models") as bar:
         for kind, name in names:
-            stopwatch = ray.remote(Stopwatch).options(num_cpus=1).remote(threads)
             timed = ray.get(stopwatch.time.remote(model_of(run, kind, name), asked))
-            ray.kill(stopwatch)
             for system in systems:
                 if (system.result.kind, system.result.system) == (kind, name):
                     system.result.latency_ms, system.result.documents_per_second = timed.latency, timed.documents_per_second
@@ -84,13 +89,13 @@ def time_models(run: Run, systems: Sequence[System], rows: Sequence[TestLists]) 
 
 
 def queries_to_time(rows: Sequence[TestLists], first_stages: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Queries with exactly 50 documents each: their own candidates, and where those are fewer, the next query's."""
+    """Queries with exactly 50 documents each: their own candidates, and where those are fewer, some of other queries."""
     lists = [(row.text, [content(c.title, c.text) for c in row.union(first_stages)]) for row in rows]
     every = [document for _, documents in lists for document in documents]
     if not every:
         return []
     timed = []
     for place, (text, documents) in enumerate(lists[:QUERIES]):
-        more = itertools.islice(itertools.cycle(every), place, None)
+        more = itertools.islice(itertools.cycle(every), (place + 1) * DOCUMENTS % len(every), None)
         timed.append((text, list(itertools.islice(itertools.chain(documents, more), DOCUMENTS))))
     return timed

@@ -8,6 +8,7 @@ with or without a header, or the four columns of TREC. Judgements of qrels/train
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,4 +132,4 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _is_integer(text: str) -> bool:
-    return text.strip().lstrip("-").isdigit()
+    return re.fullmatch(r"-?[0-9]+", text.strip()) is not None

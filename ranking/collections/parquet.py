@@ -35,14 +35,18 @@ def read(place: str, split: str) -> Collection:
         Document(doc_id=row["doc_id"], title=row.get("title") or "", text=row["text"])
         for row in _once(parts["documents"], ("doc_id", "text"), ("title",), "doc_id")
     ]
-    queries = [
-        Query(query_id=row["query_id"], text=" ".join(row["text"].split()), frequency=row.get("frequency") or 1)
-        for row in _once(parts["queries"], ("query_id", "text"), ("frequency",), "query_id")
-    ]
+    queries = [_query(row, parts["queries"].uri) for row in _once(parts["queries"], ("query_id", "text"), ("frequency",), "query_id")]
     judgements = _judgements(parts["qrels"], split, {query.query_id for query in queries}) if parts["qrels"].names(".parquet") else None
     inventory = [parts[name].inventory() for name in parts if parts[name].exists()]
     fingerprint = fingerprint_of("parquet", split if judgements else "unjudged", inventory)
     return assembled(folder.uri.rstrip("/").rpartition("/")[2], fingerprint, documents, queries, judgements)
+
+
+def _query(row: dict[str, Any], where: str) -> Query:
+    text = " ".join(row["text"].split())
+    if not text:
+        raise InputError(f"{where}: query {row['query_id']!r} is empty")
+    return Query(query_id=row["query_id"], text=text, frequency=row.get("frequency") or 1)
 
 
 def _judgements(folder: Folder, split: str, query_ids: set[str]) -> Judgements:
@@ -56,6 +60,8 @@ def _judgements(folder: Folder, split: str, query_ids: set[str]) -> Judgements:
         grades[row["doc_id"]] = row["grade"]
     if set(by_split) == {None}:
         return Judgements(by_split[None], folder.uri, whole=False)
+    if None in by_split:
+        raise InputError(f"{folder.uri}: {len(by_split[None]):,} queries have judgements without a split, beside others with one")
     if split not in by_split:
         known = ", ".join(sorted(map(str, by_split))) or "none"
         raise InputError(f"{folder.uri}: no judgement is of the split {split!r}; there are {known}")
@@ -88,6 +94,8 @@ def _rows(folder: Folder, needed: tuple[str, ...], wanted: tuple[str, ...]) -> I
             for name in columns:
                 if isinstance(row[name], int) and _KINDS[name] is str and name.endswith("_id"):
                     row[name] = str(row[name])
+                if name == "frequency" and row[name] is not None and not (isinstance(row[name], int) and row[name] >= 1):
+                    raise InputError(f"{where}: 'frequency' must be a whole number from 1 up, not {row[name]!r}")
                 if (row[name] is None and name in needed) or not isinstance(row[name], _KINDS[name] | None):
                     raise InputError(
                         f"{where}: {name!r} must be {'a text' if _KINDS[name] is str else 'a whole number'}, not {row[name]!r}"

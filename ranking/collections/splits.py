@@ -42,7 +42,10 @@ def assembled(
         return Collection(name, fingerprint, documents, log=list(queries), test=[], qrels={}, notes=notes)
     qrels = judgements.qrels
     lacking = _judged_without_text(qrels, {document.doc_id for document in documents}, judgements.where)
-    tested = {query_id for query_id in qrels if judgements.whole or is_test_half(query_id)}
+    known = {query.query_id for query in queries}
+    tested = {query_id for query_id in qrels if query_id in known and (judgements.whole or is_test_half(query_id))}
+    if unknown := len(qrels.keys() - known):
+        notes.append(f"{unknown:,} judged queries have no text and are left out")
     log_qrels = judgements.log_qrels if judgements.whole else qrels
     test = [query for query in queries if query.query_id in tested]
     if not test:

@@ -23,9 +23,9 @@ from ranking.stages import fingerprint_of
 
 _DOCUMENTS = ("corpus.jsonl", "collection.tsv", "corpus.trec")
 _TOPICS = ("topics.tsv", "topics.txt", "queries.jsonl")
-_TAG = re.compile(r"<[^<>]*>")
+_TAG = re.compile(r"</?[A-Za-z!][^<>]*>")
 _NUMBER = re.compile(r"^(?:number\s*:?)?\s*", re.IGNORECASE)
-_TITLE = re.compile(r"^(?:topic\s*:?)?\s*", re.IGNORECASE)
+_TITLE = re.compile(r"^(?:topic\s*:)?\s*", re.IGNORECASE)
 
 
 def read(folder: Path, split: str) -> Collection:

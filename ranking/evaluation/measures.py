@@ -9,6 +9,7 @@ from pathlib import Path
 import ir_measures
 
 from ranking.errors import InputError
+from ranking.evaluation.runs import order_of
 
 JUDGED = "Judged@10"
 
@@ -43,11 +44,12 @@ def per_query(
 ) -> dict[str, dict[str, float]]:
     """Measure a run: {measure: {query_id: value}}, over all judged queries; one without results counts 0.
 
-    Raises InputError where a measure cannot be computed with ids such as these.
+    Equal scores stand as in trec_eval, in every measure: ir-measures' own providers do not agree on them, so they are
+    given places instead of scores. Raises InputError where a measure cannot be computed with ids such as these.
     """
     measures = parse(names)
     values: dict[str, dict[str, float]] = {str(measure): dict.fromkeys(qrels, 0.0) for measure in measures}
-    found = {query_id: scores for query_id, scores in run.items() if scores}  # ir-measures' Judged fails on an empty list
+    found = {query_id: _places(scores) for query_id, scores in run.items() if scores}  # ir-measures' Judged fails on an empty list
     try:
         for metric in ir_measures.iter_calc(measures, qrels, found) if found else []:
             values[str(metric.measure)][metric.query_id] = float(metric.value)
@@ -57,6 +59,11 @@ def per_query(
             "gdeval's (ERR, nDCG with exp-log2) reads numbers as query ids only"
         ) from None
     return {name: values[str(measure)] for name, measure in zip(names, measures, strict=True)}
+
+
+def _places(scores: Mapping[str, float]) -> dict[str, float]:
+    """Places counted from the end, so that more is better and no two are equal."""
+    return {doc_id: float(len(scores) - place) for place, doc_id in enumerate(order_of(scores))}
 
 
 def mean(values: Mapping[str, float]) -> float:

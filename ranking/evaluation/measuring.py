@@ -44,6 +44,8 @@ def measure(collection: Collection, systems: Sequence[System], settings: Evaluat
     """Measure all systems. Raises InputError for a control that is none of them."""
     qrels = collection.qrels
     by_key = {system.key: system for system in systems}
+    if len(by_key) < len(systems):
+        raise InputError(f"evaluation: two systems have one name; there are {', '.join(system.key for system in systems)}")
     control = settings.control if settings.control in by_key else system_key(settings.control, settings.first_stages[0])
     if control not in by_key:
         raise InputError(f"setting 'evaluation.control': {settings.control!r} is none of {', '.join(by_key)}")
@@ -70,7 +72,7 @@ def measure(collection: Collection, systems: Sequence[System], settings: Evaluat
             ),
             classes=classes.over_classes(classes.classified(collection), {key: held[first] for key, held in values.items()}),
             notes=list(collection.notes),
-            warnings=_too_few(values, results, control, settings),
+            warnings=[*_out_of_the_running(results, settings), *_too_few(values, results, control, settings)],
         ),
         values,
     )
@@ -98,9 +100,13 @@ def _compared(values: PerQuery, keys: Iterable[str], control: str, measure: str,
 
 
 def _correct(comparisons: Sequence[ComparisonResult], results: Mapping[str, SystemResult]) -> None:
-    """Correct the p-values of competing systems for their number, on each measure."""
-    for measure in dict.fromkeys(one.measure for one in comparisons):
-        competing = [one for one in comparisons if one.measure == measure and results[one.system].kind in COMPETING]
+    """Correct the p-values of competing systems for their number, on each measure and candidate list."""
+    for measure, candidates in dict.fromkeys((one.measure, results[one.system].candidates) for one in comparisons):
+        competing = [
+            one
+            for one in comparisons
+            if (one.measure, results[one.system].candidates) == (measure, candidates) and results[one.system].kind in COMPETING
+        ]
         for one, corrected in zip(competing, significance.holm([one.p for one in competing]), strict=True):
             one.p_holm = corrected
 
@@ -113,6 +119,21 @@ def _duels(values: PerQuery, results: Mapping[str, SystemResult], settings: Eval
         for one, other in itertools.combinations(students, 2)
         for duel in _compared(values, [one], other, settings.measures[0], settings)
     ]
+
+
+def _out_of_the_running(results: Mapping[str, SystemResult], settings: EvaluationSettings) -> list[str]:
+    """A line for every student that cannot win, whatever its quality."""
+    students = {result.system: result for result in results.values() if result.kind == "student"}
+    lines = [
+        f"{name} does not score as when it was saved (score parity failed), so it cannot be promoted"
+        for name, result in students.items()
+        if result.parity is not None and not result.parity.passed
+    ]
+    budget = settings.latency_budget_ms
+    for name, result in students.items():
+        if budget is not None and result.latency_ms is not None and result.latency_ms.p95 > budget:
+            lines.append(f"{name} takes {result.latency_ms.p95:.0f} ms (p95, 50 documents), more than the budget of {budget:g} ms")
+    return lines
 
 
 def _too_few(values: PerQuery, results: Mapping[str, SystemResult], control: str, settings: EvaluationSettings) -> list[str]:

@@ -87,7 +87,10 @@ class QueryClass(_Part):
 
 
 class LabelCost(_Part):
-    """What the labels took. price: in the currency of compute.engine_hour_price; None where that is not set."""
+    """What the labels took, in the session that finished them.
+
+    price: in the currency of compute.engine_hour_price; None where that is not set.
+    """
 
     labels: int
     prompt_tokens: int

@@ -19,7 +19,7 @@ def to_trec(run: Mapping[str, Mapping[str, float]], tag: str) -> str:
     lines = []
     for query_id in run:
         ranked = sorted(run[query_id].items(), key=lambda item: (item[1], item[0]), reverse=True)
-        lines += [f"{query_id} Q0 {doc_id} {rank} {score:.8g} {tag}\n" for rank, (doc_id, score) in enumerate(ranked, start=1)]
+        lines += [f"{query_id} Q0 {doc_id} {rank} {score:.9g} {tag}\n" for rank, (doc_id, score) in enumerate(ranked, start=1)]
     return "".join(lines)
 
 

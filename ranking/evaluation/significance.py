@@ -59,7 +59,7 @@ def compare(system: Mapping[str, float], control: Mapping[str, float], permutati
         delta=delta,
         p=(extreme + 1) / (permutations + 1),
         interval=(float(low), float(high)),
-        effect=delta / spread if spread > 0 else None,
+        effect=delta / spread if spread > 1e-12 else None,
         detectable=detectable(spread, len(differences), level),
     )
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from ranking.errors import InputError
@@ -68,3 +69,17 @@ def test_malformed_runs(tmp_path, text, expected):
     (tmp_path / "x.trec").write_text(text)
     with pytest.raises(InputError, match=expected):
         read_trec(tmp_path / "x.trec")
+
+
+def test_equal_scores_stand_as_in_trec_eval_in_every_measure():
+    qrels, tied = {"q": {"x": 1}}, {"q": {"x": 1.0, "y": 1.0}}
+    values = measures.per_query(qrels, tied, ["RR@10", "RR", "nDCG@10", "P@1"])
+    assert order_of(tied["q"]) == ["y", "x"]
+    assert [values[name]["q"] for name in ("RR@10", "RR", "P@1")] == [0.5, 0.5, 0.0]
+    assert values["nDCG@10"]["q"] == pytest.approx(1 / math.log2(3))
+
+
+def test_runs_hold_every_digit_of_single_precision(tmp_path):
+    run = {"q": {f"d{n}": float(np.float32(10) + np.float32(n) * np.spacing(np.float32(10))) for n in range(300)}}
+    (tmp_path / "x.trec").write_text(to_trec(run, "x"))
+    assert len(set(read_trec(tmp_path / "x.trec")["q"].values())) == 300

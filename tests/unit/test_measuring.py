@@ -3,11 +3,12 @@
 import pytest
 
 from ranking.collections.collection import Collection
+from ranking.collections.splits import Judgements, assembled
 from ranking.errors import InputError
 from ranking.evaluation import checks
 from ranking.evaluation.classes import classified
 from ranking.evaluation.measuring import System, as_written, measure
-from ranking.evaluation.results import SystemResult
+from ranking.evaluation.results import Latency, Parity, SystemResult
 from ranking.evaluation.settings import EvaluationSettings
 from ranking.records import Document, Query
 
@@ -131,3 +132,32 @@ def test_ties_in_the_first_places_are_told():
     assert "of 1 queries; as in trec_eval" in note
     deep = {"q": {**{f"d{n}": float(100 - n) for n in range(11)}, "x": 1.0, "y": 1.0}}
     assert checks.check_ties("s", deep) == []
+
+
+def test_two_systems_of_one_name_are_an_error(collection):
+    with pytest.raises(InputError, match="two systems have one name"):
+        measure(collection, [system("first_stage", "bm25", ["d1"]), system("run", "bm25", ["d2"])], SETTINGS)
+
+
+def test_p_values_are_corrected_on_each_list_apart(collection):
+    systems = [system("first_stage", "bm25", ["d3", "d2", "d1"]), *(system("student", "s", ["d1"], stage) for stage in ("bm25", "fused"))]
+    metrics, _ = measure(collection, systems, SETTINGS)
+    assert all(one.p_holm == one.p for one in metrics.comparisons)
+
+
+def test_students_that_cannot_win_are_named(collection):
+    systems = [system("first_stage", "bm25", ["d3"]), system("student", "s", ["d1"], "bm25"), system("student", "t", ["d2"], "bm25")]
+    systems[1].result.parity = Parity(difference=None, passed=False)
+    systems[2].result.latency_ms = Latency(p50=90, p95=120)
+    metrics, _ = measure(collection, systems, SETTINGS.model_copy(update={"latency_budget_ms": 100}))
+    assert metrics.warnings[:2] == [
+        "s does not score as when it was saved (score parity failed), so it cannot be promoted",
+        "t takes 120 ms (p95, 50 documents), more than the budget of 100 ms",
+    ]
+
+
+def test_judged_queries_without_a_text_are_left_out_and_counted():
+    queries = [Query(query_id="q1", text="bread")]
+    found = assembled("x", "f", [Document(doc_id="d1", text="x")], queries, Judgements({"q1": {"d1": 1}, "gone": {"d1": 1}}, "x", True))
+    assert set(found.qrels) == {"q1"}
+    assert found.notes == ["1 judged queries have no text and are left out"]

@@ -152,6 +152,9 @@ def test_parquet_collections_may_lack_judgements(tmp_path):
         ),
         ({"qrels": {"query_id": ["1"], "doc_id": ["d1"], "grade": ["x"]}}, r"row 1: 'grade' must be a whole number, not 'x'"),
         ({"qrels": {"query_id": ["1", "1"], "doc_id": ["d1", "d1"], "grade": [1, 1]}}, r"row 2: query '1' and document 'd1' are judged"),
+        ({"qrels": {**TABLES["qrels"], "split": ["test", None]}}, r"1 queries have judgements without a split"),
+        ({"queries": {"query_id": ["1"], "text": ["  "]}}, r"query '1' is empty"),
+        ({"queries": {"query_id": ["1"], "text": ["x"], "frequency": [-3]}}, r"row 1: 'frequency' must be a whole number from 1 up"),
         ({"qrels": {**TABLES["qrels"], "split": ["dev", "dev"]}}, r"no judgement is of the split 'test'; there are dev"),
     ],
 )
@@ -204,3 +207,12 @@ def test_ir_datasets_are_read_by_their_id(registered):
 def test_datasets_that_cannot_be_read_are_named(registered, source, expected):
     with pytest.raises(InputError, match=expected):
         read(source)
+
+
+def test_only_the_word_topic_with_a_colon_is_taken_off_a_title(tmp_path):
+    (tmp_path / "topics.txt").write_text(
+        "<top>\n<num> 1\n<title> Topical steroids\n</top>\n<top>\n<num>Number: 2\n<title>Topic: models\n</top>\n"
+    )
+    assert [query.text for query in trec.read_topics(tmp_path / "topics.txt")] == ["Topical steroids", "models"]
+    (tmp_path / "corpus.trec").write_text("<DOC>\n<DOCNO>1</DOCNO>\n<TEXT>if a < b and c > d <p>then</p></TEXT>\n</DOC>\n")
+    assert trec.read_documents(tmp_path / "corpus.trec")[0].text == "if a < b and c > d then"

@@ -12,6 +12,7 @@ from actors.scorer import Model, Stopwatch
 from ranking.encoders import model_path
 from ranking.errors import InputError
 from students import export, kinds, parity
+from students.onnx_file import OnnxStudent
 from students.scoring import CARD, ClassifierScorer, Scorer
 from students.settings import RraBertSettings
 
@@ -89,8 +90,23 @@ def test_other_numbers_of_labels_and_lengths_are_refused(classifier, tmp_path):
 
 
 def test_a_model_is_timed_alone(saved):
-    timed = Stopwatch(torch.get_num_threads()).time(Model(str(saved)), [("query", ["a document"] * 5)] * 4)
+    timed = Stopwatch(1).time(Model(str(saved)), [("query", ["a document"] * 5)] * 4)
     assert 0 < timed.latency.p50 <= timed.latency.p95
     assert timed.size.parameters == Scorer(saved).parameters > 20_000_000
     assert timed.parity.passed
-    assert timed.machine.threads == torch.get_num_threads()
+    assert timed.machine.threads == timed.machine.cores
+
+
+def test_scores_that_are_no_numbers_fail(saved, monkeypatch):
+    true = Scorer.score
+
+    def broken(self, pairs):
+        return [float("nan")] * len(pairs) if isinstance(self.model, OnnxStudent) else true(self, pairs)
+
+    monkeypatch.setattr(Scorer, "score", broken)
+    assert not parity.difference(saved) <= parity.TOLERANCE
+
+
+def test_the_length_of_a_saved_student_is_its_own(saved):
+    with pytest.raises(InputError, match="is a saved student, whose max_length is its own"):
+        Model(str(saved), 64).load()

@@ -7,7 +7,7 @@ import pytest
 from ranking.errors import InputError
 from ranking.pointer import ChangedError, Held, Pointer
 from ranking.registry import CHAMPION, CHECKSUMS, Registry, check_whole
-from ranking.storage import Folder
+from ranking.storage import PARTIAL, Folder
 
 
 @pytest.fixture
@@ -54,14 +54,16 @@ def test_a_version_comes_back_by_hand_and_rolls_back_to_what_was_before(registry
     assert registry.champion()[0].champion == "a"
     check_whole(registry.champion()[1], registry.champion()[0].checksum)
     assert registry.rollback("run").champion == "c"
+    assert registry.promote_again("c", "run").history == registry.read().history
     with pytest.raises(InputError, match=r"there is no version 'd'; there are a, b, c"):
         registry.promote_again("d", "run")
 
 
 def test_a_version_never_changes(registry, tmp_path):
     promoted(registry, tmp_path, "a", "b")
-    with pytest.raises(InputError, match="is there with another content, and a version never changes"):
-        registry.promote(model_of(tmp_path, "other", "better weights"), "a", "run", "better")
+    for version in ("a", "b"):
+        with pytest.raises(InputError, match="is there with another content, and a version never changes"):
+            registry.promote(model_of(tmp_path, "other", "better weights"), version, "run", "better")
     assert registry.champion()[0].champion == "b"
 
 
@@ -95,6 +97,26 @@ def test_checksums_that_were_changed_are_seen(registry, tmp_path):
     folder.write_text(CHECKSUMS, "{}")
     with pytest.raises(InputError, match=r"checksums.json: is missing or was changed"):
         check_whole(folder, champion.checksum)
+
+
+def test_of_two_contents_under_one_name_the_first_stays(registry, tmp_path, monkeypatch):
+    add = Registry._add_local
+
+    def late(self, model, place, sums):
+        monkeypatch.setattr(Registry, "_add_local", add)
+        promoted(Registry(Folder(tmp_path / "store")), tmp_path, "a")
+        add(self, model, place, sums)
+
+    monkeypatch.setattr(Registry, "_add_local", late)
+    with pytest.raises(InputError, match="is there with another content"):
+        registry.promote(model_of(tmp_path, "other", "other weights"), "a", "run", "better")
+    check_whole(registry.champion()[1], registry.champion()[0].checksum)
+
+
+def test_half_copied_folders_are_no_versions(registry, tmp_path):
+    promoted(registry, tmp_path, "a")
+    (registry.folder / f"{PARTIAL}x").write_text(CHECKSUMS, "{}")
+    assert registry.versions() == ["a"]
 
 
 def test_a_copy_that_was_cut_off_is_no_version(registry, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import pytest
 
 from ranking.errors import InputError
+from ray_jobs import evaluate, plan, timing
 from ray_jobs.run import RunSettings, load_settings, open_run
 
 
@@ -73,3 +74,49 @@ def test_a_first_stage_that_nothing_makes_is_named(tmp_path):
 def test_missing_run_file():
     with pytest.raises(InputError, match="cannot be read"):
         open_run(["nowhere.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["--evaluation.runs", '[{"name": "bm25", "path": "x"}]'], r"'evaluation.runs': the name 'bm25' is taken by another system"),
+        (["--evaluation.models", '[{"name": "rra-bert", "model": "x"}]'], r"'evaluation.models': the name 'rra-bert' is taken"),
+        (["--students", '[{"kind": "rra_bert", "name": "teacher"}]'], r"setting 'students': the name 'teacher' is taken"),
+        (
+            ["--evaluation.models", '[{"name": "a", "model": "x"}]', "--evaluation.runs", '[{"name": "a", "path": "x"}]'],
+            r"runs and models need names of their own; 'a' stands twice",
+        ),
+    ],
+)
+def test_systems_of_an_evaluation_need_names_of_their_own(tmp_path, overrides, expected):
+    (tmp_path / "run.yaml").write_text("run: x\n")
+    with pytest.raises(InputError, match=expected):
+        open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *overrides])
+
+
+def test_a_control_is_one_of_the_systems_and_no_student(tmp_path):
+    def checked(*overrides):
+        (tmp_path / "run.yaml").write_text("run: x\n")
+        evaluate.check_control(open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *overrides]))
+
+    for control in ("bm25", "fused", "pre-ranker", "teacher@fused"):
+        checked("--evaluation.control", control)
+    for control in ("bm52", "rra-bert"):
+        with pytest.raises(InputError, match=rf"'evaluation.control': '{control}' is none of bm25, dense, fused, pre-ranker, teacher"):
+            checked("--evaluation.control", control)
+
+
+def test_a_student_that_was_trained_with_other_settings_is_not_evaluated(tmp_path):
+    def opened(*overrides):
+        (tmp_path / "run.yaml").write_text("run: x\n")
+        return open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *overrides])
+
+    run = opened()
+    stage = plan.student_stage(run, run.settings.students[0])
+    stage.begin()
+    with pytest.raises(InputError, match="student 'rra-bert' is not trained with these settings"):
+        timing.trained(run, "rra-bert")
+    stage.finish(rows_in=1, rows_out=1)
+    assert timing.trained(run, "rra-bert").uri == f"{stage.folder.uri}/model"
+    with pytest.raises(InputError, match="student 'rra-bert' is not trained with these settings"):
+        timing.trained(opened("--training.epochs", "7"), "rra-bert")

@@ -71,7 +71,8 @@ def legend(metrics: Metrics) -> list[str]:
     if metrics.control:
         lines.append(
             f"Δ: difference to {metrics.control}, with its 95% bootstrap interval over queries; p: two-sided paired randomisation test; "
-            "p (Holm): corrected for the number of students and models; effect d: mean difference by its standard deviation over queries."
+            "p (Holm): corrected for the number of students and models on a list; "
+            "effect d: mean difference by its standard deviation over queries."
         )
     if any(result.latency_ms for result in metrics.systems.values()):
         lines.append("Times: one scorer, one query of 50 documents after another. Equal scores stand as in trec_eval, later ids first.")
