@@ -13,16 +13,15 @@ SECONDS = 5
 _CREDENTIALS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary keys, AWS_SESSION_TOKEN"
 
 
-def client() -> Any:
-    """A boto3 client; endpoint, region and keys come from the environment, as pyarrow's do."""
+def client(config: Any = None) -> Any:
+    """A boto3 client; endpoint, region and keys come from the environment, as it is now."""
     import boto3  # here and not at the top: who works on a local disk need not wait for it
 
-    return boto3.Session().client("s3", region_name=os.environ.get("AWS_REGION"))
+    return boto3.Session().client("s3", region_name=os.environ.get("AWS_REGION"), config=config)
 
 
 def refusal(bucket: str) -> str | None:
     """Ask for the bucket's first key. Returns None where it may be listed, else why not and what to set."""
-    import boto3
     from botocore.config import Config
     from botocore.exceptions import (
         BotoCoreError,
@@ -36,8 +35,7 @@ def refusal(bucket: str) -> str | None:
     patience = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 2})
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     try:
-        client = boto3.client("s3", region_name=os.environ.get("AWS_REGION"), config=patience)
-        client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+        client(patience).list_objects_v2(Bucket=bucket, MaxKeys=1)
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
         return f"there are no credentials ({_one_line(error)}); set {_CREDENTIALS}, or run on a machine that has a role"
     except ParamValidationError:

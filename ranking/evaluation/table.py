@@ -7,6 +7,8 @@ from rich.table import Table
 
 from ranking.evaluation.results import Metrics
 
+_WIDEST_NAME = 16
+
 
 def of(metrics: Metrics) -> Table:
     """Lay out systems by rows and measures by columns; delta is the difference to the control, on the first measure."""
@@ -16,10 +18,11 @@ def of(metrics: Metrics) -> Table:
     table = Table(
         title=f"{metrics.collection}, {metrics.queries} {metrics.split} queries", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    for title in ("system", "re-ranks"):
-        table.add_column(title, overflow="fold", min_width=8)
+    longest = max(len(system.system) for system in metrics.systems.values())
+    table.add_column("system", overflow="fold", min_width=min(longest, _WIDEST_NAME))
+    table.add_column("re-ranks", overflow="fold", min_width=8)
     for title in (*names, "delta", "p"):
-        table.add_column(title, justify="right", overflow="fold", min_width=6)
+        table.add_column(title, justify="right", overflow="fold", min_width=5)
     for key, system in metrics.systems.items():
         comparison = found.get(key)
         values = [f"{system.measures[name]:.3f}" for name in names]

@@ -4,11 +4,15 @@ python -m tests.system.promoter STORAGE NAME COUNT LOG
 """
 
 import sys
+import time
 from pathlib import Path
 
 from ranking.errors import InputError
 from ranking.registry import Registry
 from ranking.storage import Folder
+
+PAUSE = 0.5
+"""Seconds between promotions, so that all kills fall between the first and the last."""
 
 
 def main(storage, name, count, log):
@@ -17,6 +21,7 @@ def main(storage, name, count, log):
     for version in (f"{name}-{number}" for number in range(int(count))):
         model = Folder(log.parent / "models" / version)
         model.write_text("weights", version * 1000)
+        time.sleep(PAUSE)
         held = registry.read()
         while version not in done and version not in {change.version for change in (held.history if held else [])}:
             try:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import boto3
 
+from ranking.storage import _opened
 from tests.system.ports import free_ports
 
 BUCKET = "rra"
@@ -35,6 +36,7 @@ def running_s3(log):
         client_of(variables).create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": variables["AWS_REGION"]})
         yield variables
     finally:
+        _opened.cache_clear()  # the next server has a bucket of the same name
         server.terminate()
         server.wait(timeout=30)
 

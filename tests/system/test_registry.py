@@ -45,7 +45,7 @@ def test_concurrent_promotions_lose_nothing_and_leave_one_champion(storage, tmp_
         while any(process.poll() is None for process in running.values()):
             assert time.monotonic() < deadline
             seen = checked(registry, seen)
-            time.sleep(rng.uniform(0.05, 0.4))
+            time.sleep(rng.uniform(0.02, 0.2))
             alive = [number for number, process in running.items() if process.poll() is None]
             if seen and alive and kills < KILLS:
                 kills += 1

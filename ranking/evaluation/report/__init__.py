@@ -136,7 +136,7 @@ def _pictures(findings: Findings) -> list[Picture]:
             Picture(picture, "How reliable the teacher is: the share of relevant documents at each place of its order of the test lists.")
         )
     for name in ("loss", "held-out nDCG@10"):
-        curves = {student: held[name] for student, held in findings.curves.items() if held.get(name)}
+        curves = {student: held[name] for student, held in findings.curves.items() if len(held.get(name, ())) > 1}
         if curves:
             pictures.append(Picture(charts.lines(curves, "step", name), f"Training: {name} by optimizer step."))
     return pictures
