@@ -168,13 +168,15 @@ def _fit(
     import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from actors.training.checkpoints import MEASURE
     from actors.training.plan import Assignment, TrainingBoard
     from actors.training.worker import train_worker
 
     training = run.settings.training
-    board = ray.remote(TrainingBoard).options(num_cpus=0).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # a worker's node may be taken away
+    board = ray.remote(TrainingBoard).options(num_cpus=0, scheduling_strategy=here).remote()
     places = (stage.folder / MODEL, stage.folder / TENSORBOARD)
     work = Assignment(student, training, labels.folder, reasons, *ids, provenance, labels.fingerprint, *places, board, grades)
     trainer = TorchTrainer(

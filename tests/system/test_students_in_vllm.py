@@ -18,12 +18,14 @@ from tests.tiny_models import tiny_generator
 
 PAIRS = [("merge sorted lists", "Merge several sorted inputs."), ("pause", "time.sleep " * 4), ("wait", "Wait [3] > [1].")]
 ASK = """
-import json, sys
+import json, os, sys
 from vllm import LLM
 if __name__ == "__main__":
     model = LLM(sys.argv[1], runner="pooling", dtype="float32", max_model_len=128, enforce_eager=True)
     scores = [model.score(query, document, use_tqdm=False)[0].outputs.score for query, document in json.loads(sys.argv[2])]
     print("SCORES", json.dumps(scores), flush=True)
+    model.llm_engine.engine_core.shutdown()
+    os._exit(0)  # vLLM's threads now and then abort a process that ends by itself, after all is told
 """
 
 
