@@ -154,3 +154,15 @@ def _keep(folder: Folder, name: str, which: list[bool]) -> None:
         folder.write_table(name, folder.read_table(name).filter(pc.equal(pa.array(which), True)))
     else:
         folder.remove(name)
+
+
+def doc_ids_in(folder: Folder) -> list[str]:
+    """The ids of all candidates in a folder of candidate lists, those of the log or of test queries, each once."""
+    found: set[str] = set()
+    for name in folder.names(".parquet"):
+        table = folder.read_table(name)
+        candidates = table["candidates"] if "candidates" in table.column_names else pc.list_flatten(table["lists"])
+        if "candidates" not in table.column_names:
+            candidates = pc.struct_field(candidates, "candidates")
+        found.update(pc.unique(pc.struct_field(pc.list_flatten(candidates), "doc_id")).to_pylist())
+    return sorted(found)

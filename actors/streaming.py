@@ -131,6 +131,7 @@ def write_stages(
                 tokens[row["split"]] = Tokens(
                     prompt=held.prompt + row["prompt_tokens"], completion=held.completion + row["completion_tokens"]
                 )
+                stages[row["split"]].note(tokens[row["split"]])
                 bar.advance(row["rows"] + row["rejected"])
     return tokens
 

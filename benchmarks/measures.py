@@ -3,7 +3,8 @@
     python -m benchmarks.measures COLLECTION RUN [RUN ...] [--measures NAME ...]
 
 COLLECTION: a BEIR folder with qrels. RUN: TREC run files over its queries. Prints a line a measure: how many values were
-compared, and the largest difference; exits with 1 where one is not equal.
+compared, and the largest difference; exits with 1 where one is not equal. Rankings with equal scores have a column of
+their own: ir-measures' providers do not agree on their order, and we take trec_eval's in every measure.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ranking.collections import beir
-from ranking.evaluation.measures import mean, parse, per_query
+from ranking.evaluation.measures import overall, parse, per_query
 from ranking.evaluation.measuring import as_written
 from ranking.evaluation.runs import read_run
 
@@ -26,9 +27,6 @@ MEASURES = [
     "nDCG@10", "nDCG", "nDCG(dcg='exp-log2')@10", "RR", "RR@10", "RR(rel=2)@10", "AP", "AP(rel=2)@100", "P@5", "P(rel=2)@10", "R@50",
     "R(rel=2)@100", "Success@1", "Rprec", "Bpref", "infAP", "Judged@10", "ERR@20", "NumRel", "NumRet", "IPrec@0.2", "SetP", "SetF",
 ]  # fmt: skip
-
-SUMMED = ("NumRel", "NumRet")
-"""Measures that ir-measures adds up over queries; all others are averaged."""
 
 
 def of_command_line(qrels: Path, run: Path, names: list[str]) -> dict[str, dict[str, float]]:
@@ -54,21 +52,27 @@ def main() -> None:
         _qrels_of(given.collection), {query.query_id for query in beir.read_queries(given.collection / "queries.jsonl")}
     )
     compared, worst = dict.fromkeys(given.measures, 0), dict.fromkeys(given.measures, 0.0)
+    of_ties, rankings = dict.fromkeys(given.measures, 0.0), 0
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "qrels.txt"
         path.write_text("".join(f"{q} 0 {d} {grade}\n" for q, grades in qrels.items() for d, grade in grades.items()))
         for run in given.runs:
-            ours = per_query(qrels, as_written(read_run(run)), given.measures)
+            found = as_written(read_run(run))
+            tied = {query_id for query_id, scores in found.items() if len(set(scores.values())) < len(scores) and query_id in qrels}
+            rankings += len(tied)
+            ours = per_query(qrels, found, given.measures)
             theirs = of_command_line(path, run, given.measures)
             for name, values in ours.items():
                 told = theirs[str(parse([name])[0])]
                 compared[name] += len(values)
-                worst[name] = max([worst[name], *(abs(value - told.get(query_id, 0.0)) for query_id, value in values.items())])
-                if name not in SUMMED:
-                    worst[name] = max(worst[name], abs(mean(values) - told["all"]))
-    table = Table("measure", "values", "largest difference")
+                for query_id, value in values.items():
+                    column = of_ties if query_id in tied else worst
+                    column[name] = max(column[name], abs(value - told.get(query_id, 0.0)))
+                if not tied:
+                    worst[name] = max(worst[name], abs(overall(name, values) - told["all"]))
+    table = Table("measure", "values", "largest difference", f"with equal scores ({rankings:,} rankings)")
     for name in given.measures:
-        table.add_row(name, f"{compared[name]:,}", f"{worst[name]:.1e}")
+        table.add_row(name, f"{compared[name]:,}", f"{worst[name]:.1e}", f"{of_ties[name]:.1e}" if rankings else "")
     Console().print(table)
     sys.exit(any(difference > 1e-12 for difference in worst.values()))
 

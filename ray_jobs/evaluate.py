@@ -46,6 +46,7 @@ def main(run: Run) -> None:
     systems = runs_of_others(run, notes)
     index.main(run)
     candidates.find_for_test(run)
+    index.encode_candidates(run, "test")
     if settings.teacher:
         label.ask_teacher(run, ["test"])
     run.start_ray()
@@ -55,7 +56,7 @@ def main(run: Run) -> None:
     systems = first_stages(run, rows) + rerankers(run, rows) + systems
     for system in systems:
         notes += checks.check_ties(system.key, system.run)
-    machine = timing.time_models(run, systems, rows)
+    machine = timing.time_systems(run, systems, rows)
     metrics, values = measure(run.collection, systems, settings)
     metrics.notes += notes
     metrics.machine = machine

@@ -1,4 +1,4 @@
-"""What the first stage searches: documents, their BM25 index, and one vector a text for every sentence encoder.
+"""What the first stage searches: documents, their BM25 index, and one vector a text for every encoder of dense retrieval.
 
     python -m ray_jobs.index configs/quickstart.yaml
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 
+from actors.rows import Split
 from ranking.errors import InputError
 from ranking.records import Document, SelectedQuery
 from ranking.settings import Bm25Settings
@@ -50,38 +51,60 @@ def index_documents(run: Run) -> None:
 
 
 def encode_texts(run: Run) -> None:
-    """Encode documents, selected queries and test queries, those that have no vector yet."""
-    for model in plan.encoder_models(run):
-        _encode(run, model)
+    """Encode documents, selected queries and test queries for dense retrieval, those that have no vector yet."""
+    for model in plan.dense_models(run):
+        texts = [*(document.content for document in _with_text(run)), *(query.text for query in run.collection.test)]
+        _encode(run, model, ENCODED, fingerprint_of(model, run.collection.fingerprint, plan.queries_stage(run).fingerprint), texts, True)
 
 
-def _encode(run: Run, model: str) -> None:
-    """Encode for one model. What it was asked for last is marked in its folder, so that nothing is read where nothing is new."""
+def encode_candidates(run: Run, split: Split) -> None:
+    """Encode what the pre-ranker reads, the queries of a split and their candidates, where dense retrieval has not done so."""
+    settings = run.settings.pre_ranker
+    if settings is None or settings.model in plan.dense_models(run):
+        return
+    run.start_ray()
+    import ray
+
+    from actors.parts import doc_ids_in
+
+    stage = plan.candidates_stage(run, split)
+    found = set(ray.get(ray.remote(doc_ids_in).options(num_cpus=0.25).remote(stage.folder)))
+    texts = [document.content for document in _with_text(run) if document.doc_id in found]
+    texts += [query.text for query in run.collection.test] if split == "test" else []
+    _encode(run, settings.model, f"{ENCODED}_{split}", fingerprint_of(settings.model, stage.fingerprint), texts, split == "log")
+
+
+def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], selected: bool) -> None:
+    """Encode texts by one model. What it was asked for last is marked in its folder, so that nothing is read where nothing is new.
+
+    wanted: names what is asked for. selected: whether the selected queries of the log are to be encoded too.
+    """
     from actors.vectors import TextEncoder, model_folder
 
     folder = model_folder(plan.vectors_memory(run), model)
-    wanted = fingerprint_of(model, run.collection.fingerprint, plan.queries_stage(run).fingerprint)
-    if folder.exists(ENCODED) and folder.read_text(ENCODED) == wanted:
+    if folder.exists(mark) and folder.read_text(mark) == wanted:
         return
     run.start_ray()
     from actors.sink import LIGHT, TableSink
     from actors.streaming import new_texts, parts_of, rows_per_part, texts_of, through_actor
 
     began = time.monotonic()
-    queries, _, _ = parts_of(run.folder / "queries", SelectedQuery)
-    held = [*(document.content for document in _with_text(run)), *(query.text for query in run.collection.test)]
-    texts = new_texts(texts_of(held, _TEXTS_PER_PART).union(queries.select_columns(["text"])), folder).materialize()
-    total = texts.count()
+    asked = texts_of(texts, _TEXTS_PER_PART)
+    if selected:
+        queries, _, _ = parts_of(run.folder / "queries", SelectedQuery)
+        asked = asked.union(queries.select_columns(["text"]))
+    new = new_texts(asked, folder).materialize()
+    total = new.count()
     if not total:
-        folder.write_text(ENCODED, wanted)
+        folder.write_text(mark, wanted)
         return
     actors = min(run.settings.compute.cpu_actors, max(1, total // rows_per_part(total)))
-    vectors = through_actor(texts, TextEncoder, (model,), actors)
+    vectors = through_actor(new, TextEncoder, (model,), actors)
     counts = vectors.map_batches(TableSink(folder), batch_format="pyarrow", batch_size=None, **LIGHT)
     with run.progress.bar("vectors", total, "texts") as bar:
         for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
             bar.advance(sum(batch["rows"].to_pylist()))
-    folder.write_text(ENCODED, wanted)
+    folder.write_text(mark, wanted)
     seconds = time.monotonic() - began
     run.progress.stage("vectors", f"{total:,} texts by {model} in {seconds:.0f} s ({total / max(seconds, 1e-9):.0f}/s)")
 

@@ -181,11 +181,9 @@ def reasons_identity(run: Run) -> dict[str, Any]:
     return identity
 
 
-def encoder_models(run: Run) -> list[str]:
-    """The sentence encoders whose vectors retrieval and pre-ranking read."""
-    dense = [part.model for part in _of_kind(run, DenseSettings)]
-    pre_ranker = run.settings.pre_ranker
-    return list(dict.fromkeys([*dense, *([pre_ranker.model] if pre_ranker else [])]))
+def dense_models(run: Run) -> list[str]:
+    """The sentence encoders of dense retrieval, which read every document."""
+    return list(dict.fromkeys(part.model for part in _of_kind(run, DenseSettings)))
 
 
 def _pre_ranker(run: Run) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The models that an evaluation scores with, and how fast each of them is alone on a machine."""
+"""The models that an evaluation scores with, and how fast each system is alone on a machine."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from actors.rows import TestLists
+from actors.rows import CandidateList, TestLists
 from ranking.errors import InputError
 from ranking.evaluation.measuring import System
 from ranking.evaluation.results import Machine, SystemKind
-from ranking.records import content
 from ranking.storage import Folder
 from ray_jobs import plan
 from ray_jobs.run import Run
@@ -18,8 +17,9 @@ from ray_jobs.train import MODEL
 
 if TYPE_CHECKING:
     from actors.scorer import Model
+    from actors.stopwatch import Timed
 
-QUERIES, DOCUMENTS = 30, 50
+QUERIES, TEACHER_QUERIES, DOCUMENTS = 30, 10, 50
 
 
 def models_of(run: Run) -> list[tuple[SystemKind, str]]:
@@ -61,41 +61,80 @@ def check_models(run: Run) -> None:
             raise InputError(f"setting 'evaluation.models', {name!r}: {why}")
 
 
-def time_models(run: Run, systems: Sequence[System], rows: Sequence[TestLists]) -> Machine | None:
-    """Time every model alone, with the threads that a replica of the service has, and note it with its systems.
+def time_systems(run: Run, systems: Sequence[System], rows: Sequence[TestLists]) -> Machine | None:
+    """Time what ranks, each alone, and note it with its systems; models with the threads that a replica of the service has.
 
-    Returns the machine that it was done on; None where there is no model.
+    Imported lists have no time, and the teacher only where `evaluation.time_teacher` asks for it. Returns the machine that
+    it was done on; None where there is nothing to time.
     """
     import ray
 
-    from actors.scorer import Stopwatch
+    from actors.stopwatch import Stopwatch
 
-    names = models_of(run)
-    asked = queries_to_time(rows, run.settings.evaluation.first_stages)
-    if not names or not asked:
+    settings = run.settings
+    lists = lists_to_time(rows, settings.evaluation.first_stages)
+    if not lists:
         return None
-    stopwatch = ray.remote(Stopwatch).options(num_cpus=1).remote(run.settings.serving.replicas)  # one, so that all are timed on one machine
-    machine = None
-    with run.progress.bar("timing", len(names), "models") as bar:
-        for kind, name in names:
-            timed = ray.get(stopwatch.time.remote(model_of(run, kind, name), asked))
-            for system in systems:
-                if (system.result.kind, system.result.system) == (kind, name):
-                    system.result.latency_ms, system.result.documents_per_second = timed.latency, timed.documents_per_second
-                    system.result.size, system.result.parity = timed.size, timed.parity
-            machine = timed.machine
+    models = models_of(run)
+    stopwatch = ray.remote(Stopwatch).options(num_cpus=1).remote(settings.serving.replicas)  # one, so that all are timed on one machine
+    with run.progress.bar("timing", len(models) + 2, "systems") as bar:
+        places = (plan.index_stage(run).folder, plan.vectors_memory(run))
+        if settings.candidates.given is None:
+            texts = [row.text for row in lists]
+            for name, timed in ray.get(stopwatch.time_first_stages.remote(*places, settings.candidates, texts)).items():
+                _note(systems, "first_stage", name, timed)
+        bar.advance()
+        if settings.pre_ranker:
+            _note(systems, "pre_ranker", "pre-ranker", ray.get(stopwatch.time_pre_ranker.remote(places[1], settings.pre_ranker, lists)))
+        bar.advance()
+        for kind, name in models:
+            _note(systems, kind, name, ray.get(stopwatch.time.remote(model_of(run, kind, name), lists)))
             bar.advance()
-    return machine
+    if settings.evaluation.teacher and settings.evaluation.time_teacher:
+        _time_teacher(run, systems, lists[:TEACHER_QUERIES])
+    return ray.get(stopwatch.machine.remote())  # type: ignore[no-any-return]
 
 
-def queries_to_time(rows: Sequence[TestLists], first_stages: Sequence[str]) -> list[tuple[str, list[str]]]:
+def _note(systems: Sequence[System], kind: SystemKind, name: str, timed: Timed) -> None:
+    for system in systems:
+        if (system.result.kind, system.result.system) == (kind, name):
+            system.result.latency_ms, system.result.documents_per_second = timed.latency, timed.documents_per_second
+            system.result.size, system.result.parity = timed.size, timed.parity
+
+
+def _time_teacher(run: Run, systems: Sequence[System], lists: Sequence[CandidateList]) -> None:
+    """Start the teacher again, without its memory, and ask it for one list after another."""
+    import ray
+
+    from actors.picking import all_candidates
+    from actors.rows import PickedList, records, table_of
+    from actors.stopwatch import Timed, latency_of, rate_of, seconds_of
+    from actors.teachers import make_teacher
+
+    compute = run.settings.compute
+    teacher = make_teacher(run.settings.teacher, compute, plan.teacher_fingerprint(run), run.folder / "teacher" / "timed")
+    if teacher.actor is None:
+        return
+    kind, arguments = teacher.actor
+    placed = {"num_cpus": compute.teacher_cpus, "num_gpus": compute.teacher_gpus}
+    actor = ray.remote(kind).options(**placed).remote(*arguments)
+    shown = records(all_candidates(table_of(lists, CandidateList)), PickedList)
+    with run.progress.bar("timing", 1, "teachers") as bar:
+        seconds = seconds_of(lambda row: ray.get(actor.outcome.remote(row)), shown)
+        bar.advance()
+    ray.kill(actor)
+    _note(systems, "teacher", "teacher", Timed(latency_of(seconds), rate_of(seconds, lists)))
+
+
+def lists_to_time(rows: Sequence[TestLists], first_stages: Sequence[str]) -> list[CandidateList]:
     """Queries with exactly 50 documents each: their own candidates, and where those are fewer, some of other queries."""
-    lists = [(row.text, [content(c.title, c.text) for c in row.union(first_stages)]) for row in rows]
-    every = [document for _, documents in lists for document in documents]
+    lists = [(row, row.union(first_stages)) for row in rows]
+    every = [candidate for _, candidates in lists for candidate in candidates]
     if not every:
         return []
     timed = []
-    for place, (text, documents) in enumerate(lists[:QUERIES]):
+    for place, (row, candidates) in enumerate(lists[:QUERIES]):
         more = itertools.islice(itertools.cycle(every), (place + 1) * DOCUMENTS % len(every), None)
-        timed.append((text, list(itertools.islice(itertools.chain(documents, more), DOCUMENTS))))
+        fifty = list(itertools.islice(itertools.chain(candidates, more), DOCUMENTS))
+        timed.append(CandidateList(query_id=row.query_id, text=row.text, candidates=fifty))
     return timed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.settings import ComputeSettings, ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
 from ranking.storage import Folder
@@ -10,9 +10,15 @@ from ranking.storage import Folder
 if TYPE_CHECKING:
     from ray.data import Dataset
 
+    from actors.teachers.actor import TeacherActor
+
 
 class Teacher(Protocol):
     """What every teacher does."""
+
+    @property
+    def actor(self) -> tuple[type[TeacherActor], tuple[Any, ...]] | None:
+        """The class that runs its engine, and what that is made with; None where there is no engine."""
 
     def label(self, lists: Dataset) -> Dataset:
         """Label lists. lists: rows of PickedList. Returns rows of Outcome, one for each list."""

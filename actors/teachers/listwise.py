@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actors.rows import Outcome, PickedList
 from actors.settings import ComputeSettings, ListwiseTeacherSettings
@@ -48,9 +48,14 @@ class ListwiseTeacher:
             targets="tiers",
         )
 
+    @property
+    def actor(self) -> tuple[type[TeacherActor], tuple[Any, ...]]:
+        """The class that runs its engine, and what that is made with."""
+        return ListwiseActor, (self.settings, self.compute, self.memory, self.provenance)
+
     def label(self, lists: Dataset) -> Dataset:
         """Label lists. lists: rows of PickedList. Returns rows of Outcome."""
-        return through_teachers(lists, ListwiseActor, (self.settings, self.compute, self.memory, self.provenance), self.compute)
+        return through_teachers(lists, *self.actor, self.compute)
 
 
 class ListwiseActor(TeacherActor):

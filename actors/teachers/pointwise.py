@@ -51,9 +51,14 @@ class PointwiseTeacher:
             targets="scores",
         )
 
+    @property
+    def actor(self) -> tuple[type[TeacherActor], tuple[Any, ...]]:
+        """The class that runs its engine, and what that is made with."""
+        return PointwiseActor, (self.settings, self.compute, self.memory, self.provenance)
+
     def label(self, lists: Dataset) -> Dataset:
         """Label lists. lists: rows of PickedList. Returns rows of Outcome."""
-        return through_teachers(lists, PointwiseActor, (self.settings, self.compute, self.memory, self.provenance), self.compute)
+        return through_teachers(lists, *self.actor, self.compute)
 
 
 class PointwiseActor(TeacherActor):

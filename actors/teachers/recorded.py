@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class RecordedTeacher:
     """Labels by the order of a run: what the run leaves out becomes a hard or an easy negative."""
 
+    actor = None
+
     def __init__(self, settings: RecordedTeacherSettings, fingerprint: str) -> None:
         with fetched(settings.path) as path:
             self.orders = {query_id: order_of(scores) for query_id, scores in read_run(path).items()}

@@ -66,6 +66,14 @@ def _places(scores: Mapping[str, float]) -> dict[str, float]:
     return {doc_id: float(len(scores) - place) for place, doc_id in enumerate(order_of(scores))}
 
 
+def overall(name: str, values: Mapping[str, float]) -> float:
+    """One number over queries, as ir-measures makes it: the average; of counts such as NumRet the sum."""
+    aggregator = parse([name])[0].aggregator()
+    for value in values.values():
+        aggregator.add(value)
+    return float(aggregator.result()) if values else 0.0
+
+
 def mean(values: Mapping[str, float]) -> float:
     """Average over queries; 0 without any."""
     return sum(values.values()) / len(values) if values else 0.0

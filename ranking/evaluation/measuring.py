@@ -51,7 +51,7 @@ def measure(collection: Collection, systems: Sequence[System], settings: Evaluat
         raise InputError(f"setting 'evaluation.control': {settings.control!r} is none of {', '.join(by_key)}")
     values: PerQuery = {key: measures.per_query(qrels, system.run, [*settings.measures, measures.JUDGED]) for key, system in by_key.items()}
     for key, system in by_key.items():
-        system.result.measures = {name: measures.mean(held) for name, held in values[key].items()}
+        system.result.measures = {name: measures.overall(name, held) for name, held in values[key].items()}
     results = {key: system.result for key, system in by_key.items()}
     comparisons = [
         one for name in settings.measures for one in _compared(values, [key for key in results if key != control], control, name, settings)

@@ -14,7 +14,7 @@ class _Part(BaseModel):
 
 
 class Latency(_Part):
-    """Milliseconds to score one query of 50 documents by one scorer, as it is served."""
+    """Milliseconds for one query: to score 50 documents by one scorer, as it is served; of a first stage, to search."""
 
     p50: float
     p95: float
@@ -38,8 +38,8 @@ class SystemResult(_Part):
     """One ranking system on one candidate list.
 
     system: its name without the list ("rra-bert"). candidates: the list it re-ranks ("bm25"), None for the
-    list itself. measures: averages over the judged queries. documents_per_second (of one scorer), latency_ms, size, parity:
-    None where not measured.
+    list itself. measures: averages over the judged queries, of counts (NumRet) sums. documents_per_second (of one
+    scorer), latency_ms, size, parity: None where not measured.
     """
 
     kind: SystemKind
@@ -50,6 +50,11 @@ class SystemResult(_Part):
     latency_ms: Latency | None = None
     size: Size | None = None
     parity: Parity | None = None
+
+    def told(self, measure: str) -> str:
+        """A measure as it stands in tables; counts are whole."""
+        value = self.measures[measure]
+        return f"{value:,.0f}" if value.is_integer() and value > 1 else f"{value:.3f}"
 
 
 class ComparisonResult(_Part):
@@ -87,7 +92,7 @@ class QueryClass(_Part):
 
 
 class LabelCost(_Part):
-    """What the labels took, in the session that finished them.
+    """What the labels took, in all sessions.
 
     price: in the currency of compute.engine_hour_price; None where that is not set.
     """

@@ -38,6 +38,9 @@ class EvaluationSettings(Settings):
         default_factory=lambda: ["bm25", "fused"], min_length=1, description="Candidate lists to re-rank: `fused` or a retriever's name."
     )
     teacher: bool = Field(True, description="Measure the teacher too.")
+    time_teacher: bool = Field(
+        False, description="Start the teacher once more, alone, and time it too, on ten queries of 50 documents that it has no memory of."
+    )
     runs: list[RunSystemSettings] = Field(default_factory=list, description="Rankings of other systems to measure beside.")
     models: list[ModelSystemSettings] = Field(default_factory=list, description="Other cross-encoders to measure beside.")
     latency_budget_ms: float | None = Field(

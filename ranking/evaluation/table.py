@@ -25,7 +25,7 @@ def of(metrics: Metrics) -> Table:
         table.add_column(title, justify="right", overflow="fold", min_width=5)
     for key, system in metrics.systems.items():
         comparison = found.get(key)
-        values = [f"{system.measures[name]:.3f}" for name in names]
+        values = [system.told(name) for name in names]
         told = [f"{comparison.delta:+.3f}", f"{comparison.p:.4f}"] if comparison else ["control", ""]
         table.add_row(system.system, system.candidates or "", *values, *told)
     return table

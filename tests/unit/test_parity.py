@@ -8,9 +8,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from actors.scorer import Model, Stopwatch
+from actors.rows import CandidateList
+from actors.scorer import Model
+from actors.stopwatch import Stopwatch
 from ranking.encoders import model_path
 from ranking.errors import InputError
+from ranking.records import Candidate
 from students import export, kinds, parity
 from students.onnx_file import OnnxStudent
 from students.scoring import CARD, ClassifierScorer, Scorer
@@ -90,11 +93,13 @@ def test_other_numbers_of_labels_and_lengths_are_refused(classifier, tmp_path):
 
 
 def test_a_model_is_timed_alone(saved):
-    timed = Stopwatch(1).time(Model(str(saved)), [("query", ["a document"] * 5)] * 4)
+    documents = [Candidate(doc_id=str(i), title="", text="a document", rank=i, score=0.0, retriever="bm25") for i in range(1, 6)]
+    timed = Stopwatch(1).time(Model(str(saved)), [CandidateList(query_id="q", text="query", candidates=documents)] * 4)
     assert 0 < timed.latency.p50 <= timed.latency.p95
     assert timed.size.parameters == Scorer(saved).parameters > 20_000_000
     assert timed.parity.passed
-    assert timed.machine.threads == timed.machine.cores
+    machine = Stopwatch(1).machine()
+    assert machine.threads == machine.cores
 
 
 def test_scores_that_are_no_numbers_fail(saved, monkeypatch):

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.parts import done_now, hashed, ids_done, ids_in, read_slice, select, settle, slices_of
-from ranking.records import Query, Rejection
+from actors.parts import doc_ids_in, done_now, hashed, ids_done, ids_in, read_slice, select, settle, slices_of
+from actors.rows import CandidateList, NamedList, TestLists
+from ranking.records import Candidate, Query, Rejection
 from ranking.stages import REJECTED, Stage
 from ranking.storage import Folder, schema_of
 
@@ -71,3 +72,20 @@ def test_settling_sweeps_away_what_a_killed_writer_left_behind(tmp_path):
     assert settle(stage) == (1, 1)
     assert stage.folder.names() == ["a.parquet"]
     assert (stage.run / REJECTED).names() == [f"{stage.rejected_prefix}x.parquet"]
+
+
+def test_the_documents_of_candidate_lists_are_found_once_each(tmp_path):
+    def listed(*ids):
+        return [Candidate(doc_id=i, title="", text=f"text {i}", rank=1, score=1.0, retriever="bm25") for i in ids]
+
+    log, test = Folder(tmp_path / "log"), Folder(tmp_path / "test")
+    log.write_rows("part-1.parquet", [CandidateList(query_id="q", text="t", candidates=listed("b", "a"))])
+    log.write_rows(
+        "part-2.parquet",
+        [CandidateList(query_id="p", text="t", candidates=listed("a")), CandidateList(query_id="o", text="t", candidates=[])],
+    )
+    lists = [NamedList(name="bm25", candidates=listed("c", "d")), NamedList(name="fused", candidates=listed("d"))]
+    test.write_rows("part-1.parquet", [TestLists(query_id="q", text="t", lists=lists)])
+    assert doc_ids_in(log) == ["a", "b"]
+    assert doc_ids_in(test) == ["c", "d"]
+    assert doc_ids_in(Folder(tmp_path / "none")) == []

@@ -139,7 +139,7 @@ def test_labels_are_told_with_their_cost_tiers_and_verdicts():
     sample = [label_of(["d1", "d2"]), label_of(["d1"]).model_copy(update={"answer": Answer(verdict="truncated"), "confidence": 0.5})]
     cost = labels.cost_of(manifest, 4.0)
     lines = labels.lines_of(sample, cost, "a teacher")
-    assert lines[0] == "4 labels of a teacher: 900 tokens read, 80 written, 1,800 s in the session that finished them."
+    assert lines[0] == "4 labels of a teacher: 900 tokens read, 80 written, 1,800 s."
     assert lines[1] == "Cost: 2.00, 500.00 for 1,000 labels (compute.engine_hour_price)."
     assert "1.5 listed" in lines[2]
     assert lines[3] == "Answers: 50.0% ok, 50.0% truncated."

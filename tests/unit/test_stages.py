@@ -1,6 +1,7 @@
 """Folders, parts and stages: skipped, resumed, set aside and brought back."""
 
-from ranking.records import Query, Rejection
+from ranking import stages
+from ranking.records import Query, Rejection, Tokens
 from ranking.stages import REJECTED, Stage
 from ranking.storage import Folder, part_name
 
@@ -57,3 +58,27 @@ def test_changed_settings_set_rows_and_rejections_aside_and_bring_them_back(tmp_
     assert old.folder.read_column("query_id") == ["q1"]
     assert len(old.rejected_parts()) == 1
     assert Stage(run, "labels", {"v": 2}, []).restore() is not None
+
+
+def test_what_cut_off_sessions_spent_up_to_their_last_note_is_counted(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(stages.time, "monotonic", lambda: clock[0])
+
+    def session(*notes):
+        """A session that notes its tokens so many seconds after its begin, and is cut off."""
+        stage = Stage(Folder(tmp_path), "labels", {}, [])
+        stage.begin()
+        for seconds, prompt, completion in notes:
+            clock[0] += seconds
+            stage.note(Tokens(prompt=prompt, completion=completion))
+        return stage
+
+    session((30, 100, 10), (5, 120, 12))  # the second note comes too early to be written
+    session((40, 50, 5))
+    last = session((10, 7, 1))
+    found = last.finish(rows_in=1, rows_out=1, tokens=Tokens(prompt=7, completion=1))
+    assert found.seconds == 30 + 40 + 10
+    assert (found.tokens.prompt, found.tokens.completion) == (157, 16)
+    other = Stage(Folder(tmp_path), "labels", {"other": 1}, [])
+    other.begin()
+    assert other.finish(rows_in=0, rows_out=0).tokens.prompt == 0

@@ -115,15 +115,17 @@ def _content(findings: Findings) -> dict[str, Any]:
 def _pictures(findings: Findings) -> list[Picture]:
     metrics, measure, featured = findings.metrics, findings.measure, findings.featured
     shown = {key: result for key, result in metrics.systems.items() if result.candidates in (None, findings.first_stage)}
-    points = [(r.system, r.kind, r.latency_ms.p50, r.measures[measure]) for r in shown.values() if r.latency_ms]
+    points = [(r.system, r.kind, r.latency_ms.p50, r.measures[measure]) for r in shown.values() if r.latency_ms and r.candidates]
     levels = {
-        r.system: r.measures[measure] for key, r in shown.items() if not r.latency_ms and (key == metrics.control or r.kind == "teacher")
+        r.system: r.measures[measure]
+        for key, r in shown.items()
+        if not (r.latency_ms and r.candidates) and (key == metrics.control or r.kind == "teacher")
     }
     pictures = []
     if points:
         caption = (
             f"{measure} over {findings.first_stage}'s candidates against the time of one query of 50 documents. "
-            "Filled: no system here is both faster and better. Dashed: systems whose time was not measured."
+            "Filled: no system here is both faster and better. Dashed: systems without such a time."
         )
         pictures.append(Picture(charts.quality_by_latency(points, levels, measure, findings.budget_ms), caption))
     if featured and metrics.control:

@@ -24,9 +24,7 @@ def cost_of(manifest: Manifest, hour_price: float | None) -> LabelCost:
 
 def lines_of(sample: Sequence[Label], cost: LabelCost, teacher: str) -> list[str]:
     """Teacher, cost, tiers, verdicts and confidence. sample: labels that stand for all."""
-    spent = (
-        f"{cost.prompt_tokens:,} tokens read, {cost.completion_tokens:,} written, {cost.seconds:,.0f} s in the session that finished them"
-    )
+    spent = f"{cost.prompt_tokens:,} tokens read, {cost.completion_tokens:,} written, {cost.seconds:,.0f} s"
     lines = [f"{cost.labels:,} labels of {teacher}: {spent}."]
     if cost.price is not None and cost.labels:
         lines.append(f"Cost: {cost.price:,.2f}, {cost.price / cost.labels * 1000:,.2f} for 1,000 labels (compute.engine_hour_price).")

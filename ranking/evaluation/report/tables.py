@@ -51,7 +51,7 @@ def systems(metrics: Metrics, featured: str | None) -> tuple[list[str], list[Row
     ]
     rows = []
     for key, result in metrics.systems.items():
-        cells = [Cell(result.system), Cell(result.candidates or "", "left"), *(Cell(f"{result.measures[name]:.3f}") for name in names)]
+        cells = [Cell(result.system), Cell(result.candidates or "", "left"), *(Cell(result.told(name)) for name in names)]
         cells += _compared(found.get(key), key == metrics.control) + _costs(result)
         rows.append(Row(cells, key == featured))
     told = [i for i in range(len(columns)) if any(row.cells[i].text for row in rows)]
@@ -75,7 +75,10 @@ def legend(metrics: Metrics) -> list[str]:
             "effect d: mean difference by its standard deviation over queries."
         )
     if any(result.latency_ms for result in metrics.systems.values()):
-        lines.append("Times: one scorer, one query of 50 documents after another. Equal scores stand as in trec_eval, later ids first.")
+        lines.append(
+            "Times: one query after another, each system alone. Re-rankers score 50 documents, the pre-ranker by vectors of documents "
+            "that are there; first stages search the whole collection. Equal scores stand as in trec_eval, later ids first."
+        )
     return lines
 
 
