@@ -126,8 +126,12 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
     with chosen.checkpoint.as_directory() as place, tempfile.TemporaryDirectory() as local:
         progress = Progress(**json.loads((Path(place) / _STATE).read_text(encoding="utf-8")))
         path = model_path(work.student.base)
-        trained = kinds.in_training(kinds.build(work.student, path), work.student, path)
-        trained.load_state_dict(_whole_weights(Path(place), work.training.zero_stage))
+        model = kinds.build(work.student, path)
+        if work.training.freeze_embeddings:
+            model.freeze_embeddings()
+        trained = kinds.in_training(model, work.student, path)
+        kept = {name: value for name, value in trained.state_dict(keep_vars=True).items() if _is_frozen(value)}
+        trained.load_state_dict(_whole_weights(Path(place), work.training.zero_stage) | kept)
         model = kinds.settled(trained)
         export.centre(model, progress.scores_mean)
         export.save(model, kinds.tokenizer_of(work.student, path), work.student, Path(local) / "model", probes)
@@ -142,8 +146,13 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
     return progress.step
 
 
+def _is_frozen(value: torch.Tensor) -> bool:
+    """Whether a weight is left out of training: it is as the base has it, and ZeRO 1 does not write it down."""
+    return isinstance(value, torch.nn.Parameter) and not value.requires_grad
+
+
 def _whole_weights(checkpoint: Path, zero_stage: int) -> dict[str, Any]:
-    """The weights of a checkpoint in float32, put together from the workers' parts where ZeRO divided them."""
+    """The weights of a checkpoint in float32, put together from the workers' parts where ZeRO divided them; frozen ones may lack."""
     if zero_stage == 0:
         (states,) = (checkpoint / _TAG).glob("*_model_states.pt")
         module = torch.load(states, map_location="cpu", weights_only=False)["module"]
