@@ -12,6 +12,9 @@ from torch import Tensor
 
 from students.token_selection import IGNORED, TokenKeys
 
+BUCKET = 8
+"""Scored pairs are padded to a multiple of so many tokens."""
+
 SEGMENTS, KEYS, SIDES = "segments", "keys", "sides"
 _PADDING = {SEGMENTS: 0, KEYS: IGNORED, SIDES: 0}
 """What stands beside a tokenizer's own inputs, and how it is padded."""
@@ -80,10 +83,11 @@ def tokenize(
     return rows
 
 
-def pad(tokenizer: Any, rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
-    """Pad tokenised pairs to the longest of them. Returns tensors [pairs, tokens]; padding is of segment 0."""
+def pad(tokenizer: Any, rows: Sequence[dict[str, list[int]]], width: int | None = None) -> dict[str, Tensor]:
+    """Pad tokenised pairs to `width` tokens, or to the longest of them. Returns tensors [pairs, tokens]; padding is of segment 0."""
     inputs = [{name: values for name, values in row.items() if name not in _PADDING} for row in rows]
-    padded: dict[str, Tensor] = dict(tokenizer.pad(inputs, return_tensors="pt"))
+    how = {"padding": True} if width is None else {"padding": "max_length", "max_length": width}
+    padded: dict[str, Tensor] = dict(tokenizer.pad(inputs, return_tensors="pt", **how))
     for name in _PADDING.keys() & rows[0].keys():
         padded[name] = torch.full(padded["input_ids"].shape, _PADDING[name], dtype=torch.long)
         for i, row in enumerate(rows):
@@ -109,6 +113,27 @@ def chunks_by_length(lengths: Sequence[int], budget: int) -> list[list[int]]:
             chunks[-1].append(i)
         else:
             chunks.append([i])
+    return chunks
+
+
+def bucket_of(tokens: int, max_length: int) -> int:
+    """The width that a pair of so many tokens is always padded to when it is scored.
+
+    It depends on the pair alone: a matrix product of another shape may round bf16 otherwise, so a score would move with what
+    else is in the batch.
+    """
+    return min(-(-tokens // BUCKET) * BUCKET, max_length)
+
+
+def chunks_by_bucket(lengths: Sequence[int], budget: int, max_length: int) -> list[tuple[int, list[int]]]:
+    """Divide rows into chunks of one bucket each, longest first, of at most `budget` tokens; returns widths and indices."""
+    chunks: list[tuple[int, list[int]]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        width = bucket_of(lengths[i], max_length)
+        if chunks and chunks[-1][0] == width and (len(chunks[-1][1]) + 1) * width <= budget:
+            chunks[-1][1].append(i)
+        else:
+            chunks.append((width, [i]))
     return chunks
 
 

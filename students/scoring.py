@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from ranking.errors import InputError
 from students import onnx_file
 from students.bases import positions, read_model
-from students.batches import chunks_by_length, pad, tokenize
+from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, pad, tokenize
 from students.heads import ClsHead, Head, InteractionHead
 from students.precision import dtype_of
 from students.settings import Precision
@@ -30,8 +31,10 @@ CHUNK_TOKENS = {"cpu": 1024, "cuda": 32_768}
 
 
 def forward_pairs(model: nn.Module, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> Tensor:
-    """Score pairs of texts. Returns [pairs], float32, in the order given."""
-    return forward_rows(model, tokenizer, tokenize(tokenizer, pairs, max_length))
+    """Score pairs of texts, each padded to its bucket. Returns [pairs], float32, in the order given."""
+    rows = tokenize(tokenizer, pairs, max_length)
+    lengths = [len(row["input_ids"]) for row in rows]
+    return _forward(model, tokenizer, rows, chunks_by_bucket(lengths, CHUNK_TOKENS[_device(model).type], max_length))
 
 
 def forward_rows(model: nn.Module, tokenizer: Any, rows: Sequence[dict[str, list[int]]], whole: bool = False) -> Tensor:
@@ -39,16 +42,40 @@ def forward_rows(model: nn.Module, tokenizer: Any, rows: Sequence[dict[str, list
 
     whole: all in one chunk. Returns what the model does, [pairs] or [pairs, scores], float32, in the order given.
     """
-    device = next((weights.device for weights in model.parameters()), torch.device("cpu"))
     lengths = [len(row["input_ids"]) for row in rows]
+    chunks = [list(range(len(rows)))] if whole and rows else chunks_by_length(lengths, CHUNK_TOKENS[_device(model).type])
+    return _forward(model, tokenizer, rows, [(None, chunk) for chunk in chunks])
+
+
+def _forward(
+    model: nn.Module, tokenizer: Any, rows: Sequence[dict[str, list[int]]], chunks: Sequence[tuple[int | None, list[int]]]
+) -> Tensor:
+    device = _device(model)
     scores, order = [], []
-    for chunk in [list(range(len(rows)))] if whole and rows else chunks_by_length(lengths, CHUNK_TOKENS[device.type]):
-        batch = pad(tokenizer, [rows[i] for i in chunk])
+    for width, chunk in chunks:
+        batch = pad(tokenizer, [rows[i] for i in chunk], width)
         scores.append(model({key: value.to(device) for key, value in batch.items()}))
         order += chunk
     back = torch.empty(len(order), dtype=torch.long, device=device)
     back[torch.tensor(order, dtype=torch.long, device=device)] = torch.arange(len(order), device=device)
     return torch.cat(scores)[back] if scores else torch.zeros(0)
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next((weights.device for weights in model.parameters()), torch.device("cpu"))
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """A pair as the model reads it. width: tokens that it is padded to."""
+
+    inputs: dict[str, list[int]]
+    width: int
+
+    @property
+    def tokens(self) -> int:
+        """Without padding."""
+        return len(self.inputs["input_ids"])
 
 
 class Scorer:
@@ -77,9 +104,26 @@ class Scorer:
 
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Score (query, document) pairs, in the order given."""
+        """Score (query, document) pairs, in the order given. A pair's score does not depend on the others."""
         scores: list[float] = forward_pairs(self.model, self.tokenizer, pairs, self.max_length).tolist()
         return scores
+
+    def tokenized(self, pairs: Sequence[tuple[str, str]]) -> list[Tokenized]:
+        """Tokenise pairs, for `score_chunk`; one thread at a time, as tokenizers are."""
+        rows = tokenize(self.tokenizer, pairs, self.max_length)
+        return [Tokenized(row, bucket_of(len(row["input_ids"]), self.max_length)) for row in rows]
+
+    @torch.inference_mode()
+    def score_chunk(self, rows: Sequence[Tokenized]) -> list[float]:
+        """Score pairs of one bucket at once, as `score` does; for those that put batches together themselves."""
+        (width,) = {row.width for row in rows}
+        scores: list[float] = _forward(self.model, self.tokenizer, [row.inputs for row in rows], [(width, list(range(len(rows))))]).tolist()
+        return scores
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Tokens, padding included, that are best scored at once here."""
+        return CHUNK_TOKENS[_device(self.model).type]
 
 
 class ClassifierScorer(Scorer):

@@ -7,7 +7,7 @@ from transformers import AutoTokenizer
 from ranking.encoders import model_path
 from ranking.errors import InputError
 from students import export, kinds, rra_bert
-from students.batches import chunks_by_length, list_batch, pad, tokenize
+from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, list_batch, pad, tokenize
 from students.scoring import Scorer, forward_pairs
 from students.settings import RraBertSettings
 
@@ -55,6 +55,28 @@ def test_chunks_hold_every_row_once_within_the_budget():
     assert sorted(i for chunk in chunks for i in chunk) == list(range(71))
     assert chunks[0] == [70]
     assert all(len(chunk) * max(lengths[i] for i in chunk) <= 256 for chunk in chunks[1:])
+
+
+def test_chunks_of_one_bucket_are_as_wide_as_the_pair_alone():
+    lengths = [*range(1, 71), 100]
+    chunks = chunks_by_bucket(lengths, budget=256, max_length=100)
+    assert sorted(i for _, chunk in chunks for i in chunk) == list(range(71))
+    assert all({bucket_of(lengths[i], 100) for i in chunk} == {width} for width, chunk in chunks)
+    assert all(len(chunk) * width <= 256 for width, chunk in chunks)
+    assert [bucket_of(tokens, 100) for tokens in (1, 8, 9, 97, 100)] == [8, 8, 16, 100, 100]
+
+
+@pytest.mark.parametrize("head", ["cls", "interaction"])
+def test_a_score_in_bf16_does_not_depend_on_the_rest_of_the_batch(head, tmp_path):
+    settings, model = build(head, "joint")
+    scoring = model.linear if head == "interaction" else model.classifier.classifier
+    torch.nn.init.normal_(scoring.weight, std=0.5)
+    export.save(model, kinds.tokenizer_of(settings, model_path("minilm")), settings, tmp_path / "model", PAIRS)
+    scorer = Scorer(tmp_path / "model", "bf16")
+    many = [(query, f"{document} {'word ' * n}") for n in range(12) for query, document in PAIRS]
+    together = scorer.score(many)
+    assert max(abs(scorer.score([pair])[0] - score) for pair, score in zip(many, together, strict=True)) < 1e-3
+    assert max(together) - min(together) > 0.1
 
 
 @pytest.mark.parametrize(("head", "reading"), [("cls", "joint"), ("interaction", "joint"), ("interaction", "parted")])
