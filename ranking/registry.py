@@ -107,16 +107,20 @@ class Registry:
             return champion
         return self._change(held, version, checksum, "promote", run, reason)
 
+    def add(self, model: Folder, version: str) -> None:
+        """Copy a model folder in under its version, and leave the champion as it is; a no-op where it is there.
+
+        Raises InputError where the version is there with another content.
+        """
+        self._add(model, version)
+
     def promote_again(self, version: str, run: str) -> Champion:
         """Make a version champion that is here already; a no-op where it is. Raises InputError where it is not here, or not whole."""
         held = self._pointer.read()
         champion = self._parsed(held)
         if champion is not None and champion.champion == version:
             return champion
-        if version not in self.versions():
-            known = ", ".join(self.versions()) or "none"
-            raise InputError(f"registry {self.folder.uri}: there is no version {version!r}; there are {known}")
-        checksum = self._checksum_of(version)
+        checksum = self.checksum_of(version)
         check_whole(self.folder / version, checksum)
         return self._change(held, version, checksum, "promote", run, "chosen by hand")
 
@@ -212,7 +216,11 @@ class Registry:
                 if name.startswith(PARTIAL) and time.time() - path.stat().st_mtime > _LEFT_BEHIND_AFTER:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def _checksum_of(self, version: str) -> str:
+    def checksum_of(self, version: str) -> str:
+        """The checksum of a version. Raises InputError for one that is not there."""
+        if version not in self.versions():
+            known = ", ".join(self.versions()) or "none"
+            raise InputError(f"registry {self.folder.uri}: there is no version {version!r}; there are {known}")
         return _sha256((self.folder / version).read_text(CHECKSUMS).encode("utf-8"))
 
 

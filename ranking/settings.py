@@ -144,15 +144,6 @@ class AblationSettings(Settings):
     seeds: list[int] = Field(default_factory=lambda: [13, 14, 15], min_length=1, description="Seeds that every arm is trained with.")
 
 
-class ServingSettings(Settings):
-    """The HTTP service."""
-
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
-    replicas: int = Field(1, ge=1, description="Scorer replicas.")
-    max_documents: int = Field(1000, ge=1, description="Documents that one request may hold.")
-
-
 S = TypeVar("S", bound=Settings)
 
 

@@ -4,6 +4,7 @@
     python -m ray_jobs.promote configs/quickstart.yaml --list          the champion, its history, and what else is there
     python -m ray_jobs.promote configs/quickstart.yaml --rollback      the champion before it again
     python -m ray_jobs.promote configs/quickstart.yaml --to VERSION    a version of the registry, by hand
+    python -m ray_jobs.promote configs/quickstart.yaml --add STUDENT   into the registry, to be a challenger; the champion stays
 
 A student that does not beat the control significantly is not promoted, and the line says so. Of two promotions at
 once one is an error, and changes nothing.
@@ -20,6 +21,7 @@ from ray_jobs import plan
 from ray_jobs.evaluate import METRICS
 from ray_jobs.run import Run, job
 from ray_jobs.timing import trained
+from students.settings import StudentSettings
 
 
 def main(run: Run) -> None:
@@ -31,7 +33,7 @@ def main(run: Run) -> None:
         run.progress.stage("promote", f"nothing promoted: {verdict.reason}")
         return
     student = next(student for student in run.settings.students if student.name == verdict.champion)
-    version = f"{student.name}-{plan.student_stage(run, student).fingerprint}"
+    version = version_of(run, student)
     held = run.registry.read()
     champion = run.registry.promote(trained(run, student.name), version, run.settings.run, verdict.reason)
     already = " already" if held is not None and champion.history == held.history else ""
@@ -61,14 +63,35 @@ def promote_by_hand(version: str) -> Callable[[Run], None]:
     return main
 
 
+def add(name: str) -> Callable[[Run], None]:
+    def main(run: Run) -> None:
+        found = [student for student in run.settings.students if student.name == name]
+        if not found:
+            raise InputError(
+                f"argument --add: no student {name!r}; there are {', '.join(student.name for student in run.settings.students)}"
+            )
+        version = version_of(run, found[0])
+        run.registry.add(trained(run, name), version)
+        run.progress.stage("promote", f"{version} is in the registry; --serving.traffic.challenger {version} lets it have traffic")
+
+    return main
+
+
+def version_of(run: Run, student: StudentSettings) -> str:
+    """What a student is called in the registry."""
+    return f"{student.name}-{plan.student_stage(run, student).fingerprint}"
+
+
 def asked(arguments: list[str]) -> tuple[Callable[[Run], None], list[str]]:
     """What the command line asks for, and its other arguments."""
-    if "--to" in arguments:
-        place = arguments.index("--to")
-        if place + 1 == len(arguments):
-            print("error: argument --to: a version is missing; --list shows them", file=sys.stderr)
-            sys.exit(2)
-        return promote_by_hand(arguments[place + 1]), arguments[:place] + arguments[place + 2 :]
+    named = {"--to": (promote_by_hand, "a version is missing; --list shows them"), "--add": (add, "the name of a student is missing")}
+    for flag, (action_of, lacking) in named.items():
+        if flag in arguments:
+            place = arguments.index(flag)
+            if place + 1 == len(arguments):
+                print(f"error: argument {flag}: {lacking}", file=sys.stderr)
+                sys.exit(2)
+            return action_of(arguments[place + 1]), arguments[:place] + arguments[place + 2 :]
     actions = {"--rollback": rollback, "--list": show}
     found = [action for flag, action in actions.items() if flag in arguments]
     return (found[0] if found else main), [argument for argument in arguments if argument not in actions]

@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import Field
 
 from actors.rows import FUSED
+from actors.serving.settings import ServingSettings
 from actors.settings import ComputeSettings, NoReasonSettings, PointwiseTeacherSettings, ReasonSettings, TeacherSettings
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
@@ -31,7 +32,6 @@ from ranking.settings import (
     CandidateSettings,
     CollectionSettings,
     PreRankerSettings,
-    ServingSettings,
     Settings,
     load_settings,
 )

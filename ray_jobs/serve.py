@@ -1,7 +1,10 @@
 """Serve the champion over HTTP, until it is interrupted.
 
-python -m ray_jobs.serve configs/quickstart.yaml
-curl -s localhost:8000/v1/rerank -H 'content-type: application/json' -d '{"query": "...", "documents": ["..."]}'
+    python -m ray_jobs.serve configs/quickstart.yaml
+    serve deploy configs/serve.yaml                     on a cluster that runs; its args name the run file
+    curl -s localhost:8000/v1/rerank -H 'content-type: application/json' -d '{"query": "...", "documents": ["..."]}'
+
+Replicas follow the registry: after `ray_jobs.promote` they load the new champion beside the old one, and it takes over.
 """
 
 from __future__ import annotations
@@ -13,18 +16,26 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from ranking.errors import InputError
 from ranking.registry import check_whole
-from ray_jobs.run import Run, job, log_to_file
+from ranking.stages import MANIFEST
+from ray_jobs import plan
+from ray_jobs.run import Run, job, log_to_file, open_run
+
+if TYPE_CHECKING:
+    from ray.serve import Application
 
 APPLICATION = "rradistill"
+PICKED = 200
 
 
 def main(run: Run) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with served(run) as address:
-        run.progress.stage("serve", f"{address}/v1/rerank and {address}/health; stop with Ctrl-C")
+        page = f"; the page is {address}/" if run.settings.serving.page else ""
+        run.progress.stage("serve", f"{address}/v1/rerank, /v2/rerank, /rerank; {address}/docs describes them{page}; stop with Ctrl-C")
         while True:
             time.sleep(3600)
 
@@ -33,8 +44,7 @@ def main(run: Run) -> None:
 def served(run: Run) -> Iterator[str]:
     """Start the service of the champion and yield its address; it is gone at the end."""
     settings = run.settings.serving
-    champion, model = run.registry.champion()
-    check_whole(model, champion.checksum)
+    check_champion(run)
     _check_free(settings.host, settings.port)
     run.start_ray()
     import logging
@@ -42,20 +52,67 @@ def served(run: Run) -> Iterator[str]:
     from ray import serve
     from ray.serve.schema import LoggingConfig
 
-    from actors.ingress import Ingress
-    from actors.reranker import Reranker
-
     log_to_file(run.log_folder())  # importing Serve put its own handler in place
     quiet = LoggingConfig(log_level=logging.WARNING, enable_access_log=False)
+    application = bound(run)
+    log_to_file(run.log_folder())
     serve.start(http_options={"host": settings.host, "port": settings.port}, logging_config=quiet)
-    threads = max(1, (os.cpu_count() or 1) // settings.replicas)
-    reranker = Reranker.options(num_replicas=settings.replicas, ray_actor_options={"num_cpus": 1}).bind(model, champion.checksum, threads)
-    ingress = Ingress.options(ray_actor_options={"num_cpus": 0.5}).bind(reranker, champion.champion, settings.max_documents)
     try:
-        serve.run(ingress, name=APPLICATION, route_prefix="/", logging_config=quiet)
+        serve.run(application, name=APPLICATION, route_prefix="/", logging_config=quiet)
         yield f"http://{settings.host}:{settings.port}"
     finally:
         serve.shutdown()
+
+
+def application(args: dict[str, Any]) -> Application:
+    """What `serve deploy` builds: args hold `run`, the run file, and settings to lay over it, such as `storage`."""
+    given = dict(args)
+    where = given.pop("run", None)
+    if where is None:
+        raise InputError("serve config: args.run is missing; it names the run file")
+    run = open_run([str(where), *(part for key, value in given.items() for part in (f"--{key}", str(value)))])
+    check_champion(run)
+    return bound(run)
+
+
+def check_champion(run: Run) -> None:
+    """Raise InputError where there is nothing to serve: no champion, a file that changed, an unknown challenger."""
+    champion, model = run.registry.champion()
+    check_whole(model, champion.checksum)
+    challenger = run.settings.serving.traffic.challenger
+    if challenger is not None:
+        check_whole(run.registry.folder / challenger, run.registry.checksum_of(challenger))
+        if challenger == champion.champion:
+            raise InputError(f"setting 'serving.traffic.challenger': {challenger!r} is the champion itself; promote.py --list shows others")
+
+
+def bound(run: Run) -> Application:
+    """The deployments, put together."""
+    from actors.serving.ingress import Ingress
+    from actors.serving.searcher import Searcher
+
+    settings = run.settings.serving
+    threads = max(1, (os.cpu_count() or 1) // (settings.max_replicas or settings.replicas))
+    scaling = {"num_replicas": settings.replicas}
+    if settings.max_replicas is not None and settings.max_replicas > settings.replicas:
+        scaling = {
+            "autoscaling_config": {  # type: ignore[dict-item]
+                "min_replicas": settings.replicas,
+                "max_replicas": settings.max_replicas,
+                "target_ongoing_requests": 4,
+            }
+        }
+    searcher = None
+    if settings.page and run.settings.candidates.given is None and (run.folder / "index").exists(MANIFEST):
+        stage = plan.index_stage(run)
+        queries = run.collection.test[:PICKED]
+        qrels = {query.query_id: run.collection.qrels.get(query.query_id, {}) for query in queries}
+        if stage.manifest is not None:  # else it is of other settings
+            searcher = Searcher.options(ray_actor_options={"num_cpus": 0.25}).bind(
+                stage.folder, plan.vectors_memory(run), run.settings.candidates, queries, qrels
+            )
+    placed = {"num_cpus": 1, "num_gpus": settings.gpus}
+    return Ingress.options(ray_actor_options=placed, **scaling).bind(run.storage, settings, threads, searcher)  # type: ignore[no-any-return]
 
 
 def _check_free(host: str, port: int) -> None:

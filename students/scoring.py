@@ -120,6 +120,15 @@ class Scorer:
         scores: list[float] = _forward(self.model, self.tokenizer, [row.inputs for row in rows], [(width, list(range(len(rows))))]).tolist()
         return scores
 
+    def cut(self, document: str, tokens: int) -> str:
+        """A document's first tokens, as text."""
+        coded = self.tokenizer(document, add_special_tokens=False, truncation=True, max_length=tokens, return_offsets_mapping=True)
+        return document[: coded["offset_mapping"][-1][1]] if coded["input_ids"] else ""
+
+    def is_cut(self, pair: tuple[str, str]) -> bool:
+        """Whether a pair has more tokens than the model reads."""
+        return len(self.tokenizer(*pair, truncation=False, verbose=False)["input_ids"]) > self.max_length
+
     @property
     def chunk_tokens(self) -> int:
         """Tokens, padding included, that are best scored at once here."""

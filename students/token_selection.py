@@ -49,6 +49,24 @@ def select_tokens(keys: Tensor, segments: Tensor) -> Tensor:
     return counts & (segments == DOCUMENT) & same.any(dim=2)
 
 
+def matched_words(tokenizer: Any, query: str, documents: Sequence[str]) -> list[list[str]]:
+    """The words of each document that the whole-word form selects, as they stand there, each once. A fast tokenizer is needed."""
+    keys = TokenKeys(tokenizer, "word")
+    found = []
+    for document in documents:
+        encoded = tokenizer(query, document, return_offsets_mapping=True)
+        sides, words = encoded.sequence_ids(), encoded.word_ids()
+        held = keys.of(encoded["input_ids"], [0 if side is None else side + 1 for side in sides], words)
+        asked = {key for key, side in zip(held, sides, strict=True) if side == 0 and key != IGNORED}
+        spans: dict[int, tuple[int, int]] = {}
+        for key, side, word, (start, end) in zip(held, sides, words, encoded["offset_mapping"], strict=True):
+            if side == 1 and key in asked:
+                begin, last = spans.get(word, (start, end))
+                spans[word] = (min(begin, start), max(last, end))
+        found.append(list(dict.fromkeys(document[start:end] for start, end in spans.values())))
+    return found
+
+
 class TokenKeys:
     """What a tokenizer's tokens are compared by. match: `token` by token, or by the whole `word` that it is part of.
 

@@ -1,0 +1,167 @@
+"""Batches across requests: pairs of one bucket go through a model together, up to its token budget, whoever asked for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from students.scoring import Tokenized
+
+_SECONDS_PER_TOKEN = 1e-4
+_SMOOTHING = 0.05
+
+
+class ChunkScorer(Protocol):
+    """What a batcher needs of a scorer."""
+
+    def score_chunk(self, rows: Sequence[Tokenized]) -> list[float]:
+        """Score pairs of one bucket."""
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Tokens, padding included, that are best scored at once."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What went through a model at once. tokens: without padding. budget: tokens that would have fitted."""
+
+    pairs: int
+    tokens: int
+    padded: int
+    budget: int
+    seconds: float
+
+
+@dataclass
+class Batched:
+    """A request's scores, in its order. queued: seconds before its first chunk; scored: from there to its last."""
+
+    scores: list[float]
+    queued: float
+    scored: float
+
+
+@dataclass(eq=False)
+class _Waiting:
+    scorer: ChunkScorer
+    rows: Sequence[Tokenized]
+    future: Future[Batched]
+    arrived: float
+    due: float
+    scores: list[float] = field(default_factory=list)
+    buckets: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    began: float | None = None
+
+    def __post_init__(self) -> None:
+        self.scores = [0.0] * len(self.rows)
+        for i, row in enumerate(self.rows):
+            self.buckets[row.width].append(i)
+
+
+class TokenBatcher:
+    """One thread that scores all requests of a process.
+
+    The request that is due first decides the bucket, and others fill the chunk. A request is due after the time that it would
+    take alone, counted from its arrival: so a small one does not wait for all of a large one that came just before, and
+    a large one does not wait for ever.
+    """
+
+    def __init__(self, told: Callable[[Chunk], None] = lambda chunk: None) -> None:
+        """told: is called after each chunk."""
+        self._told = told
+        self._changed = threading.Condition()
+        self._waiting: list[_Waiting] = []
+        self._seconds_per_token = _SECONDS_PER_TOKEN
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
+        self._thread.start()
+
+    def submit(self, scorer: ChunkScorer, rows: Sequence[Tokenized]) -> Future[Batched]:
+        """Score tokenised pairs; may be cancelled. An exception of the scorer is that of the future."""
+        future: Future[Batched] = Future()
+        now = time.monotonic()
+        if not rows:
+            future.set_result(Batched([], 0.0, 0.0))
+            return future
+        due = now + self._seconds_per_token * sum(row.width for row in rows)
+        with self._changed:
+            self._waiting.append(_Waiting(scorer, rows, future, now, due))
+            self._changed.notify()
+        return future
+
+    def close(self) -> None:
+        """End the thread after the chunk that it is at."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return
+                chosen = self._choose()
+            if chosen:
+                self._score(chosen)
+
+    def _choose(self) -> list[tuple[_Waiting, list[int]]]:
+        """Take the pairs of the next chunk, by request."""
+        self._waiting = sorted((one for one in self._waiting if not one.future.cancelled()), key=lambda one: one.due)
+        if not self._waiting:
+            return []
+        first = self._waiting[0]
+        width = max(first.buckets)
+        room = max(1, first.scorer.chunk_tokens // width)
+        chosen = []
+        for one in self._waiting:
+            if one.scorer is not first.scorer or width not in one.buckets or not room:
+                continue
+            held = one.buckets[width]
+            chosen.append((one, held[:room]))
+            one.buckets[width] = held[room:]
+            room -= len(chosen[-1][1])
+            if not one.buckets[width]:
+                del one.buckets[width]
+        return chosen
+
+    def _score(self, chosen: Sequence[tuple[_Waiting, list[int]]]) -> None:
+        began = time.monotonic()
+        rows = [one.rows[i] for one, held in chosen for i in held]
+        for one, _ in chosen:
+            one.began = one.began or began
+        try:
+            scores = iter(chosen[0][0].scorer.score_chunk(rows))
+        except Exception as error:
+            self._fail([one for one, _ in chosen], error)
+            return
+        ended = time.monotonic()
+        for one, held in chosen:
+            for i in held:
+                one.scores[i] = next(scores)
+            if not one.buckets:
+                self._settle(one, ended)
+        padded = rows[0].width * len(rows)
+        self._seconds_per_token += _SMOOTHING * ((ended - began) / padded - self._seconds_per_token)
+        self._told(Chunk(len(rows), sum(row.tokens for row in rows), padded, chosen[0][0].scorer.chunk_tokens, ended - began))
+
+    def _settle(self, one: _Waiting, ended: float) -> None:
+        with self._changed:
+            self._waiting = [other for other in self._waiting if other is not one]
+        assert one.began is not None
+        if one.future.set_running_or_notify_cancel():
+            one.future.set_result(Batched(one.scores, one.began - one.arrived, ended - one.began))
+
+    def _fail(self, those: Sequence[_Waiting], error: Exception) -> None:
+        with self._changed:
+            self._waiting = [one for one in self._waiting if one not in those]
+        for one in those:
+            if one.future.set_running_or_notify_cancel():
+                one.future.set_exception(error)

@@ -1,0 +1,79 @@
+"""The models of a scorer replica: the champion, followed as the registry changes, and perhaps a challenger."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from actors.scorer import load_champion
+from ranking.errors import InputError
+from ranking.registry import Registry
+from ranking.storage import Folder
+from students.scoring import Scorer
+
+Role = Literal["champion", "challenger"]
+_WARM_UP = ("a query to warm up with", "word ")
+_log = logging.getLogger("ray.serve")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version of the registry, loaded."""
+
+    version: str
+    scorer: Scorer
+
+
+class Models:
+    """Holds what is served. A new champion is loaded and warmed up beside the old one, and takes over at once."""
+
+    def __init__(self, storage: Folder, challenger: str | None, every: float, told: Callable[[str, Exception | None], None]) -> None:
+        """every: seconds between looks at the registry. told: is called with each version that was loaded, or why it was not.
+
+        Raises InputError where there is no champion, a version is unknown, or its files are not those that were promoted.
+        """
+        self._registry = Registry(storage)
+        self._told = told
+        champion, _ = self._registry.champion()
+        self._served: dict[Role, Served] = {"champion": self._load(champion.champion, champion.checksum)}
+        if challenger is not None:
+            self._served["challenger"] = self._load(challenger, self._registry.checksum_of(challenger))
+        self._every = every
+        threading.Thread(target=self._follow, name="champion", daemon=True).start()
+
+    def of(self, role: Role) -> Served:
+        """What is served now; the champion where there is no challenger."""
+        return self._served.get(role) or self._served["champion"]
+
+    def versions(self) -> dict[Role, str]:
+        """The versions that are loaded."""
+        return {role: served.version for role, served in self._served.items()}
+
+    def _follow(self) -> None:
+        failed = None
+        while True:
+            time.sleep(self._every)
+            try:
+                champion = self._registry.read()
+                if champion is None or champion.champion in (self._served["champion"].version, failed):
+                    continue
+                failed = champion.champion
+                self._served = {**self._served, "champion": self._load(champion.champion, champion.checksum)}
+                failed = None
+            except Exception as error:  # whatever it is, the old champion goes on; a version that cannot be loaded is tried once
+                _log.error("the registry's champion cannot be served, the one before goes on: %s", error)
+                self._told(failed or "", error)
+
+    def _load(self, version: str, checksum: str) -> Served:
+        try:
+            scorer = load_champion(self._registry.folder / version, checksum)
+        except InputError as error:
+            raise InputError(f"version {version}: {error}") from None
+        query, word = _WARM_UP
+        scorer.score([(query, word * length) for length in range(4, scorer.max_length, 8)])
+        self._told(version, None)
+        return Served(version, scorer)

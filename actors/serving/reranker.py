@@ -1,0 +1,78 @@
+"""What scores in a replica: models, a tokenizer's thread, and a thread for batches across requests."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from actors.serving.batching import TokenBatcher
+from actors.serving.metrics import ScorerMetrics
+from actors.serving.models import Models, Role
+from ranking.storage import Folder
+from students.token_selection import matched_words
+
+if TYPE_CHECKING:
+    from students.scoring import Scorer, Tokenized
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of a request. scores: raw, in the order of the documents. tokens: that the model read. queued, scored: seconds."""
+
+    scores: list[float]
+    version: str
+    tokens: int
+    queued: float
+    scored: float
+
+
+class TooLongError(Exception):
+    """A document that was to be read whole has too many tokens."""
+
+
+class Reranker:
+    """Holds the champion, and a challenger where there is one; scores documents, those of many requests together."""
+
+    def __init__(self, storage: Folder, challenger: str | None, every: float, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._metrics = ScorerMetrics()
+        self._models = Models(storage, challenger, every, self._metrics.loaded)
+        self._batcher = TokenBatcher(self._metrics.chunk)
+        self._tokenizing = ThreadPoolExecutor(1, "tokens")  # one thread: a tokenizer serves one at a time
+
+    async def score(self, query: str, documents: list[str], cut: int | None = None, whole: bool = False, role: Role = "champion") -> Scored:
+        """Score documents for a query. cut: tokens of a document that are read at most; None for all that fit.
+
+        whole: raise TooLongError where a document does not fit.
+        """
+        served = self._models.of(role)
+        loop = asyncio.get_running_loop()
+        rows = await loop.run_in_executor(self._tokenizing, _read, served.scorer, query, documents, cut, whole)
+        batched = await asyncio.wrap_future(self._batcher.submit(served.scorer, rows))
+        tokens = sum(row.tokens for row in rows)
+        self._metrics.scored(served.version, role, tokens, batched)
+        return Scored(batched.scores, served.version, tokens, batched.queued, batched.scored)
+
+    def versions(self) -> dict[Role, str]:
+        """The versions that this replica holds."""
+        return self._models.versions()
+
+    async def matches(self, query: str, documents: list[str]) -> list[list[str]]:
+        """The words of each document that Token Selection picks: those that the query holds too."""
+        scorer = self._models.of("champion").scorer
+        return await asyncio.get_running_loop().run_in_executor(self._tokenizing, matched_words, scorer.tokenizer, query, documents)
+
+
+def _read(scorer: Scorer, query: str, documents: list[str], cut: int | None, whole: bool) -> list[Tokenized]:
+    if cut is not None:
+        documents = [scorer.cut(document, cut) for document in documents]
+    rows = scorer.tokenized([(query, document) for document in documents])
+    if whole:
+        for i, row in enumerate(rows):
+            if row.tokens == scorer.max_length and scorer.is_cut((query, documents[i])):
+                raise TooLongError(f"texts[{i}] and the query have more than {scorer.max_length} tokens; truncate: true cuts them")
+    return rows

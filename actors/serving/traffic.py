@@ -1,0 +1,149 @@
+"""Traffic between the champion and a challenger, and what is recorded of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from actors.serving.events import EventLog, local_journals
+from actors.serving.metrics import IngressMetrics
+from actors.serving.models import Role
+from actors.serving.reranker import Scored
+from actors.serving.settings import ServingSettings
+from actors.serving.shapes import Feedback, order_of
+from ranking.experiments.assignment import Arm, hash_of, place_of, team_draft
+from ranking.experiments.records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
+from ranking.storage import Folder
+
+MOST_SHADOWS = 4
+"""Requests that a challenger scores afterwards at once; more are dropped, so that they never slow the champion down."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a request is answered. roles: who scores it. key: the caller's, None outside an experiment."""
+
+    arm: Arm
+    roles: tuple[Role, ...]
+    key: str | None = None
+    shadowed: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An answer: the order of the documents, and for each of them the score that it is shown with."""
+
+    order: list[int]
+    scores: list[float]
+    version: str
+    arm: Arm | None = None
+    exposure_id: str | None = None
+    teams: list[str] | None = None
+
+
+class Traffic:
+    """Divides keys, shows, and records; one in each ingress replica."""
+
+    def __init__(self, settings: ServingSettings, storage: Folder, metrics: IngressMetrics) -> None:
+        self._settings, self._metrics = settings.traffic, metrics
+        self._record = settings.record
+        self._shadows: set[asyncio.Task[None]] = set()
+        self._exposures: EventLog[Exposure] | None = None
+        self._feedback: EventLog[FeedbackEvent] | None = None
+        if settings.record.exposures:
+            place, journals = storage / SERVING, local_journals(storage)
+            bounds = (settings.record.rows, settings.record.seconds)
+            self._exposures = EventLog(Exposure, place / EXPOSURES, journals / EXPOSURES, *bounds)
+            self._feedback = EventLog(FeedbackEvent, place / FEEDBACK, journals / FEEDBACK, *bounds)
+
+    def plan(self, key: str | None) -> Plan:
+        """Decide by the caller's key who answers."""
+        settings = self._settings
+        if key is None or settings.challenger is None:
+            return Plan("champion", ("champion",), key)
+        inside = place_of(key, settings.experiment) < settings.share
+        if settings.mode == "shadow":
+            return Plan("champion", ("champion",), key, shadowed=inside)
+        if not inside:
+            return Plan("champion", ("champion",), key)
+        if settings.mode == "interleave":
+            return Plan("interleaved", ("champion", "challenger"), key)
+        return Plan("challenger", ("challenger",), key)
+
+    def show(self, plan: Plan, scored: Sequence[Scored], top_n: int | None) -> Shown:
+        """Make the answer; within an experiment, or where answers are recorded, it has an id of its own."""
+        named = plan.key is not None and (self._settings.challenger is not None or self._exposures is not None)
+        exposure_id = str(uuid.uuid4()) if named else None
+        arm = plan.arm if named else None
+        first = scored[0]
+        if len(scored) == 1:
+            return Shown(order_of(first.scores, top_n), first.scores, first.version, arm, exposure_id)
+        order, teams = team_draft(order_of(first.scores), order_of(scored[1].scores), exposure_id or "")
+        by_team = {"champion": first.scores, "challenger": scored[1].scores}
+        scores = list(first.scores)
+        for place, team in zip(order, teams, strict=True):
+            scores[place] = by_team[team][place]
+        version = f"{first.version}+{scored[1].version}"
+        return Shown(order[:top_n], scores, version, arm, exposure_id, list(teams[:top_n]))
+
+    def record(self, plan: Plan, shown: Shown, query: str, ids: Sequence[str], shadow: Callable[[], Awaitable[Scored]]) -> None:
+        """Write down an answer that has an id, and have the challenger score it afterwards where the plan says so."""
+        if plan.key is None or shown.exposure_id is None:
+            return
+        settings = self._settings
+        self._metrics.exposed(settings.experiment, plan.arm, shown.version)
+        row = Exposure(
+            exposure_id=shown.exposure_id,
+            at=time.time(),
+            experiment=settings.experiment,
+            mode=settings.mode,
+            arm=plan.arm,
+            version=shown.version,
+            key=hash_of(plan.key),
+            query=query if self._record.queries == "text" else hash_of(query),
+            shown=[ids[place] for place in shown.order],
+            share=settings.share if settings.challenger is not None and settings.mode != "shadow" else None,
+            teams=shown.teams,  # type: ignore[arg-type]
+        )
+        if not plan.shadowed:
+            self._write(row)
+        elif len(self._shadows) >= MOST_SHADOWS:
+            self._metrics.shadowed("dropped")
+            self._write(row)
+        else:
+            task = asyncio.create_task(self._in_shadow(row, ids, shadow))
+            self._shadows.add(task)
+            task.add_done_callback(self._shadows.discard)
+
+    def feedback(self, event: Feedback) -> str:
+        """Write down what a user did; durable when this returns. Returns the event's id."""
+        assert self._feedback is not None
+        event_id = event.event_id or str(uuid.uuid4())
+        self._feedback.append(
+            FeedbackEvent(
+                event_id=event_id,
+                exposure_id=event.exposure_id,
+                at=time.time(),
+                kind=event.kind,  # type: ignore[arg-type]
+                position=event.position,
+                seconds=event.seconds,
+            )
+        )
+        return event_id
+
+    async def _in_shadow(self, row: Exposure, ids: Sequence[str], shadow: Callable[[], Awaitable[Scored]]) -> None:
+        try:
+            scored = await shadow()
+        except Exception:  # the answer was given; that the challenger failed is counted
+            self._metrics.shadowed("failed")
+            self._write(row)
+            return
+        self._metrics.shadowed("scored")
+        self._write(row.model_copy(update={"shadow": [ids[place] for place in order_of(scored.scores)]}))
+
+    def _write(self, row: Exposure) -> None:
+        if self._exposures is not None:
+            self._exposures.append(row)

@@ -1,0 +1,114 @@
+"""Batches across requests: each pair once, in its bucket, within the budget; small requests do not wait for large ones."""
+
+import threading
+import time
+
+import pytest
+
+from actors.serving.batching import TokenBatcher
+from students.scoring import Tokenized
+
+BUDGET = 64
+
+
+class FakeScorer:
+    """Scores a pair by its first token; every chunk waits until it is let go."""
+
+    chunk_tokens = BUDGET
+
+    def __init__(self):
+        self.chunks = []
+        self.going = threading.Event()
+        self.going.set()
+
+    def score_chunk(self, rows):
+        self.going.wait(10)
+        assert len({row.width for row in rows}) == 1
+        self.chunks.append([row.inputs["input_ids"][0] for row in rows])
+        if any(row.inputs["input_ids"][0] < 0 for row in rows):
+            raise ValueError("no such pair")
+        return [float(row.inputs["input_ids"][0]) for row in rows]
+
+
+def rows(*names, width=8):
+    return [Tokenized({"input_ids": [name] * (width - 1)}, width) for name in names]
+
+
+@pytest.fixture
+def batcher():
+    held = TokenBatcher()
+    yield held
+    held.close()
+
+
+def test_scores_come_back_in_the_order_given_whatever_the_buckets(batcher):
+    scorer = FakeScorer()
+    asked = [*rows(1, 2), *rows(3, width=16), *rows(4), *rows(5, width=32)]
+    found = batcher.submit(scorer, asked).result(5)
+    assert found.scores == [1, 2, 3, 4, 5]
+    assert sorted(name for chunk in scorer.chunks for name in chunk) == [1, 2, 3, 4, 5]
+
+
+def test_requests_share_chunks_within_the_budget(batcher):
+    scorer = FakeScorer()
+    scorer.going.clear()
+    first = batcher.submit(scorer, rows(0))  # is in the model while the others arrive
+    time.sleep(0.1)
+    futures = [batcher.submit(scorer, rows(*range(10 * n, 10 * n + 5))) for n in range(1, 5)]
+    scorer.going.set()
+    assert first.result(5).scores == [0]
+    assert [future.result(5).scores for future in futures] == [[10 * n + i for i in range(5)] for n in range(1, 5)]
+    assert [len(chunk) for chunk in scorer.chunks] == [1, 8, 8, 4]  # eight pairs of eight tokens fill 64
+
+
+def test_a_small_request_does_not_wait_for_all_of_a_large_one(batcher):
+    scorer = FakeScorer()
+    scorer.going.clear()
+    large = batcher.submit(scorer, rows(*range(1000), width=16))
+    time.sleep(0.1)
+    small = batcher.submit(scorer, rows(5000))
+    scorer.going.set()
+    small.result(5)
+    assert scorer.chunks[1] == [5000]
+    assert large.result(5).scores == list(map(float, range(1000)))
+
+
+def test_models_are_not_mixed_and_a_failure_is_that_of_its_own_requests(batcher):
+    good, bad = FakeScorer(), FakeScorer()
+    good.going.clear()
+    waiting = batcher.submit(good, rows(1))
+    time.sleep(0.1)
+    failing, fine = batcher.submit(bad, rows(-1)), batcher.submit(good, rows(2))
+    good.going.set()
+    with pytest.raises(ValueError, match="no such pair"):
+        failing.result(5)
+    assert (waiting.result(5).scores, fine.result(5).scores) == ([1], [2])
+    assert -1 not in [name for chunk in good.chunks for name in chunk]
+
+
+def test_a_cancelled_request_is_not_scored_and_an_empty_one_is_done_at_once(batcher):
+    scorer = FakeScorer()
+    scorer.going.clear()
+    first = batcher.submit(scorer, rows(1))
+    time.sleep(0.1)
+    second = batcher.submit(scorer, rows(2))
+    assert second.cancel()
+    assert batcher.submit(scorer, []).result(1).scores == []
+    scorer.going.set()
+    assert first.result(5).scores == [1]
+    assert batcher.submit(scorer, rows(3)).result(5).scores == [3]
+    assert scorer.chunks == [[1], [3]]
+
+
+def test_a_pair_longer_than_the_budget_is_a_chunk_of_its_own(batcher):
+    scorer = FakeScorer()
+    assert batcher.submit(scorer, rows(1, 2, width=200)).result(5).scores == [1, 2]
+    assert [len(chunk) for chunk in scorer.chunks] == [1, 1]
+
+
+def test_chunks_are_told_with_their_fill():
+    told = []
+    batcher = TokenBatcher(told.append)
+    batcher.submit(FakeScorer(), rows(1, 2, 3)).result(5)
+    batcher.close()
+    assert [(chunk.pairs, chunk.tokens, chunk.padded, chunk.budget) for chunk in told] == [(3, 21, 24, BUDGET)]
