@@ -18,10 +18,6 @@ _LISTED = {"/", "/health", "/ready", "/docs", "/openapi.json", "/rerank", "/v1/r
 _LISTED |= {"/page/queries", "/page/search"}
 
 
-class _TooLargeError(Exception):
-    pass
-
-
 class Door:
     """ASGI middleware.
 
@@ -46,13 +42,15 @@ class Door:
             return
         began, most, arrived, status = time.perf_counter(), Door.body_bytes, 0, 500
 
+        too_large = HTTPException(413, f"the body has more than {most:,} bytes (serving.limits.body_bytes)")
+
         async def counted() -> Message:
             nonlocal arrived
             message = await receive()
             if message["type"] == "http.request":
                 arrived += len(message.get("body", b""))
                 if arrived > most:
-                    raise _TooLargeError
+                    raise too_large  # FastAPI lets none but this kind through
             return message
 
         async def noted(message: Message) -> None:
@@ -64,10 +62,9 @@ class Door:
         try:
             announced = dict(scope["headers"]).get(b"content-length", b"0")
             if announced.isdigit() and int(announced) > most:
-                raise _TooLargeError
-            await self.app(scope, counted, noted)
-        except _TooLargeError:
-            await refused_body(413, f"the body has more than {most:,} bytes (serving.limits.body_bytes)")(scope, receive, noted)
+                await refused_body(413, too_large.detail)(scope, receive, noted)
+            else:
+                await self.app(scope, counted, noted)
         finally:
             route = scope["path"] if scope["path"] in _LISTED else "other"
             Door.metrics.answered(route, status, time.perf_counter() - began)

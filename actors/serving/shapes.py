@@ -11,9 +11,19 @@ import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+
+def _not_empty(text: str) -> str:
+    """Not by min_length, as pydantic then refuses halves of characters, which documents may hold."""
+    if not text:
+        raise PydanticCustomError("empty", "Input should have at least 1 character")
+    return text
+
 
 Count = Annotated[int, Field(ge=1, le=2**31)]
+QueryText = Annotated[str, AfterValidator(_not_empty), Field(json_schema_extra={"minLength": 1})]
 
 
 class TextDocument(BaseModel):
@@ -29,7 +39,7 @@ class TextDocument(BaseModel):
 class RerankRequest(BaseModel):
     """The request of /v1/rerank and /v2/rerank. Other fields of Cohere's and Jina's are taken and not used, `model` too."""
 
-    query: Annotated[str, Field(min_length=1)]
+    query: QueryText
     documents: list[str | TextDocument]
     top_n: Count | None = None
     return_documents: bool = False
@@ -50,7 +60,7 @@ class RerankRequest(BaseModel):
 class TextsRequest(BaseModel):
     """The request of /rerank, as in Text Embeddings Inference."""
 
-    query: Annotated[str, Field(min_length=1)]
+    query: QueryText
     texts: list[str]
     raw_scores: bool = False
     return_text: bool = False
