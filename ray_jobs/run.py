@@ -23,6 +23,7 @@ from ranking.collections import read_collection
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
 from ranking.evaluation.settings import EvaluationSettings
+from ranking.experiments.settings import AbSettings
 from ranking.labelling.settings import QuerySettings
 from ranking.progress import Progress
 from ranking.registry import Registry
@@ -61,6 +62,7 @@ class RunSettings(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     ablation: AblationSettings = AblationSettings()
     serving: ServingSettings = ServingSettings()
+    ab: AbSettings = AbSettings()
     compute: ComputeSettings = ComputeSettings()
 
 

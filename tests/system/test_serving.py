@@ -279,10 +279,7 @@ def test_another_champion_takes_over_without_a_lost_request_and_rolls_back(servi
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         asking = [pool.submit(ask, n) for n in range(4)]
         time.sleep(2)
-        for change, expected in (
-            (lambda: service.registry.promote_again("b", "test"), "b"),
-            (lambda: service.registry.rollback("test"), "a"),
-        ):
+        for name, change in (("b", lambda: service.registry.promote_again("b", "test")), ("a", lambda: service.registry.rollback("test"))):
             change()
             while service.rerank().headers["x-model-version"] != name and time.monotonic() < stop:
                 time.sleep(0.2)
