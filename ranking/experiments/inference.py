@@ -45,7 +45,7 @@ def compare(champion: tuple[Values, Values], challenger: tuple[Values, Values], 
     generator = np.random.default_rng(seed)
     first, second = (_resampled(*arm, resamples, generator) for arm in (champion, challenger))
     lifts = _interval(second / first - 1, level) if means[0] > 0 and (first > 0).all() else None
-    residuals = [_residuals(*arm) for arm in (champion, challenger)]
+    always_valid, p = _sequential(delta, [_residuals(*arm) for arm in (champion, challenger)], level)
     return Difference(
         champion=means[0],
         challenger=means[1],
@@ -53,7 +53,8 @@ def compare(champion: tuple[Values, Values], challenger: tuple[Values, Values], 
         interval=_interval(second - first, level),
         lift=delta / means[0] if means[0] > 0 else None,
         lift_interval=lifts,
-        **_sequential(delta, residuals, level),
+        always_valid=always_valid,
+        p=p,
     )
 
 
@@ -61,7 +62,8 @@ def one_sample(sums: Values, shown: Values, level: float, resamples: int, seed: 
     """Whether a mean over exposures differs from 0, as the wins of a drafted order do."""
     mean = float(sums.sum() / shown.sum())
     drawn = _resampled(sums, shown, resamples, np.random.default_rng(seed))
-    return Difference(0.0, mean, mean, _interval(drawn, level), None, None, **_sequential(mean, [_residuals(sums, shown)], level))
+    always_valid, p = _sequential(mean, [_residuals(sums, shown)], level)
+    return Difference(0.0, mean, mean, _interval(drawn, level), None, None, always_valid, p)
 
 
 def _resampled(sums: Values, shown: Values, resamples: int, generator: np.random.Generator) -> Values:
@@ -85,22 +87,22 @@ def _residuals(sums: Values, shown: Values) -> Values:
     return residuals
 
 
-def _sequential(delta: float, residuals: list[Values], level: float) -> dict[str, object]:
+def _sequential(delta: float, residuals: list[Values], level: float) -> tuple[tuple[float, float] | None, float | None]:
     """Interval and p that hold at every look: a normal mixture over effects (Robbins, 1970; mixture SPRT, Johari et al., 2017).
 
     With V the variance of delta and tau² that of the mixture, the likelihood ratio is
     sqrt(V / (V + tau²)) exp(tau² delta² / (2 V (V + tau²))), and p is its inverse.
     """
     if min(len(held) for held in residuals) < FEWEST_KEYS:
-        return {"always_valid": None, "p": None}
+        return None, None
     variance = sum(float(held.var(ddof=1)) / len(held) for held in residuals)
     spread = float(np.mean([held.var(ddof=1) for held in residuals]))
     if variance == 0:
-        return {"always_valid": (delta, delta), "p": 1.0 if delta == 0 else 0.0}
+        return (delta, delta), 1.0 if delta == 0 else 0.0
     tau2 = PRIOR**2 * spread
     radius = math.sqrt(2 * variance * (variance + tau2) / tau2 * (math.log(1 / level) + 0.5 * math.log((variance + tau2) / variance)))
     log_ratio = 0.5 * math.log(variance / (variance + tau2)) + tau2 * delta**2 / (2 * variance * (variance + tau2))
-    return {"always_valid": (delta - radius, delta + radius), "p": min(1.0, math.exp(-log_ratio))}
+    return (delta - radius, delta + radius), min(1.0, math.exp(-log_ratio))
 
 
 def mismatch(champion: int, challenger: int, share: float) -> float:
