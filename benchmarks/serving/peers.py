@@ -1,0 +1,81 @@
+"""Our service and what a user would pick instead, each started on a port with the same weights."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ranking.registry import Registry
+from ranking.storage import Folder
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Side:
+    """A server. route: that ranks. ready: that answers once it does."""
+
+    name: str
+    command: list[str]
+    route: str
+    ready: str = "/health"
+    environment: dict[str, str] = field(default_factory=dict)
+    model: str | None = None
+
+
+def sides_of(model: Path, storage: Path, port: int, infinity: str | None) -> list[Side]:
+    """All sides; Infinity where its program is given, as it lives in an environment of its own."""
+    Registry(Folder(storage)).promote(Folder(model), "benchmark", "benchmark", "to be timed")
+    ours = [sys.executable, "-m", "ray_jobs.serve", "configs/quickstart.yaml", "--storage", str(storage), "--serving.port", str(port)]
+    vllm = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--runner", "pooling", "--port", str(port)]
+    sides = [Side("ours", ours, "/v1/rerank", "/ready")]
+    sides.append(
+        Side("vLLM", [*vllm, "--max-model-len", "128"], "/v1/rerank", environment={"VLLM_CPU_KVCACHE_SPACE": "2"}, model=str(model))
+    )
+    if infinity:
+        command = [infinity, "v2", "--model-id", str(model), "--port", str(port), "--engine", "torch", "--device", "cpu"]
+        options = ["--no-bettertransformer", "--served-model-name", "m", "--log-level", "error"]
+        sides.append(Side("Infinity", [*command, *options], "/rerank", environment={"HF_HUB_OFFLINE": "1"}, model="m"))
+    plain = [sys.executable, "-m", "benchmarks.serving.plain_server", str(model), str(port)]
+    sides.append(Side("sentence-transformers", plain, "/v1/rerank"))
+    return sides
+
+
+@contextlib.contextmanager
+def running(side: Side, port: int, log: Path, seconds: float = 300) -> Iterator[str]:
+    """Start a server; yields the address of its route once it is ready, and ends it with all its processes."""
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            side.command, cwd=ROOT, env={**os.environ, **side.environment}, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + seconds
+        while not _answers(f"http://127.0.0.1:{port}{side.ready}"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"{side.name} did not start: {log.read_text()[-3000:]}")
+            time.sleep(1)
+        yield f"http://127.0.0.1:{port}{side.route}"
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=60)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
