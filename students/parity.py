@@ -18,7 +18,7 @@ PROBES = [
 ]
 """They belong to no collection, so no user's text travels with a model."""
 
-ENGINES: tuple[Engine, ...] = ("torch", "onnx")
+ENGINES: tuple[Engine, ...] = ("torch", "onnx", "openvino")
 
 TOLERANCE = 1e-3
 """In fp32: more than processors and versions of one library differ by, less than what moves a ranking."""

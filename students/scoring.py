@@ -23,7 +23,7 @@ from students.heads import ClsHead, Head, InteractionHead
 from students.precision import dtype_of
 from students.settings import Precision
 
-Engine = Literal["auto", "torch", "onnx"]
+Engine = Literal["auto", "torch", "onnx", "openvino"]
 CARD = "rradistill.json"
 HEAD_WEIGHTS = "head.safetensors"
 CHUNK_TOKENS = {"cpu": 1024, "cuda": 32_768}
@@ -84,8 +84,8 @@ class Scorer:
     def __init__(self, folder: str | Path, precision: Precision | None = None, engine: Engine = "auto") -> None:
         """Load a folder that `students.export.save` wrote.
 
-        precision: None for the one it was saved to be used with. engine: `auto` takes onnxruntime where the student is
-        scored in fp32 on a processor and has a file for it, else torch.
+        precision: None for the one it was saved to be used with. engine: `auto` takes what is fastest: on a processor, for a
+        student that has a file for it, OpenVINO in bf16 and onnxruntime in fp32; else torch.
         Raises InputError where the folder is none.
         """
         folder = Path(folder)
@@ -98,8 +98,15 @@ class Scorer:
         self.dtype = dtype_of(precision or self.card["precision"], device)
         path = folder / onnx_file.NAME
         if engine == "auto":
-            engine = "onnx" if device == "cpu" and self.dtype == torch.float32 and path.is_file() else "torch"
-        self.model: nn.Module = onnx_file.OnnxStudent(path) if engine == "onnx" else _load(folder, self.card).to(device, self.dtype).eval()
+            of_file: Engine = "openvino" if self.dtype == torch.bfloat16 else "onnx"
+            engine = of_file if device == "cpu" and path.is_file() else "torch"
+        self.model: nn.Module
+        if engine == "openvino":
+            self.model = onnx_file.OpenVinoStudent(path, self.dtype)
+        elif engine == "onnx":
+            self.model = onnx_file.OnnxStudent(path)
+        else:
+            self.model = _load(folder, self.card).to(device, self.dtype).eval()
         self.parameters = _count(folder)
 
     @torch.inference_mode()

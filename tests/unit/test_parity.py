@@ -115,3 +115,11 @@ def test_scores_that_are_no_numbers_fail(saved, monkeypatch):
 def test_the_length_of_a_saved_student_is_its_own(saved):
     with pytest.raises(InputError, match="is a saved student, whose max_length is its own"):
         Model(str(saved), 64).load()
+
+
+def test_every_engine_scores_alike(saved):
+    many = [(query, f"{document} {'word ' * n}") for n in range(0, 40, 3) for query, document in PAIRS]
+    expected = Scorer(saved, "fp32", "torch").score(many)
+    for engine in parity.ENGINES[1:]:
+        assert Scorer(saved, "fp32", engine).score(many) == pytest.approx(expected, abs=1e-4), engine
+    assert Scorer(saved, "bf16", "openvino").score(many) == pytest.approx(expected, abs=0.2)
