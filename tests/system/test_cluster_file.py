@@ -5,7 +5,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from tests.system.conftest import ROOT
+from tests.system.facts import ROOT
 
 
 def cluster():

@@ -3,8 +3,9 @@
 import pytest
 
 from ranking.records import Label, Rejection
-from tests.system.conftest import QUESTIONS, label_facts
+from tests.system.conftest import label_facts
 from tests.system.deadly import DEADLY
+from tests.system.facts import QUESTIONS
 from tests.tiny_models import tiny_generator
 
 ENGINE = {

@@ -11,7 +11,7 @@ import pytest
 from ranking.records import Rejection, SelectedQuery
 from ranking.stages import Manifest
 from ranking.storage import Folder
-from tests.system.conftest import ROOT
+from tests.system.facts import ROOT
 
 pytestmark = pytest.mark.timeout(600)
 SEARCHES = {

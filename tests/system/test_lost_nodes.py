@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.kills.cluster import LocalCluster
 from benchmarks.kills.processes import wait_until
-from tests.system.conftest import BIN, ROOT
+from tests.system.facts import BIN, ROOT
 from tests.system.test_training import BERT, command, copied, labelled, scores_of  # noqa: F401
 
 NODES = "import json, ray; ray.init(logging_level='ERROR'); print('NODES', json.dumps(ray.nodes()))"

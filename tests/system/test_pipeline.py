@@ -19,7 +19,7 @@ from ranking.registry import Registry
 from ranking.stages import Manifest
 from ranking.storage import Folder
 from students.scoring import Scorer
-from tests.system.conftest import FACTS, ROOT
+from tests.system.facts import FACTS, ROOT
 
 pytestmark = pytest.mark.timeout(1200)
 STAGES = ("queries", "index", "candidates", "test/candidates", "labels", "test/labels", "students/rra-bert", "evaluation")

@@ -10,7 +10,7 @@ from actors.teachers.memory import Asked
 from ranking.records import Label, ReasonList
 from ranking.stages import Manifest
 from ranking.storage import Folder
-from tests.system.conftest import ROOT
+from tests.system.facts import ROOT
 from tests.tiny_models import tiny_generator
 
 ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True, "max_num_seqs": 16}

@@ -16,7 +16,7 @@ from ranking.registry import CHAMPION, CHECKSUMS, Registry, check_whole
 from ranking.sources import fetched
 from ranking.stages import REJECTED, STARTED, Stage
 from ranking.storage import Folder
-from tests.system.conftest import ROOT
+from tests.system.facts import ROOT
 from tests.system.ports import free_ports
 from tests.system.s3_server import BUCKET, client_of
 

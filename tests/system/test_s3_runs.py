@@ -10,7 +10,8 @@ from ranking.evaluation.runs import to_trec
 from ranking.records import Label
 from ranking.stages import Manifest
 from ranking.storage import Folder
-from tests.system.conftest import FACTS, QUESTIONS, ROOT, Submitted, arguments_of
+from tests.system.conftest import Submitted, arguments_of
+from tests.system.facts import FACTS, QUESTIONS, ROOT
 from tests.system.s3_server import BUCKET, client_of
 
 pytestmark = pytest.mark.timeout(900)

@@ -13,7 +13,7 @@ from ranking.encoders import model_path
 from students import export, kinds
 from students.scoring import Scorer
 from students.settings import RraBertSettings, RraGptSettings
-from tests.system.conftest import ROOT
+from tests.system.facts import ROOT
 from tests.tiny_models import tiny_generator
 
 PAIRS = [("merge sorted lists", "Merge several sorted inputs."), ("pause", "time.sleep " * 4), ("wait", "Wait [3] > [1].")]

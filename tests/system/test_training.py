@@ -18,7 +18,7 @@ from ranking.labelling.targets import tiers_from_order
 from ranking.records import Answer, Candidate, Label, Provenance, Usage
 from ranking.storage import Folder
 from students.scoring import Scorer
-from tests.system.conftest import FACTS, QUESTIONS, ROOT
+from tests.system.facts import FACTS, QUESTIONS, ROOT
 from tests.tiny_models import tiny_generator
 
 PROVENANCE = Provenance(teacher="made", fingerprint="made", engine="recorded", targets="tiers")

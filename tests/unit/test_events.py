@@ -8,7 +8,7 @@ import time
 from actors.serving.events import EventLog
 from ranking.experiments.records import FeedbackEvent
 from ranking.storage import Folder
-from tests.system.conftest import ROOT
+from tests.system.facts import ROOT
 
 
 def event(number):

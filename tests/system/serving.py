@@ -1,0 +1,96 @@
+"""A service of two made students, for the tests that ask it."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+
+import httpx
+import torch
+
+from ranking.encoders import model_path
+from ranking.registry import Registry
+from ranking.storage import Folder
+from students import export, kinds
+from students.scoring import Scorer
+from students.settings import RraBertSettings
+from tests.system.facts import FACTS, QUESTIONS, ROOT
+from tests.system.ports import free_ports
+
+TEXTS = [text for _, text in FACTS]
+QUERY = "why does dough get bigger"
+PAIRS = [(query, text) for (_, query, _), text in zip(QUESTIONS, TEXTS, strict=True)]
+
+
+def student(folder, seed):
+    """A plain classifier with a random head, which spreads its scores."""
+    settings = RraBertSettings(head="cls", max_length=64)
+    torch.manual_seed(seed)
+    model = kinds.build(settings, model_path("minilm")).eval()
+    torch.nn.init.normal_(model.classifier.classifier.weight, std=1.0)
+    export.save(model, kinds.tokenizer_of(settings, model_path("minilm")), settings, folder, PAIRS)
+    return Folder(folder)
+
+
+class Service:
+    """A service of two versions, a and b: a is the champion, b has half of the keys."""
+
+    def __init__(self, place, cluster, collection):
+        self.storage = Folder(place / "storage")
+        self.registry = Registry(self.storage)
+        self.models = {name: student(place / name, seed) for name, seed in (("a", 1), ("b", 2))}
+        self.registry.promote(self.models["a"], "a", "made", "for this test")
+        self.registry.add(self.models["b"], "b")
+        self.keys = place / "keys"
+        self.write_keys("secret")
+        (self.port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{self.port}"
+        settings = {
+            "run": "served",
+            "storage": self.storage.uri,
+            "collection.source": f"beir:{collection}",
+            "candidates.retrievers": '[{"kind": "bm25"}]',
+            "pre_ranker": "null",
+            "serving.port": self.port,
+            "serving.keys": self.keys,
+            "serving.champion_every": 0.5,
+            "serving.limits.body_bytes": 500_000,
+            "serving.limits.requests_per_key": 12,
+            "serving.traffic": json.dumps({"challenger": "b", "experiment": "first"}),
+            "serving.record": json.dumps({"exposures": True, "seconds": 1}),
+        }
+        self.given = ["configs/quickstart.yaml", *(str(part) for k, v in settings.items() for part in (f"--{k}", v))]
+        self.environment = {**cluster, "PYTHONUNBUFFERED": "1", "RRADISTILL_JOURNALS": str(place / "journals")}
+        self.run("ray_jobs.index")
+        self.process = subprocess.Popen([sys.executable, "-m", "ray_jobs.serve", *self.given], cwd=ROOT, env=self.environment)
+        self.client = httpx.Client(base_url=self.url, headers={"authorization": "Bearer secret"}, timeout=60)
+        self.wait()
+
+    def write_keys(self, *keys):
+        self.keys.write_text("".join(f"caller-{n} {hashlib.sha256(key.encode()).hexdigest()}\n" for n, key in enumerate(keys)))
+
+    def run(self, module):
+        subprocess.run([sys.executable, "-m", module, *self.given], cwd=ROOT, env=self.environment, check=True, timeout=300)
+
+    def wait(self):
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None
+            try:
+                if self.client.get("/ready").status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.5)
+        raise AssertionError("the service was not ready in time")
+
+    def rerank(self, texts=TEXTS, query=QUERY, headers=None, **more):
+        return self.client.post("/v1/rerank", json={"query": query, "documents": texts, **more}, headers=headers or {})
+
+    def scores(self, name="a", texts=TEXTS, query=QUERY):
+        return Scorer(self.models[name].path).score([(query, text) for text in texts])
+
+
+def order(scores):
+    return sorted(range(len(scores)), key=lambda i: (-scores[i], i))

@@ -1,0 +1,191 @@
+"""The service while it runs: another champion, an experiment, a killed replica, metrics, a browser, fuzzed requests."""
+
+import concurrent.futures
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import httpx
+import psutil
+import pytest
+
+from ranking.experiments.records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
+from ranking.storage import Folder
+from tests.system.metrics import settled, total
+from tests.system.serving import QUERY, TEXTS, order
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_another_champion_takes_over_without_a_lost_request_and_rolls_back(service):
+    versions, stop = [], time.monotonic() + 120
+
+    def ask(_):
+        seen = []
+        while time.monotonic() < stop and not done:
+            answer = service.rerank()
+            assert answer.status_code == 200
+            name = answer.headers["x-model-version"]
+            assert [one["index"] for one in answer.json()["results"]] == orders[name]
+            seen.append(name)
+        return seen
+
+    done, orders = [], {name: order(service.scores(name)) for name in "ab"}
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask, n) for n in range(4)]
+        time.sleep(2)
+        for name, change in (("b", lambda: service.registry.promote_again("b", "test")), ("a", lambda: service.registry.rollback("test"))):
+            change()
+            while service.rerank().headers["x-model-version"] != name and time.monotonic() < stop:
+                time.sleep(0.2)
+        done.append(True)
+        for future in asking:
+            versions += future.result()
+    assert {"a", "b"} == set(versions)
+    assert service.rerank().headers["x-model-version"] == "a"
+
+
+def test_a_version_that_is_not_whole_is_not_served(service, cluster, tmp_path):
+    broken = Folder(tmp_path / "broken")
+    service.models["b"].copy_to(broken)
+    registry = service.registry
+    registry.add(broken, "broken")
+    (registry.folder / "broken").write_text("rradistill.json", "{}")
+    name, outcome = "ray_rradistill_serve_loaded_total", 'outcome="failed"'
+    before = total(cluster["METRICS"], name, outcome)
+    registry._change(
+        registry._pointer.read(), "broken", registry.checksum_of("broken"), "promote", "test", "past the check of promote_again"
+    )
+    assert settled(cluster["METRICS"], before + 1, name, outcome) == before + 1
+    assert service.rerank().headers["x-model-version"] == "a"
+    registry.rollback("test")
+    shutil.rmtree((registry.folder / "broken").path)
+
+
+def test_half_of_the_keys_see_the_challenger_and_what_they_saw_is_recorded(service):
+    orders = {name: [str(i) for i in order(service.scores(name))] for name in "ab"}
+    seen = {}
+    for n in range(40):
+        answers = [service.rerank(headers={"x-experiment-key": f"user-{n}"}, top_n=3) for _ in range(2)]
+        assert answers[0].headers["x-arm"] == answers[1].headers["x-arm"]
+        version = {"champion": "a", "challenger": "b"}[answers[0].headers["x-arm"]]
+        assert answers[0].headers["x-model-version"] == version
+        assert [str(one["index"]) for one in answers[0].json()["results"]] == orders[version][:3]
+        seen[answers[0].headers["x-exposure-id"]] = version
+    assert 8 < sum(version == "b" for version in seen.values()) < 32
+    assert "x-arm" not in service.rerank().headers
+    exposure = next(iter(seen))
+    for _ in range(2):
+        event = {"exposure_id": exposure, "kind": "click", "position": 2, "event_id": "e1"}
+        assert service.client.post("/v1/feedback", json=event).json() == {"event_id": "e1"}
+    assert service.client.post("/v1/feedback", json={"exposure_id": exposure, "kind": "glance", "position": 1}).status_code == 422
+    deadline = time.monotonic() + 20
+    place = service.storage / SERVING
+    while time.monotonic() < deadline:
+        events = list((place / FEEDBACK).read_rows(FeedbackEvent)) if (place / FEEDBACK).exists() else []
+        rows = {row.exposure_id: row for row in (place / EXPOSURES).read_rows(Exposure)} if (place / EXPOSURES).exists() else {}
+        if len(events) >= 2 and set(seen) <= set(rows):
+            break
+        time.sleep(0.5)
+    assert [(event.event_id, event.position) for event in events] == [("e1", 2)] * 2
+    for exposure_id, version in seen.items():
+        row = rows[exposure_id]
+        assert (row.version, row.shown, row.share, row.experiment) == (version, orders[version][:3], 0.5, "first")
+    assert all(QUERY not in row.query and "user" not in row.key for row in rows.values())
+
+
+def test_a_killed_replica_is_replaced_and_one_retry_is_enough(service):
+    def ask(_):
+        for _ in range(2):
+            try:
+                answer = service.rerank()
+                if answer.status_code == 200:
+                    return True
+            except httpx.HTTPError:
+                pass
+        return False
+
+    victims = [one for one in psutil.process_iter(["cmdline"]) if "ServeReplica:rradistill:Ingress" in " ".join(one.info["cmdline"] or [])]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask, n) for n in range(40)]
+        for victim in victims:
+            victim.kill()
+        assert victims
+        assert all(future.result() for future in asking)
+
+
+def test_metrics_tell_of_routes_and_versions(service, cluster):
+    assert settled(cluster["METRICS"], 0, "ray_rradistill_serve_loaded_total", 'outcome="failed"') >= 0
+    name = "ray_rradistill_serve_requests_total"
+    before = total(cluster["METRICS"], name, 'route="/v2/rerank"', 'status="200"')
+    for _ in range(3):
+        service.client.post("/v2/rerank", json={"query": "q", "documents": TEXTS})
+    assert settled(cluster["METRICS"], before + 3, name, 'route="/v2/rerank"', 'status="200"') == before + 3
+    assert total(cluster["METRICS"], "ray_rradistill_serve_documents_total", 'version="a"', 'arm="champion"') > 100
+    for name in ("queue_seconds_count", "score_seconds_count", "batch_fill_count", "request_seconds_count"):
+        assert total(cluster["METRICS"], f"ray_rradistill_serve_{name}") > 0, name
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="Debian's chromium is not installed")
+def test_the_page_in_a_browser(service, tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    asked = service.client.get("/page/queries").json()["queries"]
+    found = [service.client.get("/page/search", params={"query": query}).json() for query in asked]
+    judged = next(one["query"] for one in found if any(document["grade"] for document in one["documents"]))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for width, scheme in ((1200, "light"), (390, "dark")):
+            page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            wrong = []
+            page.on("pageerror", lambda error, wrong=wrong: wrong.append(str(error)))
+            page.goto(service.url)
+            page.wait_for_selector("#key:not([hidden])")
+            assert "a known key is needed" in page.inner_text("#told")
+            page.fill("#key", "secret")
+            page.keyboard.press("Tab")
+            page.wait_for_selector("#picked:not([hidden])")
+            page.select_option("#picked", judged)
+            page.wait_for_selector("#after li")
+            found = page.locator("#after li").count()
+            assert page.locator("#before li").count() == found > 0
+            assert page.locator("#after .grade:not(.zero)").first.inner_text() == "grade 1"
+            page.locator("#after summary").first.focus()
+            page.keyboard.press("Enter")
+            assert page.locator("#after details[open]").count() == 1
+            page.fill("#query", "melting sand <b>with</b> lime")
+            page.keyboard.press("Enter")
+            page.wait_for_function("document.querySelector('#after .body mark')")
+            words = set(page.locator("#after mark").all_text_contents())
+            assert "sand" in words
+            assert "with" not in words
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.locator("path").count() == page.locator("#after li").count()
+            assert not wrong
+            page.screenshot(path=tmp_path / f"page-{width}.png")
+        browser.close()
+
+
+FUZZ = """
+import os, schemathesis
+from hypothesis import HealthCheck, settings
+schema = schemathesis.openapi.from_url(os.environ["SERVICE"] + "/openapi.json")
+
+@schema.parametrize()
+@settings(max_examples=int(os.environ["EXAMPLES"]), deadline=None, suppress_health_check=list(HealthCheck))
+def test_fuzzed(case):
+    answer = case.call(headers={"authorization": "Bearer secret"}, timeout=60)
+    assert answer.status_code < 500, answer.text
+"""
+
+
+def test_fuzzed_requests_are_answered_or_refused(service, tmp_path):
+    """FUZZ=2000 asks for more of each route than the usual run."""
+    (tmp_path / "test_fuzz.py").write_text(FUZZ)
+    environment = {**os.environ, "SERVICE": service.url, "EXAMPLES": os.environ.get("FUZZ", "30")}
+    call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_fuzz.py")]
+    done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert service.rerank().status_code == 200
