@@ -14,6 +14,8 @@ from students.scoring import Tokenized
 
 _SECONDS_PER_TOKEN = 1e-4
 _SMOOTHING = 0.05
+_SPARE = 1e9
+"""Seconds by which spare work is due later."""
 
 
 class ChunkScorer(Protocol):
@@ -82,14 +84,17 @@ class TokenBatcher:
         self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
         self._thread.start()
 
-    def submit(self, scorer: ChunkScorer, rows: Sequence[Tokenized]) -> Future[Batched]:
-        """Score tokenised pairs; may be cancelled. An exception of the scorer is that of the future."""
+    def submit(self, scorer: ChunkScorer, rows: Sequence[Tokenized], spare: bool = False) -> Future[Batched]:
+        """Score tokenised pairs; may be cancelled. An exception of the scorer is that of the future.
+
+        spare: only in time that nobody else wants.
+        """
         future: Future[Batched] = Future()
         now = time.monotonic()
         if not rows:
             future.set_result(Batched([], 0.0, 0.0))
             return future
-        due = now + self._seconds_per_token * sum(row.width for row in rows)
+        due = now + self._seconds_per_token * sum(row.width for row in rows) + (_SPARE if spare else 0.0)
         with self._changed:
             self._waiting.append(_Waiting(scorer, rows, future, now, due))
             self._changed.notify()

@@ -79,6 +79,10 @@ class Ingress:
         self._began = int(time.time())
         Door.open(Keys(settings.keys) if settings.keys else None, settings.limits.body_bytes, self._metrics)
 
+    def __del__(self) -> None:
+        """Serve calls this when a replica ends in good order: what is in its journals goes to storage."""
+        self._traffic.close()
+
     @api.get("/health")
     async def health(self) -> dict[str, str]:
         """Answer while the routes are up."""
@@ -169,7 +173,7 @@ class Ingress:
         return ranking(request, shown.order, shown.scores, shown.version, sum(one.tokens for one in scored), api_version)
 
     def _shadow(self, query: str, texts: list[str], cut: int | None) -> Any:
-        return lambda: self._score(query, texts, cut, role="challenger")
+        return lambda: self._reranker.score(query, texts, cut, role="challenger", spare=True)
 
     async def _score(self, query: str, texts: list[str], cut: int | None = None, whole: bool = False, role: Role = "champion") -> Scored:
         try:

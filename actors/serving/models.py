@@ -16,6 +16,7 @@ from ranking.storage import Folder
 from students.scoring import Scorer
 
 Role = Literal["champion", "challenger"]
+_LONGEST_WAIT = 60.0
 _WARM_UP = ("a query to warm up with", "word ")
 _log = logging.getLogger("ray.serve")
 
@@ -54,19 +55,21 @@ class Models:
         return {role: served.version for role, served in self._served.items()}
 
     def _follow(self) -> None:
-        failed = None
+        wanted, failures = "", 0
         while True:
-            time.sleep(self._every)
+            time.sleep(min(self._every * 2**failures, max(self._every, _LONGEST_WAIT)))
             try:
                 champion = self._registry.read()
-                if champion is None or champion.champion in (self._served["champion"].version, failed):
+                if champion is None or champion.champion == self._served["champion"].version:
+                    failures = 0
                     continue
-                failed = champion.champion
-                self._served = {**self._served, "champion": self._load(champion.champion, champion.checksum)}
-                failed = None
-            except Exception as error:  # whatever it is, the old champion goes on; a version that cannot be loaded is tried once
+                wanted = champion.champion
+                self._served = {**self._served, "champion": self._load(wanted, champion.checksum)}
+                failures = 0
+            except Exception as error:  # whatever it is, the old champion goes on, and the new one is tried again, less and less often
+                failures += 1
                 _log.error("the registry's champion cannot be served, the one before goes on: %s", error)
-                self._told(failed or "", error)
+                self._told(wanted, error)
 
     def _load(self, version: str, checksum: str) -> Served:
         try:

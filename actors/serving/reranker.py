@@ -44,15 +44,23 @@ class Reranker:
         self._batcher = TokenBatcher(self._metrics.chunk)
         self._tokenizing = ThreadPoolExecutor(1, "tokens")  # one thread: a tokenizer serves one at a time
 
-    async def score(self, query: str, documents: list[str], cut: int | None = None, whole: bool = False, role: Role = "champion") -> Scored:
+    async def score(
+        self,
+        query: str,
+        documents: list[str],
+        cut: int | None = None,
+        whole: bool = False,
+        role: Role = "champion",
+        spare: bool = False,
+    ) -> Scored:
         """Score documents for a query. cut: tokens of a document that are read at most; None for all that fit.
 
-        whole: raise TooLongError where a document does not fit.
+        whole: raise TooLongError where a document does not fit. spare: only in time that nobody else wants.
         """
         served = self._models.of(role)
         loop = asyncio.get_running_loop()
         rows = await loop.run_in_executor(self._tokenizing, _read, served.scorer, query, documents, cut, whole)
-        batched = await asyncio.wrap_future(self._batcher.submit(served.scorer, rows))
+        batched = await asyncio.wrap_future(self._batcher.submit(served.scorer, rows, spare))
         tokens = sum(row.tokens for row in rows)
         self._metrics.scored(served.version, role, tokens, batched)
         return Scored(batched.scores, served.version, tokens, batched.queued, batched.scored)

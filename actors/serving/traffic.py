@@ -19,7 +19,7 @@ from ranking.experiments.records import EXPOSURES, FEEDBACK, SERVING, Exposure, 
 from ranking.storage import Folder
 
 MOST_SHADOWS = 4
-"""Requests that a challenger scores afterwards at once; more are dropped, so that they never slow the champion down."""
+"""Requests that a challenger scores afterwards at once, in time that nobody else wants; more are dropped."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,12 @@ class Traffic:
             )
         )
         return event_id
+
+    def close(self) -> None:
+        """Bring all rows to storage."""
+        for log in (self._exposures, self._feedback):
+            if log is not None:
+                log.flush()
 
     async def _in_shadow(self, row: Exposure, ids: Sequence[str], shadow: Callable[[], Awaitable[Scored]]) -> None:
         try:

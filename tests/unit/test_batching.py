@@ -73,6 +73,18 @@ def test_a_small_request_does_not_wait_for_all_of_a_large_one(batcher):
     assert large.result(5).scores == list(map(float, range(1000)))
 
 
+def test_spare_work_waits_for_all_others(batcher):
+    scorer = FakeScorer()
+    scorer.going.clear()
+    first = batcher.submit(scorer, rows(0))
+    time.sleep(0.1)
+    spare = batcher.submit(scorer, rows(1, 2, width=16), spare=True)
+    others = [batcher.submit(scorer, rows(*range(100 * n, 100 * n + 20))) for n in range(1, 4)]
+    scorer.going.set()
+    assert [len(future.result(5).scores) for future in (first, spare, *others)] == [1, 2, 20, 20, 20]
+    assert scorer.chunks[-1] == [1, 2]
+
+
 def test_models_are_not_mixed_and_a_failure_is_that_of_its_own_requests(batcher):
     good, bad = FakeScorer(), FakeScorer()
     good.going.clear()
