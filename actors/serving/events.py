@@ -33,33 +33,45 @@ class EventLog(Generic[R]):
         self._model, self._target, self._journals = model, target, journals
         self._rows, self._seconds = rows, seconds
         self._lock = threading.Lock()
+        self._storing = threading.Lock()
+        self._closed: list[tuple[IO[str], Path]] = []
+        self._wake = threading.Event()
         journals.mkdir(parents=True, exist_ok=True)
         self._recover()
         self._open()
         threading.Thread(target=self._turn, name="events", daemon=True).start()
 
     def append(self, row: R) -> None:
-        """Write a row to the journal. It is durable when this returns, unless the machine itself fails."""
+        """Write a row to the journal. It is durable when this returns, unless the machine itself fails. Storage is not waited for."""
         line = row.model_dump_json() + "\n"
         with self._lock:
             self._journal.write(line)
             self._journal.flush()
             self._held += 1
-            full = self._held >= self._rows
-        if full:
-            self.flush()
+            if self._held >= self._rows:
+                self._close()
+                self._wake.set()
 
     def flush(self) -> None:
-        """Bring all rows to storage."""
+        """Bring all rows to storage. Raises what storage raises; what it did not take stays in the journals."""
         with self._lock:
-            if not self._held:
-                return
-            done, path = self._journal, self._path
-            self._open()
-        try:
-            self._store(path)
-        finally:
-            done.close()
+            if self._held:
+                self._close()
+        self._store_closed()
+
+    def _store_closed(self) -> None:
+        with self._storing:
+            while self._closed:
+                stream, path = self._closed.pop(0)
+                try:
+                    self._store(path)
+                finally:
+                    stream.close()
+
+    def _close(self) -> None:
+        """Begin another journal; the one before is to be stored."""
+        self._closed.append((self._journal, self._path))
+        self._open()
 
     def _open(self) -> None:
         self._path = self._journals / f"{time.time_ns()}-{uuid.uuid4().hex}{_JOURNAL}"
@@ -76,10 +88,14 @@ class EventLog(Generic[R]):
 
     def _turn(self) -> None:
         while True:
-            time.sleep(self._seconds)
+            full = self._wake.wait(self._seconds)
+            self._wake.clear()
             try:
-                self.flush()
-                self._recover()
+                if full:
+                    self._store_closed()
+                else:
+                    self.flush()
+                    self._recover()
             except Exception as error:  # storage that does not answer now may later; the journals stay
                 _log.error("rows wait in %s: %s", self._journals, error)
 

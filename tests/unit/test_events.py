@@ -27,10 +27,13 @@ def test_rows_become_files_of_bounded_size(tmp_path):
     log = open_log(tmp_path)
     for number in range(25):
         log.append(event(number))
+    folder = Folder(tmp_path / "storage")
+    deadline = time.monotonic() + 10
+    while len(folder.names(".parquet")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert ids(tmp_path / "storage") == list(range(20))
     log.flush()
     log.flush()
-    folder = Folder(tmp_path / "storage")
     assert sorted(folder.count_rows(name) for name in folder.names(".parquet")) == [5, 10, 10]
 
 
