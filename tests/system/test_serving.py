@@ -64,7 +64,8 @@ def test_documents_as_objects_and_what_else_an_answer_holds(service):
 def test_many_documents_and_equal_ones(service):
     texts = [TEXTS[i % 12] for i in range(1000)]
     results = service.rerank(texts).json()["results"]
-    assert [one["index"] for one in results] == order([service.scores()[i % 12] for i in range(1000)])
+    scores = service.scores()
+    assert [one["index"] for one in results] == order([scores[i % 12] for i in range(1000)])
 
 
 def test_scores_do_not_depend_on_who_else_asks(service):
