@@ -13,7 +13,8 @@ import pytest
         ("students.export, students.losses", ["ray", "vllm", "deepspeed"]),
         ("ray_jobs.run", ["ray", "torch", "vllm"]),
         ("actors.picking, actors.vectors", ["ray", "torch"]),
-        ("actors.retrievers, actors.ingress, actors.reranker", ["torch"]),
+        ("actors.retrievers", ["torch"]),
+        ("actors.serving.settings, actors.serving.shapes, actors.serving.keys, actors.serving.events", ["ray", "torch"]),
     ],
 )
 def test_importing_a_room_leaves_these_out(modules, unwanted):
