@@ -35,12 +35,14 @@ class Models:
     def __init__(self, storage: Folder, challenger: str | None, every: float, told: Callable[[str, Exception | None], None]) -> None:
         """every: seconds between looks at the registry. told: is called with each version that was loaded, or why it was not.
 
-        Raises InputError where there is no champion, a version is unknown, or its files are not those that were promoted.
+        Where the champion cannot be loaded, the one before it serves until that changes: a replica that starts while a bad version
+        is champion does no worse than those that were there before.
+
+        Raises InputError where there is no champion, none that was ever one can be loaded, or the challenger cannot.
         """
         self._registry = Registry(storage)
         self._told = told
-        champion, _ = self._registry.champion()
-        self._served: dict[Role, Served] = {"champion": self._load(champion.champion, champion.checksum)}
+        self._served: dict[Role, Served] = {"champion": self._first()}
         if challenger is not None:
             self._served["challenger"] = self._load(challenger, self._registry.checksum_of(challenger))
         self._every = every
@@ -53,6 +55,23 @@ class Models:
     def versions(self) -> dict[Role, str]:
         """The versions that are loaded."""
         return {role: served.version for role, served in self._served.items()}
+
+    def _first(self) -> Served:
+        champion, _ = self._registry.champion()
+        versions = {change.version: change.checksum for change in reversed(champion.line)}
+        told = None
+        for version, checksum in versions.items():
+            try:
+                return self._load(version, checksum)
+            except Exception as error:  # whatever it is, an earlier champion is better than none
+                told = told or error
+                self._failed(version, error)
+        assert told is not None
+        raise told
+
+    def _failed(self, version: str, error: Exception) -> None:
+        _log.error("the registry's champion cannot be served, the one before goes on: %s", error)
+        self._told(version, error)
 
     def _follow(self) -> None:
         wanted, failures = "", 0
@@ -68,8 +87,7 @@ class Models:
                 failures = 0
             except Exception as error:  # whatever it is, the old champion goes on, and the new one is tried again, less and less often
                 failures += 1
-                _log.error("the registry's champion cannot be served, the one before goes on: %s", error)
-                self._told(wanted, error)
+                self._failed(wanted, error)
 
     def _load(self, version: str, checksum: str) -> Served:
         try:

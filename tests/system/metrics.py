@@ -17,7 +17,16 @@ def total(url, name, *labels):
 
 def settled(url, wanted, name, *labels):
     """The sum once it is as wanted, or as it stands after half a minute: workers report it from time to time."""
+    return _watched(lambda found: found == wanted, url, name, *labels)
+
+
+def grown(url, before, name, *labels):
+    """The sum once it is above what it was, or as it stands after half a minute."""
+    return _watched(lambda found: found > before, url, name, *labels)
+
+
+def _watched(enough, *asked):
     deadline = time.monotonic() + _SECONDS
-    while (found := total(url, name, *labels)) != wanted and time.monotonic() < deadline:
+    while not enough(found := total(*asked)) and time.monotonic() < deadline:
         time.sleep(1)
     return found
