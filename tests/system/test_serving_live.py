@@ -14,7 +14,7 @@ import pytest
 from ranking.experiments.records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
 from ranking.storage import Folder
 from tests.system.metrics import grown, settled, total
-from tests.system.serving import QUERY, TEXTS, order
+from tests.system.serving import QUERY, order
 
 pytestmark = pytest.mark.timeout(600)
 
