@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 
 from students import rra_bert, rra_gpt
 from students.batches import tokenize
+from students.first_token import read_first_token_only
 from students.heads import ClsHead, Head
 from students.pair_templates import with_parted_template, with_prompt_template
 from students.rra_gpt import Reasoning, Told
@@ -41,7 +42,10 @@ def in_training(student: Head, settings: AnySettings, path: str) -> nn.Module:
         if settings.lora is not None:
             trained.adapt(settings.lora)
         return trained
-    return student if settings.term_control.form == "none" else TermControlled(student, settings.term_control)
+    if settings.term_control.form != "none":
+        return TermControlled(student, settings.term_control)
+    read_first_token_only(student)
+    return student
 
 
 def settled(trained: nn.Module) -> Head:

@@ -19,6 +19,7 @@ from ranking.errors import InputError
 from students import onnx_file
 from students.bases import positions, read_model
 from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, pad, tokenize
+from students.first_token import read_first_token_only
 from students.heads import ClsHead, Head, InteractionHead
 from students.precision import dtype_of
 from students.settings import Precision
@@ -51,11 +52,12 @@ def _forward(
     model: nn.Module, tokenizer: Any, rows: Sequence[dict[str, list[int]]], chunks: Sequence[tuple[int | None, list[int]]]
 ) -> Tensor:
     device = _device(model)
-    scores, order = [], []
-    for width, chunk in chunks:
-        batch = pad(tokenizer, [rows[i] for i in chunk], width)
-        scores.append(model({key: value.to(device) for key, value in batch.items()}))
-        order += chunk
+    order = [i for _, chunk in chunks for i in chunk]
+    batches = (pad(tokenizer, [rows[i] for i in chunk], width) for width, chunk in chunks)
+    if isinstance(model, onnx_file.OpenVinoStudent):
+        scores = model.many(batches)
+    else:
+        scores = [model({key: value.to(device) for key, value in batch.items()}) for batch in batches]
     back = torch.empty(len(order), dtype=torch.long, device=device)
     back[torch.tensor(order, dtype=torch.long, device=device)] = torch.arange(len(order), device=device)
     return torch.cat(scores)[back] if scores else torch.zeros(0)
@@ -84,8 +86,8 @@ class Scorer:
     def __init__(self, folder: str | Path, precision: Precision | None = None, engine: Engine = "auto") -> None:
         """Load a folder that `students.export.save` wrote.
 
-        precision: None for the one it was saved to be used with. engine: `auto` takes what is fastest: on a processor, for a
-        student that has a file for it, OpenVINO in bf16 and onnxruntime in fp32; else torch.
+        precision: None for the one it was saved to be used with. engine: `auto` takes what is fastest: OpenVINO on a processor, for a
+        student that has a file for it; else torch.
         Raises InputError where the folder is none.
         """
         folder = Path(folder)
@@ -98,15 +100,16 @@ class Scorer:
         self.dtype = dtype_of(precision or self.card["precision"], device)
         path = folder / onnx_file.NAME
         if engine == "auto":
-            of_file: Engine = "openvino" if self.dtype == torch.bfloat16 else "onnx"
-            engine = of_file if device == "cpu" and path.is_file() else "torch"
+            engine = "openvino" if device == "cpu" and path.is_file() else "torch"
         self.model: nn.Module
         if engine == "openvino":
             self.model = onnx_file.OpenVinoStudent(path, self.dtype)
         elif engine == "onnx":
             self.model = onnx_file.OnnxStudent(path)
         else:
-            self.model = _load(folder, self.card).to(device, self.dtype).eval()
+            student = _load(folder, self.card).to(device, self.dtype).eval()
+            read_first_token_only(student)
+            self.model = student
         self.parameters = _count(folder)
 
     @torch.inference_mode()
@@ -122,7 +125,10 @@ class Scorer:
 
     @torch.inference_mode()
     def score_chunk(self, rows: Sequence[Tokenized]) -> list[float]:
-        """Score pairs of one bucket at once, as `score` does; for those that put batches together themselves."""
+        """Score pairs of one bucket at once, as `score` does; for those that put batches together themselves.
+
+        As many threads as there are streams may call it.
+        """
         (width,) = {row.width for row in rows}
         scores: list[float] = _forward(self.model, self.tokenizer, [row.inputs for row in rows], [(width, list(range(len(rows))))]).tolist()
         return scores
@@ -140,6 +146,11 @@ class Scorer:
     def chunk_tokens(self) -> int:
         """Tokens, padding included, that are best scored at once here."""
         return CHUNK_TOKENS[_device(self.model).type]
+
+    @property
+    def streams(self) -> int:
+        """Chunks that are best scored at the same time."""
+        return self.model.streams if isinstance(self.model, onnx_file.OpenVinoStudent) else 1
 
 
 class ClassifierScorer(Scorer):
@@ -168,7 +179,9 @@ class ClassifierScorer(Scorer):
         self.max_length, self.tokenizer = max_length or most, tokenizer
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.dtype = dtype_of(precision, device)
-        self.model = ClsHead(loaded).to(device, self.dtype).eval()
+        student = ClsHead(loaded).to(device, self.dtype).eval()
+        read_first_token_only(student)
+        self.model = student
         self.parameters = sum(weights.numel() for weights in self.model.parameters())
 
 

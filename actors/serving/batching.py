@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -27,6 +27,10 @@ class ChunkScorer(Protocol):
     @property
     def chunk_tokens(self) -> int:
         """Tokens, padding included, that are best scored at once."""
+
+    @property
+    def streams(self) -> int:
+        """Chunks that are best scored at the same time."""
 
 
 @dataclass(frozen=True)
@@ -59,30 +63,33 @@ class _Waiting:
     scores: list[float] = field(default_factory=list)
     buckets: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     began: float | None = None
+    left: int = 0
 
     def __post_init__(self) -> None:
-        self.scores = [0.0] * len(self.rows)
+        self.scores, self.left = [0.0] * len(self.rows), len(self.rows)
         for i, row in enumerate(self.rows):
             self.buckets[row.width].append(i)
 
 
 class TokenBatcher:
-    """One thread that scores all requests of a process.
+    """A few threads that score all requests of a process.
 
     The request that is due first decides the bucket, and others fill the chunk. A request is due after the time that it would
     take alone, counted from its arrival: so a small one does not wait for all of a large one that came just before, and
     a large one does not wait for ever.
     """
 
-    def __init__(self, told: Callable[[Chunk], None] = lambda chunk: None) -> None:
-        """told: is called after each chunk."""
+    def __init__(self, told: Callable[[Chunk], None] = lambda chunk: None, threads: int = 1) -> None:
+        """told: is called after each chunk. threads: chunks that are scored at the same time, where a scorer has as many streams."""
         self._told = told
         self._changed = threading.Condition()
         self._waiting: list[_Waiting] = []
+        self._under_way: Counter[ChunkScorer] = Counter()
         self._seconds_per_token = _SECONDS_PER_TOKEN
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._run, name=f"batches-{n}", daemon=True) for n in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, scorer: ChunkScorer, rows: Sequence[Tokenized], spare: bool = False) -> Future[Batched]:
         """Score tokenised pairs; may be cancelled. An exception of the scorer is that of the future.
@@ -101,32 +108,45 @@ class TokenBatcher:
         return future
 
     def close(self) -> None:
-        """End the thread after the chunk that it is at."""
+        """End the threads after the chunks that they are at."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
+                self._changed.wait_for(lambda: self._closed or self._next() is not None)
                 if self._closed:
                     return
                 chosen = self._choose()
-            if chosen:
-                self._score(chosen)
+                scorer = chosen[0][0].scorer
+                self._under_way[scorer] += 1
+            try:
+                self._score(scorer, chosen)
+            finally:
+                with self._changed:
+                    self._under_way[scorer] -= 1
+                    if not self._under_way[scorer]:
+                        del self._under_way[scorer]
+                    self._changed.notify()
+
+    def _next(self) -> _Waiting | None:
+        """The request that is due first of those that a chunk can be taken of now."""
+        self._waiting = [one for one in self._waiting if not one.future.cancelled()]
+        ready = (one for one in self._waiting if one.buckets and self._under_way[one.scorer] < one.scorer.streams)
+        return min(ready, key=lambda one: one.due, default=None)
 
     def _choose(self) -> list[tuple[_Waiting, list[int]]]:
         """Take the pairs of the next chunk, by request."""
-        self._waiting = sorted((one for one in self._waiting if not one.future.cancelled()), key=lambda one: one.due)
-        if not self._waiting:
-            return []
-        first = self._waiting[0]
+        first = self._next()
+        assert first is not None
         width = max(first.buckets)
         room = max(1, first.scorer.chunk_tokens // width)
         chosen = []
-        for one in self._waiting:
+        for one in sorted(self._waiting, key=lambda one: one.due):
             if one.scorer is not first.scorer or width not in one.buckets or not room:
                 continue
             held = one.buckets[width]
@@ -137,36 +157,38 @@ class TokenBatcher:
                 del one.buckets[width]
         return chosen
 
-    def _score(self, chosen: Sequence[tuple[_Waiting, list[int]]]) -> None:
+    def _score(self, scorer: ChunkScorer, chosen: Sequence[tuple[_Waiting, list[int]]]) -> None:
         began = time.monotonic()
         rows = [one.rows[i] for one, held in chosen for i in held]
         for one, _ in chosen:
             one.began = one.began or began
         try:
-            scores = iter(chosen[0][0].scorer.score_chunk(rows))
+            scores = iter(scorer.score_chunk(rows))
         except Exception as error:
             self._fail([one for one, _ in chosen], error)
             return
         ended = time.monotonic()
-        for one, held in chosen:
-            for i in held:
-                one.scores[i] = next(scores)
-            if not one.buckets:
-                self._settle(one, ended)
         padded = rows[0].width * len(rows)
-        self._seconds_per_token += _SMOOTHING * ((ended - began) / padded - self._seconds_per_token)
-        self._told(Chunk(len(rows), sum(row.tokens for row in rows), padded, chosen[0][0].scorer.chunk_tokens, ended - began))
-
-    def _settle(self, one: _Waiting, ended: float) -> None:
         with self._changed:
-            self._waiting = [other for other in self._waiting if other is not one]
-        assert one.began is not None
-        if one.future.set_running_or_notify_cancel():
-            one.future.set_result(Batched(one.scores, one.began - one.arrived, ended - one.began))
+            done = []
+            for one, held in chosen:
+                for i in held:
+                    one.scores[i] = next(scores)
+                one.left -= len(held)
+                if not one.left and one in self._waiting:  # else another chunk of it failed
+                    self._waiting.remove(one)
+                    done.append(one)
+            self._seconds_per_token += _SMOOTHING * ((ended - began) / padded - self._seconds_per_token)
+        for one in done:
+            assert one.began is not None
+            if one.future.set_running_or_notify_cancel():
+                one.future.set_result(Batched(one.scores, one.began - one.arrived, ended - one.began))
+        self._told(Chunk(len(rows), sum(row.tokens for row in rows), padded, scorer.chunk_tokens, ended - began))
 
     def _fail(self, those: Sequence[_Waiting], error: Exception) -> None:
         with self._changed:
-            self._waiting = [one for one in self._waiting if one not in those]
-        for one in those:
+            failed = [one for one in those if one in self._waiting]
+            self._waiting = [one for one in self._waiting if one not in failed]
+        for one in failed:
             if one.future.set_running_or_notify_cancel():
                 one.future.set_exception(error)

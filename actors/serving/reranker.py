@@ -41,7 +41,7 @@ class Reranker:
         torch.set_num_threads(threads)
         self._metrics = ScorerMetrics()
         self._models = Models(storage, challenger, every, self._metrics.loaded)
-        self._batcher = TokenBatcher(self._metrics.chunk)
+        self._batcher = TokenBatcher(self._metrics.chunk, threads)
         self._tokenizing = ThreadPoolExecutor(1, "tokens")  # one thread: a tokenizer serves one at a time
 
     async def score(

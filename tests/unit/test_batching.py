@@ -16,7 +16,8 @@ class FakeScorer:
 
     chunk_tokens = BUDGET
 
-    def __init__(self):
+    def __init__(self, streams=1):
+        self.streams = streams
         self.chunks = []
         self.going = threading.Event()
         self.going.set()
@@ -124,3 +125,43 @@ def test_chunks_are_told_with_their_fill():
     batcher.submit(FakeScorer(), rows(1, 2, 3)).result(5)
     batcher.close()
     assert [(chunk.pairs, chunk.tokens, chunk.padded, chunk.budget) for chunk in told] == [(3, 21, 24, BUDGET)]
+
+
+class Counting(FakeScorer):
+    """Knows how many chunks were in it at the same time."""
+
+    def __init__(self, streams):
+        super().__init__(streams)
+        self.now, self.most, self.lock = 0, 0, threading.Lock()
+
+    def score_chunk(self, rows):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.02)
+        try:
+            return super().score_chunk(rows)
+        finally:
+            with self.lock:
+                self.now -= 1
+
+
+@pytest.mark.parametrize("streams", [1, 2, 3])
+def test_as_many_chunks_at_once_as_a_scorer_has_streams(streams):
+    batcher, scorer, other = TokenBatcher(threads=4), Counting(streams), Counting(1)
+    futures = [batcher.submit(scorer, rows(*range(100 * n, 100 * n + 30))) for n in range(4)]
+    futures.append(batcher.submit(other, rows(*range(20))))
+    assert [future.result(10).scores for future in futures[:4]] == [[100 * n + i for i in range(30)] for n in range(4)]
+    assert futures[4].result(10).scores == list(range(20))
+    assert (scorer.most, other.most) == (streams, 1)
+    assert len(scorer.chunks) == 15  # 120 pairs, eight a chunk
+    batcher.close()
+
+
+def test_a_failed_chunk_fails_its_request_once_while_another_of_it_is_scored():
+    batcher, scorer = TokenBatcher(threads=2), Counting(2)
+    failing = batcher.submit(scorer, [*rows(-1, width=16), *rows(*range(40))])
+    with pytest.raises(ValueError, match="no such pair"):
+        failing.result(5)
+    assert batcher.submit(scorer, rows(7)).result(5).scores == [7]
+    batcher.close()

@@ -1,0 +1,91 @@
+"""The last layer for the first token alone: the same scores, less work, and nothing of it in a saved model."""
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, BertConfig, ElectraConfig, ModernBertConfig, XLMRobertaConfig
+
+from students.first_token import first_token_only, read_first_token_only
+from students.heads import ClsHead
+
+TINY = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "pad_token_id": 0,
+    "num_labels": 1,
+}
+OF_BERT = [BertConfig, ElectraConfig, XLMRobertaConfig]
+
+
+def student(config, attention="sdpa", **more):
+    torch.manual_seed(3)
+    config = config(**{**TINY, **more})
+    classifier = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention)
+    return ClsHead(classifier.eval())
+
+
+def batch():
+    torch.manual_seed(4)
+    mask = torch.ones(5, 12, dtype=torch.long)
+    mask[1, 7:] = mask[4, 3:] = 0
+    return {"input_ids": torch.randint(1, 50, (5, 12)) * mask, "attention_mask": mask}
+
+
+def tokens_of_last_layer(model):
+    """How many tokens a pair the last feed-forward layer computes."""
+    seen = []
+    hook = model.base.encoder.layer[-1].intermediate.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[1]))
+    with torch.inference_mode():
+        scores = model(batch())
+    hook.remove()
+    return scores, seen
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("config", OF_BERT)
+def test_scores_are_the_same_and_one_token_is_computed(config, attention):
+    model = student(config, attention)
+    before, all_tokens = tokens_of_last_layer(model)
+    assert before.std() > 0
+    with first_token_only(model):
+        during, one = tokens_of_last_layer(model)
+    after, again = tokens_of_last_layer(model)
+    assert (all_tokens, one, again) == ([12], [1], [12])
+    assert torch.allclose(before, during, atol=1e-6)
+    assert torch.equal(before, after)
+
+
+def test_gradients_are_the_same():
+    model = student(BertConfig, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+
+    def gradients():
+        model.zero_grad()
+        model(batch()).square().sum().backward()
+        return {name: weights.grad.clone() for name, weights in model.named_parameters() if weights.grad is not None}
+
+    whole = gradients()
+    with first_token_only(model):
+        first = gradients()
+    assert whole.keys() == first.keys()
+    for name, gradient in whole.items():
+        assert torch.allclose(gradient, first[name], atol=1e-5), name
+
+
+def test_what_is_saved_knows_nothing_of_it(tmp_path):
+    model = student(BertConfig)
+    names = set(model.state_dict())
+    read_first_token_only(model)
+    assert set(model.state_dict()) == names
+    model.classifier.save_pretrained(tmp_path)
+    again = ClsHead(AutoModelForSequenceClassification.from_pretrained(tmp_path).eval())
+    assert tokens_of_last_layer(again)[1] == [12]
+
+
+def test_architectures_of_other_modules_stay_as_they_are():
+    model = student(ModernBertConfig, num_hidden_layers=2, cls_token_id=1, sep_token_id=2, bos_token_id=1, eos_token_id=2)
+    with torch.inference_mode():
+        before = model(batch())
+        with first_token_only(model):
+            assert torch.equal(model(batch()), before)
