@@ -37,10 +37,10 @@ PORT = 8191
 SAME = "other's half p95"
 
 
-def saved_model(folder: Path) -> Path:
+def saved_model(folder: Path, seed: int = 1) -> Path:
     """A student of minilm's size, in the form that all sides can load."""
     settings = RraBertSettings(head="cls", max_length=LENGTH)
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     model = kinds.build(settings, model_path("minilm")).eval()
     torch.nn.init.normal_(model.classifier.classifier.weight, std=0.5)
     probes = [("merge sorted lists", "Merge several sorted inputs."), ("wait", "time.sleep")]
@@ -97,9 +97,9 @@ def main() -> None:
         for _ in range(given.rounds):
             best = 0.0
             for side in reversed(sides):  # ours last, as it is asked at the best other's rate too
-                with running(side, PORT, Path(place) / "log.txt") as url:
+                with running(side, PORT, Path(place) / "log.txt") as server:
                     rates = [best / DOCUMENTS / 2] if side.name == "ours" and best else []
-                    found[side.name].append(timed(url, bodies_for(side, requests), given.seconds, rates))
+                    found[side.name].append(timed(server.url, bodies_for(side, requests), given.seconds, rates))
                 best = max(best, 0.0 if side.name == "ours" else found[side.name][-1]["documents/s"])
                 print(side.name, found[side.name][-1], flush=True)
     show({name: {key: statistics.median(one[key] for one in runs) for key in runs[0]} for name, runs in found.items()})

@@ -35,12 +35,18 @@ class Side:
     model: str | None = None
 
 
+def ours(storage: Path, port: int, **serving: object) -> Side:
+    """Our service. serving: settings of it that are not the default."""
+    settings = {"storage": storage, "serving.port": port, **{f"serving.{key}": value for key, value in serving.items()}}
+    given = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+    return Side("ours", [sys.executable, "-m", "ray_jobs.serve", "configs/quickstart.yaml", *given], "/v1/rerank", "/ready")
+
+
 def sides_of(model: Path, storage: Path, port: int, infinity: str | None) -> list[Side]:
     """All sides; Infinity where its program is given, as it lives in an environment of its own."""
     Registry(Folder(storage)).promote(Folder(model), "benchmark", "benchmark", "to be timed")
-    ours = [sys.executable, "-m", "ray_jobs.serve", "configs/quickstart.yaml", "--storage", str(storage), "--serving.port", str(port)]
     vllm = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--runner", "pooling", "--port", str(port)]
-    sides = [Side("ours", ours, "/v1/rerank", "/ready")]
+    sides = [ours(storage, port)]
     # By itself vLLM's server computes this model in float16, which a processor emulates, and binds its threads to cores that
     # the rest of it needs too: 5 s a request on two cores instead of a quarter.
     native = "bfloat16" if dtype_of("auto", "cpu") == torch.bfloat16 else "float32"
@@ -55,9 +61,17 @@ def sides_of(model: Path, storage: Path, port: int, infinity: str | None) -> lis
     return sides
 
 
+@dataclass
+class Running:
+    """A server that answers. url: of the route that ranks."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
 @contextlib.contextmanager
-def running(side: Side, port: int, log: Path, seconds: float = 300) -> Iterator[str]:
-    """Start a server; yields the address of its route once it is ready, and ends it with all its processes."""
+def running(side: Side, port: int, log: Path, seconds: float = 300) -> Iterator[Running]:
+    """Start a server; it is yielded once it is ready, and ended with all its processes."""
     with log.open("w") as stream:
         process = subprocess.Popen(
             side.command, cwd=ROOT, env={**os.environ, **side.environment}, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
@@ -68,7 +82,7 @@ def running(side: Side, port: int, log: Path, seconds: float = 300) -> Iterator[
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"{side.name} did not start: {log.read_text()[-3000:]}")
             time.sleep(1)
-        yield f"http://127.0.0.1:{port}{side.route}"
+        yield Running(f"http://127.0.0.1:{port}{side.route}", process)
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
