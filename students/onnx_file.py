@@ -107,6 +107,7 @@ class OpenVinoStudent(nn.Module):
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": self.streams,
             "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,  # or the threads of two processes would share the same cores, and others stand idle
         }
         core = openvino.Core()
         model = core.read_model(str(path))

@@ -166,6 +166,4 @@ def service(cluster, collection, tmp_path_factory):
     """A service of two made students."""
     held = Service(tmp_path_factory.mktemp("service"), cluster, collection)
     yield held
-    held.client.close()
-    held.process.terminate()
-    held.process.wait(timeout=60)
+    held.close()

@@ -10,6 +10,7 @@ import httpx
 import torch
 
 from ranking.encoders import model_path
+from ranking.experiments.records import EXPOSURES, SERVING, Exposure
 from ranking.registry import Registry
 from ranking.storage import Folder
 from students import export, kinds
@@ -34,9 +35,9 @@ def student(folder, seed):
 
 
 class Service:
-    """A service of two versions, a and b: a is the champion, b has half of the keys."""
+    """A service of two versions, a and b: a is the champion, b has half of the keys. more: settings of `serving`."""
 
-    def __init__(self, place, cluster, collection):
+    def __init__(self, place, cluster, collection, **more):
         self.storage = Folder(place / "storage")
         self.registry = Registry(self.storage)
         self.models = {name: student(place / name, seed) for name, seed in (("a", 1), ("b", 2))}
@@ -59,10 +60,12 @@ class Service:
             "serving.limits.requests_per_key": 12,
             "serving.traffic": json.dumps({"challenger": "b", "experiment": "first"}),
             "serving.record": json.dumps({"exposures": True, "seconds": 1}),
+            **{f"serving.{name}": json.dumps(value) for name, value in more.items()},
         }
         self.given = ["configs/quickstart.yaml", *(str(part) for k, v in settings.items() for part in (f"--{k}", v))]
         self.environment = {**cluster, "PYTHONUNBUFFERED": "1", "RRADISTILL_JOURNALS": str(place / "journals")}
-        self.run("ray_jobs.index")
+        if more.get("page", True):
+            self.run("ray_jobs.index")
         self.process = subprocess.Popen([sys.executable, "-m", "ray_jobs.serve", *self.given], cwd=ROOT, env=self.environment)
         self.client = httpx.Client(base_url=self.url, headers={"authorization": "Bearer secret"}, timeout=60)
         self.wait()
@@ -87,6 +90,19 @@ class Service:
 
     def rerank(self, texts=TEXTS, query=QUERY, headers=None, **more):
         return self.client.post("/v1/rerank", json={"query": query, "documents": texts, **more}, headers=headers or {})
+
+    def exposures(self, ids):
+        """What was recorded of answers, by their ids, once all of it is on storage."""
+        place, deadline, rows = self.storage / SERVING / EXPOSURES, time.monotonic() + 30, {}
+        while not set(ids) <= rows.keys() and time.monotonic() < deadline:
+            time.sleep(0.5)
+            rows = {row.exposure_id: row for row in place.read_rows(Exposure)} if place.exists() else {}
+        return [rows[one] for one in ids]
+
+    def close(self):
+        self.client.close()
+        self.process.terminate()
+        self.process.wait(timeout=60)
 
     def scores(self, name="a", texts=TEXTS, query=QUERY):
         return Scorer(self.models[name].path).score([(query, text) for text in texts])

@@ -19,7 +19,7 @@ from ranking.registry import Registry
 from ranking.stages import Manifest
 from ranking.storage import Folder
 from students.scoring import Scorer
-from tests.system.facts import FACTS, ROOT
+from tests.system.facts import FACTS, QUESTIONS, ROOT
 
 pytestmark = pytest.mark.timeout(1200)
 STAGES = ("queries", "index", "candidates", "test/candidates", "labels", "test/labels", "students/rra-bert", "evaluation")
@@ -172,7 +172,7 @@ def test_bad_input_is_one_line_and_exit_code_2(settings, cluster, finished):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_champion_is_served_with_the_scores_of_the_saved_model(finished, settings, cluster):
+def test_the_champion_is_served_with_the_scores_of_the_saved_model_and_the_order_that_was_evaluated(finished, settings, cluster):
     storage = Folder(finished[0])
     model = storage / "facts" / "students" / "rra-bert" / "model"
     Registry(storage).promote(model, "rra-bert-test", "facts", "for this test")
@@ -190,9 +190,21 @@ def test_the_champion_is_served_with_the_scores_of_the_saved_model(finished, set
         assert answer.results[0].document.text == texts[expected[0]]
         assert 0 <= answer.results[0].relevance_score <= 1
         assert post({"query": query, "documents": []})["results"] == []
+        runs, texts_of = storage / "facts" / "evaluation" / "runs", dict(FACTS)
+        found, evaluated = (read_trec(Path(runs.path) / f"{name}.trec") for name in ("bm25", "rra-bert@bm25"))
+        assert evaluated.keys() <= found.keys()
+        for query_id, text, _ in QUESTIONS:
+            if query_id in evaluated:
+                candidates = best_first(found[query_id])
+                served = post({"query": text, "documents": [texts_of[doc_id] for doc_id in candidates]})["results"]
+                assert [candidates[one["index"]] for one in served] == best_first(evaluated[query_id])
     finally:
         service.terminate()
         service.wait(timeout=60)
+
+
+def best_first(scores):
+    return sorted(scores, key=lambda doc_id: -scores[doc_id])
 
 
 def wait_for(url, service):

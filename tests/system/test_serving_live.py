@@ -6,14 +6,16 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import httpx
 import psutil
 import pytest
 
-from ranking.experiments.records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
+from ranking.experiments.records import FEEDBACK, SERVING, FeedbackEvent
 from ranking.storage import Folder
 from tests.system.metrics import grown, settled, total
+from tests.system.odd_bodies import odd_requests
 from tests.system.serving import QUERY, order
 
 pytestmark = pytest.mark.timeout(600)
@@ -103,19 +105,16 @@ def test_half_of_the_keys_see_the_challenger_and_what_they_saw_is_recorded(servi
         event = {"exposure_id": exposure, "kind": "click", "position": 2, "event_id": "e1"}
         assert service.client.post("/v1/feedback", json=event).json() == {"event_id": "e1"}
     assert service.client.post("/v1/feedback", json={"exposure_id": exposure, "kind": "glance", "position": 1}).status_code == 422
-    deadline = time.monotonic() + 20
-    place = service.storage / SERVING
-    while time.monotonic() < deadline:
-        events = list((place / FEEDBACK).read_rows(FeedbackEvent)) if (place / FEEDBACK).exists() else []
-        rows = {row.exposure_id: row for row in (place / EXPOSURES).read_rows(Exposure)} if (place / EXPOSURES).exists() else {}
-        if len(events) >= 2 and set(seen) <= set(rows):
-            break
-        time.sleep(0.5)
-    assert [(event.event_id, event.position) for event in events] == [("e1", 2)] * 2
-    for exposure_id, version in seen.items():
-        row = rows[exposure_id]
+    for row in service.exposures(seen):
+        version = seen[row.exposure_id]
         assert (row.version, row.shown, row.share, row.experiment) == (version, orders[version][:3], 0.5, "first")
-    assert all(QUERY not in row.query and "user" not in row.key for row in rows.values())
+        assert QUERY not in row.query
+        assert "user" not in row.key
+    place, deadline, events = service.storage / SERVING / FEEDBACK, time.monotonic() + 20, []
+    while len(events) < 2 and time.monotonic() < deadline:
+        time.sleep(0.5)
+        events = list(place.read_rows(FeedbackEvent)) if place.exists() else []
+    assert [(event.event_id, event.position) for event in events] == [("e1", 2)] * 2
 
 
 def test_a_killed_replica_is_replaced_and_one_retry_is_enough(service):
@@ -197,4 +196,17 @@ def test_fuzzed_requests_are_answered_or_refused(service, tmp_path):
     call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_fuzz.py")]
     done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout[-3000:]
+    assert service.rerank().status_code == 200
+
+
+def test_odd_bodies_are_answered_or_refused(service):
+    """FUZZ=2000 asks for more here too."""
+    count = 4 * int(os.environ.get("FUZZ", "30"))
+    statuses = Counter()
+    for number, (route, body, headers) in enumerate(odd_requests(count)):
+        answer = service.client.post(route, content=body, headers={name: value.encode("latin-1") for name, value in headers.items()})
+        assert answer.status_code < 500, (number, route, body[:300], answer.text[:300])
+        assert "Traceback" not in answer.text
+        statuses[answer.status_code] += 1
+    assert {200, 422} <= statuses.keys()
     assert service.rerank().status_code == 200
