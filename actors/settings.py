@@ -122,12 +122,37 @@ class ComputeSettings(Settings):
     cpu_actors: int = Field(2, ge=1, description="Actors of one CPU each that encode, and that score the test split.")
     dashboard: bool = Field(False, description="Start the dashboard too where the job starts a Ray of its own.")
     teacher_engines: int = Field(1, ge=1, description="vLLM engines.")
+    least_teacher_engines: int | None = Field(
+        None, ge=1, description="Engines to begin with; more are started as nodes come, up to `teacher_engines`. Null: all at once."
+    )
     teacher_gpus: int = Field(0, ge=0, description="GPUs per engine; 0 runs vLLM's CPU build.")
     teacher_cpus: int = Field(1, ge=1, description="CPUs that Ray sets aside per engine.")
+    teacher_pool: str | None = Field(
+        None,
+        description="Custom resource of the nodes that engines belong on, one of it for each GPU; cluster.yaml has `teacher`. Null: any.",
+    )
     reason_engines: int = Field(1, ge=1, description="vLLM engines that write reasons.")
+    least_reason_engines: int | None = Field(None, ge=1, description="As `least_teacher_engines`, of those.")
     reason_gpus: int = Field(0, ge=0, description="GPUs per engine that writes reasons; 0 runs vLLM's CPU build.")
     reason_cpus: int = Field(1, ge=1, description="CPUs that Ray sets aside per engine that writes reasons.")
+    reason_pool: str | None = Field(None, description="As `teacher_pool`, of those.")
+    student_pool: str | None = Field(
+        None, description="Custom resource of the nodes that training workers belong on; cluster.yaml has `student`. Null: any."
+    )
+    cluster_file: str | None = Field(
+        None,
+        description="The cluster's file, which says what it can grow to, for the check before a run. Null: the one that `ray up` left "
+        "on the head; where there is none, the nodes that are there count.",
+    )
     engine_tokens_per_second: float | None = Field(
         None, gt=0, description="Tokens a second that one teacher engine was seen to read and write; for `--estimate`."
     )
     engine_hour_price: float | None = Field(None, ge=0, description="Price of an hour of one teacher engine's machine, in any currency.")
+
+    @model_validator(mode="after")
+    def _least_is_not_more(self) -> ComputeSettings:
+        for name in ("teacher_engines", "reason_engines"):
+            least, most = getattr(self, f"least_{name}"), getattr(self, name)
+            if least is not None and least > most:
+                raise ValueError(f"least_{name} {least} is more than {name} {most}")
+        return self

@@ -18,7 +18,7 @@ from actors.rows import CandidateList, PickedList, Split, TestLists, records, ta
 from ranking.errors import InputError
 from ranking.records import Label
 from ranking.stages import Stage
-from ray_jobs import candidates, index, plan
+from ray_jobs import candidates, demands, index, plan
 from ray_jobs.run import Run, job
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def ask_teacher(run: Run, splits: Sequence[Split], teacher: Teacher | None = Non
     stages = {split: stage for split, stage in stages.items() if not run.skipped(stage)}
     if not stages:
         return
+    demands.check(run, "teacher")
     if "log" in stages:
         index.encode_candidates(run, "log")
-    run.start_ray()
     from actors.streaming import finish, forget_rejections, write_stages
     from actors.teachers import make_teacher
     from actors.teachers.deaths import Deaths

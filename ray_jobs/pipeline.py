@@ -8,13 +8,15 @@ Stages that are done with the same settings are skipped; one changed setting re-
 
 from __future__ import annotations
 
-from ray_jobs import candidates, evaluate, index, label, promote, reason, train
+from ray_jobs import candidates, demands, evaluate, index, label, plan, promote, reason, train
 from ray_jobs.run import Run, job
 
 
 def main(run: Run) -> None:
     run.check_judged()
     own_labels = run.settings.training.labels is None
+    if own_labels and plan.labels_stage(run).restore() is None:
+        demands.check(run, "teacher", "reasons", "training")  # before hours go into what cannot be finished
     if own_labels:
         candidates.main(run)
     else:

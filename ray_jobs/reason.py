@@ -14,7 +14,7 @@ from actors.settings import NoReasonSettings
 from ranking.errors import InputError
 from ranking.records import Label, ReasonList
 from ranking.stages import Stage
-from ray_jobs import label, plan
+from ray_jobs import demands, label, plan
 from ray_jobs.run import Run, job
 
 
@@ -33,7 +33,7 @@ def write_reasons(run: Run) -> None:
     stage = plan.reasons_stage(run)
     if run.skipped(stage):
         return
-    run.start_ray()
+    demands.check(run, "reasons")
     from actors.reasons import make_writer
     from actors.streaming import finish, parts_of, write_stages
 

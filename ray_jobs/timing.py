@@ -107,6 +107,7 @@ def _time_teacher(run: Run, systems: Sequence[System], lists: Sequence[Candidate
     import ray
 
     from actors.picking import all_candidates
+    from actors.placement import teacher_engines
     from actors.rows import PickedList, records, table_of
     from actors.stopwatch import Timed, latency_of, rate_of, seconds_of
     from actors.teachers import make_teacher
@@ -116,8 +117,7 @@ def _time_teacher(run: Run, systems: Sequence[System], lists: Sequence[Candidate
     if teacher.actor is None:
         return
     kind, arguments = teacher.actor
-    placed = {"num_cpus": compute.teacher_cpus, "num_gpus": compute.teacher_gpus}
-    actor = ray.remote(kind).options(**placed).remote(*arguments)
+    actor = ray.remote(kind).options(**teacher_engines(compute).placement.options).remote(*arguments)
     shown = records(all_candidates(table_of(lists, CandidateList)), PickedList)
     with run.progress.bar("timing", 1, "teachers") as bar:
         seconds = seconds_of(lambda row: ray.get(actor.outcome.remote(row)), shown)

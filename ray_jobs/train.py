@@ -23,7 +23,7 @@ from ranking.labelling.confidence import confident
 from ranking.records import Label, Provenance
 from ranking.stages import Stage
 from ranking.storage import Folder
-from ray_jobs import plan
+from ray_jobs import demands, plan
 from ray_jobs.run import Run, job
 from students.settings import StudentSettings, TrainingSettings
 
@@ -68,7 +68,7 @@ def train(run: Run, student: StudentSettings) -> None:
         )
     check_fit(student, training, provenance.targets)
     _say_confidence(run, every, len(kept))
-    run.start_ray()
+    demands.check(run, "training")
     stage.begin()
     told = _fit(run, stage, student, labels, (learned, held_out), provenance, reasons, grades)
     manifest = stage.finish(rows_in=len(every), rows_out=len(kept), rejected=len(every) - len(kept))
@@ -170,6 +170,7 @@ def _fit(
     from ray.train.torch import TorchTrainer
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    from actors.placement import training_worker
     from actors.training.checkpoints import MEASURE
     from actors.training.plan import Assignment, TrainingBoard
     from actors.training.worker import train_worker
@@ -185,7 +186,7 @@ def _fit(
         scaling_config=ScalingConfig(
             num_workers=(training.least_workers, training.workers) if training.least_workers else training.workers,
             use_gpu=training.gpu,
-            resources_per_worker={"CPU": 1, **({"GPU": 1} if training.gpu else {})},
+            resources_per_worker=training_worker(training.gpu, run.settings.compute).demand,
         ),
         run_config=RunConfig(
             name=CHECKPOINTS,

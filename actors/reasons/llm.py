@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from actors.placement import reason_engines
 from actors.reasons.asking import Explainer, ReasonFiller
 from actors.rows import Outcome, records, table_of
 from actors.settings import ComputeSettings, LlmReasonSettings
@@ -43,8 +44,7 @@ class LlmWriter:
     def explain(self, labels: Dataset) -> Dataset:
         """Give reasons. labels: rows of Label. Returns rows of Outcome with a ReasonList, one for each label."""
         arguments = (self.settings, self.compute.reason_gpus, self.memory)
-        compute = self.compute
-        return through_engines(labels, LlmActor, arguments, compute.reason_engines, compute.reason_cpus, compute.reason_gpus)
+        return through_engines(labels, LlmActor, arguments, reason_engines(self.compute))
 
 
 class LlmActor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from actors.placement import EnginePool, teacher_engines
 from actors.rows import Outcome, PickedList, records, rejected, table_of
 from actors.settings import ComputeSettings
 from actors.teachers.deaths import Deaths
@@ -50,18 +51,20 @@ class TeacherActor(ABC):
 
 def through_teachers(lists: Dataset, actor: type[TeacherActor], arguments: tuple[Any, ...], compute: ComputeSettings) -> Dataset:
     """Stream lists through a pool of teachers, each with an engine. lists: rows of PickedList. Returns rows of Outcome."""
-    return through_engines(lists, actor, arguments, compute.teacher_engines, compute.teacher_cpus, compute.teacher_gpus)
+    return through_engines(lists, actor, arguments, teacher_engines(compute))
 
 
-def through_engines(rows: Dataset, actor: type[Any], arguments: tuple[Any, ...], engines: int, cpus: int, gpus: int) -> Dataset:
-    """Stream rows through a pool of actors with an engine each, many batches at once. cpus, gpus: of each."""
+def through_engines(rows: Dataset, actor: type[Any], arguments: tuple[Any, ...], engines: EnginePool) -> Dataset:
+    """Stream rows through a pool of actors with an engine each, many batches at once."""
     import ray.data
 
     pool = ray.data.ActorPoolStrategy(
-        size=engines,
+        min_size=engines.least,
+        max_size=engines.engines,
+        initial_size=engines.least,
         max_tasks_in_flight_per_actor=_BATCHES_UNDER_WAY,
         max_concurrent_calls_per_actor=_BATCHES_UNDER_WAY,
     )
     return rows.map_batches(
-        actor, fn_constructor_args=arguments, batch_format="pyarrow", batch_size=None, compute=pool, num_cpus=cpus, num_gpus=gpus
+        actor, fn_constructor_args=arguments, batch_format="pyarrow", batch_size=None, compute=pool, **engines.placement.options
     )

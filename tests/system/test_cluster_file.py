@@ -12,10 +12,17 @@ from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingReque
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 
+from actors.capacity import lacking, nodes_of_file
+from actors.placement import reason_engines, teacher_engines, training_worker
+from ranking.progress import Progress
+from ranking.settings import load_settings
+from ray_jobs.demands import demands_of
+from ray_jobs.run import Run, RunSettings
 from tests.system.facts import ROOT
 
-ENGINE = {"CPU": 1, "GPU": 4, "teacher": 4}
-WORKER = {"CPU": 1, "GPU": 1, "student": 1}
+PRODUCTION = load_settings(RunSettings, ROOT / "configs" / "production.yaml", [])
+ENGINE = teacher_engines(PRODUCTION.compute).placement.demand
+WORKER = training_worker(PRODUCTION.training.gpu, PRODUCTION.compute).demand
 
 
 def cluster():
@@ -82,6 +89,19 @@ def test_students_go_on_the_cheapest_spot_machines_that_can_be_had(failed, type_
 )
 def test_the_teacher_goes_on_spot_in_order_of_price_then_on_demand(failed, type_):
     assert launched([ENGINE] * 2, failed) == ({type_: 1}, 0)
+
+
+def test_all_that_configs_production_asks_for_fits_the_file(tmp_path):
+    run = Run(PRODUCTION.model_copy(update={"storage": str(tmp_path)}), Progress())
+    nodes = nodes_of_file((ROOT / "cluster.yaml").read_text(), "cluster.yaml")
+    wanted = demands_of(run, ["teacher", "reasons", "training"])
+    assert [one.who for one in wanted] == ["a stage", "the teacher", "the writer of reasons", "training"]
+    assert lacking(wanted, nodes, grows=True) is None
+    for pool in (teacher_engines(PRODUCTION.compute), reason_engines(PRODUCTION.compute)):
+        found, left = launched([pool.placement.demand] * pool.engines)
+        assert left == 0
+        assert set(found) == {"teacher_a100"}
+    assert launched([WORKER] * PRODUCTION.training.workers, together=True) == ({"student_l4": 4}, 0)
 
 
 def test_more_than_the_cluster_may_hold_is_not_started():
