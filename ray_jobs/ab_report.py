@@ -120,4 +120,4 @@ def _between(low: float, high: float) -> str:
 
 
 if __name__ == "__main__":
-    job(main)
+    job(main, alone=False)

@@ -98,4 +98,4 @@ def asked(arguments: list[str]) -> tuple[Callable[[Run], None], list[str]]:
 
 
 if __name__ == "__main__":
-    job(*asked(sys.argv[1:]))
+    job(*asked(sys.argv[1:]), alone=False)

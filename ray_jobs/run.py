@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from ranking.errors import InputError
 from ranking.evaluation.settings import EvaluationSettings
 from ranking.experiments.settings import AbSettings
 from ranking.labelling.settings import QuerySettings
+from ranking.lease import leased
 from ranking.progress import Progress
 from ranking.registry import Registry
 from ranking.settings import (
@@ -216,21 +218,32 @@ def _check_names_apart(settings: RunSettings, reserved: list[str], where: str) -
             raise InputError(f"{where}: setting 'students': the name {student.name!r} is taken by another system; choose one of its own")
 
 
-def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None) -> None:
-    """Run a job from the command line and exit: 0 done, 2 bad input in one line, 1 anything else with the place of its trace."""
+def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, alone: bool = True) -> None:
+    """Run a job from the command line and exit: 0 done, 2 bad input in one line, 1 anything else with the place of its trace.
+
+    alone: whether it writes into the run's folder, so that no other such job may be at work there.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] in ("-h", "--help"):
         print((sys.modules["__main__"].__doc__ or "").strip())
         sys.exit(0)
     run: Run | None = None
+    taken_over: list[bool] = []
     try:
         run = open_run(arguments)
-        write_settings(run)
-        main(run)
+        if alone:
+            with leased(run.folder, _name(), lambda: _stop(taken_over), lambda text: run.progress.stage("run", text)):
+                write_settings(run)
+                main(run)
+        else:
+            main(run)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        if taken_over:
+            print(f"error: {run.folder.uri if run else ''}: another job took this run over while this one stood still", file=sys.stderr)
+            sys.exit(2)
         print("interrupted; call again to go on from here", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
@@ -241,6 +254,17 @@ def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None) -> 
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def _name() -> str:
+    """What is run, as it is called."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return str(spec.name) if spec else Path(sys.argv[0]).name
+
+
+def _stop(taken_over: list[bool]) -> None:
+    taken_over.append(True)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def write_settings(run: Run) -> None:

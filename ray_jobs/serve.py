@@ -127,4 +127,4 @@ def _check_free(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    job(main)
+    job(main, alone=False)

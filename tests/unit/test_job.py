@@ -1,0 +1,65 @@
+"""How a job starts and ends: its exit codes, and that it is alone in its run."""
+
+import functools
+import time
+
+import pytest
+
+from ranking.errors import InputError
+from ranking.lease import NAME, Lease, leased
+from ranking.pointer import Pointer
+from ranking.storage import Folder
+from ray_jobs import run as runs
+
+
+@pytest.fixture
+def ended(tmp_path, monkeypatch, capfd):
+    """Runs a job to its end; returns its exit code and the lines of standard error."""
+    monkeypatch.setattr(runs, "leased", functools.partial(leased, term=0.8))
+
+    def call(main, **more):
+        code = 0
+        try:
+            runs.job(main, ["configs/quickstart.yaml", "--storage", str(tmp_path)], **more)
+        except SystemExit as error:
+            code = error.code
+        return code, capfd.readouterr().err.splitlines()
+
+    return call
+
+
+def taken_by_another(run):
+    pointer = Pointer(run.folder, NAME)
+    pointer.swap(pointer.read(), Lease(holder="x", host="elsewhere", process=1, job="ray_jobs.train").model_dump_json())
+
+
+def test_a_job_that_lost_its_run_stops_in_a_line(ended, tmp_path):
+    def main(run):
+        taken_by_another(run)
+        time.sleep(20)
+
+    began = time.monotonic()
+    code, lines = ended(main)
+    assert time.monotonic() - began < 10
+    assert (code, lines) == (2, [f"error: {tmp_path}/quickstart: another job took this run over while this one stood still"])
+
+
+def test_jobs_that_only_read_need_no_lease_and_leave_the_settings_alone(ended, tmp_path):
+    code, lines = ended(taken_by_another, alone=False)
+    assert (code, lines) == (0, [])
+    assert not (tmp_path / "quickstart" / "run.yaml").exists()
+
+
+def test_bad_input_is_two_and_anything_else_one_with_a_trace_and_the_run_is_free_again(ended, tmp_path):
+    def bad(run):
+        raise InputError("this is wrong")
+
+    def broken(run):
+        raise ZeroDivisionError("by nothing")
+
+    assert ended(bad) == (2, ["error: this is wrong"])
+    code, lines = ended(broken)
+    assert (code, len(lines)) == (1, 1)
+    assert lines[0].startswith("failed: ZeroDivisionError: by nothing (trace: ")
+    assert Lease.model_validate_json(Folder(tmp_path / "quickstart").read_text(NAME)).holder is None
+    assert ended(lambda run: None) == (0, [])
