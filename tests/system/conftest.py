@@ -14,6 +14,7 @@ from ranking.stages import Manifest
 from ranking.storage import Folder
 from tests.system.facts import BIN, FACTS, QUESTIONS, ROOT
 from tests.system.ports import free_ports
+from tests.system.prometheus import watching
 from tests.system.s3_server import running_s3
 from tests.system.serving import Service
 
@@ -39,12 +40,15 @@ def cluster(tmp_path_factory):
         wait_for_dashboard(f"{dashboard}/api/version", head, logs)
         for name in ("RAY_AUTH_MODE", "RAY_RUNTIME_ENV_TEMPORARY_REFERENCE_EXPIRATION_S"):
             os.environ[name] = environment[name]
-        yield {
-            **environment,
-            "RAY_ADDRESS": f"127.0.0.1:{ports['port']}",
-            "RAY_API_SERVER_ADDRESS": dashboard,
-            "METRICS": f"http://127.0.0.1:{ports['metrics-export-port']}/metrics",
-        }
+        with watching(f"127.0.0.1:{ports['metrics-export-port']}", tmp_path_factory.mktemp("prometheus")) as prometheus:
+            yield {
+                **environment,
+                "RAY_ADDRESS": f"127.0.0.1:{ports['port']}",
+                "RAY_API_SERVER_ADDRESS": dashboard,
+                "METRICS": f"http://127.0.0.1:{ports['metrics-export-port']}/metrics",
+                "PROMETHEUS": prometheus,
+                "BEGAN": str(time.time()),
+            }
     finally:
         head.terminate()
         head.wait(timeout=60)
@@ -95,6 +99,7 @@ def arguments_of(changed):
         "pre_ranker.bottom": "4",
         "training.lists_per_step": "2",
         "compute.cpu_actors": "1",
+        "compute.engine_hour_price": "3",
         "evaluation.measures": '["nDCG@5", "RR@5"]',
         "serving.port": "8123",
         **changed,

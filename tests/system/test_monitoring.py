@@ -1,0 +1,56 @@
+"""The dashboard and the alerts, by a real Prometheus that watched labelling, training and serving."""
+
+import json
+import subprocess
+
+import pytest
+
+from tests.system.prometheus import INSTALLED, MONITORING, Prometheus
+from tests.system.serving import TEXTS
+
+pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not INSTALLED, reason="Debian's prometheus is not installed")]
+WITHOUT_CARDS = "ray_node_gpus_utilization"
+MOVES = (
+    "label_queries_total",
+    "label_prompt_tokens_total",
+    "train_loss",
+    "serve_requests_total[",
+    "serve_documents_total",
+    "exposures_total",
+)
+
+
+def queries():
+    panels = json.loads((MONITORING / "dashboard.json").read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel.get("targets", [])]
+
+
+def test_every_query_of_the_dashboard_has_data(finished, service, cluster):
+    for n in range(30):
+        service.rerank(headers={"x-experiment-key": f"user-{n}"}).raise_for_status()
+        service.client.post("/rerank", json={"query": "q", "texts": TEXTS}).raise_for_status()
+    prometheus = Prometheus(cluster["PROMETHEUS"], cluster["BEGAN"])
+    assert len(queries()) > 20
+    for query in queries():
+        found = prometheus.values(query.replace("$__rate_interval", "20s"))
+        if WITHOUT_CARDS in query:
+            continue
+        assert any(found.values()), query
+        if any(name in query for name in MOVES):
+            assert max(max(values) for values in found.values() if values) > 0, query
+
+
+def test_prometheus_takes_the_rules_and_no_alert_is_about_what_went_well(finished, service, cluster):
+    prometheus = Prometheus(cluster["PROMETHEUS"], cluster["BEGAN"])
+    (group,) = prometheus.get("/api/v1/rules")["groups"]
+    assert {rule["health"] for rule in group["rules"]} == {"ok"}
+    firing = {rule["name"] for rule in group["rules"] if rule["state"] == "firing"}
+    assert not firing & {"LabellingStandsStill", "ManyQueriesRejected", "LossIsNoNumber"}
+
+
+def test_each_alert_fires_at_what_it_is_for():
+    done = subprocess.run(["promtool", "test", "rules", "alerts_test.yml"], cwd=MONITORING, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    named = {line.split()[-1] for line in (MONITORING / "alerts.yml").read_text().splitlines() if line.strip().startswith("- alert:")}
+    fired = (MONITORING / "alerts_test.yml").read_text()
+    assert all(f"alertname: {name}\n        exp_alerts" in fired for name in named)
