@@ -139,6 +139,7 @@ class ComputeSettings(Settings):
     student_pool: str | None = Field(
         None, description="Custom resource of the nodes that training workers belong on; cluster.yaml has `student`. Null: any."
     )
+    quiet_seconds: float = Field(300.0, gt=0, description="A stage without progress for so long says what it waits for.")
     cluster_file: str | None = Field(
         None,
         description="The cluster's file, which says what it can grow to, for the check before a run. Null: the one that `ray up` left "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -12,7 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
+from ranking.standstill import Standstill
+
 PLAIN_LINE_SECONDS = 15.0
+QUIET_SECONDS = 300.0
 
 
 class Bar(Protocol):
@@ -23,11 +26,16 @@ class Bar(Protocol):
 
 
 class Progress:
-    """Prints to standard output. terminal: whether it is one; None to look."""
+    """Prints to standard output. terminal: whether it is one; None to look.
+
+    explain: says why a bar may stand still; asked after `quiet` seconds without a step, and after twice as many again.
+    """
 
     def __init__(self, console: Console | None = None, terminal: bool | None = None) -> None:
         self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self.terminal = self.console.is_terminal if terminal is None else terminal
+        self.explain: Callable[[], str] | None = None
+        self.quiet = QUIET_SECONDS
 
     def line(self, text: str) -> None:
         """Print one line."""
@@ -39,13 +47,40 @@ class Progress:
 
     @contextmanager
     def bar(self, name: str, total: int, unit: str) -> Iterator[Bar]:
-        """Show a bar of total steps while the block runs."""
+        """Show a bar of total steps while the block runs; where it stands still, say why if that is known (`explain`)."""
+        if self.explain is None:
+            with self._bar(name, total, unit) as bar:
+                yield bar
+            return
+        standstill = Standstill(self.quiet, lambda seconds: self._say_why(name, seconds))
+        try:
+            with self._bar(name, total, unit) as bar:
+                yield _WatchedBar(bar, standstill)
+        finally:
+            standstill.end()
+
+    @contextmanager
+    def _bar(self, name: str, total: int, unit: str) -> Iterator[Bar]:
         if self.terminal:
             with _rich(self.console) as display:
                 task = display.add_task(f"{name:<11}", total=total, rate="starting", note="")
                 yield _LiveBar(display, task, unit, total)
         else:
             yield _PlainBar(self, name, unit, total)
+
+    def _say_why(self, name: str, seconds: float) -> None:
+        if self.explain is not None:
+            self.stage(name, f"nothing for {clock(seconds)}: {self.explain()}")
+
+
+class _WatchedBar:
+    def __init__(self, bar: Bar, standstill: Standstill) -> None:
+        self.bar, self.standstill = bar, standstill
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        if steps:
+            self.standstill.move()
+        self.bar.advance(steps, note)
 
 
 class _LiveBar:

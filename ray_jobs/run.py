@@ -20,6 +20,7 @@ from pydantic import Field
 from actors.rows import FUSED
 from actors.serving.settings import ServingSettings
 from actors.settings import ComputeSettings, NoReasonSettings, PointwiseTeacherSettings, ReasonSettings, TeacherSettings
+from actors.waiting import why_waiting
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
@@ -116,6 +117,7 @@ class Run:
             return
         self._began_ray = True
         start_ray(self.log_folder(), self.settings.compute.dashboard)
+        self.progress.explain, self.progress.quiet = why_waiting, self.settings.compute.quiet_seconds
         if not self.folder.is_local:
             check_workers_write(self.folder)
 
