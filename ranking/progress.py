@@ -28,7 +28,8 @@ class Bar(Protocol):
 class Progress:
     """Prints to standard output. terminal: whether it is one; None to look.
 
-    explain: says why a bar may stand still; asked after `quiet` seconds without a step, and after twice as many again.
+    explain: says why a bar may stand still; asked after `quiet` seconds without a step, and after twice as many again. at: name of the
+    bar that is shown, or was the last one.
     """
 
     def __init__(self, console: Console | None = None, terminal: bool | None = None) -> None:
@@ -36,6 +37,7 @@ class Progress:
         self.terminal = self.console.is_terminal if terminal is None else terminal
         self.explain: Callable[[], str] | None = None
         self.quiet = QUIET_SECONDS
+        self.at: str | None = None
 
     def line(self, text: str) -> None:
         """Print one line."""
@@ -48,6 +50,7 @@ class Progress:
     @contextmanager
     def bar(self, name: str, total: int, unit: str) -> Iterator[Bar]:
         """Show a bar of total steps while the block runs; where it stands still, say why if that is known (`explain`)."""
+        self.at = name
         if self.explain is None:
             with self._bar(name, total, unit) as bar:
                 yield bar

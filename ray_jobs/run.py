@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -246,13 +247,16 @@ def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, alo
         if taken_over:
             print(f"error: {run.folder.uri if run else ''}: another job took this run over while this one stood still", file=sys.stderr)
             sys.exit(2)
-        print("interrupted; call again to go on from here", file=sys.stderr)
+        print(f"interrupted; to go on from here: {shlex.join(['python', '-m', _name(), *arguments])}", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         where = _write_trace(run)
         first = str(error).strip().splitlines()[:1] or [""]
+        stage = f" in {run.progress.at}" if run is not None and run.progress.at else ""
+        kept = f"what was done is kept in {run.folder.uri}" if run is not None else "nothing was done"
+        again = shlex.join(["python", "-m", _name(), *arguments])
         print(
-            f"failed: {type(error).__name__}: {first[0][:300]} (trace: {where}); what was done is kept, call again to go on",
+            f"failed{stage}: {type(error).__name__}: {first[0][:300]} (trace: {where}); {kept}; to go on: {again}",
             file=sys.stderr,
         )
         sys.exit(1)

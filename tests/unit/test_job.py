@@ -1,6 +1,7 @@
 """How a job starts and ends: its exit codes, and that it is alone in its run."""
 
 import functools
+import shlex
 import time
 
 import pytest
@@ -55,11 +56,18 @@ def test_bad_input_is_two_and_anything_else_one_with_a_trace_and_the_run_is_free
         raise InputError("this is wrong")
 
     def broken(run):
-        raise ZeroDivisionError("by nothing")
+        with run.progress.bar("labels", 3, "queries"):
+            raise ZeroDivisionError("by nothing")
 
     assert ended(bad) == (2, ["error: this is wrong"])
     code, lines = ended(broken)
     assert (code, len(lines)) == (1, 1)
-    assert lines[0].startswith("failed: ZeroDivisionError: by nothing (trace: ")
+    trace = tmp_path / "quickstart" / "logs" / "trace.txt"
+    assert "by nothing" in trace.read_text()
+    again = shlex.join(["configs/quickstart.yaml", "--storage", str(tmp_path)])
+    assert lines[0].startswith(
+        f"failed in labels: ZeroDivisionError: by nothing (trace: {trace}); what was done is kept in {tmp_path}/quickstart; to go on: python -m "
+    )
+    assert lines[0].endswith(again)
     assert Lease.model_validate_json(Folder(tmp_path / "quickstart").read_text(NAME)).holder is None
     assert ended(lambda run: None) == (0, [])
