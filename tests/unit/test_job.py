@@ -65,9 +65,8 @@ def test_bad_input_is_two_and_anything_else_one_with_a_trace_and_the_run_is_free
     trace = tmp_path / "quickstart" / "logs" / "trace.txt"
     assert "by nothing" in trace.read_text()
     again = shlex.join(["configs/quickstart.yaml", "--storage", str(tmp_path)])
-    assert lines[0].startswith(
-        f"failed in labels: ZeroDivisionError: by nothing (trace: {trace}); what was done is kept in {tmp_path}/quickstart; to go on: python -m "
-    )
+    kept = f"what was done is kept in {tmp_path}/quickstart; to go on: python -m "
+    assert lines[0].startswith(f"failed in labels: ZeroDivisionError: by nothing (trace: {trace}); {kept}")
     assert lines[0].endswith(again)
     assert Lease.model_validate_json(Folder(tmp_path / "quickstart").read_text(NAME)).holder is None
     assert ended(lambda run: None) == (0, [])
