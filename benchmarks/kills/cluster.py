@@ -22,22 +22,26 @@ _HEAD = "127.0.0.1"
 class LocalCluster:
     """Each node has an address of its own in 127.0.0.0/8, so that Ray takes it for a machine. logs: folder for what nodes print.
 
+    dashboard: whether the head takes jobs too.
+
     Used as a context manager; all its processes end with it, also those whose parents were killed.
     """
 
-    def __init__(self, logs: Path, workers: int, cpus: int) -> None:
+    def __init__(self, logs: Path, workers: int, cpus: int, dashboard: bool = False) -> None:
         self.logs = logs
         self.cpus = cpus
         self.mark = uuid.uuid4().hex
         self.addresses = [f"127.0.0.{number}" for number in range(11, 11 + workers)]
-        (port,) = free_ports(1)
+        port, self._dashboard = free_ports(2)
+        self._takes_jobs = dashboard
         self.address = f"{_HEAD}:{port}"
         self.environment = {**os.environ, MARK: self.mark, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
         self.environment.pop("RAY_ADDRESS", None)
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> LocalCluster:
-        head = ["--head", f"--port={self.address.partition(':')[2]}", "--num-cpus=0", "--include-dashboard=false"]
+        shown = [f"--dashboard-port={self._dashboard}"] if self._takes_jobs else ["--include-dashboard=false"]
+        head = ["--head", f"--port={self.address.partition(':')[2]}", "--num-cpus=0", *shown]
         self._start(_HEAD, head)
         for address in self.addresses:
             self.start_worker(address)
@@ -52,7 +56,7 @@ class LocalCluster:
     @property
     def driver_environment(self) -> dict[str, str]:
         """Environment of a job that is to run here."""
-        return {**self.environment, "RAY_ADDRESS": self.address}
+        return {**self.environment, "RAY_ADDRESS": self.address, "RAY_API_SERVER_ADDRESS": f"http://{_HEAD}:{self._dashboard}"}
 
     def start_worker(self, address: str) -> None:
         """Start a worker node; raises RuntimeError where it does not come up."""

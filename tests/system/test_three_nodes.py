@@ -1,0 +1,36 @@
+"""The same pipeline as a submitted job on a head and three workers: the labels and counts of the run on one node."""
+
+import pytest
+
+from benchmarks.kills.cluster import LocalCluster
+from ranking.records import Label
+from ranking.stages import Manifest
+from ranking.storage import Folder
+from tests.system.conftest import Submitted, arguments_of
+from tests.system.test_pipeline import STAGES
+
+
+def counts_of(run):
+    manifests = {stage: Manifest.model_validate_json((run / stage).read_text("_manifest.json")) for stage in STAGES}
+    return {stage: (one.rows_in, one.rows_out, one.rejected, one.tokens) for stage, one in manifests.items()}
+
+
+def labels_of(run):
+    return {label.query_id: label for label in (run / "labels").read_rows(Label)}
+
+
+@pytest.mark.timeout(900)
+def test_labels_and_counts_are_those_of_one_node(finished, collection, tmp_path):
+    settings = {"run": "spread", "storage": str(tmp_path / "runs"), "collection.source": f"beir:{collection}"}
+    with LocalCluster(tmp_path, workers=3, cpus=2, dashboard=True) as cluster:
+        environment = cluster.driver_environment
+        status, logs = Submitted(environment, "ray_jobs.pipeline", arguments_of(settings)).ended()
+    assert status == "SUCCEEDED", logs[-3000:]
+    spread, one = Folder(tmp_path / "runs") / "spread", Folder(finished[0]) / "facts"
+    assert counts_of(spread) == counts_of(one)
+    found, expected = labels_of(spread), labels_of(one)
+    assert found.keys() == expected.keys()
+    for query_id, label in found.items():
+        same = expected[query_id]
+        assert [(c.doc_id, c.tier, c.position) for c in label.candidates] == [(c.doc_id, c.tier, c.position) for c in same.candidates]
+        assert [c.target for c in label.candidates] == pytest.approx([c.target for c in same.candidates], abs=0.01)
