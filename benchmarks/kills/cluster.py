@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class LocalCluster:
         self.environment = {**os.environ, MARK: self.mark, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
         self.environment.pop("RAY_ADDRESS", None)
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
+        self._temporary = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)  # sockets want a short path
 
     def __enter__(self) -> LocalCluster:
         shown = [f"--dashboard-port={self._dashboard}"] if self._takes_jobs else ["--include-dashboard=false"]
@@ -52,6 +54,7 @@ class LocalCluster:
             kill(process)
         for node in self._nodes.values():
             node.wait()
+        self._temporary.cleanup()
 
     @property
     def driver_environment(self) -> dict[str, str]:
@@ -82,7 +85,9 @@ class LocalCluster:
     def _start(self, address: str, arguments: list[str]) -> None:
         names = ("dashboard-agent-listen-port", "ray-client-server-port")
         ports = [f"--{name}={port}" for name, port in zip(names, free_ports(2), strict=True)]
-        own = [f"--node-ip-address={address}", f"--object-store-memory={_STORE}", "--min-worker-port=0", "--max-worker-port=0"]
+        # else nodes would unpack a job's code over one another
+        place = f"--temp-dir={self._temporary.name}/{address}"
+        own = [place, f"--node-ip-address={address}", f"--object-store-memory={_STORE}", "--min-worker-port=0", "--max-worker-port=0"]
         command = [str(_RAY), "start", "--block", "--disable-usage-stats", *own, *ports, *arguments]
         log = self.logs / f"node-{address}-{uuid.uuid4().hex[:6]}.log"
         with log.open("wb") as stream:
