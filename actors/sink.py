@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +16,11 @@ from actors.rows import Outcome, Split, records
 from ranking.records import Rejection
 from ranking.stages import REJECTED, Stage
 from ranking.storage import Folder, part_name
+
+_MOST_TOLD = 20
+"""Rejections of a batch that the worker's log tells one by one; rejected/ has them all."""
+
+_log = logging.getLogger("rradistill")
 
 LIGHT: dict[str, Any] = {"num_cpus": 0.25, "compute": ray.data.TaskPoolStrategy(size=1)}
 """Placement of work that is light: one process at a time, not one for every block that waits."""
@@ -68,6 +75,9 @@ class PartSink:
 def _write_rejections(stage: Stage, rejections: Sequence[Rejection]) -> None:
     if rejections:
         named = [rejection.model_copy(update={"stage": stage.name}) for rejection in rejections]
+        for rejection in named[:_MOST_TOLD]:
+            told = {"run": stage.run.uri, "stage": stage.name, "query_id": rejection.query_id, "rejected": rejection.reason[:200]}
+            _log.warning(json.dumps(told, ensure_ascii=False))
         (stage.run / REJECTED).write_rows(stage.rejected_prefix + part_name(rejection.query_id for rejection in named), named)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from rich.progress import Progress as RichProgress
 from ranking.standstill import Standstill
 
 PLAIN_LINE_SECONDS = 15.0
+_log = logging.getLogger("rradistill")
 QUIET_SECONDS = 300.0
 
 
@@ -45,6 +47,7 @@ class Progress:
 
     def stage(self, name: str, text: str) -> None:
         """Print the line that ends a stage."""
+        _log.info("%s: %s", name or "note", text)
         self.line(f"{name:<11} {text}")
 
     @contextmanager

@@ -6,7 +6,6 @@ Every job is `python -m ray_jobs.<job> RUN.yaml [--key value ...]`.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shlex
 import signal
@@ -42,9 +41,9 @@ from ranking.settings import (
 )
 from ranking.stages import Manifest, Stage
 from ranking.storage import Folder
+from ray_jobs.connection import check_workers_write, start_ray
+from ray_jobs.logs import Logs
 from students.settings import RraBertSettings, StudentSettings, TrainingSettings
-
-MINIMUM_LOGICAL_CPUS = 4
 
 
 class RunSettings(Settings):
@@ -79,6 +78,9 @@ class Run:
         self.storage = Folder(settings.storage)
         self.folder = self.storage / settings.run
         self.registry = Registry(self.storage)
+        # a local folder for the log floods of Ray and vLLM too: logs/ of the run where it is on this disk
+        place = Path(self.folder.path) / "logs" if self.folder.is_local else Path("logs") / settings.run
+        self.logs = Logs(place, settings.run, lambda: progress.at)
         self._began_ray = False
 
     @cached_property
@@ -117,75 +119,10 @@ class Run:
         if self._began_ray:
             return
         self._began_ray = True
-        start_ray(self.log_folder(), self.settings.compute.dashboard)
+        start_ray(self.logs, self.settings.compute.dashboard)
         self.progress.explain, self.progress.quiet = why_waiting, self.settings.compute.quiet_seconds
         if not self.folder.is_local:
             check_workers_write(self.folder)
-
-    def log_folder(self) -> Path:
-        """A local folder for the log floods of Ray and vLLM: logs/ of the run where it is on this disk."""
-        return Path(self.folder.path) / "logs" if self.folder.is_local else Path("logs") / self.settings.run
-
-
-def start_ray(logs: Path, dashboard: bool = False) -> None:
-    """Start or join Ray quietly: what Ray, Ray Data and vLLM log goes to logs/driver.log."""
-    logs.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    _native_errors_to_file(logs / "driver.err")
-    sys.stdout = (logs / "driver.out").open("a", buffering=1)  # Ray prints its warnings there; our console holds the real one
-    import ray
-    import ray.data
-
-    log_to_file(logs)
-    if not ray.is_initialized():
-        local = "RAY_ADDRESS" not in os.environ
-        # "local", or Ray would join whatever cluster it finds on this machine
-        own = {"address": "local", "num_cpus": max(MINIMUM_LOGICAL_CPUS, os.cpu_count() or 1)} if local else {}
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, include_dashboard=dashboard if local else None, **own)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_options.preserve_order = True
-    context.issue_detectors_config.detectors = []
-    log_to_file(logs)
-
-
-def check_workers_write(folder: Folder) -> None:
-    """Raise InputError where a worker cannot write to storage, most often for want of the driver's credentials."""
-    import ray
-    from ray.exceptions import RayTaskError
-
-    try:
-        ray.get(ray.remote(Folder.check_writable).options(num_cpus=0).remote(folder))
-    except RayTaskError as error:
-        if isinstance(error.cause, InputError):
-            raise InputError(f"on a worker of the cluster: {error.cause}") from None
-        raise
-
-
-def _native_errors_to_file(path: Path) -> None:
-    """Send what native code writes to standard error to a file; Python's own sys.stderr stays where it was."""
-    if sys.stderr.fileno() == 2:
-        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-        with path.open("ab") as stream:
-            os.dup2(stream.fileno(), 2)
-
-
-def log_to_file(logs: Path) -> None:
-    """Send the driver's loggers to driver.log; Ray's parts add handlers of their own as they start, so this is done after each."""
-    handler = logging.FileHandler(logs / "driver.log")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    handler.setLevel(logging.INFO)
-    logging.captureWarnings(True)
-    for name in ("py.warnings", "ray", "ray.data", "ray.train", "ray.serve", "ray.llm", "vllm", "httpx"):
-        logger = logging.getLogger(name)
-        for held in list(logger.handlers):
-            if isinstance(held, logging.FileHandler):
-                held.close()
-        logger.handlers = [handler]
-        logger.propagate = False
 
 
 def open_run(arguments: Sequence[str]) -> Run:
@@ -283,8 +220,8 @@ def write_settings(run: Run) -> None:
 def _write_trace(run: Run | None) -> str:
     if run is not None:
         with contextlib.suppress(OSError):
-            run.log_folder().mkdir(parents=True, exist_ok=True)
-            path = run.log_folder() / "trace.txt"
+            run.logs.folder.mkdir(parents=True, exist_ok=True)
+            path = run.logs.folder / "trace.txt"
             path.write_text(traceback.format_exc(), encoding="utf-8")
             return str(path)
     traceback.print_exc()

@@ -22,7 +22,7 @@ from ranking.errors import InputError
 from ranking.registry import check_whole
 from ranking.stages import MANIFEST
 from ray_jobs import plan
-from ray_jobs.run import Run, job, log_to_file, open_run
+from ray_jobs.run import Run, job, open_run
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -52,10 +52,10 @@ def served(run: Run) -> Iterator[str]:
     from ray import serve
     from ray.serve.schema import LoggingConfig
 
-    log_to_file(run.log_folder())  # importing Serve put its own handler in place
+    run.logs.take()  # importing Serve put its own handler in place
     quiet = LoggingConfig(log_level=logging.WARNING, enable_access_log=False)
     application = bound(run)
-    log_to_file(run.log_folder())
+    run.logs.take()
     serve.start(http_options={"host": settings.host, "port": settings.port}, logging_config=quiet)
     try:
         serve.run(application, name=APPLICATION, route_prefix="/", logging_config=quiet)

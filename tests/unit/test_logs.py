@@ -1,0 +1,49 @@
+"""The job's log: one JSON object a line, with run and stage."""
+
+import json
+import logging
+import sys
+
+from actors.rows import Outcome, table_of
+from actors.sink import PartSink
+from ranking.labelling.settings import QuerySettings
+from ranking.progress import Progress
+from ranking.records import Query, Rejection
+from ranking.stages import Stage
+from ranking.storage import Folder
+from ray_jobs.logs import JsonLines
+
+
+def test_a_line_says_when_what_run_and_which_stage():
+    progress = Progress(terminal=False)
+    formatter = JsonLines("autumn", lambda: progress.at)
+    with progress.bar("labels", 3, "queries"):
+        try:
+            raise ValueError("näh")
+        except ValueError:
+            record = logging.LogRecord("ray.data", logging.WARNING, "f.py", 1, "lost %d\nof them", (3,), sys.exc_info())
+    line = formatter.format(record)
+    assert "\n" not in line
+    told = json.loads(line)
+    assert {name: told[name] for name in ("level", "logger", "run", "stage", "message")} == {
+        "level": "WARNING",
+        "logger": "ray.data",
+        "run": "autumn",
+        "stage": "labels",
+        "message": "lost 3\nof them",
+    }
+    assert told["at"].endswith("+00:00")
+    assert "ValueError: näh" in told["trace"]
+
+
+def test_a_worker_tells_which_query_was_rejected_and_why_but_not_thousands_of_them(tmp_path, caplog):
+    stage = Stage(Folder(tmp_path / "run"), "labels", QuerySettings().model_dump(), [])
+    stage.begin()
+    rejections = [
+        Outcome(query_id=f"q{n}", rejection=Rejection(query_id=f"q{n}", stage="", reason="no usable answer: refused")) for n in range(50)
+    ]
+    with caplog.at_level(logging.WARNING, "rradistill"):
+        PartSink(Query, {"log": stage})(table_of(rejections, Outcome))
+    told = [json.loads(record.message) for record in caplog.records]
+    assert len(told) == 20
+    assert told[3] == {"run": stage.run.uri, "stage": "labels", "query_id": "q3", "rejected": "no usable answer: refused"}
