@@ -48,7 +48,9 @@ def without_hidden(text: str) -> str:
     has variants, selectors of Mongolian letters. Lost are a joiner at a word's end, the region of the flags of
     England, Scotland and Wales, and the fillers of old Hangul.
     """
-    return _HIDDEN.sub(_needed_or_space, text)
+    while (shown := _HIDDEN.sub(_needed_or_space, text)) != text:
+        text = shown  # what was needed beside something that went may be needed no more
+    return text
 
 
 def without_identifiers(text: str) -> str:

@@ -40,6 +40,13 @@ def test_every_query_of_the_dashboard_has_data(finished, service, cluster):
             assert max(max(values) for values in found.values() if values) > 0, query
 
 
+def test_what_was_labelled_is_counted(finished, cluster):
+    prometheus = Prometheus(cluster["PROMETHEUS"], cluster["BEGAN"])
+    for name in ("queries", "prompt_tokens"):
+        found = prometheus.values(f"sum(ray_rradistill_label_{name}_total)")
+        assert max(max(values) for values in found.values()) > 0, name
+
+
 def test_prometheus_takes_the_rules_and_no_alert_is_about_what_went_well(finished, service, cluster):
     prometheus = Prometheus(cluster["PROMETHEUS"], cluster["BEGAN"])
     (group,) = prometheus.get("/api/v1/rules")["groups"]
