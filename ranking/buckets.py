@@ -7,10 +7,30 @@ asks a service that does not answer for minutes; so the first question goes thro
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 SECONDS = 5
 _CREDENTIALS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary keys, AWS_SESSION_TOKEN"
+
+
+_NEEDED = "they need s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject"
+_DENIED = re.compile(r"ACCESS_DENIED during (\w+) operation")
+_ACTIONS = {
+    "CreateMultipartUpload": "PutObject",
+    "UploadPart": "PutObject",
+    "CompleteMultipartUpload": "PutObject",
+    "HeadObject": "GetObject",
+}
+"""The permission behind an operation, where its name is another."""
+
+
+def denied(text: str) -> str | None:
+    """What an error of pyarrow's says is not allowed, by the name that policies have for it; None where it says something else."""
+    found = _DENIED.search(text)
+    if found is None:
+        return None
+    return f"these credentials may not use it (s3:{_ACTIONS.get(found[1], found[1])} is denied); {_NEEDED}"
 
 
 def client(config: Any = None) -> Any:
@@ -53,7 +73,7 @@ def _of_answer(bucket: str, code: str, endpoint: str | None) -> str:
     if code == "NoSuchBucket":
         return f"there is no bucket {bucket!r}{service}; create it, or name another"
     if code == "AccessDenied":
-        return f"these credentials may not list the bucket{service} (AccessDenied); they need to list, read, write and delete"
+        return f"these credentials may not use it (s3:ListBucket is denied{service}); {_NEEDED}"
     if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"):
         return f"the credentials are refused{service} ({code}); check {_CREDENTIALS}"
     return f"the bucket{service} answers {code or 'an error without a code'}; check AWS_ENDPOINT_URL and AWS_REGION"

@@ -81,7 +81,10 @@ class Folder:
             self.write_text(probe, "")
             self.remove(probe)
         except (pa.ArrowInvalid, OSError) as error:
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+            reason = " ".join(str(error).split())
+            if refused := buckets.denied(reason):
+                raise InputError(f"storage {self.uri}: {refused}") from None
+            reason = getattr(error, "strerror", None) or reason
             raise InputError(f"storage {self.uri}: cannot be written ({reason}); choose another with --storage") from None
 
     def check_reachable(self) -> None:

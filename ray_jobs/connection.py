@@ -6,13 +6,14 @@ import logging
 import os
 import re
 import socket
+import time
 
 from ranking.errors import InputError
 from ranking.storage import Folder
 from ray_jobs.logs import Logs
 
 MINIMUM_LOGICAL_CPUS = 4
-_SECONDS = 10.0
+_SECONDS = 5.0
 _VERSIONS = re.compile(r"The cluster was started with:(.*?)This process.*?with:(.*)", re.DOTALL)
 
 
@@ -55,10 +56,16 @@ def _check_answers(address: str) -> None:
     host, _, port = address.rpartition("://")[2].rstrip("/").rpartition(":")
     if not host or not port.isdigit():
         return  # `auto`, or something that Ray refuses by itself
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _SECONDS).close()
-    except OSError as error:
-        raise InputError(f"RAY_ADDRESS {address}: no Ray cluster answers there ({error.strerror or error})") from None
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _SECONDS).close()
+        except OSError as error:
+            if time.monotonic() > deadline:  # a busy machine may refuse once
+                raise InputError(f"RAY_ADDRESS {address}: no Ray cluster answers there ({error.strerror or error})") from None
+            time.sleep(1)
+        else:
+            return
 
 
 def refusal_of(error: Exception, address: str) -> str | None:

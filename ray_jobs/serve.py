@@ -45,7 +45,9 @@ def served(run: Run) -> Iterator[str]:
     """Start the service of the champion and yield its address; it is gone at the end."""
     settings = run.settings.serving
     check_champion(run)
-    _check_free(settings.host, settings.port)
+    taken = _taken(settings.host, settings.port)
+    if taken and "RAY_ADDRESS" not in os.environ:
+        raise taken
     run.start_ray()
     import logging
 
@@ -53,6 +55,10 @@ def served(run: Run) -> Iterator[str]:
     from ray.serve.schema import LoggingConfig
 
     run.logs.take()  # importing Serve put its own handler in place
+    if APPLICATION in serve.status().applications:
+        run.progress.stage("serve", "runs on this cluster already; its replicas are replaced, one by one, where settings changed")
+    elif taken:
+        raise taken
     quiet = LoggingConfig(log_level=logging.WARNING, enable_access_log=False)
     application = bound(run)
     run.logs.take()
@@ -115,15 +121,15 @@ def bound(run: Run) -> Application:
     return Ingress.options(ray_actor_options=placed, **scaling).bind(run.storage, settings, threads, searcher)  # type: ignore[no-any-return]
 
 
-def _check_free(host: str, port: int) -> None:
+def _taken(host: str, port: int) -> InputError | None:
+    """What to say where a port cannot be listened on."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise InputError(
-                f"serving.port {port} on {host}: cannot be used ({error.strerror}); choose another with --serving.port"
-            ) from None
+            return InputError(f"serving.port {port} on {host}: cannot be used ({error.strerror}); choose another with --serving.port")
+    return None
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FAKE_HEAD_NODE_TYPE, FakeMultiNodeProvider
 
-from benchmarks.kills.processes import MARK, kill, marked, wait_until
+from benchmarks.faults.processes import MARK, kill, marked, wait_until
 from tests.system.ports import free_ports
 
 _RAY = Path(sys.executable).parent / "ray"

@@ -15,7 +15,7 @@ from tests.system.ports import free_ports
 
 BUCKET = "rra"
 SET_UP_CALLS = 3  # that the server takes unsigned; from then on it checks keys, signatures and policies
-POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+ALL = ("s3:*", "iam:*")
 
 
 @contextmanager
@@ -51,12 +51,13 @@ def client_of(variables, service="s3"):
     )
 
 
-def new_user(endpoint):
-    """Make a user who may do everything with buckets; in as many calls as SET_UP_CALLS says."""
-    iam = client_of(endpoint, "iam")
-    iam.create_user(UserName="distiller")
-    iam.put_user_policy(UserName="distiller", PolicyName="buckets", PolicyDocument=json.dumps(POLICY))
-    key = iam.create_access_key(UserName="distiller")["AccessKey"]
+def new_user(variables, name="distiller", actions=ALL):
+    """Make a user who may do these actions, in as many calls as SET_UP_CALLS says; returns the keys as AWS_* variables."""
+    iam = client_of(variables, "iam")
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="allowed", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
     return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
 

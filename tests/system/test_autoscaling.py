@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks.kills.processes import wait_until
+from benchmarks.faults.processes import wait_until
 from ranking.stages import Manifest
 from ranking.storage import Folder
 from tests.system.autoscaling import growing_cluster

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from benchmarks.kills.cluster import LocalCluster
-from benchmarks.kills.processes import wait_until
+from benchmarks.faults.cluster import LocalCluster
+from benchmarks.faults.processes import wait_until
 from tests.system.facts import BIN, ROOT
 from tests.system.test_training import BERT, command, copied, labelled, scores_of  # noqa: F401
 

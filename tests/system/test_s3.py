@@ -18,7 +18,7 @@ from ranking.stages import REJECTED, STARTED, Stage
 from ranking.storage import Folder
 from tests.system.facts import ROOT
 from tests.system.ports import free_ports
-from tests.system.s3_server import BUCKET, client_of
+from tests.system.s3_server import BUCKET, client_of, new_user
 
 VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3")
 
@@ -215,6 +215,15 @@ def refused(storage, variables):
 def test_a_bucket_that_cannot_be_used_is_one_line(s3, storage, changed, expected):
     line, _ = refused(storage, {**s3, **changed, "AWS_EC2_METADATA_DISABLED": "true"})
     assert expected in line
+
+
+@pytest.mark.parametrize("action", ["ListBucket", "GetObject", "PutObject", "DeleteObject"])
+def test_a_permission_that_is_missing_is_named_with_the_path(s3, action):
+    others = {"ListBucket", "GetObject", "PutObject", "DeleteObject"} - {action}
+    user = new_user(s3, f"without-{action}", [f"s3:{other}" for other in others])
+    line, _ = refused(f"s3://{BUCKET}/runs", {**s3, **user})
+    assert f"s3://{BUCKET}/runs/quickstart: these credentials may not use it" in line
+    assert f"(s3:{action} is denied" in line
 
 
 def test_a_key_in_the_uri_is_refused_and_not_repeated(s3):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.kills.cluster import LocalCluster
+from benchmarks.faults.cluster import LocalCluster
 from ranking.records import Label
 from ranking.stages import Manifest
 from ranking.storage import Folder

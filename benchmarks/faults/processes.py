@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import psutil
 
-MARK = "RRADISTILL_KILLS"
+MARK = "RRADISTILL_MARK"
 _LEAVE = 30.0
 
 

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from tests.tiny_models import tiny_generator
+from tests.tiny_models import tiny_generator, tiny_modern_bert
 
-ROOT = Path(__file__).parents[2]
 _WORDS = "amber basin cedar delta ember fjord grove heron islet jetty knoll larch marsh north ochre prism quartz ridge shoal thorn".split()
 _CANDIDATES = 6
 _EMPTY_EACH = 20
 _TOO_LONG_EACH = 15
+_TRAINING = {
+    "workers": 2,
+    "least_workers": 1,
+    "precision": "fp32",
+    "epochs": 3,
+    "lists_per_step": 4,
+    "checkpoint_every": 20,
+    "failures": 50,
+}
 _ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True, "max_num_seqs": 4, "enable_prefix_caching": False}
 
 
@@ -51,18 +57,15 @@ def make_run(folder: Path, queries: int, orders: int = 2) -> Path:
             "document_tokens": 16,
             "engine": _ENGINE,
         },
+        "students": [
+            {"name": "student", "kind": "rra_bert", "base": str(tiny_modern_bert(folder / "base")), "head": "cls", "max_length": 64}
+        ],
+        "training": _TRAINING,
         "evaluation": {"first_stages": ["parquet"]},
     }
     path = folder / "run.yaml"
     path.write_text(yaml.safe_dump(settings))
     return path
-
-
-def start_job(path: Path, run: str, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start labelling as a user would. log: file that takes what the job prints, behind what it holds."""
-    with log.open("ab") as stream:
-        call = [sys.executable, "-m", "ray_jobs.label", str(path), "--run", run]
-        return subprocess.Popen(call, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
 
 
 def _row(drawn: random.Random, number: int) -> dict[str, object]:

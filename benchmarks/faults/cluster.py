@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.kills.processes import MARK, called, ended, kill, marked, wait_until
+from benchmarks.faults.processes import MARK, called, ended, kill, marked, wait_until
 from tests.system.ports import free_ports
 
 _RAY = Path(sys.executable).parent / "ray"
