@@ -146,7 +146,8 @@ class _Asker:
         except httpx.HTTPError:
             return False
         if answer.status_code != 200:
-            if answer.status_code == 429 or answer.status_code >= 500:
+            # 404 is of a proxy that has just come and knows no routes; behind a load balancer it would not be asked yet
+            if answer.status_code in (404, 429) or answer.status_code >= 500:
                 time.sleep(float(answer.headers.get("retry-after", 0)))
             else:
                 self._wrong.append(f"answered {answer.status_code}: {answer.text[:200]}")
