@@ -66,7 +66,7 @@ class Service:
         self.environment = {**cluster, "PYTHONUNBUFFERED": "1", "RRADISTILL_JOURNALS": str(place / "journals")}
         if more.get("page", True):
             self.run("ray_jobs.index")
-        self.process = subprocess.Popen([sys.executable, "-m", "ray_jobs.serve", *self.given], cwd=ROOT, env=self.environment)
+        self.start()
         self.client = httpx.Client(base_url=self.url, headers={"authorization": "Bearer secret"}, timeout=60)
         self.wait()
 
@@ -75,6 +75,11 @@ class Service:
 
     def run(self, module):
         subprocess.run([sys.executable, "-m", module, *self.given], cwd=ROOT, env=self.environment, check=True, timeout=300)
+
+    def start(self, stdout=None):
+        """Start the driver; called again, where the one before is gone."""
+        call = [sys.executable, "-m", "ray_jobs.serve", *self.given]
+        self.process = subprocess.Popen(call, cwd=ROOT, env=self.environment, stdout=stdout)
 
     def wait(self):
         deadline = time.monotonic() + 240

@@ -3,9 +3,11 @@
 import concurrent.futures
 import time
 
+import httpx
 import psutil
 import pytest
 
+from benchmarks.faults.processes import wait_until
 from ranking.experiments.assignment import team_draft
 from tests.system.metrics import settled
 from tests.system.serving import TEXTS, Service, order
@@ -26,6 +28,22 @@ def service_with(cluster, collection, tmp_path):
     yield make
     for service in held:
         service.close()
+
+
+def test_a_service_goes_on_without_its_driver_and_the_next_call_takes_it_over(service_with, tmp_path):
+    service = service_with()
+    service.process.kill()
+    service.process.wait()
+    assert service.rerank().headers["x-model-version"] == "a"
+    with (tmp_path / "said").open("w") as said:
+        service.start(said)
+    assert wait_until(lambda: "stop with Ctrl-C" in (tmp_path / "said").read_text(), 120)
+    assert "runs on this cluster already" in (tmp_path / "said").read_text()
+    assert service.rerank().status_code == 200
+    service.process.terminate()
+    service.process.wait(timeout=60)
+    with pytest.raises(httpx.ConnectError):
+        service.rerank()
 
 
 def asked(service, count):
