@@ -1,12 +1,16 @@
-"""The same pipeline as a submitted job on a head and three workers: the labels and counts of the run on one node."""
+"""A head and three workers: the labels and counts of a run on one node, and a service that a lost node does not end."""
 
+import httpx
 import pytest
 
 from benchmarks.faults.cluster import LocalCluster
+from benchmarks.faults.processes import called, wait_until
+from benchmarks.faults.victims import node_of
 from ranking.records import Label
 from ranking.stages import Manifest
 from ranking.storage import Folder
 from tests.system.conftest import Submitted, arguments_of
+from tests.system.serving import Service, order
 from tests.system.test_pipeline import STAGES
 
 
@@ -34,3 +38,30 @@ def test_labels_and_counts_are_those_of_one_node(finished, collection, tmp_path)
         same = expected[query_id]
         assert [(c.doc_id, c.tier, c.position) for c in label.candidates] == [(c.doc_id, c.tier, c.position) for c in same.candidates]
         assert [c.target for c in label.candidates] == pytest.approx([c.target for c in same.candidates], abs=0.01)
+
+
+@pytest.mark.timeout(600)
+def test_replicas_stand_on_nodes_of_their_own_and_a_lost_node_is_made_up_for(collection, tmp_path):
+    def nodes():
+        return {node_of(cluster, replica) for replica in called(cluster.mark, "ServeReplica:rradistill:Ingress")} - {None}
+
+    def answered():
+        try:
+            answer = service.rerank()
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == 200 and [one["index"] for one in answer.json()["results"]] == expected
+
+    with LocalCluster(tmp_path, workers=3, cpus=1) as cluster:
+        service = Service(tmp_path, cluster.driver_environment, collection, page=False, replicas=2, traffic={"challenger": None})
+        try:
+            expected = order(service.scores("a"))
+            assert answered()
+            assert wait_until(lambda: len(nodes()) == 2, 60)
+            lost = nodes().pop()
+            cluster.kill_worker(lost)
+            assert answered() or answered()
+            assert wait_until(lambda: len(nodes()) == 2 and lost not in nodes(), 120)
+            assert wait_until(answered, 60)
+        finally:
+            service.close()
