@@ -34,7 +34,7 @@ from benchmarks.faults.training import Training, scores_of
 from ranking.storage import Folder
 from tests.system.serving import student
 
-SHARES = {"labelling": 0.4, "training": 0.33, "serving": 0.27}
+SHARES = {"labelling": 0.3, "training": 0.37, "serving": 0.33}
 """Of all faults, by work."""
 
 PLACES = ("disk", "bucket")

@@ -102,8 +102,8 @@ def disturb(work: Work, count: int, drawn: random.Random, struck: list[Struck], 
     for number, fault in enumerate(kinds):
         early = _is_early(number)
         time.sleep(drawn.uniform(0, _STARTS if early else _WORKS))
-        found = _renewed(work)
-        if not wait_until(lambda fault=fault: fault.strike(), LONGEST):  # type: ignore[misc]
+        found: list[str] = []
+        if not wait_until(lambda fault=fault, found=found: _struck(work, fault, found), LONGEST):  # type: ignore[misc]
             raise RuntimeError(f"{work.name}: nothing to strike with {fault.name!r}: {work.state()}")
         now = Struck(work.name, work.place, fault.name, time.monotonic() - began, early, found)
         struck.append(now)
@@ -122,14 +122,13 @@ def disturb(work: Work, count: int, drawn: random.Random, struck: list[Struck], 
         tell(now)
 
 
-def _renewed(work: Work) -> list[str]:
-    """Where work is done, what is wrong with it; it is then started anew and waited for."""
-    wrong: list[str] = []
+def _struck(work: Work, fault: Fault, found: list[str]) -> bool:
+    """Strike if there is something to strike. Work that is done is looked at and started anew. found: takes what is wrong with it."""
     if work.done():
-        wrong += work.wrong_at_the_end()
+        found += work.wrong_at_the_end()
         work.start()
         _wait_for_work(work)
-    return wrong
+    return fault.strike()
 
 
 def _wait_for_work(work: Work) -> None:
