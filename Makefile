@@ -23,7 +23,7 @@ test: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy ranking students
+	$(BIN)/mypy ranking students models
 	$(BIN)/lint-imports
 
 clean:

@@ -1,0 +1,179 @@
+"""minilm-cross: `minilm` made a plain cross-encoder, from its own scores as a bi-encoder mixed with BM25's.
+
+    python -m models.minilm_cross FOLDER [--lists 26000] [--passages 40000]
+
+No label is needed: queries are made of passages of free texts (`models.texts`), candidates are BM25's, and each pair's
+target is the cosine of its two vectors and a part of BM25 (`models.lists`). The student reads both texts at once and
+learns the target by squared error. The model is FOLDER/model. What was made is kept: called again, it goes on from its
+last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sysconfig
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from models import texts
+from models.lists import BiEncoder, TrainingList, lists_of
+from ranking.encoders import model_path
+from students import export, kinds
+from students.batches import chunks_by_length, pad, tokenize
+from students.precision import dtype_of
+from students.scoring import CHUNK_TOKENS
+from students.settings import RraBertSettings
+
+SCALE, MIDDLE = 8.0, 0.4
+"""A pair's logit is learned to be 8 (target - 0.4): a sigmoid tells good from bad."""
+
+_SETTINGS = RraBertSettings(name="minilm-cross", head="cls", max_length=192)
+_LISTS_PER_STEP = 32
+_RATE, _WARM = 1.5e-4, 0.05
+_EACH = 100
+"""Steps between checkpoints."""
+
+
+def make(folder: Path, count: int, most: int, seed: int = 13) -> Path:
+    """Write the model's folder, below the one given; returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    pool, lists = _made_lists(folder / "lists.json", count, most, seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    settings, path = _SETTINGS, model_path("minilm")
+    student = kinds.build(settings, path).to(device)
+    for module in student.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # targets are exact, and attention without it is faster
+    student.base.get_input_embeddings().requires_grad_(False)
+    tokenizer = kinds.tokenizer_of(settings, path)
+    learn(kinds.in_training(student, settings, path), tokenizer, pool, lists, folder / "checkpoint.pt", seed)
+    target = folder / "model"
+    export.save(student.cpu(), tokenizer, settings, target, [(held.query, pool[held.passages[0]]) for held in lists[:64]])
+    return target
+
+
+def learn(student: Any, tokenizer: Any, pool: Sequence[str], lists: Sequence[TrainingList], checkpoint: Path, seed: int) -> None:
+    """One pass over all lists. Goes on from the checkpoint where there is one."""
+    device = next(student.parameters()).device
+    weights = [held for held in student.parameters() if held.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=_RATE, weight_decay=0.01)
+    order = random.Random(seed).sample(range(len(lists)), len(lists))
+    steps = [order[start : start + _LISTS_PER_STEP] for start in range(0, len(order), _LISTS_PER_STEP)]
+    first = _resumed(checkpoint, student, optimizer)
+    dtype = dtype_of("auto", device.type)
+    student.train()
+    began, pairs = time.monotonic(), 0
+    for number in range(first, len(steps)):
+        for group in optimizer.param_groups:
+            group["lr"] = _RATE * min((number + 1) / (_WARM * len(steps)), (len(steps) - number) / ((1 - _WARM) * len(steps)), 1.0)
+        read = [(lists[i].query, pool[passage], target) for i in steps[number] for passage, target in _pairs(lists[i])]
+        error = 0.0
+        for batch, targets in _chunks(tokenizer, read, device):
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                scores = student(batch)
+            cost = (scores.float() - SCALE * (targets - MIDDLE)).square().sum() / len(read)
+            cost.backward()
+            error += float(cost.detach())
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        pairs += len(read)
+        if number % 10 == 0:
+            rate = pairs / (time.monotonic() - began)
+            left = (len(steps) - number - 1) * len(read) / rate / 60
+            print(f"{number + 1}/{len(steps)} steps, error {error:.3f}, {rate:.0f} pairs/s, {left:.0f} minutes left", flush=True)
+        if (number + 1) % _EACH == 0 or number + 1 == len(steps):
+            _save(checkpoint, student, optimizer, number + 1)
+
+
+def _pairs(held: TrainingList) -> Iterator[tuple[int, float]]:
+    return zip(held.passages, held.targets, strict=True)
+
+
+def _chunks(
+    tokenizer: Any, read: Sequence[tuple[str, str, float]], device: torch.device
+) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
+    """Pairs of like length together, as many as a processor's cache holds."""
+    rows = tokenize(tokenizer, [(query, text) for query, text, _ in read], _SETTINGS.max_length)
+    for chunk in chunks_by_length([len(row["input_ids"]) for row in rows], CHUNK_TOKENS[device.type]):
+        batch = {name: held.to(device) for name, held in pad(tokenizer, [rows[i] for i in chunk]).items()}
+        yield batch, torch.tensor([read[i][2] for i in chunk], device=device)
+
+
+def _made_lists(path: Path, count: int, most: int, seed: int) -> tuple[list[str], list[TrainingList]]:
+    """The texts and lists, made once."""
+    if not path.exists():
+        passages = _passages(most, seed)
+        source = model_path("minilm")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        encoder = BiEncoder(
+            AutoModel.from_pretrained(source, dtype=dtype_of("auto", device)).to(device), AutoTokenizer.from_pretrained(source)
+        )
+        pool, lists = lists_of(passages, count, encoder, seed)
+        _write(path, json.dumps({"texts": pool, "lists": [asdict(held) for held in lists]}))
+    held = json.loads(path.read_text(encoding="utf-8"))
+    lists = [TrainingList(**one) for one in held["lists"]]
+    print(f"{len(lists):,} lists, {sum(len(one.passages) for one in lists):,} pairs over {len(held['texts']):,} texts", flush=True)
+    return held["texts"], lists
+
+
+def _passages(most: int, seed: int) -> list[texts.Passage]:
+    """So many passages of all sources that are here: the whole handbook, and of the others alike many."""
+    drawn = random.Random(seed)
+    held = []
+    for name, found, needed in (
+        ("the Debian handbook", texts.handbook(texts.HANDBOOK), "debian-handbook"),
+        ("WordNet", texts.glosses(texts.WORDNET), "wordnet-base"),
+        ("docstrings", texts.docstrings(Path(sysconfig.get_paths()["purelib"])), ""),
+    ):
+        try:
+            held.append(list(texts.distinct(found)))
+        except FileNotFoundError as error:
+            raise SystemExit(f"{error.filename} is missing; install Debian's package {needed}") from None
+        print(f"{len(held[-1]):,} passages of {name}", flush=True)
+    chosen: list[texts.Passage] = []
+    for number, passages in enumerate(sorted(held, key=len)):
+        part = (most - len(chosen)) // (len(held) - number)
+        chosen += drawn.sample(passages, min(part, len(passages)))
+    return chosen
+
+
+def _resumed(checkpoint: Path, student: Any, optimizer: Any) -> int:
+    """Load the last checkpoint, if there is one; returns the step to go on with."""
+    if not checkpoint.exists():
+        return 0
+    held = torch.load(checkpoint, map_location=next(student.parameters()).device)
+    student.load_state_dict(held["student"])
+    optimizer.load_state_dict(held["optimizer"])
+    return int(held["step"])
+
+
+def _save(checkpoint: Path, student: Any, optimizer: Any, step: int) -> None:
+    """Whole or not at all."""
+    partial = checkpoint.with_suffix(".partial")
+    torch.save({"student": student.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
+    partial.replace(checkpoint)
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="for the lists, the checkpoint and the model")
+    parser.add_argument("--lists", type=int, default=26_000, help="of up to eight pairs each")
+    parser.add_argument("--passages", type=int, default=40_000, help="to make queries of, and candidates")
+    given = parser.parse_args()
+    print(make(given.folder, given.lists, given.passages))
