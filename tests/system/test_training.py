@@ -169,10 +169,10 @@ def without_dropout(folder):
     return folder
 
 
-def test_a_decoder_learns_to_rank_with_labels_and_reasons_in_zero_3(labelled, collection, cluster, tmp_path):
+def test_a_decoder_learns_to_rank_with_labels_and_reasons_in_zero_3_with_offload(labelled, collection, cluster, tmp_path):
     folder = copied(labelled, tmp_path)
     student = {"name": "gpt", "kind": "rra_gpt", "base": str(tiny_generator(tmp_path / "base")), "max_length": 160}
-    more = {"workers": 2, "zero_stage": 3, "learning_rate": 1e-3, "freeze_embeddings": False}
+    more = {"workers": 2, "zero_stage": 3, "offload": True, "learning_rate": 1e-3, "freeze_embeddings": False}
     assert "students/gpt" in trained(folder, collection, cluster, student, precision="fp32", **more)
     assert len(scores_of(folder, "gpt")) > 1
 
