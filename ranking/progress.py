@@ -30,8 +30,8 @@ class Bar(Protocol):
 class Progress:
     """Prints to standard output. terminal: whether it is one; None to look.
 
-    explain: says why a bar may stand still; asked after `quiet` seconds without a step, and after twice as many again. at: name of the
-    bar that is shown, or was the last one.
+    explain: says why a bar may stand still; asked after `quiet` seconds without a step, and after twice as many again. at: the
+    stage that is at work, or was the last to say something.
     """
 
     def __init__(self, console: Console | None = None, terminal: bool | None = None) -> None:
@@ -47,6 +47,7 @@ class Progress:
 
     def stage(self, name: str, text: str) -> None:
         """Print the line that ends a stage."""
+        self.at = name or self.at
         _log.info("%s: %s", name or "note", text)
         self.line(f"{name:<11} {text}")
 

@@ -43,6 +43,7 @@ from ranking.stages import Manifest, Stage
 from ranking.storage import Folder
 from ray_jobs.connection import check_workers_write, start_ray
 from ray_jobs.logs import Logs
+from ray_jobs.outside import reason_outside
 from students.settings import RraBertSettings, StudentSettings, TrainingSettings
 
 
@@ -187,15 +188,16 @@ def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, alo
         print(f"interrupted; to go on from here: {shlex.join(['python', '-m', _name(), *arguments])}", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        where = _write_trace(run)
-        first = str(error).strip().splitlines()[:1] or [""]
         stage = f" in {run.progress.at}" if run is not None and run.progress.at else ""
         kept = f"what was done is kept in {run.folder.uri}" if run is not None else "nothing was done"
-        again = shlex.join(["python", "-m", _name(), *arguments])
-        print(
-            f"failed{stage}: {type(error).__name__}: {first[0][:300]} (trace: {where}); {kept}; to go on: {again}",
-            file=sys.stderr,
-        )
+        rest = f"{kept}; to go on: {shlex.join(['python', '-m', _name(), *arguments])}"
+        outside = reason_outside(error)
+        where = _write_trace(run, shown=outside is None)
+        if outside is not None:
+            print(f"error{stage}: {outside}; {rest}", file=sys.stderr)
+            sys.exit(2)
+        first = str(error).strip().splitlines()[:1] or [""]
+        print(f"failed{stage}: {type(error).__name__}: {first[0][:300]} (trace: {where}); {rest}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -217,12 +219,14 @@ def write_settings(run: Run) -> None:
     run.folder.write_text("run.yaml", yaml.safe_dump(run.settings.model_dump(), sort_keys=False, allow_unicode=True))
 
 
-def _write_trace(run: Run | None) -> str:
+def _write_trace(run: Run | None, shown: bool) -> str:
+    """Write the trace to the run's logs; returns where. shown: print it where it cannot be written."""
     if run is not None:
         with contextlib.suppress(OSError):
             run.logs.folder.mkdir(parents=True, exist_ok=True)
             path = run.logs.folder / "trace.txt"
             path.write_text(traceback.format_exc(), encoding="utf-8")
             return str(path)
-    traceback.print_exc()
+    if shown:
+        traceback.print_exc()
     return "above"

@@ -9,6 +9,7 @@ scores as the student did. Training that was cut off goes on from its last check
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -200,11 +201,16 @@ def _fit(
     thread = threading.Thread(target=lambda: held.update(_outcome(trainer)), daemon=True)
     thread.start()
     told = _Told()
-    with run.progress.bar(stage.name, work.steps, "steps") as bar:
-        while thread.is_alive():
-            time.sleep(0.5)
-            for line in ray.get(board.since.remote(told.lines)):
-                bar.advance(told.hear(line), told.note)
+    try:
+        with run.progress.bar(stage.name, work.steps, "steps") as bar:
+            while thread.is_alive():
+                time.sleep(0.5)
+                for line in ray.get(board.since.remote(told.lines)):
+                    bar.advance(told.hear(line), told.note)
+    except BaseException:
+        with contextlib.suppress(Exception):  # what cut it off is to be told
+            write_curves(stage.folder, ray.get(board.since.remote(0)))
+        raise
     write_curves(stage.folder, ray.get(board.since.remote(0)))
     first, error = ray.get(board.state.remote())
     if error is not None:
@@ -247,7 +253,7 @@ class _Told:
             self.pairs, self.seconds = self.pairs + line["pairs"], self.seconds + line["seconds"]
             rates = f"{line['pairs'] / line['seconds']:.0f} pairs/s, {line['tokens'] / line['seconds']:,.0f} tokens/s"
             self.note = f"loss {line['loss']:.3f}, {rates}{self._validated()}"
-        return self.step - before if before else 1
+        return self.step - before
 
     def _validated(self) -> str:
         return f", held-out nDCG@10 {list(self.validation.values())[-1]:.3f}" if self.validation else ""

@@ -1,0 +1,47 @@
+"""Failures whose reason lies outside the project are told in a line."""
+
+import errno
+
+import pytest
+
+from ray_jobs.outside import reason_outside
+
+FROM_A_WORKER = """ray::MapWorker(MapBatches(ListwiseActor)).submit() (pid=1, ip=127.0.0.11)
+Traceback (most recent call last):
+  File "memory.py", line 1, in write
+OSError: [Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device"""
+DENIED = "When reading 'k' in bucket 'b': AWS Error ACCESS_DENIED during GetObject operation: Access Denied"
+
+
+def chained(inner):
+    try:
+        try:
+            raise inner
+        except Exception as error:
+            raise RuntimeError("the stage failed") from error
+    except RuntimeError as outer:
+        return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError(FROM_A_WORKER), "a disk is full (OSError: [Errno 28] Error writing bytes to file. Detail:"),
+        (
+            chained(OSError(errno.ENOSPC, "No space left on device", "/data/part")),
+            "a disk is full ([Errno 28] No space left on device: '/data/part')",
+        ),
+        (
+            OSError("When writing: AWS Error NETWORK_CONNECTION during PutObject operation: curlCode: 7"),
+            "the storage service failed (When writing: AWS",
+        ),
+        (OSError(DENIED), "these credentials may not use it (s3:GetObject is denied)"),
+    ],
+)
+def test_it_is_found_in_causes_and_in_what_workers_say(error, expected):
+    assert reason_outside(error).startswith(expected)
+
+
+@pytest.mark.parametrize("error", [ValueError("No space between words"), chained(KeyError("x")), RuntimeError("")])
+def test_other_failures_are_of_our_own(error):
+    assert reason_outside(error) is None
