@@ -41,7 +41,7 @@ def test_a_service_goes_on_without_its_driver_and_the_next_call_takes_it_over(se
     assert "runs on this cluster already" in (tmp_path / "said").read_text()
     assert service.rerank().status_code == 200
     service.process.terminate()
-    service.process.wait(timeout=60)
+    assert service.process.wait(timeout=60) == 0
     with pytest.raises(httpx.ConnectError):
         service.rerank()
 
