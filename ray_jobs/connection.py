@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import socket
+import threading
 import time
 
 from ranking.errors import InputError
@@ -44,11 +46,17 @@ def start_ray(logs: Logs, dashboard: bool = False) -> None:
             if refused is None:
                 raise
             raise InputError(refused) from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)  # Ray's own handler aborts
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
     context.issue_detectors_config.detectors = []
     logs.take()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _check_answers(address: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
+from benchmarks.faults.processes import wait_until
 from ranking.encoders import model_path
 from ranking.labelling.targets import tiers_from_order
 from ranking.records import Answer, Candidate, Label, Provenance, Usage
@@ -131,6 +132,19 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(labell
     assert all(expected[name].equal(found[name]) for name in expected)
     assert any(name.startswith("events.") for name in (killed / "students" / "bert" / "tensorboard").names())
     assert (Folder(f"{killed.uri}/students/bert/model").read_text("README.md")).startswith("---\nlibrary_name: transformers")
+
+
+def test_a_job_that_is_told_to_stop_says_how_to_go_on_and_gives_its_run_back(labelled, collection, cluster, tmp_path):
+    folder = copied(labelled, tmp_path)
+    call = command(folder, collection, BERT, precision="fp32", epochs=500)
+    job = subprocess.Popen(call, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    place = folder / "students" / "bert" / "checkpoints"
+    assert wait_until(lambda: place.exists("checkpoint_manager_snapshot.json"), 200)
+    job.terminate()
+    out, _ = job.communicate(timeout=60)
+    assert job.returncode == 130, out
+    assert "interrupted; to go on from here: python -m ray_jobs.train" in out
+    assert json.loads(folder.read_text("lease.json"))["holder"] is None
 
 
 def test_cut_off_with_two_workers_it_goes_on_with_one_to_the_model_that_others_make_in_turns(labelled, collection, cluster, tmp_path):
