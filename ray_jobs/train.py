@@ -172,6 +172,7 @@ def _fit(
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from actors.placement import training_worker
+    from actors.training import reserved
     from actors.training.checkpoints import MEASURE
     from actors.training.plan import Assignment, TrainingBoard
     from actors.training.worker import train_worker
@@ -197,6 +198,8 @@ def _fit(
             worker_runtime_env={"env_vars": {} if training.gpu else {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "true"}},
         ),
     )
+    reserved.release(stage.folder)
+    reserved.note(stage.folder, trainer)
     held: dict[str, Any] = {}
     thread = threading.Thread(target=lambda: held.update(_outcome(trainer)), daemon=True)
     thread.start()

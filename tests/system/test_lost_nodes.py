@@ -21,6 +21,30 @@ def node_of(cluster, address):
     return node["NodeID"]
 
 
+ASKED = """
+import sys, ray
+from actors.training import reserved
+from ranking.storage import Folder
+from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
+
+ray.init(logging_level="ERROR")
+coordinator, folder = get_or_create_autoscaling_coordinator(), Folder(sys.argv[1])
+held = lambda: sum(node.get("CPU", 0) for node in ray.get(coordinator.get_reserved_resources.remote("train-dead")).values())
+reserved.release(folder)  # nothing was asked for yet
+ray.get(coordinator.request_resources.remote(requester_id="train-dead", resources=[{"CPU": 1}], expire_after_s=180))
+before = held()
+folder.write_text(reserved.NAME, "train-dead")
+reserved.release(folder)
+print("HELD", before, held())
+"""
+
+
+def test_what_a_dead_training_asked_for_is_taken_back(cluster, tmp_path):
+    call = [sys.executable, "-c", ASKED, str(tmp_path)]
+    done = subprocess.run(call, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=200)
+    assert "HELD 1 0\n" in done.stdout, done.stdout + done.stderr
+
+
 @pytest.mark.timeout(600)
 def test_a_node_that_goes_is_heard_of_and_the_rest_goes_on(labelled, collection, tmp_path):  # noqa: F811
     folder = copied(labelled, tmp_path)
