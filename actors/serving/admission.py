@@ -46,7 +46,8 @@ class Admission:
         ahead, began = self.documents, time.monotonic()
         try:
             yield
-            self._learn(ahead, time.monotonic() - began)
+            if documents:  # else nothing was waited for
+                self._learn(ahead, time.monotonic() - began)
         finally:
             self.documents -= documents
             self.requests[caller] -= 1

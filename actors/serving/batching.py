@@ -124,6 +124,7 @@ class TokenBatcher:
                 chosen = self._choose()
                 scorer = chosen[0][0].scorer
                 self._under_way[scorer] += 1
+                self._changed.notify()  # there may be more for another thread
             try:
                 self._score(scorer, chosen)
             finally:

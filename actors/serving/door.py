@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import ClassVar
 
@@ -13,6 +14,8 @@ from actors.serving.keys import Keys
 from actors.serving.metrics import IngressMetrics
 
 ANYBODY = "anybody"
+GONE = 499
+"""Counted for callers that hung up: nothing failed here."""
 
 _LISTED = {"/", "/health", "/ready", "/docs", "/openapi.json", "/rerank", "/v1/rerank", "/v2/rerank", "/v1/models", "/v1/feedback"}
 _LISTED |= {"/page/queries", "/page/search"}
@@ -65,6 +68,9 @@ class Door:
                 await refused_body(413, too_large.detail)(scope, receive, noted)
             else:
                 await self.app(scope, counted, noted)
+        except asyncio.CancelledError:
+            status = GONE
+            raise
         finally:
             route = scope["path"] if scope["path"] in _LISTED else "other"
             Door.metrics.answered(route, status, time.perf_counter() - began)

@@ -24,6 +24,7 @@ from ranking.storage import Folder
 R = TypeVar("R", bound=Record)
 _log = logging.getLogger("ray.serve")
 _JOURNAL = ".journal"
+_OPENING = ".opening"
 
 
 class EventLog(Generic[R]):
@@ -75,8 +76,10 @@ class EventLog(Generic[R]):
 
     def _open(self) -> None:
         self._path = self._journals / f"{time.time_ns()}-{uuid.uuid4().hex}{_JOURNAL}"
-        self._journal: IO[str] = self._path.open("w", encoding="utf-8")
+        unlocked = self._path.with_suffix(_OPENING)  # under its own name it could be taken for one that nobody holds
+        self._journal: IO[str] = unlocked.open("w", encoding="utf-8")
         fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unlocked.rename(self._path)
         self._held = 0
 
     def _store(self, path: Path) -> None:

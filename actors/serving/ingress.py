@@ -115,6 +115,7 @@ class Ingress:
     @api.post("/rerank", responses=ERRORS)
     async def rerank_texts(self, request: TextsRequest, response: Response, caller: Caller) -> list[dict[str, Any]]:
         """Rank texts, best first, in the shape of Text Embeddings Inference."""
+        self._check_count(len(request.texts), "texts")
         texts = [readable(text) for text in request.texts]
         self._check(request.query, texts, "texts")
         async with self._admitted(caller, len(texts)):
@@ -140,7 +141,7 @@ class Ingress:
     async def page_queries(self, caller: Caller) -> dict[str, Any]:
         """Queries to pick from on the page."""
         searcher = self._page_searcher()
-        return {"queries": await searcher.queries.remote()}
+        return {"queries": await self._found(caller, searcher.queries.remote())}
 
     @api.get("/page/search", include_in_schema=False)
     async def page_search(self, query: str, caller: Caller) -> dict[str, Any]:
@@ -148,7 +149,7 @@ class Ingress:
         searcher = self._page_searcher()
         query = readable(query)
         self._check(query, [], "documents")
-        found = await searcher.search.remote(query)
+        found = await self._found(caller, searcher.search.remote(query))
         texts = [document["content"] for document in found["documents"]]
         began = time.perf_counter()
         async with self._admitted(caller, len(texts)):
@@ -160,9 +161,10 @@ class Ingress:
         return {**found, "order": order_of(scored.scores), "version": scored.version, "milliseconds": milliseconds}
 
     async def _rerank(self, request: RerankRequest, raw: Request, response: Response, caller: str, api_version: str) -> dict[str, Any]:
+        self._check_count(len(request.documents), "documents")
         query, texts = readable(request.query), request.texts
         self._check(query, texts, "documents")
-        plan = self._traffic.plan(raw.headers.get("x-experiment-key"))
+        plan = self._traffic.plan(raw.headers.get("x-experiment-key"), self._reranker.are_one)
         async with self._admitted(caller, len(texts)):
             asked = [self._score(query, texts, request.max_tokens_per_doc, role=role) for role in plan.roles]
             scored = list(await asyncio.gather(*asked))
@@ -171,6 +173,18 @@ class Ingress:
         waited, took = max(one.queued for one in scored), max(one.scored for one in scored)
         told(response, shown.version, waited, took, shown.arm, shown.exposure_id)
         return ranking(request, shown.order, shown.scores, shown.version, sum(one.tokens for one in scored), api_version)
+
+    async def _found(self, caller: str, answer: Any) -> Any:
+        """What the page's searcher answers, in time."""
+
+        async def awaited() -> Any:
+            return await answer
+
+        async with self._admitted(caller, 0):
+            try:
+                return await asyncio.wait_for(awaited(), self._limits.seconds)
+            except TimeoutError:
+                raise HTTPException(504, f"not found within {self._limits.seconds:g} s (serving.limits.seconds)") from None
 
     def _shadow(self, query: str, texts: list[str], cut: int | None) -> Any:
         return lambda: self._reranker.score(query, texts, cut, role="challenger", spare=True)
@@ -194,9 +208,11 @@ class Ingress:
         finally:
             self._metrics.under_way(self._admission.documents)
 
+    def _check_count(self, texts: int, what: str) -> None:
+        if texts > self._limits.documents:
+            raise HTTPException(422, f"{what}: {texts:,} are more than {self._limits.documents:,}")
+
     def _check(self, query: str, texts: list[str], what: str) -> None:
-        if len(texts) > self._limits.documents:
-            raise HTTPException(422, f"{what}: {len(texts):,} are more than {self._limits.documents:,}")
         most = self._limits.characters
         if len(query) > most:
             raise HTTPException(422, f"query: {len(query):,} characters are more than {most:,}")

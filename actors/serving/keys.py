@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import time
 
 from ranking.errors import InputError
 from ranking.storage import Folder
 
 _LOOK_EVERY = 2.0
+_log = logging.getLogger("ray.serve")
 
 
 class Keys:
@@ -17,7 +19,8 @@ class Keys:
 
     def __init__(self, place: str) -> None:
         """Raises InputError where the file cannot be read or a line is malformed."""
-        parent, _, self._name = Folder(place).uri.rpartition("/")
+        self._file = Folder(place)
+        parent, _, self._name = self._file.uri.rpartition("/")
         self._folder = Folder(parent)
         self._hashes = self._read()
         self._state = self._seen()
@@ -34,7 +37,7 @@ class Keys:
         return found
 
     def _look(self) -> None:
-        """Read the file again where it changed. One that cannot be read leaves the keys as they are."""
+        """Read the file again where it changed. One that cannot be read leaves the keys as they are, and is told in the log."""
         if time.monotonic() - self._looked < _LOOK_EVERY:
             return
         self._looked = time.monotonic()
@@ -42,11 +45,11 @@ class Keys:
             state = self._seen()
             if state != self._state:
                 self._hashes, self._state = self._read(), state
-        except (InputError, OSError):
-            return
+        except (InputError, OSError) as error:
+            _log.error("the keys stay as they were: %s", error)
 
     def _seen(self) -> list[tuple[str, int, int]]:
-        return [one for one in self._folder.inventory() if one[0].lstrip("/") == self._name]
+        return self._file.inventory()
 
     def _read(self) -> dict[str, str]:
         where = f"{self._folder.uri}/{self._name}"

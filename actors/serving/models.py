@@ -17,6 +17,7 @@ from students.scoring import Scorer
 
 Role = Literal["champion", "challenger"]
 _LONGEST_WAIT = 60.0
+_DOUBLED = 10
 _WARM_UP = ("a query to warm up with", "word ")
 _log = logging.getLogger("ray.serve")
 
@@ -56,6 +57,11 @@ class Models:
         """The versions that are loaded."""
         return {role: served.version for role, served in self._served.items()}
 
+    @property
+    def are_one(self) -> bool:
+        """Whether the challenger has become the champion, so that there is nothing to compare."""
+        return "challenger" in self._served and self._served["challenger"].version == self._served["champion"].version
+
     def _first(self) -> Served:
         champion, _ = self._registry.champion()
         versions = {change.version: change.checksum for change in reversed(champion.line)}
@@ -76,7 +82,7 @@ class Models:
     def _follow(self) -> None:
         wanted, failures = "", 0
         while True:
-            time.sleep(min(self._every * 2**failures, max(self._every, _LONGEST_WAIT)))
+            time.sleep(min(self._every * 2 ** min(failures, _DOUBLED), max(self._every, _LONGEST_WAIT)))
             try:
                 champion = self._registry.read()
                 if champion is None or champion.champion == self._served["champion"].version:
@@ -85,6 +91,8 @@ class Models:
                 wanted = champion.champion
                 self._served = {**self._served, "champion": self._load(wanted, champion.checksum)}
                 failures = 0
+                if self.are_one:
+                    _log.warning("version %s is champion and challenger: no experiment goes on", wanted)
             except Exception as error:  # whatever it is, the old champion goes on, and the new one is tried again, less and less often
                 failures += 1
                 self._failed(wanted, error)

@@ -69,6 +69,11 @@ class Reranker:
         """The versions that this replica holds."""
         return self._models.versions()
 
+    @property
+    def are_one(self) -> bool:
+        """Whether the challenger has become the champion."""
+        return self._models.are_one
+
     async def matches(self, query: str, documents: list[str]) -> list[list[str]]:
         """The words of each document that Token Selection picks: those that the query holds too."""
         scorer = self._models.of("champion").scorer

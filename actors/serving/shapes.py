@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 from pydantic_core import PydanticCustomError
 
 
@@ -22,6 +22,7 @@ def _not_empty(text: str) -> str:
     return text
 
 
+LONGEST_ID = 200
 Count = Annotated[int, Field(ge=1, le=2**31)]
 QueryText = Annotated[str, AfterValidator(_not_empty), Field(json_schema_extra={"minLength": 1})]
 
@@ -40,7 +41,7 @@ class RerankRequest(BaseModel):
     """The request of /v1/rerank and /v2/rerank. Other fields of Cohere's and Jina's are taken and not used, `model` too."""
 
     query: QueryText
-    documents: list[str | TextDocument]
+    documents: Annotated[list[str | TextDocument], FailFast()]
     top_n: Count | None = None
     return_documents: bool = False
     max_tokens_per_doc: Count | None = None
@@ -52,16 +53,16 @@ class RerankRequest(BaseModel):
 
     @property
     def ids(self) -> list[str]:
-        """What documents are called: by their `id`, else by their place."""
+        """What documents are called: by their `id`, cut at 200 characters, else by their place."""
         given = [None if isinstance(document, str) else document.id for document in self.documents]
-        return [str(place if one is None else one) for place, one in enumerate(given)]
+        return [readable(str(place if one is None else one))[:LONGEST_ID] for place, one in enumerate(given)]
 
 
 class TextsRequest(BaseModel):
     """The request of /rerank, as in Text Embeddings Inference."""
 
     query: QueryText
-    texts: list[str]
+    texts: Annotated[list[str], FailFast()]
     raw_scores: bool = False
     return_text: bool = False
     truncate: bool = True

@@ -50,7 +50,8 @@ class Traffic:
     def __init__(self, settings: ServingSettings, storage: Folder, metrics: IngressMetrics) -> None:
         self._settings, self._metrics = settings.traffic, metrics
         self._record = settings.record
-        self._shadows: set[asyncio.Task[None]] = set()
+        self._shadows: dict[asyncio.Task[None], Exposure] = {}
+        self._seconds = settings.limits.seconds
         self._exposures: EventLog[Exposure] | None = None
         self._feedback: EventLog[FeedbackEvent] | None = None
         if settings.record.exposures:
@@ -59,9 +60,11 @@ class Traffic:
             self._exposures = EventLog(Exposure, place / EXPOSURES, journals / EXPOSURES, *bounds)
             self._feedback = EventLog(FeedbackEvent, place / FEEDBACK, journals / FEEDBACK, *bounds)
 
-    def plan(self, key: str | None) -> Plan:
-        """Decide by the caller's key who answers."""
+    def plan(self, key: str | None, are_one: bool = False) -> Plan:
+        """Decide by the caller's key who answers. are_one: the challenger is the champion by now, so that nothing is to be learned."""
         settings = self._settings
+        if settings.challenger is not None and are_one:
+            return Plan("champion", ("champion",))
         if key is None or settings.challenger is None:
             return Plan("champion", ("champion",), key)
         inside = place_of(key, settings.experiment) < settings.share
@@ -115,8 +118,8 @@ class Traffic:
             self._write(row)
         else:
             task = asyncio.create_task(self._in_shadow(row, ids, shadow))
-            self._shadows.add(task)
-            task.add_done_callback(self._shadows.discard)
+            self._shadows[task] = row
+            task.add_done_callback(lambda done: self._shadows.pop(done, None))
 
     def feedback(self, event: Feedback) -> str:
         """Write down what a user did; durable when this returns. Returns the event's id."""
@@ -135,14 +138,19 @@ class Traffic:
         return event_id
 
     def close(self) -> None:
-        """Bring all rows to storage."""
+        """Bring all rows to storage, also of answers that the challenger has yet to score."""
+        for row in list(self._shadows.values()):
+            self._write(row)
         for log in (self._exposures, self._feedback):
             if log is not None:
                 log.flush()
 
     async def _in_shadow(self, row: Exposure, ids: Sequence[str], shadow: Callable[[], Awaitable[Scored]]) -> None:
         try:
-            scored = await shadow()
+            scored = await asyncio.wait_for(shadow(), self._seconds)
+        except asyncio.CancelledError:
+            self._write(row)
+            raise
         except Exception:  # the answer was given; that the challenger failed is counted
             self._metrics.shadowed("failed")
             self._write(row)

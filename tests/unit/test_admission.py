@@ -9,6 +9,7 @@ from actors.serving.admission import Admission, TooManyError
 from actors.serving.keys import Keys
 from actors.serving.settings import LimitSettings
 from ranking.errors import InputError
+from ranking.storage import Folder
 
 
 def line(name, key):
@@ -81,3 +82,25 @@ def test_a_request_that_fails_is_not_under_way_any_more():
     with pytest.raises(ValueError, match="x"), admission.admitted("a", 10):
         raise ValueError("x")
     assert admission.documents == 0
+
+
+def test_a_key_file_in_a_folder_that_others_own_is_looked_at_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(keys_module, "_LOOK_EVERY", -1.0)
+    looked = []
+    monkeypatch.setattr(Folder, "inventory", lambda folder: looked.append(folder.uri) or [("", len(looked), 0)])
+    place = tmp_path / "keys"
+    place.write_text(line("web", "abc"))
+    keys = Keys(str(place))
+    place.write_text(line("app", "abc"))
+    assert keys.caller_of("abc") == "app"
+    assert set(looked) == {str(place)}
+
+
+def test_a_request_without_documents_says_nothing_about_the_rate():
+    admission = Admission(LimitSettings())
+    before = admission.seconds_of(1000)
+    with admission.admitted("a", 500):
+        for _ in range(50):
+            with admission.admitted("b", 0):
+                pass
+        assert admission.seconds_of(1000) == before

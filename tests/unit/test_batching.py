@@ -165,3 +165,24 @@ def test_a_failed_chunk_fails_its_request_once_while_another_of_it_is_scored():
         failing.result(5)
     assert batcher.submit(scorer, rows(7)).result(5).scores == [7]
     batcher.close()
+
+
+def test_chunks_of_a_lone_request_go_through_all_streams_at_once():
+    class Meeting(FakeScorer):
+        """Scores only where so many chunks are scored at the same time."""
+
+        def __init__(self, streams):
+            super().__init__(streams)
+            self.met = threading.Barrier(streams, timeout=5)
+
+        def score_chunk(self, rows):
+            self.met.wait()
+            return super().score_chunk(rows)
+
+    batcher = TokenBatcher(threads=4)
+    try:
+        time.sleep(0.1)  # all threads wait by then
+        found = batcher.submit(Meeting(4), rows(*range(4 * BUDGET // 8))).result(10)
+    finally:
+        batcher.close()
+    assert found.scores == list(range(32))

@@ -1,5 +1,6 @@
 """Rows outlive the process: a journal first, bounded files on storage after it, doubles only where a crash fell between."""
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -101,3 +102,19 @@ def test_storage_that_fails_loses_nothing(tmp_path, monkeypatch):
         time.sleep(0.05)
     assert ids(tmp_path / "storage") == [7]
     assert len(failures) == 3
+
+
+def test_a_journal_is_never_taken_for_a_dead_one_while_it_is_opened(tmp_path, monkeypatch):
+    other, real = open_log(tmp_path), fcntl.flock
+
+    def slow(stream, how):
+        if how & fcntl.LOCK_EX and stream.mode == "w":
+            other._recover()  # between the opening of the journal and its lock
+        real(stream, how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", slow)
+        log = open_log(tmp_path)
+        log.append(event(1))
+    log.flush()
+    assert ids(tmp_path / "storage") == [1]
