@@ -96,6 +96,11 @@ def outcomes(exposures: Iterable[Exposure], events: Iterable[FeedbackEvent], exp
     notes = []
     if len(shares) > 1 or len(modes) > 1:
         notes.append("the share or the mode was changed during the experiment; begin another one, with another name")
+    for arm, names in sorted(versions.items()):
+        if len(names) > 1:
+            notes.append(
+                f"arm {arm} was answered by {len(names)} versions, {', '.join(sorted(names))}: its numbers are a mixture of theirs"
+            )
     share = next(iter(shares)) if len(shares) == 1 else None
     return Read(arms, share, ", ".join(sorted(modes)), doubles, strangers, len(crossed), notes)
 

@@ -51,6 +51,11 @@ def test_a_key_in_two_arms_is_left_out_and_a_changed_share_is_told():
     assert "begin another one" in read.notes[0]
 
 
+def test_an_arm_whose_version_changed_is_told():
+    read = outcomes([exposure(1), exposure(2, "other", version="next"), exposure(3, "third", "challenger")], [], "1", 10)
+    assert read.notes == ["arm champion was answered by 2 versions, cham, next: its numbers are a mixture of theirs"]
+
+
 def test_wins_of_a_drafted_order():
     drafted = {"arm": "interleaved", "mode": "interleave", "teams": ["champion", "challenger", "challenger"]}
     shown = [exposure(n, str(n), **drafted) for n in range(4)]
