@@ -62,9 +62,11 @@ class Calm:
 
 
 def main(given: argparse.Namespace, folder: Path) -> int:
-    settings = make_run(folder, given.queries)
-    calm, struck = Calm(settings), list[Struck]()
-    print(f"undisturbed: {len(calm.sight.labels)} labels, {calm.sight.rejected.total()} rejected\n{_HEAD}", flush=True)
+    settings, struck = make_run(folder, given.queries), list[Struck]()
+    calm = Calm(settings) if set(given.work) - {"serving"} else None
+    if calm is not None:
+        print(f"undisturbed: {len(calm.sight.labels)} labels, {calm.sight.rejected.total()} rejected", flush=True)
+    print(_HEAD, flush=True)
     models = {name: Path(student(folder / name, seed).path) for name, seed in (("a", 1), ("b", 2))}
     for at in given.places:
         with small_disk(folder / "disk") if at == "disk" else bucket(folder / "s3.log") as place:
@@ -82,13 +84,13 @@ def main(given: argparse.Namespace, folder: Path) -> int:
 
 
 def _work(
-    name: str, cluster: LocalCluster, settings: Path, place: Place, calm: Calm, models: dict[str, Path], drawn: random.Random
+    name: str, cluster: LocalCluster, settings: Path, place: Place, calm: Calm | None, models: dict[str, Path], drawn: random.Random
 ) -> JobWork:
+    if name == "serving" or calm is None:
+        return Serving(cluster, settings, place, models, drawn)
     if name == "labelling":
         return Labelling(cluster, settings, place, calm.sight, calm.queries)
-    if name == "training":
-        return Training(cluster, settings, place, calm.labelled, calm.scores)
-    return Serving(cluster, settings, place, models, drawn)
+    return Training(cluster, settings, place, calm.labelled, calm.scores)
 
 
 def _disturb(work: JobWork, count: int, drawn: random.Random, struck: list[Struck]) -> None:

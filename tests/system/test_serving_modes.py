@@ -37,7 +37,7 @@ def test_a_service_goes_on_without_its_driver_and_the_next_call_takes_it_over(se
     assert service.rerank().headers["x-model-version"] == "a"
     with (tmp_path / "said").open("w") as said:
         service.start(said)
-    assert wait_until(lambda: "stop with Ctrl-C" in (tmp_path / "said").read_text(), 120)
+    assert wait_until(lambda: "stop with Ctrl-C" in (tmp_path / "said").read_text(), 300)
     assert "runs on this cluster already" in (tmp_path / "said").read_text()
     assert service.rerank().status_code == 200
     service.process.terminate()
