@@ -1,6 +1,6 @@
 """A decoder to start an RRA-GPT from where no pretrained one is at hand: `minilm`'s layers in OPT's blocks.
 
-    python -m benchmarks.decoder_base /tmp/decoder
+    python -m benchmarks.decoder_base FOLDER
 
 OPT (Zhang et al., arXiv 2205.01068) with its layer norms behind the blocks has BERT's layout, so that all six layers load as they
 are. What it lacks is the layer norm over the embeddings: each word's embedding is normalised by itself instead, in the middle of
