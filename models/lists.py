@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import bm25s
 import numpy as np
 import Stemmer
-import torch
-from torch.nn import functional
 
 from models.texts import Passage, sentences
-from students.batches import chunks_by_length
 
-_TOKENS = 128
-_CHUNK = 4096
+Encode = Callable[[Sequence[str]], np.ndarray]
 _NEAR, _FAR, _DEPTH = 3, 3, 30
 _LEXICAL = 0.2
 _SHORTEST = 6
@@ -86,28 +81,10 @@ def target_of(cosine: float, lexical: float) -> float:
     return cosine + _LEXICAL * lexical
 
 
-class BiEncoder:
-    """A sentence encoder by its mean state, as sentence-transformers computes all-MiniLM-L6-v2."""
+def lists_of(passages: Sequence[Passage], count: int, encode: Encode, seed: int) -> tuple[list[str], list[TrainingList]]:
+    """Make so many lists. encode: texts into unit vectors, [texts, dimensions].
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        self._model, self._tokenizer = model.eval(), tokenizer
-
-    @torch.inference_mode()
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit vectors, [texts, dimensions], float32; texts are cut at 128 tokens."""
-        rows = self._tokenizer(list(texts), truncation=True, max_length=_TOKENS)["input_ids"]
-        vectors = np.zeros((len(rows), self._model.config.hidden_size), dtype=np.float32)
-        device = next(self._model.parameters()).device
-        for chunk in chunks_by_length([len(row) for row in rows], _CHUNK):
-            batch = self._tokenizer.pad({"input_ids": [rows[i] for i in chunk]}, return_tensors="pt").to(device)
-            states = self._model(**batch).last_hidden_state.float()
-            mask = batch["attention_mask"].unsqueeze(2)
-            vectors[chunk] = functional.normalize((states * mask).sum(dim=1) / mask.sum(dim=1), dim=1).cpu().numpy()
-        return vectors
-
-
-def lists_of(passages: Sequence[Passage], count: int, encoder: BiEncoder, seed: int) -> tuple[list[str], list[TrainingList]]:
-    """Make so many lists. Returns the texts that candidates are numbers of, and the lists.
+    Returns the texts that candidates are numbers of, and the lists.
 
     A passage that a sentence was taken out of stands among the texts as it is then.
     """
@@ -121,7 +98,7 @@ def lists_of(passages: Sequence[Passage], count: int, encoder: BiEncoder, seed: 
     made = candidates_of(queries, sources, texts, seed)
     used = sorted({row for rows, _ in made for row in rows})
     place = {row: number for number, row in enumerate(used)}
-    of_queries, of_texts = encoder.encode(queries), encoder.encode([texts[row] for row in used])
+    of_queries, of_texts = encode(queries), encode([texts[row] for row in used])
     lists = []
     for vector, query, (rows, lexical) in zip(of_queries, queries, made, strict=True):
         numbers = [place[row] for row in rows]

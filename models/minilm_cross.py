@@ -20,12 +20,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from transformers import AutoModel, AutoTokenizer
+from sentence_transformers import SentenceTransformer
 
 from models import texts
-from models.lists import BiEncoder, TrainingList, lists_of
+from models.lists import Encode, TrainingList, lists_of
 from ranking.encoders import model_path
+from ranking.storage import Folder
 from students import export, kinds
 from students.batches import chunks_by_length, pad, tokenize
 from students.precision import dtype_of
@@ -109,17 +111,18 @@ def _chunks(
         yield batch, torch.tensor([read[i][2] for i in chunk], device=device)
 
 
+def bi_encoder() -> Encode:
+    """`minilm` as sentence-transformers runs it."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = SentenceTransformer(model_path("minilm"), device=device, model_kwargs={"dtype": dtype_of("auto", device)})
+    return lambda given: np.asarray(model.encode(list(given), normalize_embeddings=True), dtype=np.float32)
+
+
 def _made_lists(path: Path, count: int, most: int, seed: int) -> tuple[list[str], list[TrainingList]]:
     """The texts and lists, made once."""
     if not path.exists():
-        passages = _passages(most, seed)
-        source = model_path("minilm")
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        encoder = BiEncoder(
-            AutoModel.from_pretrained(source, dtype=dtype_of("auto", device)).to(device), AutoTokenizer.from_pretrained(source)
-        )
-        pool, lists = lists_of(passages, count, encoder, seed)
-        _write(path, json.dumps({"texts": pool, "lists": [asdict(held) for held in lists]}))
+        pool, lists = lists_of(_passages(most, seed), count, bi_encoder(), seed)
+        Folder(path.parent).write_text(path.name, json.dumps({"texts": pool, "lists": [asdict(held) for held in lists]}))
     held = json.loads(path.read_text(encoding="utf-8"))
     lists = [TrainingList(**one) for one in held["lists"]]
     print(f"{len(lists):,} lists, {sum(len(one.passages) for one in lists):,} pairs over {len(held['texts']):,} texts", flush=True)
@@ -162,12 +165,6 @@ def _save(checkpoint: Path, student: Any, optimizer: Any, step: int) -> None:
     partial = checkpoint.with_suffix(".partial")
     torch.save({"student": student.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
     partial.replace(checkpoint)
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ PICKED = 200
 
 def main(run: Run) -> None:
     with served(run) as address:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # not before Ray puts its own in place, which aborts
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a service ends well so; for other jobs it is an interruption
         page = f"; the page is {address}/" if run.settings.serving.page else ""
         run.progress.stage("serve", f"{address}/v1/rerank, /v2/rerank, /rerank; {address}/docs describes them{page}; stop with Ctrl-C")
         while True:

@@ -2,13 +2,11 @@
 
 import random
 
-import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoTokenizer
 
-from models.lists import BiEncoder, candidates_of, lists_of, query_of, target_of
-from models.minilm_cross import learn
+from models.lists import candidates_of, lists_of, query_of, target_of
+from models.minilm_cross import bi_encoder, learn
 from models.texts import Passage
 from ranking.encoders import model_path
 from students import kinds
@@ -19,11 +17,6 @@ PASSAGES = [
     Passage(f"{a} {b}", f"The {a} lies near a {b} in the north. Nobody knows why the {a} is there. It was found by {c} hunters.")
     for a, b, c in zip(WORDS, WORDS[1:], WORDS[2:], strict=False)
 ]
-
-
-def encoder():
-    path = model_path("minilm")
-    return BiEncoder(AutoModel.from_pretrained(path), AutoTokenizer.from_pretrained(path))
 
 
 def test_a_sentence_that_is_asked_for_is_taken_out_of_the_passage():
@@ -46,22 +39,14 @@ def test_candidates_are_the_own_passage_near_ones_and_a_random_one():
     assert candidates_of(["amber basin hunters"], [0], texts, seed=1) == [(chosen, parts)]
 
 
-def test_vectors_are_those_of_sentence_transformers():
-    from sentence_transformers import SentenceTransformer
-
-    texts = ["merge lists", "The amber lies near a basin in the north.", "x"]
-    expected = SentenceTransformer(model_path("minilm"), device="cpu").encode(texts, normalize_embeddings=True)
-    assert np.abs(encoder().encode(texts) - expected).max() < 1e-5
-
-
 def test_targets_are_cosine_and_a_part_of_bm25():
-    held = encoder()
-    texts, lists = lists_of(PASSAGES, 6, held, seed=3)
+    encode = bi_encoder()
+    texts, lists = lists_of(PASSAGES, 6, encode, seed=3)
     assert len(lists) == 6
     for one in lists:
         assert len(one.passages) == len(one.targets)
-        (query,) = held.encode([one.query])
-        cosines = held.encode([texts[number] for number in one.passages]) @ query
+        (query,) = encode([one.query])
+        cosines = encode([texts[number] for number in one.passages]) @ query
         assert all(-1e-4 <= target - cosine <= 0.2001 for target, cosine in zip(one.targets, cosines, strict=True))
     assert target_of(0.5, 1.0) == pytest.approx(0.7)
 
@@ -71,7 +56,7 @@ def test_what_was_cut_off_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setattr("models.minilm_cross._EACH", 1)
     settings, path = RraBertSettings(head="cls"), model_path("minilm")
     tokenizer = kinds.tokenizer_of(settings, path)
-    texts, lists = lists_of(PASSAGES, 6, encoder(), seed=3)
+    texts, lists = lists_of(PASSAGES, 6, bi_encoder(), seed=3)
 
     def learned(checkpoint):
         torch.manual_seed(0)
