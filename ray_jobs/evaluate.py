@@ -26,7 +26,7 @@ from ranking.evaluation.runs import read_run, to_trec
 from ranking.records import Candidate, Label
 from ranking.settings import PreRankerSettings
 from ranking.sources import fetched
-from ray_jobs import candidates, index, label, plan, timing
+from ray_jobs import candidates, index, label, label_costs, plan, timing
 from ray_jobs.report import write_report
 from ray_jobs.run import Run, job
 
@@ -56,6 +56,7 @@ def main(run: Run) -> None:
     systems = first_stages(run, rows) + rerankers(run, rows) + systems
     for system in systems:
         notes += checks.check_ties(system.key, system.run)
+    label_costs.note(run, systems)
     machine = timing.time_systems(run, systems, rows)
     metrics, values = measure(run.collection, systems, settings)
     metrics.notes += notes
@@ -88,7 +89,7 @@ def write(run: Run, metrics: Metrics, values: PerQuery, runs: Mapping[str, TrecR
         for query_id, value in per_query.items()
     ]
     folder.write_table(PER_QUERY, pa.Table.from_pylist(rows))
-    metrics.label_cost = write_report(run, folder, metrics, values, runs)
+    write_report(run, folder, metrics, values, runs)
     folder.write_text(METRICS, metrics.model_dump_json(indent=2))
 
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from actors.rows import records
 from ranking.evaluation.measuring import PerQuery
 from ranking.evaluation.report import Findings, html_of, labels, markdown_of
-from ranking.evaluation.results import LabelCost, Metrics
+from ranking.evaluation.results import Metrics
 from ranking.evaluation.runs import Run as TrecRun
 from ranking.labelling.audit.report import Audit
 from ranking.labelling.audit.text import text_of
 from ranking.records import Label
 from ranking.stages import manifest_of
 from ranking.storage import Folder
-from ray_jobs import plan
+from ray_jobs import label_costs, plan
 from ray_jobs.audit import AUDIT, PICTURE
 from ray_jobs.run import Run
 from ray_jobs.train import CURVES
@@ -25,9 +25,8 @@ SAMPLED_LABELS = 500
 _SEED = 13
 
 
-def write_report(run: Run, folder: Folder, metrics: Metrics, values: PerQuery, runs: Mapping[str, TrecRun]) -> LabelCost | None:
-    """Write report.html and report.md; returns what the labels took, where the students learned from any."""
-    cost, lines = labels_told(run)
+def write_report(run: Run, folder: Folder, metrics: Metrics, values: PerQuery, runs: Mapping[str, TrecRun]) -> None:
+    """Write report.html and report.md."""
     findings = Findings(
         run=run.settings.run,
         collection=run.collection,
@@ -38,29 +37,27 @@ def write_report(run: Run, folder: Folder, metrics: Metrics, values: PerQuery, r
         first_stage=run.settings.evaluation.first_stages[0],
         curves=curves_of(run),
         reliability=reliability(run),
-        labels=lines,
+        labels=labels_told(run),
         audit=audit_of(run),
     )
     folder.write_text(REPORT, html_of(findings))
     folder.write_text(MARKDOWN, markdown_of(findings))
-    return cost
 
 
-def labels_told(run: Run) -> tuple[LabelCost | None, list[str]]:
-    """What the labels took, and lines about them; nothing where no student was trained on any."""
+def labels_told(run: Run) -> list[str]:
+    """Lines about the labels; none where no student was trained on any."""
     if not run.settings.students:
-        return None, []
+        return []
     from actors.parts import sample_rows
 
     learned = plan.labels_to_learn(run)
     manifest = manifest_of(learned.folder)
     if manifest is None or manifest.fingerprint != learned.fingerprint:
-        return None, []
-    cost = labels.cost_of(manifest, run.settings.compute.engine_hour_price)
+        return []
     rows = sample_rows(learned.folder, SAMPLED_LABELS, _SEED)
     sample = records(rows, Label) if rows is not None else []
     teacher = sample[0].provenance.teacher if sample else "no teacher"
-    return cost, labels.lines_of(sample, cost, teacher)
+    return labels.lines_of(sample, label_costs.priced(run, [manifest]), teacher)
 
 
 def reliability(run: Run) -> list[tuple[str, float, int]]:

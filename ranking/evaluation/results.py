@@ -34,12 +34,26 @@ class Parity(_Part):
     passed: bool
 
 
+class LabelCost(_Part):
+    """What labels took, in all sessions.
+
+    price: in the currency of compute.engine_hour_price; None where that is not set, or no engine was asked.
+    """
+
+    labels: int
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    price: float | None = None
+
+
 class SystemResult(_Part):
     """One ranking system on one candidate list.
 
     system: its name without the list ("rra-bert"). candidates: the list it re-ranks ("bm25"), None for the
     list itself. measures: averages over the judged queries, of counts (NumRet) sums. documents_per_second (of one
-    scorer), latency_ms, size, parity: None where not measured.
+    scorer), latency_ms, size, parity: None where not measured. label_cost: of a student, what it learned from took; of
+    the teacher, its answers to the test queries; None for other systems.
     """
 
     kind: SystemKind
@@ -50,6 +64,7 @@ class SystemResult(_Part):
     latency_ms: Latency | None = None
     size: Size | None = None
     parity: Parity | None = None
+    label_cost: LabelCost | None = None
 
     def told(self, measure: str) -> str:
         """A measure as it stands in tables; counts are whole."""
@@ -91,19 +106,6 @@ class QueryClass(_Part):
     values: dict[str, float]
 
 
-class LabelCost(_Part):
-    """What the labels took, in all sessions.
-
-    price: in the currency of compute.engine_hour_price; None where that is not set.
-    """
-
-    labels: int
-    prompt_tokens: int
-    completion_tokens: int
-    seconds: float
-    price: float | None = None
-
-
 class Machine(_Part):
     """Where times were measured."""
 
@@ -128,7 +130,6 @@ class Metrics(_Part):
     duels: list[ComparisonResult] = Field(default_factory=list)
     verdict: VerdictResult
     classes: list[QueryClass] = Field(default_factory=list)
-    label_cost: LabelCost | None = None
     machine: Machine | None = None
     notes: list[str] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)

@@ -7,7 +7,7 @@ import pytest
 
 from ranking.evaluation.measuring import measure
 from ranking.evaluation.report import Findings, axes, charts, html_of, labels, markdown_of
-from ranking.evaluation.results import Latency, Machine
+from ranking.evaluation.results import LabelCost, Latency, Machine
 from ranking.records import Answer, Tokens
 from ranking.stages import Manifest
 from tests.unit.test_measuring import SETTINGS, collection, system  # noqa: F401
@@ -137,10 +137,10 @@ def test_labels_are_told_with_their_cost_tiers_and_verdicts():
         versions={}, settings={},
     )  # fmt: skip
     sample = [label_of(["d1", "d2"]), label_of(["d1"]).model_copy(update={"answer": Answer(verdict="truncated"), "confidence": 0.5})]
-    cost = labels.cost_of(manifest, 4.0)
+    cost = labels.cost_of([manifest], 4.0)
     lines = labels.lines_of(sample, cost, "a teacher")
     assert lines[0] == "4 labels of a teacher: 900 tokens read, 80 written, 1,800 s."
-    assert lines[1] == "Cost: 2.00, 500.00 for 1,000 labels (compute.engine_hour_price)."
+    assert lines[1] == "Cost: 2.00, 500.00 for 1,000 labels (compute.engine_hour_price, all engines)."
     assert "1.5 listed" in lines[2]
     assert lines[3] == "Answers: 50.0% ok, 50.0% truncated."
     assert lines[4].endswith("mean 0.50.")
@@ -153,3 +153,24 @@ def test_reliability_is_the_share_of_relevant_documents_by_place():
     assert found[0] == ("1", 1.0, 1)
     assert found[1] == ("2", 0.0, 1)
     assert labels.reliability_of([label], {}) == []
+
+
+def test_the_table_tells_what_each_systems_labels_took(findings):
+    assert "label tokens" not in markdown_of(findings)
+    held = findings.metrics.systems
+    held["s@bm25"].label_cost = LabelCost(labels=1200, prompt_tokens=3_000_000, completion_tokens=456, seconds=60, price=7.5)
+    text = markdown_of(findings)
+    (row,) = [line for line in text.splitlines() if line.startswith("| s | bm25 |")]
+    assert "| labels | label tokens | label cost |" in text
+    assert row.endswith("| 1,200 | 3,000,456 | 7.50 |")
+    assert "Cost: of all engines" in text
+    held["s@bm25"].label_cost.price = None
+    assert "label cost" not in markdown_of(findings)
+
+
+def test_recorded_rankings_have_no_price_and_reasons_are_counted_with_the_labels():
+    recorded = Manifest(stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=9, versions={}, settings={})
+    assert labels.cost_of([recorded], 4.0).price is None
+    asked = recorded.model_copy(update={"tokens": Tokens(prompt=90, completion=10), "seconds": 1800})
+    reasons = recorded.model_copy(update={"tokens": Tokens(prompt=7, completion=3), "seconds": 900, "rows_out": 99})
+    assert labels.cost_of([asked, reasons], 4.0) == LabelCost(labels=4, prompt_tokens=97, completion_tokens=13, seconds=2700, price=3.0)

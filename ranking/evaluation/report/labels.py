@@ -13,12 +13,18 @@ _PLACES = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 10), (11, 20), (21, 50), (51, Non
 _TIERS: dict[Tier, str] = {"listed": "listed", "hard_negative": "hard negatives", "easy_negative": "easy negatives"}
 
 
-def cost_of(manifest: Manifest, hour_price: float | None) -> LabelCost:
-    """What a finished labels stage took. hour_price: of an hour of its engine; None where it is not known."""
-    price = None if hour_price is None else manifest.seconds / 3600 * hour_price
-    tokens = manifest.tokens
+def cost_of(manifests: Sequence[Manifest], hour_price: float | None) -> LabelCost:
+    """What finished labels took, and the stages that wrote reasons beside them. manifests: that of the labels first.
+
+    hour_price: of an hour of all engines; None where it is not known. Recorded rankings, which no engine read, have no price.
+    """
+    seconds, read = sum(one.seconds for one in manifests), sum(one.tokens.prompt for one in manifests)
     return LabelCost(
-        labels=manifest.rows_out, prompt_tokens=tokens.prompt, completion_tokens=tokens.completion, seconds=manifest.seconds, price=price
+        labels=manifests[0].rows_out,
+        prompt_tokens=read,
+        completion_tokens=sum(one.tokens.completion for one in manifests),
+        seconds=seconds,
+        price=None if hour_price is None or not read else seconds / 3600 * hour_price,
     )
 
 
@@ -27,7 +33,9 @@ def lines_of(sample: Sequence[Label], cost: LabelCost, teacher: str) -> list[str
     spent = f"{cost.prompt_tokens:,} tokens read, {cost.completion_tokens:,} written, {cost.seconds:,.0f} s"
     lines = [f"{cost.labels:,} labels of {teacher}: {spent}."]
     if cost.price is not None and cost.labels:
-        lines.append(f"Cost: {cost.price:,.2f}, {cost.price / cost.labels * 1000:,.2f} for 1,000 labels (compute.engine_hour_price).")
+        lines.append(
+            f"Cost: {cost.price:,.2f}, {cost.price / cost.labels * 1000:,.2f} for 1,000 labels (compute.engine_hour_price, all engines)."
+        )
     if not sample:
         return lines
     tiers = Counter(candidate.tier for label in sample for candidate in label.candidates)

@@ -48,6 +48,9 @@ def systems(metrics: Metrics, featured: str | None) -> tuple[list[str], list[Row
         "p50 ms",
         "p95 ms",
         "parameters",
+        "labels",
+        "label tokens",
+        "label cost",
     ]
     rows = []
     for key, result in metrics.systems.items():
@@ -78,6 +81,12 @@ def legend(metrics: Metrics) -> list[str]:
         lines.append(
             "Times: one query after another, each system alone. Re-rankers score 50 documents, the pre-ranker by vectors of documents "
             "that are there; first stages search the whole collection. Equal scores stand as in trec_eval, later ids first."
+        )
+    if any(result.label_cost for result in metrics.systems.values()):
+        lines.append(
+            "Labels: what a student learned from, once; the teacher's are its answers to these queries, as it must answer every query "
+            "anew. Tokens: read and written, with those of reasons that the student learned from."
+            + (" Cost: of all engines at compute.engine_hour_price." if _priced(metrics) else "")
         )
     return lines
 
@@ -111,11 +120,18 @@ def _compared(one: ComparisonResult | None, is_control: bool) -> list[Cell]:
     ]
 
 
+def _priced(metrics: Metrics) -> bool:
+    return any(result.label_cost and result.label_cost.price is not None for result in metrics.systems.values())
+
+
 def _costs(result: SystemResult) -> list[Cell]:
-    latency, size = result.latency_ms, result.size
+    latency, size, labels = result.latency_ms, result.size, result.label_cost
     return [
         Cell("" if result.documents_per_second is None else f"{result.documents_per_second:,.0f}"),
         Cell(f"{latency.p50:.1f}" if latency else ""),
         Cell(f"{latency.p95:.1f}" if latency else ""),
         Cell(f"{size.parameters / 1e6:.1f}M" if size else ""),
+        Cell(f"{labels.labels:,}" if labels else ""),
+        Cell(f"{labels.prompt_tokens + labels.completion_tokens:,}" if labels else ""),
+        Cell(f"{labels.price:,.2f}" if labels and labels.price is not None else ""),
     ]

@@ -1,0 +1,45 @@
+"""What the labels of each system took: of a student what it learned from, of the teacher its answers to the test queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ranking.evaluation.measuring import System
+from ranking.evaluation.report.labels import cost_of
+from ranking.evaluation.results import LabelCost
+from ranking.stages import Manifest, manifest_of
+from ray_jobs import plan
+from ray_jobs.run import Run
+from students.settings import StudentSettings
+
+
+def note(run: Run, systems: Sequence[System]) -> None:
+    """Note with each student, and with the teacher, what their labels took."""
+    students = {student.name: student for student in run.settings.students}
+    for system in systems:
+        if system.result.kind == "student":
+            system.result.label_cost = of_student(run, students[system.result.system])
+        elif system.result.kind == "teacher":
+            system.result.label_cost = of_teacher(run)
+
+
+def of_student(run: Run, student: StudentSettings) -> LabelCost | None:
+    """What its labels took, and its reasons where it learned from any; None for one that learned from judgements."""
+    if run.settings.training.targets == "judgements":
+        return None
+    learned = [plan.labels_to_learn(run), *([plan.reasons_to_learn(run)] if plan.reads_reasons(run, student) else [])]
+    manifests = [found for part in learned if (found := manifest_of(part.folder)) is not None and found.fingerprint == part.fingerprint]
+    return priced(run, manifests) if len(manifests) == len(learned) else None
+
+
+def of_teacher(run: Run) -> LabelCost | None:
+    """What its answers to the test queries took."""
+    manifest = plan.labels_stage(run, "test").manifest
+    return priced(run, [manifest]) if manifest is not None else None
+
+
+def priced(run: Run, manifests: Sequence[Manifest]) -> LabelCost:
+    """What finished stages took, all engines paid for all the time. manifests: that of the labels first."""
+    compute = run.settings.compute
+    hour_price = None if compute.engine_hour_price is None else compute.engine_hour_price * compute.teacher_engines
+    return cost_of(manifests, hour_price)
