@@ -160,7 +160,7 @@ def test_the_table_tells_what_each_systems_labels_took(findings):
     held = findings.metrics.systems
     held["s@bm25"].label_cost = LabelCost(labels=1200, prompt_tokens=3_000_000, completion_tokens=456, seconds=60, price=7.5)
     text = markdown_of(findings)
-    (row,) = [line for line in text.splitlines() if line.startswith("| s | bm25 |")]
+    (row,) = [line for line in text.splitlines() if line.startswith("| s | 1,000 |")]
     assert "| labels | label tokens | label cost |" in text
     assert row.endswith("| 1,200 | 3,000,456 | 7.50 |")
     assert "Cost: of all engines" in text

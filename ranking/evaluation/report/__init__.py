@@ -78,8 +78,10 @@ def markdown_of(findings: Findings) -> str:
     metrics = findings.metrics
     lines = [f"# {content['title']}", "", content["subtitle"], "", f"**{metrics.verdict.reason}**", ""]
     lines += [f"- {line}" for line in metrics.warnings] + ([""] if metrics.warnings else [])
-    lines += tables.markdown(content["columns"], [[cell.text for cell in row.cells] for row in content["rows"]])
-    lines += ["", *content["legend"], *metrics.notes, ""]
+    for table in content["tables"]:
+        lines += [f"## {table.title}", "", *tables.markdown(table.columns, [[cell.text for cell in row.cells] for row in table.rows]), ""]
+        lines += [*table.legend, ""]
+    lines += [*metrics.notes, ""] if metrics.notes else []
     if content["class_rows"]:
         rows = [[row.name, str(row.queries), *row.cells] for row in content["class_rows"]]
         lines += ["## Kinds of queries", "", *tables.markdown(["queries", "number", *content["class_columns"]], rows), ""]
@@ -93,16 +95,14 @@ def markdown_of(findings: Findings) -> str:
 
 def _content(findings: Findings) -> dict[str, Any]:
     metrics = findings.metrics
-    columns, rows = tables.systems(metrics, findings.featured)
+    costs = tables.costs(metrics, findings.featured)
     class_columns, class_rows = tables.classes(metrics)
     return {
         "title": f"{metrics.collection}: {metrics.queries:,} {metrics.split} queries",
         "subtitle": f"Run {findings.run}. {tables.machine(metrics)}",
         "metrics": metrics,
         "measure": findings.measure,
-        "columns": columns,
-        "rows": rows,
-        "legend": tables.legend(metrics),
+        "tables": [tables.quality(metrics, findings.featured), *([costs] if costs else [])],
         "pictures": _pictures(findings),
         "class_columns": class_columns,
         "class_rows": class_rows,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from ranking.evaluation.results import ComparisonResult, Metrics, SystemResult
 
+_COSTS = ("documents/s", "p50 ms", "p95 ms", "parameters", "labels", "label tokens", "label cost")
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -25,40 +27,65 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Table:
+    """legend: lines on how to read it."""
+
+    title: str
+    columns: list[str]
+    rows: list[Row]
+    legend: list[str]
+
+
+@dataclass(frozen=True)
 class ClassRow:
     name: str
     queries: int
     cells: list[str]
 
 
-def systems(metrics: Metrics, featured: str | None) -> tuple[list[str], list[Row]]:
-    """All systems with measures, the difference to the control on the first measure, times and sizes; no column is empty."""
+def quality(metrics: Metrics, featured: str | None) -> Table:
+    """All systems with measures, and the difference to the control on the first measure."""
     names = list(next(iter(metrics.systems.values())).measures)
     found = {one.system: one for one in metrics.comparisons if one.measure == names[0]}
-    columns = [
-        "system",
-        "re-ranks",
-        *names,
-        f"Δ {names[0]}",
-        "95% interval",
-        "p",
-        "p (Holm)",
-        "effect d",
-        "documents/s",
-        "p50 ms",
-        "p95 ms",
-        "parameters",
-        "labels",
-        "label tokens",
-        "label cost",
-    ]
+    columns = ["system", "re-ranks", *names, f"Δ {names[0]}", "95% interval", "p", "p (Holm)", "effect d"]
     rows = []
     for key, result in metrics.systems.items():
         cells = [Cell(result.system), Cell(result.candidates or "", "left"), *(Cell(result.told(name)) for name in names)]
-        cells += _compared(found.get(key), key == metrics.control) + _costs(result)
-        rows.append(Row(cells, key == featured))
-    told = [i for i in range(len(columns)) if any(row.cells[i].text for row in rows)]
-    return [columns[i] for i in told], [Row([row.cells[i] for i in told], row.winner) for row in rows]
+        rows.append(Row(cells + _compared(found.get(key), key == metrics.control), key == featured))
+    legend = ["Judged@10 is the share of a top 10 that was judged; what is not judged counts as not relevant."]
+    if metrics.control:
+        legend.append(
+            f"Δ: difference to {metrics.control}, with its 95% bootstrap interval over queries; p: two-sided paired randomisation test; "
+            "p (Holm): corrected for the number of students and models on a list; "
+            "effect d: mean difference by its standard deviation over queries."
+        )
+    legend.append("Equal scores stand as in trec_eval, later ids first.")
+    return _told("Systems", columns, rows, legend)
+
+
+def costs(metrics: Metrics, featured: str | None) -> Table | None:
+    """Times, size and what labels took, a row for each system that has any of them; None where none has."""
+    first: dict[str, str] = {}
+    for key, result in metrics.systems.items():
+        first.setdefault(result.system, key)
+    rows = [Row([Cell(name), *_costs(metrics.systems[key])], key == featured) for name, key in first.items()]
+    rows = [row for row in rows if any(cell.text for cell in row.cells[1:])]
+    if not rows:
+        return None
+    legend = []
+    if any(result.latency_ms for result in metrics.systems.values()):
+        legend.append(
+            "Times: one query after another, each system alone. Re-rankers score 50 documents, the pre-ranker by vectors of documents "
+            "that are there; first stages search the whole collection."
+        )
+    taken = [result.label_cost for result in metrics.systems.values() if result.label_cost]
+    if taken:
+        legend.append(
+            "Labels: what a student learned from, once; the teacher's are its answers to these queries, as it must answer every query "
+            "anew. Tokens: read and written, with those of reasons that the student learned from."
+            + (" Cost: of all engines at compute.engine_hour_price." if any(cost.price is not None for cost in taken) else "")
+        )
+    return _told("What they cost", ["system", *_COSTS], rows, legend)
 
 
 def classes(metrics: Metrics) -> tuple[list[str], list[ClassRow]]:
@@ -66,29 +93,6 @@ def classes(metrics: Metrics) -> tuple[list[str], list[ClassRow]]:
     keys = list(metrics.systems)
     rows = [ClassRow(f"{one.by}: {one.name}", one.queries, [f"{one.values[key]:.3f}" for key in keys]) for one in metrics.classes]
     return keys, rows
-
-
-def legend(metrics: Metrics) -> list[str]:
-    """How to read the table of systems."""
-    lines = ["Judged@10 is the share of a top 10 that was judged; what is not judged counts as not relevant."]
-    if metrics.control:
-        lines.append(
-            f"Δ: difference to {metrics.control}, with its 95% bootstrap interval over queries; p: two-sided paired randomisation test; "
-            "p (Holm): corrected for the number of students and models on a list; "
-            "effect d: mean difference by its standard deviation over queries."
-        )
-    if any(result.latency_ms for result in metrics.systems.values()):
-        lines.append(
-            "Times: one query after another, each system alone. Re-rankers score 50 documents, the pre-ranker by vectors of documents "
-            "that are there; first stages search the whole collection. Equal scores stand as in trec_eval, later ids first."
-        )
-    if any(result.label_cost for result in metrics.systems.values()):
-        lines.append(
-            "Labels: what a student learned from, once; the teacher's are its answers to these queries, as it must answer every query "
-            "anew. Tokens: read and written, with those of reasons that the student learned from."
-            + (" Cost: of all engines at compute.engine_hour_price." if _priced(metrics) else "")
-        )
-    return lines
 
 
 def machine(metrics: Metrics) -> str:
@@ -120,8 +124,10 @@ def _compared(one: ComparisonResult | None, is_control: bool) -> list[Cell]:
     ]
 
 
-def _priced(metrics: Metrics) -> bool:
-    return any(result.label_cost and result.label_cost.price is not None for result in metrics.systems.values())
+def _told(title: str, columns: Sequence[str], rows: Sequence[Row], legend: list[str]) -> Table:
+    """Without the columns that are empty."""
+    told = [i for i in range(len(columns)) if any(row.cells[i].text for row in rows)]
+    return Table(title, [columns[i] for i in told], [Row([row.cells[i] for i in told], row.winner) for row in rows], legend)
 
 
 def _costs(result: SystemResult) -> list[Cell]:
