@@ -131,19 +131,27 @@ class ComputeSettings(Settings):
         None,
         description="Custom resource of the nodes that engines belong on, one of it for each GPU; cluster.yaml has `teacher`. Null: any.",
     )
+    teacher_gpu_gb: float | None = Field(
+        None,
+        gt=0,
+        description="Memory that each of those GPUs needs, in GB as its maker names it; the run ends at once where the cluster cannot "
+        "give it. Read from a node's label `gpu-gb` or its card's type; where neither tells, it is not checked.",
+    )
     reason_engines: int = Field(1, ge=1, description="vLLM engines that write reasons.")
     least_reason_engines: int | None = Field(None, ge=1, description="As `least_teacher_engines`, of those.")
     reason_gpus: int = Field(0, ge=0, description="GPUs per engine that writes reasons; 0 runs vLLM's CPU build.")
     reason_cpus: int = Field(1, ge=1, description="CPUs that Ray sets aside per engine that writes reasons.")
     reason_pool: str | None = Field(None, description="As `teacher_pool`, of those.")
+    reason_gpu_gb: float | None = Field(None, gt=0, description="As `teacher_gpu_gb`, of those.")
     student_pool: str | None = Field(
         None, description="Custom resource of the nodes that training workers belong on; cluster.yaml has `student`. Null: any."
     )
+    student_gpu_gb: float | None = Field(None, gt=0, description="As `teacher_gpu_gb`, of a training worker's GPU.")
     quiet_seconds: float = Field(300.0, gt=0, description="A stage without progress for so long says what it waits for.")
     cluster_file: str | None = Field(
         None,
         description="The cluster's file, which says what it can grow to, for the check before a run. Null: the one that `ray up` left "
-        "on the head; where there is none, the nodes that are there count.",
+        "on the head, or KubeRay's RayCluster; where there is none, the nodes that are there count.",
     )
     engine_tokens_per_second: float | None = Field(
         None, gt=0, description="Tokens a second that one teacher engine was seen to read and write; for `--estimate`."

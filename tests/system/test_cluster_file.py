@@ -12,7 +12,8 @@ from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingReque
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 
-from actors.capacity import lacking, nodes_of_file
+from actors.capacity import lacking
+from actors.cluster_limits import nodes_of_file
 from actors.placement import reason_engines, teacher_engines, training_worker
 from ranking.progress import Progress
 from ranking.settings import load_settings

@@ -32,6 +32,7 @@ CLUSTER = {
             "replicas": NUMBER,
             "minReplicas": NUMBER,
             "maxReplicas": NUMBER,
+            "labels": TEXTS,  # since KubeRay 1.5
             "idleTimeoutSeconds": NUMBER,
             "rayStartParams": TEXTS,
             "template": POD,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from actors.capacity import Demand, Nodes, lacking, nodes_of_file, room_for
+from actors.capacity import Demand, Nodes, lacking, room_for
+from actors.cluster_limits import gpu_gb_of, nodes_of_file
 from actors.placement import EnginePool, Placement, teacher_engines, training_worker
 from actors.settings import ComputeSettings
 from ranking.errors import InputError
@@ -40,16 +41,52 @@ def test_what_is_lacking_is_said_in_a_line_with_the_setting():
     assert lacking([alone], [BIG], grows=False) is None
 
 
+def test_gpus_that_are_too_small_are_no_room_and_no_engine_may_come_onto_them():
+    wanted = Demand("the teacher", 4, {"CPU": 8, "GPU": 4}, "compute.teacher_gpus, teacher_gpu_gb", gpu_gb=80)
+    large, small, unknown = (Nodes(1, {"CPU": 96, "GPU": 8}, gpu_gb) for gpu_gb in (80, 48, None))
+    assert lacking([wanted], [large, unknown], grows=True) is None
+    assert lacking([wanted], [large, small], grows=True) == (
+        "the teacher wants 4 x (8 CPU, 4 GPU with 80 GB) and the cluster can grow to 2 (there are GPUs with 48 GB); "
+        "see compute.teacher_gpus, teacher_gpu_gb"
+    )
+    assert lacking([wanted], [large, unknown, small], grows=True) == (
+        "the teacher wants (8 CPU, 4 GPU with 80 GB) and could come onto a node whose GPUs have 48 GB: let the nodes that are large enough "
+        "offer a resource of their own, and name it; see compute.teacher_gpus, teacher_gpu_gb"
+    )
+    pooled = Demand("the teacher", 1, {"GPU": 4, "teacher": 4}, "compute.teacher_pool", gpu_gb=80)
+    assert lacking([pooled], [Nodes(1, {"GPU": 8, "teacher": 8}, 80), small], grows=True) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "resources", "gpu_gb"),
+    [
+        ({"gpu-gb": "40"}, {"accelerator_type:A100": 1.0}, 40),
+        ({"gpu-gb": "80", "ray.io/accelerator-type": "L4"}, {}, 80),
+        ({"ray.io/accelerator-type": "L4"}, {"GPU": 1.0}, 24),
+        ({}, {"GPU": 8.0, "accelerator_type:H100": 1.0}, 80),
+        ({}, {"GPU": 8.0, "accelerator_type:A100": 1.0}, None),  # of 40 or of 80
+        ({}, {"CPU": 2.0}, None),
+    ],
+)
+def test_a_gpus_memory_is_told_by_a_label_or_by_the_card(labels, resources, gpu_gb):
+    assert gpu_gb_of(labels, resources) == gpu_gb
+
+
+def test_a_label_that_is_no_number_is_named():
+    with pytest.raises(InputError, match=r"^label 'gpu-gb' of a node: a number of GB is needed, not '80G'"):
+        gpu_gb_of({"gpu-gb": "80G"}, {})
+
+
 def test_a_cluster_file_tells_what_the_cluster_can_grow_to():
     text = """
 max_workers: 3
 head_node_type: head
 available_node_types:
   head: {resources: {CPU: 0}, node_config: {}}
-  big: {resources: {CPU: 96, GPU: 8}, max_workers: 8, node_config: {}}
+  big: {resources: {CPU: 96, GPU: 8}, labels: {gpu-gb: "80"}, max_workers: 8, node_config: {}}
   unused: {resources: {CPU: 4}, node_config: {}}
 """
-    assert nodes_of_file(text, "c.yaml") == [Nodes(1, {"CPU": 0}), Nodes(3, {"CPU": 96, "GPU": 8}), Nodes(0, {"CPU": 4})]
+    assert nodes_of_file(text, "c.yaml") == [Nodes(1, {"CPU": 0}), Nodes(3, {"CPU": 96, "GPU": 8}, 80), Nodes(0, {"CPU": 4})]
     for wrong in ("a: [", "max_workers: 3", "- 1", "available_node_types: {a: 3}"):
         with pytest.raises(InputError, match=r"^c.yaml: is no cluster file"):
             nodes_of_file(wrong, "c.yaml")

@@ -1,0 +1,118 @@
+"""What a job on Kubernetes learns of its cluster's limits, from an API server over TLS that holds the project's own RayCluster."""
+
+import json
+import ssl
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+import yaml
+from ray.autoscaler._private.kuberay import node_provider
+
+from actors import cluster_limits
+from actors.capacity import Nodes
+from ranking.errors import InputError
+from ranking.progress import Progress
+from ranking.settings import load_settings
+from ray_jobs import demands
+from ray_jobs.run import Run, RunSettings
+from tests.system.facts import ROOT
+
+PATH = "/apis/ray.io/v1/namespaces/search/rayclusters/rradistill-x7"
+TOKEN = "a token"
+
+
+class ApiServer(BaseHTTPRequestHandler):
+    """Knows one RayCluster, and one token that may read it."""
+
+    def do_GET(self):
+        allowed = self.headers["Authorization"] == f"Bearer {TOKEN}"
+        status = 403 if not allowed else 200 if self.path == PATH else 404
+        body = json.dumps(self.server.found if status == 200 else {"kind": "Status", "code": status}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def api(tmp_path, monkeypatch):
+    """The API server as a pod of KubeRay's finds it."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "ca.crt"
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    call = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-keyout", key, "-out", certificate, *subject]
+    subprocess.run(call, check=True, capture_output=True)
+    server = HTTPServer(("127.0.0.1", 0), ApiServer)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    spec = yaml.safe_load((ROOT / "deploy" / "kuberay" / "rayjob.yaml").read_text())["spec"]["rayClusterSpec"]
+    server.found = {"metadata": {"name": "rradistill-x7", "namespace": "search"}, "spec": spec}
+    (tmp_path / "namespace").write_text("search\n")
+    (tmp_path / "token").write_text(TOKEN)
+    monkeypatch.setattr(cluster_limits, "_NAMESPACE", tmp_path / "namespace")
+    monkeypatch.setattr(node_provider, "IN_CLUSTER_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(node_provider, "IN_CLUSTER_CA_CERT_PATH", str(certificate))
+    monkeypatch.setattr(node_provider.url_from_resource, "__defaults__", ("v1", f"127.0.0.1:{server.server_port}"))
+    monkeypatch.setenv("RAY_USAGE_STATS_KUBERAY_IN_USE", "1")
+    monkeypatch.setenv("RAY_CLUSTER_NAME", "rradistill-x7")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def production(tmp_path, monkeypatch):
+    """The production run with settings changed, on a head alone."""
+    monkeypatch.setattr(Run, "start_ray", lambda self: None)
+    monkeypatch.setattr(cluster_limits, "nodes_now", lambda: [Nodes(1, {"CPU": 0})])
+
+    def opened(*overrides):
+        given = ["--storage", str(tmp_path), "--collection.source", "pydoc", *overrides]
+        return Run(load_settings(RunSettings, ROOT / "configs" / "production.yaml", given), Progress())
+
+    return opened
+
+
+def test_groups_of_the_ray_cluster_are_what_it_can_grow_to(api):
+    found = cluster_limits.nodes_of_kuberay()
+    head, cpu, student, teacher = found
+    assert (head.count, head.resources["CPU"]) == (1, 0)
+    assert (cpu.count, cpu.resources["CPU"], cpu.gpu_gb) == (8, 15, None)
+    assert (student.count, student.resources["GPU"], student.resources["student"], student.gpu_gb) == (4, 1, 1, 24)
+    assert (teacher.count, teacher.resources["GPU"], teacher.resources["teacher"], teacher.gpu_gb) == (2, 8, 8, 80)
+
+
+def test_production_fits_and_what_does_not_fit_is_a_line(api, production):
+    demands.check(production(), "teacher", "reasons", "training")
+    with pytest.raises(InputError, match=r"^the teacher wants 5 x \(8 CPU, 4 GPU with 80 GB, 4 teacher\) and the cluster can grow to 4;"):
+        demands.check(production("--compute.teacher_engines", "5", "--compute.least_teacher_engines", "5"), "teacher")
+    with pytest.raises(
+        InputError, match=r"can grow to 0 \(there are GPUs with 24 GB\); see training.workers, compute.student_pool, student_gpu_gb"
+    ):
+        demands.check(production("--compute.student_gpu_gb", "48"), "training")
+
+
+def test_a_cluster_that_does_not_autoscale_is_what_is_there(api, production):
+    api.found["spec"]["enableInTreeAutoscaling"] = False
+    with pytest.raises(InputError, match=r"^a stage wants 1 x \(1 CPU\) and the cluster has room for 0"):
+        demands.check(production(), "teacher")
+
+
+@pytest.mark.parametrize(("wrong", "said"), [("token", "403 Client Error"), ("namespace", "404 Client Error"), ("missing", "No such file")])
+def test_limits_that_cannot_be_read_are_told_and_nothing_is_refused(api, production, tmp_path, capsys, wrong, said):
+    if wrong == "missing":
+        (tmp_path / "namespace").unlink()
+    else:
+        (tmp_path / wrong).write_text("another")
+    demands.check(production(), "teacher")
+    told = " ".join(capsys.readouterr().out.split())
+    assert "what the cluster can grow to cannot be read" in told
+    assert said in told
+    assert "for now a stage wants 1 x (1 CPU) and the cluster has room for 0" in told
