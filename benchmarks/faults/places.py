@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import threading
@@ -82,8 +83,14 @@ class _Ballast:
             self._take_rest()
 
     def _take_rest(self) -> None:
+        """Others write at the same time: what they took since the look is not to be had, and less is tried."""
         room = os.statvfs(self._path.parent)
         free = room.f_bavail * room.f_frsize
-        if free:
-            with self._path.open("ab") as stream:
-                os.posix_fallocate(stream.fileno(), stream.tell(), free)
+        with self._path.open("ab") as stream:
+            while free >= room.f_frsize:
+                try:
+                    return os.posix_fallocate(stream.fileno(), stream.tell(), free)
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    free //= 2
