@@ -119,8 +119,10 @@ class Metrics(_Part):
     """All of an evaluation. systems is keyed by "<system>" for candidate lists and runs, "<system>@<list>" for re-rankers.
 
     comparisons: with the control. duels: of students with each other on the first list and measure. warnings: what
-    a reader should know before believing a number.
+    a reader should know before believing a number. A file of an older version may hold more, which is not read.
     """
+
+    model_config = ConfigDict(extra="ignore")
 
     collection: str
     split: str

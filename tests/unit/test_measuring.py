@@ -1,5 +1,7 @@
 """From rankings to metrics: comparisons, corrections, classes, warnings; and what is odd about the files they came from."""
 
+import json
+
 import pytest
 
 from ranking.collections.collection import Collection
@@ -8,7 +10,7 @@ from ranking.errors import InputError
 from ranking.evaluation import checks
 from ranking.evaluation.classes import classified
 from ranking.evaluation.measuring import System, as_written, measure
-from ranking.evaluation.results import Latency, Parity, SystemResult
+from ranking.evaluation.results import Latency, Metrics, Parity, SystemResult
 from ranking.evaluation.settings import EvaluationSettings
 from ranking.records import Document, Query
 
@@ -161,3 +163,9 @@ def test_judged_queries_without_a_text_are_left_out_and_counted():
     found = assembled("x", "f", [Document(doc_id="d1", text="x")], queries, Judgements({"q1": {"d1": 1}, "gone": {"d1": 1}}, "x", True))
     assert set(found.qrels) == {"q1"}
     assert found.notes == ["1 judged queries have no text and are left out"]
+
+
+def test_metrics_of_an_older_version_are_read(collection):
+    metrics, _ = measure(collection, [system("first_stage", "bm25", ["d1", "d2", "d3"])], SETTINGS)
+    older = {**metrics.model_dump(), "label_cost": {"labels": 3}}
+    assert Metrics.model_validate_json(json.dumps(older)) == metrics
