@@ -124,6 +124,7 @@ def write_stages(
     """Write outcomes as they come, each to the stage of its split; returns the tokens that each split took."""
     counts = outcomes.map_batches(PartSink(model, stages), batch_format="pyarrow", batch_size=None, **LIGHT)
     tokens: dict[Split, Tokens] = {split: Tokens() for split in stages}
+    share_time(stages, tokens)
     with progress.bar(next(iter(stages.values())).name, todo, unit) as bar:
         for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
             for row in batch.to_pylist():
@@ -131,9 +132,18 @@ def write_stages(
                 tokens[row["split"]] = Tokens(
                     prompt=held.prompt + row["prompt_tokens"], completion=held.completion + row["completion_tokens"]
                 )
+                share_time(stages, tokens)
                 stages[row["split"]].note(tokens[row["split"]])
                 bar.advance(row["rows"] + row["rejected"])
     return tokens
+
+
+def share_time(stages: Mapping[Split, Stage], tokens: Mapping[Split, Tokens]) -> None:
+    """Divide the session's time among stages by their tokens; alike where none were read."""
+    read = {split: held.prompt + held.completion for split, held in tokens.items()}
+    every = sum(read.values())
+    for split, stage in stages.items():
+        stage.share = read[split] / every if every else 1 / len(stages)
 
 
 def finish(stage: Stage, rows_in: int, tokens: Tokens | None = None) -> Manifest:

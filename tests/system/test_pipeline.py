@@ -53,7 +53,7 @@ def test_evaluation_holds_every_system_and_its_run(finished):
     assert 0 < student.latency_ms.p50 <= student.latency_ms.p95
     assert student.size.parameters > 20_000_000
     assert metrics.machine.threads >= 1
-    assert student.label_cost.labels == len(list((finished[0] / "facts" / "labels").read_rows(Label)))
+    assert student.label_cost.labels == len(list((Folder(finished[0]) / "facts" / "labels").read_rows(Label)))
     assert student.label_cost.prompt_tokens > 0
     assert metrics.systems["teacher@bm25"].label_cost.labels == metrics.queries
     assert metrics.systems["bm25"].label_cost is None

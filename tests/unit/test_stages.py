@@ -1,5 +1,6 @@
 """Folders, parts and stages: skipped, resumed, set aside and brought back."""
 
+from actors.streaming import share_time
 from ranking import stages
 from ranking.records import Query, Rejection, Tokens
 from ranking.stages import REJECTED, Stage
@@ -58,6 +59,19 @@ def test_changed_settings_set_rows_and_rejections_aside_and_bring_them_back(tmp_
     assert old.folder.read_column("query_id") == ["q1"]
     assert len(old.rejected_parts()) == 1
     assert Stage(run, "labels", {"v": 2}, []).restore() is not None
+
+
+def test_stages_that_are_worked_on_at_once_have_their_parts_of_the_time(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(stages.time, "monotonic", lambda: clock[0])
+    both = {split: Stage(Folder(tmp_path), name, {}, []) for split, name in (("log", "labels"), ("test", "test/labels"))}
+    for stage in both.values():
+        stage.begin()
+    clock[0] = 80.0
+    share_time(both, {"log": Tokens(), "test": Tokens()})
+    assert [stage.share for stage in both.values()] == [0.5, 0.5]
+    share_time(both, {"log": Tokens(prompt=250, completion=50), "test": Tokens(prompt=100)})
+    assert [stage.finish(rows_in=0, rows_out=0).seconds for stage in both.values()] == [60.0, 20.0]
 
 
 def test_what_cut_off_sessions_spent_up_to_their_last_note_is_counted(tmp_path, monkeypatch):
