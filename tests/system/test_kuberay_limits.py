@@ -105,10 +105,15 @@ def test_a_cluster_that_does_not_autoscale_is_what_is_there(api, production):
         demands.check(production(), "teacher")
 
 
-@pytest.mark.parametrize(("wrong", "said"), [("token", "403 Client Error"), ("namespace", "404 Client Error"), ("missing", "No such file")])
-def test_limits_that_cannot_be_read_are_told_and_nothing_is_refused(api, production, tmp_path, capsys, wrong, said):
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [("token", "403 Client Error"), ("namespace", "404 Client Error"), ("missing", "No such file"), ("unnamed", "is not set")],
+)
+def test_limits_that_cannot_be_read_are_told_and_nothing_is_refused(api, production, tmp_path, capsys, monkeypatch, wrong, said):
     if wrong == "missing":
         (tmp_path / "namespace").unlink()
+    elif wrong == "unnamed":
+        monkeypatch.delenv("RAY_CLUSTER_NAME")
     else:
         (tmp_path / wrong).write_text("another")
     demands.check(production(), "teacher")
