@@ -14,6 +14,7 @@ from ranking.stages import Manifest
 from ranking.storage import Folder
 from tests.system.facts import BIN, FACTS, QUESTIONS, ROOT
 from tests.system.ports import free_ports
+from tests.system.programs import ran
 from tests.system.prometheus import watching
 from tests.system.s3_server import running_s3
 from tests.system.serving import Service
@@ -158,9 +159,7 @@ def label_facts(run, teacher, finished, settings, cluster, timeout=400):
     if not folder.exists():
         (Folder(finished[0]) / "facts").copy_to(folder)
     arguments = [*settings[1], "--run", run, "--teacher", json.dumps(teacher)]
-    done = subprocess.run(
-        [sys.executable, "-m", "ray_jobs.label", *arguments], cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=timeout
-    )
+    done = ran([sys.executable, "-m", "ray_jobs.label", *arguments], cluster, timeout)
     assert done.returncode == 0, done.stderr + (folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else "")
     manifest = Manifest.model_validate_json((folder / "labels").read_text("_manifest.json"))
     assert manifest.rows_in == manifest.rows_out + manifest.rejected

@@ -11,7 +11,7 @@ from ranking.stages import Manifest
 from ranking.storage import Folder
 from tests.system.autoscaling import growing_cluster
 from tests.system.conftest import arguments_of
-from tests.system.facts import ROOT
+from tests.system.programs import ran
 
 TYPES = {
     "cpu": {"resources": {"CPU": 4}, "max_workers": 2, "priority": 2},
@@ -31,7 +31,7 @@ def nodes(environment):
 
 def job(environment, module, arguments, timeout=600):
     call = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(call, cwd=ROOT, env={**environment, "RAY_SCHEDULER_EVENTS": "0"}, capture_output=True, text=True, timeout=timeout)
+    return ran(call, {**environment, "RAY_SCHEDULER_EVENTS": "0"}, timeout)
 
 
 @pytest.mark.timeout(900)

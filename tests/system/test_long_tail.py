@@ -1,7 +1,6 @@
 """Selection over a raw log on Ray: one row a search, in many files, whichever way the log is divided."""
 
 import random
-import subprocess
 import sys
 
 import pyarrow as pa
@@ -11,7 +10,7 @@ import pytest
 from ranking.records import Rejection, SelectedQuery
 from ranking.stages import Manifest
 from ranking.storage import Folder
-from tests.system.facts import ROOT
+from tests.system.programs import ran
 
 pytestmark = pytest.mark.timeout(600)
 SEARCHES = {
@@ -45,7 +44,7 @@ def select(cluster, collection, tmp_path_factory):
         source = ["--collection.source", f"beir:{collection}", "--storage", str(storage), "--run", name, "--queries.log", str(log)]
         limits = ["--queries.long_tail", '{"max_frequency": 3, "min_terms": 4}']
         call = [sys.executable, "-m", "ray_jobs.select", "configs/quickstart.yaml", *source, *limits, *more]
-        return Folder(storage / name), subprocess.run(call, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=200)
+        return Folder(storage / name), ran(call, cluster, 200)
 
     return run
 

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.faults.cluster import LocalCluster
 from benchmarks.faults.processes import wait_until
 from tests.system.facts import BIN, ROOT
+from tests.system.programs import ran
 from tests.system.test_training import BERT, command, copied, labelled, scores_of  # noqa: F401
 
 NODES = "import json, ray; ray.init(logging_level='ERROR'); print('NODES', json.dumps(ray.nodes()))"
@@ -41,7 +42,7 @@ print("HELD", before, held())
 
 def test_what_a_dead_training_asked_for_is_taken_back(cluster, tmp_path):
     call = [sys.executable, "-c", ASKED, str(tmp_path)]
-    done = subprocess.run(call, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=200)
+    done = ran(call, cluster, 200)
     assert "HELD 1 0\n" in done.stdout, done.stdout + done.stderr
 
 

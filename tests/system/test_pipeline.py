@@ -20,6 +20,7 @@ from ranking.stages import Manifest
 from ranking.storage import Folder
 from students.scoring import Scorer
 from tests.system.facts import FACTS, QUESTIONS, ROOT
+from tests.system.programs import ran
 
 pytestmark = pytest.mark.timeout(1200)
 STAGES = ("queries", "index", "candidates", "test/candidates", "labels", "test/labels", "students/rra-bert", "evaluation")
@@ -83,7 +84,7 @@ def test_evaluation_runs_alone_with_runs_and_models_of_others(finished, settings
         *settings[1],
         *(part for pair in changed.items() for part in (f"--{pair[0]}", pair[1])),
     ]
-    done = subprocess.run(call, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=300)
+    done = ran(call, cluster, 300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "report.html" in done.stdout
     metrics = Metrics.model_validate_json((finished[0] / "others" / "evaluation" / "metrics.json").read_text())
@@ -93,23 +94,14 @@ def test_evaluation_runs_alone_with_runs_and_models_of_others(finished, settings
     assert metrics.control == "theirs"
     assert metrics.systems["saved@bm25"].parity.passed
     assert metrics.verdict.reason == "There is no student to promote."
-    wrong = subprocess.run(
-        [*call, "--evaluation.models", '[{"name": "none", "model": "minilm"}]'],
-        cwd=ROOT,
-        env=cluster,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    wrong = ran([*call, "--evaluation.models", '[{"name": "none", "model": "minilm"}]'], cluster, 300)
     assert wrong.returncode == 2, wrong.stdout + wrong.stderr
     assert wrong.stderr.startswith("error: setting 'evaluation.models', 'none': model 'minilm': has 2 labels")
     assert len(wrong.stderr.splitlines()) == 1
 
 
 def test_a_second_call_skips_every_stage_and_the_terminal_shows_it(finished, settings, cluster):
-    again = subprocess.run(
-        [sys.executable, "-m", "ray_jobs.pipeline", *settings[1]], cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=300
-    )
+    again = ran([sys.executable, "-m", "ray_jobs.pipeline", *settings[1]], cluster, 300)
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("unchanged, skipped") == len(STAGES)
     assert again.stderr == ""
@@ -146,7 +138,7 @@ def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_o
     first.kill()
     first.wait()
     before = {name: (run / "labels").read_table(name) for name in (run / "labels").names(".parquet")}
-    again = subprocess.run(call, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=500)
+    again = ran(call, cluster, 500)
     assert again.returncode == 0, again.stdout + again.stderr
     assert re.search(r"went on after step \d+", again.stdout)
     assert {name: (run / "labels").read_table(name) for name in (run / "labels").names(".parquet")} == before
@@ -167,9 +159,7 @@ def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_o
 
 def test_bad_input_is_one_line_and_exit_code_2(settings, cluster, finished):
     wrong = [*settings[1], "--teacher.modle", "x"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ray_jobs.pipeline", *wrong], cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=120
-    )
+    done = ran([sys.executable, "-m", "ray_jobs.pipeline", *wrong], cluster, 120)
     assert done.returncode == 2
     assert "did you mean 'model'?" in done.stderr
     assert len(done.stderr.splitlines()) == 1

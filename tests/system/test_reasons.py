@@ -1,7 +1,6 @@
 """Reasons on a real engine, of random weights, and by sentences: the labels stay as they are."""
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -10,7 +9,7 @@ from actors.teachers.memory import Asked
 from ranking.records import Label, ReasonList
 from ranking.stages import Manifest
 from ranking.storage import Folder
-from tests.system.facts import ROOT
+from tests.system.programs import ran
 from tests.tiny_models import tiny_generator
 
 ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True, "max_num_seqs": 16}
@@ -23,9 +22,7 @@ def explain(reasons, finished, settings, cluster):
     if not folder.exists():
         (Folder(finished[0]) / "facts").copy_to(folder)
     arguments = [*settings[1], "--run", "reasons", "--reasons", json.dumps(reasons)]
-    done = subprocess.run(
-        [sys.executable, "-m", "ray_jobs.reason", *arguments], cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=400
-    )
+    done = ran([sys.executable, "-m", "ray_jobs.reason", *arguments], cluster, 400)
     assert done.returncode == 0, done.stderr + (folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else "")
     rows = list((folder / "reasons").read_rows(ReasonList))
     labels = {label.query_id: label for label in (folder / "labels").read_rows(Label)}

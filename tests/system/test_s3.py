@@ -3,7 +3,6 @@
 import contextlib
 import os
 import socket
-import subprocess
 import sys
 import time
 
@@ -16,8 +15,8 @@ from ranking.registry import CHAMPION, CHECKSUMS, Registry, check_whole
 from ranking.sources import fetched
 from ranking.stages import REJECTED, STARTED, Stage
 from ranking.storage import Folder
-from tests.system.facts import ROOT
 from tests.system.ports import free_ports
+from tests.system.programs import ran
 from tests.system.s3_server import BUCKET, client_of, new_user
 
 VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3")
@@ -192,7 +191,7 @@ def refused(storage, variables):
     environment = {key: value for key, value in os.environ.items() if key not in VARIABLES} | variables
     call = [sys.executable, "-m", "ray_jobs.select", "configs/quickstart.yaml", "--storage", storage]
     began = time.monotonic()
-    done = subprocess.run(call, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    done = ran(call, environment, 120)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     (line,) = done.stderr.splitlines()
     return line, time.monotonic() - began

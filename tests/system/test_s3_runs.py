@@ -1,6 +1,5 @@
 """Whole runs in a bucket, submitted as jobs: collection, recorded teacher, stages, training and registry are all there."""
 
-import subprocess
 import sys
 import time
 
@@ -11,7 +10,8 @@ from ranking.records import Label
 from ranking.stages import Manifest
 from ranking.storage import Folder
 from tests.system.conftest import Submitted, arguments_of
-from tests.system.facts import FACTS, QUESTIONS, ROOT
+from tests.system.facts import FACTS, QUESTIONS
+from tests.system.programs import ran
 from tests.system.s3_server import BUCKET, client_of
 
 pytestmark = pytest.mark.timeout(900)
@@ -92,7 +92,7 @@ def test_a_run_that_was_killed_goes_on(cluster, s3, storage):
 
 def test_workers_without_credentials_are_told_in_one_line(cluster, s3, storage):
     call = [sys.executable, "-m", "ray_jobs.index", *arguments_of({"run": "alone", "storage": ROOT_URI})]
-    done = subprocess.run(call, cwd=ROOT, env={**cluster, **s3}, capture_output=True, text=True, timeout=300)
+    done = ran(call, {**cluster, **s3}, 300)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: on a worker of the cluster: s3://")

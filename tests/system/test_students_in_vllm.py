@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import subprocess
 import sys
 
 import pytest
@@ -13,7 +12,7 @@ from ranking.encoders import model_path
 from students import export, kinds
 from students.scoring import Scorer
 from students.settings import RraBertSettings, RraGptSettings
-from tests.system.facts import ROOT
+from tests.system.programs import ran
 from tests.tiny_models import tiny_generator
 
 PAIRS = [("merge sorted lists", "Merge several sorted inputs."), ("pause", "time.sleep " * 4), ("wait", "Wait [3] > [1].")]
@@ -45,7 +44,7 @@ def test_vllm_scores_a_saved_student_as_we_do(kind, tmp_path):
     expected = [1 / (1 + math.exp(-score)) for score in Scorer(tmp_path / "model", "fp32").score(PAIRS)]
     (tmp_path / "ask.py").write_text(ASK)
     command = [sys.executable, str(tmp_path / "ask.py"), str(tmp_path / "model"), json.dumps(PAIRS)]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}, capture_output=True, text=True, timeout=400)
+    done = ran(command, {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}, 400)
     assert done.returncode == 0, done.stderr[-3000:]
     (line,) = [line for line in done.stdout.splitlines() if "SCORES" in line]
     assert json.loads(line.split("SCORES ")[1]) == pytest.approx(expected, abs=2e-3)

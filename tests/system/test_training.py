@@ -20,6 +20,7 @@ from ranking.records import Answer, Candidate, Label, Provenance, Usage
 from ranking.storage import Folder
 from students.scoring import Scorer
 from tests.system.facts import FACTS, QUESTIONS, ROOT
+from tests.system.programs import ran
 from tests.tiny_models import tiny_generator
 
 PROVENANCE = Provenance(teacher="made", fingerprint="made", engine="recorded", targets="tiers")
@@ -81,7 +82,7 @@ def command(folder, collection, student, **training):
 
 def trained(folder, collection, cluster, student, **training):
     call = command(folder, collection, student, **training)
-    done = subprocess.run(call, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=400)
+    done = ran(call, cluster, 400)
     trace = folder / "logs"
     assert done.returncode == 0, done.stdout + done.stderr + (trace.read_text("trace.txt") if trace.exists("trace.txt") else "")
     return done.stdout
@@ -200,7 +201,7 @@ def scores_of(folder, name):
 def test_a_loss_that_is_no_number_ends_in_a_line_and_keeps_the_last_checkpoint(labelled, collection, cluster, tmp_path):
     folder = copied(labelled, tmp_path)
     call = command(folder, collection, BERT, precision="fp32", learning_rate=1e18, clip=1e30, warmup=1.0, failures=0, checkpoint_every=1)
-    done = subprocess.run(call, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=400)
+    done = ran(call, cluster, 400)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "the loss is no number at step" in done.stderr
     assert "in the lists of the queries q" in done.stderr
