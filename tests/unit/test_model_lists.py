@@ -4,12 +4,15 @@ import random
 
 import pytest
 import torch
+from safetensors import safe_open
+from sentence_transformers import CrossEncoder
 
 from models.lists import candidates_of, lists_of, query_of, target_of
-from models.minilm_cross import bi_encoder, learn
+from models.minilm_cross import bi_encoder, learn, save
 from models.texts import Passage
 from ranking.encoders import model_path
 from students import kinds
+from students.scoring import ClassifierScorer
 from students.settings import RraBertSettings
 
 WORDS = "amber basin cedar delta ember fjord grove heron islet jetty knoll larch marsh north ochre prism quartz ridge shoal thorn".split()
@@ -83,3 +86,17 @@ def test_what_was_cut_off_goes_on_to_the_same_weights(tmp_path, monkeypatch):
             learned(tmp_path / "cut.pt")
     resumed = learned(tmp_path / "cut.pt")
     assert all(whole[name].equal(resumed[name]) for name in whole)
+
+
+def test_weights_are_kept_in_bf16_and_scores_are_computed_in_float32(tmp_path):
+    settings, path = RraBertSettings(head="cls"), model_path("minilm")
+    torch.manual_seed(0)
+    student, tokenizer = kinds.build(settings, path), kinds.tokenizer_of(settings, path)
+    pairs = [("copper wire", passage.text) for passage in PASSAGES]
+    assert save(student, tokenizer, pairs, tmp_path) < 0.02
+    with safe_open(tmp_path / "model.safetensors", "pt") as weights:
+        assert {weights.get_tensor(name).dtype for name in weights.keys()} == {torch.bfloat16}  # noqa: SIM118
+    model = CrossEncoder(str(tmp_path), device="cpu")
+    assert model.model.dtype == torch.float32
+    expected = ClassifierScorer(str(tmp_path), precision="fp32").score(pairs)
+    assert model.predict(pairs, activation_fn=torch.nn.Identity()) == pytest.approx(expected, abs=1e-4)
