@@ -19,6 +19,7 @@ from actors.picking import PreRanker
 from actors.retrievers import Retriever, RunRetriever
 from actors.rows import FUSED, CandidateList
 from actors.scorer import Model
+from actors.serving.settings import ServingSettings
 from ranking.evaluation.results import Latency, Machine, Parity, Size
 from ranking.labelling.fusion import reciprocal_rank_fusion
 from ranking.records import Query, content
@@ -44,9 +45,9 @@ class Timed:
 class Stopwatch:
     """Ray actor: times what ranks, alone on its machine, one query after another, after some that do not count."""
 
-    def __init__(self, replicas: int) -> None:
-        """replicas: of the service, which share a machine's cores."""
-        self.threads = max(1, (os.cpu_count() or 1) // replicas)
+    def __init__(self, serving: ServingSettings) -> None:
+        """serving: of the service, whose replicas share a machine's cores."""
+        self.threads = serving.threads
         torch.set_num_threads(self.threads)
 
     def time(self, model: Model, lists: Sequence[CandidateList]) -> Timed:

@@ -17,10 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from actors.rows import Split
-from actors.settings import ListwiseTeacherSettings, LlmReasonSettings, NoReasonSettings, RecordedTeacherSettings
+from actors.settings import (
+    ListwiseTeacherSettings,
+    LlmReasonSettings,
+    NoReasonSettings,
+    PointwiseTeacherSettings,
+    RecordedTeacherSettings,
+)
 from ranking.collections.log_files import fingerprint_of_log
 from ranking.errors import InputError
 from ranking.labelling.prompts import LISTWISE, load_prompt
+from ranking.labelling.prompts.pairs import YES_NO, load_pair_prompt
 from ranking.labelling.prompts.reasons import REASON, load_reason_prompt
 from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
 from ranking.sources import fetched
@@ -169,6 +176,8 @@ def teacher_identity(run: Run) -> dict[str, Any]:
         identity["content"] = _content_hash(settings.path)
     if isinstance(settings, ListwiseTeacherSettings):
         identity["prompt"] = load_prompt(Path(settings.prompt) if settings.prompt else LISTWISE).hash
+    if isinstance(settings, PointwiseTeacherSettings) and settings.form == "yes_no":
+        identity["prompt"] = load_pair_prompt(Path(settings.prompt) if settings.prompt else YES_NO).hash
     return identity
 
 

@@ -10,6 +10,7 @@ Replicas follow the registry: after `ray_jobs.promote` they load the new champio
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -76,9 +77,13 @@ def application(args: dict[str, Any]) -> Application:
     where = given.pop("run", None)
     if where is None:
         raise InputError("serve config: args.run is missing; it names the run file")
-    run = open_run([str(where), *(part for key, value in given.items() for part in (f"--{key}", str(value)))])
+    run = open_run([str(where), *(part for key, value in given.items() for part in (f"--{key}", _argument(value)))])
     check_champion(run)
     return bound(run)
+
+
+def _argument(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def check_champion(run: Run) -> None:
@@ -98,7 +103,6 @@ def bound(run: Run) -> Application:
     from actors.serving.searcher import Searcher
 
     settings = run.settings.serving
-    threads = max(1, (os.cpu_count() or 1) // (settings.max_replicas or settings.replicas))
     scaling = {"num_replicas": settings.replicas}
     if settings.max_replicas is not None and settings.max_replicas > settings.replicas:
         scaling = {
@@ -118,7 +122,7 @@ def bound(run: Run) -> Application:
                 stage.folder, plan.vectors_memory(run), run.settings.candidates, queries, qrels
             )
     placed = {"num_cpus": 1, "num_gpus": settings.gpus}
-    return Ingress.options(ray_actor_options=placed, **scaling).bind(run.storage, settings, threads, searcher)  # type: ignore[no-any-return]
+    return Ingress.options(ray_actor_options=placed, **scaling).bind(run.storage, settings, searcher)  # type: ignore[no-any-return]
 
 
 def _taken(host: str, port: int) -> InputError | None:

@@ -76,7 +76,7 @@ def time_systems(run: Run, systems: Sequence[System], rows: Sequence[TestLists])
     if not lists:
         return None
     models = models_of(run)
-    stopwatch = ray.remote(Stopwatch).options(num_cpus=1).remote(settings.serving.replicas)  # one, so that all are timed on one machine
+    stopwatch = ray.remote(Stopwatch).options(num_cpus=1).remote(settings.serving)  # one, so that all are timed on one machine
     with run.progress.bar("timing", len(models) + 2, "systems") as bar:
         places = (plan.index_stage(run).folder, plan.vectors_memory(run))
         if settings.candidates.given is None:

@@ -69,8 +69,8 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 class Ingress:
     """The HTTP routes."""
 
-    def __init__(self, storage: Folder, settings: ServingSettings, threads: int, searcher: DeploymentHandle | None) -> None:
-        self._reranker = Reranker(storage, settings.traffic.challenger, settings.champion_every, threads)
+    def __init__(self, storage: Folder, settings: ServingSettings, searcher: DeploymentHandle | None) -> None:
+        self._reranker = Reranker(storage, settings.traffic.challenger, settings.champion_every, settings.threads)
         self._searcher = searcher
         self._settings, self._limits = settings, settings.limits
         self._admission = Admission(settings.limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -28,10 +29,10 @@ class TrafficSettings(Settings):
     challenger: str | None = Field(None, description="Version of the registry. Null: the champion has all traffic.")
     mode: Literal["split", "shadow", "interleave"] = Field(
         "split",
-        description="`split`: a share of the keys gets the challenger. `shadow`: the champion answers, and the challenger scores a share "
-        "of the requests afterwards. `interleave`: a share of the keys gets both orders drafted into one.",
+        description="`split`: a share of the keys gets the challenger. `shadow`: the champion answers, and the challenger scores what a "
+        "share of the keys asks afterwards. `interleave`: a share of the keys gets both orders drafted into one.",
     )
-    share: float = Field(0.5, ge=0, le=1, description="Share of the keys that `mode` applies to; of the requests for `shadow`.")
+    share: float = Field(0.5, ge=0, le=1, description="Share of the keys that `mode` applies to.")
     experiment: str = Field("1", min_length=1, description="Name of the experiment, and salt of the hash that divides keys.")
 
 
@@ -58,6 +59,11 @@ class ServingSettings(Settings):
     limits: LimitSettings = LimitSettings()
     traffic: TrafficSettings = TrafficSettings()
     record: RecordSettings = RecordSettings()
+
+    @property
+    def threads(self) -> int:
+        """Of a replica on this machine: its cores, divided by the replicas that there may be."""
+        return max(1, (os.cpu_count() or 1) // (self.max_replicas or self.replicas))
 
     @model_validator(mode="after")
     def _replicas_in_order(self) -> ServingSettings:

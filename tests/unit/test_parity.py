@@ -10,6 +10,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from actors.rows import CandidateList
 from actors.scorer import Model
+from actors.serving.settings import ServingSettings
 from actors.stopwatch import Stopwatch
 from ranking.encoders import model_path
 from ranking.errors import InputError
@@ -94,12 +95,13 @@ def test_other_numbers_of_labels_and_lengths_are_refused(classifier, tmp_path):
 
 def test_a_model_is_timed_alone(saved):
     documents = [Candidate(doc_id=str(i), title="", text="a document", rank=i, score=0.0, retriever="bm25") for i in range(1, 6)]
-    timed = Stopwatch(1).time(Model(str(saved)), [CandidateList(query_id="q", text="query", candidates=documents)] * 4)
+    timed = Stopwatch(ServingSettings()).time(Model(str(saved)), [CandidateList(query_id="q", text="query", candidates=documents)] * 4)
     assert 0 < timed.latency.p50 <= timed.latency.p95
     assert timed.size.parameters == Scorer(saved).parameters > 20_000_000
     assert timed.parity.passed
-    machine = Stopwatch(1).machine()
+    machine = Stopwatch(ServingSettings()).machine()
     assert machine.threads == machine.cores
+    assert Stopwatch(ServingSettings(replicas=1, max_replicas=machine.cores)).machine().threads == 1
 
 
 def test_scores_that_are_no_numbers_fail(saved, monkeypatch):

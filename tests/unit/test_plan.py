@@ -95,6 +95,22 @@ def test_a_writer_is_asked_anew_for_other_words_and_not_for_more_candidates(plac
         assert found(**more)[1] != stage
 
 
+def test_a_changed_prompt_of_yes_and_no_is_another_teacher_with_a_memory_of_its_own(place, tmp_path):
+    prompt = tmp_path / "prompt.yaml"
+
+    def found(form):
+        teacher = {"kind": "pointwise", "form": form, "model": "m", "prompt": str(prompt)}
+        held = fingerprints(place, "--teacher", json.dumps(teacher))
+        return held["teacher memory"], held["labels"], held["test/labels"]
+
+    words = "{{system: Say yes or no., pair: 'Does {{document}} answer {{query}}? {}'}}"
+    prompt.write_text(words.format("Judge."))
+    before = {form: found(form) for form in ("yes_no", "embed")}
+    prompt.write_text(words.format("Be strict."))
+    assert not {*found("yes_no")} & {*before["yes_no"]}
+    assert found("embed") == before["embed"]
+
+
 def test_only_a_student_that_learns_from_reasons_depends_on_them(place):
     class Reading(RraBertSettings):
         learns_from_reasons = True
