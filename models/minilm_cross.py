@@ -3,9 +3,9 @@
     python -m models.minilm_cross FOLDER [--lists 26000] [--passages 40000]
 
 No label is needed: queries are made of passages of free texts (`models.texts`), candidates are BM25's, and each pair's
-target is the cosine of its two vectors and a part of BM25 (`models.lists`). The student reads both texts at once and
-learns the target by squared error. The model is FOLDER/model, whose weights are those of models/minilm-cross. What was
-made is kept: called again, it goes on from its last checkpoint.
+target is the cosine of its two vectors and a part of BM25 (`models.lists`); lists with a text of the pydoc collection are
+left out. The student reads both texts at once and learns the target by squared error. The model is FOLDER/model, whose
+weights are those of models/minilm-cross. What was made is kept: called again, it goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sentence_transformers import SentenceTransformer
 
 from models import texts
 from models.lists import Encode, TrainingList, lists_of
+from ranking.collections.pydoc.passages import read_passages
 from ranking.encoders import model_path
 from ranking.storage import Folder
 from students import kinds
@@ -136,12 +137,14 @@ def bi_encoder() -> Encode:
 
 
 def _made_lists(path: Path, count: int, most: int, seed: int) -> tuple[list[str], list[TrainingList]]:
-    """The texts and lists, made once."""
+    """The texts and lists, made once; without lists in which a passage is, in part, one of the pydoc collection's."""
     if not path.exists():
         pool, lists = lists_of(_passages(most, seed), count, bi_encoder(), seed)
         Folder(path.parent).write_text(path.name, json.dumps({"texts": pool, "lists": [asdict(held) for held in lists]}))
     held = json.loads(path.read_text(encoding="utf-8"))
-    lists = [TrainingList(**one) for one in held["lists"]]
+    taken = texts.sharing(held["texts"], (document.text for document in read_passages()))
+    lists = [TrainingList(**one) for one in held["lists"] if taken.isdisjoint(one["passages"])]
+    print(f"{len(held['lists']) - len(lists):,} lists left out, as they hold one of {len(taken)} texts of the pydoc collection", flush=True)
     print(f"{len(lists):,} lists, {sum(len(one.passages) for one in lists):,} pairs over {len(held['texts']):,} texts", flush=True)
     return held["texts"], lists
 

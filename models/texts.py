@@ -1,6 +1,7 @@
 """Passages of free texts on this machine: docstrings of installed packages, WordNet's glosses, the Debian handbook.
 
-Nothing of Python's own library is read, so that no question or document of the pydoc collection is among them.
+Python's own library is not read, but packages bring copies of parts of it; `sharing` finds them, so that nothing of the pydoc collection
+is learned from.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -63,6 +64,17 @@ def handbook(folder: Path) -> Iterator[Passage]:
         reader.feed(path.read_text(encoding="utf-8"))
         for title, text in reader.found:
             yield from _passages(title, text)
+
+
+def sharing(texts: Sequence[str], others: Iterable[str], words: int = 8) -> set[int]:
+    """Which texts have so many words in a row in common with one of the others; case and punctuation do not count."""
+    known = {run for other in others for run in _runs(other, words)}
+    return {number for number, text in enumerate(texts) if not known.isdisjoint(_runs(text, words))}
+
+
+def _runs(text: str, words: int) -> set[tuple[str, ...]]:
+    held = re.findall(r"\w+", text.lower())
+    return {tuple(held[start : start + words]) for start in range(len(held) - words + 1)}
 
 
 def _of_module(path: Path) -> Iterator[Passage]:

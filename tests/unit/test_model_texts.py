@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.texts import Passage, distinct, docstrings, glosses, handbook, sentences
+from models.texts import Passage, distinct, docstrings, glosses, handbook, sentences, sharing
 
 MODULE = '''
 def mergeSorted_lists(lists):
@@ -69,3 +69,11 @@ def test_long_texts_are_cut_between_sentences_and_each_text_counts_once(tmp_path
 )
 def test_sentences(text, expected):
     assert sentences(text) == expected
+
+
+def test_texts_that_share_eight_words_in_a_row_are_found():
+    other = "Return True if the path refers to an existing file or a link."
+    assert sharing(
+        ["return true, if the PATH refers to an 'existing' thing", "returns true if the path refers to a file", "", other], [other]
+    ) == {0, 3}
+    assert sharing([other], []) == set()
