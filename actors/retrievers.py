@@ -15,6 +15,7 @@ import numpy as np
 import Stemmer
 
 from actors.vectors import TextVectors
+from ranking import unspaced
 from ranking.errors import InputError
 from ranking.evaluation.runs import order_of, read_run
 from ranking.records import Document, Query
@@ -23,6 +24,7 @@ from ranking.sources import fetched
 from ranking.storage import Folder
 
 DOCUMENTS = "documents"
+_TERM = rf"(?u)[{unspaced.CHARACTERS}]{{1,2}}|\b\w\w+\b"
 _HNSW_NEIGHBOURS = 32
 
 
@@ -141,4 +143,6 @@ def _graph(matrix: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
 
 
 def _tokens(texts: Sequence[str]) -> bm25s.tokenization.Tokenized:
-    return bm25s.tokenize(list(texts), stopwords="en", stemmer=Stemmer.Stemmer("english"), show_progress=False)
+    """Words of two characters or more, in English without stop words and by their stems; pairs where a script has no spaces."""
+    divided = [unspaced.spaced(text) for text in texts]
+    return bm25s.tokenize(divided, token_pattern=_TERM, stopwords="en", stemmer=Stemmer.Stemmer("english"), show_progress=False)

@@ -75,6 +75,7 @@ class LabelledCandidate(Record):
     pre_rank: rank given by the pre-ranker, 1 is best. prompt_position: place in the prompt, 1 is first.
     position: place in the teacher's order, 1 is best; None when the teacher left the document out.
     target: what a student learns, higher is better; its scale is told by Provenance.targets.
+    folded: other documents of the list with the same text, which stand for this one where they are judged.
     """
 
     doc_id: str
@@ -86,13 +87,15 @@ class LabelledCandidate(Record):
     position: int | None
     target: float
     reason: str | None = None
+    folded: list[str] = []
 
 
 class Answer(Record):
     """The teacher's answer and what is the matter with it; raw is None for teachers that only score.
 
     Where several prompt orders were merged, raw holds a line for each, verdict the gravest, and the counts
-    their sums; missing is what the merged order leaves out. orders: merged answers. attempts: prompts asked.
+    their sums; missing is what the merged order leaves out, with a sliding window what no window's answer lists.
+    orders: merged answers. attempts: prompts asked.
     document_tokens: to which each document was cut in the prompt.
     """
 

@@ -28,7 +28,7 @@ from students.settings import StudentSettings
 
 PER_QUERY = "per_query.json"
 RESULTS = "results.json"
-_STUDENT = "student."
+_STUDENT, _TRAINING = "student.", "training."
 
 Values = dict[str, dict[str, dict[str, float]]]
 """{first stage: {measure: {query_id: value}}}"""
@@ -62,6 +62,10 @@ def arm_of(run: Run, name: str, changed: dict[str, Any], seed: int) -> Run:
     raw["students"] = raw["students"][:1]
     for key, value in changed.items():
         of_student = key.startswith(_STUDENT)
+        if not of_student and not key.startswith(_TRAINING):
+            raise InputError(
+                f"setting 'ablation.arms', {name!r}: {key!r} is none of {_STUDENT}... and {_TRAINING}..., all that an arm may change"
+            )
         lay_over(raw["students"][0] if of_student else raw, key.removeprefix(_STUDENT) if of_student else key, value)
     raw["students"][0]["name"] = f"{folder_name(name)}.{seed}"
     raw["training"]["seed"] = seed

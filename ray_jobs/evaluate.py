@@ -69,12 +69,13 @@ def main(run: Run) -> None:
 def check_control(run: Run) -> None:
     """Raise InputError for a control that will be none of the systems, or is a student, before anything is scored."""
     settings = run.settings.evaluation
-    names = [*(retriever.called for retriever in run.settings.candidates.retrievers), FUSED]
-    names += [*(["pre-ranker"] if run.settings.pre_ranker else []), *(["teacher"] if settings.teacher else [])]
-    names += [held.name for held in [*settings.runs, *settings.models]]
-    known = [*names, *(f"{name}@{stage}" for name in names for stage in settings.first_stages)]
+    lists = [*(retriever.called for retriever in run.settings.candidates.retrievers), FUSED]
+    alone = [*_without_twins(lists, settings.first_stages), *(held.name for held in settings.runs)]
+    rerankers = [*(["pre-ranker"] if run.settings.pre_ranker else []), *(["teacher"] if settings.teacher else [])]
+    rerankers += [held.name for held in settings.models]
+    known = [*alone, *rerankers, *(f"{name}@{stage}" for name in rerankers for stage in settings.first_stages)]
     if settings.control not in known:
-        raise InputError(f"setting 'evaluation.control': {settings.control!r} is none of {', '.join(names)}")
+        raise InputError(f"setting 'evaluation.control': {settings.control!r} is none of {', '.join(known)}")
 
 
 def write(run: Run, metrics: Metrics, values: PerQuery, runs: Mapping[str, TrecRun]) -> None:
@@ -106,10 +107,13 @@ def show(run: Run, metrics: Metrics) -> None:
 
 def first_stages(run: Run, rows: Sequence[TestLists]) -> list[System]:
     """The candidate lists as they are; the fused one of a single retriever is that retriever's, and left out."""
-    names = [found.name for found in rows[0].lists]
-    if len(names) == 2 and FUSED not in run.settings.evaluation.first_stages:
-        names.remove(FUSED)
+    names = _without_twins([found.name for found in rows[0].lists], run.settings.evaluation.first_stages)
     return [_system("first_stage", name, None, {row.query_id: {c.doc_id: c.score for c in row.of(name)} for row in rows}) for name in names]
+
+
+def _without_twins(lists: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """The names of candidate lists, without the fused one where it is a single retriever's and nobody asked for it."""
+    return [name for name in lists if name != FUSED or len(lists) > 2 or FUSED in asked]
 
 
 def runs_of_others(run: Run, notes: list[str]) -> list[System]:

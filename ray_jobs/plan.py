@@ -117,6 +117,8 @@ def _own_or_other(run: Run, stage_of: Callable[[Run], Stage]) -> Learned:
 def student_stage(run: Run, student: StudentSettings) -> Stage:
     training = run.settings.training.model_dump(exclude=HOW_TRAINED | {"labels"})  # where labels lie does not count, but which they are
     inputs = [labels_to_learn(run).fingerprint, *([reasons_to_learn(run).fingerprint] if reads_reasons(run, student) else [])]
+    if run.settings.training.labels is not None:
+        inputs.append(run.collection.fingerprint)  # its test questions are left out of what is learned
     settings = {"student": student.model_dump(), "training": training}
     return Stage(run.folder, f"students/{student.name}", settings, inputs)
 

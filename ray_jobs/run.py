@@ -154,6 +154,7 @@ def _check_names_apart(settings: RunSettings, reserved: list[str], where: str) -
     for kind, name in [*(("runs", held.name) for held in evaluation.runs), *(("models", held.name) for held in evaluation.models)]:
         if name in taken:
             raise InputError(f"{where}: setting 'evaluation.{kind}': the name {name!r} is taken by another system; choose one of its own")
+        taken.append(name)
     for student in settings.students:
         if student.name in reserved:
             raise InputError(f"{where}: setting 'students': the name {student.name!r} is taken by another system; choose one of its own")

@@ -21,6 +21,9 @@ from pydantic import ValidationError
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
 from ranking.labelling.confidence import confident
+from ranking.labelling.long_tail import keys_of_questions
+from ranking.labelling.near_duplicates import fold_key
+from ranking.labelling.query_text import normalise
 from ranking.records import Label, Provenance
 from ranking.stages import Stage
 from ranking.storage import Folder
@@ -51,6 +54,9 @@ def train(run: Run, student: StudentSettings) -> None:
     reasons = reasons_to_learn(run, student)
     every = dict(zip(folder.read_column("query_id"), folder.read_column("confidence"), strict=True))
     kept = confident(every, training.confidence.at_least)
+    sure = len(kept)
+    if training.labels is not None:
+        kept = not_tested(run, folder, kept)
     grades = judgements(run, kept) if training.targets == "judgements" else None
     provenance = first.provenance if grades is None else judged_by(run.collection)
     kept = kept if grades is None else list(grades)
@@ -68,7 +74,7 @@ def train(run: Run, student: StudentSettings) -> None:
             f"setting 'training.least_workers': {training.least_workers} is more than the {training.workers} workers there are"
         )
     check_fit(student, training, provenance.targets)
-    _say_confidence(run, every, len(kept))
+    _say_confidence(run, every, sure)
     demands.check(run, "training")
     stage.begin()
     told = _fit(run, stage, student, labels, (learned, held_out), provenance, reasons, grades)
@@ -89,6 +95,16 @@ def first_label(folder: Folder) -> Label:
                     f"{folder.uri}/{part}: not a label of this version ({field}: {wrong['msg'].lower()}); label anew"
                 ) from None
     raise InputError(f"{folder.uri}: there are no labels to learn from; run ray_jobs.label first")
+
+
+def not_tested(run: Run, labels: Folder, ids: Sequence[str]) -> list[str]:
+    """Leave out labels of another run whose query asks what a test question of this one does; those of its own were never selected."""
+    questions = keys_of_questions([query.text for query in run.collection.test])
+    texts = dict(zip(labels.read_column("query_id"), labels.read_column("query"), strict=True))
+    kept = [query_id for query_id in ids if fold_key(normalise(texts[query_id])) not in questions]
+    if len(kept) < len(ids):
+        run.progress.stage("labels", f"{len(ids) - len(kept):,} of {len(ids):,} left out, as their queries are test questions here")
+    return kept
 
 
 def judgements(run: Run, ids: Sequence[str]) -> dict[str, dict[str, int]]:

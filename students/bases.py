@@ -30,6 +30,13 @@ def check_base(path: str, settings: AnySettings) -> None:
         raise InputError(
             f"{where}: reading: parted needs an architecture of {', '.join(PARTED)}, not {config.model_type}; take reading: joint"
         )
+    layers: int | None = getattr(config, "num_hidden_layers", None)
+    if isinstance(settings, RraBertSettings) and settings.term_control.form != "none" and layers is not None:
+        layer = settings.term_control.layer
+        if not -layers - 1 <= layer <= layers:
+            raise InputError(
+                f"{where}: term_control.layer {layer} is none of its layers, 0 (the embeddings) to {layers}, or -1 for the last"
+            )
     most = positions(config)
     if most is not None and settings.max_length > most:
         raise InputError(f"{where}: max_length {settings.max_length} is more than the {most} positions that it has")

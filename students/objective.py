@@ -15,7 +15,11 @@ from students.settings import RraGptSettings, TrainingSettings
 
 
 class Objective:
-    """The loss over a batch of lists: that of the scores, and what the student's form in training adds."""
+    """The loss over a batch of lists: that of the scores, and what the student's form in training adds.
+
+    The mean of what each list has alone. So a step's loss is the same however its lists are divided over workers and passes, and a list
+    with many pairs counts as much as one with few.
+    """
 
     def __init__(self, student: AnySettings, training: TrainingSettings, targets: str) -> None:
         self.student = student
@@ -25,16 +29,21 @@ class Objective:
     def __call__(self, flat: Tensor, batch: ListBatch) -> Tensor:
         """flat: what the student in training gives for the batch's pairs, [pairs] or [pairs, columns]. Returns a scalar."""
         columns = flat.unsqueeze(1) if flat.dim() == 1 else flat
-        ranked = self._rank(columns[:, 0], batch)
-        if columns.shape[1] == 1:
+        targets, weights = (batch.targets * self.scale).to(flat.device), batch.weights.to(flat.device)
+        parts = columns.split(batch.mask.sum(dim=1).tolist())
+        lists = [self._of_list(part, targets[row, : len(part)].unsqueeze(0), weights[row : row + 1]) for row, part in enumerate(parts)]
+        return torch.stack(lists).mean()
+
+    def _of_list(self, columns: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+        """columns: [candidates, columns]. targets: [1, candidates]. weight: [1]."""
+        mask = torch.ones_like(targets, dtype=torch.bool)
+        first, others = columns[:, 0].unsqueeze(0), columns[:, 1:]
+        ranked = self.loss(first, targets, mask, weight)
+        if not others.shape[1]:
             return ranked
         if isinstance(self.student, RraGptSettings):
-            return ranked + side_costs(columns[:, 1:], self.student.label_weight, self.student.reason_weight)
-        return ranked + self.student.term_control.weight * self._rank(columns[:, 1], batch)
-
-    def _rank(self, scores: Tensor, batch: ListBatch) -> Tensor:
-        mask, targets, weights = (part.to(scores.device) for part in (batch.mask, batch.targets * self.scale, batch.weights))
-        return self.loss(batch.spread(scores), targets, mask, weights)
+            return ranked + side_costs(others, self.student.label_weight, self.student.reason_weight)
+        return ranked + self.student.term_control.weight * self.loss(others[:, 0].unsqueeze(0), targets, mask, weight)
 
 
 def ndcg(scores: Tensor, targets: Tensor, mask: Tensor, depth: int = 10) -> Tensor:

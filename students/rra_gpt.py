@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from students.batches import SIDES, inputs_of
 from students.heads import ClsHead
@@ -55,9 +55,11 @@ def continuation(tokenizer: Any, told: Told, most: int) -> tuple[list[int], list
 def build(settings: RraGptSettings, path: str) -> ClsHead:
     """Make the student from its base: a sequence classifier with one label. Weights in float32.
 
-    The ranking layer starts from zero, so that all scores are equal before the first step.
+    The ranking layer starts from zero, so that all scores are equal before the first step. Its tokenizer's pad token becomes the
+    classifier's, which looks for the last token that is none; many decoders' own configuration names none, or another.
     """
     config = AutoConfig.from_pretrained(path, num_labels=1)
+    config.get_text_config().pad_token_id = AutoTokenizer.from_pretrained(path).pad_token_id
     classifier: Any = AutoModelForSequenceClassification.from_pretrained(path, config=config, dtype=torch.float32)
     nn.init.zeros_(classifier.score.weight)
     return ClsHead(classifier)

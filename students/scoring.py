@@ -170,7 +170,10 @@ class ClassifierScorer(Scorer):
         most = min(held for held in (positions(config), tokenizer.model_max_length) if held is not None)
         if max_length is not None and max_length > most:
             raise InputError(f"{where}: max_length {max_length} is more than the {most} tokens that it can read")
-        loaded, info = AutoModelForSequenceClassification.from_pretrained(model, dtype=torch.float32, output_loading_info=True)
+        config.get_text_config().pad_token_id = tokenizer.pad_token_id
+        loaded, info = AutoModelForSequenceClassification.from_pretrained(
+            model, config=config, dtype=torch.float32, output_loading_info=True
+        )
         if info["missing_keys"]:
             raise InputError(
                 f"{where}: {min(info['missing_keys'])} is not in its weights, so its scores would be random; it is no cross-encoder"

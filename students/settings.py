@@ -132,7 +132,7 @@ class TrainingSettings(Settings):
         description="Folder of another run, a path or URI: learn from its labels, and from its reasons where the student does. "
         "Null: this run's own.",
     )
-    relevant_grade: int = Field(1, description="The lowest grade of `judgements` that counts as relevant.")
+    relevant_grade: int = Field(1, ge=1, description="The lowest grade of `judgements` that counts as relevant.")
     workers: int = Field(2, ge=1, description="Training workers, one process each.")
     least_workers: int | None = Field(
         None,

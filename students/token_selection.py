@@ -105,6 +105,8 @@ class TokenKeys:
         return self._key(read, read)
 
     def _key_of_word(self, ids: tuple[int, ...]) -> int:
+        if not self.special.isdisjoint(ids):  # a word that the vocabulary lacks is not the same as another such word
+            return IGNORED
         text = self.tokenizer.convert_tokens_to_string(self.tokenizer.convert_ids_to_tokens(list(ids)))
         read = text.strip(_WORD_STARTS).casefold()
         return self._key(read, read)

@@ -41,7 +41,7 @@ def outcome_of(row: PickedList, rankings: Sequence[Ranking], settings: ListwiseT
             verdict=max((reply.read.verdict for reply in deciding), key=_GRAVITY.index),
             duplicates=sum(reply.read.duplicates for reply in deciding),
             out_of_range=sum(reply.read.out_of_range for reply in deciding),
-            missing=len(doc_ids) - len(merged) if settings.window is None else sum(reply.read.missing for reply in deciding),
+            missing=len(doc_ids) - len(merged) if settings.window is None else _never_listed(used, len(doc_ids)),
             finish_reason=deciding[0].asked.finish_reason,
             orders=len(used),
             attempts=len(replies),
@@ -59,6 +59,12 @@ def tokens_of(replies: Sequence[Reply]) -> Tokens:
     return Tokens(
         prompt=sum(reply.asked.prompt_tokens for reply in replies), completion=sum(reply.asked.completion_tokens for reply in replies)
     )
+
+
+def _never_listed(rankings: Sequence[Ranking], documents: int) -> int:
+    """How many documents no window's answer lists; of several orders the mean, rounded down."""
+    listed = (len({index for reply in ranking.replies if reply.read.usable for index in reply.listed}) for ranking in rankings)
+    return sum(documents - count for count in listed) // len(rankings)
 
 
 def _merge(orders: Sequence[Sequence[str]], doc_ids: Sequence[str], how: str) -> list[str]:

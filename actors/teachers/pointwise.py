@@ -157,7 +157,7 @@ class CrossEncoder:
         return [(json.dumps([query, text], ensure_ascii=False), (query, text)) for text in texts]
 
     def tokens(self, held: tuple[str, str]) -> Tokens:
-        coded = self.tokenizer(*held, truncation="only_second", max_length=self.most)
+        coded = self.tokenizer(*held, truncation="longest_first", max_length=self.most)
         types = coded.get("token_type_ids") or []
         return coded["input_ids"], types.index(1) if 1 in types else None
 

@@ -166,5 +166,6 @@ def _whole_weights(checkpoint: Path, zero_stage: int) -> dict[str, Any]:
 def _card(work: Assignment, progress: Progress) -> str:
     facts: dict[str, Any] = {"labels' fingerprint": work.fingerprint, "lists": len(work.train), "optimizer steps": progress.step}
     if progress.best is not None:
-        facts[f"nDCG@10 against the teacher on {len(work.held_out)} held-out lists"] = f"{progress.best:.3f}"
+        against = "the teacher" if work.grades is None else "the judgements"
+        facts[f"nDCG@10 against {against} on {len(work.held_out)} held-out lists"] = f"{progress.best:.3f}"
     return model_card.model_card(work.student, work.training, work.provenance, facts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import random
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -106,6 +107,7 @@ class Batches:
         self.training = training
         self.rows = rows
         self.grades = grades
+        self._reading = threading.Lock()  # a tokenizer has one truncation at a time, and validation reads beside the step ahead
 
     def of(self, dealt: Iterator[Share]) -> Iterator[tuple[Share, ListBatch]]:
         """Yield each share with its lists."""
@@ -129,17 +131,20 @@ class Batches:
             for label, (candidates, _) in zip(labels, taken, strict=True)
         ]
         batch = list_batch(lists, weights)
-        batch.rows = self.rows.rows(batch.pairs, [told for _, tellings in taken for told in tellings])
+        with self._reading:
+            batch.rows = self.rows.rows(batch.pairs, [told for _, tellings in taken for told in tellings])
         return batch
 
     def _taken(self, label: Label, epoch: int | None) -> tuple[list[LabelledCandidate], list[Told]]:
-        """The candidates of a label that are learned from, and what is told of each."""
-        relevant = dict(zip((c.doc_id for c in label.candidates), relevance(label), strict=True))
-        candidates = viewed(label, self.training.missing, self.training.pre_ranked)
+        """The candidates of a label that are learned from, at least one, and what is told of each."""
+        explained = relevant = dict(zip((c.doc_id for c in label.candidates), relevance(label), strict=True))
+        # one document alone orders nothing, so a list of which nothing is to be learned adds nothing
+        candidates = viewed(label, self.training.missing, self.training.pre_ranked) or label.candidates[:1]
         if self.grades is not None:
             candidates = graded(candidates, self.grades[label.query_id], self.training.relevant_grade)
             relevant = {c.doc_id: c.target > 0 for c in candidates}
         sample = self.training.candidates_per_list
         if epoch is not None and sample is not None and sample < len(candidates):
             candidates = random.Random(f"{self.training.seed} {epoch} {label.query_id}").sample(candidates, sample)
-        return candidates, [Told(relevant[c.doc_id], c.reason) for c in candidates]
+        # a reason tells why the teacher decided so; where the judgement is another one, there is none
+        return candidates, [Told(relevant[c.doc_id], c.reason if relevant[c.doc_id] == explained[c.doc_id] else None) for c in candidates]

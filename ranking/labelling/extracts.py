@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 import Stemmer
 from bm25s.stopwords import STOPWORDS_EN_PLUS
 
+from ranking import unspaced
 from ranking.labelling.relevance import relevance
 from ranking.records import Label, Reason
 
@@ -26,7 +27,6 @@ LONGEST_SENTENCE = 300
 """Characters; what goes on for longer is cut into pieces of at most so many, between words where there are spaces."""
 
 _BREAK = re.compile(r"""\n\s*\n|(?<=[.!?…])["'”’»)\]]*\s++(?![a-z])|(?<=[。！？｡।॥۔؟])[」』”’]*""")
-_UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+)")
 
 
 def extracted_reasons(label: Label) -> list[Reason]:
@@ -72,9 +72,9 @@ def terms(text: str) -> list[str]:
     folded = unicodedata.normalize("NFKC", text).casefold()
     spaced = "".join(character if unicodedata.category(character)[0] in "LMN" else " " for character in folded)
     found = []
-    for run in _UNSPACED.sub(r" \1 ", spaced).split():
-        if _UNSPACED.fullmatch(run):
-            found += [run[i : i + 2] for i in range(max(1, len(run) - 1))]
+    for run in unspaced.RUN.sub(r" \1 ", spaced).split():
+        if unspaced.RUN.fullmatch(run):
+            found += unspaced.pairs(run)
         elif run not in _STOP_WORDS:
             found.append(_stemmer().stemWord(run))
     return found

@@ -7,11 +7,13 @@ import math
 import re
 import unicodedata
 
+from ranking import unspaced
+
 _SPACES = {"Cc", "Zl", "Zp"}
 _REMOVED = {"Cf", "Cs"}
 _SENTENCE_MARKS = {"Po", "Ps", "Pe", "Pi", "Pf"}
 _MEANT = set("#@%&*/\\")
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+_UNSPACED = re.compile(f"[{unspaced.CHARACTERS}]")
 _CHARACTERS_PER_TERM = 2
 
 

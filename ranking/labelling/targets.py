@@ -27,10 +27,12 @@ def tiers_from_order(picked: Sequence[tuple[Candidate, int, bool]], order: Seque
     target 1), then those of the tail (easy negatives, target 0). A listed document's target is 2 for the
     last listed, one more for each place above. A tail document that is listed keeps its listed place.
 
-    picked: as `head_and_tail` returns it. order: document ids, best first; ids not picked are ignored.
+    picked: as `head_and_tail` returns it. order: document ids, best first; ids not picked are ignored, and one that was folded
+    into a picked document stands for that.
     """
-    known = {candidate.doc_id for candidate, _, _ in picked}
-    listed = [doc_id for doc_id in dict.fromkeys(order) if doc_id in known]
+    known = {other: candidate.doc_id for candidate, _, _ in picked for other in candidate.folded}
+    known |= {candidate.doc_id: candidate.doc_id for candidate, _, _ in picked}
+    listed = list(dict.fromkeys(known[doc_id] for doc_id in order if doc_id in known))
     position = {doc_id: place for place, doc_id in enumerate(listed, start=1)}
     labelled = []
     for prompt_position, (candidate, pre_rank, of_head) in enumerate(picked, start=1):
@@ -66,4 +68,5 @@ def _label(candidate: Candidate, pre_rank: int, prompt_position: int, tier: Tier
         tier=tier,
         position=position,
         target=target,
+        folded=candidate.folded,
     )

@@ -31,6 +31,12 @@ def viewed(label: Label, missing: Missing = "hard_negative", pre_ranked: int | N
 def graded(candidates: list[LabelledCandidate], grades: Mapping[str, int], relevant_grade: int) -> list[LabelledCandidate]:
     """The same candidates with human judgements as targets, the supervised control: above 0 is relevant, what is not judged is not.
 
-    grades: by document id. relevant_grade: the lowest that counts as relevant; it becomes the target 1.
+    grades: by document id; of a document and those that were folded into it the highest counts. relevant_grade: the lowest that counts
+    as relevant, 1 or more; it becomes the target 1.
     """
-    return [c.model_copy(update={"target": float(max(0, grades.get(c.doc_id, 0) - relevant_grade + 1))}) for c in candidates]
+
+    def target(c: LabelledCandidate) -> float:
+        grade = max(grades.get(doc_id, 0) for doc_id in (c.doc_id, *c.folded))
+        return float(max(0, grade - relevant_grade + 1))
+
+    return [c.model_copy(update={"target": target(c)}) for c in candidates]

@@ -27,7 +27,8 @@ def test_an_arm_changes_the_first_student_and_its_training(run):
     [
         ({"training.los": "listnet"}, "setting 'ablation.arms', 'a': unknown setting 'training.los'; did you mean 'loss'?"),
         ({"student.haed": "cls"}, "did you mean 'head'"),
-        ({"teacher.max_tokens": 64}, "all arms learn from the same labels"),
+        ({"teacher.max_tokens": 64}, "'teacher.max_tokens' is none of student.... and training...., all that an arm may change"),
+        ({"evaluation.first_stages": ["fused"]}, "all that an arm may change"),
     ],
 )
 def test_what_an_arm_may_not_change_is_named(run, changed, said):

@@ -31,6 +31,14 @@ def test_a_good_base_passes_up_to_its_last_position(base):
     assert said(base, max_length=513).endswith("max_length 513 is more than the 512 positions that it has")
 
 
+def test_the_layer_of_the_term_control_layer_is_one_that_there_is(base):
+    for layer in (-7, 0, 6):
+        check_base(str(base), RraBertSettings(base=str(base), max_length=64, term_control={"form": "layer", "layer": layer}))
+    for layer in (-8, 7):
+        wrong = said(base, max_length=64, term_control={"form": "layer", "layer": layer})
+        assert wrong.endswith(f"term_control.layer {layer} is none of its layers, 0 (the embeddings) to 6, or -1 for the last")
+
+
 def test_what_a_base_lacks_is_named(base, tmp_path):
     assert "the folder holds no config.json" in said(tmp_path / "..")
     tokenizer = AutoTokenizer.from_pretrained(base)

@@ -1,5 +1,8 @@
 """RRA-GPT: its prompt in the tokenizer, its side tasks behind the prompt, and a saved model that scores as the one in memory."""
 
+import json
+import shutil
+
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -8,7 +11,7 @@ from students import export, kinds
 from students.batches import SEGMENTS, SIDES, pad
 from students.pair_templates import PARTS
 from students.rra_gpt import LABEL, REASON, Told, side_costs
-from students.scoring import Scorer, forward_pairs, forward_rows
+from students.scoring import ClassifierScorer, Scorer, forward_pairs, forward_rows
 from students.settings import LoraSettings, RraGptSettings
 from tests.tiny_models import tiny_generator
 
@@ -156,3 +159,23 @@ def test_adapters_learn_alone_and_are_merged_into_what_is_saved(settings, studen
     assert any(not torch.equal(before[name], weights) for name, weights in merged.state_dict().items() if "proj" in name)
     export.save(merged, tokenizer, adapted, tmp_path / "model", PAIRS)
     assert Scorer(tmp_path / "model", "fp32").score(PAIRS) == pytest.approx(unmerged, abs=1e-4)
+
+
+@pytest.mark.parametrize("named", [None, 7])
+def test_a_base_whose_configuration_names_no_pad_token_or_another(named, base, settings, tokenizer, tmp_path):
+    shutil.copytree(base, tmp_path / "base")
+    config = json.loads((tmp_path / "base" / "config.json").read_text())
+    (tmp_path / "base" / "config.json").write_text(json.dumps(config | {"pad_token_id": named}))
+    torch.manual_seed(1)
+    made = kinds.build(settings, str(tmp_path / "base")).eval()
+    torch.nn.init.normal_(made.classifier.score.weight, std=0.5)
+    export.save(made, tokenizer, settings, tmp_path / "model", PAIRS)
+    alone = [Scorer(tmp_path / "model", "fp32").score([pair])[0] for pair in PAIRS]
+    ids = [tokenizer(*pair, truncation="longest_first", max_length=settings.max_length, return_tensors="pt")["input_ids"] for pair in PAIRS]
+    with torch.inference_mode():
+        states = [made.classifier.base_model(held).last_hidden_state[0, -1] for held in ids]
+        expected = [made.classifier.score(state).item() for state in states]
+    assert alone == pytest.approx(expected, abs=1e-4)
+    saved = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps(saved | {"pad_token_id": named}))
+    assert ClassifierScorer(str(tmp_path / "model"), settings.max_length, "fp32").score(PAIRS) == pytest.approx(expected, abs=1e-4)

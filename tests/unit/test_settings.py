@@ -106,6 +106,18 @@ def test_a_control_is_one_of_the_systems_and_no_student(tmp_path):
             checked("--evaluation.control", control)
 
 
+def test_the_fused_list_of_one_retriever_is_a_control_only_where_it_is_asked_for(tmp_path):
+    one = ["--candidates.retrievers", '[{"kind": "bm25"}]', "--evaluation.control", "fused", "--evaluation.first_stages"]
+
+    def checked(first_stages):
+        (tmp_path / "run.yaml").write_text("run: x\n")
+        evaluate.check_control(open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *one, first_stages]))
+
+    checked('["fused"]')
+    with pytest.raises(InputError, match="'fused' is none of bm25, pre-ranker, teacher, pre-ranker@bm25, teacher@bm25"):
+        checked('["bm25"]')
+
+
 def test_a_student_that_was_trained_with_other_settings_is_not_evaluated(tmp_path):
     def opened(*overrides):
         (tmp_path / "run.yaml").write_text("run: x\n")

@@ -121,3 +121,13 @@ def test_as_the_plain_definition_says(query, document):
     segments = torch.tensor([[0, *[1] * len(query), 0, *[2] * len(document)]])
     wanted = [key != IGNORED and key in query for key in document]
     assert select_tokens(keys, segments)[0, len(query) + 2 :].tolist() == wanted
+
+
+@pytest.mark.parametrize("match", ["token", "word"])
+def test_words_that_the_vocabulary_lacks_are_no_match(english, match):
+    query, document = "\U0001f680 stocks", "\U0001f4a9 of stocks"
+    batch = pad(english, tokenize(english, [(query, document)], 32, TokenKeys(english, match)))
+    chosen = select_tokens(batch[KEYS], batch[SEGMENTS])[0].tolist()
+    tokens = english.convert_ids_to_tokens(batch["input_ids"][0])
+    assert tokens.count("[UNK]") == 2
+    assert [token for token, yes in zip(tokens, chosen, strict=True) if yes] == ["stocks"]

@@ -1,6 +1,7 @@
 """Which labels a student is trained on: by their confidence, and with reasons where it learns from them."""
 
 import pytest
+import torch
 
 from actors.training.lists import Batches, LabelReader
 from ranking.encoders import model_path
@@ -10,6 +11,8 @@ from ranking.records import Reason, ReasonList, Usage
 from ray_jobs import plan, train
 from ray_jobs.run import open_run
 from students import kinds
+from students.losses import LOSSES
+from students.objective import Objective
 from students.settings import RraBertSettings, TrainingSettings
 from tests.unit.test_reasons import label_of
 
@@ -115,3 +118,41 @@ def test_reasons_come_to_the_student_that_learns_from_them_and_to_no_other(run):
     assert train.reasons_to_learn(made, RraBertSettings()) is None
     with pytest.raises(InputError, match="the reasons of these settings are not written"):
         train.reasons_to_learn(run("--reasons", '{"kind": "llm", "model": "m"}'), Reading())
+
+
+def batches_of(made, grades=None, **settings):
+    tokenizer = kinds.tokenizer_of(RraBertSettings(), model_path("minilm"))
+    return Batches(
+        LabelReader(made.folder / "labels"), TrainingSettings(**settings), kinds.TrainingReader(RraBertSettings(), tokenizer), grades
+    )
+
+
+def test_a_list_of_which_nothing_is_learned_keeps_one_document_and_adds_nothing(run, tmp_path):
+    made = run()
+    (made.folder / "labels").write_rows("part-1.parquet", [label_of([]).model_copy(update={"query_id": "q0"}), *labels(1.0, 1.0)[1:]])
+    batch = batches_of(made, missing="drop").batch(["q0", "q1"], 0)
+    assert batch.mask.sum(dim=1).tolist() == [1, 1]
+    for loss in LOSSES:
+        objective = Objective(RraBertSettings(), TrainingSettings(loss=loss), "tiers")
+        assert objective(torch.tensor([3.0, 1.0]), batch).item() == pytest.approx(0.0, abs=1e-6), loss
+
+
+def test_a_reason_is_told_only_where_the_judgement_is_the_teachers(run):
+    made = run()
+    label = label_of(["d1"]).model_copy(update={"query_id": "q0"})
+    explained = label.model_copy(update={"candidates": [c.model_copy(update={"reason": f"About {c.doc_id}."}) for c in label.candidates]})
+    grades = {"q0": {"d1": 1, "d2": 1}}
+    candidates, told = batches_of(made, grades, targets="judgements")._taken(explained, 0)
+    held = {c.doc_id: (one.relevant, one.reason) for c, one in zip(candidates, told, strict=True)}
+    assert held["d1"] == (True, "About d1.")
+    assert held["d2"] == (True, None)  # the teacher left it out
+    assert held["d3"] == (False, "About d3.")
+
+
+def test_labels_of_another_run_that_ask_a_test_question_are_left_out(run, judged):
+    made = run("--collection.source", f"beir:{judged}")
+    questions = [("q0", "Query 3!"), ("q1", "another one"), ("q2", "how to query 3")]
+    rows = [label_of(["d1"]).model_copy(update={"query_id": query_id, "query": text}) for query_id, text in questions]
+    (made.folder / "labels").write_rows("part-1.parquet", rows)
+    assert train.not_tested(made, made.folder / "labels", ["q0", "q1", "q2"]) == ["q1"]
+    assert train.not_tested(made, made.folder / "labels", ["q1"]) == ["q1"]

@@ -9,6 +9,7 @@ from actors.training.lists import order_of, shares
 from actors.training.plan import Progress
 from ray_jobs.train import divided
 from students.batches import list_batch
+from students.losses import LOSSES
 from students.objective import Objective, ndcg
 from students.settings import RraBertSettings, TrainingSettings
 
@@ -100,3 +101,19 @@ def test_scores_are_matched_at_their_scale_and_orders_as_they_are():
     batch = list_batch([("q", [("a", 0.5), ("b", 0.0)])])
     training = TrainingSettings(loss="margin_mse", score_scale=10.0)
     assert Objective(RraBertSettings(), training, "scores")(torch.tensor([5.0, 0.0]), batch).item() == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_steps_loss_is_the_same_however_its_lists_are_divided(loss):
+    torch.manual_seed(2)
+    lists = [("q", [(f"d{n}", float(max(0, listed - n))) for n in range(size)]) for size, listed in ((6, 5), (3, 1), (4, 0), (2, 2))]
+    objective = Objective(RraBertSettings(), TrainingSettings(loss=loss), "grades")
+    scores = torch.randn(15, requires_grad=True)
+    whole = objective(scores, list_batch(lists, [1.0, 0.5, 1.0, 0.25]))
+    (expected,) = torch.autograd.grad(whole, scores)
+    parts = [(slice(0, 9), lists[:2], [1.0, 0.5]), (slice(9, 13), lists[2:3], [1.0]), (slice(13, 15), lists[3:], [0.25])]
+    divided_loss = sum(objective(scores[place], list_batch(held, weights)) * len(held) / 4 for place, held, weights in parts)
+    (found,) = torch.autograd.grad(divided_loss, scores)
+    assert divided_loss.item() == pytest.approx(whole.item(), rel=1e-5)
+    assert whole.item() > 0
+    assert torch.allclose(found, expected, atol=1e-6)

@@ -1,0 +1,47 @@
+"""Scripts without spaces: pairs of characters are terms, in BM25 too, and other texts stay as they are."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.retrievers import Bm25Retriever, build_bm25
+from ranking.records import Document, Query
+from ranking.settings import Bm25Settings
+from ranking.storage import Folder
+from ranking.unspaced import spaced
+
+TEXTS = {
+    "chinese": ("北京大学位于海淀区", "上海的天气很热", "北京 weather"),
+    "japanese": ("東京タワーの高さ", "京都の寺", "大阪城の歴史"),
+    "thai": ("ภาษาไทยใช้สระ", "อาหารเหนือ", "ทะเลใต้"),
+    "english": ("merge sorted lists", "pause a program", "sorted inputs"),
+}
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=0x0DFF)))
+def test_texts_of_other_scripts_stay_as_they_are(text):
+    assert spaced(text) == text
+
+
+def test_runs_become_pairs():
+    assert spaced("a北京大x 茶") == "a 北京 京大 x  茶 "
+
+
+@pytest.mark.parametrize(
+    ("script", "query", "first"),
+    [
+        ("chinese", "海淀大学", 0),
+        ("chinese", "上海", 1),
+        ("chinese", "weather", 2),
+        ("japanese", "京都", 1),
+        ("japanese", "タワー", 0),
+        ("thai", "สระ", 0),
+        ("thai", "เหนือ", 1),
+        ("english", "sorting lists", 0),
+    ],
+)
+def test_bm25_finds_what_shares_a_part_of_a_run(script, query, first, tmp_path):
+    documents = [Document(doc_id=str(n), title="", text=text) for n, text in enumerate(TEXTS[script])]
+    build_bm25(documents, Bm25Settings(kind="bm25"), Folder(tmp_path) / "bm25")
+    (found,) = Bm25Retriever(Folder(tmp_path), [document.doc_id for document in documents]).search([Query(query_id="q", text=query)], 3)
+    assert found[0] == str(first)
