@@ -11,6 +11,7 @@ class Demand:
     """What a part of a run needs at least. who: in words. shape: resources that one of `count` takes on one node.
 
     gpu_gb: memory that each GPU has to have, in GB; None where any will do. settings: where that is set, for the line.
+    beside: CPUs that the same stage takes at the same time, on whatever nodes.
     """
 
     who: str
@@ -18,6 +19,7 @@ class Demand:
     shape: Mapping[str, float]
     settings: str
     gpu_gb: float | None = None
+    beside: float = 0
 
     @property
     def told(self) -> str:
@@ -53,6 +55,13 @@ def lacking(demands: Sequence[Demand], nodes: Sequence[Nodes], grows: bool) -> s
             verb = "can grow to" if grows else "has room for"
             why = _largest(demand, nodes)
             return f"{demand.who} wants {demand.count} x ({demand.told}) and the cluster {verb} {room}{why}; see {demand.settings}"
+        cpus = sum(one.count * one.resources.get("CPU", 0) for one in nodes)
+        if demand.beside and cpus < demand.count * demand.shape.get("CPU", 0) + demand.beside:
+            has = "can grow to" if grows else "has"
+            return (
+                f"{demand.who} wants {demand.count} x ({demand.told}) and {demand.beside:g} CPU beside them, and the cluster {has} "
+                f"{cpus:g} CPU in all; see {demand.settings}"
+            )
         if room_for(demand.shape, small):
             least = min(one.gpu_gb for one in small if one.gpu_gb is not None)
             return (

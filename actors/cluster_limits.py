@@ -57,7 +57,7 @@ def _nodes_of(held: Mapping[str, Any]) -> list[Nodes]:
     nodes = []
     for name, one in held["available_node_types"].items():
         resources = {resource: float(amount) for resource, amount in (one.get("resources") or {}).items()}
-        count = 1 if name == head else min(most, int(one.get("max_workers", 0)))
+        count = 1 if name == head else min(most, int(one.get("max_workers", most)))  # a type without a number of its own may have all
         nodes.append(Nodes(count, resources, gpu_gb_of(one.get("labels") or {}, resources)))
     return nodes
 

@@ -97,12 +97,17 @@ def _search_all(stage: CandidateRetriever, query: Query) -> None:
     reciprocal_rank_fusion(*stage.found([query]), stage.depth)
 
 
+def counted(asked: Sequence[T]) -> Sequence[T]:
+    """Those of which the time counts: all behind the first few, as what was done once may be remembered; all where there are no more."""
+    return asked[WARM_UP:] or asked
+
+
 def seconds_of(work: Callable[[T], object], asked: Sequence[T]) -> list[float]:
-    """Time something on one after another, after some that do not count."""
+    """Time something on one after another of those that count, after the others."""
     for one in asked[:WARM_UP]:
         work(one)
     seconds = []
-    for one in asked:
+    for one in counted(asked):
         began = time.perf_counter()
         work(one)
         seconds.append(time.perf_counter() - began)
@@ -115,8 +120,8 @@ def latency_of(seconds: Sequence[float]) -> Latency:
 
 
 def rate_of(seconds: Sequence[float], lists: Sequence[CandidateList]) -> float:
-    """Documents a second."""
-    return sum(len(row.candidates) for row in lists) / sum(seconds)
+    """Documents a second. seconds: of `lists`, as `seconds_of` gives them."""
+    return sum(len(row.candidates) for row in counted(lists)) / sum(seconds)
 
 
 def _unseen(text: str, spaces: int) -> str:

@@ -146,15 +146,15 @@ def share_time(stages: Mapping[Split, Stage], tokens: Mapping[Split, Tokens]) ->
         stage.share = read[split] / every if every else 1 / len(stages)
 
 
-def finish(stage: Stage, rows_in: int, tokens: Tokens | None = None) -> Manifest:
-    """Count what a stage of queries holds, earlier parts included, and write its manifest.
+def finish(stage: Stage, rows_in: int, tokens: Tokens | None = None, engines: int | None = None) -> Manifest:
+    """Count what a stage of queries holds, earlier parts included, and write its manifest. engines: that worked on it.
 
     Raises RuntimeError where queries went missing on the way.
     """
     rows, rejected = ray.get(_light(settle).remote(stage))
     if rows + rejected != rows_in:
         raise RuntimeError(f"stage {stage.name}: {rows_in} queries in, but {rows} rows and {rejected} rejections out")
-    return stage.finish(rows_in=rows_in, rows_out=rows, rejected=rejected, tokens=tokens)
+    return stage.finish(rows_in=rows_in, rows_out=rows, rejected=rejected, tokens=tokens, engines=engines)
 
 
 def _count(folder: Folder, parts: Sequence[str], chosen: Sequence[tuple[ray.ObjectRef, bool]]) -> int:

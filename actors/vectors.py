@@ -24,11 +24,13 @@ Vectors = npt.NDArray[np.float32]
 
 
 class VectorTable:
-    """The vectors of a folder, in memory, by text_id."""
+    """The vectors of a folder, in memory, by text_id. prompt_tokens: of each, in order, where the folder has them; else empty."""
 
     def __init__(self, folder: Folder) -> None:
         tables = [folder.read_table(name) for name in folder.names(".parquet")]
         self.ids: list[str] = [text_id for table in tables for text_id in table["text_id"].to_pylist()]
+        counted = [table["prompt_tokens"] for table in tables if "prompt_tokens" in table.column_names]
+        self.prompt_tokens: list[int] = [tokens for column in counted for tokens in column.to_pylist()]
         blocks = [_as_matrix(table["vector"]) for table in tables if table.num_rows]
         self.vectors: Vectors = np.concatenate(blocks) if blocks else np.zeros((0, 0), dtype=np.float32)
         self.row_of = {text_id: row for row, text_id in enumerate(self.ids)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 Tier = Literal["listed", "hard_negative", "easy_negative"]
 Verdict = Literal["ok", "truncated", "empty", "duplicates", "out_of_range", "thinking", "prose", "refused"]
@@ -88,6 +88,11 @@ class LabelledCandidate(Record):
     target: float
     reason: str | None = None
     folded: list[str] = []
+
+    @field_validator("folded", mode="before")
+    @classmethod
+    def _of_an_older_version(cls, value: object) -> object:
+        return [] if value is None else value
 
 
 class Answer(Record):

@@ -31,7 +31,8 @@ class Manifest(BaseModel):
     """What a finished stage was made from and what came of it. rows_in = rows_out + rejected.
 
     seconds, tokens: of all sessions that it took; of one that was cut off, up to its last note. Stages that were worked on at
-    once have their parts of the seconds by their tokens.
+    once have their parts of the seconds by their tokens. engines: of vLLM that it had all the time at most; None for none, and in
+    manifests of older versions.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,6 +44,7 @@ class Manifest(BaseModel):
     rejected: int
     seconds: float
     tokens: Tokens = Tokens()
+    engines: int | None = None
     versions: dict[str, str]
     settings: dict[str, Any]
 
@@ -91,6 +93,12 @@ class Stage:
             self.begin()
         return self.manifest
 
+    def finished(self) -> Folder | None:
+        """Where the finished rows of this fingerprint lie, in the stage's folder or set aside; None where there are none. Moves nothing."""
+        places = (self.folder, self._aside(self.fingerprint))
+        found = ((place, manifest_of(place)) for place in places)
+        return next((place for place, manifest in found if manifest is not None and manifest.fingerprint == self.fingerprint), None)
+
     def begin(self) -> None:
         """Make the folder ready for this fingerprint: go on with its rows, set those of another aside."""
         self._began = self._noted = time.monotonic()
@@ -112,8 +120,8 @@ class Stage:
         self._noted = time.monotonic()
         self.folder.write_text(STARTED, json.dumps({"fingerprint": self.fingerprint, "spent": self._spent(tokens).model_dump()}))
 
-    def finish(self, rows_in: int, rows_out: int, rejected: int = 0, tokens: Tokens | None = None) -> Manifest:
-        """Write the manifest, which makes the stage done. tokens: of this session."""
+    def finish(self, rows_in: int, rows_out: int, rejected: int = 0, tokens: Tokens | None = None, engines: int | None = None) -> Manifest:
+        """Write the manifest, which makes the stage done. tokens: of this session. engines: see `Manifest`."""
         spent = self._spent(tokens or Tokens())
         manifest = Manifest(
             stage=self.name,
@@ -123,6 +131,7 @@ class Stage:
             rejected=rejected,
             seconds=spent.seconds,
             tokens=spent.tokens,
+            engines=engines,
             versions=versions(),
             settings=self.settings,
         )

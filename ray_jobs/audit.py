@@ -50,11 +50,13 @@ def ask_sample(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAnswer]
     run.start_ray()
     from actors.streaming import dataset_of
     from actors.teachers import make_teacher
+    from actors.teachers.deaths import Deaths
     from actors.teachers.sample import shown_answers
 
     memory = plan.teacher_memory(run)
     asked = settings.model_copy(update={"orders": run.settings.audit.orders, "attempts": 1})
     lists = sample(run)
+    Deaths(memory).forget()
     teacher = make_teacher(asked, run.settings.compute, plan.teacher_fingerprint(run), memory)
     outcomes = teacher.label(dataset_of(lists, PickedList, 4)).select_columns(["query_id"])
     with run.progress.bar("audit", len(lists), "lists") as bar:

@@ -15,6 +15,8 @@ from ranking.errors import InputError
 from ray_jobs.run import Run
 
 Part = Literal["teacher", "reasons", "training"]
+_BESIDE_ENGINES = 1.5
+"""CPUs of what feeds engines and takes their answers: pre-ranker, readers, sink."""
 
 
 def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
@@ -69,5 +71,5 @@ def _limits(run: Run) -> Sequence[Nodes] | None:
 
 
 def _engines(who: str, setting: str, pool: EnginePool, gpu_gb: float | None) -> Demand:
-    settings = f"compute.{setting}_gpus, {setting}_pool" + (f", {setting}_gpu_gb" if gpu_gb is not None else "")
-    return Demand(who, pool.least, pool.placement.demand, settings, gpu_gb if pool.placement.gpus else None)
+    settings = f"compute.{setting}_cpus, {setting}_gpus, {setting}_pool" + (f", {setting}_gpu_gb" if gpu_gb is not None else "")
+    return Demand(who, pool.least, pool.placement.demand, settings, gpu_gb if pool.placement.gpus else None, _BESIDE_ENGINES)

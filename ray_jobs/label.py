@@ -92,7 +92,8 @@ def ask_teacher(run: Run, splits: Sequence[Split], teacher: Teacher | None = Non
     lists = shown[0].union(*shown[1:]) if shown[1:] else shown[0]
     tokens = write_stages(stages, teacher.label(lists), Label, todo, run.progress, "queries")
     for split, stage in stages.items():
-        run.done(finish(stage, rows[split], tokens[split]), "labels")
+        engines = run.settings.compute.teacher_engines if teacher.actor is not None else None
+        run.done(finish(stage, rows[split], tokens[split], engines), "labels")
 
 
 def _shown(run: Run, split: Split, stage: Stage) -> tuple[Dataset, int, int]:

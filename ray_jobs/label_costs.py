@@ -39,7 +39,5 @@ def of_teacher(run: Run) -> LabelCost | None:
 
 
 def priced(run: Run, manifests: Sequence[Manifest]) -> LabelCost:
-    """What finished stages took, all engines paid for all the time. manifests: that of the labels first."""
-    compute = run.settings.compute
-    hour_price = None if compute.engine_hour_price is None else compute.engine_hour_price * compute.teacher_engines
-    return cost_of(manifests, hour_price)
+    """What finished stages took. manifests: that of the labels first."""
+    return cost_of(manifests, run.settings.compute.engine_hour_price)

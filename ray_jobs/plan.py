@@ -116,9 +116,10 @@ def _own_or_other(run: Run, stage_of: Callable[[Run], Stage]) -> Learned:
 
 def student_stage(run: Run, student: StudentSettings) -> Stage:
     training = run.settings.training.model_dump(exclude=HOW_TRAINED | {"labels"})  # where labels lie does not count, but which they are
-    inputs = [labels_to_learn(run).fingerprint, *([reasons_to_learn(run).fingerprint] if reads_reasons(run, student) else [])]
-    if run.settings.training.labels is not None:
-        inputs.append(run.collection.fingerprint)  # its test questions are left out of what is learned
+    learned = labels_to_learn(run).fingerprint
+    inputs = [learned, *([reasons_to_learn(run).fingerprint] if reads_reasons(run, student) else [])]
+    if run.settings.training.labels is not None and learned != labels_stage(run).fingerprint:
+        inputs.append(run.collection.fingerprint)  # its test questions are left out of other labels than its own
     settings = {"student": student.model_dump(), "training": training}
     return Stage(run.folder, f"students/{student.name}", settings, inputs)
 
@@ -132,6 +133,9 @@ def evaluation_stage(run: Run) -> Stage:
     settings = {
         "evaluation": run.settings.evaluation.model_dump(),
         "pre_ranker": _pre_ranker(run),
+        # of these depend the times and the prices in it
+        "serving": run.settings.serving.model_dump(include={"replicas", "max_replicas"}),
+        "engine_hour_price": run.settings.compute.engine_hour_price,
     }
     others = [_content_hash(other.path) for other in run.settings.evaluation.runs]
     others += [fingerprint_of(_inventory_of(model.model)) for model in run.settings.evaluation.models]

@@ -20,7 +20,7 @@ from ranking.evaluation.results import Metrics
 from ray_jobs import plan
 from ray_jobs.evaluate import METRICS
 from ray_jobs.run import Run, job
-from ray_jobs.timing import trained
+from ray_jobs.timing import trained_before
 from students.settings import StudentSettings
 
 
@@ -35,7 +35,7 @@ def main(run: Run) -> None:
     student = next(student for student in run.settings.students if student.name == verdict.champion)
     version = version_of(run, student)
     held = run.registry.read()
-    champion = run.registry.promote(trained(run, student.name), version, run.settings.run, verdict.reason)
+    champion = run.registry.promote(trained_before(run, student), version, run.settings.run, verdict.reason)
     already = " already" if held is not None and champion.history == held.history else ""
     run.progress.stage("promote", f"{version} is the champion{already}")
 
@@ -71,7 +71,7 @@ def add(name: str) -> Callable[[Run], None]:
                 f"argument --add: no student {name!r}; there are {', '.join(student.name for student in run.settings.students)}"
             )
         version = version_of(run, found[0])
-        run.registry.add(trained(run, name), version)
+        run.registry.add(trained_before(run, found[0]), version)
         run.progress.stage("promote", f"{version} is in the registry; --serving.traffic.challenger {version} lets it have traffic")
 
     return main

@@ -10,7 +10,7 @@ reason cannot be learned from has none, and its row says what was written and wh
 
 from __future__ import annotations
 
-from actors.settings import NoReasonSettings
+from actors.settings import LlmReasonSettings, NoReasonSettings
 from ranking.errors import InputError
 from ranking.records import Label, ReasonList
 from ranking.stages import Stage
@@ -41,7 +41,8 @@ def write_reasons(run: Run) -> None:
     stage.begin()
     labels, rows, left = parts_of(plan.labels_stage(run).folder, Label, without=stage)
     tokens = write_stages({"log": stage}, writer.explain(labels), ReasonList, left, run.progress, "labels")
-    run.done(finish(stage, rows, tokens["log"]), "lists explained")
+    engines = run.settings.compute.reason_engines if isinstance(settings, LlmReasonSettings) else None
+    run.done(finish(stage, rows, tokens["log"], engines), "lists explained")
     _say_verdicts(run, stage)
 
 

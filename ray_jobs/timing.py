@@ -14,12 +14,14 @@ from ranking.storage import Folder
 from ray_jobs import plan
 from ray_jobs.run import Run
 from ray_jobs.train import MODEL
+from students.settings import StudentSettings
 
 if TYPE_CHECKING:
     from actors.scorer import Model
     from actors.stopwatch import Timed
 
-QUERIES, TEACHER_QUERIES, DOCUMENTS = 30, 10, 50
+QUERIES, TEACHER_QUERIES, DOCUMENTS = 33, 13, 50
+"""Of the queries the first three do not count."""
 
 
 def models_of(run: Run) -> list[tuple[SystemKind, str]]:
@@ -45,6 +47,15 @@ def trained(run: Run, name: str) -> Folder:
     if stage.restore() is None:
         raise InputError(f"{stage.folder.uri}: student {name!r} is not trained with these settings; run ray_jobs.train first")
     return stage.folder / MODEL
+
+
+def trained_before(run: Run, student: StudentSettings) -> Folder:
+    """Like `trained`, wherever the model lies: nothing is moved, as another job may be at work in the run."""
+    stage = plan.student_stage(run, student)
+    place = stage.finished()
+    if place is None:
+        raise InputError(f"{stage.folder.uri}: student {student.name!r} is not trained with these settings; run ray_jobs.train first")
+    return place / MODEL
 
 
 def check_models(run: Run) -> None:
@@ -113,7 +124,9 @@ def _time_teacher(run: Run, systems: Sequence[System], lists: Sequence[Candidate
     from actors.teachers import make_teacher
 
     compute = run.settings.compute
-    teacher = make_teacher(run.settings.teacher, compute, plan.teacher_fingerprint(run), run.folder / "teacher" / "timed")
+    memory = run.folder / "teacher" / "timed"
+    memory.delete()  # what an earlier evaluation asked would take no time
+    teacher = make_teacher(run.settings.teacher, compute, plan.teacher_fingerprint(run), memory)
     if teacher.actor is None:
         return
     kind, arguments = teacher.actor
@@ -127,14 +140,20 @@ def _time_teacher(run: Run, systems: Sequence[System], lists: Sequence[Candidate
 
 
 def lists_to_time(rows: Sequence[TestLists], first_stages: Sequence[str]) -> list[CandidateList]:
-    """Queries with exactly 50 documents each: their own candidates, and where those are fewer, some of other queries."""
+    """Queries with exactly 50 documents each: their own candidates, and where those are fewer, some of other queries.
+
+    Where all queries together have fewer than 50, some stand again under another id.
+    """
     lists = [(row, row.union(first_stages)) for row in rows]
     every = [candidate for _, candidates in lists for candidate in candidates]
     if not every:
         return []
     timed = []
     for place, (row, candidates) in enumerate(lists[:QUERIES]):
-        more = itertools.islice(itertools.cycle(every), (place + 1) * DOCUMENTS % len(every), None)
-        fifty = list(itertools.islice(itertools.chain(candidates, more), DOCUMENTS))
+        start = (place + 1) * DOCUMENTS % len(every)
+        distinct = {candidate.doc_id: candidate for candidate in [*every[start:], *every[:start]]}
+        found = list(({candidate.doc_id: candidate for candidate in candidates} | distinct).values())
+        again = (one.model_copy(update={"doc_id": f"{one.doc_id}#{turn}"}) for turn in itertools.count(2) for one in found)
+        fifty = list(itertools.islice(itertools.chain(found, again), DOCUMENTS))
         timed.append(CandidateList(query_id=row.query_id, text=row.text, candidates=fifty))
     return timed

@@ -188,7 +188,7 @@ def _fit(
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from actors.placement import training_worker
-    from actors.training import reserved
+    from actors.training import reserved, snapshot
     from actors.training.checkpoints import MEASURE
     from actors.training.plan import Assignment, TrainingBoard
     from actors.training.worker import train_worker
@@ -214,6 +214,8 @@ def _fit(
             worker_runtime_env={"env_vars": {} if training.gpu else {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "true"}},
         ),
     )
+    if snapshot.remove_if_broken(stage.folder / CHECKPOINTS):
+        run.progress.stage(stage.name, "Ray's list of its checkpoints was cut off as it was written; training begins anew")
     reserved.release(stage.folder)
     reserved.note(stage.folder, trainer)
     held: dict[str, Any] = {}

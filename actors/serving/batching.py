@@ -122,6 +122,8 @@ class TokenBatcher:
                 if self._closed:
                     return
                 chosen = self._choose()
+                if not chosen:  # the only one that waited was given up just now
+                    continue
                 scorer = chosen[0][0].scorer
                 self._under_way[scorer] += 1
                 self._changed.notify()  # there may be more for another thread
@@ -141,9 +143,10 @@ class TokenBatcher:
         return min(ready, key=lambda one: one.due, default=None)
 
     def _choose(self) -> list[tuple[_Waiting, list[int]]]:
-        """Take the pairs of the next chunk, by request."""
+        """Take the pairs of the next chunk, by request; none where nothing waits any more."""
         first = self._next()
-        assert first is not None
+        if first is None:
+            return []
         width = max(first.buckets)
         room = max(1, first.scorer.chunk_tokens // width)
         chosen = []

@@ -90,13 +90,15 @@ class EventLog(Generic[R]):
         path.unlink(missing_ok=True)
 
     def _turn(self) -> None:
+        flushed = time.monotonic()
         while True:
-            full = self._wake.wait(self._seconds)
+            self._wake.wait(max(0.0, flushed + self._seconds - time.monotonic()))
             self._wake.clear()
             try:
-                if full:
+                if time.monotonic() - flushed < self._seconds:
                     self._store_closed()
-                else:
+                else:  # also where journals are full all the time
+                    flushed = time.monotonic()
                     self.flush()
                     self._recover()
             except Exception as error:  # storage that does not answer now may later; the journals stay

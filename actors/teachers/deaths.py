@@ -6,6 +6,8 @@ A model that cannot run must not start for ever, and one prompt that kills its e
 from __future__ import annotations
 
 import json
+import math
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable
@@ -18,6 +20,7 @@ MOST = 4
 _SUSPECTED = 2
 _GUILTY = 1
 _SINCE = "since-an-answer"
+_LOOKS_EVERY = 5.0
 
 
 class DeadlyPromptError(ValueError):
@@ -34,7 +37,7 @@ class Deaths:
     def __init__(self, memory: Folder) -> None:
         self.folder = memory / "deaths"
         self._since = self.folder / _SINCE
-        self.any = bool(self._since.names())
+        self._looked = -math.inf
         marks = [json.loads(self.folder.read_text(name)) for name in self.folder.names(".json")]
         under_way = Counter(prompt for mark in marks for prompt in mark["under_way"])
         alone = Counter(prompt for mark in marks for prompt in mark["under_way"] if mark["alone"])
@@ -54,10 +57,11 @@ class Deaths:
         self._since.write_text(name, "")
 
     def answered(self) -> None:
-        """Prompts were answered: the engine can run this model."""
-        if self.any:
-            self._since.delete()
-            self.any = False
+        """Prompts were answered: engines can run this model, so deaths up to now are not in a row. Looks at storage now and then."""
+        if time.monotonic() - self._looked >= _LOOKS_EVERY:
+            self._looked = time.monotonic()
+            if self._since.names():
+                self._since.delete()
 
     def forget(self) -> None:
         """Begin anew, with nothing suspected."""

@@ -34,8 +34,7 @@ class PooledMemory:
         self.folder = folder
         self.pool = pool
         table = VectorTable(folder)
-        tokens = folder.read_column("prompt_tokens")
-        self._held = {text_id: (table.vectors[row], tokens[row]) for text_id, row in table.row_of.items()}
+        self._held = {text_id: (table.vectors[row], table.prompt_tokens[row]) for text_id, row in table.row_of.items()}
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._unwritten: list[str] = []
 

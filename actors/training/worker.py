@@ -24,6 +24,7 @@ from ranking.encoders import model_path
 from ranking.records import content
 from students import kinds
 from students.batches import ListBatch
+from students.export import ParityError
 from students.objective import Objective, ndcg
 from students.scoring import forward_rows
 
@@ -47,7 +48,7 @@ def train_worker(config: dict[str, Any]) -> None:
         torch.distributed.barrier()  # every worker's part of the last checkpoint is on storage from here on
         if worker.rank == 0:
             ray.get(work.board.add.remote({"exported": checkpoints.write_student(work, worker.probes()), "step": progress.step}))
-    except (NotFiniteError, checkpoints.NotWrittenError) as error:
+    except (NotFiniteError, checkpoints.NotWrittenError, ParityError) as error:
         ray.get(work.board.fail.remote(str(error)))
         raise
 

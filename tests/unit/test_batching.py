@@ -186,3 +186,22 @@ def test_chunks_of_a_lone_request_go_through_all_streams_at_once():
     finally:
         batcher.close()
     assert found.scores == list(range(32))
+
+
+def test_a_request_that_is_given_up_at_the_last_moment_ends_no_thread(batcher, monkeypatch):
+    real, given_up = TokenBatcher._choose, []
+
+    def choose(held):
+        if not given_up:
+            given_up.append(held._waiting[0].future.cancel())
+        return real(held)
+
+    monkeypatch.setattr(TokenBatcher, "_choose", choose)
+    scorer = FakeScorer()
+    batcher.submit(scorer, rows(1))
+    deadline = time.monotonic() + 5
+    while not given_up and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert given_up == [True]
+    assert batcher.submit(scorer, rows(2)).result(5).scores == [2]
+    assert scorer.chunks == [[2]]

@@ -84,9 +84,9 @@ head_node_type: head
 available_node_types:
   head: {resources: {CPU: 0}, node_config: {}}
   big: {resources: {CPU: 96, GPU: 8}, labels: {gpu-gb: "80"}, max_workers: 8, node_config: {}}
-  unused: {resources: {CPU: 4}, node_config: {}}
+  any: {resources: {CPU: 4}, node_config: {}}
 """
-    assert nodes_of_file(text, "c.yaml") == [Nodes(1, {"CPU": 0}), Nodes(3, {"CPU": 96, "GPU": 8}, 80), Nodes(0, {"CPU": 4})]
+    assert nodes_of_file(text, "c.yaml") == [Nodes(1, {"CPU": 0}), Nodes(3, {"CPU": 96, "GPU": 8}, 80), Nodes(3, {"CPU": 4})]
     for wrong in ("a: [", "max_workers: 3", "- 1", "available_node_types: {a: 3}"):
         with pytest.raises(InputError, match=r"^c.yaml: is no cluster file"):
             nodes_of_file(wrong, "c.yaml")
@@ -101,3 +101,11 @@ def test_placements_take_as_much_of_their_pool_as_gpus():
     assert teacher_engines(ComputeSettings(teacher_engines=3)).least == 3
     with pytest.raises(ValueError, match="least_teacher_engines 5 is more than teacher_engines 4"):
         ComputeSettings(teacher_engines=4, least_teacher_engines=5)
+
+
+def test_what_a_stage_takes_beside_its_engines_needs_room_at_the_same_time():
+    wanted = Demand("the teacher", 8, {"CPU": 8, "GPU": 1}, "compute.teacher_cpus", beside=1.5)
+    assert lacking([wanted], [Nodes(1, {"CPU": 64, "GPU": 8})], grows=False) == (
+        "the teacher wants 8 x (8 CPU, 1 GPU) and 1.5 CPU beside them, and the cluster has 64 CPU in all; see compute.teacher_cpus"
+    )
+    assert lacking([wanted], [Nodes(1, {"CPU": 64, "GPU": 8}), Nodes(1, {"CPU": 2})], grows=False) is None

@@ -118,3 +118,25 @@ def test_a_journal_is_never_taken_for_a_dead_one_while_it_is_opened(tmp_path, mo
         log.append(event(1))
     log.flush()
     assert ids(tmp_path / "storage") == [1]
+
+
+def test_what_storage_did_not_take_is_tried_again_while_journals_are_full_all_the_time(tmp_path, monkeypatch):
+    real, refused = Folder.write_rows, []
+
+    def write_rows(folder, name, rows):
+        if len(refused) < 3:
+            refused.append(name)
+            raise OSError("no answer")
+        real(folder, name, rows)
+
+    monkeypatch.setattr(Folder, "write_rows", write_rows)
+    log = open_log(tmp_path, rows=1, seconds=0.3)
+    deadline = time.monotonic() + 15
+    number = 0
+    while time.monotonic() < deadline and (len(refused) < 3 or len(ids(tmp_path / "storage")) < number):
+        log.append(event(number))
+        number += 1
+        time.sleep(0.02)
+        if number > 10 and len(refused) == 3 and ids(tmp_path / "storage")[:3] == [0, 1, 2]:
+            break
+    assert ids(tmp_path / "storage")[:3] == [0, 1, 2]

@@ -26,9 +26,7 @@ def run(place, tmp_path):  # noqa: F811
             "--students",
             STUDENTS,
         ]
-        return open_run(
-            [*given, "--reasons.kind", "extractive", "--compute.engine_hour_price", "36", "--compute.teacher_engines", "2", *overrides]
-        )
+        return open_run([*given, "--reasons.kind", "extractive", "--compute.engine_hour_price", "36", *overrides])
 
     return opened
 
@@ -42,15 +40,15 @@ def costs(run):
     return {system.result.system: system.result.label_cost for system in systems}
 
 
-def finish(stage, rows, tokens):
+def finish(stage, rows, tokens, engines=None):
     stage.begin()
-    stage.finish(rows_in=rows, rows_out=rows, tokens=tokens)
+    stage.finish(rows_in=rows, rows_out=rows, tokens=tokens, engines=engines)
 
 
 def test_students_have_the_costs_of_what_they_learned_from_and_the_teacher_those_of_its_answers(run):
     held = run()
     assert set(costs(held).values()) == {None}
-    finish(plan.labels_stage(held), 5, Tokens(prompt=500, completion=50))
+    finish(plan.labels_stage(held), 5, Tokens(prompt=500, completion=50), engines=2)
     finish(plan.labels_stage(held, "test"), 2, Tokens(prompt=200, completion=20))
     assert costs(held)["gpt"] is None  # its reasons are not there
     finish(plan.reasons_stage(held), 5, Tokens(prompt=9, completion=1))

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.parts import doc_ids_in, done_now, hashed, ids_done, ids_in, read_slice, select, settle, slices_of
+from actors.parts import Slice, doc_ids_in, done_now, hashed, ids_done, ids_in, read_slice, sample_rows, select, settle, slices_of
 from actors.rows import CandidateList, NamedList, TestLists
-from ranking.records import Candidate, Query, Rejection
+from ranking.records import Candidate, Label, Query, Rejection
 from ranking.stages import REJECTED, Stage
 from ranking.storage import Folder, schema_of
+from tests.unit.test_reasons import label_of
 
 
 def query(name):
@@ -89,3 +90,16 @@ def test_the_documents_of_candidate_lists_are_found_once_each(tmp_path):
     assert doc_ids_in(log) == ["a", "b"]
     assert doc_ids_in(test) == ["c", "d"]
     assert doc_ids_in(Folder(tmp_path / "none")) == []
+
+
+def test_labels_of_an_older_version_are_read_beside_those_of_this_one(tmp_path):
+    folder = Folder(tmp_path)
+    folder.write_rows("new.parquet", [label_of(["d1"]).model_copy(update={"query_id": "new"})])
+    older = [label_of(["d1"]).model_copy(update={"query_id": "old"}).model_dump()]
+    for candidate in older[0]["candidates"]:
+        del candidate["folded"]
+    folder.write_table("old.parquet", pa.Table.from_pylist(older))
+    for rows in (sample_rows(folder, 9, 1), read_slice(folder, Slice("old.parquet", 0, 1), schema_of(Label))):
+        for row in rows.to_pylist():
+            assert all(candidate.folded == [] for candidate in Label.model_validate(row).candidates)
+    assert {row["query_id"] for row in sample_rows(folder, 9, 1).to_pylist()} == {"old", "new"}

@@ -54,6 +54,8 @@ def fingerprints(place, *overrides):
         ("queries.long_tail.min_terms", "2", {"queries", "candidates", *LEARNED}),
         ("candidates.depth", "20", {"candidates", "test/candidates", "test/labels", *LEARNED}),
         ("serving.port", "9000", set()),
+        ("serving.replicas", "3", {"evaluation"}),
+        ("compute.engine_hour_price", "2", {"evaluation"}),
         ("compute.cpu_actors", "1", set()),
         ("storage", "elsewhere", {"teacher memory"}),
     ],

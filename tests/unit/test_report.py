@@ -174,3 +174,11 @@ def test_recorded_rankings_have_no_price_and_reasons_are_counted_with_the_labels
     asked = recorded.model_copy(update={"tokens": Tokens(prompt=90, completion=10), "seconds": 1800})
     reasons = recorded.model_copy(update={"tokens": Tokens(prompt=7, completion=3), "seconds": 900, "rows_out": 99})
     assert labels.cost_of([asked, reasons], 4.0) == LabelCost(labels=4, prompt_tokens=97, completion_tokens=13, seconds=2700, price=3.0)
+
+
+def test_each_stage_is_priced_by_its_own_engines():
+    stage = Manifest(stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=1800, versions={}, settings={})
+    asked = stage.model_copy(update={"tokens": Tokens(prompt=90), "engines": 4})
+    written = stage.model_copy(update={"tokens": Tokens(prompt=9), "engines": 1})
+    extracted = stage.model_copy(update={"seconds": 3600})
+    assert labels.cost_of([asked, written, extracted], 2.0).price == pytest.approx(2.0 * (4 / 2 + 1 / 2))

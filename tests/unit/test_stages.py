@@ -96,3 +96,20 @@ def test_what_cut_off_sessions_spent_up_to_their_last_note_is_counted(tmp_path, 
     other = Stage(Folder(tmp_path), "labels", {"other": 1}, [])
     other.begin()
     assert other.finish(rows_in=0, rows_out=0).tokens.prompt == 0
+
+
+def test_finished_rows_are_found_where_they_lie_and_stay_there(tmp_path):
+    run = Folder(tmp_path)
+    old, new = Stage(run, "labels", {"v": 1}, []), Stage(run, "labels", {"v": 2}, [])
+    assert old.finished() is None
+    old.begin()
+    assert old.finished() is None
+    old.finish(rows_in=0, rows_out=0)
+    assert old.finished().path == old.folder.path
+    new.begin()
+    place = old.finished()
+    assert place.path != old.folder.path
+    assert Stage(run, "labels", {"v": 1}, []).finished().path == place.path
+    assert new.finished() is None
+    new.finish(rows_in=0, rows_out=0)
+    assert (new.finished().path, old.finished().path) == (new.folder.path, place.path)

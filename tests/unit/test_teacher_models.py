@@ -102,3 +102,16 @@ def test_engine_arguments_are_settled_only_where_nothing_else_is_asked_for():
     assert engine_arguments({}, 4) == {"tensor_parallel_size": 4, "distributed_executor_backend": "mp"}
     assert engine_arguments({"pipeline_parallel_size": 2}, 2) == {"pipeline_parallel_size": 2, "distributed_executor_backend": "mp"}
     assert engine_arguments({}, 1) == {"distributed_executor_backend": "uni"}
+
+
+def test_answers_of_an_engine_that_started_before_show_that_the_model_runs(tmp_path, monkeypatch):
+    memory = Folder(tmp_path)
+    now = [0.0]
+    monkeypatch.setattr("actors.teachers.deaths.time.monotonic", lambda: now[0])
+    older = Deaths(memory)
+    older.answered()
+    for _ in range(MOST):
+        Deaths(memory).mark([], alone=False)
+    now[0] += 60
+    older.answered()
+    Refuser("m", ComputeSettings(), memory)

@@ -16,15 +16,17 @@ _TIERS: dict[Tier, str] = {"listed": "listed", "hard_negative": "hard negatives"
 def cost_of(manifests: Sequence[Manifest], hour_price: float | None) -> LabelCost:
     """What finished labels took, and the stages that wrote reasons beside them. manifests: that of the labels first.
 
-    hour_price: of an hour of all engines; None where it is not known. Recorded rankings, which no engine read, have no price.
+    hour_price: of an hour of one engine, all of which are paid for all the time; None where it is not known. What no engine read, such as
+    recorded rankings, costs nothing; where that is all there is no price.
     """
+    hours = sum(one.seconds / 3600 * (one.engines or 1) for one in manifests if one.tokens.prompt)
     seconds, read = sum(one.seconds for one in manifests), sum(one.tokens.prompt for one in manifests)
     return LabelCost(
         labels=manifests[0].rows_out,
         prompt_tokens=read,
         completion_tokens=sum(one.tokens.completion for one in manifests),
         seconds=seconds,
-        price=None if hour_price is None or not read else seconds / 3600 * hour_price,
+        price=None if hour_price is None or not read else hours * hour_price,
     )
 
 
