@@ -15,8 +15,8 @@ from ranking.errors import InputError
 from ray_jobs.run import Run
 
 Part = Literal["teacher", "reasons", "training"]
-_BESIDE_ENGINES = 1.5
-"""CPUs of what feeds engines and takes their answers: pre-ranker, readers, sink."""
+_READERS_AND_SINK, _PRE_RANKER = 0.5, 1.0
+"""CPUs of what feeds engines and takes their answers."""
 
 
 def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
@@ -24,9 +24,10 @@ def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
     settings, found = run.settings, [Demand("a stage", 1, Placement(1).demand, "compute")]
     compute = settings.compute
     if "teacher" in parts and not isinstance(settings.teacher, RecordedTeacherSettings):
-        found.append(_engines("the teacher", "teacher", teacher_engines(compute), compute.teacher_gpu_gb))
+        beside = _READERS_AND_SINK + (_PRE_RANKER if settings.pre_ranker else 0)
+        found.append(_engines("the teacher", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, beside))
     if "reasons" in parts and isinstance(settings.reasons, LlmReasonSettings):
-        found.append(_engines("the writer of reasons", "reason", reason_engines(compute), compute.reason_gpu_gb))
+        found.append(_engines("the writer of reasons", "reason", reason_engines(compute), compute.reason_gpu_gb, _READERS_AND_SINK))
     if "training" in parts and settings.students:
         training = settings.training
         shape = training_worker(training.gpu, compute).demand
@@ -70,6 +71,6 @@ def _limits(run: Run) -> Sequence[Nodes] | None:
     return None
 
 
-def _engines(who: str, setting: str, pool: EnginePool, gpu_gb: float | None) -> Demand:
+def _engines(who: str, setting: str, pool: EnginePool, gpu_gb: float | None, beside: float) -> Demand:
     settings = f"compute.{setting}_cpus, {setting}_gpus, {setting}_pool" + (f", {setting}_gpu_gb" if gpu_gb is not None else "")
-    return Demand(who, pool.least, pool.placement.demand, settings, gpu_gb if pool.placement.gpus else None, _BESIDE_ENGINES)
+    return Demand(who, pool.least, pool.placement.demand, settings, gpu_gb if pool.placement.gpus else None, beside)

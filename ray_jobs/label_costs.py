@@ -39,5 +39,8 @@ def of_teacher(run: Run) -> LabelCost | None:
 
 
 def priced(run: Run, manifests: Sequence[Manifest]) -> LabelCost:
-    """What finished stages took. manifests: that of the labels first."""
-    return cost_of(manifests, run.settings.compute.engine_hour_price)
+    """What finished stages took. manifests: that of the labels first; of older versions they lack their engines, and have the settings'."""
+    compute = run.settings.compute
+    engines = (compute.teacher_engines, compute.reason_engines)
+    held = [one.model_copy(update={"engines": one.engines or count}) for one, count in zip(manifests, engines, strict=False)]
+    return cost_of(held, compute.engine_hour_price)

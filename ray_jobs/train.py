@@ -62,7 +62,7 @@ def train(run: Run, student: StudentSettings) -> None:
     kept = kept if grades is None else list(grades)
     held_out, learned = divided(kept, training)
     if len(learned) < training.lists_per_step:
-        lower = "training.lists_per_step" + (" or training.confidence.at_least" if len(kept) < len(every) else "")
+        lower = "training.lists_per_step" + (" or training.confidence.at_least" if sure < len(every) else "")
         raise InputError(f"{len(learned)} labels are fewer than one step of {training.lists_per_step}; lower {lower}")
     if training.lists_per_step < training.workers:
         raise InputError(

@@ -41,8 +41,8 @@ class Objective:
         ranked = self.loss(first, targets, mask, weight)
         if not others.shape[1]:
             return ranked
-        if isinstance(self.student, RraGptSettings):
-            return ranked + side_costs(others, self.student.label_weight, self.student.reason_weight)
+        if isinstance(self.student, RraGptSettings):  # a list of one stands for one of which nothing is to be learned
+            return ranked + (side_costs(others, self.student.label_weight, self.student.reason_weight) if len(columns) > 1 else 0.0)
         return ranked + self.student.term_control.weight * self.loss(others[:, 0].unsqueeze(0), targets, mask, weight)
 
 

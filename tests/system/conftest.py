@@ -102,6 +102,7 @@ def arguments_of(changed):
         "training.held_out": "0.2",
         "compute.cpu_actors": "1",
         "compute.engine_hour_price": "3",
+        "compute.quiet_seconds": "60",  # where something hangs, what it waits for is in the output
         "evaluation.measures": '["nDCG@5", "RR@5"]',
         "serving.port": "8123",
         **changed,

@@ -46,7 +46,7 @@ def test_the_pipeline_makes_the_cluster_grow_and_idle_nodes_go_away(collection, 
         assert wrong.returncode == 2, wrong.stdout + wrong.stderr
         assert wrong.stderr == (
             "error: the teacher wants 1 x (1 CPU, 4 GPU, 4 teacher) and the cluster can grow to 0 (no node has more than 0 GPU); "
-            "see compute.teacher_gpus, teacher_pool\n"
+            "see compute.teacher_cpus, teacher_gpus, teacher_pool\n"
         )
         assert nodes(environment) == 0
 
