@@ -117,6 +117,9 @@ class OpenVinoStudent(nn.Module):
         for _ in range(self.streams):
             self._free.put(compiled.create_infer_request())
         self._pool = ThreadPoolExecutor(self.streams, "streams")
+        # one inference alone: where two threads are the first to hand numpy arrays to OpenVINO's bindings, one holds Python's lock and
+        # waits for the other's, for ever
+        self(dict.fromkeys(self.names, torch.ones(1, 8, dtype=torch.int64)))
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Score pairs. Returns [pairs], float32. May be called by several threads."""

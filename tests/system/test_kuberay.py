@@ -131,14 +131,17 @@ def test_the_head_does_no_work_and_all_are_of_the_pinned_ray_with_a_token(file):
 
 def test_groups_offer_the_resources_that_cluster_yaml_offers(file):
     types = yaml.safe_load((ROOT / "cluster.yaml").read_text())["available_node_types"]
+    offering = []
     for group in cluster_of(file)["workerGroupSpecs"]:
         given = group["rayStartParams"]
         offered = json.loads(shlex.split(given["resources"])[0]) if "resources" in given else {}
         if offered:
+            offering.append(group["groupName"])
             offered["GPU"] = int(given["num-gpus"])
             like = [one for one in types.values() if set(one["resources"]) == {"CPU", *offered}]
             assert like
             assert all({name: one["resources"][name] for name in offered} == offered for one in like)
+    assert bool(offering) == (file["kind"] == "RayJob")
 
 
 def test_serve_takes_its_part():

@@ -57,7 +57,7 @@ def test_prometheus_takes_the_rules_and_no_alert_is_about_what_went_well(finishe
     (group,) = prometheus.get("/api/v1/rules")["groups"]
     assert {rule["health"] for rule in group["rules"]} == {"ok"}
     firing = {rule["name"] for rule in group["rules"] if rule["state"] == "firing"}
-    assert not firing & {"LabellingStandsStill", "ManyQueriesRejected", "LossIsNoNumber"}
+    assert not firing & {"LabellingStandsStill", "LossIsNoNumber"}  # other tests have queries rejected, and rightly so
 
 
 def test_each_alert_fires_at_what_it_is_for():

@@ -21,8 +21,10 @@ class FakeScorer:
         self.chunks = []
         self.going = threading.Event()
         self.going.set()
+        self.inside = threading.Event()
 
     def score_chunk(self, rows):
+        self.inside.set()
         self.going.wait(10)
         assert len({row.width for row in rows}) == 1
         self.chunks.append([row.inputs["input_ids"][0] for row in rows])
@@ -54,7 +56,7 @@ def test_requests_share_chunks_within_the_budget(batcher):
     scorer = FakeScorer()
     scorer.going.clear()
     first = batcher.submit(scorer, rows(0))  # is in the model while the others arrive
-    time.sleep(0.1)
+    assert scorer.inside.wait(5)
     futures = [batcher.submit(scorer, rows(*range(10 * n, 10 * n + 5))) for n in range(1, 5)]
     scorer.going.set()
     assert first.result(5).scores == [0]
@@ -66,7 +68,7 @@ def test_a_small_request_does_not_wait_for_all_of_a_large_one(batcher):
     scorer = FakeScorer()
     scorer.going.clear()
     large = batcher.submit(scorer, rows(*range(1000), width=16))
-    time.sleep(0.1)
+    assert scorer.inside.wait(5)
     small = batcher.submit(scorer, rows(5000))
     scorer.going.set()
     small.result(5)
@@ -78,7 +80,7 @@ def test_spare_work_waits_for_all_others(batcher):
     scorer = FakeScorer()
     scorer.going.clear()
     first = batcher.submit(scorer, rows(0))
-    time.sleep(0.1)
+    assert scorer.inside.wait(5)
     spare = batcher.submit(scorer, rows(1, 2, width=16), spare=True)
     others = [batcher.submit(scorer, rows(*range(100 * n, 100 * n + 20))) for n in range(1, 4)]
     scorer.going.set()
@@ -90,7 +92,7 @@ def test_models_are_not_mixed_and_a_failure_is_that_of_its_own_requests(batcher)
     good, bad = FakeScorer(), FakeScorer()
     good.going.clear()
     waiting = batcher.submit(good, rows(1))
-    time.sleep(0.1)
+    assert good.inside.wait(5)
     failing, fine = batcher.submit(bad, rows(-1)), batcher.submit(good, rows(2))
     good.going.set()
     with pytest.raises(ValueError, match="no such pair"):
@@ -103,7 +105,7 @@ def test_a_cancelled_request_is_not_scored_and_an_empty_one_is_done_at_once(batc
     scorer = FakeScorer()
     scorer.going.clear()
     first = batcher.submit(scorer, rows(1))
-    time.sleep(0.1)
+    assert scorer.inside.wait(5)
     second = batcher.submit(scorer, rows(2))
     assert second.cancel()
     assert batcher.submit(scorer, []).result(1).scores == []

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from ranking.encoders import model_path
 from ranking.errors import InputError
 from ranking.records import Candidate
 from students import export, kinds, parity
-from students.onnx_file import OnnxStudent
+from students.onnx_file import OnnxStudent, OpenVinoStudent
 from students.scoring import CARD, ClassifierScorer, Scorer
 from students.settings import RraBertSettings
 
@@ -125,3 +126,17 @@ def test_every_engine_scores_alike(saved):
     for engine in parity.ENGINES[1:]:
         assert Scorer(saved, "fp32", engine).score(many) == pytest.approx(expected, abs=1e-4), engine
     assert Scorer(saved, "bf16", "openvino").score(many) == pytest.approx(expected, abs=0.2)
+
+
+def test_the_first_inference_in_openvino_is_made_alone(saved, monkeypatch):
+    real, threads = OpenVinoStudent.forward, []
+
+    def forward(student, batch):
+        threads.append(threading.current_thread())
+        return real(student, batch)
+
+    monkeypatch.setattr(OpenVinoStudent, "forward", forward)
+    scorer = Scorer(saved, "fp32", "openvino")
+    assert threads == [threading.main_thread()]
+    scorer.score(PAIRS)
+    assert threading.main_thread() not in threads[1:]

@@ -64,7 +64,9 @@ def test_a_challenger_that_takes_too_long_costs_its_order_only(traffic, tmp_path
     async def main():
         held = traffic(limits={"seconds": 0.05})
         name = shown(held, never)
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(10):
+            while held._shadows:
+                await asyncio.sleep(0.01)
         held.close()
         return name
 
