@@ -1,5 +1,5 @@
-# The image of a cluster's nodes: every package of constraints.txt, none of the project's code, which travels with each job
-# (runtime_env/). So it is built anew when constraints.txt or pyproject.toml change, and not for a change of code.
+# The image of a cluster's nodes: every package of constraints.txt and the weights in models/, none of the project's code, which
+# travels with each job (runtime_env/). So it is built anew when one of these changes, and not for a change of code.
 #
 #   docker build --build-arg BUILD=gpu -t REGISTRY/rradistill:gpu .      vLLM and torch with CUDA
 #   docker build --build-arg BUILD=cpu -t REGISTRY/rradistill:cpu .      their CPU builds
@@ -25,5 +25,8 @@ RUN grep '^uv==' constraints.txt > uv.txt \
     && uv pip compile pyproject.toml --quiet --extra "$BUILD" --constraint constraints.txt --no-header --output-file packages.txt \
     && uv pip install --system --no-cache --no-deps --requirement packages.txt \
     && python -c 'import deepspeed, ray, torch, vllm; print(ray.__version__, torch.__version__, vllm.__version__)'
+
+COPY --chown=1000:100 models/minilm-cross /home/ray/models/minilm-cross
+ENV RRADISTILL_MODELS=/home/ray/models
 
 WORKDIR /home/ray

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib.util
 import os
 from pathlib import Path
@@ -48,3 +50,9 @@ def _own(name: str) -> str:
             "holds it on the cluster's nodes, which the image of the Dockerfile sets"
         )
     return str(folder)
+
+
+@functools.lru_cache
+def weights_hash(name: str) -> str:
+    """Name what a model of the project's own holds, the same on every machine. Raises InputError where it is not there."""
+    return hashlib.sha256((Path(model_path(name)) / "model.safetensors").read_bytes()).hexdigest()[:16]

@@ -25,6 +25,7 @@ from actors.settings import (
     RecordedTeacherSettings,
 )
 from ranking.collections.log_files import fingerprint_of_log
+from ranking.encoders import CROSS, weights_hash
 from ranking.errors import InputError
 from ranking.labelling.prompts import LISTWISE, load_prompt
 from ranking.labelling.prompts.pairs import YES_NO, load_pair_prompt
@@ -120,6 +121,8 @@ def student_stage(run: Run, student: StudentSettings) -> Stage:
     inputs = [learned, *([reasons_to_learn(run).fingerprint] if reads_reasons(run, student) else [])]
     if run.settings.training.labels is not None and learned != labels_stage(run).fingerprint:
         inputs.append(run.collection.fingerprint)  # its test questions are left out of other labels than its own
+    if student.base == CROSS:
+        inputs.append(weights_hash(CROSS))
     settings = {"student": student.model_dump(), "training": training}
     return Stage(run.folder, f"students/{student.name}", settings, inputs)
 
@@ -222,6 +225,8 @@ def _content_of(lists: RunRetrieverSettings | ParquetRetrieverSettings) -> str:
 
 def _inventory_of(model: str) -> list[tuple[str, int, int]]:
     """Name, size and time of a model's files; none for one of a hub, which its name tells."""
+    if model == CROSS:
+        return [(weights_hash(CROSS), 0, 0)]
     return Folder(model).inventory() if "://" in model or Path(model).is_dir() else []
 
 

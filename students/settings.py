@@ -41,7 +41,9 @@ class RraBertSettings(Settings):
 
     name: str = Field("rra-bert", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the student, used for folders.")
     kind: Literal["rra_bert"] = "rra_bert"
-    base: str = Field("minilm", description="Encoder to start from: `minilm`, a folder or a Hugging Face id.")
+    base: str = Field(
+        "minilm", description="Encoder to start from: `minilm`, `minilm-cross` for the `cls` head, a folder or a Hugging Face id."
+    )
     head: Literal["cls", "interaction"] = Field(
         "interaction", description="`cls`: linear on [CLS]. `interaction`: for bases that are sentence encoders."
     )

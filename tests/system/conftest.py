@@ -10,6 +10,7 @@ import urllib.request
 import pytest
 import yaml
 
+from ranking.encoders import FOLDER_VARIABLE
 from ranking.stages import Manifest
 from ranking.storage import Folder
 from tests.system.facts import BIN, FACTS, QUESTIONS, ROOT
@@ -118,7 +119,7 @@ class Submitted:
 
         quoted = " ".join(f"'{argument}'" for argument in arguments)
         runtime_env = {**yaml.safe_load((ROOT / "runtime_env" / "cpu.yaml").read_text()), "working_dir": str(ROOT)}
-        runtime_env["env_vars"] |= variables or {}
+        runtime_env["env_vars"] |= {FOLDER_VARIABLE: str(ROOT / "models"), **(variables or {})}  # the image's has it
         self.client = JobSubmissionClient(cluster["RAY_API_SERVER_ADDRESS"])
         self.job = self.client.submit_job(entrypoint=f"{sys.executable} -m {module} {quoted}", runtime_env=runtime_env)
 
