@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -30,7 +31,8 @@ class Objective:
         """flat: what the student in training gives for the batch's pairs, [pairs] or [pairs, columns]. Returns a scalar."""
         columns = flat.unsqueeze(1) if flat.dim() == 1 else flat
         targets, weights = (batch.targets * self.scale).to(flat.device), batch.weights.to(flat.device)
-        parts = columns.split(batch.mask.sum(dim=1).tolist())
+        ends = [0, *batch.mask.sum(dim=1).cumsum(dim=0).tolist()]
+        parts = [columns[start:end] for start, end in itertools.pairwise(ends)]
         lists = [self._of_list(part, targets[row, : len(part)].unsqueeze(0), weights[row : row + 1]) for row, part in enumerate(parts)]
         return torch.stack(lists).mean()
 
