@@ -78,9 +78,8 @@ def nodes_of_kuberay() -> list[Nodes] | None:
     namespace = _NAMESPACE.read_text(encoding="utf-8").strip()
     if _CLUSTER not in os.environ:
         raise OSError(f"{_CLUSTER} is not set in this pod")
-    found = node_provider.KubernetesHttpApiClient(namespace).get(
-        f"rayclusters/{os.environ[_CLUSTER]}"
-    )  # its errors are requests', which are OSErrors
+    path = f"rayclusters/{os.environ[_CLUSTER]}"
+    found = node_provider.KubernetesHttpApiClient(namespace).get(path)  # its errors are requests', which are OSErrors
     if not found["spec"].get("enableInTreeAutoscaling"):
         return None
     return _nodes_of(autoscaling_config._derive_autoscaling_config_from_ray_cr(found))
