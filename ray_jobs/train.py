@@ -158,6 +158,11 @@ def check_fit(student: StudentSettings, training: TrainingSettings, targets: str
     if targets != "scores" and training.loss in OF_SCORES:
         held = "judgements are grades" if targets == "grades" else "these labels hold an order only"
         raise InputError(f"setting 'training.loss': {training.loss} matches scores, and {held}; take {BY_TARGETS[targets]}")
+    if targets != "grades" and training.loss == "info_nce":
+        raise InputError(
+            "setting 'training.loss': info_nce sets relevant candidates against irrelevant ones, and a teacher's labels call none "
+            f"irrelevant; take {BY_TARGETS[targets]}, or training.targets: judgements"
+        )
     check_base(model_path(student.base), student)
 
 

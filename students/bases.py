@@ -10,7 +10,8 @@ from transformers import AutoConfig, AutoTokenizer
 from ranking.errors import InputError
 from students.kinds import AnySettings
 from students.parting import PARTED
-from students.settings import RraBertSettings
+from students.rra_gpt import LABEL_WORDS
+from students.settings import RraBertSettings, RraGptSettings
 
 
 def check_base(path: str, settings: AnySettings) -> None:
@@ -40,6 +41,21 @@ def check_base(path: str, settings: AnySettings) -> None:
     most = positions(config)
     if most is not None and settings.max_length > most:
         raise InputError(f"{where}: max_length {settings.max_length} is more than the {most} positions that it has")
+    if isinstance(settings, RraGptSettings):
+        _check_sides(tokenizer, settings, most, where)
+
+
+def _check_sides(tokenizer: Any, settings: RraGptSettings, most: int | None, where: str) -> None:
+    """What stands behind the prompt in training needs room, and an end."""
+    if settings.reason_weight and tokenizer.eos_token_id is None:
+        raise InputError(f"{where}: its tokenizer has no end-of-text token, with which a reason ends; set one, or reason_weight: 0")
+    words = max(len(tokenizer.encode(word, add_special_tokens=False)) for word in LABEL_WORDS.values())
+    behind = words + (settings.reason_tokens if settings.reason_weight else 0)
+    if most is not None and settings.max_length + behind > most:
+        raise InputError(
+            f"{where}: max_length {settings.max_length} and the {behind} tokens that are learned behind the prompt, label word and reason, "
+            f"are more than the {most} positions that it has; lower max_length or reason_tokens"
+        )
 
 
 def read_model(path: str, revision: str | None, where: str) -> tuple[Any, Any]:
@@ -54,7 +70,7 @@ def read_model(path: str, revision: str | None, where: str) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
     except Exception as error:
         raise InputError(f"{where}: its tokenizer cannot be read ({_first(error)})") from None
-    if not tokenizer.encode("query", add_special_tokens=False):
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)) or not tokenizer.encode("query", add_special_tokens=False):
         raise InputError(f"{where}: its tokenizer has no vocabulary; the folder lacks tokenizer.json, or the files it is made from")
     return config, tokenizer
 

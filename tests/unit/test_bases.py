@@ -8,7 +8,8 @@ from ranking.errors import InputError
 from ranking.storage import Folder
 from ray_jobs.train import check_fit, first_label
 from students.bases import check_base, positions
-from students.settings import RraBertSettings, TrainingSettings
+from students.settings import RraBertSettings, RraGptSettings, TrainingSettings
+from tests.tiny_models import tiny_generator
 from tests.unit.test_reasons import label_of
 
 
@@ -52,6 +53,34 @@ def test_what_a_base_lacks_is_named(base, tmp_path):
 def test_positions_of_roberta_begin_behind_padding():
     config = AutoConfig.for_model("roberta", max_position_embeddings=514, pad_token_id=1)
     assert positions(config) == 512
+
+
+def test_a_decoder_needs_room_and_an_end_for_what_is_learned_behind_the_prompt(tmp_path):
+    base = str(tiny_generator(tmp_path, context=128))
+    with pytest.raises(
+        InputError, match=r"max_length 100 and the \d+ tokens .* are more than the 128 positions that it has; lower max_length"
+    ):
+        check_base(base, RraGptSettings(base=base, max_length=100, reason_tokens=40))
+    check_base(base, RraGptSettings(base=base, max_length=100, reason_tokens=10))
+    check_base(base, RraGptSettings(base=base, max_length=100, reason_tokens=40, reason_weight=0))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(base)
+    with pytest.raises(InputError, match="its tokenizer has no end-of-text token, with which a reason ends; set one, or reason_weight: 0"):
+        check_base(base, RraGptSettings(base=base, max_length=100, reason_tokens=10))
+    check_base(base, RraGptSettings(base=base, max_length=100, reason_weight=0))
+
+
+def test_a_base_without_a_tokenizer_is_named(tmp_path):
+    AutoConfig.from_pretrained(model_path("minilm")).save_pretrained(tmp_path)
+    assert said(tmp_path).endswith("its tokenizer has no vocabulary; the folder lacks tokenizer.json, or the files it is made from")
+
+
+def test_relevant_against_irrelevant_needs_judgements():
+    for targets in ("tiers", "scores"):
+        with pytest.raises(InputError, match=r"info_nce sets relevant candidates against irrelevant ones.*or training.targets: judgements"):
+            check_fit(RraBertSettings(), TrainingSettings(loss="info_nce"), targets)
+    check_fit(RraBertSettings(), TrainingSettings(loss="info_nce", targets="judgements"), "grades")
 
 
 def test_a_loss_of_scores_does_not_fit_labels_that_are_an_order():
