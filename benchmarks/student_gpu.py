@@ -164,6 +164,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
                 step = training_step(model, settings, tokenizer, rows, width, device)
             else:
                 step = scoring_step(model, tokenizer, plain, width, device)
+            if device == "cuda":
+                torch.cuda.reset_peak_memory_stats()
             step()
             step()
             seconds = min(timed(step, device) for _ in range(given.steps))

@@ -33,16 +33,18 @@ class ListBatch:
     weights: Tensor
     rows: list[dict[str, list[int]]] = field(default_factory=list)
 
-    def within(self, tokens: int) -> list[ListBatch]:
-        """Divide into batches of whole lists, in order, of at most so many tokens; a longer list is one of its own."""
+    def within(self, tokens: int, padded: bool = False) -> list[ListBatch]:
+        """Divide into batches of whole lists, in order, of at most so many tokens; a longer list is one of its own.
+
+        padded: a batch's pairs are padded to the longest of them, and padding counts.
+        """
         ends = [0, *self.mask.sum(dim=1).cumsum(dim=0).tolist()]
-        bounds, held = [0], 0
-        for row, (start, end) in enumerate(itertools.pairwise(ends)):
-            needed = sum(len(pair["input_ids"]) for pair in self.rows[start:end])
-            if held and held + needed > tokens:
+        lengths = [len(pair["input_ids"]) for pair in self.rows]
+        bounds = [0]
+        for row, end in enumerate(ends[1:]):
+            held = lengths[ends[bounds[-1]] : end]
+            if row > bounds[-1] and (len(held) * max(held, default=0) if padded else sum(held)) > tokens:
                 bounds.append(row)
-                held = 0
-            held += needed
         bounds.append(self.mask.shape[0])
         return [
             ListBatch(

@@ -57,5 +57,6 @@ def _of_first_token(layer: Any, states: Tensor, attention_mask: Tensor | None = 
         for linear, held in ((attention.query, first), (attention.key, states), (attention.value, states))
     )
     mask = None if attention_mask is None else attention_mask[:, :, :1]
-    read = functional.scaled_dot_product_attention(query, key, value, mask, scale=attention.scaling)
+    dropped = attention.dropout.p if layer.training else 0.0
+    read = functional.scaled_dot_product_attention(query, key, value, mask, dropped, scale=attention.scaling)
     return layer.feed_forward_chunk(layer.attention.output(read.transpose(1, 2).flatten(2), first))  # type: ignore[no-any-return]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -69,6 +70,8 @@ class TrainingReader:
     def rows(self, pairs: Sequence[tuple[str, str]], told: Sequence[Told]) -> list[dict[str, list[int]]]:
         """Tokenise pairs. told: what a student with side tasks learns of each."""
         rows = tokenize(self.tokenizer, pairs, self.settings.max_length, self.keys)
-        if isinstance(self.settings, RraGptSettings):
+        if isinstance(self.settings, RraGptSettings) and (self.settings.label_weight or self.settings.reason_weight):
+            if not self.settings.reason_weight:
+                told = [replace(one, reason=None) for one in told]
             rra_gpt.rows_with_sides(self.tokenizer, rows, told, self.settings.reason_tokens)
         return rows

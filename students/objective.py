@@ -44,7 +44,8 @@ class Objective:
         if not others.shape[1]:
             return ranked
         if isinstance(self.student, RraGptSettings):  # a list of one stands for one of which nothing is to be learned
-            return ranked + (side_costs(others, self.student.label_weight, self.student.reason_weight) if len(columns) > 1 else 0.0)
+            sides = side_costs(others, self.student.label_weight, self.student.reason_weight) if len(columns) > 1 else 0.0
+            return ranked + weight[0] * sides
         return ranked + self.student.term_control.weight * self.loss(others[:, 0].unsqueeze(0), targets, mask, weight)
 
 
@@ -55,7 +56,7 @@ def ndcg(scores: Tensor, targets: Tensor, mask: Tensor, depth: int = 10) -> Tens
 
     g: the targets, stretched in each list to 0..1, so that orders, tiers and scores of any scale are judged alike.
     scores, targets: [lists, candidates]; mask: True where a candidate is real. Returns [lists]; 1 where all targets are
-    equal. Equal scores keep the order of the candidates.
+    equal. Of equal scores the one of the lower target comes first: a student that tells nothing apart is to gain nothing by it.
     """
     low = targets.masked_fill(~mask, math.inf).amin(dim=1, keepdim=True)
     high = targets.masked_fill(~mask, -math.inf).amax(dim=1, keepdim=True)
@@ -64,8 +65,9 @@ def ndcg(scores: Tensor, targets: Tensor, mask: Tensor, depth: int = 10) -> Tens
     discounts[depth:] = 0.0
 
     def gained(by: Tensor) -> Tensor:
-        order = by.masked_fill(~mask, -math.inf).argsort(dim=1, descending=True, stable=True)
-        return (gains.gather(1, order) * discounts).sum(dim=1)
+        worst_first = gains.argsort(dim=1)
+        order = by.masked_fill(~mask, -math.inf).gather(1, worst_first).argsort(dim=1, descending=True, stable=True)
+        return (gains.gather(1, worst_first).gather(1, order) * discounts).sum(dim=1)
 
     ideal = gained(targets)
     return torch.where(ideal > 0, gained(scores) / torch.where(ideal > 0, ideal, 1.0), 1.0)

@@ -102,7 +102,7 @@ class Reasoning(nn.Module):
         """
         classifier: Any = self.student.classifier
         states = classifier.base_model(**inputs_of(batch)).last_hidden_state
-        sides = batch[SIDES]
+        sides = batch.get(SIDES, torch.zeros_like(batch["input_ids"]))  # none where neither is learned
         ends = ((sides == 0) & batch["attention_mask"].bool()).sum(dim=1) - 1
         scores = classifier.score(states[torch.arange(len(ends), device=ends.device), ends])[:, 0].float()
         # the state before a token is the one that foretells it

@@ -145,6 +145,16 @@ class Batches:
             relevant = {c.doc_id: c.target > 0 for c in candidates}
         sample = self.training.candidates_per_list
         if epoch is not None and sample is not None and sample < len(candidates):
-            candidates = random.Random(f"{self.training.seed} {epoch} {label.query_id}").sample(candidates, sample)
+            drawn = random.Random(f"{self.training.seed} {epoch} {label.query_id}")
+            candidates = _drawn(candidates, sample, drawn, self.grades is not None)
         # a reason tells why the teacher decided so; where the judgement is another one, there is none
         return candidates, [Told(relevant[c.doc_id], c.reason if relevant[c.doc_id] == explained[c.doc_id] else None) for c in candidates]
+
+
+def _drawn(candidates: list[LabelledCandidate], count: int, drawn: random.Random, judged: bool) -> list[LabelledCandidate]:
+    """So many candidates by chance; of judged ones a relevant one first, as without any there is nothing to learn."""
+    sample = drawn.sample(candidates, count)
+    relevant = [c for c in candidates if c.target > 0]
+    if judged and relevant and not any(c.target > 0 for c in sample):
+        sample[0] = drawn.choice(relevant)
+    return sample

@@ -70,6 +70,10 @@ class Progress:
         best, best_step = (value, self.step) if better else (self.best, self.best_step)
         return Progress(self.step, best, best_step, self.scores_mean, self.scores_count)
 
+    def stalled(self, steps: int | None) -> bool:
+        """Whether the validations of so many steps brought nothing; None: never."""
+        return steps is not None and self.best is not None and self.step - self.best_step >= steps
+
 
 class TrainingBoard:
     """Ray actor: where the training workers are, for the driver to ask."""

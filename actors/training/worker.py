@@ -33,7 +33,7 @@ _PROBED_LISTS = 16
 
 
 class NotFiniteError(RuntimeError):
-    """The loss is no number any more."""
+    """The loss or the scores are no numbers any more."""
 
 
 def train_worker(config: dict[str, Any]) -> None:
@@ -75,6 +75,8 @@ class Worker:
         self.engine = make_engine(kinds.in_training(model, student, path), training, work.steps, self.device.type)
         self.objective = Objective(student, training, work.provenance.targets)
         self.watch = Watch(work) if self.rank == 0 else None
+        # in ZeRO 3 every forward gathers weights from all workers, which so have to do equally many
+        self.whole = training.zero_stage == 3
         self.saved_for_loss = False
         reader = LabelReader(work.labels, work.reasons)
         self.batches = Batches(reader, training, kinds.TrainingReader(student, self.tokenizer), work.grades)
@@ -85,12 +87,15 @@ class Worker:
         if self.watch:
             self.watch.begin(progress.step)
         every = training.checkpoint_every or self.work.steps_per_epoch
+        most = None if training.patience is None else training.patience * every
+        if progress.stalled(most):  # it was cut off behind its end
+            return progress
         dealt = shares(self.work.train, training, progress.step, self.rank, self.workers)
         for share, batch in self.batches.of(dealt):
             began = time.monotonic()
             loss, total = self._step(progress.step, share, batch)
             progress = progress.with_scores(total, len(batch.pairs))
-            self._note(progress, loss, batch, time.monotonic() - began)
+            self._note(progress, loss, share, batch, time.monotonic() - began)
             if progress.step % every and progress.step != self.work.steps:
                 self._save_if_a_node_goes(progress)
             else:
@@ -98,7 +103,7 @@ class Worker:
                 checkpoints.save(self.engine, progress)
                 if self.watch:
                     self.watch.keep()
-                if self._enough(progress, every):
+                if progress.stalled(most):
                     break
         return progress
 
@@ -119,7 +124,7 @@ class Worker:
         self.engine.train()
         # drawn anew for each step, so that a resumed training drops out what the other would have
         torch.manual_seed(hash((self.work.training.seed, step, self.rank)))
-        parts = batch.within(self.work.training.tokens_per_pass)
+        parts = batch.within(self.work.training.tokens_per_pass, padded=self.whole)
         passes = self._most(len(parts))
         loss_sum, total = 0.0, 0.0
         for turn in range(passes):
@@ -130,7 +135,7 @@ class Worker:
             # DeepSpeed averages over workers and adds up passes; this makes it the mean over the step's lists
             loss = self.objective(flat, part) * (part.mask.shape[0] * self.workers / share.of if counts else 0.0)
             if not torch.isfinite(loss):
-                self._stop(step, share)
+                self._stop(f"the loss is no number at step {step + 1}, in the lists of the queries {', '.join(share.ids)}")
             self.engine.backward(loss)
             if counts:
                 loss_sum += float(loss.detach())
@@ -147,45 +152,43 @@ class Worker:
         return int(held)
 
     def _scores(self, batch: ListBatch) -> torch.Tensor:
-        # in ZeRO 3 every forward gathers weights from all workers, which so have to do equally many
-        whole = self.work.training.zero_stage == 3
-        return forward_rows(self.engine, self.tokenizer, batch.rows, whole)
+        return forward_rows(self.engine, self.tokenizer, batch.rows, self.whole)
 
     def _validated(self, progress: Progress) -> Progress:
-        """Measure nDCG@10 on the held-out queries, dealt out over the workers."""
-        held_out = self.work.held_out
-        if not held_out:
-            return progress
+        """Measure nDCG@10 on the held-out queries, dealt out over the workers.
+
+        Where there are none, one list is looked at for scores that are no numbers, with which nothing is to be saved.
+        """
+        looked_at = self.work.held_out or self.work.train[:1]
         self.engine.eval()
-        mine = held_out[self.rank :: self.workers]
-        rounds = -(-len(held_out) // self.workers)
+        mine = looked_at[self.rank :: self.workers]
+        rounds = -(-len(looked_at) // self.workers)
         found = torch.zeros(2, device=self.device)
         with torch.no_grad():
             for turn in range(rounds):  # equally many on every worker: a list too few is made up by one that does not count
                 counts = turn < len(mine)
-                batch = self.batches.batch([mine[turn] if counts else held_out[0]], None)
+                query = mine[turn] if counts else looked_at[0]
+                batch = self.batches.batch([query], None)
                 flat = self._scores(batch).reshape(len(batch.pairs), -1)[:, 0]
+                if not torch.isfinite(flat).all():
+                    self._stop(f"the scores are no numbers after step {progress.step}, in the list of the query {query}")
                 if counts:
                     value = ndcg(batch.spread(flat), batch.targets.to(self.device), batch.mask.to(self.device))
                     found += torch.tensor([float(value.sum()), 1.0], device=self.device)
+        if not self.work.held_out:
+            return progress
         torch.distributed.all_reduce(found)
         value = float(found[0] / found[1])
         if self.watch:
             self.watch.validation(progress.step, value)
         return progress.with_validation(value)
 
-    def _enough(self, progress: Progress, every: int) -> bool:
-        """Whether the last validations brought nothing."""
-        patience = self.work.training.patience
-        return patience is not None and progress.best is not None and progress.step - progress.best_step >= patience * every
+    def _stop(self, what: str) -> None:
+        raise NotFiniteError(f"{what}; the last good checkpoint is kept; with a lower training.learning_rate training begins anew")
 
-    def _stop(self, step: int, share: Share) -> None:
-        where = f"step {step + 1}, in the lists of the queries {', '.join(share.ids)}"
-        raise NotFiniteError(
-            f"the loss is no number at {where}; the last good checkpoint is kept, so lower training.learning_rate and go on"
-        )
-
-    def _note(self, progress: Progress, loss: float, batch: ListBatch, seconds: float) -> None:
+    def _note(self, progress: Progress, loss: float, share: Share, batch: ListBatch, seconds: float) -> None:
+        """Of pairs and tokens this worker knows its own; the step's other lists are taken to be like them."""
         if self.watch:
-            pairs, tokens = len(batch.pairs) * self.workers, sum(len(row["input_ids"]) for row in batch.rows) * self.workers
-            self.watch.step(progress.step, loss, pairs, tokens, seconds)
+            lists = share.of / max(1, len(share.ids))
+            pairs, tokens = len(batch.pairs) * lists, sum(len(row["input_ids"]) for row in batch.rows) * lists
+            self.watch.step(progress.step, loss, round(pairs), round(tokens), seconds)

@@ -3,13 +3,16 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
@@ -203,8 +206,8 @@ def test_a_loss_that_is_no_number_ends_in_a_line_and_keeps_the_last_checkpoint(l
     call = command(folder, collection, BERT, precision="fp32", learning_rate=1e18, clip=1e30, warmup=1.0, failures=0, checkpoint_every=1)
     done = ran(call, cluster, 400)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "the loss is no number at step" in done.stderr
-    assert "in the lists of the queries q" in done.stderr
+    assert re.search(r"the (loss is no number at|scores are no numbers after) step \d+, in the lists? of the quer(y|ies) q", done.stderr)
     assert len(done.stderr.splitlines()) == 1
-    assert (folder / "students" / "bert" / "checkpoints").exists("checkpoint_manager_snapshot.json")
+    (kept,) = Path(folder.path, "students", "bert", "checkpoints").glob("checkpoint_*/student/mp_rank_00_model_states.pt")
+    assert all(weights.isfinite().all() for weights in torch.load(kept, weights_only=False)["module"].values())
     assert not (folder / "students" / "bert" / "model").exists()

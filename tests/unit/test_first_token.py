@@ -89,3 +89,14 @@ def test_architectures_of_other_modules_stay_as_they_are():
         before = model(batch())
         with first_token_only(model):
             assert torch.equal(model(batch()), before)
+
+
+@pytest.mark.parametrize("config", OF_BERT)
+def test_attention_drops_out_in_training_as_in_the_other_layers(config):
+    model = student(config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.5)
+    read_first_token_only(model)
+    model.base.encoder.layer[-1].train()
+    read = batch()
+    assert len({tuple(model(read).tolist()) for _ in range(5)}) == 5
+    model.eval()
+    assert len({tuple(model(read).tolist()) for _ in range(5)}) == 1

@@ -69,6 +69,18 @@ def test_side_tasks_stand_behind_the_prompt_and_a_long_reason_is_cut(settings, t
     assert not batch[SEGMENTS][batch[SIDES] > 0].any()
 
 
+def test_side_tasks_that_are_not_learned_are_not_read(settings, student, tokenizer, base):
+    plain = settings.model_copy(update={"label_weight": 0.0, "reason_weight": 0.0})
+    rows = kinds.TrainingReader(plain, tokenizer).rows(PAIRS, TOLD)
+    assert [len(row["input_ids"]) for row in rows] == [
+        len(tokenizer(*pair, truncation=True, max_length=128)["input_ids"]) for pair in PAIRS
+    ]
+    columns = forward_rows(kinds.in_training(student, plain, base).eval(), tokenizer, rows)
+    assert torch.allclose(columns[:, 0], forward_pairs(student, tokenizer, PAIRS, settings.max_length), atol=1e-4)
+    no_reasons = kinds.TrainingReader(settings.model_copy(update={"reason_weight": 0.0}), tokenizer).rows(PAIRS, TOLD)
+    assert {side for row in no_reasons for side in row[SIDES]} == {0, LABEL}
+
+
 def test_the_score_in_training_is_the_one_that_is_served_whatever_is_told(settings, student, tokenizer, base):
     trained = kinds.in_training(student, settings, base).eval()
     served = forward_pairs(student, tokenizer, PAIRS, settings.max_length)

@@ -81,6 +81,16 @@ def test_judgements_are_targets_over_the_labels_candidates(run, judged):
     documents = [candidate.doc_id for candidate in label_of(["d1"]).candidates]
     assert batch.targets.tolist() == [[float(grades["q0"].get(doc_id, 0)) for doc_id in documents]]
     assert batch.targets.max() == 2.0
+    sampled = Batches(
+        LabelReader(made.folder / "labels"),
+        training.model_copy(update={"candidates_per_list": 2}),
+        kinds.TrainingReader(RraBertSettings(), tokenizer),
+        {"q0": {"d1": 1}},
+    )
+    drawn = [sampled.batch(["q0"], epoch) for epoch in range(8)]
+    assert [one.targets.shape for one in drawn] == [(1, 2)] * 8
+    assert [one.targets.max().item() for one in drawn] == [1.0] * 8
+    assert len({tuple(one.pairs) for one in drawn}) > 1
 
 
 def test_judgements_that_are_not_there_are_said_to_be_missing(run, judged):

@@ -11,7 +11,7 @@ from ray_jobs.train import divided
 from students.batches import list_batch
 from students.losses import LOSSES
 from students.objective import Objective, ndcg
-from students.settings import RraBertSettings, TrainingSettings
+from students.settings import RraBertSettings, RraGptSettings, TrainingSettings
 
 IDS = [f"q{n}" for n in range(23)]
 
@@ -60,6 +60,11 @@ def test_a_batch_divided_is_the_batch():
     assert [len(part.pairs) for part in parts] == [3, 3]
     assert [len(part.pairs) for part in batch.within(2)] == [1, 2, 3]
     assert [len(part.pairs) for part in batch.within(6)] == [6]
+    batch.rows[1]["input_ids"] = [1, 1, 1]
+    assert [len(part.pairs) for part in batch.within(8)] == [6]
+    # padded to the longest: 1, then 3 pairs of 3 tokens would be 9
+    assert [len(part.pairs) for part in batch.within(8, padded=True)] == [1, 2, 3]
+    assert [len(part.pairs) for part in batch.within(9, padded=True)] == [3, 3]
     assert [pair for part in parts for pair in part.pairs] == batch.pairs
     assert [row for part in parts for row in part.rows] == batch.rows
     assert torch.equal(torch.cat([part.weights for part in parts]), batch.weights)
@@ -85,6 +90,22 @@ def test_ndcg_by_hand():
     assert padded.item() == pytest.approx(ndcg(scores, targets, mask).item())
 
 
+def test_equal_scores_gain_nothing_by_the_candidates_order():
+    targets, mask = torch.tensor([[2.0, 1.0, 0.0]]), torch.ones(1, 3, dtype=torch.bool)
+    backwards = ndcg(torch.tensor([[1.0, 2.0, 3.0]]), targets, mask).item()
+    assert ndcg(torch.zeros(1, 3), targets, mask).item() == pytest.approx(backwards)
+    assert backwards < 0.7
+    assert ndcg(torch.tensor([[1.0, 1.0, 0.0]]), targets, mask).item() == pytest.approx((0.5 + 1 / 1.5849625) / (1 + 0.5 / 1.5849625))
+
+
+def test_training_that_brings_nothing_for_long_enough_has_stalled():
+    progress = Progress(step=6, best=0.5, best_step=2)
+    assert progress.stalled(4)
+    assert not progress.stalled(5)
+    assert not progress.stalled(None)
+    assert not Progress(step=6).stalled(1)
+
+
 def mask_of(real, width):
     return torch.tensor([[place < real for place in range(width)]])
 
@@ -95,6 +116,16 @@ def test_the_term_scores_loss_is_added_with_its_weight():
     first, second = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])
     both = objective(torch.stack([first, second], dim=1), batch)
     assert both.item() == pytest.approx((objective(first, batch) + 0.25 * objective(second, batch)).item())
+
+
+def test_what_a_doubtful_list_tells_beside_its_order_counts_as_little_as_its_order():
+    columns = torch.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, float("nan")]])
+    lists = [("q", [("a", 1.0), ("b", 0.0)])]
+    objective = Objective(RraGptSettings(base="any"), TrainingSettings(loss="ranknet"), "tiers")
+    sure = objective(columns, list_batch(lists, [1.0]))
+    assert objective(columns, list_batch(lists, [0.25])).item() == pytest.approx(0.25 * sure.item())
+    assert sure.item() > objective(columns[:, 0], list_batch(lists, [1.0])).item()
+    assert objective(columns, list_batch(lists, [0.0])).item() == 0.0
 
 
 def test_scores_are_matched_at_their_scale_and_orders_as_they_are():
