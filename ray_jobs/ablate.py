@@ -50,10 +50,17 @@ def main(run: Run) -> None:
     index.main(run)
     candidates.find_for_test(run)
     reached = {name: [values_of(arm) for arm in runs] for name, runs in arms.items()}
-    results = [result for stage in run.settings.evaluation.first_stages for result in compared(run, stage, reached)]
+    steps = {name: steps_of(seeds[0]) for name, seeds in arms.items()}
+    results = [
+        result | {"steps": steps[result["arm"]]}
+        for stage in run.settings.evaluation.first_stages
+        for result in compared(run, stage, reached)
+    ]
     (run.folder / "ablation").write_text(RESULTS, json.dumps(results, indent=2))
     for stage in run.settings.evaluation.first_stages:
         run.progress.console.print(table_of(run, [result for result in results if result["candidates"] == stage]))
+    if len(set(steps.values())) > 1:  # judgements have fewer lists than labels, say
+        run.progress.line(f"not alike long: {', '.join(f'{name} {count:,} steps' for name, count in steps.items())}")
 
 
 def arm_of(run: Run, name: str, changed: dict[str, Any], seed: int) -> Run:
@@ -90,6 +97,12 @@ def values_of(arm: Run) -> Values:
         train.train(arm, student)
         _measure(arm, student)
     return json.loads(stage.folder.read_text(PER_QUERY))  # type: ignore[no-any-return]
+
+
+def steps_of(arm: Run) -> int:
+    """How many steps an arm's training took."""
+    curves = json.loads(plan.student_stage(arm, arm.settings.students[0]).folder.read_text(train.CURVES))
+    return int(curves["loss"][-1][0])
 
 
 def _measure(arm: Run, student: StudentSettings) -> None:

@@ -30,6 +30,7 @@ from students.scoring import forward_rows
 
 _PROBES = 64
 _PROBED_LISTS = 16
+"""Lists that the probes are taken from, at least."""
 
 
 class NotFiniteError(RuntimeError):
@@ -114,9 +115,13 @@ class Worker:
             self.saved_for_loss = True
 
     def probes(self) -> list[tuple[str, str]]:
-        """Some pairs of the labels, for the parity check."""
-        labels = self.batches.reader.read(self.work.train[:_PROBED_LISTS])
-        pairs = [(label.query, content(c.title, c.text)) for label in labels for c in label.candidates]
+        """Some pairs of the labels, for the parity check: 64 where there are as many."""
+        pairs: list[tuple[str, str]] = []
+        for read, query_id in enumerate(self.work.train, start=1):
+            (label,) = self.batches.reader.read([query_id])
+            pairs += [(label.query, content(c.title, c.text)) for c in label.candidates]
+            if read >= _PROBED_LISTS and len(pairs) >= _PROBES:
+                break
         return pairs[:: max(1, len(pairs) // _PROBES)][:_PROBES]
 
     def _step(self, step: int, share: Share, batch: ListBatch) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 import pytest
 
 from ranking.errors import InputError
-from ray_jobs import ablate
+from ray_jobs import ablate, plan, train
 from ray_jobs.run import open_run
 
 
@@ -55,6 +55,12 @@ def test_arms_are_compared_query_by_query_over_the_means_of_their_seeds(run):
     assert other["control"] == "plain"
     assert "control" not in control
     assert ablate.table_of(run, results).row_count == 2
+
+
+def test_the_steps_of_an_arm_are_those_of_its_curves(run):
+    arm = ablate.arm_of(run, "plain", {}, 1)
+    train.write_curves(plan.student_stage(arm, arm.settings.students[0]).folder, [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.4}])
+    assert ablate.steps_of(arm) == 2
 
 
 def test_arms_stand_in_folders_by_names_of_their_own(run):

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder import losses as theirs
+from torch.nn import functional
 
 from students.losses import LOSSES
 from students.losses.pairwise import lambda_loss
@@ -13,6 +15,7 @@ LISTS = [("q1", [3.0, 0.0, 1.0, 2.0]), ("q2", [0.0, 2.0]), ("q3", [1.0, 0.0, 2.0
 class Told:
     """Stands for their CrossEncoder: gives the scores it is told."""
 
+    __class__ = CrossEncoder
     num_labels = 1
     device = torch.device("cpu")
 
@@ -23,7 +26,7 @@ class Told:
         return {"pairs": pairs}
 
     def __call__(self, tokens):
-        return {"scores": torch.tensor([self.scores[query][int(document)] for query, document in tokens["pairs"]])}
+        return {"scores": torch.tensor([[self.scores[query][int(document)]] for query, document in tokens["pairs"]])}
 
 
 def both(loss, theirs_of, lists):
@@ -58,3 +61,28 @@ def test_lambda_loss_as_sentence_transformers():
         lambda *given: lambda_loss(*given, best_grade=None), lambda model: theirs.LambdaLoss(model, mini_batch_size=-1), LISTS
     )
     assert ours == pytest.approx(other, rel=1e-5)
+
+
+def test_margin_mse_as_sentence_transformers_for_one_positive_and_one_negative():
+    scores, targets = torch.tensor([[1.0, -0.5], [0.2, 0.9]]), torch.tensor([[3.0, 1.0], [2.0, 1.5]])
+    loss = theirs.MarginMSELoss(Told({"a": scores[0].tolist(), "b": scores[1].tolist()}))
+    other = loss([["a", "b"], ["0", "0"], ["1", "1"]], targets[:, 0] - targets[:, 1])
+    assert LOSSES["margin_mse"](scores, targets, torch.ones(2, 2, dtype=torch.bool), None).item() == pytest.approx(other.item(), rel=1e-5)
+
+
+def test_info_nce_as_sentence_transformers_for_one_relevant_document():
+    scores, mask = torch.tensor([[1.0, -0.5, 2.0]]), torch.ones(1, 3, dtype=torch.bool)
+    loss = theirs.MultipleNegativesRankingLoss(Told({"a": scores[0].tolist()}), scale=1.0, activation_fn=torch.nn.Identity())
+    other = loss([["a"], ["0"], ["1"], ["2"]], torch.ones(1))
+    assert LOSSES["info_nce"](scores, torch.tensor([[1.0, 0.0, 0.0]]), mask, None).item() == pytest.approx(other.item(), rel=1e-5)
+
+
+def test_listwise_kl_is_torchs_and_score_distillation_its_sum_with_margin_mse():
+    torch.manual_seed(1)
+    scores, targets, mask = torch.randn(3, 4), torch.randn(3, 4), torch.ones(3, 4, dtype=torch.bool)
+    other = functional.kl_div(scores.log_softmax(1), targets.log_softmax(1), reduction="batchmean", log_target=True)
+    ours = LOSSES["listwise_kl"](scores, targets, mask, None).item()
+    assert ours == pytest.approx(other.item(), rel=1e-5)
+    errors = ((scores - targets).unsqueeze(2) - (scores - targets).unsqueeze(1)) ** 2
+    summed = ours + errors.sum().item() / (3 * 4 * 3)
+    assert LOSSES["score_distillation"](scores, targets, mask, None).item() == pytest.approx(summed, rel=1e-5)
