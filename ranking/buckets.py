@@ -6,8 +6,10 @@ asks a service that does not answer for minutes; so the first question goes thro
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import time
 from typing import Any
 
 SECONDS = 5
@@ -34,7 +36,21 @@ def denied(text: str) -> str | None:
 
 
 def client(config: Any = None) -> Any:
-    """A boto3 client; endpoint, region and keys come from the environment, as it is now."""
+    """A boto3 client; endpoint, region and keys come from the environment, as it is now, and from files as they were a minute ago at most.
+
+    To make one takes more time than most questions to the service.
+    """
+    if config is not None:
+        return _made(config)
+    return _kept(tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))), int(time.monotonic() // 60))
+
+
+@functools.lru_cache(maxsize=1)
+def _kept(environment: tuple[tuple[str, str], ...], minute: int) -> Any:
+    return _made(None)
+
+
+def _made(config: Any) -> Any:
     import boto3  # here and not at the top: who works on a local disk need not wait for it
 
     return boto3.Session().client("s3", region_name=os.environ.get("AWS_REGION"), config=config)
