@@ -18,6 +18,7 @@ _RAY = Path(sys.executable).parent / "ray"
 _STORE = str(100 * 2**20)
 _START = 180.0
 _HEAD = "127.0.0.1"
+_PORTS = 2
 
 
 class LocalCluster:
@@ -44,9 +45,11 @@ class LocalCluster:
     def __enter__(self) -> LocalCluster:
         shown = [f"--dashboard-port={self._dashboard}"] if self._takes_jobs else ["--include-dashboard=false"]
         head = ["--head", f"--port={self.address.partition(':')[2]}", "--num-cpus=0", *shown]
-        self._start(_HEAD, head)
-        for address in self.addresses:
-            self.start_worker(address)
+        self._wait(_HEAD, self._start(_HEAD, head, free_ports(_PORTS)))
+        ports = free_ports(_PORTS * len(self.addresses))  # at one time, as the workers start side by side
+        logs = [self._start(address, self._worker, ports[_PORTS * n :][:_PORTS]) for n, address in enumerate(self.addresses)]
+        for address, log in zip(self.addresses, logs, strict=True):
+            self._wait(address, log)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,7 +66,7 @@ class LocalCluster:
 
     def start_worker(self, address: str) -> None:
         """Start a worker node; raises RuntimeError where it does not come up."""
-        self._start(address, [f"--address={self.address}", f"--num-cpus={self.cpus}"])
+        self._wait(address, self._start(address, self._worker, free_ports(_PORTS)))
 
     def raylets(self) -> dict[str, psutil.Process]:
         """The raylets of the workers that run, by address."""
@@ -82,17 +85,25 @@ class LocalCluster:
         node.wait()
         return ended(inside)
 
-    def _start(self, address: str, arguments: list[str]) -> None:
+    @property
+    def _worker(self) -> list[str]:
+        return [f"--address={self.address}", f"--num-cpus={self.cpus}"]
+
+    def _start(self, address: str, arguments: list[str], ports: list[int]) -> Path:
+        """Begin to start a node; returns what it prints to."""
         names = ("dashboard-agent-listen-port", "ray-client-server-port")
-        ports = [f"--{name}={port}" for name, port in zip(names, free_ports(2), strict=True)]
+        listening = [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
         # else nodes would unpack a job's code over one another
         place = f"--temp-dir={self._temporary.name}/{address}"
         own = [place, f"--node-ip-address={address}", f"--object-store-memory={_STORE}", "--min-worker-port=0", "--max-worker-port=0"]
-        command = [str(_RAY), "start", "--block", "--disable-usage-stats", *own, *ports, *arguments]
+        command = [str(_RAY), "start", "--block", "--disable-usage-stats", *own, *listening, *arguments]
         log = self.logs / f"node-{address}-{uuid.uuid4().hex[:6]}.log"
         with log.open("wb") as stream:
-            node = subprocess.Popen(command, env=self.environment, stdout=stream, stderr=subprocess.STDOUT)
-        self._nodes[address] = node
+            self._nodes[address] = subprocess.Popen(command, env=self.environment, stdout=stream, stderr=subprocess.STDOUT)
+        return log
+
+    def _wait(self, address: str, log: Path) -> None:
+        node = self._nodes[address]
         up = wait_until(lambda: "Ray runtime started" in log.read_text() or node.poll() is not None, _START)
         if not up or node.poll() is not None:
             raise RuntimeError(f"the node {address} did not start: {log.read_text()[-500:]}")

@@ -56,6 +56,20 @@ def cluster(tmp_path_factory):
         head.wait(timeout=60)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ray_that_looks_often():
+    """Ray looks more often whether a training's workers are done or gone, a node is about to go, or is gone already."""
+    often = {
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+        "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1",
+        "RAY_health_check_period_ms": "1000",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in often.items():
+            patch.setenv(name, value)
+        yield
+
+
 def wait_for_dashboard(url, head, logs):
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
@@ -66,6 +80,14 @@ def wait_for_dashboard(url, head, logs):
         except OSError:
             time.sleep(1)
     raise AssertionError(f"{url} did not answer: {logs.read_text()}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engines_in_two_processes():
+    """On a processor vLLM puts a third process below its engine's unless it is told so; each takes its time to import all it needs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -155,11 +177,19 @@ def finished(cluster, settings):
     return storage, logs
 
 
+def run_with_labels(run, finished):
+    """The folder of a run of its own that has what the facts have up to their labels."""
+    facts, folder = Folder(finished[0]) / "facts", Folder(finished[0]) / run
+    if not folder.exists():
+        for name in ("queries", "index", "vectors", "candidates", "labels", "rejected"):
+            if (facts / name).exists():
+                (facts / name).copy_to(folder / name)
+    return folder
+
+
 def label_facts(run, teacher, finished, settings, cluster, timeout=400):
     """Label the facts with a teacher, in a run of its own that has the first stages already."""
-    folder = Folder(finished[0]) / run
-    if not folder.exists():
-        (Folder(finished[0]) / "facts").copy_to(folder)
+    folder = run_with_labels(run, finished)
     arguments = [*settings[1], "--run", run, "--teacher", json.dumps(teacher)]
     done = ran([sys.executable, "-m", "ray_jobs.label", *arguments], cluster, timeout)
     assert done.returncode == 0, done.stderr + (folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else "")

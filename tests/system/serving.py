@@ -1,10 +1,13 @@
 """A service of two made students, for the tests that ask it."""
 
+import functools
 import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import httpx
 import torch
@@ -34,13 +37,24 @@ def student(folder, seed):
     return Folder(folder)
 
 
+@functools.cache
+def _models():
+    return tempfile.TemporaryDirectory(prefix="students-")
+
+
+@functools.cache
+def made(name, seed):
+    """The same student for every service of these tests, which do not change it."""
+    return student(Path(_models().name) / name, seed)
+
+
 class Service:
     """A service of two versions, a and b: a is the champion, b has half of the keys. more: settings of `serving`."""
 
     def __init__(self, place, cluster, collection, **more):
         self.storage = Folder(place / "storage")
         self.registry = Registry(self.storage)
-        self.models = {name: student(place / name, seed) for name, seed in (("a", 1), ("b", 2))}
+        self.models = {name: made(name, seed) for name, seed in (("a", 1), ("b", 2))}
         self.registry.promote(self.models["a"], "a", "made", "for this test")
         self.registry.add(self.models["b"], "b")
         self.keys = place / "keys"

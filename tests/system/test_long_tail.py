@@ -2,6 +2,7 @@
 
 import random
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -103,18 +104,31 @@ def test_a_sample_is_part_of_the_selection(select, selected, rows, tmp_path):
     assert sum(row.reason == "not sampled" for row in (run / "rejected").read_rows(Rejection)) == 2
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ("a b c d\t1\ne f\n", "line 2: 2 columns are expected (query, frequency), divided as in the first line, not 1"),
-        ("_id\ttext\n1\ta b c d\n1\te f g h\n", "queries.log: id '1' stands for 2 queries, such as 'a b c d' and 'e f g h'"),
-        ("a b c d\t7\n", "none of the 1 queries of the log is long-tail (1 too frequent); loosen queries.long_tail"),
-        ("\n", "the query log is empty"),
-    ],
-)
-def test_a_log_that_is_no_good_is_told_in_one_line(select, content, expected, tmp_path):
-    (tmp_path / "log.tsv").write_text(content)
-    _, done = select("bad", tmp_path / "log.tsv")
+WRONG = {
+    "a b c d\t1\ne f\n": "line 2: 2 columns are expected (query, frequency), divided as in the first line, not 1",
+    "_id\ttext\n1\ta b c d\n1\te f g h\n": "queries.log: id '1' stands for 2 queries, such as 'a b c d' and 'e f g h'",
+    "a b c d\t7\n": "none of the 1 queries of the log is long-tail (1 too frequent); loosen queries.long_tail",
+    "\n": "the query log is empty",
+}
+
+
+@pytest.fixture(scope="module")
+def refused(select, tmp_path_factory):
+    """What the job says of logs that are no good, by their content; of all at once, as each call mostly waits for Ray."""
+    folder = tmp_path_factory.mktemp("wrong")
+
+    def said(numbered):
+        number, content = numbered
+        (folder / f"{number}.tsv").write_text(content)
+        return select(f"bad-{number}", folder / f"{number}.tsv")[1]
+
+    with ThreadPoolExecutor(len(WRONG)) as pool:
+        return dict(zip(WRONG, pool.map(said, enumerate(WRONG)), strict=True))
+
+
+@pytest.mark.parametrize(("content", "expected"), WRONG.items())
+def test_a_log_that_is_no_good_is_told_in_one_line(refused, content, expected):
+    done = refused[content]
     assert done.returncode == 2, done.stderr
     assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1

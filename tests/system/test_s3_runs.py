@@ -13,6 +13,7 @@ from tests.system.conftest import Submitted, arguments_of
 from tests.system.facts import FACTS, QUESTIONS
 from tests.system.programs import ran
 from tests.system.s3_server import BUCKET, client_of
+from tests.tiny_models import tiny_student
 
 pytestmark = pytest.mark.timeout(900)
 STAGES = ("queries", "index", "candidates", "test/candidates", "labels", "test/labels", "students/rra-bert", "evaluation")
@@ -33,9 +34,9 @@ def storage(s3, collection, monkeypatch):
     return Folder(ROOT_URI)
 
 
-def submit(cluster, s3, module, run):
+def submit(cluster, s3, module, run, **more):
     teacher = f'{{"kind": "recorded", "path": "{INPUT_URI}/recorded.trec"}}'
-    changed = {"run": run, "storage": ROOT_URI, "collection.source": f"beir:{INPUT_URI}/facts", "teacher": teacher}
+    changed = {"run": run, "storage": ROOT_URI, "collection.source": f"beir:{INPUT_URI}/facts", "teacher": teacher, **more}
     return Submitted(cluster, module, arguments_of(changed), s3)
 
 
@@ -48,8 +49,9 @@ def objects(s3, run, *stages):
     return found
 
 
-def test_the_pipeline_runs_in_a_bucket_and_a_second_call_skips_it_all(cluster, s3, storage):
-    status, logs = submit(cluster, s3, "ray_jobs.pipeline", "whole").ended()
+def test_the_pipeline_runs_in_a_bucket_and_a_second_call_skips_it_all(cluster, s3, storage, tmp_path):
+    students = tiny_student(tmp_path / "base")
+    status, logs = submit(cluster, s3, "ray_jobs.pipeline", "whole", students=students).ended()
     assert status == "SUCCEEDED", logs[-3000:]
     run = storage / "whole"
     for stage in STAGES:
@@ -62,7 +64,7 @@ def test_the_pipeline_runs_in_a_bucket_and_a_second_call_skips_it_all(cluster, s
         assert first == answers[label.query_id] or answers[label.query_id] not in {c.doc_id for c in label.candidates}
     assert "model.safetensors" in (run / "students/rra-bert/model").names()
     held = objects(s3, "whole", *STAGES)
-    status, logs = submit(cluster, s3, "ray_jobs.pipeline", "whole").ended()
+    status, logs = submit(cluster, s3, "ray_jobs.pipeline", "whole", students=students).ended()
     assert status == "SUCCEEDED", logs[-3000:]
     assert logs.count("unchanged, skipped") == len(STAGES)
     assert objects(s3, "whole", *STAGES) == held

@@ -12,6 +12,7 @@ from ranking.storage import Folder
 from tests.system.conftest import Submitted, arguments_of
 from tests.system.serving import Service, order
 from tests.system.test_pipeline import STAGES
+from tests.tiny_models import tiny_student
 
 
 def counts_of(run):
@@ -28,6 +29,7 @@ def labels_of(run):
 @pytest.mark.timeout(900)
 def test_labels_and_counts_are_those_of_one_node(finished, collection, tmp_path):
     settings = {"run": "spread", "storage": str(tmp_path / "runs"), "collection.source": f"beir:{collection}"}
+    settings["students"] = tiny_student(tmp_path / "base")  # it is counted, and nothing else
     with LocalCluster(tmp_path, workers=3, cpus=2, dashboard=True) as cluster:
         environment = cluster.driver_environment
         status, logs = Submitted(environment, "ray_jobs.pipeline", arguments_of(settings)).ended()
