@@ -44,7 +44,7 @@ def test_vllm_scores_a_saved_student_as_we_do(kind, tmp_path):
     expected = [1 / (1 + math.exp(-score)) for score in Scorer(tmp_path / "model", "fp32").score(PAIRS)]
     (tmp_path / "ask.py").write_text(ASK)
     command = [sys.executable, str(tmp_path / "ask.py"), str(tmp_path / "model"), json.dumps(PAIRS)]
-    done = ran(command, {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}, 400)
+    done = ran(command, {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}, 400)
     assert done.returncode == 0, done.stderr[-3000:]
     (line,) = [line for line in done.stdout.splitlines() if "SCORES" in line]
     assert json.loads(line.split("SCORES ")[1]) == pytest.approx(expected, abs=2e-3)
