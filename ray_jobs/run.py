@@ -6,6 +6,7 @@ Every job is `python -m ray_jobs.<job> RUN.yaml [--key value ...]`.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shlex
 import signal
@@ -14,6 +15,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 from pydantic import Field
 
@@ -185,9 +187,9 @@ def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, alo
     except KeyboardInterrupt:
         if taken_over:
             print(f"error: {run.folder.uri if run else ''}: another job took this run over while this one stood still", file=sys.stderr)
-            sys.exit(2)
+            _leave(2)
         print(f"interrupted; to go on from here: {shlex.join(['python', '-m', _name(), *arguments])}", file=sys.stderr)
-        sys.exit(130)
+        _leave(130)
     except Exception as error:
         stage = f" in {run.progress.at}" if run is not None and run.progress.at else ""
         kept = f"what was done is kept in {run.folder.uri}" if run is not None else "nothing was done"
@@ -200,6 +202,14 @@ def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, alo
         first = str(error).strip().splitlines()[:1] or [""]
         print(f"failed{stage}: {type(error).__name__}: {first[0][:300]} (trace: {where}); {rest}", file=sys.stderr)
         sys.exit(1)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process with threads still at work: one that waits for Ray as it shuts down may end the process with a code of Ray's own."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _name() -> str:

@@ -1,7 +1,10 @@
 """How a job starts and ends: its exit codes, and that it is alone in its run."""
 
 import functools
+import os
 import shlex
+import subprocess
+import sys
 import time
 
 import pytest
@@ -17,6 +20,7 @@ from ray_jobs import run as runs
 def ended(tmp_path, monkeypatch, capfd):
     """Runs a job to its end; returns its exit code and the lines of standard error."""
     monkeypatch.setattr(runs, "leased", functools.partial(leased, term=0.8))
+    monkeypatch.setattr(os, "_exit", sys.exit)
 
     def call(main, **more):
         code = 0
@@ -45,6 +49,21 @@ def test_a_job_that_lost_its_run_stops_in_a_line(ended, tmp_path):
     code, lines = ended(main)
     assert not went_on
     assert (code, lines) == (2, [f"error: {tmp_path}/quickstart: another job took this run over while this one stood still"])
+
+
+def test_an_interrupted_job_ends_with_its_own_code_whatever_threads_do_as_python_ends(tmp_path):
+    # a thread that waits in Ray may end the process as Ray shuts down
+    job = """if True:
+        import atexit, os, signal
+        from ray_jobs.run import job
+
+        atexit.register(os._exit, 1)
+        job(lambda run: os.kill(os.getpid(), signal.SIGINT))
+    """
+    call = [sys.executable, "-c", job, "configs/quickstart.yaml", "--storage", str(tmp_path)]
+    ended = subprocess.run(call, capture_output=True, text=True)
+    assert ended.returncode == 130
+    assert ended.stderr.startswith("interrupted; to go on from here: ")
 
 
 def test_jobs_that_only_read_need_no_lease_and_leave_the_settings_alone(ended, tmp_path):
