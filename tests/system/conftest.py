@@ -1,5 +1,6 @@
 """One local Ray cluster for all system tests, and one run of the pipeline on it, through the job API."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 import urllib.request
 
+import psutil
 import pytest
 import yaml
 
@@ -18,7 +20,6 @@ from tests.system.ports import free_ports
 from tests.system.programs import ran
 from tests.system.prometheus import watching
 from tests.system.s3_server import running_s3
-from tests.system.serving import Service
 
 
 @pytest.fixture(scope="session")
@@ -52,8 +53,10 @@ def cluster(tmp_path_factory):
                 "BEGAN": str(time.time()),
             }
     finally:
-        head.terminate()
-        head.wait(timeout=60)
+        for process in [*psutil.Process(head.pid).children(recursive=True), head]:  # to end by itself takes it half a minute
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        head.wait()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -196,11 +199,3 @@ def label_facts(run, teacher, finished, settings, cluster, timeout=400):
     manifest = Manifest.model_validate_json((folder / "labels").read_text("_manifest.json"))
     assert manifest.rows_in == manifest.rows_out + manifest.rejected
     return folder, manifest
-
-
-@pytest.fixture(scope="module")
-def service(cluster, collection, tmp_path_factory):
-    """A service of two made students."""
-    held = Service(tmp_path_factory.mktemp("service"), cluster, collection)
-    yield held
-    held.close()

@@ -31,7 +31,7 @@ def watching(metrics, folder):
     nodes = folder / "nodes.json"
     nodes.write_text(json.dumps([{"targets": [metrics]}]))
     config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "5s"}
+    config["global"] = {"scrape_interval": "2s", "evaluation_interval": "5s"}
     config["scrape_configs"][0]["file_sd_configs"][0]["files"] = [str(nodes)]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     (port,) = free_ports(1)

@@ -12,6 +12,7 @@ from ranking.storage import Folder
 from tests.system.autoscaling import growing_cluster
 from tests.system.conftest import arguments_of
 from tests.system.programs import ran
+from tests.tiny_models import tiny_student
 
 TYPES = {
     "cpu": {"resources": {"CPU": 4}, "max_workers": 2, "priority": 2},
@@ -40,6 +41,7 @@ def test_the_pipeline_makes_the_cluster_grow_and_idle_nodes_go_away(collection, 
     with growing_cluster(tmp_path, TYPES) as environment:
         pools["compute.cluster_file"] = environment["CLUSTER_FILE"]
         settings = {"run": "grown", "storage": str(tmp_path / "runs"), "collection.source": f"beir:{collection}", **pools}
+        settings["students"] = tiny_student(tmp_path / "base")
         assert nodes(environment) == 0
 
         wrong = job(environment, "ray_jobs.pipeline", arguments_of({**settings, "compute.teacher_gpus": "4"}))

@@ -8,7 +8,7 @@ import pytest
 from actors.teachers.memory import Asked
 from ranking.records import Label, ReasonList
 from ranking.stages import Manifest
-from ranking.storage import Folder
+from tests.system.conftest import run_with_labels
 from tests.system.programs import ran
 from tests.tiny_models import tiny_generator
 
@@ -18,9 +18,7 @@ pytestmark = pytest.mark.timeout(600)
 
 def explain(reasons, finished, settings, cluster):
     """Explain the facts' labels in a run of its own; returns the folder, the rows and what was printed."""
-    folder = Folder(finished[0]) / "reasons"
-    if not folder.exists():
-        (Folder(finished[0]) / "facts").copy_to(folder)
+    folder = run_with_labels("reasons", finished)
     arguments = [*settings[1], "--run", "reasons", "--reasons", json.dumps(reasons)]
     done = ran([sys.executable, "-m", "ray_jobs.reason", *arguments], cluster, 400)
     assert done.returncode == 0, done.stderr + (folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else "")
