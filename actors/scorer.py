@@ -40,7 +40,7 @@ class Model:
             if (place / CARD).is_file():
                 if self.max_length is not None:
                     raise InputError(f"model {self.place!r}: is a saved student, whose max_length is its own; leave it out")
-                return Scorer(place)
+                return Scorer(place, called=self.place)
             return ClassifierScorer(str(place), self.max_length, called=self.place)
 
 
@@ -59,7 +59,7 @@ def load_champion(model: Folder, checksum: str) -> Scorer:
         place = Path(local) / "model"
         model.copy_to(Folder(place))
         check_whole(Folder(place), checksum)
-        return Scorer(place)
+        return Scorer(place, called=model.uri)
 
 
 class ListScorer:

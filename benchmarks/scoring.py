@@ -3,7 +3,7 @@
     python -m benchmarks.scoring COLLECTION RUN [--model FOLDER] [--queries N] [--rounds N] [--max-length N]
 
 COLLECTION: a BEIR folder; RUN: a TREC run over it, whose documents are scored, query by query as they are served, and
-all at once. --model: a saved student with a `cls` head; without it one is made of minilm, its head random. Both sides
+all at once. --model: a saved student; without it one is made of minilm, its head random. Both sides
 are in fp32 on all cores, take turns in one process, and get the same pairs; the table shows the median of the rounds.
 """
 
@@ -43,7 +43,7 @@ def pairs_of(collection: Path, run: Path, queries: int) -> list[Pairs]:
 
 def made_student(place: Path, max_length: int) -> Path:
     """A student of minilm that has learned nothing."""
-    settings = RraBertSettings(head="cls", max_length=max_length)
+    settings = RraBertSettings(base="minilm", max_length=max_length)
     torch.manual_seed(13)
     base = model_path(settings.base)
     export.save(kinds.build(settings, base), kinds.tokenizer_of(settings, base), settings, place, [("a query", "a document")])

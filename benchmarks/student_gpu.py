@@ -37,7 +37,7 @@ from transformers import (
 )
 
 from students.batches import KEYS, SEGMENTS, SIDES, chunks_by_length, list_batch, pad
-from students.heads import ClsHead
+from students.classifier import PairClassifier
 from students.objective import Objective
 from students.rra_gpt import LABEL, REASON, Reasoning
 from students.settings import RraBertSettings, RraGptSettings, TrainingSettings
@@ -76,9 +76,9 @@ def made_students(small: bool) -> dict[str, tuple[Any, nn.Module, nn.Module]]:
     base: dict[str, Any] = {"hidden_size": 768, "num_hidden_layers": 16, "num_attention_heads": 12, "intermediate_size": 2048}
     gpt = Qwen3Config(vocab_size=VOCABULARY, num_labels=1, head_dim=64, tie_word_embeddings=True, **ends, **{**base, **sizes})
     gpt.num_key_value_heads = gpt.num_attention_heads
-    encoder = ClsHead(AutoModelForSequenceClassification.from_config(bert))
-    settings = RraBertSettings(head="cls", term_control={"form": "layer"})
-    decoder = ClsHead(AutoModelForSequenceClassification.from_config(gpt))
+    encoder = PairClassifier(AutoModelForSequenceClassification.from_config(bert))
+    settings = RraBertSettings(term_control={"form": "layer"})
+    decoder = PairClassifier(AutoModelForSequenceClassification.from_config(gpt))
     output = AutoModelForCausalLM.from_config(gpt).get_output_embeddings()
     output.weight = decoder.base.get_input_embeddings().weight
     return {

@@ -2,7 +2,7 @@
 
     python -m benchmarks.training [--lists 96] [--candidates 20] [--max-length 128] [--out FILE.json]
 
-Same base, `cls` head, RankNet, lists, lengths, fp32, learning rate and clipping on all sides; one worker has all
+Same base, RankNet, lists, lengths, fp32, learning rate and clipping on all sides; one worker has all
 cores. Each side runs in processes of its own; its clock starts after two steps. Peak memory is of the training processes.
 The other trainer needs packages that are not among this project's: .venv/bin/uv pip install datasets accelerate
 """
@@ -89,7 +89,7 @@ def ours(given: argparse.Namespace) -> dict[str, float]:
     from actors.training.worker import train_worker
 
     labels = made_labels(given.lists, given.candidates)
-    student = RraBertSettings(head="cls", max_length=given.max_length)
+    student = RraBertSettings(base="minilm", max_length=given.max_length)
     training = TrainingSettings(
         workers=given.workers,
         zero_stage=given.zero_stage,

@@ -4,8 +4,9 @@
 
 No label is needed: queries are made of passages of free texts (`models.texts`), candidates are BM25's, and each pair's
 target is the cosine of its two vectors and a part of BM25 (`models.lists`); lists with a text of the pydoc collection are
-left out. The student reads both texts at once and learns the target by squared error. The model is FOLDER/model, whose
-weights are those of models/minilm-cross. What was made is kept: called again, it goes on from its last checkpoint.
+left out. The classifier begins with weights that give nearly the cosine (`models.cosine_classifier`), and learns the target by
+squared error. The model is FOLDER/model, whose weights are those of models/minilm-cross. What was made is kept: called again, it
+goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ from typing import Any
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
+from transformers import BertModel
 
 from models import texts
+from models.cosine_classifier import cosine_classifier, fit_logits
 from models.lists import Encode, TrainingList, lists_of
 from ranking.collections.pydoc.passages import read_passages
 from ranking.encoders import model_path
 from ranking.storage import Folder
 from students import kinds
 from students.batches import chunks_by_length, pad, tokenize
+from students.classifier import PairClassifier
 from students.precision import dtype_of
 from students.scoring import CHUNK_TOKENS, ClassifierScorer, forward_pairs
 from students.settings import RraBertSettings
@@ -38,10 +42,13 @@ from students.settings import RraBertSettings
 SCALE, MIDDLE = 8.0, 0.4
 """A pair's logit is learned to be 8 (target - 0.4): a sigmoid tells good from bad."""
 
-_SETTINGS = RraBertSettings(name="minilm-cross", head="cls", max_length=192)
+_SETTINGS = RraBertSettings(name="minilm-cross", base="minilm", max_length=192)
 _LISTS_PER_STEP = 32
-_RATE, _WARM = 1.5e-4, 0.05
-_EACH = 100
+_RATE, _WARM = 6e-5, 0.05
+_MEASURED = 2000
+"""Queries and texts that are looked at for the first weights, each."""
+
+_EACH = 50
 """Steps between checkpoints."""
 
 
@@ -52,17 +59,32 @@ def make(folder: Path, count: int, most: int, seed: int = 13) -> Path:
     pool, lists = _made_lists(folder / "lists.json", count, most, seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     settings, path = _SETTINGS, model_path("minilm")
-    student = kinds.build(settings, path).to(device)
+    tokenizer = kinds.tokenizer_of(settings, path)
+    student = begun(tokenizer, path, pool, lists).to(device)
     for module in student.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # targets are exact, and attention without it is faster
     student.base.get_input_embeddings().requires_grad_(False)
-    tokenizer = kinds.tokenizer_of(settings, path)
     learn(kinds.in_training(student, settings, path), tokenizer, pool, lists, folder / "checkpoint.pt", seed)
     probes = [(held.query, pool[held.passages[0]]) for held in lists[:64]]
     worst = save(student.cpu(), tokenizer, probes, folder / "model")
     print(f"in bf16 the scores of {len(probes)} pairs differ by {worst:.3f} at most", flush=True)
     return folder / "model"
+
+
+def begun(tokenizer: Any, path: str, pool: Sequence[str], lists: Sequence[TrainingList]) -> PairClassifier:
+    """The encoder written as a classifier, with logits as near to the targets' as they are without training."""
+    encoder = BertModel.from_pretrained(path, add_pooling_layer=False, dtype=torch.float32)
+    some = [held.query for held in lists[:_MEASURED]] + list(pool[:_MEASURED])
+    inputs = tokenizer(
+        some[:: max(1, len(some) // 256)], padding=True, truncation=True, max_length=_SETTINGS.max_length, return_tensors="pt"
+    )
+    classifier = cosine_classifier(encoder, dict(inputs), torch.from_numpy(bi_encoder()(some)))
+    read = [(held.query, pool[passage], target) for held in lists[:50] for passage, target in _pairs(held)]
+    with torch.inference_mode():
+        logits = forward_pairs(PairClassifier(classifier), tokenizer, [(query, text) for query, text, _ in read], _SETTINGS.max_length)
+    fit_logits(classifier, logits, SCALE * (torch.tensor([target for _, _, target in read]) - MIDDLE))
+    return PairClassifier(classifier)
 
 
 def save(student: Any, tokenizer: Any, probes: Sequence[tuple[str, str]], folder: Path) -> float:
@@ -175,7 +197,10 @@ def _resumed(checkpoint: Path, student: Any, optimizer: Any) -> int:
     if not checkpoint.exists():
         return 0
     held = torch.load(checkpoint, map_location=next(student.parameters()).device)
-    student.load_state_dict(held["student"])
+    try:
+        student.load_state_dict(held["student"])
+    except RuntimeError:
+        raise SystemExit(f"{checkpoint} is of a model of another form; take it away, or name another folder") from None
     optimizer.load_state_dict(held["optimizer"])
     return int(held["step"])
 

@@ -46,8 +46,8 @@ def _own(name: str) -> str:
     folder = (Path(named) if named else Path(__file__).parents[1] / "models") / name
     if not (folder / "config.json").is_file():
         raise InputError(
-            f"model {name!r}: there is no {folder}; a job's upload leaves models/ out, so {FOLDER_VARIABLE} names the folder that "
-            "holds it on the cluster's nodes, which the image of the Dockerfile sets"
+            f"model {name!r}: there is no {folder}; it comes with the repository, and a job's upload leaves models/ out, so "
+            f"{FOLDER_VARIABLE} names the folder that holds it on the cluster's nodes, which the image of the Dockerfile sets"
         )
     return str(folder)
 

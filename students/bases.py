@@ -9,7 +9,6 @@ from transformers import AutoConfig, AutoTokenizer
 
 from ranking.errors import InputError
 from students.kinds import AnySettings
-from students.parting import PARTED
 from students.rra_gpt import LABEL_WORDS
 from students.settings import RraBertSettings, RraGptSettings
 
@@ -26,10 +25,6 @@ def check_base(path: str, settings: AnySettings) -> None:
     if tokenizer.pad_token_id is None:
         raise InputError(
             f"{where}: its tokenizer has no pad token; set one and save it, for example tokenizer.pad_token = tokenizer.eos_token"
-        )
-    if isinstance(settings, RraBertSettings) and settings.reading == "parted" and config.model_type not in PARTED:
-        raise InputError(
-            f"{where}: reading: parted needs an architecture of {', '.join(PARTED)}, not {config.model_type}; take reading: joint"
         )
     layers: int | None = getattr(config, "num_hidden_layers", None)
     if isinstance(settings, RraBertSettings) and settings.term_control.form != "none" and layers is not None:

@@ -15,18 +15,18 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional
 
-from students.heads import ClsHead, Head
+from students.classifier import PairClassifier
 
 
-def read_first_token_only(student: Head) -> None:
-    """Compute no other token in the last layer; no-op where the head or the architecture does not allow it."""
+def read_first_token_only(student: PairClassifier) -> None:
+    """Compute no other token in the last layer; no-op where the architecture does not allow it."""
     layer = _last_layer(student)
     if layer is not None:
         layer.forward = MethodType(_of_first_token, layer)
 
 
 @contextmanager
-def first_token_only(student: Head) -> Iterator[None]:
+def first_token_only(student: PairClassifier) -> Iterator[None]:
     """The same for a while."""
     layer = _last_layer(student)
     read_first_token_only(student)
@@ -37,10 +37,10 @@ def first_token_only(student: Head) -> Iterator[None]:
             del layer.forward
 
 
-def _last_layer(student: Head) -> Any:
+def _last_layer(student: PairClassifier) -> Any:
     """None where there is none that could be computed so."""
     layers = getattr(getattr(student.base, "encoder", None), "layer", None)
-    if not isinstance(student, ClsHead) or not layers or getattr(student.config, "is_decoder", False):
+    if not layers or getattr(student.config, "is_decoder", False):
         return None
     layer = layers[-1]
     attention = getattr(getattr(layer, "attention", None), "self", None)

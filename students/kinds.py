@@ -11,9 +11,9 @@ from transformers import AutoTokenizer
 
 from students import rra_bert, rra_gpt
 from students.batches import tokenize
+from students.classifier import PairClassifier
 from students.first_token import read_first_token_only
-from students.heads import ClsHead, Head
-from students.pair_templates import with_parted_template, with_prompt_template
+from students.pair_templates import with_prompt_template
 from students.rra_gpt import Reasoning, Told
 from students.settings import RraBertSettings, RraGptSettings
 from students.term_control import TermControlled
@@ -22,7 +22,7 @@ from students.token_selection import TokenKeys
 AnySettings = RraBertSettings | RraGptSettings
 
 
-def build(settings: AnySettings, path: str) -> Head:
+def build(settings: AnySettings, path: str) -> PairClassifier:
     """Make a student from its base. path: folder or Hugging Face id. Weights in float32."""
     return rra_gpt.build(settings, path) if isinstance(settings, RraGptSettings) else rra_bert.build(settings, path)
 
@@ -30,15 +30,12 @@ def build(settings: AnySettings, path: str) -> Head:
 def tokenizer_of(settings: AnySettings, path: str) -> Any:
     """The tokenizer that is saved with a student: what it makes of a pair of texts is what the student reads."""
     tokenizer = AutoTokenizer.from_pretrained(path)
-    if isinstance(settings, RraGptSettings):
-        return with_prompt_template(tokenizer)
-    return with_parted_template(tokenizer) if settings.reading == "parted" else tokenizer
+    return with_prompt_template(tokenizer) if isinstance(settings, RraGptSettings) else tokenizer
 
 
-def in_training(student: Head, settings: AnySettings, path: str) -> nn.Module:
+def in_training(student: PairClassifier, settings: AnySettings, path: str) -> nn.Module:
     """The student with what it has in training only; `settled` takes it off again."""
     if isinstance(settings, RraGptSettings):
-        assert isinstance(student, ClsHead)
         trained = Reasoning(student, rra_gpt.output_layer(student, path))
         if settings.lora is not None:
             trained.adapt(settings.lora)
@@ -49,12 +46,12 @@ def in_training(student: Head, settings: AnySettings, path: str) -> nn.Module:
     return student
 
 
-def settled(trained: nn.Module) -> Head:
+def settled(trained: nn.Module) -> PairClassifier:
     """The student that is kept, without what it had in training only."""
     if isinstance(trained, Reasoning):
         trained.merge()
     kept = trained.student if isinstance(trained, (TermControlled, Reasoning)) else trained
-    assert isinstance(kept, Head)
+    assert isinstance(kept, PairClassifier)
     return kept
 
 

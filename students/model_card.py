@@ -13,7 +13,7 @@ from students.settings import RraBertSettings, TrainingSettings
 
 NAME = "README.md"
 
-_CLS = """    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+_LOAD = """    from transformers import AutoModelForSequenceClassification, AutoTokenizer
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForSequenceClassification.from_pretrained(folder).eval()
     cut = dict(truncation="longest_first", max_length={max_length}, padding=True, return_tensors="pt")
     inputs = tokenizer([query] * len(documents), documents, **cut)
@@ -24,17 +24,8 @@ _CLS = """    from transformers import AutoModelForSequenceClassification, AutoT
 
     vllm serve FOLDER --runner pooling        # then POST /rerank or /score; it puts a sigmoid on the scores
 """
-_CLS_ONNX = """
+_ONNX = """
 model.onnx gives the same scores in onnxruntime, from the tokenizer's inputs.
-"""
-_INTERACTION = """    from students.scoring import Scorer
-    scores = Scorer(folder).score([(query, document) for document in documents])
-
-    import onnxruntime
-    session = onnxruntime.InferenceSession(f"{folder}/model.onnx")     # inputs: those of the tokenizer, and segments
-
-The `interaction` head has no class in other libraries: transformers alone loads its encoder without the head. In
-model.onnx it is whole; `segments` is 1 for the query's tokens, 2 for the document's, 0 for special tokens and padding.
 """
 
 
@@ -49,7 +40,7 @@ def model_card(student: AnySettings, training: TrainingSettings, provenance: Pro
         "tags": ["re-ranker", "distillation", student.kind],
     }
     rows = {
-        "kind": f"{student.kind}, `{student.head}` head",
+        "kind": student.kind,
         "base": student.base,
         "teacher": provenance.teacher + (f", revision {provenance.revision}" if provenance.revision else ""),
         "teacher's fingerprint": provenance.fingerprint,
@@ -63,9 +54,9 @@ def model_card(student: AnySettings, training: TrainingSettings, provenance: Pro
     else:
         rows["side tasks"] = f"label word {student.label_weight:g}, reason {student.reason_weight:g}, in training only"
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    load = _CLS.format(max_length=student.max_length) if student.head == "cls" else _INTERACTION
-    if student.head == "cls" and isinstance(student, RraBertSettings):
-        load += _CLS_ONNX
+    load = _LOAD.format(max_length=student.max_length)
+    if isinstance(student, RraBertSettings):
+        load += _ONNX
     return f"""---
 {yaml.safe_dump(front, sort_keys=False)}---
 

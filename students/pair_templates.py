@@ -11,6 +11,7 @@ PARTS = ("Query:\n", "\nDocument:\n", "\nRelevant:")
 """What stands before the query, before the document, and last: the score is read at the last token."""
 
 _NAMES = ("<rra_query>", "<rra_document>", "<rra_relevant>")
+_SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
 
 def with_prompt_template(tokenizer: Any) -> PreTrainedTokenizerFast:
@@ -30,28 +31,6 @@ def with_prompt_template(tokenizer: Any) -> PreTrainedTokenizerFast:
     backend.post_processor = TemplateProcessing(
         single=f"{first} $A {second} {last}", pair=f"{first} $A:0 {second} $B:0 {last}", special_tokens=special
     )
-    return _generic(tokenizer, backend, ["input_ids", "attention_mask"])
-
-
-def with_parted_template(tokenizer: Any) -> PreTrainedTokenizerFast:
-    """A tokenizer that gives (query, document) as [CLS] query [SEP] [CLS] document [SEP], padded on the right.
-
-    tokenizer: a fast one with such special tokens. Returns a new tokenizer of the generic class.
-    """
-    begin, end = tokenizer.cls_token, tokenizer.sep_token
-    backend = tokenizer.backend_tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    backend.post_processor = TemplateProcessing(
-        single=f"{begin} $A {end}",
-        pair=f"{begin} $A:0 {end} {begin} $B:0 {end}",
-        special_tokens=[(begin, tokenizer.cls_token_id), (end, tokenizer.sep_token_id)],
-    )
-    return _generic(tokenizer, backend, tokenizer.model_input_names)
-
-
-_NAMED = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
-
-
-def _generic(tokenizer: Any, backend: Any, inputs: list[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer of the generic class: others make their own post-processor again where they are loaded."""
-    named = {name: getattr(tokenizer, name) for name in _NAMED if getattr(tokenizer, name)}
+    named = {name: getattr(tokenizer, name) for name in _SPECIAL if getattr(tokenizer, name)}
+    inputs = ["input_ids", "attention_mask"]
     return PreTrainedTokenizerFast(tokenizer_object=backend, padding_side="right", model_input_names=inputs, **named)

@@ -24,7 +24,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from students.batches import SIDES, inputs_of
-from students.heads import ClsHead
+from students.classifier import PairClassifier
 from students.settings import LoraSettings, RraGptSettings
 
 LABEL_WORDS = {True: " yes", False: " no"}
@@ -52,7 +52,7 @@ def continuation(tokenizer: Any, told: Told, most: int) -> tuple[list[int], list
     return word + reason, [LABEL] * len(word) + [REASON] * len(reason)
 
 
-def build(settings: RraGptSettings, path: str) -> ClsHead:
+def build(settings: RraGptSettings, path: str) -> PairClassifier:
     """Make the student from its base: a sequence classifier with one label. Weights in float32.
 
     The ranking layer starts from zero, so that all scores are equal before the first step. Its tokenizer's pad token becomes the
@@ -62,13 +62,13 @@ def build(settings: RraGptSettings, path: str) -> ClsHead:
     config.get_text_config().pad_token_id = AutoTokenizer.from_pretrained(path).pad_token_id
     classifier: Any = AutoModelForSequenceClassification.from_pretrained(path, config=config, dtype=torch.float32)
     nn.init.zeros_(classifier.score.weight)
-    return ClsHead(classifier)
+    return PairClassifier(classifier)
 
 
 class Reasoning(nn.Module):
     """RRA-GPT in training, with the output layer for its side tasks. The student is the part that is kept."""
 
-    def __init__(self, student: ClsHead, output: nn.Module) -> None:
+    def __init__(self, student: PairClassifier, output: nn.Module) -> None:
         super().__init__()
         self.student = student
         self.output = output
@@ -113,7 +113,7 @@ class Reasoning(nn.Module):
         return torch.stack([scores, *(_mean_cost(costs, sides[:, 1:] == side) for side in (LABEL, REASON))], dim=1)
 
 
-def output_layer(student: ClsHead, path: str) -> nn.Module:
+def output_layer(student: PairClassifier, path: str) -> nn.Module:
     """The base's output layer over its vocabulary, tied to the student's embeddings where the base ties them."""
     causal: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
     layer: nn.Module = causal.get_output_embeddings()

@@ -11,22 +11,20 @@ from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ranking.errors import InputError
-from students import onnx_file
+from students import card, onnx_file
 from students.bases import positions, read_model
 from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, pad, tokenize
+from students.classifier import PairClassifier
 from students.first_token import read_first_token_only
-from students.heads import ClsHead, Head, InteractionHead
 from students.precision import dtype_of
 from students.settings import Precision
 
 Engine = Literal["auto", "torch", "onnx", "openvino"]
-CARD = "rradistill.json"
-HEAD_WEIGHTS = "head.safetensors"
+CARD = card.NAME
 CHUNK_TOKENS = {"cpu": 1024, "cuda": 32_768}
 """Tokens that go through the model at once: a processor is fastest where they stay in its cache."""
 
@@ -83,17 +81,18 @@ class Tokenized:
 class Scorer:
     """A saved student, ready to score on this machine. Higher is better; scores have no fixed range."""
 
-    def __init__(self, folder: str | Path, precision: Precision | None = None, engine: Engine = "auto") -> None:
+    def __init__(self, folder: str | Path, precision: Precision | None = None, engine: Engine = "auto", called: str | None = None) -> None:
         """Load a folder that `students.export.save` wrote.
 
         precision: None for the one it was saved to be used with. engine: `auto` takes what is fastest: OpenVINO on a processor, for a
-        student that has a file for it; else torch.
+        student that has a file for it; else torch. called: what the folder is named in messages.
         Raises InputError where the folder is none.
         """
         folder = Path(folder)
         if not (folder / CARD).is_file():
             raise InputError(f"{folder}: no student is saved here ({CARD} is missing)")
         self.card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card.check(self.card, called or str(folder))
         self.max_length: int = self.card["max_length"]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -107,9 +106,7 @@ class Scorer:
         elif engine == "onnx":
             self.model = onnx_file.OnnxStudent(path)
         else:
-            student = _load(folder, self.card).to(device, self.dtype).eval()
-            read_first_token_only(student)
-            self.model = student
+            self.model = _ready(_classifier(folder), device, self.dtype)
         self.parameters = _count(folder)
 
     @torch.inference_mode()
@@ -182,18 +179,18 @@ class ClassifierScorer(Scorer):
         self.max_length, self.tokenizer = max_length or most, tokenizer
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.dtype = dtype_of(precision, device)
-        student = ClsHead(loaded).to(device, self.dtype).eval()
-        read_first_token_only(student)
-        self.model = student
+        self.model = _ready(PairClassifier(loaded), device, self.dtype)
         self.parameters = sum(weights.numel() for weights in self.model.parameters())
 
 
-def _load(folder: Path, card: dict[str, Any]) -> Head:
-    if card["head"] == "cls":
-        return ClsHead(AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32))
-    model = InteractionHead(AutoModel.from_pretrained(folder, dtype=torch.float32), card["cross_bias"])
-    model.linear.load_state_dict(load_file(folder / HEAD_WEIGHTS))
-    return model
+def _classifier(folder: Path) -> PairClassifier:
+    return PairClassifier(AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32))
+
+
+def _ready(student: PairClassifier, device: str, dtype: torch.dtype) -> PairClassifier:
+    student = student.to(device, dtype).eval()
+    read_first_token_only(student)
+    return student
 
 
 def _count(folder: Path) -> int:

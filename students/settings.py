@@ -42,26 +42,11 @@ class RraBertSettings(Settings):
     name: str = Field("rra-bert", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the student, used for folders.")
     kind: Literal["rra_bert"] = "rra_bert"
     base: str = Field(
-        "minilm", description="Encoder to start from: `minilm`, `minilm-cross` for the `cls` head, a folder or a Hugging Face id."
+        "minilm-cross", description="Encoder to start from, best a cross-encoder: `minilm-cross`, `minilm`, a folder or a Hugging Face id."
     )
-    head: Literal["cls", "interaction"] = Field(
-        "interaction", description="`cls`: linear on [CLS]. `interaction`: for bases that are sentence encoders."
-    )
-    reading: Literal["joint", "parted"] = Field(
-        "joint",
-        description="`joint`: [CLS] query [SEP] document [SEP]. `parted`, for the `interaction` head: each as a sentence encoder reads it, "
-        "with [CLS] and positions of its own, and attention between them.",
-    )
-    cross_bias: float = Field(-4.0, description="Added to the logits of attention between query and document where they are `parted`.")
     term_control: TermControlSettings = TermControlSettings()
     precision: Precision = Field("auto", description="Precision of its scoring, in evaluation and in the service alike.")
     max_length: int = Field(160, ge=16, description="Tokens of query and document together; the document is cut.")
-
-    @model_validator(mode="after")
-    def _a_plain_classifier_reads_one_sequence(self) -> RraBertSettings:
-        if self.reading == "parted" and self.head != "interaction":
-            raise ValueError("reading: parted needs head: interaction; a plain classifier reads query and document as one sequence")
-        return self
 
 
 class LoraSettings(Settings):
@@ -86,11 +71,6 @@ class RraGptSettings(Settings):
     lora: LoraSettings | None = Field(None, description="Learn low-rank adapters and the ranking layer only. Null: all weights.")
     precision: Precision = Field("auto", description="Precision of its scoring, in evaluation and in the service alike.")
     max_length: int = Field(320, ge=32, description="Tokens of the prompt; the document is cut.")
-
-    @property
-    def head(self) -> str:
-        """Its form on disk: a sequence classifier with one label."""
-        return "cls"
 
 
 StudentSettings = Annotated[RraBertSettings | RraGptSettings, Field(discriminator="kind")]

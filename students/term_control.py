@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from students.batches import KEYS, SEGMENTS
-from students.heads import Head
+from students.classifier import PairClassifier
 from students.settings import TermControlSettings
 from students.token_selection import select_tokens
 
@@ -68,7 +68,7 @@ class TermGate(nn.Module):
 class TermControlled(nn.Module):
     """A student in training, with its Term Control Layer. The student itself is the part that is kept."""
 
-    def __init__(self, student: Head, settings: TermControlSettings) -> None:
+    def __init__(self, student: PairClassifier, settings: TermControlSettings) -> None:
         super().__init__()
         self.student = student
         self.layer = settings.layer

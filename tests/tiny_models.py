@@ -106,8 +106,11 @@ def tiny_deberta(folder: Path) -> Path:
     return _written(folder, config, _of_bert(tokenizer))
 
 
-def tiny_modern_bert(folder: Path) -> Path:
-    """Write a ModernBERT with random weights and a byte-level tokenizer; every second layer attends to 16 tokens."""
+def tiny_modern_bert(folder: Path, pooling: str = "cls") -> Path:
+    """Write a ModernBERT with random weights and a byte-level tokenizer; every second layer attends to 16 tokens.
+
+    pooling: what its classifier reads, `cls` or the `mean` of all tokens.
+    """
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -119,7 +122,13 @@ def tiny_modern_bert(folder: Path) -> Path:
     fast = _of_bert(tokenizer)
     ids = {"pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1, "eos_token_id": 2}
     config = ModernBertConfig(
-        vocab_size=len(fast), max_position_embeddings=128, local_attention=16, global_attn_every_n_layers=2, **ids, **_SIZES
+        vocab_size=len(fast),
+        max_position_embeddings=128,
+        local_attention=16,
+        global_attn_every_n_layers=2,
+        classifier_pooling=pooling,
+        **ids,
+        **_SIZES,
     )
     return _written(folder, config, fast)
 
@@ -129,7 +138,7 @@ def tiny_student(folder: Path) -> str:
     sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
     source = model_path("minilm")
     _written(folder, AutoConfig.from_pretrained(source, **sizes), AutoTokenizer.from_pretrained(source))
-    return json.dumps([{"name": "rra-bert", "kind": "rra_bert", "base": str(folder), "head": "interaction", "max_length": 96}])
+    return json.dumps([{"name": "rra-bert", "kind": "rra_bert", "base": str(folder), "max_length": 96}])
 
 
 def _unigram(special, unknown, begin, end, between):

@@ -65,7 +65,7 @@ def resume(engine: Any) -> Progress:
             _load_joined(engine, Path(local), checkpoint.path)
         else:
             engine.load_checkpoint(local, tag=_TAG)
-        return Progress(**json.loads((Path(local) / _STATE).read_text(encoding="utf-8")))
+        return Progress.read((Path(local) / _STATE).read_text(encoding="utf-8"))
 
 
 def _load_joined(engine: Any, checkpoint: Path, name: str) -> None:
@@ -124,7 +124,7 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
     reported = ray.train.get_all_reported_checkpoints()
     chosen = max(reported, key=lambda one: (one.metrics[MEASURE], one.metrics["step"]))
     with chosen.checkpoint.as_directory() as place, tempfile.TemporaryDirectory() as local:
-        progress = Progress(**json.loads((Path(place) / _STATE).read_text(encoding="utf-8")))
+        progress = Progress.read((Path(place) / _STATE).read_text(encoding="utf-8"))
         path = model_path(work.student.base)
         model = kinds.build(work.student, path)
         if work.training.freeze_embeddings:
@@ -133,7 +133,6 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
         kept = {name: value for name, value in trained.state_dict(keep_vars=True).items() if _is_frozen(value)}
         trained.load_state_dict(_whole_weights(Path(place), work.training.zero_stage) | kept)
         model = kinds.settled(trained)
-        export.centre(model, progress.scores_mean)
         export.save(model, kinds.tokenizer_of(work.student, path), work.student, Path(local) / "model", probes)
         (Path(local) / "model" / model_card.NAME).write_text(_card(work, progress), encoding="utf-8")
         work.model.delete()

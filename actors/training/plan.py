@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ranking.records import Provenance
@@ -49,26 +50,28 @@ class Assignment:
 class Progress:
     """Where training is. step: optimizer steps done. best: highest validation value so far; None where there is none.
 
-    best_step: after which it was reached. scores_mean: running mean of the training scores, with which they are centred.
+    best_step: after which it was reached.
     """
 
     step: int = 0
     best: float | None = None
     best_step: int = 0
-    scores_mean: float = 0.0
-    scores_count: int = 0
 
-    def with_scores(self, total: float, count: int) -> Progress:
-        """One step further, with the sum of its scores."""
-        counted = self.scores_count + count
-        mean = self.scores_mean + (total - count * self.scores_mean) / max(1, counted)
-        return Progress(self.step + 1, self.best, self.best_step, mean, counted)
+    @classmethod
+    def read(cls, text: str) -> Progress:
+        """Of a checkpoint's file; what older versions wrote beside is left out."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in json.loads(text).items() if name in known})
+
+    def after_a_step(self) -> Progress:
+        """One step further."""
+        return replace(self, step=self.step + 1)
 
     def with_validation(self, value: float) -> Progress:
         """After a validation at the current step; the first of equal values counts as the best."""
         better = self.best is None or value > self.best
         best, best_step = (value, self.step) if better else (self.best, self.best_step)
-        return Progress(self.step, best, best_step, self.scores_mean, self.scores_count)
+        return Progress(self.step, best, best_step)
 
     def stalled(self, steps: int | None) -> bool:
         """Whether the validations of so many steps brought nothing; None: never."""

@@ -94,8 +94,8 @@ class Worker:
         dealt = shares(self.work.train, training, progress.step, self.rank, self.workers)
         for share, batch in self.batches.of(dealt):
             began = time.monotonic()
-            loss, total = self._step(progress.step, share, batch)
-            progress = progress.with_scores(total, len(batch.pairs))
+            loss = self._step(progress.step, share, batch)
+            progress = progress.after_a_step()
             self._note(progress, loss, share, batch, time.monotonic() - began)
             if progress.step % every and progress.step != self.work.steps:
                 self._save_if_a_node_goes(progress)
@@ -124,14 +124,14 @@ class Worker:
                 break
         return pairs[:: max(1, len(pairs) // _PROBES)][:_PROBES]
 
-    def _step(self, step: int, share: Share, batch: ListBatch) -> tuple[float, float]:
-        """One optimizer step. Returns the loss and the sum of the scores."""
+    def _step(self, step: int, share: Share, batch: ListBatch) -> float:
+        """One optimizer step. Returns the loss."""
         self.engine.train()
         # drawn anew for each step, so that a resumed training drops out what the other would have
         torch.manual_seed(hash((self.work.training.seed, step, self.rank)))
         parts = batch.within(self.work.training.tokens_per_pass, padded=self.whole)
         passes = self._most(len(parts))
-        loss_sum, total = 0.0, 0.0
+        loss_sum = 0.0
         for turn in range(passes):
             counts = turn < len(parts)  # ZeRO has all workers do equally many passes; a further one adds nothing
             part = parts[turn] if counts else parts[0]
@@ -144,9 +144,8 @@ class Worker:
             self.engine.backward(loss)
             if counts:
                 loss_sum += float(loss.detach())
-                total += float(flat.detach().reshape(len(part.pairs), -1)[:, 0].sum())
         self.engine.step()
-        return loss_sum, total
+        return loss_sum
 
     def _most(self, count: int) -> int:
         """The highest count of all workers."""

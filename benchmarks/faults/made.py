@@ -57,9 +57,7 @@ def make_run(folder: Path, queries: int, orders: int = 2) -> Path:
             "document_tokens": 16,
             "engine": _ENGINE,
         },
-        "students": [
-            {"name": "student", "kind": "rra_bert", "base": str(tiny_modern_bert(folder / "base")), "head": "cls", "max_length": 64}
-        ],
+        "students": [{"name": "student", "kind": "rra_bert", "base": str(tiny_modern_bert(folder / "base")), "max_length": 64}],
         "training": _TRAINING,
         "evaluation": {"first_stages": ["parquet"]},
     }

@@ -39,7 +39,7 @@ SAME = "other's half p95"
 
 def saved_model(folder: Path, seed: int = 1) -> Path:
     """A student of minilm's size, in the form that all sides can load."""
-    settings = RraBertSettings(head="cls", max_length=LENGTH)
+    settings = RraBertSettings(base="minilm", max_length=LENGTH)
     torch.manual_seed(seed)
     model = kinds.build(settings, model_path("minilm")).eval()
     torch.nn.init.normal_(model.classifier.classifier.weight, std=0.5)

@@ -29,7 +29,7 @@ PAIRS = [(query, text) for (_, query, _), text in zip(QUESTIONS, TEXTS, strict=T
 
 def student(folder, seed):
     """A plain classifier with a random head, which spreads its scores."""
-    settings = RraBertSettings(head="cls", max_length=64)
+    settings = RraBertSettings(base="minilm", max_length=64)
     torch.manual_seed(seed)
     model = kinds.build(settings, model_path("minilm")).eval()
     torch.nn.init.normal_(model.classifier.classifier.weight, std=1.0)

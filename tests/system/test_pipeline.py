@@ -116,7 +116,7 @@ def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_o
     changed = {
         "run": "recorded",
         "teacher": json.dumps({"kind": "recorded", "path": str(recorded)}),
-        "students": json.dumps([{"name": "plain", "kind": "rra_bert", "head": "cls", "max_length": 32}]),
+        "students": json.dumps([{"name": "plain", "kind": "rra_bert", "max_length": 32}]),
         "training.epochs": "4",
         "training.learning_rate": "1e-4",
     }

@@ -31,7 +31,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("kind", ["rra_bert", "rra_gpt"])
 def test_vllm_scores_a_saved_student_as_we_do(kind, tmp_path):
     if kind == "rra_bert":
-        settings = RraBertSettings(head="cls", max_length=128)
+        settings = RraBertSettings(base="minilm", max_length=128)
         base = model_path("minilm")
     else:
         base = str(tiny_generator(tmp_path / "base"))

@@ -31,7 +31,7 @@ from tests.tiny_models import tiny_generator
 
 PROVENANCE = Provenance(teacher="made", fingerprint="made", engine="recorded", targets="tiers")
 SCORED = PROVENANCE.model_copy(update={"targets": "scores"})
-BERT = {"name": "bert", "kind": "rra_bert", "head": "cls", "max_length": 32, "term_control": {"form": "layer"}}
+BERT = {"name": "bert", "kind": "rra_bert", "base": "minilm", "max_length": 32, "term_control": {"form": "layer"}}
 KILLS = int(os.environ.get("KILLS", "2"))
 ZERO_STAGE = int(os.environ.get("ZERO_STAGE", "2"))
 """Both can be raised for a longer look: `KILLS=5 ZERO_STAGE=3 pytest tests/system/test_training.py`."""
@@ -82,7 +82,7 @@ def command(folder, collection, student, **training):
         **training,
     }
     storage = folder.uri.rsplit("/", 1)[0]
-    given = {"run": "made", "storage": storage, "collection.source": f"beir:{collection}", "students": json.dumps([student])}
+    given = {"run": "made", "storage": storage, "collection.source": f"beir:{collection}", "students": json.dumps(student if isinstance(student, list) else [student])}
     given |= {f"training.{name}": json.dumps(value) for name, value in settings.items()}
     return [sys.executable, "-m", "ray_jobs.train", "configs/quickstart.yaml", *(part for k, v in given.items() for part in (f"--{k}", v))]
 
@@ -192,12 +192,24 @@ def without_dropout(folder):
     return folder
 
 
-def test_a_decoder_learns_to_rank_with_labels_and_reasons_in_zero_3_with_offload(labelled, collection, cluster, tmp_path):
+def test_a_decoder_learns_to_rank_with_labels_and_reasons_whole_or_by_adapters_in_zero_3_with_offload(
+    labelled, collection, cluster, tmp_path
+):
     folder = copied(labelled, tmp_path)
-    student = {"name": "gpt", "kind": "rra_gpt", "base": str(tiny_generator(tmp_path / "base")), "max_length": 160}
+    base = tiny_generator(tmp_path / "base")
+    whole = {"name": "gpt", "kind": "rra_gpt", "base": str(base), "max_length": 160}
+    adapted = {**whole, "name": "adapted", "lora": {"rank": 4, "dropout": 0.0}}
     more = {"workers": 2, "zero_stage": 3, "offload": True, "learning_rate": 1e-3, "freeze_embeddings": False}
-    assert "students/gpt" in trained(folder, collection, cluster, student, precision="fp32", **more)
-    assert len(scores_of(folder, "gpt")) > 1
+    trained(folder, collection, cluster, [whole, adapted], precision="fp32", **more)
+    before = load_file(base / "model.safetensors")
+    for student in (whole, adapted):
+        assert len(scores_of(folder, student["name"])) > 1
+        after = weights_of(folder, student["name"])
+        assert set(after) - set(before) == {"score.weight"}
+        moved = {name for name in set(after) & set(before) if not after[name].equal(before[name])}
+        linear = {name for name in after if ".layers." in name and "_proj" in name}
+        assert linear <= moved
+        assert student is whole or moved == linear
 
 
 def scores_of(folder, name):

@@ -26,7 +26,7 @@ def test_an_arm_changes_the_first_student_and_its_training(run):
     ("changed", "said"),
     [
         ({"training.los": "listnet"}, "setting 'ablation.arms', 'a': unknown setting 'training.los'; did you mean 'loss'?"),
-        ({"student.haed": "cls"}, "did you mean 'head'"),
+        ({"student.bass": "minilm"}, "did you mean 'base'"),
         ({"teacher.max_tokens": 64}, "'teacher.max_tokens' is none of student.... and training...., all that an arm may change"),
         ({"evaluation.first_stages": ["fused"]}, "all that an arm may change"),
     ],
@@ -64,7 +64,7 @@ def test_the_steps_of_an_arm_are_those_of_its_curves(run):
 
 
 def test_arms_stand_in_folders_by_names_of_their_own(run):
-    assert ablate.arm_of(run, "joint, term layer (λ 0.5)", {}, 1).settings.students[0].name == "joint-term-layer-0.5.1"
+    assert ablate.arm_of(run, "plain, term layer (λ 0.5)", {}, 1).settings.students[0].name == "plain-term-layer-0.5.1"
     run.settings.ablation.arms = {"a b": {}, "a-b": {"training.loss": "listnet"}}
     with pytest.raises(InputError, match="needs a name that differs in letters or digits, not a b, a-b"):
         ablate.main(run)

@@ -1,5 +1,8 @@
 """RRA-BERT on the encoders that are in use: learns in every form, saves, and scores the same from the file."""
 
+from functools import partial
+
+import openvino
 import pytest
 import torch
 
@@ -8,11 +11,17 @@ from students.bases import check_base
 from students.batches import list_batch
 from students.kinds import TrainingReader, in_training, settled
 from students.objective import Objective
+from students.onnx_file import divided
 from students.scoring import Scorer, forward_pairs, forward_rows
 from students.settings import RraBertSettings, TrainingSettings
 from tests.tiny_models import tiny_deberta, tiny_modern_bert, tiny_xlm_roberta
 
-BASES = {"xlm-roberta": tiny_xlm_roberta, "deberta-v3": tiny_deberta, "modernbert": tiny_modern_bert}
+BASES = {
+    "xlm-roberta": tiny_xlm_roberta,
+    "deberta-v3": tiny_deberta,
+    "modernbert": tiny_modern_bert,
+    "modernbert, mean": partial(tiny_modern_bert, pooling="mean"),
+}
 LISTS = [
     ("merge sorted lists", [("merge two sorted lists into one", 1.0), ("join parts of a path", 0.0)]),
     ("pause a program", [("how to pause a program for some seconds " * 3, 2.0), ("찾는 문서", 1.0), ("", 0.0)]),
@@ -25,9 +34,9 @@ def base(request, tmp_path_factory):
     return str(BASES[request.param](tmp_path_factory.mktemp("base")))
 
 
-@pytest.mark.parametrize(("head", "form"), [("cls", "layer"), ("cls", "gated"), ("interaction", "none"), ("interaction", "layer")])
-def test_it_learns_and_is_saved_as_it_scores(head, form, base, tmp_path):
-    settings = RraBertSettings(base=base, head=head, term_control={"form": form}, max_length=48)
+@pytest.mark.parametrize("form", ["none", "layer", "gated"])
+def test_it_learns_and_is_saved_as_it_scores(form, base, tmp_path):
+    settings = RraBertSettings(base=base, term_control={"form": form}, max_length=48)
     check_base(base, settings)
     tokenizer = kinds.tokenizer_of(settings, base)
     torch.manual_seed(0)
@@ -53,3 +62,16 @@ def test_it_learns_and_is_saved_as_it_scores(head, form, base, tmp_path):
         expected = forward_pairs(model, tokenizer, PAIRS, settings.max_length).tolist()
     assert Scorer(tmp_path / "model", "fp32").score(PAIRS) == pytest.approx(expected, abs=1e-4)
     assert (tmp_path / "model" / "model.onnx").is_file()
+    if form == "none":
+        in_bf16_its_scores_have_no_steps(tmp_path / "model", expected)
+
+
+def in_bf16_its_scores_have_no_steps(folder, expected):
+    """On whatever engine: the head is computed in float32, from one state of each pair on."""
+    base, head = divided(openvino.Core().read_model(str(folder / "model.onnx")))
+    assert "MatMul" in {node.get_type_name() for node in head.get_ordered_ops()}
+    assert len(head.get_ordered_ops()) < len(base.get_ordered_ops()) / 3
+    for engine in ("torch", "openvino"):
+        scores = torch.tensor(Scorer(folder, "bf16", engine).score(PAIRS))
+        assert scores.tolist() == pytest.approx(expected, abs=0.1)
+        assert (scores != scores.bfloat16().float()).float().mean() > 0.5

@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, ElectraConfig, ModernBertConfig, XLMRobertaConfig
 
+from students.classifier import PairClassifier
 from students.first_token import first_token_only, read_first_token_only
-from students.heads import ClsHead
 
 TINY = {
     "vocab_size": 50,
@@ -23,7 +23,7 @@ def student(config, attention="sdpa", **more):
     torch.manual_seed(3)
     config = config(**{**TINY, **more})
     classifier = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention)
-    return ClsHead(classifier.eval())
+    return PairClassifier(classifier.eval())
 
 
 def batch():
@@ -79,7 +79,7 @@ def test_what_is_saved_knows_nothing_of_it(tmp_path):
     read_first_token_only(model)
     assert set(model.state_dict()) == names
     model.classifier.save_pretrained(tmp_path)
-    again = ClsHead(AutoModelForSequenceClassification.from_pretrained(tmp_path).eval())
+    again = PairClassifier(AutoModelForSequenceClassification.from_pretrained(tmp_path).eval())
     assert tokens_of_last_layer(again)[1] == [12]
 
 

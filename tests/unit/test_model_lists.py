@@ -8,11 +8,11 @@ from safetensors import safe_open
 from sentence_transformers import CrossEncoder
 
 from models.lists import candidates_of, lists_of, query_of, target_of
-from models.minilm_cross import bi_encoder, learn, save
+from models.minilm_cross import MIDDLE, SCALE, begun, bi_encoder, learn, save
 from models.texts import Passage
 from ranking.encoders import model_path
 from students import kinds
-from students.scoring import ClassifierScorer
+from students.scoring import ClassifierScorer, forward_pairs
 from students.settings import RraBertSettings
 
 WORDS = "amber basin cedar delta ember fjord grove heron islet jetty knoll larch marsh north ochre prism quartz ridge shoal thorn".split()
@@ -57,7 +57,7 @@ def test_targets_are_cosine_and_a_part_of_bm25():
 def test_what_was_cut_off_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setattr("models.minilm_cross._LISTS_PER_STEP", 2)
     monkeypatch.setattr("models.minilm_cross._EACH", 1)
-    settings, path = RraBertSettings(head="cls"), model_path("minilm")
+    settings, path = RraBertSettings(), model_path("minilm")
     tokenizer = kinds.tokenizer_of(settings, path)
     texts, lists = lists_of(PASSAGES, 6, bi_encoder(), seed=3)
 
@@ -89,7 +89,7 @@ def test_what_was_cut_off_goes_on_to_the_same_weights(tmp_path, monkeypatch):
 
 
 def test_weights_are_kept_in_bf16_and_scores_are_computed_in_float32(tmp_path):
-    settings, path = RraBertSettings(head="cls"), model_path("minilm")
+    settings, path = RraBertSettings(), model_path("minilm")
     torch.manual_seed(0)
     student, tokenizer = kinds.build(settings, path), kinds.tokenizer_of(settings, path)
     pairs = [("copper wire", passage.text) for passage in PASSAGES]
@@ -100,3 +100,18 @@ def test_weights_are_kept_in_bf16_and_scores_are_computed_in_float32(tmp_path):
     assert model.model.dtype == torch.float32
     expected = ClassifierScorer(str(tmp_path), precision="fp32").score(pairs)
     assert model.predict(pairs, activation_fn=torch.nn.Identity()) == pytest.approx(expected, abs=1e-4)
+
+
+def test_before_any_training_it_orders_nearly_as_the_sentence_encoder():
+    path = model_path("minilm")
+    tokenizer = kinds.tokenizer_of(RraBertSettings(base="minilm"), path)
+    texts, lists = lists_of(PASSAGES, 18, bi_encoder(), seed=3)
+    student = begun(tokenizer, path, texts, lists)
+    pairs = [(one.query, texts[number]) for one in lists for number in one.passages]
+    wanted = torch.tensor([SCALE * (target - MIDDLE) for one in lists for target in one.targets])
+    with torch.inference_mode():
+        scores = forward_pairs(student, tokenizer, pairs, 64)
+    assert torch.corrcoef(torch.stack([scores, wanted]))[0, 1] > 0.6
+    assert float(scores.mean()) == pytest.approx(float(wanted.mean()), abs=0.01)
+    assert len(student.base.encoder.layer) == 7
+    assert type(student.classifier).__name__ == "BertForSequenceClassification"

@@ -24,12 +24,12 @@ from students.settings import RraBertSettings
 PAIRS = [("how do I sort", "sorted(iterable) returns a new list"), ("how do I sort", "bread")]
 
 
-@pytest.fixture(scope="module", params=["cls", "interaction"])
-def saved(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
     torch.manual_seed(1)
-    settings = RraBertSettings(head=request.param, max_length=64)
+    settings = RraBertSettings(base="minilm", max_length=64)
     path = model_path(settings.base)
-    folder = tmp_path_factory.mktemp(request.param) / "model"
+    folder = tmp_path_factory.mktemp("saved") / "model"
     export.save(kinds.build(settings, path), kinds.tokenizer_of(settings, path), settings, folder, PAIRS)
     return folder
 

@@ -27,7 +27,7 @@ def test_command_line_is_laid_over_the_file(tmp_path):
         ("training: {epoch: 2}\n", "did you mean 'epochs'?"),
         ("teacher: {kind: pointwise, modell: x}\n", "did you mean 'model'?"),
         ("candidates: {retrievers: [{kind: bm25, k2: 1}]}\n", "did you mean 'k1'?"),
-        ("students: [{kind: rra_bert, haed: cls}]\n", "did you mean 'head'?"),
+        ("students: [{kind: rra_bert, bass: x}]\n", "did you mean 'base'?"),
         ("training: {epochs: many}\n", "setting 'training.epochs'"),
         ("teacher: {max_tokens: 9}\n", "setting 'teacher.kind': must be one of listwise, pointwise, recorded"),
         ("reasons: {kind: oracle}\n", "must be one of none, extractive, llm, not 'oracle'"),

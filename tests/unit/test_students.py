@@ -1,14 +1,14 @@
-"""RRA-BERT: batches, heads, and a saved model that scores as the one in memory."""
+"""RRA-BERT: batches, and a saved model that scores as the one in memory."""
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ranking.encoders import model_path
 from ranking.errors import InputError
 from students import export, kinds, rra_bert
 from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, list_batch, pad, tokenize
-from students.scoring import Scorer, forward_pairs
+from students.scoring import CARD, Scorer, forward_pairs
 from students.settings import RraBertSettings
 
 PAIRS = [
@@ -24,9 +24,9 @@ def tokenizer():
     return AutoTokenizer.from_pretrained(model_path("minilm"))
 
 
-def build(head, reading="joint"):
+def build():
     torch.manual_seed(0)
-    settings = RraBertSettings(head=head, reading=reading, max_length=64)
+    settings = RraBertSettings(base="minilm", max_length=64)
     return settings, rra_bert.build(settings, model_path("minilm")).eval()
 
 
@@ -66,11 +66,9 @@ def test_chunks_of_one_bucket_are_as_wide_as_the_pair_alone():
     assert [bucket_of(tokens, 100) for tokens in (1, 8, 9, 97, 100)] == [8, 8, 16, 100, 100]
 
 
-@pytest.mark.parametrize("head", ["cls", "interaction"])
-def test_a_score_in_bf16_does_not_depend_on_the_rest_of_the_batch(head, tmp_path):
-    settings, model = build(head, "joint")
-    scoring = model.linear if head == "interaction" else model.classifier.classifier
-    torch.nn.init.normal_(scoring.weight, std=0.5)
+def test_a_score_in_bf16_does_not_depend_on_the_rest_of_the_batch(tmp_path):
+    settings, model = build()
+    torch.nn.init.normal_(model.classifier.classifier.weight, std=0.5)
     export.save(model, kinds.tokenizer_of(settings, model_path("minilm")), settings, tmp_path / "model", PAIRS)
     scorer = Scorer(tmp_path / "model", "bf16")
     many = [(query, f"{document} {'word ' * n}") for n in range(12) for query, document in PAIRS]
@@ -79,12 +77,20 @@ def test_a_score_in_bf16_does_not_depend_on_the_rest_of_the_batch(head, tmp_path
     assert max(together) - min(together) > 0.1
 
 
-@pytest.mark.parametrize(("head", "reading"), [("cls", "joint"), ("interaction", "joint"), ("interaction", "parted")])
-def test_saved_student_scores_the_same_and_so_alone_as_in_a_batch(head, reading, tmp_path):
-    settings, model = build(head, reading)
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_scores_in_bf16_have_no_steps(engine, tmp_path):
+    settings, model = build()
+    torch.nn.init.normal_(model.classifier.classifier.weight, std=0.5)
+    export.save(model, kinds.tokenizer_of(settings, model_path("minilm")), settings, tmp_path / "model", PAIRS)
+    pairs = [(query, f"{document} {'word ' * n}") for n in range(12) for query, document in PAIRS[:3]]
+    scores = torch.tensor(Scorer(tmp_path / "model", "bf16", engine).score(pairs))
+    assert (scores != scores.bfloat16().float()).float().mean() > 0.9
+    assert scores.unique().numel() == len(pairs)
+
+
+def test_saved_student_scores_the_same_and_so_alone_as_in_a_batch(tmp_path):
+    settings, model = build()
     tokenizer = kinds.tokenizer_of(settings, model_path("minilm"))
-    if head == "interaction":
-        torch.nn.init.normal_(model.linear.weight, std=0.1)
     export.save(model, tokenizer, settings, tmp_path / "model", PAIRS)
     with torch.inference_mode():
         expected = forward_pairs(model, tokenizer, PAIRS, settings.max_length).tolist()
@@ -93,15 +99,14 @@ def test_saved_student_scores_the_same_and_so_alone_as_in_a_batch(head, reading,
     assert [scorer.score([pair])[0] for pair in PAIRS] == pytest.approx(expected, abs=1e-4)
     assert scorer.score([]) == []
     assert len({round(score, 3) for score in expected}) == len(PAIRS)
-    if True:
-        many = [*PAIRS, *[(f"{query} {n}", document) for n in range(3) for query, document in PAIRS]]
-        assert Scorer(tmp_path / "model", "fp32", "onnx").score(many) == pytest.approx(scorer.score(many), abs=1e-4)
+    many = [*PAIRS, *[(f"{query} {n}", document) for n in range(3) for query, document in PAIRS]]
+    assert Scorer(tmp_path / "model", "fp32", "onnx").score(many) == pytest.approx(scorer.score(many), abs=1e-4)
 
 
-def test_cls_student_loads_as_a_cross_encoder_with_the_same_scores(tokenizer, tmp_path):
+def test_a_student_loads_as_a_cross_encoder_with_the_same_scores(tokenizer, tmp_path):
     from sentence_transformers import CrossEncoder
 
-    settings, model = build("cls")
+    settings, model = build()
     export.save(model, tokenizer, settings, tmp_path / "model", PAIRS)
     ours = Scorer(tmp_path / "model", "fp32").score(PAIRS)
     encoder = CrossEncoder(str(tmp_path / "model"), device="cpu")
@@ -109,39 +114,33 @@ def test_cls_student_loads_as_a_cross_encoder_with_the_same_scores(tokenizer, tm
     assert ours == pytest.approx(theirs.tolist(), abs=1e-4)
 
 
-def test_interaction_ranks_before_any_training(tokenizer):
-    settings, model = build("interaction")
-    with torch.inference_mode():
-        near, far = forward_pairs(model, tokenizer, PAIRS[:2], settings.max_length).tolist()
-    assert near > far
-
-
-@pytest.mark.parametrize("head", ["cls", "interaction"])
-def test_frozen_embeddings_are_all_that_does_not_learn(head):
-    _, model = build(head)
+def test_frozen_embeddings_are_all_that_does_not_learn():
+    _, model = build()
     model.freeze_embeddings()
     frozen = [name for name, weights in model.named_parameters() if not weights.requires_grad]
     assert len(frozen) == 1
     assert frozen[0].endswith("word_embeddings.weight")
 
 
-def test_centring_shifts_scores_only(tokenizer):
-    settings, model = build("interaction")
-    with torch.inference_mode():
-        before = forward_pairs(model, tokenizer, PAIRS, settings.max_length)
-        export.centre(model, 5.0)
-        after = forward_pairs(model, tokenizer, PAIRS, settings.max_length)
-    assert torch.allclose(before - 5.0, after, atol=1e-4)
-
-
 def test_a_model_that_does_not_reload_the_same_is_not_kept(tokenizer, tmp_path, monkeypatch):
-    settings, model = build("cls")
+    settings, model = build()
     monkeypatch.setattr(Scorer, "score", lambda self, pairs: [1e3] * len(pairs))
     with pytest.raises(export.ParityError):
         export.save(model, tokenizer, settings, tmp_path / "model", PAIRS)
     assert not (tmp_path / "model").exists()
 
 
-def test_a_folder_without_a_student_is_named(tmp_path):
+def test_a_folder_without_a_student_is_named_and_so_is_one_of_an_older_version(tmp_path):
     with pytest.raises(InputError, match="no student is saved here"):
         Scorer(tmp_path)
+    (tmp_path / CARD).write_text('{"name": "old", "head": "interaction", "max_length": 64}')
+    with pytest.raises(InputError, match="the `interaction` head of an older version; train it again"):
+        Scorer(tmp_path)
+
+
+def test_a_base_with_a_head_of_more_labels_gets_a_new_one(tokenizer, tmp_path):
+    AutoModelForSequenceClassification.from_pretrained(model_path("minilm"), num_labels=3).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model = rra_bert.build(RraBertSettings(base=str(tmp_path)), str(tmp_path)).eval()
+    with torch.inference_mode():
+        assert forward_pairs(model, tokenizer, PAIRS, 64).shape == (len(PAIRS),)

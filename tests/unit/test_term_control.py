@@ -9,14 +9,13 @@ from ranking.encoders import model_path
 from students import export, rra_bert
 from students.batches import KEYS, SEGMENTS, pad, tokenize
 from students.kinds import in_training, settled
-from students.scoring import forward_pairs
+from students.scoring import Scorer, forward_pairs
 from students.settings import RraBertSettings
 from students.term_control import TermGate, TermLayer
 from students.token_selection import TokenKeys
 
 PAIRS = [("merge sorted lists", "Merge several sorted inputs into one."), ("pause", "Wait for a while."), ("x", "")]
 FORMS = ["layer", "gated"]
-HEADS = ["cls", "interaction"]
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +23,9 @@ def tokenizer():
     return AutoTokenizer.from_pretrained(model_path("minilm"))
 
 
-def build(head, form, layer=-1):
+def build(form, layer=-1):
     torch.manual_seed(0)
-    settings = RraBertSettings(head=head, max_length=48, term_control={"form": form, "layer": layer})
+    settings = RraBertSettings(base="minilm", max_length=48, term_control={"form": form, "layer": layer})
     return settings, in_training(rra_bert.build(settings, model_path("minilm")), settings, "").eval()
 
 
@@ -34,10 +33,9 @@ def batch_of(tokenizer, pairs=PAIRS):
     return pad(tokenizer, tokenize(tokenizer, pairs, 48, TokenKeys(tokenizer)))
 
 
-@pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("form", FORMS)
-def test_the_score_is_the_plain_students_and_the_term_score_another(head, form, tokenizer):
-    settings, trained = build(head, form)
+def test_the_score_is_the_plain_students_and_the_term_score_another(form, tokenizer):
+    settings, trained = build(form)
     with torch.no_grad():
         both = trained(batch_of(tokenizer))
         plain = forward_pairs(settled(trained), tokenizer, PAIRS, settings.max_length)
@@ -47,11 +45,8 @@ def test_the_score_is_the_plain_students_and_the_term_score_another(head, form, 
         assert not torch.allclose(both[:, 0], both[:, 1], atol=1e-3)
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_the_gate_moves_cls_only_where_something_is_selected(head, tokenizer):
-    _, trained = build(head, "gated")
-    if head == "interaction":
-        torch.nn.init.normal_(trained.student.linear.weight, std=0.5)
+def test_the_gate_moves_cls_only_where_something_is_selected(tokenizer):
+    _, trained = build("gated")
     torch.nn.init.normal_(trained.control.project.weight, std=0.5)
     with torch.no_grad():
         both = trained(batch_of(tokenizer))
@@ -88,42 +83,43 @@ def test_the_layer_reads_cls_and_what_is_selected_and_nothing_else():
         assert not torch.allclose(layer(changed, selected)[0], scores[0], atol=1e-4)
 
 
-@pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("form", FORMS)
-def test_its_gradient_reaches_the_encoder_and_its_weights(head, form, tokenizer):
-    _, trained = build(head, form)
-    if head == "interaction" and form == "gated":
-        torch.nn.init.normal_(trained.student.linear.weight, std=0.5)
+def test_its_gradient_reaches_the_encoder_and_its_weights(form, tokenizer):
+    _, trained = build(form)
     trained(batch_of(tokenizer))[:, 1].sum().backward()
     assert all(weights.grad is not None for weights in trained.control.parameters())
     assert trained.student.base.encoder.layer[-1].output.dense.weight.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_saved_has_no_trace_of_it(head, form, tokenizer, tmp_path):
-    settings, trained = build(head, form)
-    plain = RraBertSettings(head=head, max_length=48)
-    torch.manual_seed(0)
+def test_what_is_saved_has_no_trace_of_it_and_scores_as_one_that_never_had_it(form, tokenizer, tmp_path):
+    settings, trained = build(form)
+    torch.nn.init.normal_(trained.student.classifier.classifier.weight, std=0.5)
+    plain = RraBertSettings(base="minilm", max_length=48)
     other = rra_bert.build(plain, model_path("minilm"))
+    other.load_state_dict(trained.student.state_dict())
     export.save(settled(trained), tokenizer, settings, tmp_path / "with", PAIRS)
     export.save(other, tokenizer, plain, tmp_path / "without", PAIRS)
     for name in [path.name for path in (tmp_path / "without").glob("*.safetensors")]:
         with safe_open(tmp_path / "with" / name, "pt") as a, safe_open(tmp_path / "without" / name, "pt") as b:
             assert set(a.keys()) == set(b.keys())
     assert sorted(path.name for path in (tmp_path / "with").iterdir()) == sorted(path.name for path in (tmp_path / "without").iterdir())
+    for engine in ("torch", "onnx"):
+        with_it, without = (Scorer(tmp_path / name, "fp32", engine).score(PAIRS) for name in ("with", "without"))
+        assert with_it == without
+        assert len(set(with_it)) == len(PAIRS)
 
 
 def test_states_of_an_earlier_layer_can_be_read_but_not_by_the_gate(tokenizer):
-    _, last = build("cls", "layer")
-    _, early = build("cls", "layer", layer=2)
+    _, last = build("layer")
+    _, early = build("layer", layer=2)
     with torch.no_grad():
         assert not torch.allclose(last(batch_of(tokenizer))[:, 1], early(batch_of(tokenizer))[:, 1], atol=1e-3)
     with pytest.raises(ValueError, match="layer must be -1, not 2"):
-        build("cls", "gated", layer=2)
+        build("gated", layer=2)
 
 
 def test_keys_and_segments_are_no_inputs_of_the_encoder(tokenizer):
     batch = batch_of(tokenizer)
     assert {KEYS, SEGMENTS} < set(batch)
-    assert build("cls", "layer")[1](batch).shape == (3, 2)
+    assert build("layer")[1](batch).shape == (3, 2)

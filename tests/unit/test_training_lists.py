@@ -1,5 +1,7 @@
 """The order in which lists are learned from, and who reads which: the same whatever the number of workers."""
 
+import json
+
 import pytest
 import torch
 from hypothesis import given
@@ -70,11 +72,11 @@ def test_a_batch_divided_is_the_batch():
     assert torch.equal(torch.cat([part.weights for part in parts]), batch.weights)
 
 
-def test_progress_keeps_the_best_step_and_the_mean_of_all_scores():
-    progress = Progress().with_scores(6.0, 3).with_validation(0.5).with_scores(2.0, 1).with_validation(0.5)
+def test_progress_keeps_the_best_step():
+    progress = Progress().after_a_step().with_validation(0.5).after_a_step().with_validation(0.5)
     assert (progress.step, progress.best, progress.best_step) == (2, 0.5, 1)
-    assert progress.scores_mean == pytest.approx(2.0)
     assert progress.with_validation(0.6).best_step == 2
+    assert Progress.read(json.dumps({**vars(progress), "of_an_older_version": 1})) == progress
 
 
 def test_ndcg_by_hand():
