@@ -81,8 +81,8 @@ def command(folder, collection, student, **training):
         "freeze_embeddings": True,
         **training,
     }
-    storage = folder.uri.rsplit("/", 1)[0]
-    given = {"run": "made", "storage": storage, "collection.source": f"beir:{collection}", "students": json.dumps(student if isinstance(student, list) else [student])}
+    storage, students = folder.uri.rsplit("/", 1)[0], student if isinstance(student, list) else [student]
+    given = {"run": "made", "storage": storage, "collection.source": f"beir:{collection}", "students": json.dumps(students)}
     given |= {f"training.{name}": json.dumps(value) for name, value in settings.items()}
     return [sys.executable, "-m", "ray_jobs.train", "configs/quickstart.yaml", *(part for k, v in given.items() for part in (f"--{k}", v))]
 
