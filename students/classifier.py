@@ -18,23 +18,31 @@ from students.batches import inputs_of
 class PairClassifier(nn.Module):
     """Scores pairs by a Hugging Face sequence classifier with one label. batch: see `students.batches.pad`; scores: [pairs], float32.
 
-    Its head, all that is not of a token, is computed in float32, whatever the base is in: scores of 2 and more would have steps of a
-    64th in bf16, and so ties.
+    Its head, the pooler and all that stands above the base, is computed in float32, whatever the base is in: scores of 2 and more would
+    have steps of a 64th in bf16, and so ties.
     """
 
     def __init__(self, classifier: Any) -> None:
         super().__init__()
         self.classifier = classifier
         self.config = classifier.config
-        heads = [child for name, child in classifier.named_children() if name != classifier.base_model_prefix]
-        for head in [getattr(self.base, "pooler", None), *heads]:
-            if head is not None:
-                _widen(head)
+        above = [child for name, child in classifier.named_children() if name != classifier.base_model_prefix]
+        pooler = getattr(self.base, "pooler", None)
+        self._heads = (*above, pooler) if pooler is not None else (*above,)  # in a tuple, or their weights would be found twice
+        for head in self._heads:
+            _widen(head)
 
     @property
     def base(self) -> Any:
         """The model below the head."""
         return self.classifier.base_model
+
+    def lower(self, dtype: torch.dtype) -> None:
+        """Bring all weights but the head's to a lower precision."""
+        of_head = {id(weights) for head in self._heads for weights in head.parameters()}
+        for weights in (*self.parameters(), *self.buffers()):
+            if weights.is_floating_point() and id(weights) not in of_head:
+                weights.data = weights.data.to(dtype)
 
     def freeze_embeddings(self) -> None:
         """Leave the token embeddings out of training; everything above them learns."""

@@ -2,7 +2,7 @@
 
 Keys and values of the last layer are of all tokens; queries, what comes after attention and the two layers behind that are
 computed for [CLS] only. Scores are the same; of a model with six layers about a seventh of the work goes away. For BERT and what
-has its modules (MiniLM, RoBERTa, XLM-RoBERTa, ELECTRA); other architectures stay as they are.
+has its layers (MiniLM, RoBERTa, XLM-RoBERTa, CamemBERT, ELECTRA); other architectures stay as they are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from students.classifier import PairClassifier
+
+_OF_BERT = {"bert", "camembert", "electra", "roberta", "xlm-roberta"}
+"""Model types with BERT's own layer; others have modules of the same names, but a layer norm before attention, say."""
 
 
 def read_first_token_only(student: PairClassifier) -> None:
@@ -42,11 +45,8 @@ def _last_layer(student: PairClassifier) -> Any:
     layers = getattr(getattr(student.base, "encoder", None), "layer", None)
     if not layers or getattr(student.config, "is_decoder", False):
         return None
-    layer = layers[-1]
-    attention = getattr(getattr(layer, "attention", None), "self", None)
-    has = all(hasattr(attention, name) for name in ("query", "key", "value", "attention_head_size", "scaling"))
     plain = getattr(student.config, "position_embedding_type", "absolute") == "absolute"
-    return layer if has and plain and hasattr(layer, "feed_forward_chunk") else None
+    return layers[-1] if plain and student.config.model_type in _OF_BERT else None
 
 
 def _of_first_token(layer: Any, states: Tensor, attention_mask: Tensor | None = None, *_: Any, **__: Any) -> Tensor:

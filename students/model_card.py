@@ -22,15 +22,16 @@ _LOAD = """    from transformers import AutoModelForSequenceClassification, Auto
     from sentence_transformers import CrossEncoder
     scores = CrossEncoder(folder).predict([(query, document) for document in documents], activation_fn=torch.nn.Identity())
 
-    vllm serve FOLDER --runner pooling        # then POST /rerank or /score; it puts a sigmoid on the scores
+    # where vLLM knows the architecture; then POST /rerank or /score; it puts a sigmoid on the scores
+    vllm serve FOLDER --runner pooling
 """
 _ONNX = """
 model.onnx gives the same scores in onnxruntime, from the tokenizer's inputs.
 """
 
 
-def model_card(student: AnySettings, training: TrainingSettings, provenance: Provenance, facts: Mapping[str, Any]) -> str:
-    """Write the card. facts: further lines of the table, by their names, in the order given."""
+def model_card(student: AnySettings, training: TrainingSettings, provenance: Provenance, facts: Mapping[str, Any], onnx: bool) -> str:
+    """Write the card. facts: further lines of the table, by their names, in the order given. onnx: whether model.onnx is there."""
     front = {
         "library_name": "transformers",
         "pipeline_tag": "text-ranking",
@@ -55,7 +56,7 @@ def model_card(student: AnySettings, training: TrainingSettings, provenance: Pro
         rows["side tasks"] = f"label word {student.label_weight:g}, reason {student.reason_weight:g}, in training only"
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     load = _LOAD.format(max_length=student.max_length)
-    if isinstance(student, RraBertSettings):
+    if onnx:
         load += _ONNX
     return f"""---
 {yaml.safe_dump(front, sort_keys=False)}---

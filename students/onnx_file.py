@@ -21,6 +21,8 @@ from students.batches import inputs_of, pad, tokenize
 from students.classifier import PairClassifier
 from students.first_token import first_token_only
 
+_log = logging.getLogger("rradistill")
+
 NAME = "model.onnx"
 LARGEST = 400_000_000
 """Parameters above which no file is written: the format holds 2 GiB."""
@@ -111,6 +113,8 @@ class OpenVinoStudent(nn.Module):
         model = core.read_model(str(path))
         self.names = [held.get_any_name() for held in model.inputs]
         base, *head = divided(model) if dtype == torch.bfloat16 else [model]
+        if dtype == torch.bfloat16 and not head:
+            _log.warning("%s: no head can be told from the rest, so its scores are computed in bf16 and have steps", path)
         compiled = [core.compile_model(base, "CPU", hints)]
         compiled += [core.compile_model(held, "CPU", hints | {"INFERENCE_PRECISION_HINT": "f32"}) for held in head]
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -25,5 +25,5 @@ def build(settings: RraBertSettings, path: str) -> PairClassifier:
     )
     wrong = sorted(name for name, *_ in info["mismatched_keys"] if name.startswith(f"{model.base_model_prefix}."))
     if wrong:
-        raise InputError(f"student {settings.name}: base {settings.base!r}: {wrong[0]} is not of the size that its configuration says")
+        raise InputError(f"base {settings.base!r}: {wrong[0]} is not of the size that its configuration says")
     return PairClassifier(model)

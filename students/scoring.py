@@ -88,11 +88,11 @@ class Scorer:
         student that has a file for it; else torch. called: what the folder is named in messages.
         Raises InputError where the folder is none.
         """
-        folder = Path(folder)
+        folder, where = Path(folder), called or str(folder)
         if not (folder / CARD).is_file():
-            raise InputError(f"{folder}: no student is saved here ({CARD} is missing)")
+            raise InputError(f"{where}: no student is saved here ({CARD} is missing)")
         self.card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        card.check(self.card, called or str(folder))
+        card.check(self.card, where)
         self.max_length: int = self.card["max_length"]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -188,7 +188,8 @@ def _classifier(folder: Path) -> PairClassifier:
 
 
 def _ready(student: PairClassifier, device: str, dtype: torch.dtype) -> PairClassifier:
-    student = student.to(device, dtype).eval()
+    student.lower(dtype)
+    student = student.to(device).eval()
     read_first_token_only(student)
     return student
 

@@ -147,7 +147,9 @@ class TrainingSettings(Settings):
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     freeze_embeddings: bool = Field(False, description="Keep the base's token embeddings as they are: half of a small encoder's weights.")
     confidence: ConfidenceSettings = ConfidenceSettings()
-    score_scale: float = Field(20.0, gt=0, description="Teacher scores are multiplied by this before they are matched.")
+    score_scale: float = Field(
+        8.0, gt=0, description="Teacher scores are multiplied by this before they are matched; minilm-cross has logits of 8 a cosine."
+    )
     held_out: float = Field(0.05, ge=0, lt=1, description="Share of the queries that is not learned from, to validate on: nDCG@10.")
     checkpoint_every: int | None = Field(None, ge=1, description="Steps between validations and checkpoints. Null: an epoch.")
     patience: int | None = Field(None, ge=1, description="Stop after so many validations without a better one. Null: never.")

@@ -20,7 +20,7 @@ from ray.train import Checkpoint
 from actors.training.plan import Assignment, Progress
 from ranking.encoders import model_path
 from ranking.storage import Folder
-from students import export, kinds, model_card
+from students import export, kinds, model_card, onnx_file
 
 MEASURE = "ndcg"
 """The metric by which Ray Train keeps the best checkpoint."""
@@ -134,7 +134,8 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
         trained.load_state_dict(_whole_weights(Path(place), work.training.zero_stage) | kept)
         model = kinds.settled(trained)
         export.save(model, kinds.tokenizer_of(work.student, path), work.student, Path(local) / "model", probes)
-        (Path(local) / "model" / model_card.NAME).write_text(_card(work, progress), encoding="utf-8")
+        onnx = (Path(local) / "model" / onnx_file.NAME).is_file()
+        (Path(local) / "model" / model_card.NAME).write_text(_card(work, progress, onnx), encoding="utf-8")
         work.model.delete()
         try:
             with _told(f"the model in {work.model.uri}"):
@@ -162,9 +163,9 @@ def _whole_weights(checkpoint: Path, zero_stage: int) -> dict[str, Any]:
     return weights
 
 
-def _card(work: Assignment, progress: Progress) -> str:
+def _card(work: Assignment, progress: Progress, onnx: bool) -> str:
     facts: dict[str, Any] = {"labels' fingerprint": work.fingerprint, "lists": len(work.train), "optimizer steps": progress.step}
     if progress.best is not None:
         against = "the teacher" if work.grades is None else "the judgements"
         facts[f"nDCG@10 against {against} on {len(work.held_out)} held-out lists"] = f"{progress.best:.3f}"
-    return model_card.model_card(work.student, work.training, work.provenance, facts)
+    return model_card.model_card(work.student, work.training, work.provenance, facts, onnx)

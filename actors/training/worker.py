@@ -21,6 +21,7 @@ from actors.training.lists import Batches, LabelReader, Share, shares
 from actors.training.plan import Assignment, Progress
 from actors.training.watch import Watch
 from ranking.encoders import model_path
+from ranking.errors import InputError
 from ranking.records import content
 from students import kinds
 from students.batches import ListBatch
@@ -49,7 +50,7 @@ def train_worker(config: dict[str, Any]) -> None:
         torch.distributed.barrier()  # every worker's part of the last checkpoint is on storage from here on
         if worker.rank == 0:
             ray.get(work.board.add.remote({"exported": checkpoints.write_student(work, worker.probes()), "step": progress.step}))
-    except (NotFiniteError, checkpoints.NotWrittenError, ParityError) as error:
+    except (InputError, NotFiniteError, checkpoints.NotWrittenError, ParityError) as error:
         ray.get(work.board.fail.remote(str(error)))
         raise
 

@@ -2,7 +2,14 @@
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, BertConfig, ElectraConfig, ModernBertConfig, XLMRobertaConfig
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    ElectraConfig,
+    ModernBertConfig,
+    RobertaPreLayerNormConfig,
+    XLMRobertaConfig,
+)
 
 from students.classifier import PairClassifier
 from students.first_token import first_token_only, read_first_token_only
@@ -83,8 +90,9 @@ def test_what_is_saved_knows_nothing_of_it(tmp_path):
     assert tokens_of_last_layer(again)[1] == [12]
 
 
-def test_architectures_of_other_modules_stay_as_they_are():
-    model = student(ModernBertConfig, num_hidden_layers=2, cls_token_id=1, sep_token_id=2, bos_token_id=1, eos_token_id=2)
+@pytest.mark.parametrize("config", [ModernBertConfig, RobertaPreLayerNormConfig])  # the second has modules of BERT's names
+def test_architectures_of_other_layers_stay_as_they_are(config):
+    model = student(config, num_hidden_layers=2, cls_token_id=1, sep_token_id=2, bos_token_id=1, eos_token_id=2)
     with torch.inference_mode():
         before = model(batch())
         with first_token_only(model):

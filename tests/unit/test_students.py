@@ -1,8 +1,10 @@
 """RRA-BERT: batches, and a saved model that scores as the one in memory."""
 
+import json
+
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from ranking.encoders import model_path
 from ranking.errors import InputError
@@ -73,7 +75,7 @@ def test_a_score_in_bf16_does_not_depend_on_the_rest_of_the_batch(tmp_path):
     scorer = Scorer(tmp_path / "model", "bf16")
     many = [(query, f"{document} {'word ' * n}") for n in range(12) for query, document in PAIRS]
     together = scorer.score(many)
-    assert max(abs(scorer.score([pair])[0] - score) for pair, score in zip(many, together, strict=True)) < 1e-3
+    assert max(abs(scorer.score([pair])[0] - score) for pair, score in zip(many, together, strict=True)) < 2e-5
     assert max(together) - min(together) > 0.1
 
 
@@ -144,3 +146,23 @@ def test_a_base_with_a_head_of_more_labels_gets_a_new_one(tokenizer, tmp_path):
     model = rra_bert.build(RraBertSettings(base=str(tmp_path)), str(tmp_path)).eval()
     with torch.inference_mode():
         assert forward_pairs(model, tokenizer, PAIRS, 64).shape == (len(PAIRS),)
+
+
+def test_a_base_whose_weights_are_not_of_its_sizes_is_refused(tmp_path):
+    base = AutoModel.from_pretrained(model_path("minilm"), num_hidden_layers=1)
+    base.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
+    with pytest.raises(InputError, match=r"base '\S+': \S+ is not of the size that its configuration says"):
+        rra_bert.build(RraBertSettings(base=str(tmp_path)), str(tmp_path))
+
+
+def test_the_head_keeps_its_weights_in_float32_where_the_rest_is_in_bf16(tmp_path):
+    settings, model = build()
+    export.save(model, kinds.tokenizer_of(settings, model_path("minilm")), settings, tmp_path / "model", PAIRS)
+    loaded = Scorer(tmp_path / "model", "bf16", "torch").model
+    kept = {name for name, weights in loaded.named_parameters() if weights.dtype == torch.float32}
+    assert kept == {
+        f"classifier.{name}" for name in ("bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias")
+    }
+    assert all(weights.equal(model.state_dict()[name]) for name, weights in loaded.named_parameters() if name in kept)
