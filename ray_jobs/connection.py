@@ -47,7 +47,7 @@ def start_ray(logs: Logs, dashboard: bool = False) -> None:
                 raise
             raise InputError(refused) from None
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)  # Ray's own handler aborts
+        signal.signal(signal.SIGTERM, interrupt)  # Ray's own handler aborts
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
@@ -55,7 +55,8 @@ def start_ray(logs: Logs, dashboard: bool = False) -> None:
     logs.take()
 
 
-def _interrupt(*_: object) -> None:
+def interrupt(*_: object) -> None:
+    """What a job does with SIGTERM. SIGINT would not do: a shell lets what it starts in the background ignore that."""
     raise KeyboardInterrupt
 
 

@@ -43,7 +43,7 @@ from ranking.settings import (
 )
 from ranking.stages import Manifest, Stage
 from ranking.storage import Folder
-from ray_jobs.connection import check_workers_write, start_ray
+from ray_jobs.connection import check_workers_write, interrupt, start_ray
 from ray_jobs.logs import Logs
 from ray_jobs.outside import reason_outside
 from students.settings import RraBertSettings, StudentSettings, TrainingSettings
@@ -173,6 +173,7 @@ def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, alo
         sys.exit(0)
     run: Run | None = None
     taken_over: list[bool] = []
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         run = open_run(arguments)
         if alone:
@@ -220,7 +221,7 @@ def _name() -> str:
 
 def _stop(taken_over: list[bool]) -> None:
     taken_over.append(True)
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def write_settings(run: Run) -> None:

@@ -3,6 +3,7 @@
 import functools
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from ray_jobs import run as runs
 
 @pytest.fixture
 def ended(tmp_path, monkeypatch, capfd):
-    """Runs a job to its end; returns its exit code and the lines of standard error."""
+    """Runs a job to its end, as a shell would in the background; returns its exit code and the lines of standard error."""
     monkeypatch.setattr(runs, "leased", functools.partial(leased, term=0.8))
     monkeypatch.setattr(os, "_exit", sys.exit)
 
@@ -30,7 +31,11 @@ def ended(tmp_path, monkeypatch, capfd):
             code = error.code
         return code, capfd.readouterr().err.splitlines()
 
-    return call
+    handled = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield call
+    for number, handler in handled.items():
+        signal.signal(number, handler)
 
 
 def taken_by_another(run):
@@ -58,7 +63,7 @@ def test_an_interrupted_job_ends_with_its_own_code_whatever_threads_do_as_python
         from ray_jobs.run import job
 
         atexit.register(os._exit, 1)
-        job(lambda run: os.kill(os.getpid(), signal.SIGINT))
+        job(lambda run: os.kill(os.getpid(), signal.SIGTERM))
     """
     call = [sys.executable, "-c", job, "configs/quickstart.yaml", "--storage", str(tmp_path)]
     ended = subprocess.run(call, capture_output=True, text=True)
