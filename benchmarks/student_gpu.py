@@ -1,4 +1,4 @@
-"""Both students on one GPU, with torch and transformers alone: pairs and tokens a second, and the share of the card's matmul rate.
+"""Both students on one GPU, with torch, transformers and pydantic alone: pairs and tokens a second, and the share of its matmul rate.
 
     python -m benchmarks.student_gpu [--pairs 1024] [--tokens 256] [--steps 5] [--compile] [--out FILE.json]
     python -m benchmarks.student_gpu --device cpu --small          that it runs at all, where there is no card

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Tier = Literal["listed", "hard_negative", "easy_negative"]
 Verdict = Literal["ok", "truncated", "empty", "duplicates", "out_of_range", "thinking", "prose", "refused"]
@@ -154,7 +154,7 @@ class Label(Record):
 
     query_id: str
     query: str
-    candidates: list[LabelledCandidate]
+    candidates: list[LabelledCandidate] = Field(min_length=1)
     answer: Answer
     confidence: float | None = None
     provenance: Provenance
@@ -199,3 +199,9 @@ class Rejection(Record):
 def content(title: str, text: str) -> str:
     """Join a title and a text the one way that the whole pipeline reads them."""
     return f"{title}\n{text}" if title else text
+
+
+def misfit(error: ValidationError) -> str:
+    """Say in words what keeps a row from being a record."""
+    first = error.errors()[0]
+    return f"not of this version ({'.'.join(map(str, first['loc']))}: {first['msg'].lower()})"

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from ranking.errors import InputError
 from ranking.registry import check_whole
 from ranking.stages import MANIFEST
-from ranking.storage import Folder
 from ray_jobs import plan
 from ray_jobs.run import Run, job, open_run
 from students import card
@@ -93,20 +92,13 @@ def check_champion(run: Run) -> None:
     of an older version."""
     champion, model = run.registry.champion()
     check_whole(model, champion.checksum)
-    check_card(model)
+    card.read(model)
     challenger = run.settings.serving.traffic.challenger
     if challenger is not None:
         check_whole(run.registry.folder / challenger, run.registry.checksum_of(challenger))
-        check_card(run.registry.folder / challenger)
+        card.read(run.registry.folder / challenger)
         if challenger == champion.champion:
             raise InputError(f"setting 'serving.traffic.challenger': {challenger!r} is the champion itself; promote.py --list shows others")
-
-
-def check_card(model: Folder) -> None:
-    """Raise InputError for a folder that is no student, or one that this version does not load."""
-    if not model.exists(card.NAME):
-        raise InputError(f"{model.uri}: no student is saved here ({card.NAME} is missing)")
-    card.check(json.loads(model.read_text(card.NAME)), model.uri)
 
 
 def bound(run: Run) -> Application:

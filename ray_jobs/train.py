@@ -24,7 +24,8 @@ from ranking.labelling.confidence import confident
 from ranking.labelling.long_tail import keys_of_questions
 from ranking.labelling.near_duplicates import fold_key
 from ranking.labelling.query_text import normalise
-from ranking.records import Label, Provenance
+from ranking.labelling.views import viewed
+from ranking.records import Label, Provenance, misfit
 from ranking.stages import Stage
 from ranking.storage import Folder
 from ray_jobs import demands, plan
@@ -48,7 +49,7 @@ def train(run: Run, student: StudentSettings) -> None:
     if run.skipped(stage):
         return
     training = run.settings.training
-    labels = plan.labels_to_learn(run)
+    labels = labels_to_learn(run)
     folder = labels.folder
     first = first_label(folder)
     reasons = reasons_to_learn(run, student)
@@ -62,8 +63,9 @@ def train(run: Run, student: StudentSettings) -> None:
     kept = kept if grades is None else list(grades)
     held_out, learned = divided(kept, training)
     if len(learned) < training.lists_per_step:
-        lower = "training.lists_per_step" + (" or training.confidence.at_least" if sure < len(every) else "")
-        raise InputError(f"{len(learned)} labels are fewer than one step of {training.lists_per_step}; lower {lower}")
+        lower = ["training.lists_per_step", *(["training.held_out"] if held_out else [])]
+        lower += ["training.confidence.at_least"] if sure < len(every) else []
+        raise InputError(f"{len(learned)} labels are fewer than one step of {training.lists_per_step}; lower {' or '.join(lower)}")
     if training.lists_per_step < training.workers:
         raise InputError(
             f"setting 'training.lists_per_step': {training.lists_per_step} lists are too few for {training.workers} workers; "
@@ -74,7 +76,13 @@ def train(run: Run, student: StudentSettings) -> None:
             f"setting 'training.least_workers': {training.least_workers} is more than the {training.workers} workers there are"
         )
     check_fit(student, training, provenance.targets)
+    if grades is None:
+        check_ordered(folder, training)
     _say_confidence(run, every, sure)
+    if training.held_out and not held_out:
+        run.progress.stage(
+            "held out", f"nothing: {len(kept)} labels are too few for a share of {training.held_out:g}; the last checkpoint is kept"
+        )
     demands.check(run, "training")
     stage.begin()
     told = _fit(run, stage, student, labels, (learned, held_out), provenance, reasons, grades)
@@ -82,19 +90,45 @@ def train(run: Run, student: StudentSettings) -> None:
     run.progress.stage(stage.name, f"{len(learned):,} lists, {told} in {manifest.seconds:.0f} s")
 
 
+def labels_to_learn(run: Run) -> plan.Learned:
+    """The labels that are learned from. Raises InputError where those of these settings are not made, or not all."""
+    if run.settings.training.labels is None:
+        stage = plan.labels_stage(run)
+        if stage.restore() is None:
+            raise InputError(f"{stage.folder.uri}: the labels of these settings are not made, or not all; run ray_jobs.label first")
+    return plan.labels_to_learn(run)
+
+
 def first_label(folder: Folder) -> Label:
-    """Read one label. Raises InputError where there is none, or none of this version."""
+    """Read one label. Raises InputError where there is none, or where a part's are not of this version."""
+    first, known = None, []
     for part in folder.names(".parquet"):
-        for row in folder.read_table(part).slice(0, 1).to_pylist():
-            try:
-                return Label.model_validate(row)
-            except ValidationError as error:
-                wrong = error.errors()[0]
-                field = ".".join(map(str, wrong["loc"]))
-                raise InputError(
-                    f"{folder.uri}/{part}: not a label of this version ({field}: {wrong['msg'].lower()}); label anew"
-                ) from None
-    raise InputError(f"{folder.uri}: there are no labels to learn from; run ray_jobs.label first")
+        schema = folder.schema(part)
+        if schema in known or not folder.count_rows(part):
+            continue
+        known.append(schema)
+        missing = [name for name in Label.model_fields if name not in schema.names]
+        try:
+            label = Label.model_validate(folder.read_row_group(part, 0).slice(0, 1).to_pylist()[0])
+        except ValidationError as error:
+            raise InputError(f"{folder.uri}/{part}: {misfit(error)}; label anew") from None
+        if missing:
+            raise InputError(f"{folder.uri}/{part}: not of this version ({missing[0]}: there is no such column); label anew")
+        first = first or label
+    if first is None:
+        raise InputError(f"{folder.uri}: there are no labels to learn from; run ray_jobs.label first")
+    return first
+
+
+def check_ordered(folder: Folder, training: TrainingSettings) -> None:
+    """Raise InputError where no list prefers one document to another, so that there is nothing to learn."""
+    for label in folder.read_rows(Label):
+        if len({candidate.target for candidate in viewed(label, training.missing, training.pre_ranked)}) > 1:
+            return
+    raise InputError(
+        f"{folder.uri}: no label prefers one document to another as training.missing ({training.missing}) and training.pre_ranked "
+        f"({training.pre_ranked}) read it; there is nothing to learn"
+    )
 
 
 def not_tested(run: Run, labels: Folder, ids: Sequence[str]) -> list[str]:
@@ -219,8 +253,10 @@ def _fit(
             worker_runtime_env={"env_vars": {} if training.gpu else {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "true"}},
         ),
     )
-    if snapshot.remove_if_broken(stage.folder / CHECKPOINTS):
-        run.progress.stage(stage.name, "Ray's list of its checkpoints was cut off as it was written; training begins anew")
+    mended = snapshot.mend(stage.folder / CHECKPOINTS)
+    if mended is not None:
+        goes_on = f"it is written anew, up to the checkpoint of step {mended:,}" if mended else "training begins anew"
+        run.progress.stage(stage.name, f"Ray's list of its checkpoints was cut off as it was written; {goes_on}")
     reserved.release(stage.folder)
     reserved.note(stage.folder, trainer)
     held: dict[str, Any] = {}

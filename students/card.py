@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 from typing import Any
 
 from ranking.errors import InputError
+from ranking.storage import Folder
 
 NAME = "rradistill.json"
 
 
-def check(card: Mapping[str, Any], where: str) -> None:
-    """Raise InputError for a student that this version does not load."""
-    if card.get("head") == "interaction":
+def read(model: Folder, called: str | None = None) -> dict[str, Any]:
+    """What a student's card holds. called: what the folder is named in messages.
+
+    Raises InputError for a folder that is no student, or one that this version does not load.
+    """
+    where = called or model.uri
+    if not model.exists(NAME):
+        raise InputError(f"{where}: no student is saved here ({NAME} is missing)")
+    try:
+        held: dict[str, Any] = json.loads(model.read_text(NAME))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: {NAME} is no JSON ({error})") from None
+    if held.get("head") == "interaction":
         raise InputError(f"{where}: a student with the `interaction` head of an older version; train it again")
+    return held

@@ -38,9 +38,12 @@ class PairClassifier(nn.Module):
         return self.classifier.base_model
 
     def lower(self, dtype: torch.dtype) -> None:
-        """Bring all weights but the head's to a lower precision."""
+        """Bring all weights but the head's to a lower precision.
+
+        What no file of weights holds stays as it is: rotary frequencies in bf16 would turn positions by other angles than in training.
+        """
         of_head = {id(weights) for head in self._heads for weights in head.parameters()}
-        for weights in (*self.parameters(), *self.buffers()):
+        for weights in self.state_dict(keep_vars=True).values():
             if weights.is_floating_point() and id(weights) not in of_head:
                 weights.data = weights.data.to(dtype)
 
@@ -94,19 +97,27 @@ def _float(weights: Tensor | None) -> Tensor | None:
 class _Replaced(nn.Module):
     """Stands where an encoder stood and gives states that are known already, with the encoder's own pooler on them."""
 
-    def __init__(self, states: Tensor, pooler: Any) -> None:
+    def __init__(self, states: Tensor, encoder: Any) -> None:
         super().__init__()
-        self.states, self.pooler = states, pooler
+        self.states, self.pooled = states, _pooled(encoder, states)
 
     def forward(self, *_: Any, **__: Any) -> BaseModelOutputWithPooling:
-        return BaseModelOutputWithPooling(last_hidden_state=self.states, pooler_output=self.pooler(self.states) if self.pooler else None)
+        return BaseModelOutputWithPooling(last_hidden_state=self.states, pooler_output=self.pooled)
+
+
+def _pooled(encoder: Any, states: Tensor) -> Any:
+    """What an encoder's pooler makes of states; None where it has none. ALBERT's is a bare layer, for [CLS] alone."""
+    pooler = getattr(encoder, "pooler", None)
+    if isinstance(pooler, nn.Linear):
+        return encoder.pooler_activation(pooler(states[:, 0]))
+    return pooler(states) if pooler is not None else None
 
 
 @contextmanager
 def _encoder_replaced(classifier: Any, states: Tensor) -> Iterator[None]:
     """Let a classifier's own head read other states, whatever architecture it is of."""
     name, encoder = classifier.base_model_prefix, classifier.base_model
-    classifier._modules[name] = _Replaced(states, getattr(encoder, "pooler", None))
+    classifier._modules[name] = _Replaced(states, encoder)
     try:
         yield
     finally:

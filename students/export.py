@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ranking.errors import first_line
 from students import onnx_file, parity
 from students.classifier import PairClassifier
 from students.kinds import AnySettings
 from students.scoring import CARD, Scorer, forward_pairs
 
+_log = logging.getLogger("rradistill")
+
 PARITY = 1e-4
+"""Of the highest score, where that is above 1: rounding grows with the scores."""
 
 
 class ParityError(RuntimeError):
@@ -29,7 +34,7 @@ def save(model: PairClassifier, tokenizer: Any, settings: AnySettings, folder: P
     The folder is a sequence classifier with one label for transformers and sentence-transformers' CrossEncoder. Encoders
     have model.onnx beside it, compared too.
     probes: (query, document) pairs, at least one.
-    Raises ParityError where a score differs by more than 1e-4; the folder is then removed.
+    Raises ParityError where a score differs by more than 1e-4 of the highest, or of 1; the folder is then removed.
     """
     tokenizer.model_max_length = settings.max_length
     model.classifier.save_pretrained(folder)
@@ -40,13 +45,28 @@ def save(model: PairClassifier, tokenizer: Any, settings: AnySettings, folder: P
         expected = forward_pairs(model.eval(), tokenizer, probes, settings.max_length).cpu()
     _compare(settings.name, "reloaded", expected, torch.tensor(Scorer(folder, "fp32", "torch").score(probes)), folder)
     if settings.kind == "rra_bert" and sum(weights.numel() for weights in model.parameters()) <= onnx_file.LARGEST:
-        onnx_file.write(model, tokenizer, folder)
-        _compare(settings.name, "onnxruntime's", expected, torch.tensor(Scorer(folder, "fp32", "onnx").score(probes)), folder)
+        found = _onnx_scores(model, tokenizer, settings, folder, probes)
+        if found is not None:
+            _compare(settings.name, "onnxruntime's", expected, found, folder)
     parity.write_probes(folder)
 
 
+def _onnx_scores(
+    model: PairClassifier, tokenizer: Any, settings: AnySettings, folder: Path, probes: Sequence[tuple[str, str]]
+) -> Tensor | None:
+    """Write model.onnx and score by it; None, and no file, where the architecture cannot be written so: torch then scores it."""
+    try:
+        onnx_file.write(model, tokenizer, folder)
+        return torch.tensor(Scorer(folder, "fp32", "onnx").score(probes))
+    except Exception as error:
+        (folder / onnx_file.NAME).unlink(missing_ok=True)
+        why = first_line(error)
+        _log.warning("student %s: has no %s, as its architecture cannot be written so (%s)", settings.name, onnx_file.NAME, why)
+        return None
+
+
 def _compare(name: str, what: str, expected: Tensor, found: Tensor, folder: Path) -> None:
-    worst = float((expected - found).abs().max())
-    if not worst <= PARITY:
+    worst, most = float((expected - found).abs().max()), PARITY * max(1.0, float(expected.abs().max()))
+    if not worst <= most:
         shutil.rmtree(folder)
-        raise ParityError(f"student {name}: {what} scores differ by {worst:.2e}, more than {PARITY:.0e}; not saved")
+        raise ParityError(f"student {name}: {what} scores differ by {worst:.2e}, more than {most:.0e}; not saved")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoTokenizer
 
+from ranking.errors import InputError, first_line
 from students import rra_bert, rra_gpt
 from students.batches import tokenize
 from students.classifier import PairClassifier
@@ -23,8 +26,16 @@ AnySettings = RraBertSettings | RraGptSettings
 
 
 def build(settings: AnySettings, path: str) -> PairClassifier:
-    """Make a student from its base. path: folder or Hugging Face id. Weights in float32."""
-    return rra_gpt.build(settings, path) if isinstance(settings, RraGptSettings) else rra_bert.build(settings, path)
+    """Make a student from its base. path: folder or Hugging Face id. Weights in float32.
+
+    Raises InputError where the weights in the base's folder cannot be read, or are of other sizes than its configuration says.
+    """
+    try:
+        return rra_gpt.build(settings, path) if isinstance(settings, RraGptSettings) else rra_bert.build(settings, path)
+    except (SafetensorError, RuntimeError, ValueError, KeyError, OSError) as error:
+        if not Path(path).is_dir() or (isinstance(error, OSError) and error.errno is not None):
+            raise  # of a hub or a disk, which another try may mend
+        raise InputError(f"base {settings.base!r}: no student can be made of its weights ({first_line(error)})") from error
 
 
 def tokenizer_of(settings: AnySettings, path: str) -> Any:

@@ -19,6 +19,7 @@ _LOAD = """    from transformers import AutoModelForSequenceClassification, Auto
     inputs = tokenizer([query] * len(documents), documents, **cut)
     scores = model(**inputs).logits[:, 0]
 
+    import torch
     from sentence_transformers import CrossEncoder
     scores = CrossEncoder(folder).predict([(query, document) for document in documents], activation_fn=torch.nn.Identity())
 

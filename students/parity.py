@@ -35,9 +35,9 @@ def write_probes(folder: Path) -> None:
 
 
 def difference(folder: Path) -> float | None:
-    """The largest difference, in fp32, from the probes' scores in the card; None where the card has none.
+    """The largest difference, in fp32, from the probes' scores in the card, as a share of the highest where that is above 1.
 
-    Of every engine that the folder has a file for.
+    None where the card has none. Of every engine that the folder has a file for.
     """
     found = []
     for engine in ENGINES if (folder / onnx_file.NAME).is_file() else ENGINES[:1]:
@@ -46,5 +46,7 @@ def difference(folder: Path) -> float | None:
         if not probes:
             return None
         scores = scorer.score([(probe["query"], probe["document"]) for probe in probes])
-        found += [abs(score - float(probe["score"])) for score, probe in zip(scores, probes, strict=True)]
+        known = [float(probe["score"]) for probe in probes]
+        highest = max(1.0, *map(abs, known))
+        found += [abs(score - before) / highest for score, before in zip(scores, known, strict=True)]
     return max(found, key=lambda held: math.inf if math.isnan(held) else held)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from ranking.errors import InputError
+from ranking.errors import InputError, first_line
+from ranking.storage import Folder
 from students import card, onnx_file
 from students.bases import positions, read_model
 from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, pad, tokenize
@@ -88,11 +88,8 @@ class Scorer:
         student that has a file for it; else torch. called: what the folder is named in messages.
         Raises InputError where the folder is none.
         """
-        folder, where = Path(folder), called or str(folder)
-        if not (folder / CARD).is_file():
-            raise InputError(f"{where}: no student is saved here ({CARD} is missing)")
-        self.card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        card.check(self.card, where)
+        folder = Path(folder)
+        self.card = card.read(Folder(folder), called)
         self.max_length: int = self.card["max_length"]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -168,9 +165,12 @@ class ClassifierScorer(Scorer):
         if max_length is not None and max_length > most:
             raise InputError(f"{where}: max_length {max_length} is more than the {most} tokens that it can read")
         config.get_text_config().pad_token_id = tokenizer.pad_token_id
-        loaded, info = AutoModelForSequenceClassification.from_pretrained(
-            model, config=config, dtype=torch.float32, output_loading_info=True
-        )
+        try:
+            loaded, info = AutoModelForSequenceClassification.from_pretrained(
+                model, config=config, dtype=torch.float32, output_loading_info=True
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InputError(f"{where}: its weights cannot be read ({first_line(error)})") from None
         if info["missing_keys"]:
             raise InputError(
                 f"{where}: {min(info['missing_keys'])} is not in its weights, so its scores would be random; it is no cross-encoder"

@@ -27,7 +27,8 @@ class TermLayer(nn.Module):
     def __init__(self, config: Any) -> None:
         super().__init__()
         hidden, heads = config.hidden_size, config.num_attention_heads
-        self.layer = nn.TransformerEncoderLayer(hidden, heads, config.intermediate_size, dropout=0.1, activation="gelu", batch_first=True)
+        inner = getattr(config, "intermediate_size", 4 * hidden)  # DistilBERT's configuration calls it otherwise
+        self.layer = nn.TransformerEncoderLayer(hidden, heads, inner, dropout=0.1, activation="gelu", batch_first=True)
         self.linear = nn.Linear(hidden, 1)
 
     def forward(self, states: Tensor, selected: Tensor) -> Tensor:

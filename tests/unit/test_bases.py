@@ -1,5 +1,6 @@
 """What is wrong with a student's base is said before anything starts, and what is wrong with labels too."""
 
+import pyarrow as pa
 import pytest
 from transformers import AutoConfig, AutoTokenizer
 
@@ -7,6 +8,7 @@ from ranking.encoders import model_path
 from ranking.errors import InputError
 from ranking.storage import Folder
 from ray_jobs.train import check_fit, first_label
+from students import kinds
 from students.bases import check_base, positions
 from students.settings import RraBertSettings, RraGptSettings, TrainingSettings
 from tests.tiny_models import tiny_generator
@@ -18,6 +20,7 @@ def base(tmp_path):
     """A base with a configuration and a tokenizer."""
     AutoConfig.from_pretrained(model_path("minilm")).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(model_path("minilm")).save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"")  # nobody looks into it yet
     return tmp_path
 
 
@@ -51,8 +54,31 @@ def test_what_a_base_lacks_is_named(base, tmp_path):
 
 
 def test_positions_of_roberta_begin_behind_padding():
-    config = AutoConfig.for_model("roberta", max_position_embeddings=514, pad_token_id=1)
-    assert positions(config) == 512
+    for kind in ("roberta", "mpnet", "xlm-roberta-xl", "roberta-prelayernorm"):
+        config = AutoConfig.for_model(kind, max_position_embeddings=514, pad_token_id=1)
+        assert positions(config) == 512
+
+
+def test_a_base_that_no_student_can_be_made_of_is_refused(base, tmp_path_factory):
+    changed = AutoConfig.from_pretrained(base)
+    changed.type_vocab_size = 1
+    changed.save_pretrained(base)
+    assert "tells query and document apart by token_type_ids, and it has embeddings for 1 of them" in said(base, max_length=64)
+    changed.type_vocab_size, changed.vocab_size = 2, 2000
+    changed.save_pretrained(base)
+    assert "its tokenizer has tokens beyond the 2,000 of its embeddings" in said(base, max_length=64)
+    (base / "model.safetensors").unlink()
+    assert said(base, max_length=64).endswith("the folder holds no weights; a model saved with save_pretrained has model.safetensors")
+    decoder = tiny_generator(tmp_path_factory.mktemp("decoder"))
+    assert said(decoder, max_length=64).endswith("qwen3 is a decoder; the student's kind must be rra_gpt")
+    with pytest.raises(InputError, match="bert has no layer `score` on its last token; a decoder is needed, or kind: rra_bert"):
+        check_base(model_path("minilm"), RraGptSettings(base="minilm", max_length=64, reason_weight=0))
+
+
+def test_weights_that_cannot_be_read_are_named(base):
+    check_base(str(base), RraBertSettings(base=str(base), max_length=64))
+    with pytest.raises(InputError, match=f"base '{base}': no student can be made of its weights"):
+        kinds.build(RraBertSettings(base=str(base)), str(base))
 
 
 def test_a_decoder_needs_room_and_an_end_for_what_is_learned_behind_the_prompt(tmp_path):
@@ -96,5 +122,13 @@ def test_labels_that_are_missing_or_of_another_version_are_named(tmp_path):
     assert first_label(folder).query_id == "q"
     table = folder.read_table("part-1.parquet")
     folder.write_table("part-1.parquet", table.rename_columns(["id" if name == "query_id" else name for name in table.column_names]))
-    with pytest.raises(InputError, match=r"part-1.parquet: not a label of this version \(query_id: field required\); label anew"):
+    with pytest.raises(InputError, match=r"part-1.parquet: not of this version \(query_id: field required\); label anew"):
+        first_label(folder)
+    folder.write_table("part-1.parquet", table)
+    folder.write_table("part-2.parquet", table.drop_columns(["confidence"]))
+    with pytest.raises(InputError, match=r"part-2.parquet: not of this version \(confidence: there is no such column\); label anew"):
+        first_label(folder)
+    folder.remove("part-1.parquet")
+    folder.write_table("part-2.parquet", table.set_column(2, "candidates", pa.array([[]] * table.num_rows, table.schema.field(2).type)))
+    with pytest.raises(InputError, match=r"part-2.parquet: not of this version \(candidates: list should have at least 1 item"):
         first_label(folder)

@@ -85,6 +85,13 @@ def test_a_model_without_a_head_would_score_at_random(tmp_path):
         ClassifierScorer(str(tmp_path))
 
 
+def test_a_model_without_weights_is_named(classifier, tmp_path):
+    shutil.copytree(classifier, tmp_path / "bare")
+    (tmp_path / "bare" / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="bare': its weights cannot be read"):
+        ClassifierScorer(str(tmp_path / "bare"))
+
+
 def test_other_numbers_of_labels_and_lengths_are_refused(classifier, tmp_path):
     with pytest.raises(InputError, match=r"max_length 600 is more than the \d+ tokens that it can read"):
         ClassifierScorer(str(classifier), 600)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from students import export, kinds
+from students import export, kinds, rra_gpt
 from students.batches import SEGMENTS, SIDES, pad
 from students.pair_templates import PARTS
 from students.rra_gpt import LABEL, REASON, Told, side_costs
@@ -141,6 +141,17 @@ def test_saved_it_scores_the_same_in_three_libraries(settings, student, tokenize
         assert model(**inputs).logits[:, 0].tolist() == pytest.approx(ours, abs=1e-4)
     theirs = CrossEncoder(str(folder), device="cpu").predict(PAIRS, activation_fn=torch.nn.Identity())
     assert ours == pytest.approx(theirs.tolist(), abs=1e-4)
+
+
+def test_in_bf16_positions_turn_as_they_do_in_training(settings, student, base):
+    lowered = rra_gpt.build(settings, base)
+    lowered.lower(torch.bfloat16)
+    frequencies = {name: held for name, held in lowered.named_buffers() if name.endswith("inv_freq")}
+    assert frequencies
+    for name, held in frequencies.items():
+        assert held.dtype == torch.float32
+        assert torch.equal(held, dict(student.named_buffers())[name])
+    assert {weights.dtype for weights in lowered.base.parameters()} == {torch.bfloat16}
 
 
 def test_all_scores_are_equal_before_the_first_step(settings, tokenizer, base):

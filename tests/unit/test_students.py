@@ -1,6 +1,8 @@
 """RRA-BERT: batches, and a saved model that scores as the one in memory."""
 
 import json
+import re
+import textwrap
 
 import pytest
 import torch
@@ -8,10 +10,12 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from ranking.encoders import model_path
 from ranking.errors import InputError
+from ranking.records import Provenance
 from students import export, kinds, rra_bert
 from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, list_batch, pad, tokenize
+from students.model_card import model_card
 from students.scoring import CARD, Scorer, forward_pairs
-from students.settings import RraBertSettings
+from students.settings import RraBertSettings, TrainingSettings
 
 PAIRS = [
     ("merge sorted lists", "heapq.merge\nMerge multiple sorted inputs into a single sorted output."),
@@ -130,6 +134,59 @@ def test_a_model_that_does_not_reload_the_same_is_not_kept(tokenizer, tmp_path, 
     with pytest.raises(export.ParityError):
         export.save(model, tokenizer, settings, tmp_path / "model", PAIRS)
     assert not (tmp_path / "model").exists()
+
+
+def test_high_scores_may_differ_by_more_and_a_model_without_an_onnx_file_is_kept(tokenizer, tmp_path, monkeypatch, caplog):
+    settings = RraBertSettings(base="minilm", max_length=48)
+    model = kinds.build(settings, model_path("minilm"))
+    written = export.onnx_file.write
+    torch.nn.init.normal_(model.classifier.classifier.weight, std=40.0)
+
+    def shifted(by):
+        def write(student, tokenizer, folder):
+            head = student.classifier.classifier
+            head.bias.data += by
+            written(student, tokenizer, folder)
+            head.bias.data -= by
+
+        return write
+
+    monkeypatch.setattr(export.onnx_file, "write", shifted(3e-4))
+    export.save(model, tokenizer, settings, tmp_path / "kept", PAIRS)
+    assert max(map(abs, Scorer(tmp_path / "kept", "fp32", "torch").score(PAIRS))) > 10
+    monkeypatch.setattr(export.onnx_file, "write", shifted(1.0))
+    with pytest.raises(export.ParityError, match="onnxruntime's scores differ by"):
+        export.save(model, tokenizer, settings, tmp_path / "lost", PAIRS)
+
+    def refused(*_):
+        raise RuntimeError("no such operator\nand more")
+
+    monkeypatch.setattr(export.onnx_file, "write", refused)
+    export.save(model, tokenizer, settings, tmp_path / "plain", PAIRS)
+    assert not (tmp_path / "plain" / "model.onnx").exists()
+    assert "has no model.onnx, as its architecture cannot be written so (no such operator)" in caplog.text
+    assert Scorer(tmp_path / "plain", "fp32").score(PAIRS) == pytest.approx(
+        Scorer(tmp_path / "kept", "fp32", "torch").score(PAIRS), abs=1e-3
+    )
+
+
+def test_the_card_says_how_the_student_is_loaded_in_words_that_run(tokenizer, tmp_path):
+    settings = RraBertSettings(base="minilm", max_length=48)
+    export.save(kinds.build(settings, model_path("minilm")), tokenizer, settings, tmp_path / "model", PAIRS)
+    made_by = Provenance(teacher="a teacher", fingerprint="f", engine="vllm", targets="tiers", revision="r1")
+    card = model_card(settings, TrainingSettings(), made_by, {"lists": 7}, onnx=True)
+    for told in ("license: other", "| teacher | a teacher, revision r1 |", "| lists | 7 |", "| tokens of query and document | 48 |"):
+        assert told in card
+    block = card.split("## Loading it\n")[1].split("# where vLLM")[0]
+    first, second = re.split(r"(?=import torch\n)", textwrap.dedent(block.strip("\n")))
+    expected = Scorer(tmp_path / "model", "fp32", "torch").score(PAIRS)
+    for query in {query for query, _ in PAIRS}:
+        documents = [document for asked, document in PAIRS if asked == query]
+        for part in (first, second):
+            held = {"folder": str(tmp_path / "model"), "query": query, "documents": documents}
+            exec(part, held)
+            found = [float(score) for score in held["scores"]]
+            assert found == pytest.approx([score for score, (asked, _) in zip(expected, PAIRS, strict=True) if asked == query], abs=1e-4)
 
 
 def test_a_folder_without_a_student_is_named_and_so_is_one_of_an_older_version(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from safetensors import safe_open
-from transformers import AutoTokenizer
+from transformers import AlbertConfig, AutoModelForSequenceClassification, AutoTokenizer, DistilBertConfig
 
 from ranking.encoders import model_path
 from students import export, rra_bert
@@ -117,6 +117,25 @@ def test_states_of_an_earlier_layer_can_be_read_but_not_by_the_gate(tokenizer):
         assert not torch.allclose(last(batch_of(tokenizer))[:, 1], early(batch_of(tokenizer))[:, 1], atol=1e-3)
     with pytest.raises(ValueError, match="layer must be -1, not 2"):
         build("gated", layer=2)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("config", [DistilBertConfig, AlbertConfig])
+def test_encoders_whose_configuration_or_pooler_is_another_have_it_too(config, form, tokenizer, tmp_path):
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "embedding_size": 16}
+    own = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64} if config is DistilBertConfig else sizes
+    AutoModelForSequenceClassification.from_config(config(vocab_size=len(tokenizer), num_labels=1, **own)).save_pretrained(tmp_path)
+    settings = RraBertSettings(base=str(tmp_path), max_length=48, term_control={"form": form})
+    trained = in_training(rra_bert.build(settings, str(tmp_path)), settings, "").eval()
+    if form == "gated":
+        torch.nn.init.normal_(trained.control.project.weight, std=0.5)
+    batch = {name: held for name, held in batch_of(tokenizer).items() if name != "token_type_ids"}
+    with torch.no_grad():
+        both = trained(batch)
+        assert torch.allclose(both[:, 0], settled(trained)(batch), atol=1e-5)
+    assert (both[0, 0] - both[0, 1]).abs() > 1e-5
+    if form == "gated":
+        assert torch.allclose(both[1:, 0], both[1:, 1], atol=1e-5)  # nothing is shared
 
 
 def test_keys_and_segments_are_no_inputs_of_the_encoder(tokenizer):
