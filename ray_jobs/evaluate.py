@@ -42,6 +42,8 @@ def main(run: Run) -> None:
     if run.skipped(stage):
         show(run, Metrics.model_validate_json(stage.folder.read_text(METRICS)))
         return
+    for student in run.settings.students:
+        timing.trained(run, student.name)
     notes = checks.check_qrels(run.collection.qrels)
     systems = runs_of_others(run, notes)
     index.main(run)

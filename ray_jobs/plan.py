@@ -25,7 +25,7 @@ from actors.settings import (
     RecordedTeacherSettings,
 )
 from ranking.collections.log_files import fingerprint_of_log
-from ranking.encoders import CROSS, weights_hash
+from ranking.encoders import CROSS, folder_hash, weights_hash
 from ranking.errors import InputError
 from ranking.labelling.prompts import LISTWISE, load_prompt
 from ranking.labelling.prompts.pairs import YES_NO, load_pair_prompt
@@ -98,8 +98,14 @@ def labels_to_learn(run: Run) -> Learned:
 
 
 def reasons_to_learn(run: Run) -> Learned:
-    """The reasons beside them, for students that learn from reasons."""
-    return _own_or_other(run, reasons_stage)
+    """The reasons beside them, for students that learn from reasons. Raises InputError where another run's are not of its labels."""
+    learned = _own_or_other(run, reasons_stage)
+    if run.settings.training.labels is not None:
+        manifest = manifest_of(learned.folder)
+        assert manifest is not None
+        if manifest.fingerprint != fingerprint_of("reasons", manifest.settings, [labels_to_learn(run).fingerprint]):
+            raise InputError(f"setting 'training.labels': {learned.folder.uri} are of other labels than those beside them; write them anew")
+    return learned
 
 
 def _own_or_other(run: Run, stage_of: Callable[[Run], Stage]) -> Learned:
@@ -117,14 +123,25 @@ def _own_or_other(run: Run, stage_of: Callable[[Run], Stage]) -> Learned:
 
 def student_stage(run: Run, student: StudentSettings) -> Stage:
     training = run.settings.training.model_dump(exclude=HOW_TRAINED | {"labels"})  # where labels lie does not count, but which they are
+    if training["steps"] is None:  # students of before there was such a setting stay what they are
+        del training["steps"]
     learned = labels_to_learn(run).fingerprint
     inputs = [learned, *([reasons_to_learn(run).fingerprint] if reads_reasons(run, student) else [])]
     if run.settings.training.labels is not None and learned != labels_stage(run).fingerprint:
         inputs.append(run.collection.fingerprint)  # its test questions are left out of other labels than its own
     if student.base == CROSS:
         inputs.append(weights_hash(CROSS))
-    settings = {"student": student.model_dump(), "training": training}
+    settings = {"student": student.model_dump(), "training": training, **_content_of_base(run, student)}
     return Stage(run.folder, f"students/{student.name}", settings, inputs)
+
+
+def _content_of_base(run: Run, student: StudentSettings) -> dict[str, Any]:
+    """What a base's folder holds, which may be other weights tomorrow; where it is gone, what it held when the student was trained."""
+    if Path(student.base).is_dir():
+        return {"base": folder_hash(Path(student.base))}
+    manifest = manifest_of(run.folder / "students" / student.name)
+    held = manifest.settings if manifest else {}
+    return {"base": held["base"]} if "base" in held and held["student"]["base"] == student.base else {}
 
 
 def reads_reasons(run: Run, student: StudentSettings) -> bool:

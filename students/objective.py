@@ -29,12 +29,16 @@ class Objective:
 
     def __call__(self, flat: Tensor, batch: ListBatch) -> Tensor:
         """flat: what the student in training gives for the batch's pairs, [pairs] or [pairs, columns]. Returns a scalar."""
+        return self.of_lists(flat, batch).mean()
+
+    def of_lists(self, flat: Tensor, batch: ListBatch) -> Tensor:
+        """The loss of each list alone, [lists]."""
         columns = flat.unsqueeze(1) if flat.dim() == 1 else flat
         targets, weights = (batch.targets * self.scale).to(flat.device), batch.weights.to(flat.device)
         ends = [0, *batch.mask.sum(dim=1).cumsum(dim=0).tolist()]
         parts = [columns[start:end] for start, end in itertools.pairwise(ends)]
         lists = [self._of_list(part, targets[row, : len(part)].unsqueeze(0), weights[row : row + 1]) for row, part in enumerate(parts)]
-        return torch.stack(lists).mean()
+        return torch.stack(lists)
 
     def _of_list(self, columns: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
         """columns: [candidates, columns]. targets: [1, candidates]. weight: [1]."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import itertools
 import json
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -19,15 +21,16 @@ from ray.train import Checkpoint
 
 from actors.training.plan import Assignment, Progress
 from ranking.encoders import model_path
+from ranking.errors import first_line
 from ranking.storage import Folder
 from students import export, kinds, model_card, onnx_file
 
 MEASURE = "ndcg"
 """The metric by which Ray Train keeps the best checkpoint."""
 
-_STATE = "state.json"
-_WORKERS = "workers.json"
-_TAG = "student"
+STATE = "state.json"
+WORKERS = "workers.json"
+TAG = "student"
 
 
 _NO_ROOM = ("No space left", "Disk quota exceeded", "inline_container.cc")
@@ -45,12 +48,16 @@ def save(engine: Any, progress: Progress) -> None:
     """
     context = ray.train.get_context()
     with _told(f"the checkpoint of step {progress.step}"), tempfile.TemporaryDirectory() as local:
-        engine.save_checkpoint(local, tag=_TAG)
+        engine.save_checkpoint(local, tag=TAG)
         if context.get_world_rank() == 0:
-            (Path(local) / _STATE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
-            (Path(local) / _WORKERS).write_text(json.dumps(context.get_world_size()), encoding="utf-8")
-        metrics = {"step": progress.step, MEASURE: progress.best if progress.best_step == progress.step else -1.0}
-        ray.train.report(metrics, checkpoint=Checkpoint.from_directory(local))
+            (Path(local) / STATE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
+            (Path(local) / WORKERS).write_text(json.dumps(context.get_world_size()), encoding="utf-8")
+        ray.train.report(metrics_of(progress), checkpoint=Checkpoint.from_directory(local))
+
+
+def metrics_of(progress: Progress) -> dict[str, Any]:
+    """What Ray Train is told of a checkpoint, by which it keeps the best; one that is not the best so far counts as the worst."""
+    return {"step": progress.step, MEASURE: progress.best if progress.best_step == progress.step else -1.0}
 
 
 def resume(engine: Any) -> Progress:
@@ -59,13 +66,13 @@ def resume(engine: Any) -> Progress:
     if checkpoint is None:
         return Progress()
     with checkpoint.as_directory() as local:
-        workers = json.loads((Path(local) / _WORKERS).read_text(encoding="utf-8"))
-        divided = any((Path(local) / _TAG).glob("*_optim_states.pt"))
+        workers = json.loads((Path(local) / WORKERS).read_text(encoding="utf-8"))
+        divided = any((Path(local) / TAG).glob("*_optim_states.pt"))
         if divided and workers != ray.train.get_context().get_world_size():
             _load_joined(engine, Path(local), checkpoint.path)
         else:
-            engine.load_checkpoint(local, tag=_TAG)
-        return Progress.read((Path(local) / _STATE).read_text(encoding="utf-8"))
+            engine.load_checkpoint(local, tag=TAG)
+        return Progress.read((Path(local) / STATE).read_text(encoding="utf-8"))
 
 
 def _load_joined(engine: Any, checkpoint: Path, name: str) -> None:
@@ -82,8 +89,8 @@ def _load_joined(engine: Any, checkpoint: Path, name: str) -> None:
         with contextlib.redirect_stdout(None):
             ds_to_universal.main(
                 argparse.Namespace(
-                    input_folder=str(checkpoint / _TAG),
-                    output_folder=str(joined / _TAG),
+                    input_folder=str(checkpoint / TAG),
+                    output_folder=str(joined / TAG),
                     num_extract_workers=1,
                     num_merge_workers=1,
                     keep_temp_folder=False,
@@ -93,7 +100,7 @@ def _load_joined(engine: Any, checkpoint: Path, name: str) -> None:
             )
     torch.distributed.barrier()
     engine._config.load_universal_checkpoint = True  # a setting of the whole engine, for this one load
-    engine.load_checkpoint(joined, tag=_TAG)
+    engine.load_checkpoint(joined, tag=TAG)
     engine._config.load_universal_checkpoint = False
     torch.distributed.barrier()
     if context.get_local_rank() == 0:
@@ -108,9 +115,8 @@ def _told(what: str) -> Iterator[None]:
     except Exception as error:
         if not any(mark in str(error) for mark in _NO_ROOM):
             raise
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise NotWrittenError(
-            f"{what} could not be written ({first[:300]}); make room and call again, it goes on from the one before"
+            f"{what} could not be written ({first_line(error)}); make room and call again, it goes on from the one before"
         ) from error
 
 
@@ -124,14 +130,18 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
     reported = ray.train.get_all_reported_checkpoints()
     chosen = max(reported, key=lambda one: (one.metrics[MEASURE], one.metrics["step"]))
     with chosen.checkpoint.as_directory() as place, tempfile.TemporaryDirectory() as local:
-        progress = Progress.read((Path(place) / _STATE).read_text(encoding="utf-8"))
+        progress = Progress.read((Path(place) / STATE).read_text(encoding="utf-8"))
         path = model_path(work.student.base)
         model = kinds.build(work.student, path)
         if work.training.freeze_embeddings:
             model.freeze_embeddings()
         trained = kinds.in_training(model, work.student, path)
         kept = {name: value for name, value in trained.state_dict(keep_vars=True).items() if _is_frozen(value)}
-        trained.load_state_dict(_whole_weights(Path(place), work.training.zero_stage) | kept)
+        learning: dict[int, list[str]] = defaultdict(list)
+        for name, value in trained.named_parameters(remove_duplicate=False):
+            if value.requires_grad:
+                learning[id(value)].append(name)
+        trained.load_state_dict(_whole_weights(Path(place), work.training.zero_stage, list(learning.values())) | kept)
         model = kinds.settled(trained)
         export.save(model, kinds.tokenizer_of(work.student, path), work.student, Path(local) / "model", probes)
         onnx = (Path(local) / "model" / onnx_file.NAME).is_file()
@@ -151,12 +161,19 @@ def _is_frozen(value: torch.Tensor) -> bool:
     return isinstance(value, torch.nn.Parameter) and not value.requires_grad
 
 
-def _whole_weights(checkpoint: Path, zero_stage: int) -> dict[str, Any]:
-    """The weights of a checkpoint in float32, put together from the workers' parts where ZeRO divided them; frozen ones may lack."""
+def _whole_weights(checkpoint: Path, zero_stage: int, learning: list[list[str]]) -> dict[str, Any]:
+    """The weights of a checkpoint in float32, put together from the workers' parts where ZeRO divided them; frozen ones may lack.
+
+    learning: the names of each weight that learns, tied ones have several, in the optimizer's order.
+    """
     if zero_stage == 0:
-        (states,) = (checkpoint / _TAG).glob("*_model_states.pt")
-        module = torch.load(states, map_location="cpu", weights_only=False)["module"]
-        return {name: value.float() if value.is_floating_point() else value for name, value in module.items()}
+        (path,) = (checkpoint / TAG).glob("*_model_states.pt")
+        states = torch.load(path, map_location="cpu", weights_only=False)
+        module = {name: value.float() if value.is_floating_point() else value for name, value in states["module"].items()}
+        if "fp32_groups" in states["optimizer"]:  # in bf16; the module's own are rounded then
+            for names, weights in zip(learning, itertools.chain(*states["optimizer"]["fp32_groups"]), strict=True):
+                module |= dict.fromkeys(names, weights.detach())
+        return module
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
     weights: dict[str, Any] = get_fp32_state_dict_from_zero_checkpoint(checkpoint)

@@ -1,7 +1,8 @@
 """Labels as batches: the same lists in the same order for the same seed, whatever the number of workers.
 
 Every worker reads its share of a step's lists from storage when it needs them, a step ahead of the training. So
-an epoch can be taken up in its middle by another number of workers, and no worker ever holds all labels.
+an epoch can be taken up in its middle by another number of workers, and no worker holds more labels than some row groups of their
+files, about a megabyte each.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import pyarrow as pa
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from ranking.errors import InputError
 from ranking.labelling.confidence import trust
 from ranking.labelling.reasons import with_reasons
 from ranking.labelling.relevance import relevance
 from ranking.labelling.views import graded, viewed
-from ranking.records import Label, LabelledCandidate, ReasonList, content
+from ranking.records import Label, LabelledCandidate, ReasonList, content, misfit
 from ranking.storage import Folder
 from students.batches import ListBatch, list_batch
 from students.kinds import TrainingReader
@@ -29,26 +31,33 @@ from students.rra_gpt import Told
 from students.settings import TrainingSettings
 
 R = TypeVar("R", bound=BaseModel)
-_PARTS_HELD = 64
+_GROUPS_HELD = 64
 
 
 class RowReader(Generic[R]):
     """Rows of a folder's parts, looked up by query id."""
 
     def __init__(self, folder: Folder, model: type[R]) -> None:
-        self.model = model
+        self.folder, self.model = folder, model
         self._place = {
-            query_id: (part, row)
+            query_id: place
             for part in folder.names(".parquet")
-            for row, query_id in enumerate(folder.read_table(part, ["query_id"])["query_id"].to_pylist())
+            for query_id, place in zip(folder.read_table(part, ["query_id"])["query_id"].to_pylist(), self._places(part), strict=True)
         }
-        self._part = functools.lru_cache(_PARTS_HELD)(folder.read_table)
+        self._group = functools.lru_cache(_GROUPS_HELD)(folder.read_row_group)
 
     def read(self, query_id: str) -> R:
-        """Read one row. Raises KeyError for an id that is not here."""
-        part, row = self._place[query_id]
-        table: pa.Table = self._part(part)
-        return self.model.model_validate(table.slice(row, 1).to_pylist()[0])
+        """Read one row. Raises KeyError for an id that is not here, InputError for a row of another version."""
+        part, group, row = self._place[query_id]
+        table: pa.Table = self._group(part, group)
+        try:
+            return self.model.model_validate(table.slice(row, 1).to_pylist()[0])
+        except ValidationError as error:
+            raise InputError(f"{self.folder.uri}/{part}: query {query_id}: {misfit(error)}; label anew") from None
+
+    def _places(self, part: str) -> list[tuple[str, int, int]]:
+        """Where each row of a part is: its row group and its place there."""
+        return [(part, group, row) for group, rows in enumerate(self.folder.rows_by_group(part)) for row in range(rows)]
 
 
 class LabelReader:
@@ -86,12 +95,14 @@ def shares(ids: Sequence[str], training: TrainingSettings, first_step: int, rank
     A step's lists are dealt out one by one, so that workers differ by one list at most.
     """
     per_step = training.lists_per_step
-    steps = len(ids) // per_step
-    for epoch in range(first_step // steps, training.epochs):
-        ordered = order_of(ids, training.seed, epoch)
-        for step in range(max(0, first_step - epoch * steps), steps):
-            lists = ordered[step * per_step : (step + 1) * per_step]
-            yield Share(epoch, lists[rank::workers], len(lists))
+    per_epoch = len(ids) // per_step
+    ordered: list[str] = []
+    for step in range(first_step, training.steps_over(len(ids))):
+        epoch, place = divmod(step, per_epoch)
+        if place == 0 or not ordered:
+            ordered = order_of(ids, training.seed, epoch)
+        lists = ordered[place * per_step : (place + 1) * per_step]
+        yield Share(epoch, lists[rank::workers], len(lists))
 
 
 class Batches:

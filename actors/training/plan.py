@@ -43,7 +43,7 @@ class Assignment:
 
     @property
     def steps(self) -> int:
-        return self.steps_per_epoch * self.training.epochs
+        return self.training.steps_over(len(self.train))
 
 
 @dataclass(frozen=True)

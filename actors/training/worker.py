@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -113,6 +114,8 @@ class Worker:
         """Save once where a node of the workers is about to be taken away; every worker has to ask."""
         if not self.saved_for_loss and ray.train.get_preemption_info() is not None:
             checkpoints.save(self.engine, progress)
+            if self.watch:
+                self.watch.keep()
             self.saved_for_loss = True
 
     def probes(self) -> list[tuple[str, str]]:
@@ -136,12 +139,14 @@ class Worker:
         for turn in range(passes):
             counts = turn < len(parts)  # ZeRO has all workers do equally many passes; a further one adds nothing
             part = parts[turn] if counts else parts[0]
+            before = sum(len(earlier.mask) for earlier in parts[:turn]) if counts else 0
+            ids = share.ids[before : before + len(part.mask)]
             self.engine.set_gradient_accumulation_boundary(turn == passes - 1)
             flat = self._scores(part)
             # DeepSpeed averages over workers and adds up passes; this makes it the mean over the step's lists
             loss = self.objective(flat, part) * (part.mask.shape[0] * self.workers / share.of if counts else 0.0)
             if not torch.isfinite(loss):
-                self._stop(f"the loss is no number at step {step + 1}, in the lists of the queries {', '.join(share.ids)}")
+                self._stop(f"the loss is no number at step {step + 1}, in {_lists_of(ids, self.objective.of_lists(flat, part))}")
             self.engine.backward(loss)
             if counts:
                 loss_sum += float(loss.detach())
@@ -197,3 +202,9 @@ class Worker:
             lists = share.of / max(1, len(share.ids))
             pairs, tokens = len(batch.pairs) * lists, sum(len(row["input_ids"]) for row in batch.rows) * lists
             self.watch.step(progress.step, loss, round(pairs), round(tokens), seconds)
+
+
+def _lists_of(ids: Sequence[str], losses: torch.Tensor) -> str:
+    """Name the queries whose losses, [lists], are no numbers."""
+    wrong = [query_id for query_id, finite in zip(ids, torch.isfinite(losses).tolist(), strict=True) if not finite]
+    return f"the list of the query {wrong[0]}" if len(wrong) == 1 else f"the lists of the queries {', '.join(wrong)}"

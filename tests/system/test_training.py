@@ -16,12 +16,16 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
+from actors.training import snapshot
 from actors.training.lists import order_of
 from benchmarks.faults.processes import wait_until
 from ranking.encoders import model_path
 from ranking.labelling.targets import tiers_from_order
 from ranking.records import Answer, Candidate, Label, Provenance, Usage
+from ranking.stages import manifest_of
 from ranking.storage import Folder
+from ray_jobs import plan
+from ray_jobs.run import open_run
 from ray_jobs.train import divided
 from students.scoring import Scorer
 from students.settings import TrainingSettings
@@ -84,7 +88,9 @@ def command(folder, collection, student, **training):
     storage, students = folder.uri.rsplit("/", 1)[0], student if isinstance(student, list) else [student]
     given = {"run": "made", "storage": storage, "collection.source": f"beir:{collection}", "students": json.dumps(students)}
     given |= {f"training.{name}": json.dumps(value) for name, value in settings.items()}
-    return [sys.executable, "-m", "ray_jobs.train", "configs/quickstart.yaml", *(part for k, v in given.items() for part in (f"--{k}", v))]
+    arguments = ["configs/quickstart.yaml", *(part for k, v in given.items() for part in (f"--{k}", v))]
+    plan.labels_stage(open_run(arguments)).finish(rows_in=24, rows_out=24)  # as if they were made with these settings
+    return [sys.executable, "-m", "ray_jobs.train", *arguments]
 
 
 def trained(folder, collection, cluster, student, **training):
@@ -139,7 +145,11 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(labell
     assert set(expected) == set(found)
     assert all(expected[name].equal(found[name]) for name in expected)
     assert any(name.startswith("events.") for name in (killed / "students" / "bert" / "tensorboard").names())
-    assert (Folder(f"{killed.uri}/students/bert/model").read_text("README.md")).startswith("---\nlibrary_name: transformers")
+    card = Folder(f"{killed.uri}/students/bert/model").read_text("README.md")
+    assert card.startswith("---\nlibrary_name: transformers")
+    for told in ("| teacher | made |", f"| labels' fingerprint | {labels_of(killed).fingerprint} |", "| optimizer steps | 10 |"):
+        assert told in card
+    assert "nDCG@10 against the teacher on 4 held-out lists" in card
 
 
 def test_a_job_that_is_told_to_stop_says_how_to_go_on_and_gives_its_run_back(labelled, collection, cluster, tmp_path):
@@ -173,7 +183,10 @@ def test_cut_off_with_two_workers_it_goes_on_with_one_to_the_model_that_others_m
     workers_of(cluster)[0].send_signal(signal.SIGKILL)
     out, _ = job.communicate(timeout=400)
     assert job.returncode == 1, out
-    assert "went on after step" in trained(cut, collection, cluster, student, precision="fp32", workers=1, zero_stage=ZERO_STAGE)
+    place.write_text(snapshot.NAME, place.read_text(snapshot.NAME)[:100])  # as a kill leaves it that comes while Ray writes it
+    said = trained(cut, collection, cluster, student, precision="fp32", workers=1, zero_stage=ZERO_STAGE)
+    assert "was cut off as it was written; it is written anew, up to the checkpoint of step" in said
+    assert "went on after step" in said
     expected, found, before = weights_of(whole), weights_of(cut), load_file(base / "model.safetensors")
     names = [name for name in before if name.startswith("encoder.layer.") and name.endswith(".weight")]
     assert len(names) > 20
@@ -230,8 +243,7 @@ def test_a_loss_that_is_no_number_ends_in_a_line_and_keeps_the_last_checkpoint(c
     done = ran(command(folder, collection, BERT, precision="fp32", failures=0, checkpoint_every=1), cluster, 400)
     assert done.returncode == 2, done.stdout + done.stderr
     (line,) = done.stderr.splitlines()
-    assert f"the loss is no number at step {len(learned) // 4}, in the lists of the queries q" in line
-    assert wrong in line
+    assert f"the loss is no number at step {len(learned) // 4}, in the list of the query {wrong}; the last good checkpoint" in line
     kept = weights_kept(folder)
     assert kept
     assert all(weights.isfinite().all() for weights in kept)
@@ -247,6 +259,32 @@ def test_a_step_that_leads_to_no_numbers_is_not_saved(labelled, collection, clus
     assert "the scores are no numbers after step 1, in the list of the query q" in line
     assert weights_kept(folder) == []
     assert not (folder / "students" / "bert" / "model").exists()
+
+
+def test_where_nothing_gets_better_it_ends_early_with_the_first_of_the_best_and_unrounded_weights(labelled, collection, cluster, tmp_path):
+    folder = copied(labelled, tmp_path)
+    # too small a step to change a weight in bf16, though not in the float32 that the optimizer holds
+    said = trained(folder, collection, cluster, BERT, precision="bf16", zero_stage=0, learning_rate=1e-7, patience=1, epochs=4)
+    assert "model of step 2 in" in said
+    curves = json.loads((folder / "students" / "bert").read_text("curves.json"))
+    assert [step for step, _ in curves["held-out nDCG@10"]] == [2, 4]
+    assert len(curves["loss"]) == 4
+    learned = {name: value for name, value in weights_of(folder).items() if ".layer." in name and name.endswith("weight")}
+    assert len(learned) > 20
+    assert all((value != value.bfloat16().float()).any() for value in learned.values())
+
+
+def test_labels_of_other_settings_or_not_finished_are_not_learned_from(labelled, collection, cluster, tmp_path):
+    folder = copied(labelled, tmp_path)
+    call = command(folder, collection, BERT)
+    done = ran([*call, "--pre_ranker.top", "5"], cluster, 100)
+    assert done.returncode == 2, done.stdout + done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("made/labels: the labels of these settings are not made, or not all; run ray_jobs.label first")
+
+
+def labels_of(folder):
+    return manifest_of(folder / "labels")
 
 
 def weights_kept(folder):

@@ -113,6 +113,35 @@ def test_a_changed_prompt_of_yes_and_no_is_another_teacher_with_a_memory_of_its_
     assert found("embed") == before["embed"]
 
 
+def test_other_weights_in_a_bases_folder_make_another_student(place, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"some weights")
+
+    def student():
+        return fingerprints(place, "--students", json.dumps([{"name": "s", "kind": "rra_bert", "base": str(tmp_path)}]))["student"]
+
+    before = student()
+    assert student() == before
+    (tmp_path / "model.safetensors").write_bytes(b"other weights")
+    changed = student()
+    assert changed != before
+    (tmp_path / "model.safetensors").write_bytes(b"some weights")
+    (tmp_path / "README.md").write_text("words")
+    assert student() == before
+
+
+def test_a_trained_student_stays_what_it_is_where_its_base_is_gone(place, tmp_path):
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "model.safetensors").write_bytes(b"some weights")
+    given = ["--students", json.dumps([{"name": "s", "kind": "rra_bert", "base": str(base)}]), "--storage", str(tmp_path)]
+    run = open_run([str(place / "run.yaml"), "--collection.source", f"beir:{place}", *given])
+    stage = plan.student_stage(run, run.settings.students[0])
+    stage.finish(rows_in=1, rows_out=1)
+    shutil.rmtree(base)
+    assert plan.student_stage(run, run.settings.students[0]).fingerprint == stage.fingerprint
+
+
 def test_only_a_student_that_learns_from_reasons_depends_on_them(place):
     class Reading(RraBertSettings):
         learns_from_reasons = True

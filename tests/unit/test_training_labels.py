@@ -1,5 +1,6 @@
 """Which labels a student is trained on: by their confidence, and with reasons where it learns from them."""
 
+import pyarrow as pa
 import pytest
 import torch
 
@@ -101,8 +102,63 @@ def test_judgements_that_are_not_there_are_said_to_be_missing(run, judged):
 
 def test_too_few_left_for_a_step_names_both_settings(run):
     made = run("--training.confidence.at_least", "0.5", "--training.lists_per_step", "4")
+    plan.labels_stage(made).finish(rows_in=3, rows_out=3)
     with pytest.raises(InputError, match=r"2 labels are fewer than one step of 4; lower training.lists_per_step or training.confidence"):
         train.train(made, RraBertSettings())
+
+
+def test_labels_of_these_settings_are_learned_from_and_no_others(run):
+    made, other = run(), run("--pre_ranker.top", "5")
+    with pytest.raises(InputError, match=r"the labels of these settings are not made, or not all; run ray_jobs\.label first"):
+        train.labels_to_learn(made)
+    stage = plan.labels_stage(made)
+    stage.finish(rows_in=3, rows_out=3)
+    assert train.labels_to_learn(made).fingerprint == stage.fingerprint
+    with pytest.raises(InputError, match="the labels of these settings are not made"):
+        train.labels_to_learn(other)
+    plan.labels_stage(other).begin()  # sets the others aside
+    assert train.labels_to_learn(made).folder.read_column("query_id") == ["q0", "q1", "q2"]
+
+
+def test_reasons_of_another_run_are_of_its_labels(run, tmp_path):
+    made = run()
+    labelled, reasons = plan.labels_stage(made), plan.reasons_stage(made)
+    labelled.finish(rows_in=3, rows_out=3)
+    reasons.finish(rows_in=3, rows_out=3)
+    other = run("--run", "y", "--training.labels", str(tmp_path / "x"))
+    assert plan.reasons_to_learn(other).fingerprint == reasons.fingerprint
+    plan.labels_stage(run("--pre_ranker.top", "5")).begin()
+    plan.labels_stage(run("--pre_ranker.top", "5")).finish(rows_in=3, rows_out=3)
+    with pytest.raises(InputError, match=r"x/reasons are of other labels than those beside them; write them anew"):
+        plan.reasons_to_learn(other)
+
+
+def test_lists_that_order_nothing_are_refused_where_there_are_no_others(run):
+    folder = run().folder / "labels"  # each lists one document
+    train.check_ordered(folder, TrainingSettings())
+    with pytest.raises(InputError, match=r"no label prefers .* as training.missing \(drop\) and training.pre_ranked \(None\) read it"):
+        train.check_ordered(folder, TrainingSettings(missing="drop"))
+    folder.write_rows("part-2.parquet", [label_of(["d1", "d2"])])
+    train.check_ordered(folder, TrainingSettings(missing="drop"))
+    with pytest.raises(InputError, match="there is nothing to learn"):
+        train.check_ordered(folder, TrainingSettings(pre_ranked=1))
+
+
+def test_one_label_is_read_from_its_row_group_and_a_wrong_one_is_named(run):
+    made = run()
+    folder = made.folder / "labels"
+    long = [label_of(["d1"]).model_copy(update={"query_id": f"q{n}", "query": "x" * 9000}) for n in range(300)]
+    folder.write_rows("part-1.parquet", long)
+    groups = folder.rows_by_group("part-1.parquet")
+    assert sum(groups) == 300
+    assert len(groups) > 2
+    reader = LabelReader(folder)
+    assert [label.query_id for label in reader.read(["q299", "q0", "q150"])] == ["q299", "q0", "q150"]
+    assert reader._labels._group.cache_info().misses == 3
+    table = folder.read_table("part-1.parquet")
+    folder.write_table("part-1.parquet", table.set_column(1, "query", pa.array([None] * 300, pa.string())))
+    with pytest.raises(InputError, match=r"labels/part-1.parquet: query q7: not of this version \(query: input should be a valid string\)"):
+        LabelReader(folder).read(["q7"])
 
 
 def test_reasons_come_to_the_student_that_learns_from_them_and_to_no_other(run):
