@@ -4,8 +4,8 @@
       '{"plain": {}, "term layer": {"student.term_control.form": "layer"}, "listnet": {"training.loss": "listnet"}}'
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.ablate RUN.yaml
 
-Every arm is the run's first student with some settings changed; the first arm is the control. Writes students/<arm>.<seed>/
-and ablation/: what each of them reached per query, and results.json. What was done already is skipped.
+Every arm is the run's first student with some settings changed; the first arm is the control, and all take as many steps as it.
+Writes students/<arm>.<seed>/ and ablation/: what each of them reached per query, and results.json. What was done already is skipped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.table import Table
@@ -22,13 +22,17 @@ from actors.rows import CandidateList, TestLists
 from ranking.errors import InputError
 from ranking.evaluation import measures, significance
 from ranking.settings import lay_over, validate
+from ranking.stages import fingerprint_of
 from ray_jobs import candidates, evaluate, index, label, plan, train
 from ray_jobs.run import Run, RunSettings, job
-from students.settings import StudentSettings
+from students.settings import RraBertSettings, RraGptSettings, StudentSettings
 
 PER_QUERY = "per_query.json"
 RESULTS = "results.json"
+STEPS = "steps.json"
 _STUDENT, _TRAINING = "student.", "training."
+_OF_THE_ABLATION = {"student.name", "training.seed"}
+_OTHER_STEPS = ("training.epochs", "training.steps", "training.lists_per_step")
 
 Values = dict[str, dict[str, dict[str, float]]]
 """{first stage: {measure: {query_id: value}}}"""
@@ -40,6 +44,10 @@ def main(run: Run) -> None:
     if len(ablation.arms) < 2:
         raise InputError("setting 'ablation.arms': at least two arms are needed, the first as the control, for example "
                          """'{"plain": {}, "listnet": {"training.loss": "listnet"}}'""")  # fmt: skip
+    if not run.settings.students:
+        raise InputError("setting 'students': an ablation trains the first student, and there is none")
+    if len(set(ablation.seeds)) < len(ablation.seeds):
+        raise InputError(f"setting 'ablation.seeds': each once, not {', '.join(map(str, ablation.seeds))}")
     folders = [folder_name(name) for name in ablation.arms]
     if len(set(folders)) < len(folders):
         raise InputError(f"setting 'ablation.arms': each needs a name that differs in letters or digits, not {', '.join(ablation.arms)}")
@@ -49,8 +57,15 @@ def main(run: Run) -> None:
         label.main(run)
     index.main(run)
     candidates.find_for_test(run)
-    reached = {name: [values_of(arm) for arm in runs] for name, runs in arms.items()}
-    steps = {name: steps_of(seeds[0]) for name, seeds in arms.items()}
+    reached: dict[str, list[Values]] = {}
+    steps: dict[str, int] = {}
+    control = next(iter(arms.values()))[0]
+    for name, runs in arms.items():
+        if _lists_of(runs[0]) != _lists_of(control) and not any(key in _OTHER_STEPS for key in ablation.arms[name]):
+            for arm in runs:
+                arm.settings.training.steps = steps_of(control).planned
+        reached[name] = [values_of(arm) for arm in runs]
+        steps[name] = steps_of(runs[0]).taken
     results = [
         result | {"steps": steps[result["arm"]]}
         for stage in run.settings.evaluation.first_stages
@@ -59,7 +74,7 @@ def main(run: Run) -> None:
     (run.folder / "ablation").write_text(RESULTS, json.dumps(results, indent=2))
     for stage in run.settings.evaluation.first_stages:
         run.progress.console.print(table_of(run, [result for result in results if result["candidates"] == stage]))
-    if len(set(steps.values())) > 1:  # judgements have fewer lists than labels, say
+    if len(set(steps.values())) > 1:  # as an arm asked for
         run.progress.line(f"not alike long: {', '.join(f'{name} {count:,} steps' for name, count in steps.items())}")
 
 
@@ -67,7 +82,13 @@ def arm_of(run: Run, name: str, changed: dict[str, Any], seed: int) -> Run:
     """The run with an arm's settings. Raises InputError for a setting that does not exist."""
     raw = run.settings.model_dump()
     raw["students"] = raw["students"][:1]
+    if kind := {"rra_bert": RraBertSettings, "rra_gpt": RraGptSettings}.get(changed.get(_STUDENT + "kind", "")):
+        raw["students"][0] = {key: value for key, value in raw["students"][0].items() if key in kind.model_fields}
+    if "training.epochs" in changed:
+        raw["training"]["steps"] = None
     for key, value in changed.items():
+        if key in _OF_THE_ABLATION:
+            raise InputError(f"setting 'ablation.arms', {name!r}: {key} is the ablation's own to set; seeds stand in ablation.seeds")
         of_student = key.startswith(_STUDENT)
         if not of_student and not key.startswith(_TRAINING):
             raise InputError(
@@ -85,8 +106,9 @@ def arm_of(run: Run, name: str, changed: dict[str, Any], seed: int) -> Run:
 
 
 def folder_name(arm: str) -> str:
-    """An arm's name as it stands in folders: letters, digits and dots, the rest as hyphens."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", arm).strip("-.") or "arm"
+    """An arm's name as it stands in folders: Latin letters, digits and dots, the rest as hyphens; a hash tells other letters apart."""
+    kept = re.sub(r"[^A-Za-z0-9.]+", "-", arm).strip("-.") or "arm"
+    return kept if arm.isascii() else f"{kept}-{fingerprint_of(arm)[:6]}"
 
 
 def values_of(arm: Run) -> Values:
@@ -99,10 +121,31 @@ def values_of(arm: Run) -> Values:
     return json.loads(stage.folder.read_text(PER_QUERY))  # type: ignore[no-any-return]
 
 
-def steps_of(arm: Run) -> int:
-    """How many steps an arm's training took."""
-    curves = json.loads(plan.student_stage(arm, arm.settings.students[0]).folder.read_text(train.CURVES))
-    return int(curves["loss"][-1][0])
+class Steps(NamedTuple):
+    """How many optimizer steps an arm's training was to take, and how many it took; fewer where `patience` ended it."""
+
+    planned: int
+    taken: int
+
+
+def steps_of(arm: Run) -> Steps:
+    """The steps of a trained arm: as noted when it was measured."""
+    student, training = arm.settings.students[0], arm.settings.training
+    measured, stage = plan.arm_stage(arm, student).folder, plan.student_stage(arm, student)
+    if measured.exists(STEPS):
+        return Steps(*json.loads(measured.read_text(STEPS)))
+    taken = int(json.loads(stage.folder.read_text(train.CURVES))["loss"][-1][0])
+    manifest = stage.manifest
+    if manifest is None:  # measured by an older version, and trained otherwise since
+        return Steps(taken, taken)
+    return Steps(training.steps_over(manifest.rows_out - int(training.held_out * manifest.rows_out)), taken)
+
+
+def _lists_of(arm: Run) -> tuple[Any, ...]:
+    """What decides from which of the labelled lists an arm learns."""
+    training = arm.settings.training
+    judged = training.targets == "judgements"
+    return judged, training.relevant_grade if judged else None, training.confidence.at_least, training.held_out
 
 
 def _measure(arm: Run, student: StudentSettings) -> None:
@@ -119,6 +162,7 @@ def _measure(arm: Run, student: StudentSettings) -> None:
     for name in settings.first_stages:
         ranked = {row.query_id: {c.doc_id: scores[row.query_id][c.doc_id] for c in row.of(name)} for row in rows}
         values[name] = measures.per_query(arm.collection.qrels, ranked, settings.measures)
+    stage.folder.write_text(STEPS, json.dumps(steps_of(arm)))
     stage.folder.write_text(PER_QUERY, json.dumps(values))
     stage.finish(rows_in=len(rows), rows_out=len(rows))
 

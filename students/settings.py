@@ -127,6 +127,7 @@ class TrainingSettings(Settings):
     offload: bool = Field(False, description="Keep optimizer states in the processor's memory.")
     activation_checkpointing: bool = Field(False, description="Compute activations twice instead of keeping them: less memory, slower.")
     epochs: int = Field(2, ge=1, description="Passes over the labels.")
+    steps: int | None = Field(None, ge=1, description="Optimizer steps, over as many passes as that takes. Null: those of `epochs`.")
     lists_per_step: int = Field(8, ge=1, description="Queries per optimizer step, over all workers.")
     tokens_per_pass: int = Field(
         16_384,
@@ -155,6 +156,10 @@ class TrainingSettings(Settings):
     patience: int | None = Field(None, ge=1, description="Stop after so many validations without a better one. Null: never.")
     failures: int = Field(3, ge=0, description="How often workers that were lost are started again, from the last checkpoint.")
     seed: int = Field(13, description="Seed of weights, order and samples.")
+
+    def steps_over(self, lists: int) -> int:
+        """Optimizer steps over so many lists. What is left over of an epoch waits for the next one's order."""
+        return self.steps or self.epochs * (lists // self.lists_per_step)
 
     @model_validator(mode="after")
     def _judgements_are_of_the_own_log(self) -> TrainingSettings:

@@ -19,8 +19,10 @@ from ranking.registry import Registry
 from ranking.stages import Manifest
 from ranking.storage import Folder
 from students.scoring import Scorer
+from tests.system.conftest import run_with_labels
 from tests.system.facts import FACTS, QUESTIONS, ROOT
 from tests.system.programs import ran
+from tests.tiny_models import tiny_student
 
 pytestmark = pytest.mark.timeout(1200)
 STAGES = ("queries", "index", "candidates", "test/candidates", "labels", "test/labels", "students/rra-bert", "evaluation")
@@ -217,3 +219,34 @@ def post(body):
     request = urllib.request.Request("http://127.0.0.1:8123/v1/rerank", json.dumps(body).encode(), {"content-type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
+
+
+def test_arms_are_trained_on_the_same_labels_and_measured_on_the_test_queries(finished, settings, cluster, tmp_path):
+    folder = run_with_labels("ablated", finished)
+    arms = {"plain": {}, "ranknet": {"training.loss": "ranknet"}}
+    changed = {
+        "run": "ablated",
+        "students": tiny_student(tmp_path / "base"),
+        "training.workers": "1",
+        "ablation.seeds": "[1]",
+        "ablation.arms": json.dumps(arms),
+    }
+    call = [
+        sys.executable,
+        "-m",
+        "ray_jobs.ablate",
+        *settings[1],
+        *(part for key, value in changed.items() for part in (f"--{key}", value)),
+    ]
+    done = ran(call, cluster, 400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "12 queries, re-ranking bm25, 1 seeds" in done.stdout
+    results = json.loads((folder / "ablation").read_text("results.json"))
+    assert [(one["arm"], one["candidates"]) for one in results] == [(arm, stage) for stage in ("bm25", "fused") for arm in arms]
+    for one in results:
+        reached = json.loads((folder / "ablation" / f"{one['arm']}.1").read_text("per_query.json"))[one["candidates"]]["nDCG@5"]
+        assert len(reached) == 12
+        assert one["per_seed"] == [pytest.approx(sum(reached.values()) / 12)]
+        assert one["steps"] > 0
+    models = [Path(folder.path, "students", f"{arm}.1", "model", "model.safetensors").read_bytes() for arm in arms]
+    assert models[0] != models[1]

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.training.engine import rate_by_step
 from actors.training.lists import order_of, shares
 from actors.training.plan import Progress
 from ray_jobs.train import divided
@@ -36,6 +37,22 @@ def test_steps_are_the_same_for_any_number_of_workers_and_from_any_step_on(worke
     whole = steps_of(1)
     assert len(whole) == 12
     assert steps_of(workers, first) == whole[first:]
+
+
+def test_a_number_of_steps_takes_as_many_epochs_as_it_needs():
+    assert steps_of(2, steps=6) == steps_of(1)[:6]
+    assert len(steps_of(1, steps=14, epochs=1)) == 14
+    assert steps_of(1, steps=14, epochs=1)[:12] == steps_of(1)
+    assert steps_of(3, first=5, steps=14) == steps_of(1, steps=14)[5:]
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
+    rate = rate_by_step(TrainingSettings(warmup=0.2), 20)
+    assert [rate(step) for step in range(4)] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert rate(12) == pytest.approx(0.5)
+    assert rate(19) == pytest.approx(1 / 16)
+    assert rate(20) == 0.0
+    assert rate_by_step(TrainingSettings(warmup=0.0), 20)(0) == 1.0
 
 
 def test_an_epoch_holds_no_list_twice_and_another_has_another_order():
