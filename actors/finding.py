@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -138,16 +139,20 @@ def check_given(path: str) -> None:
 
 
 def _given(row: dict[str, Any], source: str) -> list[Candidate]:
+    """A row's candidates, best first as they stand; of a document that stands twice, the first.
+
+    Scores that rise down the list, distances say, or lack somewhere, give way to 1 / place.
+    """
+    first: dict[str, dict[str, Any]] = {}
+    for held in row["candidates"] or []:
+        first.setdefault(str(held["doc_id"]), held)
+    rows = list(first.values())
+    scores = [held.get("score") for held in rows]
+    if None in scores or any(after > before for before, after in itertools.pairwise(scores)):
+        scores = [1.0 / rank for rank in range(1, len(rows) + 1)]
     return [
-        Candidate(
-            doc_id=str(held["doc_id"]),
-            title=held.get("title") or "",
-            text=held["text"],
-            rank=rank,
-            score=held["score"] if held.get("score") is not None else 1.0 / rank,
-            retriever=source,
-        )
-        for rank, held in enumerate(row["candidates"] or [], start=1)
+        Candidate(doc_id=str(held["doc_id"]), title=held.get("title") or "", text=held["text"], rank=rank, score=score, retriever=source)
+        for rank, (held, score) in enumerate(zip(rows, scores, strict=True), start=1)
     ]
 
 

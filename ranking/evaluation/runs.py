@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,12 +16,20 @@ Run = dict[str, dict[str, float]]
 
 
 def to_trec(run: Mapping[str, Mapping[str, float]], tag: str) -> str:
-    """Write a run as TREC lines, best first; equal scores are ordered by document id, descending, as trec_eval does."""
+    """Write a run as TREC lines, best first; equal scores are ordered by document id, descending, as trec_eval does.
+
+    White space divides a line's columns, so in ids and tag it becomes %20.
+    """
     lines = []
     for query_id in run:
         ranked = sorted(run[query_id].items(), key=lambda item: (item[1], item[0]), reverse=True)
-        lines += [f"{query_id} Q0 {doc_id} {rank} {score:.9g} {tag}\n" for rank, (doc_id, score) in enumerate(ranked, start=1)]
+        words = ((_word(doc_id), score) for doc_id, score in ranked)
+        lines += [f"{_word(query_id)} Q0 {doc_id} {rank} {score:.9g} {_word(tag)}\n" for rank, (doc_id, score) in enumerate(words, start=1)]
     return "".join(lines)
+
+
+def _word(text: str) -> str:
+    return re.sub(r"\s", "%20", text)
 
 
 def read_run(path: Path) -> Run:

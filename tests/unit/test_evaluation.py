@@ -57,6 +57,12 @@ def test_runs_round_trip_and_ties_follow_trec_eval(tmp_path):
     assert [line.split()[2] for line in path.read_text().splitlines()] == ["b", "c", "a"]
 
 
+def test_white_space_in_ids_does_not_make_columns(tmp_path):
+    (tmp_path / "x.trec").write_text(to_trec({"q 1": {"New\tYork": 1.0}}, "bm25 top 100"))
+    assert (tmp_path / "x.trec").read_text() == "q%201 Q0 New%20York 1 1 bm25%20top%20100\n"
+    assert read_trec(tmp_path / "x.trec") == {"q%201": {"New%20York": 1.0}}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -34,7 +34,7 @@ def test_the_best_of_equal_texts_stands_for_all():
 
 
 def test_given_lists_keep_their_order_and_their_texts():
-    held = [{"doc_id": i, "text": f"text {i}", "title": None, "score": score} for i, score in enumerate([0.5, None, 0.1, 0.0])]
+    held = [{"doc_id": i, "text": f"text {i}", "title": None, "score": score} for i, score in enumerate([0.5, 0.5, 0.1, 0.0])]
     (outcome,) = outcomes([{"query_id": 7, "text": "why", "candidates": held}])
     row = CandidateList.model_validate_json(outcome.row)
     assert (row.query_id, row.text) == ("7", "why")
@@ -59,6 +59,25 @@ def test_what_a_given_row_lacks_is_the_reason_of_its_rejection(row, reason):
     (outcome,) = outcomes([{"query_id": "q", **row}])
     assert outcome.row is None
     assert reason in outcome.rejection.reason
+
+
+def test_of_a_document_that_stands_twice_the_first_counts():
+    held = [{"doc_id": i, "text": f"{i} {n}", "score": 1 / n} for n, i in enumerate("abac", start=1)]
+    (outcome,) = outcomes([{"query_id": "q", "text": "why", "candidates": held}], split="test")
+    (first, _) = TestLists.model_validate_json(outcome.row).lists
+    assert [(c.doc_id, c.text, c.rank, c.score) for c in first.candidates] == [
+        ("a", "a 1", 1, 1),
+        ("b", "b 2", 2, 1 / 2),
+        ("c", "c 4", 3, 1 / 4),
+    ]
+
+
+@pytest.mark.parametrize("scores", [[0.1, 0.9, 0.5], [0.9, None, 0.1]])
+def test_scores_that_rise_down_a_given_list_or_lack_give_way_to_the_places_in_it(scores):
+    held = [{"doc_id": str(n), "text": f"text {n}", "score": score} for n, score in enumerate(scores)]
+    (outcome,) = outcomes([{"query_id": "q", "text": "why", "candidates": held}], split="test")
+    (first, _) = TestLists.model_validate_json(outcome.row).lists
+    assert [(c.doc_id, c.score) for c in first.candidates] == [("0", 1.0), ("1", 1 / 2), ("2", 1 / 3)]
 
 
 def test_a_query_without_a_list_is_rejected_or_has_empty_lists_in_the_test():
