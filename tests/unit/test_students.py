@@ -185,7 +185,7 @@ def test_the_card_says_how_the_student_is_loaded_in_words_that_run(tokenizer, tm
         for part in (first, second):
             held = {"folder": str(tmp_path / "model"), "query": query, "documents": documents}
             exec(part, held)
-            found = [float(score) for score in held["scores"]]
+            found = [score.item() for score in held["scores"]]
             assert found == pytest.approx([score for score, (asked, _) in zip(expected, PAIRS, strict=True) if asked == query], abs=1e-4)
 
 
