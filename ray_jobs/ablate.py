@@ -189,7 +189,7 @@ def table_of(run: Run, results: list[dict[str, Any]]) -> Table:
     """Lay out the results over one candidate list for a terminal of 80 columns."""
     seeds, queries = len(run.settings.ablation.seeds), len(run.collection.qrels)
     title = (
-        f"{run.collection.name}, {queries} queries, re-ranking {results[0]['candidates']}, {seeds} seeds\n"
+        f"{run.collection.name}, {queries} queries, re-ranking {results[0]['candidates']}, {seeds} {'seed' if seeds == 1 else 'seeds'}\n"
         "p: paired, over the queries' means; not corrected for the number of arms"
     )
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
