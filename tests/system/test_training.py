@@ -26,7 +26,7 @@ from ranking.stages import manifest_of
 from ranking.storage import Folder
 from ray_jobs import plan
 from ray_jobs.run import open_run
-from ray_jobs.train import divided
+from ray_jobs.training_labels import divided
 from students.scoring import Scorer
 from students.settings import TrainingSettings
 from tests.system.facts import FACTS, QUESTIONS, ROOT

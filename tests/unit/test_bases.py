@@ -7,7 +7,8 @@ from transformers import AutoConfig, AutoTokenizer
 from ranking.encoders import model_path
 from ranking.errors import InputError
 from ranking.storage import Folder
-from ray_jobs.train import check_fit, first_label
+from ray_jobs.train import check_fit
+from ray_jobs.training_labels import first_label
 from students import kinds
 from students.bases import check_base, positions
 from students.settings import RraBertSettings, RraGptSettings, TrainingSettings

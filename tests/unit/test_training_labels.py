@@ -9,7 +9,7 @@ from ranking.encoders import model_path
 from ranking.errors import InputError
 from ranking.labelling.confidence import confident
 from ranking.records import Reason, ReasonList, Usage
-from ray_jobs import plan, train
+from ray_jobs import plan, train, training_labels
 from ray_jobs.run import open_run
 from students import kinds
 from students.losses import LOSSES
@@ -71,9 +71,9 @@ def judged(tmp_path):
 
 def test_judgements_are_targets_over_the_labels_candidates(run, judged):
     made = run("--collection.source", f"beir:{judged}", "--training.relevant_grade", "2")
-    grades = train.judgements(made, ["q0", "q1", "q2"])
+    grades = training_labels.judgements(made, ["q0", "q1", "q2"])
     assert grades == {"q0": {"d2": 2, "d1": 1}}
-    assert train.judged_by(made.collection).targets == "grades"
+    assert training_labels.judged_by(made.collection).targets == "grades"
     training = TrainingSettings(targets="judgements", relevant_grade=1)
     tokenizer = kinds.tokenizer_of(RraBertSettings(), model_path("minilm"))
     batch = Batches(LabelReader(made.folder / "labels"), training, kinds.TrainingReader(RraBertSettings(), tokenizer), grades).batch(
@@ -97,7 +97,7 @@ def test_judgements_are_targets_over_the_labels_candidates(run, judged):
 def test_judgements_that_are_not_there_are_said_to_be_missing(run, judged):
     (judged / "qrels" / "train.tsv").unlink()
     with pytest.raises(InputError, match=r"judged has no judgements of grade 1 or more for the labelled queries; take labels"):
-        train.judgements(run("--collection.source", f"beir:{judged}"), ["q0"])
+        training_labels.judgements(run("--collection.source", f"beir:{judged}"), ["q0"])
 
 
 def test_too_few_left_for_a_step_names_both_settings(run):
@@ -110,14 +110,14 @@ def test_too_few_left_for_a_step_names_both_settings(run):
 def test_labels_of_these_settings_are_learned_from_and_no_others(run):
     made, other = run(), run("--pre_ranker.top", "5")
     with pytest.raises(InputError, match=r"the labels of these settings are not made, or not all; run ray_jobs\.label first"):
-        train.labels_to_learn(made)
+        training_labels.labels_to_learn(made)
     stage = plan.labels_stage(made)
     stage.finish(rows_in=3, rows_out=3)
-    assert train.labels_to_learn(made).fingerprint == stage.fingerprint
+    assert training_labels.labels_to_learn(made).fingerprint == stage.fingerprint
     with pytest.raises(InputError, match="the labels of these settings are not made"):
-        train.labels_to_learn(other)
+        training_labels.labels_to_learn(other)
     plan.labels_stage(other).begin()  # sets the others aside
-    assert train.labels_to_learn(made).folder.read_column("query_id") == ["q0", "q1", "q2"]
+    assert training_labels.labels_to_learn(made).folder.read_column("query_id") == ["q0", "q1", "q2"]
 
 
 def test_reasons_of_another_run_are_of_its_labels(run, tmp_path):
@@ -135,13 +135,13 @@ def test_reasons_of_another_run_are_of_its_labels(run, tmp_path):
 
 def test_lists_that_order_nothing_are_refused_where_there_are_no_others(run):
     folder = run().folder / "labels"  # each lists one document
-    train.check_ordered(folder, TrainingSettings())
+    training_labels.check_ordered(folder, TrainingSettings())
     with pytest.raises(InputError, match=r"no label prefers .* as training.missing \(drop\) and training.pre_ranked \(None\) read it"):
-        train.check_ordered(folder, TrainingSettings(missing="drop"))
+        training_labels.check_ordered(folder, TrainingSettings(missing="drop"))
     folder.write_rows("part-2.parquet", [label_of(["d1", "d2"])])
-    train.check_ordered(folder, TrainingSettings(missing="drop"))
+    training_labels.check_ordered(folder, TrainingSettings(missing="drop"))
     with pytest.raises(InputError, match="there is nothing to learn"):
-        train.check_ordered(folder, TrainingSettings(pre_ranked=1))
+        training_labels.check_ordered(folder, TrainingSettings(pre_ranked=1))
 
 
 def test_one_label_is_read_from_its_row_group_and_a_wrong_one_is_named(run):
@@ -176,14 +176,14 @@ def test_reasons_come_to_the_student_that_learns_from_them_and_to_no_other(run):
     ]
     stage.folder.write_rows("part-1.parquet", rows)
     with pytest.raises(InputError, match=r"not written, or not all; run ray_jobs\.reason first"):
-        train.reasons_to_learn(made, Reading())
+        training_labels.reasons_to_learn(made, Reading())
     stage.finish(rows_in=3, rows_out=3)
-    read = LabelReader(made.folder / "labels", train.reasons_to_learn(made, Reading())).read(["q2", "q0", "q1"])
+    read = LabelReader(made.folder / "labels", training_labels.reasons_to_learn(made, Reading())).read(["q2", "q0", "q1"])
     assert [label.candidates[0].reason for label in read] == ["For 2.", "For 0.", "For 1."]
     assert all(candidate.reason is None for label in read for candidate in label.candidates[1:])
-    assert train.reasons_to_learn(made, RraBertSettings()) is None
+    assert training_labels.reasons_to_learn(made, RraBertSettings()) is None
     with pytest.raises(InputError, match="the reasons of these settings are not written"):
-        train.reasons_to_learn(run("--reasons", '{"kind": "llm", "model": "m"}'), Reading())
+        training_labels.reasons_to_learn(run("--reasons", '{"kind": "llm", "model": "m"}'), Reading())
 
 
 def batches_of(made, grades=None, **settings):
@@ -220,5 +220,5 @@ def test_labels_of_another_run_that_ask_a_test_question_are_left_out(run, judged
     questions = [("q0", "Query 3!"), ("q1", "another one"), ("q2", "how to query 3")]
     rows = [label_of(["d1"]).model_copy(update={"query_id": query_id, "query": text}) for query_id, text in questions]
     (made.folder / "labels").write_rows("part-1.parquet", rows)
-    assert train.not_tested(made, made.folder / "labels", ["q0", "q1", "q2"]) == ["q1"]
-    assert train.not_tested(made, made.folder / "labels", ["q1"]) == ["q1"]
+    assert training_labels.not_tested(made, made.folder / "labels", ["q0", "q1", "q2"]) == ["q1"]
+    assert training_labels.not_tested(made, made.folder / "labels", ["q1"]) == ["q1"]

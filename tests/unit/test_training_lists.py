@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from actors.training.engine import rate_by_step
 from actors.training.lists import order_of, shares
 from actors.training.plan import Progress
-from ray_jobs.train import divided
+from ray_jobs.training_labels import divided
 from students.batches import list_batch
 from students.losses import LOSSES
 from students.objective import Objective, ndcg
