@@ -1,17 +1,21 @@
 """Training on nodes that are taken away: saved at the notice, gone on with fewer workers from there."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from benchmarks.faults.cluster import LocalCluster
-from benchmarks.faults.processes import wait_until
+from benchmarks.faults.processes import called, wait_until
 from tests.system.facts import BIN, ROOT
 from tests.system.programs import ran
 from tests.system.test_training import BERT, command, copied, labelled, scores_of  # noqa: F401
 
+GROWS = bool(os.environ.get("GROWS"))
+"""Whether a node comes instead of the one that goes; Ray looks for it once a minute: `GROWS=1 pytest tests/system/test_lost_nodes.py`."""
 NODES = "import json, ray; ray.init(logging_level='ERROR'); print('NODES', json.dumps(ray.nodes()))"
 
 
@@ -20,6 +24,11 @@ def node_of(cluster, address):
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("NODES")]
     (node,) = [node for node in json.loads(line.removeprefix("NODES ")) if node["NodeManagerAddress"] == address]
     return node["NodeID"]
+
+
+def training_on(cluster):
+    """How many workers train."""
+    return len(called(cluster.mark, "TrainWorker"))
 
 
 ASKED = """
@@ -49,7 +58,7 @@ def test_what_a_dead_training_asked_for_is_taken_back(cluster, tmp_path):
 @pytest.mark.timeout(600)
 def test_a_node_that_goes_is_heard_of_and_the_rest_goes_on(labelled, collection, tmp_path):  # noqa: F811
     folder = copied(labelled, tmp_path)
-    settings = {"workers": 2, "least_workers": 1, "epochs": 15, "held_out": 0, "checkpoint_every": 10_000}
+    settings = {"workers": 2, "least_workers": 1, "epochs": 2000 if GROWS else 15, "held_out": 0, "checkpoint_every": 10_000}
     call = command(folder, collection, {**BERT, "term_control": {"form": "none"}}, precision="fp32", **settings)
     place, told = folder / "students" / "bert" / "checkpoints", tmp_path / "told.txt"
     with LocalCluster(tmp_path, workers=2, cpus=1) as cluster, told.open("w") as stream:
@@ -66,6 +75,15 @@ def test_a_node_that_goes_is_heard_of_and_the_rest_goes_on(labelled, collection,
         assert wait_until(lambda: place.exists("checkpoint_manager_snapshot.json") or job.poll() is not None, 60), told.read_text()
         assert job.poll() is None, told.read_text()
         cluster.kill_worker(going)
+        if GROWS:
+            assert wait_until(lambda: training_on(cluster) == 1, 100), told.read_text()
+            cluster.start_worker(going)
+            assert wait_until(lambda: training_on(cluster) == 2, 200), told.read_text()
+            lines = told.read_text().count("loss")
+            assert wait_until(lambda: told.read_text().count("loss") > lines + 2, 100), told.read_text()
+            job.send_signal(signal.SIGINT)
+            assert job.wait(timeout=100) == 130, told.read_text()
+            return
         assert job.wait(timeout=300) == 0, told.read_text()
     assert "went on after step" in told.read_text()
     assert len(scores_of(folder, "bert")) > 1
