@@ -27,6 +27,7 @@ RUN grep '^uv==' constraints.txt > uv.txt \
     && python -c 'import deepspeed, ray, torch, vllm; print(ray.__version__, torch.__version__, vllm.__version__)'
 
 COPY --chown=1000:100 models/minilm-cross /home/ray/models/minilm-cross
+COPY --chown=1000:100 models/minilm-list /home/ray/models/minilm-list
 ENV RRADISTILL_MODELS=/home/ray/models
 
 WORKDIR /home/ray

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from ranking.labelling.prompts import LISTWISE, MINILM_LIST
 from ranking.settings import Settings
 
 
@@ -54,7 +56,7 @@ class ListwiseTeacherSettings(Settings):
     """A language model in vLLM that reads a query's documents in one prompt and writes their order."""
 
     kind: Literal["listwise"] = "listwise"
-    model: str = Field(description="Folder or Hugging Face id of a generating model with a chat template.")
+    model: str = Field(description="`minilm-list`, or folder or Hugging Face id of a generating model with a chat template.")
     revision: str | None = Field(None, description="Revision of the model on the hub.")
     engine: dict[str, Any] = Field(
         default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
@@ -78,6 +80,11 @@ class ListwiseTeacherSettings(Settings):
     document_tokens: int = Field(200, ge=8, description="Documents are cut to so many tokens, to fewer where the context is too small.")
     seed: int = Field(13, description="Seed of the prompt orders.")
 
+    @property
+    def prompt_file(self) -> Path:
+        """The file of the prompt: the one that is given, else the model's own, else the project's."""
+        return Path(self.prompt) if self.prompt else MINILM_LIST if self.model == "minilm-list" else LISTWISE
+
 
 TeacherSettings = Annotated[ListwiseTeacherSettings | PointwiseTeacherSettings | RecordedTeacherSettings, Field(discriminator="kind")]
 
@@ -98,7 +105,7 @@ class LlmReasonSettings(Settings):
     """A language model in vLLM that is told whether a candidate is relevant, and writes why. It may be smaller than the teacher."""
 
     kind: Literal["llm"] = "llm"
-    model: str = Field(description="Folder or Hugging Face id of a generating model with a chat template.")
+    model: str = Field(description="`minilm-list`, or folder or Hugging Face id of a generating model with a chat template.")
     revision: str | None = Field(None, description="Revision of the model on the hub.")
     engine: dict[str, Any] = Field(
         default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},

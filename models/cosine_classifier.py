@@ -18,6 +18,7 @@ that. The encoder is one of BERT's kind, with exact gelu, mean pooling, an even 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ def cosine_classifier(encoder: BertModel, inputs: dict[str, Tensor], vectors: Te
         _renew(layer, segment)
         _keep(layer.output.LayerNorm, segment, *norms[2 * number + 2])
     axes = (vectors.shape[1] - 4) // 2
-    _take_means(last, segment, _principal_axes(vectors, segment, axes))
+    _take_means(last, segment, principal_axes(vectors, [segment], axes))
     _multiply(last, axes)
     _read(classifier, 2 * axes)
     return classifier
@@ -139,9 +140,12 @@ def _renew(layer: Any, segment: int) -> None:
     outer.bias[segment] = -SEGMENT
 
 
-def _principal_axes(vectors: Tensor, segment: int, count: int) -> Tensor:
-    """Rotated at random, so that each holds alike much, [count, dimensions]."""
-    held = vectors.double().index_fill(1, torch.tensor([segment]), 0.0)
+def principal_axes(vectors: Tensor, left_out: Sequence[int], count: int) -> Tensor:
+    """The first principal axes of unit vectors, [texts, dimensions]: [count, dimensions], rotated at random, so that each holds alike much.
+
+    left_out: dimensions that they do not read.
+    """
+    held = vectors.double().index_fill(1, torch.tensor(left_out), 0.0)
     axes = torch.linalg.eigh(held.T @ held).eigenvectors[:, -count:].T
     rotation = torch.linalg.qr(torch.randn(count, count, generator=torch.Generator().manual_seed(1)).double()).Q
     rotated: Tensor = (rotation @ axes).float()

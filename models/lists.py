@@ -10,11 +10,14 @@ from dataclasses import dataclass
 import bm25s
 import numpy as np
 import Stemmer
+import torch
+from sentence_transformers import SentenceTransformer
 
 from models.texts import Passage, sentences
+from ranking.encoders import model_path
+from students.precision import dtype_of
 
 Encode = Callable[[Sequence[str]], np.ndarray]
-_NEAR, _FAR, _DEPTH = 3, 3, 30
 _LEXICAL = 0.2
 _SHORTEST = 6
 _COMMON = frozenset(
@@ -22,6 +25,15 @@ _COMMON = frozenset(
     "other over she should so some such than that the their them then there these they this to under use used using was were what when "
     "where which who will with would you your".split()
 )
+
+
+@dataclass(frozen=True)
+class Depths:
+    """Which of BM25's results are candidates: so many of the best, and so many of the others down to a rank."""
+
+    near: int = 3
+    far: int = 3
+    rank: int = 30
 
 
 @dataclass(frozen=True)
@@ -53,9 +65,11 @@ def query_of(passage: Passage, drawn: random.Random) -> tuple[str, str]:
     return " ".join(words[place].lower() for place in places), passage.text
 
 
-def candidates_of(queries: Sequence[str], sources: Sequence[int], texts: Sequence[str], seed: int) -> list[tuple[list[int], list[float]]]:
-    """Candidates of each query and their BM25 scores, as a part of the query's highest: its own passage, the next three of BM25's,
-    three further down to rank 30, and a random one, which has none.
+def candidates_of(
+    queries: Sequence[str], sources: Sequence[int], texts: Sequence[str], seed: int, depths: Depths = Depths()
+) -> list[tuple[list[int], list[float]]]:
+    """Candidates of each query and their BM25 scores, as a part of the query's highest: its own passage, of BM25's the next few and
+    some further down, and a random one, which has none.
 
     sources: the passage that each query was made of.
     """
@@ -63,14 +77,14 @@ def candidates_of(queries: Sequence[str], sources: Sequence[int], texts: Sequenc
     retriever = bm25s.BM25(method="lucene")
     retriever.index(bm25s.tokenize(list(texts), stemmer=stemmer, show_progress=False), show_progress=False)
     asked = bm25s.tokenize(list(queries), stemmer=stemmer, show_progress=False)
-    found, scores = retriever.retrieve(asked, k=min(_DEPTH, len(texts)), show_progress=False)
+    found, scores = retriever.retrieve(asked, k=min(depths.rank, len(texts)), show_progress=False)
     made = []
     for number, (rows, held, source) in enumerate(zip(found, scores, sources, strict=True)):
         drawn = random.Random(f"{seed} {number}")
         known = {int(row): float(score) for row, score in zip(rows, held, strict=True) if score > 0}
         others = [row for row in known if row != source]
-        further = drawn.sample(others[_NEAR:], min(_FAR, len(others[_NEAR:])))
-        chosen = list(dict.fromkeys([source, *others[:_NEAR], *further, drawn.randrange(len(texts))]))
+        further = drawn.sample(others[depths.near :], min(depths.far, len(others[depths.near :])))
+        chosen = list(dict.fromkeys([source, *others[: depths.near], *further, drawn.randrange(len(texts))]))
         top = max(known.values(), default=1.0)
         made.append((chosen, [known.get(row, 0.0) / top for row in chosen]))
     return made
@@ -81,7 +95,9 @@ def target_of(cosine: float, lexical: float) -> float:
     return cosine + _LEXICAL * lexical
 
 
-def lists_of(passages: Sequence[Passage], count: int, encode: Encode, seed: int) -> tuple[list[str], list[TrainingList]]:
+def lists_of(
+    passages: Sequence[Passage], count: int, encode: Encode, seed: int, depths: Depths = Depths()
+) -> tuple[list[str], list[TrainingList]]:
     """Make so many lists. encode: texts into unit vectors, [texts, dimensions].
 
     Returns the texts that candidates are numbers of, and the lists.
@@ -95,7 +111,7 @@ def lists_of(passages: Sequence[Passage], count: int, encode: Encode, seed: int)
     for source in sources:
         query, texts[source] = query_of(passages[source], drawn)
         queries.append(query)
-    made = candidates_of(queries, sources, texts, seed)
+    made = candidates_of(queries, sources, texts, seed, depths)
     used = sorted({row for rows, _ in made for row in rows})
     place = {row: number for number, row in enumerate(used)}
     of_queries, of_texts = encode(queries), encode([texts[row] for row in used])
@@ -105,3 +121,10 @@ def lists_of(passages: Sequence[Passage], count: int, encode: Encode, seed: int)
         cosines = of_texts[numbers] @ vector
         lists.append(TrainingList(query, numbers, [target_of(float(c), part) for c, part in zip(cosines, lexical, strict=True)]))
     return [texts[row] for row in used], lists
+
+
+def bi_encoder() -> Encode:
+    """`minilm` as sentence-transformers runs it."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = SentenceTransformer(model_path("minilm"), device=device, model_kwargs={"dtype": dtype_of("auto", device)})
+    return lambda given: np.asarray(model.encode(list(given), normalize_embeddings=True), dtype=np.float32)

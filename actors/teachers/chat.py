@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ranking.encoders import model_path
+from ranking.labelling.prompts import control_tokens
 
 FEWEST_TOKENS = 8
-
-
-def control_tokens(tokenizer: Any) -> list[str]:
-    """The tokens with which a tokenizer marks what is not text; words that were added to its vocabulary are text."""
-    added = [token for token in tokenizer.get_added_vocab() if not token.strip().isalnum()]
-    return list(dict.fromkeys([*tokenizer.all_special_tokens, *added]))
 
 
 class ChatTokens:

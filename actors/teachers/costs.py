@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from actors.rows import PickedList
 from actors.settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
 from actors.teachers.models import check_model
 from ranking.errors import InputError
 from ranking.labelling.estimate import ListCost
-from ranking.labelling.prompts import LISTWISE, load_prompt
+from ranking.labelling.prompts import load_prompt
 from ranking.labelling.windows import windows
 from ranking.records import content
 
@@ -29,7 +28,7 @@ def costs_of(settings: TeacherSettings, lists: Sequence[PickedList]) -> list[Lis
 def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PickedList]) -> list[ListCost]:
     from actors.teachers.prompts import PromptFiller
 
-    prompt = load_prompt(Path(settings.prompt) if settings.prompt else LISTWISE)
+    prompt = load_prompt(settings.prompt_file)
     filler = PromptFiller(prompt, settings.model, settings.revision, settings.engine.get("max_model_len"), settings.document_tokens)
     costs = []
     for row in lists:

@@ -7,7 +7,6 @@ what is left, and a label can be traced to the words behind it.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.rows import Outcome, PickedList
@@ -19,7 +18,7 @@ from actors.teachers.labels import outcome_of
 from actors.teachers.memory import AnswerMemory
 from actors.teachers.models import check_model
 from actors.teachers.prompts import PromptFiller
-from ranking.labelling.prompts import LISTWISE, load_prompt
+from ranking.labelling.prompts import load_prompt
 from ranking.records import Provenance
 from ranking.storage import Folder
 
@@ -40,7 +39,7 @@ class ListwiseTeacher:
         self.provenance = Provenance(
             teacher=settings.model,
             revision=settings.revision,
-            prompt=load_prompt(Path(settings.prompt) if settings.prompt else LISTWISE).hash,
+            prompt=load_prompt(settings.prompt_file).hash,
             fingerprint=fingerprint,
             engine="vllm",
             sampling=json.dumps({"temperature": settings.temperature, "structured": settings.structured, "orders": settings.orders}),
@@ -67,7 +66,7 @@ class ListwiseActor(TeacherActor):
         self.provenance = provenance
         self.memory = AnswerMemory(memory)
         context = settings.engine.get("max_model_len")
-        prompt = load_prompt(Path(settings.prompt) if settings.prompt else LISTWISE)
+        prompt = load_prompt(settings.prompt_file)
         filler = PromptFiller(prompt, settings.model, settings.revision, context, settings.document_tokens)
         processors = [*settings.engine.get("logits_processors", []), *([STRUCTURED] if settings.structured else [])]
         arguments = settings.engine | ({"logits_processors": processors} if processors else {})

@@ -13,12 +13,12 @@ import numpy as np
 from actors.rows import Outcome, PickedList, rejected
 from actors.settings import ComputeSettings, PointwiseTeacherSettings
 from actors.teachers.actor import TeacherActor, through_teachers
-from actors.teachers.chat import control_tokens
 from actors.teachers.engine import Engine, Task
 from actors.teachers.models import check_model
 from actors.teachers.pooled import Pooled, PooledMemory, Tokens
 from actors.vectors import text_id_of
 from ranking.encoders import model_path
+from ranking.labelling.prompts import control_tokens
 from ranking.labelling.prompts.pairs import YES_NO, load_pair_prompt
 from ranking.labelling.targets import targets_from_scores
 from ranking.records import Answer, Label, Provenance, Usage, content

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from ray._private.runtime_env.packaging import create_package
 
-from ranking.encoders import FOLDER_VARIABLE
+from ranking.encoders import FOLDER_VARIABLE, OWN
 from tests.system.facts import BIN, ROOT
 
 MOST_BYTES = 5 * 2**20
@@ -41,9 +41,11 @@ def test_the_dockerfile_has_no_lint_and_the_ray_version_that_is_pinned():
 
 def test_the_image_holds_the_weights_that_no_job_brings():
     lines = (ROOT / "Dockerfile").read_text().splitlines()
-    (source, target) = next(line.split()[-2:] for line in lines if line.startswith("COPY") and "models/" in line)
-    assert (ROOT / source / "config.json").is_file()
-    assert f"ENV {FOLDER_VARIABLE}={target.removesuffix('/minilm-cross')}" in lines
+    copied = dict(line.split()[-2:] for line in lines if line.startswith("COPY") and "models/" in line)
+    assert set(copied) == {f"models/{name}" for name in OWN}
+    for source, target in copied.items():
+        assert (ROOT / source / "config.json").is_file()
+        assert f"ENV {FOLDER_VARIABLE}={target.removesuffix(source.removeprefix('models'))}" in lines
 
 
 def test_the_packages_of_the_image_resolve_from_the_two_files_that_it_copies(tmp_path):

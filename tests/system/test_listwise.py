@@ -5,6 +5,7 @@ import pytest
 from actors.teachers.memory import Asked
 from ranking.records import Label, Rejection
 from tests.system.conftest import label_facts
+from tests.system.facts import QUESTIONS
 from tests.system.metrics import settled
 from tests.tiny_models import tiny_generator
 
@@ -51,6 +52,19 @@ def test_without_it_every_bad_answer_is_asked_again_and_then_rejected_with_its_t
     rejected = [row for row in (folder / "rejected").read_rows(Rejection) if row.stage == "labels"]
     assert len(rejected) == manifest.rejected == manifest.rows_in
     assert all(row.attempts == 2 and row.raw and row.reason.startswith("no usable answer: ") for row in rejected)
+
+
+def test_the_own_model_answers_in_form_by_itself_and_lists_what_answers_first(finished, settings, cluster):
+    teacher = {"kind": "listwise", "model": "minilm-list", "structured": False, "attempts": 1, "document_tokens": 64}
+    teacher["engine"] = {"dtype": "float32", "enforce_eager": True, "max_num_seqs": 16}
+    folder, manifest = label_facts("minilm-list", teacher, finished, settings, cluster)
+    labels = list((folder / "labels").read_rows(Label))
+    assert len(labels) == manifest.rows_in > 0
+    assert {row.answer.verdict for row in labels} == {"ok"}
+    answers = {query: doc_id for _, query, doc_id in QUESTIONS}
+    first = [next(held.doc_id for held in row.candidates if held.position == 1) for row in labels]
+    right = sum(answers[row.query] == doc_id for row, doc_id in zip(labels, first, strict=True))
+    assert right >= 0.8 * len(labels)
 
 
 def rows_of(folder):

@@ -10,13 +10,12 @@ from transformers import AutoTokenizer
 from actors.rows import PickedCandidate, PickedList
 from actors.settings import ListwiseTeacherSettings
 from actors.teachers.asking import Asker, list_id_of
-from actors.teachers.chat import control_tokens
 from actors.teachers.engine import Written
 from actors.teachers.labels import outcome_of
 from actors.teachers.memory import AnswerMemory
 from actors.teachers.prompts import PromptFiller
 from ranking.labelling.answers import read_answer
-from ranking.labelling.prompts import load_prompt
+from ranking.labelling.prompts import control_tokens, load_prompt
 from ranking.labelling.structured import ListRules
 from ranking.records import Candidate, Label, Provenance
 from ranking.storage import Folder

@@ -7,8 +7,8 @@ import torch
 from safetensors import safe_open
 from sentence_transformers import CrossEncoder
 
-from models.lists import candidates_of, lists_of, query_of, target_of
-from models.minilm_cross import MIDDLE, SCALE, begun, bi_encoder, learn, save
+from models.lists import bi_encoder, candidates_of, lists_of, query_of, target_of
+from models.minilm_cross import MIDDLE, SCALE, begun, learn, save
 from models.texts import Passage
 from ranking.encoders import model_path
 from students import kinds

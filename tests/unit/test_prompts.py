@@ -72,6 +72,12 @@ def test_what_is_the_same_for_all_queries_stands_first():
     assert two.startswith(prompt.opening)
 
 
+def test_the_query_may_stand_before_the_documents(tmp_path):
+    prompt = load_prompt(write(tmp_path / "p.yaml", opening="For {query}:", closing=""))
+    (message,) = [held for held in prompt.messages("{number}", ["a"], seed="s") if held["role"] == "user"]
+    assert message["content"].startswith("For {number}:\n\n")
+
+
 @pytest.mark.parametrize(
     ("changed", "line"),
     [
