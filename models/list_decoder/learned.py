@@ -27,6 +27,8 @@ def learned(decoder: OPTForCausalLM, places: Places) -> dict[str, Tensor]:
         elif number in layers and weight.dim() == 2:
             rows, columns = (weight != 0).sum(1) > _FEW, (weight != 0).sum(0) > _FEW
             mask[rows[:, None] & columns[None, :]] = 1
+            if part not in ("out_proj", "fc2"):
+                mask[:, places.unread] = 0
             masks[name.replace("weight", "bias")] = rows.to(weight.dtype)
         elif number == scoring and name.endswith("v_proj.weight"):
             mask[: 2 * AXES] = 1

@@ -107,7 +107,7 @@ def leave(dense: Any, rows: list[int]) -> None:
     dense.bias[rows] = 0
 
 
-def _spared(attention: Any, count: int) -> None:
+def _spared(attention: Any, count: int, places: Places) -> None:
     """Free so many dimensions of each head, the last; logits are as near to what they were as can be."""
     size = attention.head_dim
     for start in range(0, attention.embed_dim, size):
@@ -120,6 +120,8 @@ def _spared(attention: Any, count: int) -> None:
         queries[-count:], keys[-count:] = 0, 0
         attention.q_proj.weight[rows], attention.q_proj.bias[rows] = queries[:, :-1], queries[:, -1]
         attention.k_proj.weight[rows], attention.k_proj.bias[rows] = keys, 0.0
+    for module in (attention.q_proj, attention.k_proj):
+        module.weight[:, places.unread] = 0  # what was nothing is nearly nothing now
 
 
 def _ends(attention: Any) -> range:
@@ -136,7 +138,7 @@ def _fall(attention: Any, row: int, places: Places, most: float) -> None:
 
 def see_near(attention: Any, places: Places) -> None:
     """Attend less to what is far. One head, which writes least, attends to the last opening token instead and copies what it opens."""
-    _spared(attention, 2)
+    _spared(attention, 2, places)
     for end in _ends(attention):
         _fall(attention, end - 2, places, _NEAR)
     size = attention.head_dim
@@ -159,7 +161,7 @@ def see_near(attention: Any, places: Places) -> None:
 
 def see_passage(attention: Any, places: Places) -> None:
     """Attend to what has the same code."""
-    _spared(attention, BITS + 1)
+    _spared(attention, BITS + 1, places)
     for end in _ends(attention):
         compare_codes(attention, end - BITS - 1, places, _WITHIN, ON)
 

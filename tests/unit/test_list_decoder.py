@@ -13,13 +13,15 @@ from models.list_decoder.answering import fit_scores
 from models.list_material import Material, pieces_of
 from models.list_prompts import PromptWriter, tokenizer_of
 from models.lists import bi_encoder
+from ranking.collections.pydoc.passages import read_passages
 from ranking.encoders import model_path
 from ranking.labelling.answers import read_answer
 from ranking.labelling.prompts import MINILM_LIST, load_prompt
-from tests.system.facts import FACTS, QUESTIONS
 
-TEXTS = [text for _, text in FACTS]
-ASKED = [query for _, query, _ in QUESTIONS]
+TEXTS = [document.text for document in read_passages()][:600:2]
+ASKED = [" ".join(text.split()[:5]) for text in TEXTS[:12]]
+CLOSE = 0.25
+"""A difference of raw scores, which are between 0 and 7."""
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +31,13 @@ def tokenizing():
 
 @pytest.fixture(scope="module")
 def material(tokenizing):
-    """A list for each question, of documents drawn at random; the last has all twenty places."""
+    """Lists of twenty documents; the words that are asked for begin one of them."""
     tokenizer, _, tokens = tokenizing
-    texts = TEXTS + ASKED[:8]
-    lists = [random.Random(number).sample(range(len(texts)), 20 if number + 1 == len(ASKED) else 6) for number in range(len(ASKED))]
+    others = range(len(ASKED), len(TEXTS))
+    lists = [random.Random(number).sample([number, *random.Random(number).sample(others, 19)], 20) for number in range(len(ASKED))]
     encode = bi_encoder()
-    queries, documents = torch.from_numpy(encode(ASKED)), torch.from_numpy(encode(texts))
-    pieces, asked = ([pieces_of(tokenizer, text, 64) for text in given] for given in (texts, ASKED))
+    queries, documents = torch.from_numpy(encode(ASKED)), torch.from_numpy(encode(TEXTS))
+    pieces, asked = ([pieces_of(tokenizer, text, 64) for text in given] for given in (TEXTS, ASKED))
     return Material(PromptWriter(tokens, pieces), asked, lists, queries, documents)
 
 
@@ -46,7 +48,7 @@ def begun(tokenizing, material):
 
 
 def answered(decoder, tokenizer, prompt):
-    written = decoder.generate(prompt[None], max_new_tokens=40, do_sample=False)[0, len(prompt) :]
+    written = decoder.generate(prompt[None], max_new_tokens=22, do_sample=False)[0, len(prompt) :]
     return tokenizer.decode(written, skip_special_tokens=True)
 
 
@@ -83,17 +85,30 @@ def test_the_teacher_fills_the_prompts_that_are_learned_from(tokenizing, tmp_pat
         filler.fill(query, [*texts, "one more"], "seed")
 
 
-@pytest.mark.parametrize("listed", ["one", "three", "all"])
+@pytest.mark.parametrize("listed", [1, 3, 20])
 def test_it_lists_documents_by_their_scores_down_to_the_threshold_and_one_at_least(listed, begun, tokenizing, material):
     decoder, places, _ = begun
     for number in range(len(material.lists)):
-        ordered = scores_of(decoder, places, material, number).sort(descending=True)
-        threshold = {"one": 100.0, "three": float(ordered.values[2:4].mean()), "all": -100.0}[listed]
-        fit_scores(decoder, places, tokenizing[2].begin, 1.0, 0.0, threshold)
-        read = read_answer(answered(decoder, tokenizing[0], material.prompt(number)), len(ordered.values))
+        scores = scores_of(decoder, places, material, number)
+        ordered = scores.sort(descending=True).values
+        threshold = {1: ordered[0] + 5, 3: ordered[2:4].mean(), 20: ordered[-1] - 1}[listed]
+        fit_scores(decoder, places, tokenizing[2].begin, 1.0, 0.0, float(threshold))
+        read = read_answer(answered(decoder, tokenizing[0], material.prompt(number)), 20)
         assert read.verdict == "ok"
-        assert len(read.order) == {"one": 1, "three": 3, "all": len(ordered.values)}[listed]
-        assert [place - 1 for place in read.order] == ordered.indices.tolist()[: len(read.order)]
+        assert near(len(read.order), listed, ordered)
+        falls(scores, read.order)
+
+
+def near(count, listed, ordered):
+    """Whether so many were listed, or others whose score is as good as the threshold."""
+    return count == listed or abs(float(ordered[min(count, listed) - 1] - ordered[max(count, listed) - 1])) < 2 * CLOSE
+
+
+def falls(scores, order):
+    """Scores that are close may change places, as each identifier is a little louder or quieter than the others."""
+    listed = [float(scores[place - 1]) for place in order]
+    left = [float(score) for place, score in enumerate(scores, start=1) if place not in order]
+    assert all(after < before + CLOSE for before, after in zip(listed, [*listed[1:], max(left, default=-100.0)], strict=True))
 
 
 def test_before_training_most_pairs_are_in_the_order_of_the_cosines(begun, material):
@@ -108,7 +123,7 @@ def test_before_training_most_pairs_are_in_the_order_of_the_cosines(begun, mater
 
 def test_training_leaves_the_written_circuits_alone(begun, tokenizing, material, tmp_path, monkeypatch):
     decoder, places, axes = begun
-    for name, value in {"HELD_OUT": 1, "_RATE": 1e-3, "_PROMPTS_PER_STEP": 4}.items():
+    for name, value in {"HELD_OUT": 1, "_RATE": 2e-4, "_PROMPTS_PER_STEP": 4}.items():
         monkeypatch.setattr(minilm_list, name, value)
     before = {name: weight.clone() for name, weight in decoder.state_dict().items()}
     minilm_list.learn(decoder, places, axes, material, (1.0, 0.0), tmp_path / "checkpoint.pt", 13)
@@ -121,10 +136,13 @@ def test_training_leaves_the_written_circuits_alone(begun, tokenizing, material,
         assert name not in same
         assert torch.equal(after[name][:, places.channels], before[name][:, places.channels])
     assert torch.equal(after[f"{layers}3.fc2.weight"][places.channels], before[f"{layers}3.fc2.weight"][places.channels])
-    fit_scores(decoder, places, tokenizing[2].begin, 1.0, 0.0, -100.0)
     for number in range(len(material.lists)):
+        scores = scores_of(decoder, places, material, number)
+        fit_scores(decoder, places, tokenizing[2].begin, 1.0, 0.0, float(scores.min()) - 1)
         read = read_answer(answered(decoder, tokenizing[0], material.prompt(number)), 20)
-        assert [place - 1 for place in read.order] == scores_of(decoder, places, material, number).argsort(descending=True).tolist()
+        assert read.verdict == "ok"
+        assert len(read.order) == 20
+        falls(scores, read.order)
 
 
 def test_cut_off_it_learns_on_to_the_same_weights(begun, material, tmp_path, monkeypatch):
