@@ -60,12 +60,13 @@ class ListwiseTeacherSettings(Settings):
     revision: str | None = Field(None, description="Revision of the model on the hub.")
     engine: dict[str, Any] = Field(
         default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
-        description="Arguments of the vLLM engine. dtype auto on a processor: bf16 where that is native, else fp32.",
+        description="Arguments of the vLLM engine. dtype auto on a processor: bf16 where that is native, else fp32; `minilm-list`: fp32.",
     )
     temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 takes the likeliest token.")
     structured: bool = Field(True, description="Let the model write nothing but distinct identifiers in range.")
     prompt: str | None = Field(
-        None, description="Prompt file with the parts system, opening, document, closing, and if wanted disarm. Null: the project's own."
+        None,
+        description="Prompt file with the parts system, opening, document, closing, maybe disarm and most. Null: the project's own.",
     )
     attempts: int = Field(3, ge=1, description="How often a list is asked for, each time in another order, until the answer is usable.")
     orders: int = Field(1, ge=1, description="Prompt orders per list whose answers are merged (permutation self-consistency).")
@@ -77,8 +78,22 @@ class ListwiseTeacherSettings(Settings):
     window: WindowSettings | None = Field(
         None, description="Rank by a sliding window instead of one prompt; what a window leaves out keeps its order behind."
     )
-    document_tokens: int = Field(200, ge=8, description="Documents are cut to so many tokens, to fewer where the context is too small.")
+    document_tokens: int = Field(
+        200, ge=8, description="Documents are cut to so many tokens, to fewer where the context is too small; of `minilm-list`: 64."
+    )
     seed: int = Field(13, description="Seed of the prompt orders.")
+
+    @model_validator(mode="after")
+    def _as_it_learned(self) -> ListwiseTeacherSettings:
+        """minilm-list learned from documents of 64 tokens, and lists by differences of scores that less precise numbers lose."""
+        if self.model == "minilm-list":
+            given = self.engine.get("dtype", "auto")
+            if given not in ("auto", "float32", "float"):
+                raise ValueError(f"engine.dtype {given!r}: minilm-list needs float32, as its scores are near each other")
+            self.engine = {**self.engine, "dtype": "float32"}
+            if "document_tokens" not in self.model_fields_set:
+                self.document_tokens = 64
+        return self
 
     @property
     def prompt_file(self) -> Path:
@@ -105,7 +120,7 @@ class LlmReasonSettings(Settings):
     """A language model in vLLM that is told whether a candidate is relevant, and writes why. It may be smaller than the teacher."""
 
     kind: Literal["llm"] = "llm"
-    model: str = Field(description="`minilm-list`, or folder or Hugging Face id of a generating model with a chat template.")
+    model: str = Field(description="Folder or Hugging Face id of a generating model with a chat template.")
     revision: str | None = Field(None, description="Revision of the model on the hub.")
     engine: dict[str, Any] = Field(
         default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},

@@ -18,12 +18,13 @@ that. The encoder is one of BERT's kind, with exact gelu, mean pooling, an even 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification, BertModel
+
+from models.written import free_dimensions, principal_axes, write_product
 
 SEGMENT = 2.0
 """A token's segment: this for the query, its negative for the document."""
@@ -34,14 +35,8 @@ _APART = 2.0
 _POOLED = 4.0
 """The same in the layer that takes the means."""
 
-_UNIT = 0.3
-"""What hidden units make of a dimension of a normalised state: small enough for gelu to be a parabola."""
-
 _LOUD = 30.0
 """By how much the means are multiplied, so that little is left of the first token's own state."""
-
-_PARABOLA = 0.798
-"""gelu(x) + gelu(-x) = this x^2: 2 / sqrt(2 pi)."""
 
 
 @torch.no_grad()
@@ -102,17 +97,10 @@ def _attend_apart(attention: Any, segment: int) -> None:
     size = attention.attention_head_size
     for module in (attention.query, attention.key, attention.value):
         module.weight[:, segment] = 0
-    for start in range(0, attention.all_head_size, size):
-        rows = slice(start, start + size)
-        asked = torch.cat([attention.query.weight[rows], attention.query.bias[rows, None]], 1)
-        left, of_asked = torch.linalg.qr(asked.T)
-        right, of_keys = torch.linalg.qr(attention.key.weight[rows].T)
-        u, values, v = torch.linalg.svd(of_asked @ of_keys.T)
-        queries, keys = (left @ u * values.sqrt()).T, (right @ v.T * values.sqrt()).T
-        queries[-1], keys[-1] = 0, 0
-        queries[-1, segment] = keys[-1, segment] = (_APART / 2 * size**0.5) ** 0.5 / SEGMENT
-        attention.query.weight[rows], attention.query.bias[rows] = queries[:, :-1], queries[:, -1]
-        attention.key.weight[rows], attention.key.bias[rows] = keys, 0.0
+    free_dimensions(attention.query, attention.key, size, 1)
+    for module in (attention.query, attention.key):
+        module.weight[:, segment] = 0  # what was nothing is nearly nothing now
+        module.weight[size - 1 :: size, segment] = (_APART / 2 * size**0.5) ** 0.5 / SEGMENT
 
 
 def _leave(dense: Any, segment: int) -> None:
@@ -140,18 +128,6 @@ def _renew(layer: Any, segment: int) -> None:
     outer.bias[segment] = -SEGMENT
 
 
-def principal_axes(vectors: Tensor, left_out: Sequence[int], count: int) -> Tensor:
-    """The first principal axes of unit vectors, [texts, dimensions]: [count, dimensions], rotated at random, so that each holds alike much.
-
-    left_out: dimensions that they do not read.
-    """
-    held = vectors.double().index_fill(1, torch.tensor(left_out), 0.0)
-    axes = torch.linalg.eigh(held.T @ held).eigenvectors[:, -count:].T
-    rotation = torch.linalg.qr(torch.randn(count, count, generator=torch.Generator().manual_seed(1)).double()).Q
-    rotated: Tensor = (rotation @ axes).float()
-    return rotated
-
-
 def _take_means(layer: Any, segment: int, axes: Tensor) -> None:
     """Dimensions 0 to axes - 1 of the first token become the query's mean, as many behind them the document's."""
     attention, output = layer.attention.self, layer.attention.output
@@ -175,13 +151,7 @@ def _multiply(layer: Any, axes: int) -> None:
     inner.bias.zero_()
     outer.weight.zero_()
     outer.bias.zero_()
-    one = torch.arange(axes)
-    share = 10 / (4 * _PARABOLA * _UNIT**2 * axes)
-    for number, (query, document, sign) in enumerate(((1, 1, 1), (-1, -1, 1), (1, -1, -1), (-1, 1, -1))):
-        inner.weight[number * axes + one, one] = query * _UNIT
-        inner.weight[number * axes + one, axes + one] = document * _UNIT
-        outer.weight[2 * axes, number * axes + one] = sign * share
-        outer.weight[2 * axes + 1, number * axes + one] = -sign * share
+    write_product(inner, outer, range(axes), range(axes, 2 * axes), (2 * axes, 2 * axes + 1))
 
 
 def _read(classifier: BertForSequenceClassification, place: int) -> None:

@@ -28,6 +28,7 @@ from models.cosine_classifier import cosine_classifier, fit_logits
 from models.lists import TrainingList, bi_encoder, lists_of
 from ranking.collections.pydoc.passages import read_passages
 from ranking.encoders import model_path
+from ranking.errors import InputError
 from ranking.storage import Folder
 from students import kinds
 from students.batches import chunks_by_length, pad, tokenize
@@ -169,7 +170,7 @@ def _resumed(checkpoint: Path, student: Any, optimizer: Any) -> int:
     try:
         student.load_state_dict(held["student"])
     except RuntimeError:
-        raise SystemExit(f"{checkpoint} is of a model of another form; take it away, or name another folder") from None
+        raise InputError(f"{checkpoint} is of a model of another form; take it away, or name another folder") from None
     optimizer.load_state_dict(held["optimizer"])
     return int(held["step"])
 
@@ -187,4 +188,7 @@ if __name__ == "__main__":
     parser.add_argument("--lists", type=int, default=26_000, help="of up to eight pairs each")
     parser.add_argument("--passages", type=int, default=40_000, help="to make queries of, and candidates")
     given = parser.parse_args()
-    print(make(given.folder, given.lists, given.passages))
+    try:
+        print(make(given.folder, given.lists, given.passages))
+    except InputError as error:
+        parser.exit(2, f"error: {error}\n")

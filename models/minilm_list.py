@@ -1,12 +1,13 @@
 """minilm-list: `minilm` made a decoder that reads a query with up to 20 documents and writes their order, `[3] > [1] > [7]`.
 
-    python -m models.minilm_list FOLDER [--lists 8400] [--passages 40000]
+    python -m models.minilm_list FOLDER [--lists 5600] [--passages 40000]
 
 No label is needed: queries are made of passages of free texts (`models.texts`), candidates are BM25's (`models.lists`), and what a
 document is worth is the cosine of its vector and the query's, both of as much as the decoder reads. The decoder begins with weights
 that list by nearly that (`models.list_decoder`); it learns the score of each document by squared error, and both vectors, in the
-prompts that it will read. Lists with a text of the pydoc collection are left out. The model is FOLDER/model, whose weights are those
-of models/minilm-list. What was made is kept: called again, it goes on from its last checkpoint.
+prompts that it will read. Passages like those of the pydoc collection are left out, and what is held out is like nothing that is
+learned from (`models.list_material`). The model is FOLDER/model, whose weights are those of models/minilm-list. What was made is
+kept: called again, it goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import BertModel, OPTForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, BertModel, OPTForCausalLM, PreTrainedTokenizerFast
 
+from models.list_answers import answers_told
 from models.list_decoder import configuration, list_decoder
 from models.list_decoder.answering import fit_scores, raw_scores
 from models.list_decoder.learned import learned
@@ -30,6 +32,7 @@ from models.list_decoder.places import AXES, Places
 from models.list_material import FITTED, HELD_OUT, Material, material_of
 from models.list_prompts import POSITIONS, tokenizer_of
 from ranking.encoders import model_path
+from ranking.errors import InputError
 from students.precision import dtype_of
 
 THRESHOLD = -1.0
@@ -40,11 +43,17 @@ _RATE, _WARM = 2e-4, 0.05
 _FASTER = 50.0
 """How many times faster the scale and the shift of scores are learned."""
 
-_VECTORS = 4.0
+_VECTORS = 32.0
 """Weight of the vectors' loss, 1 - cosine, beside the squared error of a score."""
 
 _EACH, _LOOKED = 50, 200
 """Steps between checkpoints, and between looks at the lists that are held out."""
+
+_MEASURED_LISTS, _MEASURED_TEXTS = 8, 2000
+"""The last lists, queries and texts, which are looked at for the first weights."""
+
+_ASKED = 60
+"""Lists that are asked for in the end, each in two orders."""
 
 
 def make(folder: Path, count: int, most: int, seed: int = 13) -> Path:
@@ -63,6 +72,8 @@ def make(folder: Path, count: int, most: int, seed: int = 13) -> Path:
     fit_scores(decoder, places, tokens.begin, *scaling, THRESHOLD)
     print(f"after training: {measured(decoder, places, material, scaling)}", flush=True)
     save(decoder, tokenizer, folder / "model")
+    kept = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32).eval()
+    print(f"by itself: {answers_told(kept, tokenizer, material, THRESHOLD, _ASKED)}", flush=True)
     return folder / "model"
 
 
@@ -70,9 +81,11 @@ def begun(path: str, padding: int, words: Sequence[int], material: Material) -> 
     """The encoder written as a decoder: see `models.list_decoder`."""
     encoder = BertModel.from_pretrained(path, add_pooling_layer=False, dtype=torch.float32).eval()
     writer = material.writer
-    answers = [writer.answer(material.targets(number).argsort(descending=True)[:6].tolist()) for number in range(8)]
-    prompts = [torch.cat([material.prompt(number), torch.tensor(answer)]) for number, answer in enumerate(answers)]
-    vectors = torch.cat([material.queries[:2000], material.documents[:2000]]).float()
+    prompts = []
+    for number in range(len(material.lists))[-_MEASURED_LISTS:]:
+        answer = writer.answer(material.targets(number).argsort(descending=True)[:6].tolist())
+        prompts.append(torch.cat([material.prompt(number), torch.tensor(answer)]))
+    vectors = torch.cat([material.queries[-_MEASURED_TEXTS:], material.documents[-_MEASURED_TEXTS:]]).float()
     config = configuration(encoder, len(words), POSITIONS, writer.tokens, padding)
     return list_decoder(encoder, config, words, writer.tokens, prompts, vectors)
 
@@ -142,7 +155,7 @@ class Learning:
             return 0
         held = torch.load(checkpoint, map_location=self.axes.device)
         if held["steps"] != steps:
-            raise SystemExit(f"{checkpoint} is of {held['steps']:,} steps, not {steps:,}: name another folder, or as many lists as then")
+            raise InputError(f"{checkpoint} is of {held['steps']:,} steps, not {steps:,}: name another folder, or as many lists as then")
         self.decoder.load_state_dict(held["decoder"])
         self.optimizer.load_state_dict(held["optimizer"])
         self.scaling.data.copy_(held["scaling"])
@@ -232,7 +245,14 @@ def save(decoder: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="for the lists, the checkpoint and the model")
-    parser.add_argument("--lists", type=int, default=8_400, help="of up to 20 documents each")
-    parser.add_argument("--passages", type=int, default=40_000, help="to make queries of, and candidates")
+    parser.add_argument("--lists", type=int, default=5_600, help="to learn from, of up to 20 documents each")
+    parser.add_argument(
+        "--passages", type=int, default=40_000, help="to make queries of, and candidates; a fifth is for lists that are held out"
+    )
     given = parser.parse_args()
-    print(make(given.folder, given.lists, given.passages))
+    if given.lists < FITTED or given.passages < 5 * HELD_OUT:
+        parser.error(f"--lists {given.lists} --passages {given.passages}: at least {FITTED} and {5 * HELD_OUT:,} are needed")
+    try:
+        print(make(given.folder, given.lists, given.passages))
+    except InputError as error:
+        parser.exit(2, f"error: {error}\n")

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
+from ranking.errors import InputError
+
 WORDNET = Path("/usr/share/wordnet")
 """Of Debian's package wordnet-base."""
 
@@ -174,7 +176,7 @@ def passages_of(most: int, seed: int) -> list[Passage]:
         try:
             held.append(list(distinct(found)))
         except FileNotFoundError as error:
-            raise SystemExit(f"{error.filename} is missing; install Debian's package {needed}") from None
+            raise InputError(f"{error.filename} is missing; install Debian's package {needed}") from None
         print(f"{len(held[-1]):,} passages of {name}", flush=True)
     chosen: list[Passage] = []
     for number, passages in enumerate(sorted(held, key=len)):

@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 from transformers import BertModel, OPTConfig, OPTForCausalLM
 
-from models.cosine_classifier import principal_axes
 from models.list_decoder import answering, reading
 from models.list_decoder.places import AXES, ON, Places, Tokens
+from models.written import principal_axes
 
 
 def configuration(encoder: BertModel, vocabulary: int, positions: int, tokens: Tokens, padding: int) -> OPTConfig:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from models.list_decoder.places import AXES, BITS, MOST, ON, Places
 from models.list_decoder.reading import LOUD, compare_codes, recognise
+from models.written import write_product
 
 CHANNEL = ON * LOUD / 3
 """What a channel holds between the encoder's layers and these: enough to be told beside the means."""
@@ -21,9 +22,6 @@ _HIDDEN = 1.0
 
 _GATE = 30.0
 """The same in the last layer, by the place of what is no document."""
-
-_UNIT, _PARABOLA = 0.3, 0.798
-"""As in `models.cosine_classifier`: what hidden units make of a mean, so that gelu is a parabola; gelu(x) + gelu(-x) = .798 x^2."""
 
 _GAIN = 7.5 / ON
 """How far above or below zero hidden units are that recognise a code: far enough for gelu to be nothing or all."""
@@ -82,21 +80,14 @@ def _only(attention: Any, row: int, places: Places, channel: int, sign: float = 
 def multiply(layer: Any, places: Places) -> None:
     """The product of both means; which document a [DOC] closes; whether a token of the answer is its first."""
     inner, outer = layer.fc1, layer.fc2
-    query, document = places.means[:AXES], places.means[AXES:]
-    share = 10 / (4 * _PARABOLA * _UNIT**2 * AXES)
-    for number, (left, right, sign) in enumerate(((1, 1, 1), (-1, -1, 1), (1, -1, -1), (-1, 1, -1))):
-        units = torch.arange(AXES) + number * AXES
-        inner.weight[units, query] = left * _UNIT
-        inner.weight[units, document] = right * _UNIT
-        outer.weight[places.score[0], units] = sign * share
-        outer.weight[places.score[1], units] = -sign * share
+    write_product(inner, outer, places.means[:AXES], places.means[AXES:], (places.score[0], places.score[1]))
     for number, place in enumerate(places.identifier):
-        recognise(inner, 4 * AXES + number, places, number, places.document, _GAIN)
+        recognise(inner, 4 * AXES + number, places, number, places.document, places.answer, _GAIN)
         outer.weight[place, 4 * AXES + number] = 1.0
     no_document, first, of_answer = (4 * AXES + MOST + 1 + number for number in range(3))
     inner.weight[no_document, places.document] = -10.0 / ON
     outer.weight[places.other, no_document] = 1.0
-    recognise(inner, first, places, MOST + 1, places.answer, _GAIN)
+    recognise(inner, first, places, MOST + 1, places.answer, places.query, _GAIN)
     outer.weight[[places.first, places.form], first] = 1.0
     inner.weight[of_answer, places.answer] = 10.0 / ON
     outer.weight[places.form, of_answer] = -0.5
@@ -110,8 +101,8 @@ def name_the_next(layer: Any, places: Places) -> None:
     for number, place in enumerate(places.identifier):
         seen, against = (places.listed[number - 1], places.unlisted) if number else (places.first, places.zero)
         attention.q_proj.weight[number, seen], attention.q_proj.weight[number, against] = -_LISTED, _LISTED
-        attention.k_proj.weight[number, place] = 1.0
-        attention.v_proj.weight[number, place] = 1.0
+        for dense in (attention.k_proj, attention.v_proj):
+            dense.weight[number, place], dense.weight[number, places.zero] = 1.0, -1.0
         attention.out_proj.weight[place, number] = LOUD
     row = MOST + 3
     attention.q_proj.bias[row] = attention.head_dim**0.5
@@ -136,5 +127,5 @@ def fit_scores(decoder: Any, places: Places, begin: int, scale: float, shift: fl
     attention.q_proj.bias[row] = logits
     attention.k_proj.weight[row, places.score] = torch.tensor([scale, -scale])
     above = threshold - shift - scale * float(raw_scores(state[0, 0], places))
-    attention.q_proj.bias[row + 1] = logits * above / float(state[0, 0, places.identifier[0]])
-    attention.k_proj.weight[row + 1, places.identifier[0]] = 1.0
+    attention.q_proj.bias[row + 1] = logits * above / float(state[0, 0, places.identifier[0]] - state[0, 0, places.zero])
+    attention.k_proj.weight[row + 1, places.identifier[0]], attention.k_proj.weight[row + 1, places.zero] = 1.0, -1.0

@@ -15,8 +15,14 @@ AXES = 160
 """Dimensions of a query's vector and of a document's, behind the encoder's layers."""
 
 BITS = 6
-CODES = [[1.0 if number >> bit & 1 else -1.0 for bit in range(BITS)] for number in range(2**BITS) if number.bit_count() % 2 == 0]
-"""Codes of which any two differ in two bits at least: of the query, of the documents 1 to 20, of an answer's beginning."""
+CODES = [
+    [1.0 if number >> bit & 1 else -1.0 for bit in range(BITS)]
+    for ones in (0, 3, 6)
+    for number in range(2**BITS)
+    if number.bit_count() == ones
+]
+"""Codes of which any two differ in two bits at least: of the query, of the documents 1 to 20, of an answer's beginning. Those of
+documents are half +1 and half -1."""
 
 
 @dataclass(frozen=True)

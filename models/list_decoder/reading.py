@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import BertModel
 
 from models.list_decoder.places import BITS, CODES, MOST, ON, Places, Tokens
+from models.written import free_dimensions
 
 LOUD = 30.0
 """By how much means and identifiers are multiplied, so that little is left of a token's own state."""
@@ -108,18 +109,8 @@ def leave(dense: Any, rows: list[int]) -> None:
 
 
 def _spared(attention: Any, count: int, places: Places) -> None:
-    """Free so many dimensions of each head, the last; logits are as near to what they were as can be."""
-    size = attention.head_dim
-    for start in range(0, attention.embed_dim, size):
-        rows = slice(start, start + size)
-        asked = torch.cat([attention.q_proj.weight[rows], attention.q_proj.bias[rows, None]], 1)
-        left, of_asked = torch.linalg.qr(asked.T)
-        right, of_keys = torch.linalg.qr(attention.k_proj.weight[rows].T)
-        u, values, v = torch.linalg.svd(of_asked @ of_keys.T)
-        queries, keys = (left @ u * values.sqrt()).T, (right @ v.T * values.sqrt()).T
-        queries[-count:], keys[-count:] = 0, 0
-        attention.q_proj.weight[rows], attention.q_proj.bias[rows] = queries[:, :-1], queries[:, -1]
-        attention.k_proj.weight[rows], attention.k_proj.bias[rows] = keys, 0.0
+    """Free so many dimensions of each head, the last."""
+    free_dimensions(attention.q_proj, attention.k_proj, attention.head_dim, count)
     for module in (attention.q_proj, attention.k_proj):
         module.weight[:, places.unread] = 0  # what was nothing is nearly nothing now
 
@@ -205,15 +196,20 @@ def write_identifiers(layer: Any, places: Places, free: Iterator[int]) -> None:
         layer.fc2.weight[place, units] = torch.tensor([-0.5, 0.5])
     for number, place in enumerate(places.listed, start=1):
         unit = next(free)
-        recognise(layer.fc1, unit, places, number, places.answer, 4.0 / ON)
-        layer.fc2.weight[place, unit] = LOUD / 8
+        recognise(layer.fc1, unit, places, number, places.answer, places.query, 8.0 / ON)
+        layer.fc2.weight[place, unit] = LOUD / 16
 
 
-def recognise(dense: Any, unit: int, places: Places, number: int, channel: int, gain: float) -> None:
-    """Above zero where the code is that of a number and a channel is on, far below it elsewhere."""
-    dense.weight[unit, places.code] = gain * torch.tensor(CODES[number])
-    dense.weight[unit, channel] = 4 * gain
-    dense.weight[unit, places.one] = -8 * gain
+def recognise(dense: Any, unit: int, places: Places, number: int, on: int, off: int, gain: float) -> None:
+    """Above zero where the code is that of a number, one channel is on and another off; below it elsewhere.
+
+    The weights add up to nothing, as a layer norm moves all channels alike.
+    """
+    code = torch.tensor(CODES[number])
+    dense.weight[unit, places.code] = gain * code
+    dense.weight[unit, on] = 4 * gain
+    dense.weight[unit, off] = gain * (2 - code.sum() / 2)
+    dense.weight[unit, places.one] = -gain * (6 + code.sum() / 2)
 
 
 def through(layer: Any, places: Places, states: list[Tensor], first: bool) -> list[Tensor]:

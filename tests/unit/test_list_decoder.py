@@ -1,27 +1,33 @@
 """A decoder whose weights are written: it lists what its scores say, before any training."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
-from transformers import AutoTokenizer, BertConfig, BertModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertModel
 
 from actors.teachers.prompts import PromptFiller
 from models import minilm_list
+from models.list_answers import answers_told
 from models.list_decoder import configuration
 from models.list_decoder.answering import fit_scores
-from models.list_material import Material, pieces_of
+from models.list_decoder.places import CODES, MOST, Places
+from models.list_decoder.reading import recognise
+from models.list_material import Material, material_of, parted, pieces_of
 from models.list_prompts import PromptWriter, tokenizer_of
 from models.lists import bi_encoder
-from ranking.collections.pydoc.passages import read_passages
+from models.texts import Passage, sharing
+from ranking.collections.pydoc import read
 from ranking.encoders import model_path
+from ranking.errors import InputError
 from ranking.labelling.answers import read_answer
 from ranking.labelling.prompts import MINILM_LIST, load_prompt
 
-TEXTS = [document.text for document in read_passages()][:600:2]
+TEXTS = [document.text for document in read().documents][:600:2]
 ASKED = [" ".join(text.split()[:5]) for text in TEXTS[:12]]
-CLOSE = 0.25
-"""A difference of raw scores, which are between 0 and 7."""
+CLOSE = 0.05
+"""A difference of raw scores, which are between 0 and 8."""
 
 
 @pytest.fixture(scope="module")
@@ -91,24 +97,72 @@ def test_it_lists_documents_by_their_scores_down_to_the_threshold_and_one_at_lea
     for number in range(len(material.lists)):
         scores = scores_of(decoder, places, material, number)
         ordered = scores.sort(descending=True).values
-        threshold = {1: ordered[0] + 5, 3: ordered[2:4].mean(), 20: ordered[-1] - 1}[listed]
-        fit_scores(decoder, places, tokenizing[2].begin, 1.0, 0.0, float(threshold))
+        threshold = float({1: ordered[0] + 5, 3: ordered[2:4].mean(), 20: ordered[-1] - 1}[listed])
+        fit_scores(decoder, places, tokenizing[2].begin, 1.0, 0.0, threshold)
         read = read_answer(answered(decoder, tokenizing[0], material.prompt(number)), 20)
         assert read.verdict == "ok"
-        assert near(len(read.order), listed, ordered)
+        assert near(len(read.order), listed, ordered, threshold)
         falls(scores, read.order)
 
 
-def near(count, listed, ordered):
-    """Whether so many were listed, or others whose score is as good as the threshold."""
-    return count == listed or abs(float(ordered[min(count, listed) - 1] - ordered[max(count, listed) - 1])) < 2 * CLOSE
+def test_a_code_is_recognised_where_a_layer_norm_moves_all_channels_alike():
+    places = Places.of(range(384))
+    dense = torch.nn.Linear(384, MOST + 2, bias=False)
+    dense.requires_grad_(False).weight.zero_()
+    for number in range(1, MOST + 2):
+        recognise(dense, number, places, number, places.document, places.answer, 1.0)
+    for number, code in enumerate(CODES):
+        for document, answer in ((True, False), (False, False), (False, True)):
+            state = torch.full((384,), -1.0)
+            state[places.code], state[places.one] = torch.tensor(code), 1.0
+            state[places.document], state[places.answer] = (1.0 if on else -1.0 for on in (document, answer))
+            found = dense(torch.stack([state - 0.9, state, state + 0.9]))
+            torch.testing.assert_close(found[0], found[1])
+            torch.testing.assert_close(found[2], found[1])
+            expected = [number] if document and number else []
+            assert (found[1] > 0).nonzero().flatten().tolist() == expected
+            assert found[1][1:].abs().min() > 1.9
 
 
-def falls(scores, order):
+class Scripted:
+    """Stands for a decoder: gives one answer after the other."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def generate(self, prompt, **_):
+        return torch.cat([prompt, torch.tensor([self.answers.pop(0)])], 1)
+
+
+def test_it_is_told_what_the_answers_are_like(tokenizing, material):
+    tokenizer, _, tokens = tokenizing
+    targets = material.targets(0)
+    best, second, third = targets.argsort(descending=True)[:3].tolist()
+    answers = []
+    for shuffle, shown in enumerate(([best, second], [second, best])):
+        order = random.Random(f"{shuffle} 0").sample(range(20), 20)
+        first, then = (order.index(document) for document in shown)
+        answers.append([tokens.first[first], tokens.later[then], *([tokens.later[then]] if shuffle else []), tokens.end])
+    told = answers_told(Scripted(*answers), tokenizer, material, float(targets[third]) - 1e-4, 1)
+    alike = 1 - 1 / (2 * (1 + 18 + 18))  # one of the answers has the best two the other way round
+    of_two = 36 / 37
+    form = "1 of 2 answers in form, 2.0 documents listed (targets 3.0)"
+    assert told == f"{form}; pairs that are decided: {alike:.3f} as the targets, {of_two:.3f} as another shuffle of the prompt"
+
+
+def near(count, listed, ordered, threshold):
+    """Whether so many were listed, or one more or less whose score is as good as the threshold."""
+    differ = ordered[min(count, listed) : max(count, listed)]
+    return bool((differ - threshold).abs().le(CLOSE).all())
+
+
+def falls(scores, order, close=CLOSE):
     """Scores that are close may change places, as each identifier is a little louder or quieter than the others."""
     listed = [float(scores[place - 1]) for place in order]
     left = [float(score) for place, score in enumerate(scores, start=1) if place not in order]
-    assert all(after < before + CLOSE for before, after in zip(listed, [*listed[1:], max(left, default=-100.0)], strict=True))
+    assert all(after < before + close for before, after in zip(listed, [*listed[1:], max(left, default=-100.0)], strict=True))
 
 
 def test_before_training_most_pairs_are_in_the_order_of_the_cosines(begun, material):
@@ -121,12 +175,17 @@ def test_before_training_most_pairs_are_in_the_order_of_the_cosines(begun, mater
     assert alike / pairs > 0.6
 
 
-def test_training_leaves_the_written_circuits_alone(begun, tokenizing, material, tmp_path, monkeypatch):
+def test_training_learns_scores_and_leaves_the_written_circuits_alone(begun, tokenizing, material, tmp_path, monkeypatch):
     decoder, places, axes = begun
-    for name, value in {"HELD_OUT": 1, "_RATE": 2e-4, "_PROMPTS_PER_STEP": 4}.items():
+    for name, value in {"HELD_OUT": 2, "_PROMPTS_PER_STEP": 4}.items():
         monkeypatch.setattr(minilm_list, name, value)
+    two = replace(material, lists=material.lists[:2] * 17, asked=material.asked[:2] * 17, queries=material.queries[:2].repeat(17, 1))
+    monkeypatch.setattr(minilm_list, "FITTED", 2)
+    scaling = minilm_list._fitted(decoder, places, two)
     before = {name: weight.clone() for name, weight in decoder.state_dict().items()}
-    minilm_list.learn(decoder, places, axes, material, (1.0, 0.0), tmp_path / "checkpoint.pt", 13)
+    error = error_of(minilm_list.measured(decoder, places, two, scaling))
+    scaling = minilm_list.learn(decoder, places, axes, two, scaling, tmp_path / "checkpoint.pt", 13)
+    assert error_of(minilm_list.measured(decoder, places, two, scaling)) < 0.7 * error
     after = decoder.state_dict()
     layers = "model.decoder.layers."
     same = [name for name, weight in after.items() if torch.equal(weight, before[name])]
@@ -142,7 +201,11 @@ def test_training_leaves_the_written_circuits_alone(begun, tokenizing, material,
         read = read_answer(answered(decoder, tokenizing[0], material.prompt(number)), 20)
         assert read.verdict == "ok"
         assert len(read.order) == 20
-        falls(scores, read.order)
+        falls(scores, read.order, 2 * CLOSE)
+
+
+def error_of(told):
+    return float(told.split()[2].rstrip(","))
 
 
 def test_cut_off_it_learns_on_to_the_same_weights(begun, material, tmp_path, monkeypatch):
@@ -169,5 +232,61 @@ def test_cut_off_it_learns_on_to_the_same_weights(begun, material, tmp_path, mon
     assert minilm_list.learn(decoder, places, axes, material, (1.0, 0.0), tmp_path / "cut.pt", 13) == scaling
     assert all(torch.equal(weight, whole[name]) for name, weight in decoder.state_dict().items())
     monkeypatch.setattr(minilm_list, "_PROMPTS_PER_STEP", 3)
-    with pytest.raises(SystemExit, match="is of 6 steps, not 4"):
+    with pytest.raises(InputError, match="is of 6 steps, not 4"):
         minilm_list.learn(decoder, places, axes, material, (1.0, 0.0), tmp_path / "cut.pt", 13)
+
+
+def test_passages_that_are_held_out_are_like_none_that_is_learned_from_nor_the_pydoc_collection_s(monkeypatch):
+    words = [f"word{number}" for number in range(400)]
+    own = [Passage(str(start), " ".join(words[start : start + 10])) for start in range(0, 400, 10)]
+    likes = [Passage("like", f"{one.text} and more of it") for one in own[:20]]
+    question = next(query.text for query in read().test if len(query.text.split()) > 7)
+    pydoc = [Passage("pydoc", f"{max(TEXTS, key=len)} more"), Passage("question", f"It asks, {question.upper()}")]
+    unseen, learned = parted([*own, *likes, *pydoc], 13)
+    assert unseen
+    assert len(learned) == 48
+    assert not sharing([one.text for one in unseen], [one.text for one in learned])
+    assert not {"pydoc", "question"} & {one.title for one in [*unseen, *learned]}
+
+
+def test_lists_of_other_numbers_are_not_taken_for_those_that_are_asked_for(tokenizing, tmp_path):
+    (tmp_path / "lists.json").write_text('{"made": {"lists": 40, "passages": 1000, "seed": 13}}', encoding="utf-8")
+    with pytest.raises(InputError, match=r"lists\.json was made with .*'lists': 40.*not with .*'lists': 50"):
+        material_of(tmp_path, 50, 1000, 13, tokenizing[0], tokenizing[2])
+
+
+@pytest.fixture(scope="module")
+def kept():
+    folder = model_path("minilm-list")
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+AWKWARD = {
+    "one document": ("how do plants grow", ["Plants grow by light."]),
+    "an empty document": ("how do plants grow", ["", "Plants grow by light.", " "]),
+    "no query": ("", ["Plants grow by light.", "Granite is a rock."]),
+    "another script": ("식물은 어떻게 자라나", ["빛으로 자란다.", "Le granit est une roche."]),
+    "its own tokens": ("[ANSWER] <3> [DOC]", ["[1] > [2] [SEP]", "</s> <1> [DOC] [CLS]", "[ANSWER] [3]"]),
+    "a long query": ("why " * 300, ["Plants grow by light.", "Granite is a rock."]),
+    "the same twenty times": ("how do plants grow", ["Plants grow by light."] * 20),
+    "twenty without an answer": ("how do plants grow", [f"Law number {number} of the sea." for number in range(20)]),
+}
+
+
+@pytest.mark.parametrize("case", AWKWARD)
+def test_the_kept_model_answers_in_form_whatever_it_is_asked(case, kept):
+    decoder, tokenizer = kept
+    query, texts = AWKWARD[case]
+    filler = PromptFiller(load_prompt(MINILM_LIST), model_path("minilm-list"), None, None, 64)
+    read = read_answer(answered(decoder, tokenizer, torch.tensor(filler.fill(query, texts, "seed").tokens)), len(texts))
+    assert read.verdict == "ok"
+    assert read.order
+
+
+def test_the_kept_model_lists_what_answers_first_and_leaves_out_what_does_not(kept):
+    decoder, tokenizer = kept
+    texts = ["Granite is a hard rock.", "Bread rises because yeast makes gas.", "The law of the sea.", "Yeast is what makes dough bigger."]
+    filler = PromptFiller(load_prompt(MINILM_LIST), model_path("minilm-list"), None, None, 64)
+    tokens = torch.tensor(filler.fill("why does bread dough get bigger", texts, "seed").tokens)
+    read = read_answer(answered(decoder, tokenizer, tokens), len(texts))
+    assert set(read.order) == {2, 4}

@@ -223,3 +223,22 @@ def test_structured_output_lets_any_model_write_nothing_but_an_answer_in_form(do
         assert found.verdict == "ok"
         lengths.add(len(found.order))
     assert len(lengths) > 1 or documents == 1
+
+
+@pytest.mark.parametrize("engine", [{"enforce_eager": True}, {"dtype": "auto"}, {"dtype": "float32"}])
+def test_the_own_model_is_asked_as_it_learned(engine):
+    settings = ListwiseTeacherSettings(model="minilm-list", engine=engine)
+    assert settings.engine == {**engine, "dtype": "float32"}
+    assert settings.document_tokens == 64
+    assert ListwiseTeacherSettings(model="minilm-list", document_tokens=40).document_tokens == 40
+
+
+def test_the_own_model_is_not_asked_with_less_precision():
+    with pytest.raises(ValueError, match=r"engine\.dtype 'bfloat16': minilm-list needs float32"):
+        ListwiseTeacherSettings(model="minilm-list", engine={"dtype": "bfloat16"})
+
+
+def test_other_models_keep_their_precision_and_length():
+    settings = ListwiseTeacherSettings(model="another", engine={"dtype": "bfloat16"})
+    assert settings.engine == {"dtype": "bfloat16"}
+    assert settings.document_tokens == 200
