@@ -88,9 +88,9 @@ class Outcome(Record):
     tokens: Tokens = Tokens()
 
 
-def rejected(row: PickedList, reason: str) -> Outcome:
-    """A list that no teacher can label."""
-    rejection = Rejection(query_id=row.query_id, stage="labels", reason=reason)
+def rejected(row: PickedList, reason: str, raw: str | None = None) -> Outcome:
+    """A list that no teacher can label. raw: its answer, where there is one."""
+    rejection = Rejection(query_id=row.query_id, stage="labels", reason=reason, raw=raw)
     return Outcome(query_id=row.query_id, split=row.split, rejection=rejection)
 
 

@@ -33,10 +33,21 @@ class PointwiseTeacherSettings(Settings):
 
 
 class RecordedTeacherSettings(Settings):
-    """Rankings made elsewhere."""
+    """Rankings made elsewhere, over the collection's query and document ids."""
 
     kind: Literal["recorded"] = "recorded"
-    path: str = Field(description="TREC run file, or RankLLM's JSON, over the collection's query and document ids.")
+    path: str = Field(
+        description="Answers of a listwise LLM with the documents that it was shown (.jsonl, see docs/teachers.md), a TREC run file, "
+        "RankLLM's JSON, or qrels with the teacher's grades."
+    )
+    collection: str | None = Field(
+        None, description="The collection.source that the file was recorded for; any other is refused. Null: not checked."
+    )
+    unlisted: Literal["negative", "unseen"] = Field(
+        "negative",
+        description="What a candidate is that a run does not list: a `negative`, or `unseen`, which is not learned from. Answers and "
+        "grades say which documents the teacher saw.",
+    )
 
 
 class WindowSettings(Settings):

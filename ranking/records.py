@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-Tier = Literal["listed", "hard_negative", "easy_negative"]
+Tier = Literal["listed", "hard_negative", "easy_negative", "unseen"]
 Verdict = Literal["ok", "truncated", "empty", "duplicates", "out_of_range", "thinking", "prose", "refused"]
 ReasonVerdict = Literal["ok", "empty", "truncated", "refused", "too_long", "copied", "contradicts", "unmatched", "failed"]
 
@@ -72,9 +72,10 @@ class Candidate(Record):
 class LabelledCandidate(Record):
     """A candidate as the teacher saw and judged it.
 
-    pre_rank: rank given by the pre-ranker, 1 is best. prompt_position: place in the prompt, 1 is first.
-    position: place in the teacher's order, 1 is best; None when the teacher left the document out.
-    target: what a student learns, higher is better; its scale is told by Provenance.targets.
+    pre_rank: rank given by the pre-ranker, 1 is best. prompt_position: place in the prompt, 1 is first; 0 for an unseen document.
+    tier: `unseen` for a document that the teacher was never shown: no negative, and in no pair of a loss over targets.
+    position: place in the teacher's order, 1 is best; None when the teacher left the document out or never saw it.
+    target: what a student learns, higher is better, on the scale that Provenance.targets names; 0 for an unseen document.
     folded: other documents of the list with the same text, which stand for this one where they are judged.
     """
 

@@ -1,7 +1,8 @@
-"""A teacher that was asked elsewhere: rankings from a TREC run or from RankLLM's JSON."""
+"""A teacher that was asked elsewhere: recorded answers, runs or grades."""
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,10 @@ import pyarrow as pa
 
 from actors.rows import Outcome, PickedList, records, rejected, table_of
 from actors.settings import RecordedTeacherSettings
-from ranking.evaluation.runs import order_of, read_run
-from ranking.labelling.targets import tiers_from_order
-from ranking.records import Answer, Label, Provenance, Usage
+from ranking.errors import InputError
+from ranking.labelling.recorded import RecordedList, read_recorded
+from ranking.labelling.targets import targets_from_grades, tiers_from_order
+from ranking.records import Answer, Label, LabelledCandidate, Provenance, Usage
 from ranking.sources import fetched
 
 if TYPE_CHECKING:
@@ -19,14 +21,28 @@ if TYPE_CHECKING:
 
 
 class RecordedTeacher:
-    """Labels by the order of a run: what the run leaves out becomes a hard or an easy negative."""
+    """Labels by what a file says: an order with the documents that were shown, an order alone, or a grade for each document."""
 
     actor = None
 
     def __init__(self, settings: RecordedTeacherSettings, fingerprint: str) -> None:
         with fetched(settings.path) as path:
-            self.orders = {query_id: order_of(scores) for query_id, scores in read_run(path).items()}
-        self.provenance = Provenance(teacher=Path(settings.path).name, fingerprint=fingerprint, engine="recorded", targets="tiers")
+            self.lists = read_recorded(path)
+        graded = any(one.scores is not None for one in self.lists.values())
+        self.unlisted_is_unseen = settings.unlisted == "unseen"
+        self.provenance = Provenance(
+            teacher=Path(settings.path).name, fingerprint=fingerprint, engine="recorded", targets="scores" if graded else "tiers"
+        )
+
+    def unknown(self, doc_ids: Set[str]) -> int:
+        """Count distinct recorded ids that the collection lacks. Raises InputError where it lacks all of them."""
+        recorded = {doc_id for one in self.lists.values() for doc_id in one.shown or one.order}
+        if recorded and not recorded & doc_ids:
+            raise InputError(
+                f"setting 'teacher.path': none of its {len(recorded):,} documents is in the collection, {min(recorded)!r} for example; "
+                "the ids must be the same"
+            )
+        return len(recorded - doc_ids)
 
     def label(self, lists: Dataset) -> Dataset:
         """Label lists. lists: rows of PickedList. Returns rows of Outcome."""
@@ -36,21 +52,39 @@ class RecordedTeacher:
         return table_of([self._outcome(row) for row in records(batch, PickedList)], Outcome)
 
     def _outcome(self, row: PickedList) -> Outcome:
-        order = self.orders.get(row.query_id)
+        recorded = self.lists.get(row.query_id)
         if not row.picked:
             return rejected(row, "no candidates to rank")
-        if order is None:
-            return rejected(row, "the recorded run does not hold this query")
-        candidates = tiers_from_order(row.as_tuples(), order)
-        missing = sum(candidate.position is None for candidate in candidates)
-        if missing == len(candidates):
-            return rejected(row, "the recorded run lists none of this query's candidates")
+        if recorded is None:
+            return rejected(row, "the recorded teacher has nothing for this query")
+        if recorded.answer is not None and not recorded.answer.usable:
+            if recorded.answer.verdict == "empty":
+                return rejected(row, "the recorded teacher found no document that helps", recorded.raw)
+            return rejected(row, f"the recorded answer is not usable: {recorded.answer.verdict}", recorded.raw)
+        candidates = self._labelled(row, recorded)
+        if all(candidate.position is None for candidate in candidates):
+            return rejected(row, "the recorded teacher lists none of this query's candidates", recorded.raw)
         label = Label(
             query_id=row.query_id,
             query=row.text,
             candidates=candidates,
-            answer=Answer(missing=missing),
+            answer=_answer(recorded, candidates),
             provenance=self.provenance,
             usage=Usage(),
         )
         return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json())
+
+    def _labelled(self, row: PickedList, recorded: RecordedList) -> list[LabelledCandidate]:
+        if recorded.scores is not None:
+            return targets_from_grades(row.as_tuples(), recorded.scores)
+        shown = recorded.shown or (recorded.order if self.unlisted_is_unseen else None)
+        return tiers_from_order(row.as_tuples(), recorded.order, shown)
+
+
+def _answer(recorded: RecordedList, candidates: list[LabelledCandidate]) -> Answer:
+    """The answer as recorded. missing: candidates that were shown and are not listed."""
+    missing = sum(candidate.position is None and candidate.tier != "unseen" for candidate in candidates)
+    if recorded.answer is None:
+        return Answer(missing=missing)
+    read = recorded.answer
+    return Answer(raw=recorded.raw, verdict=read.verdict, duplicates=read.duplicates, out_of_range=read.out_of_range, missing=missing)

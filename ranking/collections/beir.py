@@ -72,10 +72,10 @@ def read_queries(path: Path) -> list[Query]:
     return queries
 
 
-def read_qrels(path: Path, query_ids: set[str]) -> dict[str, dict[str, int]]:
+def read_qrels(path: Path, query_ids: set[str] | None) -> dict[str, dict[str, int]]:
     """Read judgements into {query_id: {doc_id: grade}}.
 
-    Raises InputError for a malformed line, an unknown query, or a pair judged twice.
+    query_ids: the known queries; None accepts any. Raises InputError for a malformed line, an unknown query, or a pair judged twice.
     """
     qrels: dict[str, dict[str, int]] = {}
     for line, text in read_lines(path):
@@ -87,7 +87,7 @@ def read_qrels(path: Path, query_ids: set[str]) -> dict[str, dict[str, int]]:
             continue
         if not _is_integer(grade):
             raise InputError(f"{path}, line {line}: the grade must be a whole number, not {grade!r}")
-        if query_id not in query_ids:
+        if query_ids is not None and query_id not in query_ids:
             raise InputError(f"{path}, line {line}: query {query_id!r} is not among the queries")
         if doc_id in qrels.setdefault(query_id, {}):
             raise InputError(f"{path}, line {line}: query {query_id!r} and document {doc_id!r} are judged twice")

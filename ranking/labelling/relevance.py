@@ -10,13 +10,14 @@ def relevance(label: Label) -> list[bool]:
 
     Tiers: what the teacher listed is relevant, what it left out is not. Where it left documents out and the
     label lists them last all the same (`missing: append`, a sliding window), the last `answer.missing` are not.
-    Scores have no such line: the better half of the list is relevant, in an odd list the larger one.
+    Scores have no such line: the better half of the list is relevant, in an odd list the larger one. Unseen documents are not relevant.
     """
     candidates = label.candidates
+    seen = sum(candidate.tier != "unseen" for candidate in candidates)
     if label.provenance.targets == "scores":
-        last = (len(candidates) + 1) // 2
+        last = (seen + 1) // 2
     else:
-        last = max(1, len(candidates) - label.answer.missing)
+        last = max(1, seen - label.answer.missing)
     return [candidate.position is not None and candidate.position <= last for candidate in candidates]
 
 
@@ -29,6 +30,7 @@ def telling(label: Label, most: int) -> list[int]:
     """
     relevant = relevance(label)
     best = sorted((i for i, yes in enumerate(relevant) if yes), key=lambda i: label.candidates[i].position or 0)
-    hardest = sorted((i for i, yes in enumerate(relevant) if not yes), key=lambda i: label.candidates[i].pre_rank)
+    seen = [i for i, candidate in enumerate(label.candidates) if candidate.tier != "unseen"]
+    hardest = sorted((i for i in seen if not relevant[i]), key=lambda i: label.candidates[i].pre_rank)
     negatives = min(len(hardest), max(most // 2, most - len(best)))
     return best[: most - negatives] + hardest[:negatives]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ranking.records import Candidate, LabelledCandidate, Tier
 
@@ -20,30 +20,55 @@ def head_and_tail(ordered: Sequence[Candidate], top: int, bottom: int) -> list[t
     return ranked[:top] + ranked[max(top, len(ranked) - bottom) :]
 
 
-def tiers_from_order(picked: Sequence[tuple[Candidate, int, bool]], order: Sequence[str]) -> list[LabelledCandidate]:
+def tiers_from_order(
+    picked: Sequence[tuple[Candidate, int, bool]], order: Sequence[str], shown: Sequence[str] | None = None
+) -> list[LabelledCandidate]:
     """Label candidates by an order that may leave documents out.
 
     Listed documents come first in their order, then the left-out ones of the head (hard negatives,
     target 1), then those of the tail (easy negatives, target 0). A listed document's target is 2 for the
     last listed, one more for each place above. A tail document that is listed keeps its listed place.
 
-    picked: as `head_and_tail` returns it. order: document ids, best first; ids not picked are ignored, and one that was folded
-    into a picked document stands for that.
+    picked: as `head_and_tail` returns it. order: document ids, best first; ids that were not picked are ignored, and the id of a
+    duplicate is that of the picked document. shown: ids that the teacher saw; other candidates are `unseen`. None: it saw all of them.
+    With `shown`, every document that was shown and is not listed is a hard negative.
     """
     known = {other: candidate.doc_id for candidate, _, _ in picked for other in candidate.folded}
     known |= {candidate.doc_id: candidate.doc_id for candidate, _, _ in picked}
     listed = list(dict.fromkeys(known[doc_id] for doc_id in order if doc_id in known))
     position = {doc_id: place for place, doc_id in enumerate(listed, start=1)}
+    prompt = None if shown is None else dict(reversed([(known[d], place) for place, d in enumerate(shown, start=1) if d in known]))
     labelled = []
-    for prompt_position, (candidate, pre_rank, of_head) in enumerate(picked, start=1):
+    for place_here, (candidate, pre_rank, of_head) in enumerate(picked, start=1):
         place = position.get(candidate.doc_id)
-        tier: Tier = "listed" if place is not None else "hard_negative" if of_head else "easy_negative"
+        prompt_position = place_here if prompt is None else prompt.get(candidate.doc_id, 0)
+        tier: Tier
         if place is not None:
-            target = float(len(listed) - place) + HARD_NEGATIVE_TARGET + 1.0
+            tier, target = "listed", float(len(listed) - place) + HARD_NEGATIVE_TARGET + 1.0
+        elif prompt is not None and not prompt_position:
+            tier, target = "unseen", 0.0
+        elif of_head or prompt is not None:
+            tier, target = "hard_negative", HARD_NEGATIVE_TARGET
         else:
-            target = HARD_NEGATIVE_TARGET if of_head else EASY_NEGATIVE_TARGET
+            tier, target = "easy_negative", EASY_NEGATIVE_TARGET
         labelled.append(_label(candidate, pre_rank, prompt_position, tier, place, target))
     return labelled
+
+
+def targets_from_grades(picked: Sequence[tuple[Candidate, int, bool]], grades: Mapping[str, float]) -> list[LabelledCandidate]:
+    """Label candidates by a teacher's grade each; those without one are `unseen`, and a document with duplicates takes their highest.
+
+    grades: {doc_id: grade}, higher is better; equal grades keep the pre-ranker's order.
+    """
+    found = [[grades[doc_id] for doc_id in (c.doc_id, *c.folded) if doc_id in grades] for c, _, _ in picked]
+    order = sorted((i for i, held in enumerate(found) if held), key=lambda i: (-max(found[i]), picked[i][1]))
+    position = {i: place for place, i in enumerate(order, start=1)}
+    return [
+        _label(candidate, pre_rank, i + 1, "listed", position[i], max(found[i]))
+        if i in position
+        else _label(candidate, pre_rank, 0, "unseen", None, 0.0)
+        for i, (candidate, pre_rank, _) in enumerate(picked)
+    ]
 
 
 def targets_from_scores(picked: Sequence[tuple[Candidate, int, bool]], scores: Sequence[float]) -> list[LabelledCandidate]:

@@ -11,13 +11,13 @@ Missing = Literal["hard_negative", "append", "drop"]
 
 
 def viewed(label: Label, missing: Missing = "hard_negative", pre_ranked: int | None = None) -> list[LabelledCandidate]:
-    """A label's candidates as they are to be learned from, in the label's order.
+    """A label's candidates as they are to be learned from, in the label's order. Unseen documents are left out.
 
     missing: what documents are that the teacher left out. `hard_negative`: as labelled, a tier below all that is listed.
     `append`: listed behind the others in the pre-ranker's order, as RankGPT and RankLLM do. `drop`: not learned from.
     pre_ranked: only candidates up to this place of the pre-ranker's order; None for all.
     """
-    candidates = [c for c in label.candidates if pre_ranked is None or c.pre_rank <= pre_ranked]
+    candidates = [c for c in label.candidates if c.tier != "unseen" and (pre_ranked is None or c.pre_rank <= pre_ranked)]
     if missing == "hard_negative":
         return candidates
     if missing == "drop":
