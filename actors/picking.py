@@ -9,6 +9,7 @@ import pyarrow as pa
 from actors.rows import CandidateList, PickedCandidate, PickedList, TestLists, records, table_of
 from actors.vectors import TextVectors
 from ranking.labelling.targets import head_and_tail
+from ranking.labelling.validation import is_validation
 from ranking.records import Candidate, content
 from ranking.settings import PreRankerSettings
 from ranking.storage import Folder
@@ -17,11 +18,12 @@ from ranking.storage import Folder
 class PreRanker:
     """A sentence encoder that orders candidates by the cosine of query and document vector.
 
-    memory: folder of the vectors there are.
+    memory: folder of the vectors there are. validation: fraction and seed of the validation queries, of whose lists the teacher sees all.
     """
 
-    def __init__(self, memory: Folder, settings: PreRankerSettings) -> None:
+    def __init__(self, memory: Folder, settings: PreRankerSettings, validation: tuple[float, int] = (0.0, 0)) -> None:
         self.settings = settings
+        self.validation = validation
         self.vectors = TextVectors(memory, settings.model)
 
     def scores(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
@@ -38,7 +40,8 @@ class PreRanker:
         for row in records(batch, CandidateList):
             scores = self.scores(row.text, row.candidates)
             order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
-            ends = head_and_tail([row.candidates[i] for i in order], self.settings.top, self.settings.bottom)
+            top = len(order) if is_validation(row.query_id, *self.validation) else self.settings.top
+            ends = head_and_tail([row.candidates[i] for i in order], top, self.settings.bottom)
             kept = [PickedCandidate(candidate=c, pre_rank=rank, of_head=of_head) for c, rank, of_head in ends]
             picked.append(PickedList(query_id=row.query_id, text=row.text, picked=kept))
         return table_of(picked, PickedList)

@@ -97,7 +97,7 @@ def ours(given: argparse.Namespace) -> dict[str, float]:
         epochs=1,
         lists_per_step=LISTS_PER_STEP,
         learning_rate=LEARNING_RATE,
-        held_out=0,
+        validation_fraction=0,
     )
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     board = ray.remote(TimedBoard).options(num_cpus=0).remote()

@@ -23,8 +23,9 @@ from ranking.errors import InputError
 from ranking.evaluation import measures, significance
 from ranking.settings import lay_over, validate
 from ranking.stages import fingerprint_of
-from ray_jobs import candidates, evaluate, index, label, plan, train
+from ray_jobs import candidates, index, label, plan, timing, train
 from ray_jobs.run import Run, RunSettings, job
+from ray_jobs.scoring import score_lists
 from students.settings import RraBertSettings, RraGptSettings, StudentSettings
 
 PER_QUERY = "per_query.json"
@@ -130,22 +131,20 @@ class Steps(NamedTuple):
 
 def steps_of(arm: Run) -> Steps:
     """The steps of a trained arm: as noted when it was measured."""
-    student, training = arm.settings.students[0], arm.settings.training
+    student = arm.settings.students[0]
     measured, stage = plan.arm_stage(arm, student).folder, plan.student_stage(arm, student)
     if measured.exists(STEPS):
         return Steps(*json.loads(measured.read_text(STEPS)))
     taken = int(json.loads(stage.folder.read_text(train.CURVES))["loss"][-1][0])
-    manifest = stage.manifest
-    if manifest is None:  # measured by an older version, and trained otherwise since
-        return Steps(taken, taken)
-    return Steps(training.steps_over(manifest.rows_out - int(training.held_out * manifest.rows_out)), taken)
+    planned = int(stage.folder.read_text(train.PLANNED)) if stage.folder.exists(train.PLANNED) else taken
+    return Steps(planned, taken)
 
 
 def _lists_of(arm: Run) -> tuple[Any, ...]:
     """What decides from which of the labelled lists an arm learns."""
     training = arm.settings.training
     judged = training.targets == "judgements"
-    return judged, training.relevant_grade if judged else None, training.confidence.at_least, training.held_out
+    return judged, training.relevant_grade if judged else None, training.confidence.at_least, training.validation_fraction
 
 
 def _measure(arm: Run, student: StudentSettings) -> None:
@@ -157,7 +156,7 @@ def _measure(arm: Run, student: StudentSettings) -> None:
     unions = [
         CandidateList(query_id=row.query_id, text=row.text, candidates=union) for row in rows if (union := row.union(settings.first_stages))
     ]
-    scores = evaluate.scored_by(arm, "student", student.name, unions)
+    scores = score_lists(arm, timing.model_of(arm, "student", student.name), student.name, unions)
     values = {}
     for name in settings.first_stages:
         ranked = {row.query_id: {c.doc_id: scores[row.query_id][c.doc_id] for c in row.of(name)} for row in rows}

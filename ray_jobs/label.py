@@ -81,6 +81,7 @@ def ask_teacher(run: Run, splits: Sequence[Split], teacher: Teacher | None = Non
     from actors.teachers.deaths import Deaths
 
     teacher = teacher or make_teacher(run.settings.teacher, run.settings.compute, plan.teacher_fingerprint(run), plan.teacher_memory(run))
+    _note_unknown(run, teacher)
     Deaths(plan.teacher_memory(run)).forget()
     shown, rows, todo = [], {}, 0
     for split, stage in stages.items():
@@ -94,6 +95,16 @@ def ask_teacher(run: Run, splits: Sequence[Split], teacher: Teacher | None = Non
     for split, stage in stages.items():
         engines = run.settings.compute.teacher_engines if teacher.actor is not None else None
         run.done(finish(stage, rows[split], tokens[split], engines), "labels")
+
+
+def _note_unknown(run: Run, teacher: Teacher) -> None:
+    """Report recorded documents that the collection lacks; they are skipped. Raises InputError if it lacks all of them."""
+    from actors.teachers.recorded import RecordedTeacher
+
+    if isinstance(teacher, RecordedTeacher) and run.settings.candidates.given is None:
+        unknown = teacher.unknown({document.doc_id for document in run.collection.documents})
+        if unknown:
+            run.progress.stage("teacher", f"{unknown:,} recorded documents are not in the collection; they are skipped")
 
 
 def _shown(run: Run, split: Split, stage: Stage) -> tuple[Dataset, int, int]:
@@ -112,7 +123,8 @@ def _shown(run: Run, split: Split, stage: Stage) -> tuple[Dataset, int, int]:
         )
     if settings.pre_ranker is None:
         return lists.map_batches(all_candidates, batch_format="pyarrow", batch_size=None), rows, left
-    return through_actor(lists, PreRanker, (plan.vectors_memory(run), settings.pre_ranker)), rows, left
+    validation = (settings.training.validation_fraction, settings.queries.seed)
+    return through_actor(lists, PreRanker, (plan.vectors_memory(run), settings.pre_ranker, validation)), rows, left
 
 
 if __name__ == "__main__":

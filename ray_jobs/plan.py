@@ -69,6 +69,8 @@ def labels_stage(run: Run, split: Split = "log") -> Stage:
     settings: dict[str, Any] = {"teacher": teacher_identity(run)}
     if split == "log":
         settings["pre_ranker"] = _pre_ranker(run)
+        if run.settings.pre_ranker is not None:  # without one, the teacher sees every list whole
+            settings["validation_fraction"] = run.settings.training.validation_fraction
     else:
         settings["first_stages"] = run.settings.evaluation.first_stages
     return Stage(run.folder, _name("labels", split), settings, [candidates_stage(run, split).fingerprint])

@@ -1,4 +1,4 @@
-"""What a training learns from: the labels, judgements and reasons, checked, and which queries are held out to validate on."""
+"""What a training learns from: the labels, judgements and reasons, checked, and which queries validate it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ranking.errors import InputError
 from ranking.labelling.long_tail import keys_of_questions
 from ranking.labelling.near_duplicates import fold_key
 from ranking.labelling.query_text import normalise
+from ranking.labelling.validation import is_validation
 from ranking.labelling.views import viewed
 from ranking.records import Label, Provenance, misfit
 from ranking.storage import Folder
@@ -103,10 +104,8 @@ def reasons_to_learn(run: Run, student: StudentSettings) -> Folder | None:
     return stage.folder
 
 
-def divided(ids: Sequence[str], training: TrainingSettings) -> tuple[list[str], list[str]]:
-    """Divide queries into those to validate on and those to learn from; the same for the same ids and seed."""
-    from actors.training.lists import order_of
-
-    drawn = order_of(ids, training.seed, -1)
-    held_out = int(training.held_out * len(drawn))
-    return drawn[:held_out], drawn[held_out:]
+def divided(ids: Sequence[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
+    """Divide queries into those to validate on and those to learn from, as labelling did. seed: `queries.seed`."""
+    validation = [query_id for query_id in sorted(ids) if is_validation(query_id, fraction, seed)]
+    chosen = set(validation)
+    return validation, [query_id for query_id in ids if query_id not in chosen]

@@ -51,6 +51,18 @@ def check_base(path: str, settings: AnySettings) -> None:
         _check_sides(tokenizer, settings, most, where)
 
 
+def has_ranking_head(path: str, settings: AnySettings) -> bool:
+    """Whether a base ranks before any training: it is a sequence classifier with one label. RRA-GPT's ranking layer is always new.
+
+    path: folder or Hugging Face id of the base.
+    """
+    if isinstance(settings, RraGptSettings):
+        return False
+    config = AutoConfig.from_pretrained(path)
+    classifies = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+    return classifies and config.num_labels == 1
+
+
 def _check_form(config: Any, tokenizer: Any, settings: AnySettings, where: str) -> None:
     """A classifier of this configuration can be made, is of the kind's form, and knows the tokenizer's inputs."""
     if isinstance(settings, RraGptSettings):

@@ -70,7 +70,7 @@ A re-ranker, distilled from a slower ranker. It scores a query and a document to
 |---|---|
 {table}
 
-Quality on a held-out share of the labels is agreement with the teacher, not relevance. What was measured on judged
+Quality on the validation share of the labels is agreement with the teacher, not relevance. What was measured on judged
 queries stands in the run's `evaluation/metrics.json`.
 
 ## Loading it

@@ -33,6 +33,25 @@ class TermControlSettings(Settings):
         return self
 
 
+class BlendSettings(Settings):
+    """Blending of the student's score with the first stage's, in evaluation and serving; see `ranking.blending`."""
+
+    form: Literal["auto", "scores", "ranks", "none"] = Field(
+        "auto",
+        description="How the first stage counts: by its `scores`, by the reciprocal of its `ranks`, `none` for the student alone. `auto`: "
+        "the better one on the validation queries.",
+    )
+    weight: float | None = Field(
+        None, ge=0, le=1, description="Weight of the student, the first stage has the rest. Null: fitted on the validation queries."
+    )
+
+    @model_validator(mode="after")
+    def _weight_has_a_form(self) -> BlendSettings:
+        if self.weight is not None and self.form not in ("scores", "ranks"):
+            raise ValueError(f"weight {self.weight:g} needs form: scores or ranks, not {self.form}")
+        return self
+
+
 class RraBertSettings(Settings):
     """RRA-BERT: a cross-encoder over [CLS] query [SEP] document [SEP]."""
 
@@ -45,6 +64,7 @@ class RraBertSettings(Settings):
         "minilm-cross", description="Encoder to start from, best a cross-encoder: `minilm-cross`, `minilm`, a folder or a Hugging Face id."
     )
     term_control: TermControlSettings = TermControlSettings()
+    blend: BlendSettings = BlendSettings()
     precision: Precision = Field("auto", description="Precision of its scoring, in evaluation and in the service alike.")
     max_length: int = Field(160, ge=16, description="Tokens of query and document together; the document is cut.")
 
@@ -69,6 +89,7 @@ class RraGptSettings(Settings):
     reason_weight: float = Field(0.2, ge=0, description="Weight of the cross-entropy of the reason's tokens. 0: not learned.")
     reason_tokens: int = Field(96, ge=1, description="Tokens of a reason that are learned at most.")
     lora: LoraSettings | None = Field(None, description="Learn low-rank adapters and the ranking layer only. Null: all weights.")
+    blend: BlendSettings = BlendSettings()
     precision: Precision = Field("auto", description="Precision of its scoring, in evaluation and in the service alike.")
     max_length: int = Field(320, ge=32, description="Tokens of the prompt; the document is cut.")
 
@@ -151,7 +172,13 @@ class TrainingSettings(Settings):
     score_scale: float = Field(
         8.0, gt=0, description="Teacher scores are multiplied by this before they are matched; minilm-cross has logits of 8 a cosine."
     )
-    held_out: float = Field(0.05, ge=0, lt=1, description="Share of the queries that is not learned from, to validate on: nDCG@10.")
+    validation_fraction: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="Share of the labelled queries to validate on instead of training: nDCG@10 over the whole candidate list. Chosen by a "
+        "hash of the query id and queries.seed.",
+    )
     checkpoint_every: int | None = Field(None, ge=1, description="Steps between validations and checkpoints. Null: an epoch.")
     patience: int | None = Field(None, ge=1, description="Stop after so many validations without a better one. Null: never.")
     failures: int = Field(3, ge=0, description="How often workers that were lost are started again, from the last checkpoint.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.rows import PickedList
-from actors.settings import ListwiseTeacherSettings
+from actors.settings import ListwiseTeacherSettings, WindowSettings
 from actors.teachers.engine import Written
 from actors.teachers.memory import AnswerMemory, Asked
 from actors.teachers.prompts import FilledPrompt, PromptFiller
@@ -41,10 +41,14 @@ class Reply:
 
 @dataclass
 class Ranking:
-    """What came of asking for a list in one order. order: indices into the list, best first; None where no answer is usable."""
+    """The result of asking for a list in one order.
+
+    order: indices into the list, best first; None if no answer is usable. windowed: whether a sliding window ranked the list.
+    """
 
     order: list[int] | None = None
     replies: list[Reply] = field(default_factory=list)
+    windowed: bool = False
 
     @property
     def last(self) -> Reply:
@@ -62,19 +66,27 @@ class Asker:
         self.write = write
 
     async def rankings(self, row: PickedList) -> list[Ranking]:
-        """Ask for a list in every one of the settings' orders, all at once."""
-        ask = self._by_window if self.settings.window else self._at_once
-        return list(await asyncio.gather(*(ask(row, list_id_of(row), number) for number in range(self.settings.orders))))
+        """Ask for a list in every one of the settings' orders, all at once.
+
+        A list with more documents than the prompt can show is ranked by a window of that size, which moves by half of it.
+        """
+        window, most = self.settings.window, self.filler.prompt.most
+        if window is None and most is not None and len(row.picked) > most >= 2:
+            window = WindowSettings(size=most, stride=most // 2)
+        asked = (
+            self._by_window(row, list_id_of(row), number, window) if window else self._at_once(row, list_id_of(row), number)
+            for number in range(self.settings.orders)
+        )
+        return list(await asyncio.gather(*asked))
 
     async def _at_once(self, row: PickedList, list_id: str, number: int) -> Ranking:
         replies = await self._until_usable(row, list_id, number, 0, range(len(row.picked)), shuffle_first=True)
         return Ranking(replies[-1].listed if replies[-1].read.usable else None, replies)
 
-    async def _by_window(self, row: PickedList, list_id: str, number: int) -> Ranking:
+    async def _by_window(self, row: PickedList, list_id: str, number: int, window: WindowSettings) -> Ranking:
         """One step after the other; what a step leaves out keeps its order behind what it lists, as in RankGPT."""
-        assert self.settings.window
-        ranking, order = Ranking(), list(range(len(row.picked)))
-        for step, (start, end) in enumerate(windows(len(order), self.settings.window.size, self.settings.window.stride)):
+        ranking, order = Ranking(windowed=True), list(range(len(row.picked)))
+        for step, (start, end) in enumerate(windows(len(order), window.size, window.stride)):
             replies = await self._until_usable(row, list_id, number, step, order[start:end], shuffle_first=number > 0)
             ranking.replies += replies
             if not replies[-1].read.usable:

@@ -29,7 +29,8 @@ def outcome_of(row: PickedList, rankings: Sequence[Ranking], settings: ListwiseT
     orders = [[doc_ids[index] for index in ranking.order or ()] for ranking in used]
     merged = _merge(orders, doc_ids, settings.merge)
     whole = [*merged, *(doc_id for doc_id in doc_ids if doc_id not in set(merged))]
-    appended = settings.missing == "append" and settings.window is None
+    windowed = any(ranking.windowed for ranking in used)
+    appended = settings.missing == "append" and not windowed
     candidates = tiers_from_order(row.as_tuples(), whole if appended else merged)
     deciding = [reply for ranking in used for reply in ranking.replies if reply.read.usable]
     label = Label(
@@ -41,7 +42,7 @@ def outcome_of(row: PickedList, rankings: Sequence[Ranking], settings: ListwiseT
             verdict=max((reply.read.verdict for reply in deciding), key=_GRAVITY.index),
             duplicates=sum(reply.read.duplicates for reply in deciding),
             out_of_range=sum(reply.read.out_of_range for reply in deciding),
-            missing=len(doc_ids) - len(merged) if settings.window is None else _never_listed(used, len(doc_ids)),
+            missing=_never_listed(used, len(doc_ids)) if windowed else len(doc_ids) - len(merged),
             finish_reason=deciding[0].asked.finish_reason,
             orders=len(used),
             attempts=len(replies),

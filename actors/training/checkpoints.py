@@ -184,5 +184,5 @@ def _card(work: Assignment, progress: Progress, onnx: bool) -> str:
     facts: dict[str, Any] = {"labels' fingerprint": work.fingerprint, "lists": len(work.train), "optimizer steps": progress.step}
     if progress.best is not None:
         against = "the teacher" if work.grades is None else "the judgements"
-        facts[f"nDCG@10 against {against} on {len(work.held_out)} held-out lists"] = f"{progress.best:.3f}"
+        facts[f"nDCG@10 against {against} on {len(work.validation)} validation lists"] = f"{progress.best:.3f}"
     return model_card.model_card(work.student, work.training, work.provenance, facts, onnx)

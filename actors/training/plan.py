@@ -16,11 +16,12 @@ from students.settings import TrainingSettings
 class Assignment:
     """One student's training. labels, reasons: folders of Label and ReasonList parts; None where reasons are not learned from.
 
-    train, held_out: query ids to learn from and to validate on.
+    train, validation: query ids to learn from and to validate on.
 
     provenance: of what is learned from. grades: {query_id: {doc_id: grade}} where that is judgements.
 
-    model: folder to export to. board: handle of a TrainingBoard.
+    model: folder to export to. board: handle of a TrainingBoard. base_ranks: whether the base has a ranking head, so that it is
+    validated as step 0 and exported if training does not improve it.
     """
 
     student: AnySettings
@@ -28,13 +29,14 @@ class Assignment:
     labels: Folder
     reasons: Folder | None
     train: list[str]
-    held_out: list[str]
+    validation: list[str]
     provenance: Provenance
     fingerprint: str
     model: Folder
     tensorboard: Folder
     board: Any
     grades: dict[str, dict[str, int]] | None = None
+    base_ranks: bool = False
 
     @property
     def steps_per_epoch(self) -> int:

@@ -23,7 +23,7 @@ class Watch:
         self._events = SummaryWriter(logdir=self._local.name)
         tags = {"student": work.student.name}
         self._loss = Gauge("rradistill_train_loss", "Loss of the last step.", tag_keys=("student",))
-        self._ndcg = Gauge("rradistill_train_held_out_ndcg", "nDCG@10 against the teacher on held-out lists.", tag_keys=("student",))
+        self._ndcg = Gauge("rradistill_train_validation_ndcg", "nDCG@10 against the teacher on validation lists.", tag_keys=("student",))
         self._pairs = Counter("rradistill_train_pairs", "Pairs that were learned from.", tag_keys=("student",))
         self._tokens = Counter("rradistill_train_tokens", "Tokens that were read, padding left out.", tag_keys=("student",))
         for metric in (self._loss, self._ndcg, self._pairs, self._tokens):
@@ -43,9 +43,9 @@ class Watch:
         self.board.add.remote({"step": step, "loss": loss, "pairs": pairs, "tokens": tokens, "seconds": seconds})
 
     def validation(self, step: int, value: float) -> None:
-        """The held-out lists were measured."""
+        """The validation lists were measured."""
         self._ndcg.set(value)
-        self._events.add_scalar("held-out nDCG@10", value, step)
+        self._events.add_scalar("validation nDCG@10", value, step)
         self.board.add.remote({"validation": value, "step": step})
 
     def keep(self) -> None:

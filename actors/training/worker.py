@@ -93,6 +93,9 @@ class Worker:
         most = None if training.patience is None else training.patience * every
         if progress.stalled(most):  # it was cut off behind its end
             return progress
+        if progress.step == 0 and progress.best is None and self.work.validation and self.work.base_ranks:
+            progress = self._validated(progress)  # so that training has to improve on the base
+            checkpoints.save(self.engine, progress)
         dealt = shares(self.work.train, training, progress.step, self.rank, self.workers)
         for share, batch in self.batches.of(dealt):
             began = time.monotonic()
@@ -165,11 +168,11 @@ class Worker:
         return forward_rows(self.engine, self.tokenizer, batch.rows, self.whole)
 
     def _validated(self, progress: Progress) -> Progress:
-        """Measure nDCG@10 on the held-out queries, dealt out over the workers.
+        """Measure nDCG@10 on the validation queries, dealt out over the workers.
 
         Where there are none, one list is looked at for scores that are no numbers, with which nothing is to be saved.
         """
-        looked_at = self.work.held_out or self.work.train[:1]
+        looked_at = self.work.validation or self.work.train[:1]
         self.engine.eval()
         mine = looked_at[self.rank :: self.workers]
         rounds = -(-len(looked_at) // self.workers)
@@ -185,7 +188,7 @@ class Worker:
                 if counts:
                     value = ndcg(batch.spread(flat), batch.targets.to(self.device), batch.mask.to(self.device))
                     found += torch.tensor([float(value.sum()), 1.0], device=self.device)
-        if not self.work.held_out:
+        if not self.work.validation:
             return progress
         torch.distributed.all_reduce(found)
         value = float(found[0] / found[1])

@@ -85,7 +85,7 @@ def measure(queries: int, each: int) -> dict[str, Any]:
             "queries": {"log": str(folder / "lists"), "long_tail": {"min_terms": 1}},
             "candidates": {"retrievers": [{"kind": "parquet", "path": str(folder / "lists")}]},
             "pre_ranker": None,
-            "evaluation": {"first_stages": ["fused"], "control": "fused"},
+            "evaluation": {"first_stages": ["fused"], "baseline": "fused"},
         }
         run = Run(RunSettings.model_validate(given), Progress(terminal=False))
         run.start_ray()

@@ -125,7 +125,7 @@ def arguments_of(changed):
         "pre_ranker.top": "4",
         "pre_ranker.bottom": "4",
         "training.lists_per_step": "2",
-        "training.held_out": "0.2",
+        "training.validation_fraction": "0.2",
         "compute.cpu_actors": "1",
         "compute.engine_hour_price": "3",
         "compute.quiet_seconds": "60",  # where something hangs, what it waits for is in the output

@@ -58,7 +58,7 @@ def test_what_a_dead_training_asked_for_is_taken_back(cluster, tmp_path):
 @pytest.mark.timeout(600)
 def test_a_node_that_goes_is_heard_of_and_the_rest_goes_on(labelled, collection, tmp_path):  # noqa: F811
     folder = copied(labelled, tmp_path)
-    settings = {"workers": 2, "least_workers": 1, "epochs": 2000 if GROWS else 15, "held_out": 0, "checkpoint_every": 10_000}
+    settings = {"workers": 2, "least_workers": 1, "epochs": 2000 if GROWS else 15, "validation_fraction": 0, "checkpoint_every": 10_000}
     call = command(folder, collection, {**BERT, "term_control": {"form": "none"}}, precision="fp32", **settings)
     place, told = folder / "students" / "bert" / "checkpoints", tmp_path / "told.txt"
     with LocalCluster(tmp_path, workers=2, cpus=1) as cluster, told.open("w") as stream:

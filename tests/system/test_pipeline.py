@@ -77,7 +77,7 @@ def test_evaluation_runs_alone_with_runs_and_models_of_others(finished, settings
         "evaluation.teacher": "false",
         "evaluation.runs": json.dumps([{"name": "theirs", "path": str(facts / "evaluation" / "runs" / "teacher@bm25.trec")}]),
         "evaluation.models": json.dumps([{"name": "saved", "model": str(facts / "students" / "rra-bert" / "model")}]),
-        "evaluation.control": "theirs",
+        "evaluation.baseline": "theirs",
     }
     call = [
         sys.executable,

@@ -79,7 +79,7 @@ def command(folder, collection, student, **training):
     settings = {
         "lists_per_step": 4,
         "epochs": 2,
-        "held_out": 0.17,
+        "validation_fraction": 0.17,
         "workers": 1,
         "checkpoint_every": 2,
         "freeze_embeddings": True,
@@ -122,7 +122,7 @@ def workers_of(head_environment):
 def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(labelled, collection, cluster, tmp_path):
     whole = copied(labelled, tmp_path / "whole")
     said = trained(whole, collection, cluster, BERT, precision="fp32")
-    assert "held-out nDCG@10" in said
+    assert "validation nDCG@10" in said
     killed = copied(labelled, tmp_path / "killed")
     call = command(killed, collection, BERT, precision="fp32", failures=10)
     job = subprocess.Popen(call, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -147,12 +147,12 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(labell
     assert any(name.startswith("events.") for name in (killed / "students" / "bert" / "tensorboard").names())
     card = Folder(f"{killed.uri}/students/bert/model").read_text("README.md")
     assert card.startswith("---\nlibrary_name: transformers")
-    validated = json.loads((killed / "students" / "bert").read_text("curves.json"))["held-out nDCG@10"]
+    validated = json.loads((killed / "students" / "bert").read_text("curves.json"))["validation nDCG@10"]
     best, _ = max(validated, key=lambda one: one[1])  # the first of equal ones
     assert [step for step, _ in validated] == [2, 4, 6, 8, 10]
     for told in ("| teacher | made |", f"| labels' fingerprint | {labels_of(killed).fingerprint} |", f"| optimizer steps | {best} |"):
         assert told in card
-    assert "nDCG@10 against the teacher on 4 held-out lists" in card
+    assert "nDCG@10 against the teacher on 4 validation lists" in card
 
 
 def test_a_job_that_is_told_to_stop_says_how_to_go_on_and_gives_its_run_back(labelled, collection, cluster, tmp_path):
@@ -236,7 +236,7 @@ def scores_of(folder, name):
 
 def test_a_loss_that_is_no_number_ends_in_a_line_and_keeps_the_last_checkpoint(collection, cluster, tmp_path):
     folder = Folder(tmp_path) / "made"
-    _, learned = divided([label_of(number).query_id for number in range(24)], TrainingSettings(held_out=0.17))
+    _, learned = divided([label_of(number).query_id for number in range(24)], TrainingSettings(validation_fraction=0.17))
     wrong = order_of(learned, TrainingSettings().seed, 0)[-1]
     labels = [label_of(number).model_copy(update={"provenance": SCORED}) for number in range(24)]
     for label in labels:
@@ -270,7 +270,7 @@ def test_where_nothing_gets_better_it_ends_early_with_the_first_of_the_best_and_
     said = trained(folder, collection, cluster, BERT, precision="bf16", zero_stage=0, learning_rate=1e-7, patience=1, epochs=4)
     assert "model of step 2 in" in said
     curves = json.loads((folder / "students" / "bert").read_text("curves.json"))
-    assert [step for step, _ in curves["held-out nDCG@10"]] == [2, 4]
+    assert [step for step, _ in curves["validation nDCG@10"]] == [2, 4]
     assert len(curves["loss"]) == 4
     learned = {name: value for name, value in weights_of(folder).items() if ".layer." in name and name.endswith("weight")}
     assert len(learned) > 20

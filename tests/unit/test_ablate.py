@@ -51,9 +51,10 @@ def test_an_arm_with_other_lists_takes_as_many_steps_as_the_control_unless_it_sa
     def values(arm):
         (student,), training = arm.settings.students, arm.settings.training
         lists = 8 if training.targets == "judgements" else 32
-        taken[student.name] = training.steps_over(lists - int(training.held_out * lists))
+        taken[student.name] = training.steps_over(lists - int(training.validation_fraction * lists))
         stage = plan.student_stage(arm, student)
         # the first was ended early by `patience`
+        stage.folder.write_text(train.PLANNED, str(taken[student.name]))
         train.write_curves(stage.folder, [{"step": 2 if student.name == "plain.1" else taken[student.name], "loss": 0.5}])
         stage.finish(rows_in=32, rows_out=lists)
         return {"bm25": {"nDCG@10": {"q1": 0.5}}}

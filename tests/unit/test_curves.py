@@ -25,4 +25,4 @@ def test_curves_of_two_calls_are_one(tmp_path):
     write_curves(folder, [line(2, loss=0.4), line(3)])
     curves = json.loads(folder.read_text(CURVES))
     assert curves["loss"] == [[1, 0.5], [2, 0.4], [3, 0.5]]
-    assert curves["held-out nDCG@10"] == [[2, 0.6]]
+    assert curves["validation nDCG@10"] == [[2, 0.6]]

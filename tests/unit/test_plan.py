@@ -45,7 +45,8 @@ def fingerprints(place, *overrides):
     ("setting", "value", "changed"),
     [
         ("evaluation.seed", "14", {"evaluation"}),
-        ("evaluation.first_stages", '["fused"]', {"test/labels", "evaluation"}),
+        ("evaluation.first_stages", '["bm25"]', {"test/labels", "evaluation"}),
+        ("training.validation_fraction", "0.2", {*LEARNED}),
         ("training.epochs", "3", {"student", "evaluation"}),
         ("training.confidence.at_least", "0.5", {"student", "evaluation"}),
         ("reasons.kind", "extractive", {"reasons"}),

@@ -65,11 +65,14 @@ def test_an_epoch_holds_no_list_twice_and_another_has_another_order():
     assert order_of(IDS, 13, 0) != order_of(IDS, 14, 0)
 
 
-def test_what_is_held_out_is_not_learned_from():
-    held_out, learned = divided(IDS, TrainingSettings(held_out=0.3))
-    assert len(held_out) == 6
-    assert sorted(held_out + learned) == sorted(IDS)
-    assert divided(IDS[:6], TrainingSettings(held_out=0.05))[0] == []
+def test_validation_queries_are_not_learned_from_and_stay_the_same_when_others_go():
+    ids = [f"q{number}" for number in range(400)]
+    validation, learned = divided(ids, 0.3, 13)
+    assert 0.2 < len(validation) / len(ids) < 0.4
+    assert sorted(validation + learned) == sorted(ids)
+    assert divided(ids[::2], 0.3, 13)[0] == [query_id for query_id in validation if query_id in ids[::2]]
+    assert divided(ids, 0.3, 14)[0] != validation
+    assert divided(ids, 0.0, 13)[0] == []
 
 
 def test_a_batch_divided_is_the_batch():
