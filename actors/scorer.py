@@ -16,14 +16,19 @@ from ranking.records import content
 from ranking.registry import check_whole
 from ranking.storage import Folder
 from students.scoring import CARD, ClassifierScorer, Scorer
+from students.settings import Precision
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model that scores pairs: a student's folder, or anything that is a sequence classifier. place: path, URI or hub id."""
+    """A model that scores pairs: a student's folder, or anything that is a sequence classifier.
+
+    place: path, URI or hub id. max_length, precision: of a classifier; a student's are in its config.
+    """
 
     place: str
     max_length: int | None = None
+    precision: Precision = "auto"
 
     @property
     def folder(self) -> Folder | None:
@@ -33,7 +38,7 @@ class Model:
     def load(self) -> Scorer:
         """Load it. Raises InputError where it is no such model."""
         if self.folder is None:
-            return ClassifierScorer(model_path(self.place), self.max_length, called=self.place)
+            return ClassifierScorer(model_path(self.place), self.max_length, self.precision, self.place)
         with tempfile.TemporaryDirectory() as local:
             place = Path(local) / "model"
             self.folder.copy_to(Folder(place))
@@ -41,7 +46,7 @@ class Model:
                 if self.max_length is not None:
                     raise InputError(f"model {self.place!r}: is a saved student, whose max_length is its own; leave it out")
                 return Scorer(place, called=self.place)
-            return ClassifierScorer(str(place), self.max_length, called=self.place)
+            return ClassifierScorer(str(place), self.max_length, self.precision, self.place)
 
 
 def refusal(model: Model) -> str | None:

@@ -4,19 +4,21 @@
     python -m ray_jobs.evaluate configs/quickstart.yaml --students '[]'      baselines alone, nothing trained
     python -m ray_jobs.evaluate RUN.yaml --evaluation.models '[{"name": "theirs", "model": "cross-encoder/ms-marco-MiniLM-L6-v2"}]'
 
-Every re-ranker orders the same candidate lists, those of `evaluation.first_stages`; runs of other systems are
-measured as they are. Writes evaluation/: runs/*.trec, metrics.json, per_query.parquet, report.html and report.md;
-prints the table and the verdict.
+Every re-ranker orders the same candidate lists, those of `evaluation.first_stages`: the pre-ranker, the teacher, each student's base
+before training, each student alone and blended with the first stage. Runs of other systems are measured as they are. Writes evaluation/:
+runs/*.trec, metrics.json, per_query.parquet, report.html and report.md; prints the table and the promotion decision.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from actors.rows import FUSED, CandidateList, TestLists
+from ranking.blending import Blend
 from ranking.errors import InputError
 from ranking.evaluation import checks, measures, table
 from ranking.evaluation.measuring import PerQuery, System, as_written, measure
@@ -27,8 +29,14 @@ from ranking.records import Candidate, Label
 from ranking.settings import PreRankerSettings
 from ranking.sources import fetched
 from ray_jobs import candidates, index, label, label_costs, plan, timing
+from ray_jobs.blending import blend_of
 from ray_jobs.report import write_report
 from ray_jobs.run import Run, job
+from ray_jobs.scoring import score_lists
+from students.settings import StudentSettings
+
+if TYPE_CHECKING:
+    from actors.scorer import Model
 
 METRICS, PER_QUERY = "metrics.json", "per_query.parquet"
 
@@ -37,7 +45,7 @@ def main(run: Run) -> None:
     run.check_judged()
     settings = run.settings.evaluation
     measures.parse(settings.measures)
-    check_control(run)
+    check_baseline(run)
     stage = plan.evaluation_stage(run)
     if run.skipped(stage):
         show(run, Metrics.model_validate_json(stage.folder.read_text(METRICS)))
@@ -55,7 +63,9 @@ def main(run: Run) -> None:
     timing.check_models(run)
     rows = list(plan.candidates_stage(run, "test").folder.read_rows(TestLists))
     stage.begin()
-    systems = first_stages(run, rows) + rerankers(run, rows) + systems
+    bases, unranked = timing.bases_of(run)
+    notes += unranked
+    systems = first_stages(run, rows) + rerankers(run, rows, bases) + systems
     for system in systems:
         notes += checks.check_ties(system.key, system.run)
     label_costs.note(run, systems)
@@ -68,16 +78,16 @@ def main(run: Run) -> None:
     show(run, metrics)
 
 
-def check_control(run: Run) -> None:
-    """Raise InputError for a control that will be none of the systems, or is a student, before anything is scored."""
+def check_baseline(run: Run) -> None:
+    """Raise InputError for a baseline that will be none of the systems, or is a student, before anything is scored."""
     settings = run.settings.evaluation
     lists = [*(retriever.called for retriever in run.settings.candidates.retrievers), FUSED]
     alone = [*_without_twins(lists, settings.first_stages), *(held.name for held in settings.runs)]
     rerankers = [*(["pre-ranker"] if run.settings.pre_ranker else []), *(["teacher"] if settings.teacher else [])]
     rerankers += [held.name for held in settings.models]
     known = [*alone, *rerankers, *(f"{name}@{stage}" for name in rerankers for stage in settings.first_stages)]
-    if settings.control not in known:
-        raise InputError(f"setting 'evaluation.control': {settings.control!r} is none of {', '.join(known)}")
+    if settings.baseline not in known:
+        raise InputError(f"setting 'evaluation.baseline': {settings.baseline!r} is none of {', '.join(known)}")
 
 
 def write(run: Run, metrics: Metrics, values: PerQuery, runs: Mapping[str, TrecRun]) -> None:
@@ -97,12 +107,12 @@ def write(run: Run, metrics: Metrics, values: PerQuery, runs: Mapping[str, TrecR
 
 
 def show(run: Run, metrics: Metrics) -> None:
-    """Print the table, what should be known of it, the verdict, and where the report is."""
+    """Print the table, notes and warnings, the promotion decision, and where the report is."""
     run.progress.console.print(table.of(metrics))
     for line in [*metrics.notes, *metrics.warnings]:
-        if line not in run.collection.notes:  # those were told when it was read
+        if line not in run.collection.notes:  # printed when it was read
             run.progress.stage("note", line)
-    run.progress.stage("verdict", metrics.verdict.reason)
+    run.progress.stage("decision", metrics.verdict.reason)
     folder = plan.evaluation_stage(run).folder
     run.progress.stage("report", f"{folder.uri}/report.html")
 
@@ -130,8 +140,11 @@ def runs_of_others(run: Run, notes: list[str]) -> list[System]:
     return systems
 
 
-def rerankers(run: Run, rows: Sequence[TestLists]) -> list[System]:
-    """Have the pre-ranker, the teacher and every model score all candidates, each pair once."""
+def rerankers(run: Run, rows: Sequence[TestLists], bases: Sequence[StudentSettings]) -> list[System]:
+    """Score all candidates, each pair once, with the pre-ranker, the teacher, the students' bases and every model.
+
+    A student with a blend is a second system, blended with each list's own scores.
+    """
     names = run.settings.evaluation.first_stages
     unions = [CandidateList(query_id=row.query_id, text=row.text, candidates=union) for row in rows if (union := row.union(names))]
     scored: list[tuple[SystemKind, str, TrecRun]] = []
@@ -139,33 +152,39 @@ def rerankers(run: Run, rows: Sequence[TestLists]) -> list[System]:
         scored.append(("pre_ranker", "pre-ranker", _pre_ranked(run, run.settings.pre_ranker, unions)))
     if run.settings.evaluation.teacher:
         scored.append(("teacher", "teacher", _taught(run)))
+    of_base: dict[Model, TrecRun] = {}
+    for student in bases:
+        name = timing.base_name(student.name)
+        model = timing.model_of(run, "base", name)
+        if model not in of_base:
+            of_base[model] = score_lists(run, model, name, unions)
+        scored.append(("base", name, of_base[model]))
     for kind, name in timing.models_of(run):
-        scored.append((kind, name, scored_by(run, kind, name, unions)))
+        scored.append((kind, name, score_lists(run, timing.model_of(run, kind, name), name, unions)))
+    blends = {student.name: blend_of(timing.trained(run, student.name)) for student in run.settings.students}
     systems = []
     for kind, name, scores in scored:
         for stage in names:
             lists = {row.query_id: row.of(stage) for row in rows}
-            systems.append(_system(kind, name, stage, {q: _kept(scores.get(q, {}), found) for q, found in lists.items()}))
+            alone = {q: _kept(scores.get(q, {}), found) for q, found in lists.items()}
+            student_name = next((student.name for student in bases if kind == "base" and timing.base_name(student.name) == name), None)
+            systems.append(_system(kind, name, stage, alone, student_name))
+            blend = blends.get(name) if kind == "student" else None
+            if blend is not None:
+                joined = {q: blended_list(blend, alone[q], found) for q, found in lists.items()}
+                systems.append(_system("blended", f"{name}.blended", stage, joined, name))
     return systems
 
 
-def scored_by(run: Run, kind: SystemKind, name: str, unions: Sequence[CandidateList]) -> TrecRun:
-    """Have a model score candidate lists on workers."""
-    from actors.scorer import ListScorer
-    from actors.streaming import dataset_of, through_actor
-
-    arguments = (timing.model_of(run, kind, name),)
-    rows = through_actor(dataset_of(unions, CandidateList, 4), ListScorer, arguments, run.settings.compute.cpu_actors, 4)
-    scores: TrecRun = {}
-    with run.progress.bar(name, len(unions), "queries") as bar:
-        for row in rows.iter_rows():
-            scores[row["query_id"]] = dict(zip(row["doc_ids"], row["scores"], strict=True))
-            bar.advance()
-    return scores
+def blended_list(blend: Blend, scores: Mapping[str, float], found: Sequence[Candidate]) -> dict[str, float]:
+    """Blend a student's scores of one list with the list's own."""
+    first_stage = [candidate.score for candidate in found]
+    joined = blend.apply([scores[candidate.doc_id] for candidate in found], first_stage)
+    return {candidate.doc_id: score for candidate, score in zip(found, joined, strict=True)}
 
 
-def _system(kind: SystemKind, name: str, candidates: str | None, run: TrecRun) -> System:
-    return System(SystemResult(kind=kind, system=name, candidates=candidates, measures={}), as_written(run))
+def _system(kind: SystemKind, name: str, candidates: str | None, run: TrecRun, student: str | None = None) -> System:
+    return System(SystemResult(kind=kind, system=name, candidates=candidates, measures={}, student=student), as_written(run))
 
 
 def _kept(scores: Mapping[str, float], found: Sequence[Candidate]) -> dict[str, float]:
@@ -185,9 +204,17 @@ def _pre_ranked(run: Run, settings: PreRankerSettings, unions: Sequence[Candidat
 
 
 def _taught(run: Run) -> TrecRun:
-    """The teacher's ranking of the test lists; what it rejected stays unranked."""
+    """The teacher's ranking of the test lists. Documents of equal target, and those it never saw, keep the first stage's order.
+
+    Queries that it rejected stay unranked.
+    """
     labels = plan.labels_stage(run, "test").folder.read_rows(Label)
-    return {label.query_id: {c.doc_id: c.target for c in label.candidates} for label in labels}
+    return {label.query_id: _by_teacher(label) for label in labels}
+
+
+def _by_teacher(label: Label) -> dict[str, float]:
+    order = sorted(label.candidates, key=lambda c: (c.tier == "unseen", -c.target, c.pre_rank))
+    return {c.doc_id: float(len(order) - place) for place, c in enumerate(order)}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ranking.evaluation.decision import name_of
 from ranking.evaluation.measuring import System
 from ranking.evaluation.report.labels import cost_of
 from ranking.evaluation.results import LabelCost
@@ -17,8 +18,8 @@ def note(run: Run, systems: Sequence[System]) -> None:
     """Note with each student, and with the teacher, what their labels took."""
     students = {student.name: student for student in run.settings.students}
     for system in systems:
-        if system.result.kind == "student":
-            system.result.label_cost = of_student(run, students[system.result.system])
+        if system.result.kind in ("student", "blended"):
+            system.result.label_cost = of_student(run, students[name_of(system.result)])
         elif system.result.kind == "teacher":
             system.result.label_cost = of_teacher(run)
 

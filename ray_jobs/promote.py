@@ -1,4 +1,4 @@
-"""From the verdict to the registry: the winning student becomes the champion.
+"""From the promotion decision to the registry: the winning student becomes the champion.
 
     python -m ray_jobs.promote configs/quickstart.yaml
     python -m ray_jobs.promote configs/quickstart.yaml --list          the champion, its history, and what else is there
@@ -6,8 +6,8 @@
     python -m ray_jobs.promote configs/quickstart.yaml --to VERSION    a version of the registry, by hand
     python -m ray_jobs.promote configs/quickstart.yaml --add STUDENT   into the registry, to be a challenger; the champion stays
 
-A student that does not beat the control significantly is not promoted, and the line says so. Of two promotions at
-once one is an error, and changes nothing.
+A student is promoted only if it beats the baseline significantly and is not worse than the first stages, the pre-ranker and its own
+base; otherwise the line says why, and what to deploy instead. Of two promotions at once one is an error, and changes nothing.
 """
 
 from __future__ import annotations

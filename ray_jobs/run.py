@@ -17,11 +17,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from actors.rows import FUSED
 from actors.serving.settings import ServingSettings
-from actors.settings import ComputeSettings, NoReasonSettings, PointwiseTeacherSettings, ReasonSettings, TeacherSettings
+from actors.settings import (
+    ComputeSettings,
+    NoReasonSettings,
+    PointwiseTeacherSettings,
+    ReasonSettings,
+    RecordedTeacherSettings,
+    TeacherSettings,
+)
 from actors.waiting import why_waiting
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
@@ -70,6 +77,17 @@ class RunSettings(Settings):
     serving: ServingSettings = ServingSettings()
     ab: AbSettings = AbSettings()
     compute: ComputeSettings = ComputeSettings()
+
+    @model_validator(mode="after")
+    def _first_stages_of_the_retrievers(self) -> RunSettings:
+        """Fill in what evaluation re-ranks and compares with: the fused list, or that of the only retriever."""
+        retrievers = self.candidates.retrievers
+        evaluation = self.evaluation
+        if not evaluation.first_stages:
+            evaluation.first_stages = [FUSED if len(retrievers) > 1 else retrievers[0].called]
+        if not evaluation.baseline:
+            evaluation.baseline = evaluation.first_stages[0]
+        return self
 
 
 class Run:
@@ -144,22 +162,34 @@ def open_run(arguments: Sequence[str]) -> Run:
         if name not in first_stages:
             raise InputError(f"{arguments[0]}: setting 'evaluation.first_stages': {name!r} is none of {', '.join(first_stages)}")
     _check_names_apart(settings, [*first_stages, "pre-ranker", "teacher"], arguments[0])
+    _check_recorded_for(settings, arguments[0])
     run = Run(settings, Progress())
     run.folder.check_writable()
     return run
 
 
+def _check_recorded_for(settings: RunSettings, where: str) -> None:
+    """Raise InputError if the recorded teacher's rankings are of another collection."""
+    teacher, source = settings.teacher, settings.collection.source
+    if isinstance(teacher, RecordedTeacherSettings) and teacher.collection not in (None, source):
+        raise InputError(
+            f"{where}: setting 'collection.source': {source!r}, but the rankings in {teacher.path} were recorded for "
+            f"{teacher.collection!r}; for your own collection use configs/collection.yaml, which has a live teacher"
+        )
+
+
 def _check_names_apart(settings: RunSettings, reserved: list[str], where: str) -> None:
     """Raise InputError where two systems of an evaluation would have one name."""
     evaluation = settings.evaluation
-    taken = [*reserved, *(student.name for student in settings.students)]
+    students = [student.name for student in settings.students]
+    taken = [*reserved, *students, *(f"{name}.{form}" for name in students for form in ("base", "blended"))]
     for kind, name in [*(("runs", held.name) for held in evaluation.runs), *(("models", held.name) for held in evaluation.models)]:
         if name in taken:
-            raise InputError(f"{where}: setting 'evaluation.{kind}': the name {name!r} is taken by another system; choose one of its own")
+            raise InputError(f"{where}: setting 'evaluation.{kind}': the name {name!r} is taken by another system; choose another")
         taken.append(name)
-    for student in settings.students:
-        if student.name in reserved:
-            raise InputError(f"{where}: setting 'students': the name {student.name!r} is taken by another system; choose one of its own")
+    for name in students:
+        if name in reserved or any(name in (f"{other}.base", f"{other}.blended") for other in students):
+            raise InputError(f"{where}: setting 'students': the name {name!r} is taken by another system; choose another")
 
 
 def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, alone: bool = True) -> None:

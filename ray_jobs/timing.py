@@ -24,16 +24,38 @@ QUERIES, TEACHER_QUERIES, DOCUMENTS = 33, 13, 50
 """Of the queries the first three do not count."""
 
 
+def base_name(student: str) -> str:
+    """What a student's base before training is called in tables and files."""
+    return f"{student}.base"
+
+
 def models_of(run: Run) -> list[tuple[SystemKind, str]]:
-    """Kind and name of every model: students, then others."""
+    """Kind and name of every model that is scored and timed: students, then others."""
     students: list[tuple[SystemKind, str]] = [("student", student.name) for student in run.settings.students]
     return [*students, *(("model", model.name) for model in run.settings.evaluation.models)]
+
+
+def bases_of(run: Run) -> tuple[list[StudentSettings], list[str]]:
+    """Students whose base can rank before any training, and a note for each whose base cannot."""
+    if not run.settings.evaluation.base or not run.settings.students:
+        return [], []
+    import ray
+
+    from actors.scorer import refusal
+
+    students = run.settings.students
+    found = ray.get([ray.remote(refusal).remote(model_of(run, "base", base_name(student.name))) for student in students])
+    notes = [f"{base_name(student.name)} is not measured: {why}" for student, why in zip(students, found, strict=True) if why is not None]
+    return [student for student, why in zip(students, found, strict=True) if why is None], notes
 
 
 def model_of(run: Run, kind: SystemKind, name: str) -> Model:
     """Where a model is. Raises InputError for a student that is not trained."""
     from actors.scorer import Model
 
+    if kind == "base":
+        (student,) = [student for student in run.settings.students if base_name(student.name) == name]
+        return Model(student.base, student.max_length, student.precision)
     if kind == "model":
         (found,) = [model for model in run.settings.evaluation.models if model.name == name]
         return Model(found.model, found.max_length)
@@ -107,8 +129,10 @@ def time_systems(run: Run, systems: Sequence[System], rows: Sequence[TestLists])
 
 
 def _note(systems: Sequence[System], kind: SystemKind, name: str, timed: Timed) -> None:
+    """Note the time of a system; a blended student takes as long as the student."""
     for system in systems:
-        if (system.result.kind, system.result.system) == (kind, name):
+        blended = kind == "student" and system.result.kind == "blended" and system.result.student == name
+        if (system.result.kind, system.result.system) == (kind, name) or blended:
             system.result.latency_ms, system.result.documents_per_second = timed.latency, timed.documents_per_second
             system.result.size, system.result.parity = timed.size, timed.parity
 

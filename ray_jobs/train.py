@@ -21,7 +21,7 @@ from ranking.labelling.confidence import confident
 from ranking.records import Provenance
 from ranking.stages import Stage
 from ranking.storage import Folder
-from ray_jobs import demands, plan, training_labels
+from ray_jobs import blending, demands, plan, training_labels
 from ray_jobs.run import Run, job
 from students.settings import StudentSettings, TrainingSettings
 
@@ -29,6 +29,7 @@ MODEL = "model"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 CURVES = "curves.json"
+PLANNED = "planned_steps.txt"
 
 
 def main(run: Run) -> None:
@@ -54,9 +55,9 @@ def train(run: Run, student: StudentSettings) -> None:
     grades = training_labels.judgements(run, kept) if training.targets == "judgements" else None
     provenance = first.provenance if grades is None else training_labels.judged_by(run.collection)
     kept = kept if grades is None else list(grades)
-    held_out, learned = training_labels.divided(kept, training)
+    validation, learned = training_labels.divided(kept, training.validation_fraction, run.settings.queries.seed)
     if len(learned) < training.lists_per_step:
-        lower = ["training.lists_per_step", *(["training.held_out"] if held_out else [])]
+        lower = ["training.lists_per_step", *(["training.validation_fraction"] if validation else [])]
         lower += ["training.confidence.at_least"] if sure < len(every) else []
         raise InputError(f"{len(learned)} labels are fewer than one step of {training.lists_per_step}; lower {' or '.join(lower)}")
     if training.lists_per_step < training.workers:
@@ -72,13 +73,13 @@ def train(run: Run, student: StudentSettings) -> None:
     if grades is None:
         training_labels.check_ordered(folder, training)
     _say_confidence(run, every, sure)
-    if training.held_out and not held_out:
-        run.progress.stage(
-            "held out", f"nothing: {len(kept)} labels are too few for a share of {training.held_out:g}; the last checkpoint is kept"
-        )
+    if training.validation_fraction and not validation:
+        text = f"none: {len(kept)} labels are too few for a share of {training.validation_fraction:g}; the last checkpoint is exported"
+        run.progress.stage("validation", text)
     demands.check(run, "training")
     stage.begin()
-    told = _fit(run, stage, student, labels, (learned, held_out), provenance, reasons, grades)
+    told = _fit(run, stage, student, labels, (learned, validation), provenance, reasons, grades)
+    blending.blend_student(run, student, stage.folder / MODEL, folder, validation)
     manifest = stage.finish(rows_in=len(every), rows_out=len(kept), rejected=len(every) - len(kept))
     run.progress.stage(stage.name, f"{len(learned):,} lists, {told} in {manifest.seconds:.0f} s")
 
@@ -131,12 +132,16 @@ def _fit(
     from actors.training.checkpoints import MEASURE
     from actors.training.plan import Assignment, TrainingBoard
     from actors.training.worker import train_worker
+    from ranking.encoders import model_path
+    from students.bases import has_ranking_head
 
     training = run.settings.training
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # a worker's node may be taken away
     board = ray.remote(TrainingBoard).options(num_cpus=0, scheduling_strategy=here).remote()
     places = (stage.folder / MODEL, stage.folder / TENSORBOARD)
-    work = Assignment(student, training, labels.folder, reasons, *ids, provenance, labels.fingerprint, *places, board, grades)
+    ranks = has_ranking_head(model_path(student.base), student)
+    work = Assignment(student, training, labels.folder, reasons, *ids, provenance, labels.fingerprint, *places, board, grades, ranks)
+    stage.folder.write_text(PLANNED, str(work.steps))
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"work": work},
@@ -184,11 +189,11 @@ def _fit(
 
 def write_curves(folder: Folder, lines: Sequence[dict[str, float]]) -> None:
     """Write loss and validation by step beside the model; steps that were told before and not again stay."""
-    curves: dict[str, dict[float, float]] = {"loss": {}, "held-out nDCG@10": {}}
+    curves: dict[str, dict[float, float]] = {"loss": {}, "validation nDCG@10": {}}
     if folder.exists(CURVES):
         curves |= {name: dict(map(tuple, held)) for name, held in json.loads(folder.read_text(CURVES)).items()}
     for line in lines:
-        for key, name in (("loss", "loss"), ("validation", "held-out nDCG@10")):
+        for key, name in (("loss", "loss"), ("validation", "validation nDCG@10")):
             if key in line:
                 curves[name][line["step"]] = line[key]
     folder.write_text(CURVES, json.dumps({name: sorted(held.items()) for name, held in curves.items()}))
@@ -218,13 +223,16 @@ class _Told:
         return self.step - before
 
     def _validated(self) -> str:
-        return f", held-out nDCG@10 {list(self.validation.values())[-1]:.3f}" if self.validation else ""
+        return f", validation nDCG@10 {list(self.validation.values())[-1]:.3f}" if self.validation else ""
 
     @property
     def said(self) -> str:
         rate = self.pairs / max(self.seconds, 1e-9)
-        held_out = f", held-out nDCG@10 {self.validation[self.exported]:.3f}" if self.exported in self.validation else ""
-        return f"{self.pairs:,.0f} pairs at {rate:.0f}/s{held_out}, model of step {self.exported}"
+        validated = f", validation nDCG@10 {self.validation[self.exported]:.3f}" if self.exported in self.validation else ""
+        base = self.validation.get(0)
+        if base is not None:
+            validated += ", that of the base: training did not improve it" if not self.exported else f" (base {base:.3f})"
+        return f"{self.pairs:,.0f} pairs at {rate:.0f}/s{validated}, model of step {self.exported}"
 
 
 def _outcome(trainer: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ranking.blending import Blend
 from ranking.errors import InputError
 from ranking.storage import Folder
 
@@ -26,3 +27,8 @@ def read(model: Folder, called: str | None = None) -> dict[str, Any]:
     if held.get("head") == "interaction":
         raise InputError(f"{where}: a student with the `interaction` head of an older version; train it again")
     return held
+
+
+def write_blend(model: Folder, blend: Blend) -> None:
+    """Add a blend to a saved student's config."""
+    model.write_text(NAME, json.dumps(read(model) | {"blend": blend.model_dump()}, indent=2))

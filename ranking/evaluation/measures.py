@@ -61,6 +61,14 @@ def per_query(
     return {name: values[str(measure)] for name, measure in zip(names, measures, strict=True)}
 
 
+def condensed(qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """A run without the documents that have no judgement (Sakai, SIGIR 2007): what is left moves up."""
+    return {
+        query_id: {doc_id: score for doc_id, score in scores.items() if doc_id in qrels.get(query_id, {})}
+        for query_id, scores in run.items()
+    }
+
+
 def _places(scores: Mapping[str, float]) -> dict[str, float]:
     """Places counted from the end, so that more is better and no two are equal."""
     return {doc_id: float(len(scores) - place) for place, doc_id in enumerate(order_of(scores))}

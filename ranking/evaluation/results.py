@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SystemKind = Literal["first_stage", "pre_ranker", "teacher", "student", "model", "run"]
+SystemKind = Literal["first_stage", "pre_ranker", "teacher", "base", "student", "blended", "model", "run"]
 
 
 class _Part(BaseModel):
@@ -50,16 +50,20 @@ class LabelCost(_Part):
 class SystemResult(_Part):
     """One ranking system on one candidate list.
 
+    kind: `base` is a student's base before training, `blended` a student as it is served, blended with the first stage.
     system: its name without the list ("rra-bert"). candidates: the list it re-ranks ("bm25"), None for the
-    list itself. measures: averages over the judged queries, of counts (NumRet) sums. documents_per_second (of one
-    scorer), latency_ms, size, parity: None where not measured. label_cost: of a student, what it learned from took; of
-    the teacher, its answers to the test queries; None for other systems.
+    list itself. measures: averages over the judged queries, of counts (NumRet) sums. judged_only: the first measure over condensed
+    lists, from which documents without a judgement are removed (Sakai, SIGIR 2007). student: of a base or blended system, the student.
+    documents_per_second (of one scorer), latency_ms, size, parity: None where not measured. label_cost: cost of the labels that a
+    student learned from, or of the teacher's answers to the test queries; None for other systems.
     """
 
     kind: SystemKind
     system: str
     candidates: str | None
     measures: dict[str, float]
+    judged_only: float | None = None
+    student: str | None = None
     documents_per_second: float | None = None
     latency_ms: Latency | None = None
     size: Size | None = None
@@ -73,7 +77,7 @@ class SystemResult(_Part):
 
 
 class ComparisonResult(_Part):
-    """system minus control on one measure: as `ranking.evaluation.significance.Comparison`.
+    """system minus control (the baseline) on one measure: as `ranking.evaluation.significance.Comparison`.
 
     p_holm: corrected for the number of students and models compared on this measure; None for other systems.
     """
@@ -84,17 +88,39 @@ class ComparisonResult(_Part):
     delta: float
     p: float
     interval: tuple[float, float]
+    lower: float = 0.0
     p_holm: float | None = None
     effect: float | None = None
     detectable: float | None = None
 
 
+class CheckResult(_Part):
+    """One condition of a promotion: the student against another system on the first measure.
+
+    test: `superiority` (delta above 0 and p, after Holm's correction, below the level) or `non-inferiority` (the lower bound of the
+    difference, one-sided at the level, above minus the margin).
+    """
+
+    against: str
+    test: Literal["superiority", "non-inferiority"]
+    delta: float
+    p: float
+    lower: float
+    passed: bool
+
+
 class VerdictResult(_Part):
-    """Which student won, whether it may be promoted, and why, in one sentence."""
+    """The promotion decision.
+
+    champion: the best student, whether promoted or not. deploy: key of the system to deploy: the student if it is promoted, else what
+    is better. reason: why, in one or two sentences. checks: the conditions of the champion's promotion.
+    """
 
     champion: str | None
     promoted: bool
     reason: str
+    deploy: str | None = None
+    checks: list[CheckResult] = Field(default_factory=list)
 
 
 class QueryClass(_Part):
@@ -138,8 +164,14 @@ class Metrics(_Part):
 
     @property
     def control(self) -> str | None:
-        """The system that the others are compared with; None where there is only one."""
+        """The baseline that the others are compared with; None where there is only one system."""
         return self.comparisons[0].control if self.comparisons else None
+
+    @property
+    def shows_judged_only(self) -> bool:
+        """Whether systems differ so much in Judged@10 that the measure over judged documents belongs beside it."""
+        judged = [result.measures["Judged@10"] for result in self.systems.values() if "Judged@10" in result.measures]
+        return bool(judged) and max(judged) - min(judged) > 0.05
 
 
 def system_key(system: str, candidates: str | None) -> str:

@@ -31,13 +31,25 @@ class EvaluationSettings(Settings):
     measures: list[str] = Field(
         default_factory=lambda: ["nDCG@10", "RR@10", "R@50"], min_length=1, description="Names of ir-measures; the first decides."
     )
-    control: str = Field(
-        "bm25", description="System that the winner must beat: a retriever, `fused`, `pre-ranker`, `teacher`, a run's name."
-    )
     first_stages: list[str] = Field(
-        default_factory=lambda: ["bm25", "fused"], min_length=1, description="Candidate lists to re-rank: `fused` or a retriever's name."
+        default_factory=list,
+        description="Candidate lists to re-rank: `fused` or a retriever's name. The promotion decision is made on the first. Empty: "
+        "`fused`, or the only retriever.",
+    )
+    baseline: str = Field(
+        "",
+        description="System that a student must beat significantly: a retriever, `fused`, `pre-ranker`, `teacher`, a run's name. "
+        "Empty: the first of `first_stages`.",
+    )
+    non_inferiority_margin: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="A student is promoted only if it is not worse by more than this, on the first measure, than any first stage, the "
+        "pre-ranker and its own base.",
     )
     teacher: bool = Field(True, description="Measure the teacher too.")
+    base: bool = Field(True, description="Measure each student's base before training too, where the base has a ranking head.")
     time_teacher: bool = Field(
         False, description="Start the teacher once more, alone, and time it too, on ten queries of 50 documents that it has no memory of."
     )
@@ -47,9 +59,11 @@ class EvaluationSettings(Settings):
         None, gt=0, description="A champion's p95 for one query of 50 documents on the evaluating machine stays below. Null: no limit."
     )
     smallest_difference: float = Field(
-        0.03, gt=0, description="A difference on the first measure that would matter; where the queries are too few to see it, it is said."
+        0.03, gt=0, description="A difference on the first measure that would matter; a warning says if the queries are too few to show it."
     )
-    significance: float = Field(0.05, gt=0, lt=1, description="Level of the paired randomisation test, after Holm's correction.")
+    significance: float = Field(
+        0.05, gt=0, lt=1, description="Level of the paired randomisation test, after Holm's correction, and of non-inferiority."
+    )
     permutations: int = Field(10_000, ge=100, description="Random sign flips of the test, and resamples of the bootstrap.")
     seed: int = Field(13, description="Seed of the test.")
 

@@ -19,6 +19,7 @@ class Comparison:
     """system minus control.
 
     delta: mean difference. p: of the paired randomisation test. interval: 95% bootstrap interval of the difference.
+    lower: one-sided bootstrap bound: the difference is above it with a confidence of 1 - level.
     effect: Cohen's d of paired differences, their mean by their standard deviation; None where they are all equal.
     detectable: the smallest true difference that so many queries, differing as these do, show with a power of 0.8.
     """
@@ -26,6 +27,7 @@ class Comparison:
     delta: float
     p: float
     interval: tuple[float, float]
+    lower: float
     effect: float | None
     detectable: float
 
@@ -37,7 +39,7 @@ def compare(system: Mapping[str, float], control: Mapping[str, float], permutati
     whose mean difference is at least as large as the one seen, counting the one seen itself.
     interval: percentile bootstrap over queries, as many resamples as permutations.
 
-    system, control: {query_id: value}, the same queries. level: of significance, for `detectable`.
+    system, control: {query_id: value}, the same queries. level: of significance, for `lower` and `detectable`.
     Raises ValueError for different queries or none.
     """
     if set(system) != set(control) or not system:
@@ -53,12 +55,13 @@ def compare(system: Mapping[str, float], control: Mapping[str, float], permutati
         extreme += int((np.abs((signs * differences).mean(axis=1)) >= observed - 1e-12).sum())
         resampled = generator.integers(0, len(differences), size=(rows, len(differences)))
         means.append(differences[resampled].mean(axis=1))
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    low, high, lower = np.quantile(np.concatenate(means), [0.025, 0.975, level])
     delta, spread = float(differences.mean()), float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     return Comparison(
         delta=delta,
         p=(extreme + 1) / (permutations + 1),
         interval=(float(low), float(high)),
+        lower=float(lower),
         effect=delta / spread if spread > 1e-12 else None,
         detectable=detectable(spread, len(differences), level),
     )

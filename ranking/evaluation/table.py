@@ -11,7 +11,7 @@ _WIDEST_NAME = 16
 
 
 def of(metrics: Metrics) -> Table:
-    """Lay out systems by rows and measures by columns; delta is the difference to the control, on the first measure."""
+    """Lay out systems by rows and measures by columns; delta is the difference to the baseline, on the first measure."""
     first = next(iter(metrics.systems.values()))
     names = list(first.measures)
     found = {comparison.system: comparison for comparison in metrics.comparisons if comparison.measure == names[0]}
@@ -21,11 +21,14 @@ def of(metrics: Metrics) -> Table:
     longest = max(len(system.system) for system in metrics.systems.values())
     table.add_column("system", overflow="fold", min_width=min(longest, _WIDEST_NAME))
     table.add_column("re-ranks", overflow="fold", min_width=8)
-    for title in (*names, "delta", "p"):
+    judged_only = metrics.shows_judged_only
+    for title in (*names, *(["judged only"] if judged_only else []), "delta", "p"):
         table.add_column(title, justify="right", overflow="fold", min_width=5)
     for key, system in metrics.systems.items():
         comparison = found.get(key)
         values = [system.told(name) for name in names]
-        told = [f"{comparison.delta:+.3f}", f"{comparison.p:.4f}"] if comparison else ["control", ""]
+        if judged_only:
+            values.append("" if system.judged_only is None else f"{system.judged_only:.3f}")
+        told = [f"{comparison.delta:+.3f}", f"{comparison.p:.4f}"] if comparison else ["baseline", ""]
         table.add_row(system.system, system.candidates or "", *values, *told)
     return table

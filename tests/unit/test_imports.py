@@ -9,7 +9,7 @@ import pytest
 @pytest.mark.parametrize(
     ("modules", "unwanted"),
     [
-        ("ranking.registry, ranking.collections, ranking.evaluation.verdict, ranking.labelling.targets", ["ray", "torch", "vllm"]),
+        ("ranking.registry, ranking.collections, ranking.evaluation.decision, ranking.labelling.targets", ["ray", "torch", "vllm"]),
         ("students.export, students.losses", ["ray", "vllm", "deepspeed"]),
         ("ray_jobs.run", ["ray", "torch", "vllm"]),
         ("actors.picking, actors.vectors", ["ray", "torch"]),

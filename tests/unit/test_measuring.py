@@ -42,7 +42,7 @@ def system(kind, name, order, candidates=None):
     return System(SystemResult(kind=kind, system=name, candidates=candidates, measures={}), run)
 
 
-SETTINGS = EvaluationSettings(measures=["RR@10", "nDCG@10"], first_stages=["bm25"], control="bm25", permutations=500)
+SETTINGS = EvaluationSettings(measures=["RR@10", "nDCG@10"], first_stages=["bm25"], baseline="bm25", permutations=500)
 
 
 def test_systems_are_measured_compared_and_decided_on(collection):
@@ -72,7 +72,7 @@ def test_systems_are_measured_compared_and_decided_on(collection):
 
 
 def test_a_control_that_is_none_of_them_is_named(collection):
-    with pytest.raises(InputError, match=r"'evaluation\.control': 'bm25' is none of s@bm25"):
+    with pytest.raises(InputError, match=r"'evaluation\.baseline': 'bm25' is none of s@bm25"):
         measure(collection, [system("student", "s", ["d1"], "bm25")], SETTINGS)
 
 

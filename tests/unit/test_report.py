@@ -36,7 +36,7 @@ def findings(collection):  # noqa: F811
         runs={held.key: held.run for held in systems},
         values=values,
         budget_ms=100,
-        curves={"s": {"loss": [(1, 0.9), (2, 0.5)], "held-out nDCG@10": [(1, 0.6), (2, 0.7)]}},
+        curves={"s": {"loss": [(1, 0.9), (2, 0.5)], "validation nDCG@10": [(1, 0.6), (2, 0.7)]}},
         reliability=[("1", 0.8, 4), ("2", 0.4, 4)],
         labels=["9 labels of a teacher."],
         audit=("An audit.", '<svg xmlns="http://www.w3.org/2000/svg"></svg>'),

@@ -97,21 +97,21 @@ def test_systems_of_an_evaluation_need_names_of_their_own(tmp_path, overrides, e
 def test_a_control_is_one_of_the_systems_and_no_student(tmp_path):
     def checked(*overrides):
         (tmp_path / "run.yaml").write_text("run: x\n")
-        evaluate.check_control(open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *overrides]))
+        evaluate.check_baseline(open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *overrides]))
 
     for control in ("bm25", "fused", "pre-ranker", "teacher@fused"):
-        checked("--evaluation.control", control)
+        checked("--evaluation.baseline", control)
     for control in ("bm52", "rra-bert"):
-        with pytest.raises(InputError, match=rf"'evaluation.control': '{control}' is none of bm25, dense, fused, pre-ranker, teacher"):
-            checked("--evaluation.control", control)
+        with pytest.raises(InputError, match=rf"'evaluation.baseline': '{control}' is none of bm25, dense, fused, pre-ranker, teacher"):
+            checked("--evaluation.baseline", control)
 
 
 def test_the_fused_list_of_one_retriever_is_a_control_only_where_it_is_asked_for(tmp_path):
-    one = ["--candidates.retrievers", '[{"kind": "bm25"}]', "--evaluation.control", "fused", "--evaluation.first_stages"]
+    one = ["--candidates.retrievers", '[{"kind": "bm25"}]', "--evaluation.baseline", "fused", "--evaluation.first_stages"]
 
     def checked(first_stages):
         (tmp_path / "run.yaml").write_text("run: x\n")
-        evaluate.check_control(open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *one, first_stages]))
+        evaluate.check_baseline(open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *one, first_stages]))
 
     checked('["fused"]')
     with pytest.raises(InputError, match="'fused' is none of bm25, pre-ranker, teacher, pre-ranker@bm25, teacher@bm25"):

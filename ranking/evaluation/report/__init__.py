@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from ranking.collections.collection import Collection
+from ranking.evaluation.decision import name_of, served
 from ranking.evaluation.measuring import COMPETING, PerQuery
 from ranking.evaluation.report import charts, tables
 from ranking.evaluation.report.differences import ChangedQuery, Ranked, changed_queries
@@ -31,7 +32,7 @@ class Picture:
 class Findings:
     """All that a report is made of.
 
-    runs, values: of every system, by its key. curves: {student: {"loss" or "held-out nDCG@10": [(step, value)]}}.
+    runs, values: of every system, by its key. curves: {student: {"loss" or "validation nDCG@10": [(step, value)]}}.
     reliability: (places in the teacher's order, share of relevant documents, how many). labels: lines about the labels.
     audit: text and picture, where the teacher was audited.
     """
@@ -55,10 +56,10 @@ class Findings:
 
     @property
     def featured(self) -> str | None:
-        """The system that is looked at closely: the verdict's student, else the best competing system, else the best that is compared."""
+        """The system shown in detail: the decision's student as served, else the best competing system, else the best that is compared."""
         systems, measure = self.metrics.systems, self.measure
-        for key, result in systems.items():
-            if result.system == self.metrics.verdict.champion and result.candidates == self.first_stage:
+        for key, result in served(systems, self.first_stage).items():
+            if name_of(result) == self.metrics.verdict.champion:
                 return key
         others = [key for key in systems if key != self.metrics.control]
         competing = [key for key in others if systems[key].kind in COMPETING]
@@ -137,7 +138,7 @@ def _pictures(findings: Findings) -> list[Picture]:
         pictures.append(
             Picture(picture, "How reliable the teacher is: the share of relevant documents at each place of its order of the test lists.")
         )
-    for name in ("loss", "held-out nDCG@10"):
+    for name in ("loss", "validation nDCG@10"):
         curves = {student: held[name] for student, held in findings.curves.items() if len(held.get(name, ())) > 1}
         if curves:
             pictures.append(Picture(charts.lines(curves, "step", name), f"Training: {name} by optimizer step."))

@@ -44,19 +44,23 @@ class ClassRow:
 
 
 def quality(metrics: Metrics, featured: str | None) -> Table:
-    """All systems with measures, and the difference to the control on the first measure."""
+    """All systems with measures, and the difference to the baseline on the first measure."""
     names = list(next(iter(metrics.systems.values())).measures)
     found = {one.system: one for one in metrics.comparisons if one.measure == names[0]}
-    columns = ["system", "re-ranks", *names, f"Δ {names[0]}", "95% interval", "p", "p (Holm)", "effect d"]
+    judged_only = metrics.shows_judged_only
+    columns = ["system", "re-ranks", *names, "judged only", f"Δ {names[0]}", "95% interval", "p", "p (Holm)", "effect d"]
     rows = []
     for key, result in metrics.systems.items():
         cells = [Cell(result.system), Cell(result.candidates or "", "left"), *(Cell(result.told(name)) for name in names)]
+        cells.append(Cell(f"{result.judged_only:.3f}" if judged_only and result.judged_only is not None else ""))
         rows.append(Row(cells + _compared(found.get(key), key == metrics.control), key == featured))
     legend = ["Judged@10 is the share of a top 10 that was judged; what is not judged counts as not relevant."]
+    if judged_only:
+        legend.append(f"Judged only: {names[0]} over condensed lists, from which documents without a judgement are removed.")
     if metrics.control:
         legend.append(
             f"Δ: difference to {metrics.control}, with its 95% bootstrap interval over queries; p: two-sided paired randomisation test; "
-            "p (Holm): corrected for the number of students and models on a list; "
+            "p (Holm): corrected for the number of students, as served, and models on a list; "
             "effect d: mean difference by its standard deviation over queries."
         )
     legend.append("Equal scores stand as in trec_eval, later ids first.")
@@ -112,7 +116,7 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
 
 def _compared(one: ComparisonResult | None, is_control: bool) -> list[Cell]:
     if one is None:
-        return [Cell("control" if is_control else ""), *[Cell("")] * 4]
+        return [Cell("baseline" if is_control else ""), *[Cell("")] * 4]
     low, high = one.interval
     kind = "up" if low > 0 else "down" if high < 0 else ""
     return [

@@ -1,0 +1,89 @@
+"""Fitting a trained student's blend with the first stage, on the validation queries; called by `ray_jobs.train`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actors.rows import CandidateList
+from actors.scorer import Model
+from ranking.blending import FORMS, Blend, Form
+from ranking.records import Label
+from ranking.storage import Folder
+from ray_jobs import plan
+from ray_jobs.run import Run
+from ray_jobs.scoring import score_lists
+from students import card
+from students.settings import StudentSettings
+
+
+def blend_student(run: Run, student: StudentSettings, model: Folder, labels: Folder, validation: Sequence[str]) -> None:
+    """Choose a student's blend and write it into its config. model: the student's folder. validation: ids of the validation queries."""
+    settings = student.blend
+    if settings.form == "none":
+        return
+    if settings.weight is not None and settings.form != "auto":
+        card.write_blend(model, Blend(form=settings.form, weights={settings.form: settings.weight}))
+        return
+    found = _fitted(run, student, model, labels, validation, FORMS if settings.form == "auto" else (settings.form,))
+    if found is not None:
+        card.write_blend(model, found)
+
+
+def blend_of(model: Folder) -> Blend | None:
+    """The blend of a saved student; None for a student that is served alone."""
+    held = card.read(model).get("blend")
+    return None if held is None else Blend.model_validate(held)
+
+
+def _fitted(
+    run: Run, student: StudentSettings, model: Folder, labels: Folder, validation: Sequence[str], forms: Sequence[Form]
+) -> Blend | None:
+    from students.blend_fit import ValidationList, fit
+
+    wanted = set(validation)
+    ordered = {label.query_id: label for label in labels.read_rows(Label) if label.query_id in wanted and _orders(label)}
+    rows = [row for row in _candidates(run).read_rows(CandidateList) if row.query_id in ordered] if ordered else []
+    lists = [_seen(row, ordered[row.query_id]) for row in rows]
+    lists = [row for row in lists if len(row.candidates) > 1]
+    if not lists:
+        run.progress.stage("blend", f"{student.name} is served alone: there are no validation lists to fit a blend on")
+        return None
+    scores = score_lists(run, Model(model.uri), f"{student.name}, validation", lists)
+    fitted = fit(
+        [
+            ValidationList(
+                student=[scores[row.query_id][c.doc_id] for c in row.candidates],
+                first_stage=[c.score for c in row.candidates],
+                targets=_targets(row, ordered[row.query_id]),
+            )
+            for row in lists
+        ],
+        forms,
+    )
+    gain = f"validation nDCG@10 {fitted.alone:.3f} alone, {fitted.blended:.3f} blended ({fitted.blend})"
+    if fitted.blend.weight == 1.0:
+        run.progress.stage("blend", f"{student.name} is served alone: blending with the first stage does not help; {gain}")
+        return None
+    run.progress.stage("blend", f"{student.name}: {gain}")
+    return fitted.blend
+
+
+def _candidates(run: Run) -> Folder:
+    """The candidate lists of the labelled queries, with the first stage's scores."""
+    other = run.settings.training.labels
+    return plan.candidates_stage(run).folder if other is None else Folder(other) / "candidates"
+
+
+def _orders(label: Label) -> bool:
+    return len({c.target for c in label.candidates if c.tier != "unseen"}) > 1
+
+
+def _seen(row: CandidateList, label: Label) -> CandidateList:
+    """A candidate list without the documents that the teacher did not see."""
+    seen = {c.doc_id for c in label.candidates if c.tier != "unseen"}
+    return row.model_copy(update={"candidates": [c for c in row.candidates if c.doc_id in seen]})
+
+
+def _targets(row: CandidateList, label: Label) -> list[float]:
+    target = {c.doc_id: c.target for c in label.candidates}
+    return [target[c.doc_id] for c in row.candidates]
