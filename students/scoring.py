@@ -13,6 +13,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from ranking.blending import Blend
 from ranking.errors import InputError, first_line
 from ranking.storage import Folder
 from students import card, onnx_file
@@ -105,6 +106,12 @@ class Scorer:
         else:
             self.model = _ready(_classifier(folder), device, self.dtype)
         self.parameters = _count(folder)
+
+    @property
+    def blend(self) -> Blend | None:
+        """How the student is blended with the first stage; None where it is served alone."""
+        held = self.card.get("blend")
+        return None if held is None else Blend.model_validate(held)
 
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:

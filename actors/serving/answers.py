@@ -9,7 +9,7 @@ from fastapi import Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-VERSION, ARM, EXPOSURE, TIMING = "x-model-version", "x-arm", "x-exposure-id", "server-timing"
+VERSION, ARM, EXPOSURE, BLEND, TIMING = "x-model-version", "x-arm", "x-exposure-id", "x-blend", "server-timing"
 _MOST_TOLD = 3
 
 
@@ -28,10 +28,18 @@ def refused_request(error: RequestValidationError) -> JSONResponse:
     return refused_body(422, "; ".join(lines[:_MOST_TOLD]) + (f"; and {left} more" if left > 0 else ""))
 
 
-def told(response: Response, version: str, queued: float, scored: float, arm: str | None = None, exposure_id: str | None = None) -> None:
-    """Say in headers what answered. queued, scored: seconds before the model and in it."""
+def told(
+    response: Response,
+    version: str,
+    queued: float,
+    scored: float,
+    arm: str | None = None,
+    exposure_id: str | None = None,
+    blend: str | None = None,
+) -> None:
+    """Set the headers that say what answered. queued, scored: seconds before the model and in it. blend: how scores were blended."""
     response.headers[TIMING] = f"queue;dur={1000 * queued:.1f}, score;dur={1000 * scored:.1f}"
-    for name, value in ((VERSION, version), (ARM, arm), (EXPOSURE, exposure_id)):
+    for name, value in ((VERSION, version), (ARM, arm), (EXPOSURE, exposure_id), (BLEND, blend)):
         if value is not None:
             response.headers[name] = value
 

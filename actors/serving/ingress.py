@@ -25,7 +25,7 @@ from actors.serving.models import Role
 from actors.serving.page import PAGE
 from actors.serving.reranker import Reranker, Scored, TooLongError
 from actors.serving.settings import ServingSettings
-from actors.serving.shapes import Feedback, RerankRequest, TextsRequest, order_of, ranking, readable, texts_ranking
+from actors.serving.shapes import Feedback, FirstStage, RerankRequest, TextsRequest, order_of, ranking, readable, texts_ranking
 from actors.serving.traffic import Traffic
 from ranking.storage import Folder
 
@@ -119,8 +119,9 @@ class Ingress:
         texts = [readable(text) for text in request.texts]
         self._check(request.query, texts, "texts")
         async with self._admitted(caller, len(texts)):
-            scored = await self._score(readable(request.query), texts, whole=not request.truncate)
-        told(response, scored.version, scored.queued, scored.scored)
+            before = FirstStage() if request.first_stage == "order" and self._settings.blend else None
+            scored = await self._score(readable(request.query), texts, whole=not request.truncate, first_stage=before)
+        told(response, scored.version, scored.queued, scored.scored, blend=scored.blend)
         return texts_ranking(request, scored.scores)
 
     @api.post("/v1/feedback", status_code=202, responses=ERRORS)
@@ -153,26 +154,38 @@ class Ingress:
         texts = [document["content"] for document in found["documents"]]
         began = time.perf_counter()
         async with self._admitted(caller, len(texts)):
-            scored = await self._score(query, texts)
+            before = FirstStage([document["score"] for document in found["documents"]]) if self._settings.blend else None
+            scored = await self._score(query, texts, first_stage=before)
         milliseconds = 1000 * (time.perf_counter() - began)
         matches = await self._reranker.matches(query, texts)
         for document, score, words in zip(found["documents"], scored.scores, matches, strict=True):
             document.update({"score": score, "matches": words})
-        return {**found, "order": order_of(scored.scores), "version": scored.version, "milliseconds": milliseconds}
+        order = order_of(scored.scores)
+        return {**found, "order": order, "version": scored.version, "milliseconds": milliseconds, "blend": scored.blend}
 
     async def _rerank(self, request: RerankRequest, raw: Request, response: Response, caller: str, api_version: str) -> dict[str, Any]:
         self._check_count(len(request.documents), "documents")
         query, texts = readable(request.query), request.texts
         self._check(query, texts, "documents")
+        before = self._ranked_before(request)
         plan = self._traffic.plan(raw.headers.get("x-experiment-key"), self._reranker.are_one)
         async with self._admitted(caller, len(texts)):
-            asked = [self._score(query, texts, request.max_tokens_per_doc, role=role) for role in plan.roles]
+            asked = [self._score(query, texts, request.max_tokens_per_doc, role=role, first_stage=before) for role in plan.roles]
             scored = list(await asyncio.gather(*asked))
         shown = self._traffic.show(plan, scored, request.top_n)
-        self._traffic.record(plan, shown, query, request.ids, self._shadow(query, texts, request.max_tokens_per_doc))
+        self._traffic.record(plan, shown, query, request.ids, self._shadow(query, texts, request.max_tokens_per_doc, before))
         waited, took = max(one.queued for one in scored), max(one.scored for one in scored)
-        told(response, shown.version, waited, took, shown.arm, shown.exposure_id)
-        return ranking(request, shown.order, shown.scores, shown.version, sum(one.tokens for one in scored), api_version)
+        blend = scored[0].blend
+        told(response, shown.version, waited, took, shown.arm, shown.exposure_id, blend)
+        return ranking(request, shown.order, shown.scores, shown.version, sum(one.tokens for one in scored), api_version, blend)
+
+    def _ranked_before(self, request: RerankRequest) -> FirstStage | None:
+        """How the first stage ranked a request's documents, where that is to be blended in."""
+        try:
+            before = request.ranked_before()
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+        return before if self._settings.blend else None
 
     async def _found(self, caller: str, answer: Any) -> Any:
         """What the page's searcher answers, in time."""
@@ -186,12 +199,21 @@ class Ingress:
             except TimeoutError:
                 raise HTTPException(504, f"not found within {self._limits.seconds:g} s (serving.limits.seconds)") from None
 
-    def _shadow(self, query: str, texts: list[str], cut: int | None) -> Any:
-        return lambda: self._reranker.score(query, texts, cut, role="challenger", spare=True)
+    def _shadow(self, query: str, texts: list[str], cut: int | None, before: FirstStage | None) -> Any:
+        return lambda: self._reranker.score(query, texts, cut, role="challenger", spare=True, first_stage=before)
 
-    async def _score(self, query: str, texts: list[str], cut: int | None = None, whole: bool = False, role: Role = "champion") -> Scored:
+    async def _score(
+        self,
+        query: str,
+        texts: list[str],
+        cut: int | None = None,
+        whole: bool = False,
+        role: Role = "champion",
+        first_stage: FirstStage | None = None,
+    ) -> Scored:
+        scoring = self._reranker.score(query, texts, cut, whole, role, first_stage=first_stage)
         try:
-            return await asyncio.wait_for(self._reranker.score(query, texts, cut, whole, role), self._limits.seconds)
+            return await asyncio.wait_for(scoring, self._limits.seconds)
         except TimeoutError:
             raise HTTPException(504, f"not scored within {self._limits.seconds:g} s (serving.limits.seconds)") from None
         except TooLongError as error:

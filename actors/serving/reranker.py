@@ -12,6 +12,8 @@ import torch
 from actors.serving.batching import TokenBatcher
 from actors.serving.metrics import ScorerMetrics
 from actors.serving.models import Models, Role
+from actors.serving.shapes import FirstStage
+from ranking.blending import Blend
 from ranking.storage import Folder
 from students.token_selection import matched_words
 
@@ -21,13 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scored:
-    """What came of a request. scores: raw, in the order of the documents. tokens: that the model read. queued, scored: seconds."""
+    """The result of a request.
+
+    scores: raw or blended, in the order of the documents. tokens: read by the model. queued, scored: seconds. blend: how scores were
+    blended with the first stage, such as "ranks, w = 0.7"; None for the student's alone.
+    """
 
     scores: list[float]
     version: str
     tokens: int
     queued: float
     scored: float
+    blend: str | None = None
 
 
 class TooLongError(Exception):
@@ -52,10 +59,12 @@ class Reranker:
         whole: bool = False,
         role: Role = "champion",
         spare: bool = False,
+        first_stage: FirstStage | None = None,
     ) -> Scored:
         """Score documents for a query. cut: tokens of a document that are read at most; None for all that fit.
 
-        whole: raise TooLongError where a document does not fit. spare: only in time that nobody else wants.
+        whole: raise TooLongError where a document does not fit. spare: only in time that nobody else wants. first_stage: what to blend
+        with, where the student has a blend.
         """
         served = self._models.of(role)
         loop = asyncio.get_running_loop()
@@ -63,7 +72,8 @@ class Reranker:
         batched = await asyncio.wrap_future(self._batcher.submit(served.scorer, rows, spare))
         tokens = sum(row.tokens for row in rows)
         self._metrics.scored(served.version, role, tokens, batched)
-        return Scored(batched.scores, served.version, tokens, batched.queued, batched.scored)
+        scores, blend = _blended(served.scorer.blend, batched.scores, first_stage)
+        return Scored(scores, served.version, tokens, batched.queued, batched.scored, blend)
 
     def versions(self) -> dict[Role, str]:
         """The versions that this replica holds."""
@@ -78,6 +88,17 @@ class Reranker:
         """The words of each document that Token Selection picks: those that the query holds too."""
         scorer = self._models.of("champion").scorer
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, matched_words, scorer.tokenizer, query, documents)
+
+
+def _blended(blend: Blend | None, scores: list[float], first_stage: FirstStage | None) -> tuple[list[float], str | None]:
+    """Scores blended with the first stage, and how; as they are where there is no blend, or none for what the request has."""
+    if blend is None or first_stage is None:
+        return scores, None
+    if first_stage.scores is not None:
+        return blend.apply(scores, first_stage.scores), str(blend)
+    if "ranks" not in blend.weights:
+        return scores, None
+    return blend.apply_order(scores), f"ranks, w = {blend.weights['ranks']:g}"
 
 
 def _read(scorer: Scorer, query: str, documents: list[str], cut: int | None, whole: bool) -> list[Tokenized]:

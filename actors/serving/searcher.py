@@ -43,7 +43,14 @@ class Searcher:
         candidates = self._retriever.candidates(reciprocal_rank_fusion(ranked, SHOWN))
         grades = self._qrels.get(self._queries.get(query, ""), {})
         documents = [
-            {"id": c.doc_id, "title": c.title, "text": c.text, "content": content(c.title, c.text), "grade": grades.get(c.doc_id)}
+            {
+                "id": c.doc_id,
+                "title": c.title,
+                "text": c.text,
+                "content": content(c.title, c.text),
+                "score": c.score,
+                "grade": grades.get(c.doc_id),
+            }
             for c in candidates
         ]
         return {"query": query, "documents": documents, "judged": bool(grades), "first_stage": "+".join(ranked)}

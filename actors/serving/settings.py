@@ -55,6 +55,11 @@ class ServingSettings(Settings):
     gpus: float = Field(0, ge=0, description="GPUs of a replica; parts of one are allowed.")
     keys: str | None = Field(None, description="File of SHA-256 hashes of bearer keys, a path or URI. Null: no key is asked for.")
     champion_every: float = Field(5.0, gt=0, description="Seconds between looks at the registry for another champion.")
+    blend: bool = Field(
+        True,
+        description="Blend the student's scores with the first stage's, where the student has a blend and a request says how its "
+        "documents were ranked before. False: the student's scores alone.",
+    )
     page: bool = Field(True, description="Serve the page at /, which searches the run's own collection where that is indexed.")
     limits: LimitSettings = LimitSettings()
     traffic: TrafficSettings = TrafficSettings()
