@@ -3,20 +3,23 @@
     python -m ray_jobs.audit configs/quickstart.yaml --teacher '{"kind": "listwise", "model": "path/or/hub-id"}'
 
 Asks for a sample of the log's lists, and for the test queries' where there are judgements, once in each of
-`audit.orders` orders. Its answers are kept: labelling does not pay for them again. Writes audit/ of the run's
-folder: audit.json and position.svg.
+`audit.orders` orders. Its answers are kept: labelling does not pay for them again. Of a recorded teacher, all recorded answers are
+audited. Writes audit/ of the run's folder: audit.json and position.svg.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.rows import PickedList
-from actors.settings import ListwiseTeacherSettings
+from actors.settings import ListwiseTeacherSettings, PointwiseTeacherSettings, RecordedTeacherSettings
 from ranking.errors import InputError
 from ranking.labelling.audit.picture import svg_of
 from ranking.labelling.audit.report import Audit, audit
 from ranking.labelling.audit.text import text_of
+from ranking.labelling.recorded import is_answers, read_answers
+from ranking.sources import fetched
 from ray_jobs import candidates, label, plan
 from ray_jobs.run import Run, job
 
@@ -28,19 +31,21 @@ AUDIT, PICTURE = "audit.json", "position.svg"
 
 def main(run: Run) -> None:
     settings = run.settings.teacher
-    if not isinstance(settings, ListwiseTeacherSettings):
-        raise InputError(f"setting 'teacher.kind': an audit is of a listwise teacher's answers, not of a {settings.kind} one's")
-    if settings.window is not None:
-        raise InputError("setting 'teacher.window': an audit asks in one prompt; leave the window out")
-    candidates.main(run)
-    candidates.find_for_test(run)
+    if isinstance(settings, PointwiseTeacherSettings):
+        raise InputError("setting 'teacher.kind': an audit reads answers of a listwise teacher; a pointwise one gives scores")
+    if isinstance(settings, ListwiseTeacherSettings):
+        if settings.window is not None:
+            raise InputError("setting 'teacher.window': an audit asks in one prompt; leave the window out")
+        candidates.main(run)
+        candidates.find_for_test(run)
     stage = plan.audit_stage(run)
     if not run.skipped(stage):
         stage.begin()
-        answers = ask_sample(run, settings)
+        answers = ask_sample(run, settings) if isinstance(settings, ListwiseTeacherSettings) else recorded(run, settings)
         found = audit(answers, shuffled=True, seed=run.settings.audit.seed)
         stage.folder.write_text(AUDIT, found.model_dump_json(indent=2))
-        stage.folder.write_text(PICTURE, svg_of(found, settings.model))
+        name = settings.model if isinstance(settings, ListwiseTeacherSettings) else Path(settings.path).name
+        stage.folder.write_text(PICTURE, svg_of(found, name))
         stage.finish(rows_in=found.answers, rows_out=found.answers)
     show(run, Audit.model_validate_json(stage.folder.read_text(AUDIT)))
 
@@ -63,6 +68,22 @@ def ask_sample(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAnswer]
         for batch in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
             bar.advance(batch.num_rows)
     return shown_answers(memory, asked, lists, run.collection.qrels)
+
+
+def recorded(run: Run, settings: RecordedTeacherSettings) -> list[ShownAnswer]:
+    """Read every recorded answer. Raises InputError for a file that does not say what the teacher was shown."""
+    from ranking.labelling.audit.shown import ShownAnswer
+
+    with fetched(settings.path) as path:
+        if not is_answers(path):
+            raise InputError(f"setting 'teacher.path': {settings.path} does not say what the teacher was shown; an audit needs answers")
+        lists = read_answers(path)
+    return [
+        ShownAnswer(query_id, len(one.shown), one.answer, tuple(one.shown), run.collection.qrels.get(query_id))
+        for query_id, orders in lists.items()
+        for one in orders
+        if one.shown is not None and one.answer is not None
+    ]
 
 
 def sample(run: Run) -> list[PickedList]:

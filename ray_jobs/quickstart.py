@@ -1,4 +1,4 @@
-"""The pipeline, and then one real query to the served champion; nothing is left running.
+"""The pipeline, and then one test query to the served champion, beside the first stage; nothing is left running.
 
 python -m ray_jobs.quickstart configs/quickstart.yaml
 """
@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actors.rows import FUSED, TestLists
-from ranking.records import Candidate, content
+from rich import box
+from rich.table import Table
+
+from actors.rows import TestLists
+from ranking.records import Candidate
 from ray_jobs import pipeline, plan
 from ray_jobs.run import Run, job
 from ray_jobs.serve import served
 
 SHOWN = 5
-ASKED = 20
 
 
 def main(run: Run) -> None:
@@ -24,23 +27,36 @@ def main(run: Run) -> None:
     if run.registry.read() is None:
         run.progress.stage("serve", "no champion, nothing to serve")
         return
-    query, documents = first_test_query(run)
+    row = first_test_query(run)
+    documents = row.of(first_stage := run.settings.evaluation.first_stages[0])
     with served(run) as address:
-        body = {"query": query, "documents": [content(c.title, c.text) for c in documents], "top_n": SHOWN}
-        results = post(f"{address}/v1/rerank", body)["results"]
-    run.progress.stage("query", query)
-    for place, result in enumerate(results, start=1):
-        run.progress.line(f"{place:>4}. {result['relevance_score']:.3f}  {documents[result['index']].doc_id}")
+        shown = [{"title": c.title, "text": c.text, "score": c.score} for c in documents]
+        answer = post(f"{address}/v1/rerank", {"query": row.text, "documents": shown, "top_n": SHOWN})
+    run.progress.stage("query", row.text)
+    student = f"student, blended ({answer['meta']['blend']})" if "blend" in answer["meta"] else "student"
+    ranked = [documents[result["index"]] for result in answer["results"]]
+    run.progress.console.print(side_by_side({first_stage: documents[:SHOWN], student: ranked}, run.collection.qrels.get(row.query_id, {})))
     example = json.dumps({"query": "merge sorted lists", "documents": ["heapq.merge", "os.path.join"]})
     run.progress.line("\nmake serve keeps the service up; then ask it yourself:")
     run.progress.line(f"  curl -s {address}/v1/rerank -H 'content-type: application/json' -d '{example}'")
 
 
-def first_test_query(run: Run) -> tuple[str, list[Candidate]]:
-    """A query that no stage has learned from, and the first candidates that retrieval found for it."""
-    rows = plan.candidates_stage(run, "test").folder.read_rows(TestLists)
-    row = min(rows, key=lambda row: row.query_id)
-    return row.text, row.of(FUSED)[:ASKED]
+def first_test_query(run: Run) -> TestLists:
+    """The first test query by its id, with its candidate lists."""
+    return min(plan.candidates_stage(run, "test").folder.read_rows(TestLists), key=lambda row: row.query_id)
+
+
+def side_by_side(ranked: Mapping[str, Sequence[Candidate]], grades: Mapping[str, int]) -> Table:
+    """Rankings of one query beside each other, each document with its grade where it is judged."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", justify="right")
+    for name in ranked:
+        table.add_column("grade", justify="right")
+        table.add_column(name, overflow="fold")
+    for place, documents in enumerate(zip(*ranked.values(), strict=True), start=1):
+        cells = [cell for document in documents for cell in (str(grades.get(document.doc_id, "-")), document.doc_id)]
+        table.add_row(str(place), *cells)
+    return table
 
 
 def post(url: str, body: dict[str, Any]) -> Any:

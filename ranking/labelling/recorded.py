@@ -43,11 +43,17 @@ class RecordedList:
 
 def read_recorded(path: Path) -> dict[str, RecordedList]:
     """Read the label of each query. Raises InputError with file and line for what is malformed."""
-    if path.suffix == ".jsonl" and (first := next(read_lines(path), None)) and '"answer"' in first[1]:
+    if is_answers(path):
         return {query_id: lists[0] for query_id, lists in read_answers(path).items()}
     if path.suffix not in (".json", ".jsonl") and (first := next(read_lines(path), None)) and len(first[1].split()) in (3, 4):
         return {query_id: _graded(grades) for query_id, grades in read_qrels(path, None).items()}
     return {query_id: RecordedList(order_of(scores)) for query_id, scores in read_run(path).items()}
+
+
+def is_answers(path: Path) -> bool:
+    """Whether a file has answers of a listwise LLM, by its suffix and first line."""
+    first = next(read_lines(path), None) if path.suffix == ".jsonl" else None
+    return first is not None and '"answer"' in first[1]
 
 
 def read_answers(path: Path) -> dict[str, list[RecordedList]]:

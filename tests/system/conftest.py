@@ -110,15 +110,18 @@ def collection(tmp_path_factory):
     return folder
 
 
+STUDENT = {"name": "rra-bert", "kind": "rra_bert", "base": "minilm-cross", "max_length": 96, "blend": {"form": "ranks", "weight": 0.6}}
+
+
 @pytest.fixture(scope="session")
 def settings(collection, tmp_path_factory):
-    """Arguments of every job: the quickstart's run file, smaller."""
+    """Arguments of every job: the run file for one's own collection, smaller."""
     storage = tmp_path_factory.mktemp("storage")
     return storage, arguments_of({"run": "facts", "storage": str(storage), "collection.source": f"beir:{collection}"})
 
 
 def arguments_of(changed):
-    """The quickstart's run file, smaller, and what is changed in it."""
+    """The run file for one's own collection, smaller, with some settings changed."""
     overrides = {
         "queries.long_tail.min_terms": "1",
         "candidates.depth": "8",
@@ -129,11 +132,13 @@ def arguments_of(changed):
         "compute.cpu_actors": "1",
         "compute.engine_hour_price": "3",
         "compute.quiet_seconds": "60",  # where something hangs, what it waits for is in the output
+        "students": json.dumps([STUDENT]),
         "evaluation.measures": '["nDCG@5", "RR@5"]',
+        "evaluation.first_stages": '["bm25", "fused"]',
         "serving.port": "8123",
         **changed,
     }
-    return ["configs/quickstart.yaml", *(part for key, value in overrides.items() for part in (f"--{key}", value))]
+    return ["configs/collection.yaml", *(part for key, value in overrides.items() for part in (f"--{key}", value))]
 
 
 class Submitted:

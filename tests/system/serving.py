@@ -76,7 +76,7 @@ class Service:
             "serving.record": json.dumps({"exposures": True, "seconds": 1}),
             **{f"serving.{name}": json.dumps(value) for name, value in more.items()},
         }
-        self.given = ["configs/quickstart.yaml", *(str(part) for k, v in settings.items() for part in (f"--{k}", v))]
+        self.given = ["configs/collection.yaml", *(str(part) for k, v in settings.items() for part in (f"--{k}", v))]
         self.environment = {**cluster, "PYTHONUNBUFFERED": "1", "RRADISTILL_JOURNALS": str(place / "journals")}
         if more.get("page", True):
             self.run("ray_jobs.index")

@@ -26,6 +26,7 @@ def test_a_job_brings_the_code_and_little_else(name, tmp_path):
     assert {
         "ray_jobs/pipeline.py",
         "configs/quickstart.yaml",
+        "ranking/collections/pydoc/llm_rankings.jsonl",
         "ranking/collections/pydoc/log.jsonl",
         "actors/serving/page/index.html",
     } <= names

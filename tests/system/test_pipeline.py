@@ -46,8 +46,11 @@ def test_evaluation_holds_every_system_and_its_run(finished):
     folder = finished[0] / "facts" / "evaluation"
     metrics = Metrics.model_validate_json((folder / "metrics.json").read_text())
     expected = {"bm25", "dense", "fused", "pre-ranker@bm25", "pre-ranker@fused"}
-    expected |= {"teacher@bm25", "teacher@fused", "rra-bert@bm25", "rra-bert@fused"}
+    expected |= {
+        f"{system}@{stage}" for system in ("teacher", "rra-bert.base", "rra-bert", "rra-bert.blended") for stage in ("bm25", "fused")
+    }
     assert set(metrics.systems) == expected
+    assert {check.against for check in metrics.verdict.checks} == {"bm25", "dense", "fused", "pre-ranker@bm25", "rra-bert.base@bm25"}
     for key in expected:
         assert read_trec(folder / "runs" / f"{key}.trec")
     assert metrics.systems["teacher@fused"].measures["nDCG@5"] > 0.5
@@ -186,13 +189,21 @@ def test_the_champion_is_served_with_the_scores_of_the_saved_model_and_the_order
         assert 0 <= answer.results[0].relevance_score <= 1
         assert post({"query": query, "documents": []})["results"] == []
         runs, texts_of = storage / "facts" / "evaluation" / "runs", dict(FACTS)
-        found, evaluated = (read_trec(Path(runs.path) / f"{name}.trec") for name in ("bm25", "rra-bert@bm25"))
+        names = ("bm25", "rra-bert@bm25", "rra-bert.blended@bm25")
+        found, evaluated, blended = (read_trec(Path(runs.path) / f"{name}.trec") for name in names)
         assert evaluated.keys() <= found.keys()
         for query_id, text, _ in QUESTIONS:
             if query_id in evaluated:
                 candidates = best_first(found[query_id])
-                served = post({"query": text, "documents": [texts_of[doc_id] for doc_id in candidates]})["results"]
-                assert [candidates[one["index"]] for one in served] == best_first(evaluated[query_id])
+                documents = [texts_of[doc_id] for doc_id in candidates]
+                alone = post({"query": text, "documents": documents})
+                assert [candidates[one["index"]] for one in alone["results"]] == best_first(evaluated[query_id])
+                assert "blend" not in alone["meta"]
+                joined = post({"query": text, "documents": documents, "first_stage": "order"})
+                assert [candidates[one["index"]] for one in joined["results"]] == best_first(blended[query_id])
+                assert joined["meta"]["blend"] == "ranks, w = 0.6"
+                scored = [{"text": t, "score": found[query_id][doc_id]} for doc_id, t in zip(candidates, documents, strict=True)]
+                assert post({"query": text, "documents": scored})["results"] == joined["results"]
     finally:
         service.terminate()
         service.wait(timeout=60)

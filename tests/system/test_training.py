@@ -88,7 +88,7 @@ def command(folder, collection, student, **training):
     storage, students = folder.uri.rsplit("/", 1)[0], student if isinstance(student, list) else [student]
     given = {"run": "made", "storage": storage, "collection.source": f"beir:{collection}", "students": json.dumps(students)}
     given |= {f"training.{name}": json.dumps(value) for name, value in settings.items()}
-    arguments = ["configs/quickstart.yaml", *(part for k, v in given.items() for part in (f"--{k}", v))]
+    arguments = ["configs/collection.yaml", *(part for k, v in given.items() for part in (f"--{k}", v))]
     plan.labels_stage(open_run(arguments)).finish(rows_in=24, rows_out=24)  # as if they were made with these settings
     return [sys.executable, "-m", "ray_jobs.train", *arguments]
 
