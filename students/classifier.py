@@ -15,6 +15,10 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from students.batches import inputs_of
 
 
+_ATTENTION_DROPOUT = "attention_dropout"
+"""Attribute of attention modules that have a probability instead of an nn.Dropout: Qwen and ModernBERT, among others."""
+
+
 class PairClassifier(nn.Module):
     """Scores pairs by a Hugging Face sequence classifier with one label. batch: see `students.batches.pad`; scores: [pairs], float32.
 
@@ -50,6 +54,14 @@ class PairClassifier(nn.Module):
     def freeze_embeddings(self) -> None:
         """Leave the token embeddings out of training; everything above them learns."""
         self.base.get_input_embeddings().weight.requires_grad_(False)
+
+    def set_dropout(self, probability: float) -> None:
+        """Set every dropout of the model; the saved configuration stays the base's."""
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = probability
+            if isinstance(getattr(module, _ATTENTION_DROPOUT, None), float):
+                setattr(module, _ATTENTION_DROPOUT, probability)
 
     def checkpoint_activations(self) -> None:
         """Compute activations anew on the way back instead of keeping them: less memory, a third more work."""

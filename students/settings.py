@@ -166,6 +166,13 @@ class TrainingSettings(Settings):
     learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
     warmup: float = Field(0.1, ge=0, le=1, description="Share of the steps with a rising learning rate.")
+    dropout: float | None = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Dropout in training, everywhere in the student. Null: what the base's configuration says. A base that ranks already "
+        "loses more by it than it gains: docs/log.md.",
+    )
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     freeze_embeddings: bool = Field(False, description="Keep the base's token embeddings as they are: half of a small encoder's weights.")
     confidence: ConfidenceSettings = ConfidenceSettings()

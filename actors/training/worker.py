@@ -73,6 +73,8 @@ class Worker:
         model = kinds.build(student, path)
         if training.freeze_embeddings:
             model.freeze_embeddings()
+        if training.dropout is not None:
+            model.set_dropout(training.dropout)
         if training.activation_checkpointing:
             model.checkpoint_activations()
         self.engine = make_engine(kinds.in_training(model, student, path), training, work.steps, self.device.type)

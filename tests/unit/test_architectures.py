@@ -79,3 +79,21 @@ def in_bf16_its_scores_have_no_steps(folder, expected):
         scores = torch.tensor(Scorer(folder, "bf16", engine).score(PAIRS))
         assert scores.tolist() == pytest.approx(expected, abs=0.1)
         assert (scores != scores.bfloat16().float()).float().mean() > 0.5
+
+
+def test_dropout_is_set_everywhere_and_without_it_training_scores_as_the_saved_model(base):
+    settings = RraBertSettings(base=base, max_length=48)
+    tokenizer = kinds.tokenizer_of(settings, base)
+    model = kinds.build(settings, base)
+    rows = TrainingReader(settings, tokenizer).rows(PAIRS, [])
+
+    def drawn():
+        with torch.no_grad():
+            return forward_rows(model.train(), tokenizer, rows)
+
+    model.set_dropout(0.5)
+    assert not torch.equal(drawn(), drawn())
+    model.set_dropout(0.0)
+    scores = drawn()
+    assert torch.equal(scores, drawn())
+    assert torch.allclose(scores, forward_rows(model.eval(), tokenizer, rows), atol=1e-5)
