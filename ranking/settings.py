@@ -31,6 +31,11 @@ class CollectionSettings(Settings):
     source: str = Field(
         "pydoc", description="`pydoc`, the embedded collection; `beir:`, `trec:` or `parquet:` and a folder or URI; `ir_datasets:<id>`."
     )
+    use: Literal["both", "label", "test"] = Field(
+        "both",
+        description="What judged queries are used for. `both`: those of a split of their own are tested; of one set of judgements, half "
+        "are tested and half can be labelled. `label`: all can be labelled, none is tested. `test`: all of one set are tested.",
+    )
 
 
 class NamedRetrieverSettings(Settings):

@@ -111,6 +111,9 @@ class Run:
         judged = len(collection.test)
         text = f"{collection.name}: {len(collection.documents):,} documents, {len(collection.log):,} queries, {judged:,} test queries"
         self.progress.stage("collection", text)
+        if collection.halved:
+            kept = len(collection.log_qrels)
+            self.progress.stage("", f"judged queries are divided: {judged:,} to test, {kept:,} to label; collection.use changes that")
         for note in collection.notes:
             self.progress.stage("", note)
         return collection

@@ -14,7 +14,6 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from students.batches import inputs_of
 
-
 _ATTENTION_DROPOUT = "attention_dropout"
 """Attribute of attention modules that have a probability instead of an nn.Dropout: Qwen and ModernBERT, among others."""
 

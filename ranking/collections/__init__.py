@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ranking.collections import beir, ir_datasets, parquet, pydoc, trec
 from ranking.collections.collection import Collection
+from ranking.collections.splits import used_for
 from ranking.errors import InputError
 from ranking.settings import CollectionSettings
 from ranking.sources import fetched
@@ -39,7 +40,7 @@ def read_collection(settings: CollectionSettings, split: str) -> Collection:
         raise InputError(
             f"collection.source {settings.source!r}: a place is missing, as in {kind}:{'<id>' if kind == 'ir_datasets' else '<folder>'}"
         )
-    return READERS[kind](place, split)
+    return used_for(READERS[kind](place, split), settings.use)
 
 
 def _read_folder(read: Callable[[Path, str], Collection], place: str, split: str) -> Collection:

@@ -15,7 +15,8 @@ class Collection:
     log: queries to choose the labelled ones from. test: judged queries of the split.
     qrels: {query_id: {doc_id: grade}}; grades are integers, 0 and below mean not relevant.
     log_qrels: the same for queries of the log, where there are any: a supervised control can learn from them.
-    notes: what a reader should know about this reading, one line each.
+    notes: what a reader should know about this reading, one line each. halved: whether one set of judgements was divided, half of its
+    queries to test and half to label.
     """
 
     name: str
@@ -26,3 +27,4 @@ class Collection:
     qrels: dict[str, dict[str, int]]
     notes: list[str] = field(default_factory=list)
     log_qrels: dict[str, dict[str, int]] = field(default_factory=dict)
+    halved: bool = False

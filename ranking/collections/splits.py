@@ -2,20 +2,24 @@
 
 Judgements of a split of its own are tested whole. Where there is one set of judgements only, the judged queries are
 divided half and half by a hash of their id: one half to label, with its judgements for supervised controls, the other
-to test. Without judgements all queries can be labelled, and none is tested.
+to test; `collection.use` gives all of them to one side. Without judgements all queries can be labelled, and none is tested.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
 from ranking.records import Document, Query
+from ranking.stages import fingerprint_of
 
 Qrels = dict[str, dict[str, int]]
+Use = Literal["both", "label", "test"]
+"""What judged queries are used for."""
 
 
 @dataclass
@@ -61,6 +65,30 @@ def assembled(
         qrels={query_id: qrels[query_id] for query_id in sorted(tested)},
         notes=notes,
         log_qrels={query_id: grades for query_id, grades in sorted(log_qrels.items()) if query_id not in tested},
+        halved=not judgements.whole,
+    )
+
+
+def used_for(collection: Collection, use: Use) -> Collection:
+    """The collection with its judged queries divided otherwise, as `collection.use` says."""
+    if use == "both":
+        return collection
+    fingerprint = fingerprint_of(collection.fingerprint, use)
+    if use == "label":
+        judged = {**collection.log_qrels, **collection.qrels}
+        log = [*collection.log, *collection.test]
+        return replace(collection, fingerprint=fingerprint, log=log, test=[], qrels={}, log_qrels=judged, halved=False)
+    if not collection.halved:
+        return replace(collection, fingerprint=fingerprint)
+    moved = collection.log_qrels
+    return replace(
+        collection,
+        fingerprint=fingerprint,
+        log=[query for query in collection.log if query.query_id not in moved],
+        test=[*collection.test, *(query for query in collection.log if query.query_id in moved)],
+        qrels=dict(sorted({**collection.qrels, **moved}.items())),
+        log_qrels={},
+        halved=False,
     )
 
 

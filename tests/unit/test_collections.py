@@ -123,3 +123,19 @@ def test_judged_passages_that_the_interpreter_lacks_are_counted(monkeypatch):
     # this interpreter may lack others too
     notes = pydoc.read().notes
     assert int(notes[0].split()[0]) >= lost
+
+
+def test_judged_queries_can_all_be_labelled_or_all_be_tested(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text(json.dumps({"_id": "d", "text": "words"}) + "\n")
+    (tmp_path / "queries.jsonl").write_text("".join(json.dumps({"_id": f"q{n}", "text": f"a query {n}"}) + "\n" for n in range(9)))
+    (tmp_path / "qrels.tsv").write_text("".join(f"q{n}\td\t1\n" for n in range(8)))
+
+    def read(use):
+        return read_collection(CollectionSettings(source=f"beir:{tmp_path}", use=use), "test")
+
+    both, label, test = read("both"), read("label"), read("test")
+    assert both.halved
+    assert 0 < len(both.test) < 8
+    assert (len(label.log), label.test, label.qrels, len(label.log_qrels)) == (9, [], {}, 8)
+    assert ([query.query_id for query in test.log], len(test.test), len(test.qrels), test.log_qrels) == (["q8"], 8, 8, {})
+    assert len({both.fingerprint, label.fingerprint, test.fingerprint}) == 3
