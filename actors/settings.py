@@ -152,6 +152,11 @@ ReasonSettings = Annotated[NoReasonSettings | ExtractiveReasonSettings | LlmReas
 class ComputeSettings(Settings):
     """How many actors a stage runs, and what each takes."""
 
+    encoder: Literal["sentence-transformers", "vllm"] = Field(
+        "sentence-transformers",
+        description="Engine of the sentence encoders of dense retrieval and the pre-ranker. `vllm`: as many engines, with as many GPUs, as "
+        "the teacher has.",
+    )
     cpu_actors: int = Field(2, ge=1, description="Actors of one CPU each that encode, and that score the test split.")
     dashboard: bool = Field(False, description="Start the dashboard too where the job starts a Ray of its own.")
     teacher_engines: int = Field(1, ge=1, description="vLLM engines.")

@@ -8,15 +8,20 @@ Writes index/ and vectors/ of the run's folder; the jobs that retrieve do this w
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from actors.rows import Split
+from actors.settings import ComputeSettings
 from ranking.errors import InputError
 from ranking.records import Document, SelectedQuery
 from ranking.settings import Bm25Settings
 from ranking.stages import fingerprint_of
-from ranking.storage import part_name
+from ranking.storage import Folder, part_name
 from ray_jobs import plan
 from ray_jobs.run import Run, job
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
 
 _TEXTS_PER_PART = 512
 ENCODED = "_encoded"
@@ -79,7 +84,7 @@ def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], sele
 
     wanted: names what is asked for. selected: whether the selected queries of the log are to be encoded too.
     """
-    from actors.vectors import TextEncoder, model_folder
+    from actors.vectors import model_folder
 
     folder = model_folder(plan.vectors_memory(run), model)
     if folder.exists(mark) and folder.read_text(mark) == wanted:
@@ -87,6 +92,7 @@ def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], sele
     run.start_ray()
     from actors.sink import LIGHT, TableSink
     from actors.streaming import new_texts, parts_of, rows_per_part, texts_of, through_actor
+    from actors.vectors import TextEncoder
 
     began = time.monotonic()
     asked = texts_of(texts, _TEXTS_PER_PART)
@@ -98,8 +104,9 @@ def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], sele
     if not total:
         folder.write_text(mark, wanted)
         return
-    actors = min(run.settings.compute.cpu_actors, max(1, total // rows_per_part(total)))
-    vectors = through_actor(new, TextEncoder, (model,), actors)
+    compute = run.settings.compute
+    actors = min(compute.cpu_actors, max(1, total // rows_per_part(total)))
+    vectors = _in_vllm(new, model, folder, compute) if compute.encoder == "vllm" else through_actor(new, TextEncoder, (model,), actors)
     counts = vectors.map_batches(TableSink(folder), batch_format="pyarrow", batch_size=None, **LIGHT)
     with run.progress.bar("vectors", total, "texts") as bar:
         for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -107,6 +114,17 @@ def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], sele
     folder.write_text(mark, wanted)
     seconds = time.monotonic() - began
     run.progress.stage("vectors", f"{total:,} texts by {model} in {seconds:.0f} s ({total / max(seconds, 1e-9):.0f}/s)")
+
+
+def _in_vllm(texts: Dataset, model: str, folder: Folder, compute: ComputeSettings) -> Dataset:
+    """Encode texts by vLLM engines."""
+    from actors.placement import teacher_engines
+    from actors.teachers.actor import through_engines
+    from actors.teachers.deaths import Deaths
+    from actors.vllm_encoder import VllmTextEncoder
+
+    Deaths(folder).forget()
+    return through_engines(texts, VllmTextEncoder, (model, folder, compute.teacher_gpus), teacher_engines(compute))
 
 
 def _with_text(run: Run) -> list[Document]:

@@ -1,0 +1,49 @@
+"""A sentence encoder in vLLM: the engine of dense retrieval and the pre-ranker where `compute.encoder` is `vllm`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from actors.teachers.deaths import Deaths
+from actors.teachers.engine import Engine
+from actors.vectors import as_lists
+from ranking.encoders import model_path
+from ranking.storage import Folder
+
+_ARGUMENTS = {"dtype": "auto", "enforce_eager": True, "max_num_seqs": 64}
+_SETTINGS_OF_SENTENCE_TRANSFORMERS = "sentence_bert_config.json"
+
+
+class VllmTextEncoder:
+    """Ray Data actor: rows {text_id, text} to {text_id, vector}; unit vectors. memory: folder for the marks of engines that died."""
+
+    def __init__(self, model: str, memory: Folder, gpus: int) -> None:
+        from transformers import AutoTokenizer
+
+        path = model_path(model)
+        self.tokenizer = AutoTokenizer.from_pretrained(path)
+        self.max_tokens = min(_max_tokens(path), self.tokenizer.model_max_length)
+        deaths = Deaths(memory)
+        deaths.check()
+        self.engine = Engine(model, None, "embed", _ARGUMENTS, gpus, deaths, "candidates.retrievers")
+
+    async def __call__(self, batch: pa.Table) -> pa.Table:
+        if not batch.num_rows:
+            return pa.table({"text_id": pa.array([], pa.string())})
+        tokens = self.tokenizer(batch["text"].to_pylist(), truncation=True, max_length=self.max_tokens)["input_ids"]
+        vectors = np.stack(await asyncio.gather(*(self.engine.pool(row) for row in tokens)))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return pa.table({"text_id": batch["text_id"], "vector": as_lists(vectors)})
+
+
+def _max_tokens(path: str) -> int:
+    """Tokens that sentence-transformers cuts texts to, so that both engines read the same."""
+    file = Path(path) / _SETTINGS_OF_SENTENCE_TRANSFORMERS
+    if not file.is_file():
+        return 512
+    return int(json.loads(file.read_text(encoding="utf-8")).get("max_seq_length") or 512)
