@@ -157,15 +157,24 @@ class Batches:
         sample = self.training.candidates_per_list
         if epoch is not None and sample is not None and sample < len(candidates):
             drawn = random.Random(f"{self.training.seed} {epoch} {label.query_id}")
-            candidates = _drawn(candidates, sample, drawn, self.grades is not None)
+            candidates = sampled(candidates, sample, drawn, [_teaches_most(c, self.grades is not None) for c in candidates])
         # a reason tells why the teacher decided so; where the judgement is another one, there is none
         return candidates, [Told(relevant[c.doc_id], c.reason if relevant[c.doc_id] == explained[c.doc_id] else None) for c in candidates]
 
 
-def _drawn(candidates: list[LabelledCandidate], count: int, drawn: random.Random, judged: bool) -> list[LabelledCandidate]:
-    """So many candidates by chance; of judged ones a relevant one first, as without any there is nothing to learn."""
-    sample = drawn.sample(candidates, count)
-    relevant = [c for c in candidates if c.target > 0]
-    if judged and relevant and not any(c.target > 0 for c in sample):
-        sample[0] = drawn.choice(relevant)
-    return sample
+def _teaches_most(candidate: LabelledCandidate, judged: bool) -> bool:
+    """Whether a sample should contain this candidate: it was listed, or judged relevant."""
+    return candidate.target > 0 if judged else candidate.tier == "listed"
+
+
+def sampled(candidates: Sequence[LabelledCandidate], count: int, drawn: random.Random, first: Sequence[bool]) -> list[LabelledCandidate]:
+    """Sample candidates of a list: half of the sample for those marked in `first`, the rest by chance from the others.
+
+    A teacher lists few documents, and a uniform sample would often miss all of them. Where one side has too few, the other fills up.
+    count: at most the number of candidates. Returns them in the list's order.
+    """
+    preferred = [i for i, wanted in enumerate(first) if wanted]
+    others = [i for i, wanted in enumerate(first) if not wanted]
+    share = max(min(len(preferred), (count + 1) // 2), count - len(others))
+    chosen = {*drawn.sample(preferred, share), *drawn.sample(others, count - share)}
+    return [candidate for i, candidate in enumerate(candidates) if i in chosen]

@@ -101,7 +101,7 @@ def test_judgements_that_are_not_there_are_said_to_be_missing(run, judged):
 
 
 def test_too_few_left_for_a_step_names_both_settings(run):
-    made = run("--training.confidence.at_least", "0.5", "--training.lists_per_step", "4")
+    made = run("--training.confidence.at_least", "0.5", "--training.lists_per_step", "4", "--training.validation_fraction", "0")
     plan.labels_stage(made).finish(rows_in=3, rows_out=3)
     with pytest.raises(InputError, match=r"2 labels are fewer than one step of 4; lower training.lists_per_step or training.confidence"):
         train.train(made, RraBertSettings())

@@ -1,6 +1,7 @@
 """The order in which lists are learned from, and who reads which: the same whatever the number of workers."""
 
 import json
+import random
 
 import pytest
 import torch
@@ -8,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.training.engine import rate_by_step
-from actors.training.lists import order_of, shares
+from actors.training.lists import order_of, sampled, shares
 from actors.training.plan import Progress
+from ranking.records import LabelledCandidate
 from ray_jobs.training_labels import divided
 from students.batches import list_batch
 from students.losses import LOSSES
@@ -170,3 +172,25 @@ def test_a_steps_loss_is_the_same_however_its_lists_are_divided(loss):
     assert divided_loss.item() == pytest.approx(whole.item(), rel=1e-5)
     assert whole.item() > 0
     assert torch.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("listed", "others", "count", "expected"),
+    [(2, 10, 6, 2), (8, 10, 6, 3), (8, 2, 6, 4), (12, 0, 6, 6), (0, 12, 6, 0), (1, 9, 3, 1), (3, 9, 3, 2)],
+)
+def test_a_sample_has_what_the_teacher_listed_up_to_a_half_unless_others_are_too_few(listed, others, count, expected):
+    made = [candidate_of(n, "listed" if n < listed else "hard_negative") for n in range(listed + others)]
+    seen = set()
+    for seed in range(50):
+        found = sampled(made, count, random.Random(seed), [c.tier == "listed" for c in made])
+        assert len(found) == count
+        assert [c.doc_id for c in found] == sorted({c.doc_id for c in found})
+        assert sum(c.tier == "listed" for c in found) == expected
+        seen |= {c.doc_id for c in found}
+    assert len(seen) == listed + others
+
+
+def candidate_of(number, tier):
+    return LabelledCandidate(
+        doc_id=f"d{number:02}", title="", text="t", pre_rank=number + 1, prompt_position=1, tier=tier, position=None, target=0.0
+    )
