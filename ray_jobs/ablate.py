@@ -54,7 +54,7 @@ def main(run: Run) -> None:
         raise InputError(f"setting 'ablation.arms': each needs a name that differs in letters or digits, not {', '.join(ablation.arms)}")
     arms = {name: [arm_of(run, name, changed, seed) for seed in ablation.seeds] for name, changed in ablation.arms.items()}
     measures.parse(run.settings.evaluation.measures)
-    if run.settings.training.labels is None:
+    if not run.settings.training.labels:
         label.main(run)
     index.main(run)
     candidates.find_for_test(run)

@@ -70,8 +70,8 @@ def _fitted(
 
 def _candidates(run: Run) -> Folder:
     """The candidate lists of the labelled queries, with the first stage's scores."""
-    other = run.settings.training.labels
-    return plan.candidates_stage(run).folder if other is None else Folder(other) / "candidates"
+    other = plan.other_labels(run)
+    return plan.candidates_stage(run).folder if other is None else other / "candidates"
 
 
 def _orders(label: Label) -> bool:

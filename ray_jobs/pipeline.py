@@ -14,7 +14,7 @@ from ray_jobs.run import Run, job
 
 def main(run: Run) -> None:
     run.check_judged()
-    own_labels = run.settings.training.labels is None
+    own_labels = not run.settings.training.labels
     if own_labels and plan.labels_stage(run).restore() is None:
         demands.check(run, "teacher", "reasons", "training")  # before hours go into what cannot be finished
     if own_labels:

@@ -11,7 +11,7 @@ what is in them is named by content and never out of date.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from ranking.labelling.prompts.pairs import YES_NO, load_pair_prompt
 from ranking.labelling.prompts.reasons import REASON, load_reason_prompt
 from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
 from ranking.sources import fetched
-from ranking.stages import Stage, fingerprint_of, manifest_of
+from ranking.stages import Manifest, Stage, fingerprint_of, manifest_of
 from ranking.storage import Folder
 from ray_jobs.run import Run
 from students.settings import StudentSettings
@@ -102,25 +102,46 @@ def labels_to_learn(run: Run) -> Learned:
 def reasons_to_learn(run: Run) -> Learned:
     """The reasons beside them, for students that learn from reasons. Raises InputError where another run's are not of its labels."""
     learned = _own_or_other(run, reasons_stage)
-    if run.settings.training.labels is not None:
-        manifest = manifest_of(learned.folder)
-        assert manifest is not None
-        if manifest.fingerprint != fingerprint_of("reasons", manifest.settings, [labels_to_learn(run).fingerprint]):
-            raise InputError(f"setting 'training.labels': {learned.folder.uri} are of other labels than those beside them; write them anew")
+    for place in run.settings.training.labels:
+        labels, reasons = (manifest_of(Folder(place) / name) for name in ("labels", "reasons"))
+        assert labels is not None
+        assert reasons is not None
+        if reasons.fingerprint != fingerprint_of("reasons", reasons.settings, [labels.fingerprint]):
+            uri = (Folder(place) / "reasons").uri
+            raise InputError(f"setting 'training.labels': {uri} are of other labels than those beside them; write them anew")
     return learned
 
 
 def _own_or_other(run: Run, stage_of: Callable[[Run], Stage]) -> Learned:
-    stage, other = stage_of(run), run.settings.training.labels
+    stage, other = stage_of(run), other_labels(run)
     if other is None:
         return Learned(stage.folder, stage.fingerprint)
-    folder = Folder(other) / stage.name
-    manifest = manifest_of(folder)
-    if manifest is None:
-        raise InputError(
-            f"setting 'training.labels': no finished {stage.name} are in {folder.uri}; the folder of a run that has them is needed"
-        )
-    return Learned(folder, manifest.fingerprint)
+    manifests = []
+    for place in run.settings.training.labels:
+        folder = Folder(place) / stage.name
+        manifest = manifest_of(folder)
+        if manifest is None:
+            raise InputError(
+                f"setting 'training.labels': no finished {stage.name} are in {folder.uri}; the folder of a run that has them is needed"
+            )
+        manifests.append(manifest)
+    return Learned(other / stage.name, merged_fingerprint(manifests))
+
+
+def other_labels(run: Run) -> Folder | None:
+    """The folder whose labels, reasons and candidates are learned from instead of the run's own; None for the own.
+
+    Of several runs it is a folder that `ray_jobs.merging` fills.
+    """
+    places = run.settings.training.labels
+    if not places:
+        return None
+    return Folder(places[0]) if len(places) == 1 else run.folder / "merged" / fingerprint_of(places)
+
+
+def merged_fingerprint(manifests: Sequence[Manifest]) -> str:
+    """The fingerprint of several runs' rows of one stage; of one run its own."""
+    return manifests[0].fingerprint if len(manifests) == 1 else fingerprint_of([one.fingerprint for one in manifests])
 
 
 def student_stage(run: Run, student: StudentSettings) -> Stage:
@@ -129,7 +150,7 @@ def student_stage(run: Run, student: StudentSettings) -> Stage:
         del training["steps"]
     learned = labels_to_learn(run).fingerprint
     inputs = [learned, *([reasons_to_learn(run).fingerprint] if reads_reasons(run, student) else [])]
-    if run.settings.training.labels is not None and learned != labels_stage(run).fingerprint:
+    if run.settings.training.labels and learned != labels_stage(run).fingerprint:
         inputs.append(run.collection.fingerprint)  # its test questions are left out of other labels than its own
     if student.base in OWN:
         inputs.append(weights_hash(student.base))

@@ -21,7 +21,7 @@ from ranking.labelling.confidence import confident
 from ranking.records import Provenance
 from ranking.stages import Stage
 from ranking.storage import Folder
-from ray_jobs import blending, demands, plan, training_labels
+from ray_jobs import blending, demands, merging, plan, training_labels
 from ray_jobs.run import Run, job
 from students.settings import StudentSettings, TrainingSettings
 
@@ -43,6 +43,7 @@ def train(run: Run, student: StudentSettings) -> None:
     if run.skipped(stage):
         return
     training = run.settings.training
+    merging.merge_labels(run)
     labels = training_labels.labels_to_learn(run)
     folder = labels.folder
     first = training_labels.first_label(folder)
@@ -50,7 +51,7 @@ def train(run: Run, student: StudentSettings) -> None:
     every = dict(zip(folder.read_column("query_id"), folder.read_column("confidence"), strict=True))
     kept = confident(every, training.confidence.at_least)
     sure = len(kept)
-    if training.labels is not None:
+    if training.labels:
         kept = training_labels.not_tested(run, folder, kept)
     grades = training_labels.judgements(run, kept) if training.targets == "judgements" else None
     provenance = first.provenance if grades is None else training_labels.judged_by(run.collection)

@@ -22,7 +22,7 @@ from students.settings import StudentSettings, TrainingSettings
 
 def labels_to_learn(run: Run) -> plan.Learned:
     """The labels that are learned from. Raises InputError where those of these settings are not made, or not all."""
-    if run.settings.training.labels is None:
+    if not run.settings.training.labels:
         stage = plan.labels_stage(run)
         if stage.restore() is None:
             raise InputError(f"{stage.folder.uri}: the labels of these settings are not made, or not all; run ray_jobs.label first")
@@ -96,7 +96,7 @@ def reasons_to_learn(run: Run, student: StudentSettings) -> Folder | None:
     """The reasons, where the student learns from them. Raises InputError where they are wanted and not all written."""
     if not plan.reads_reasons(run, student):
         return None
-    if run.settings.training.labels is not None:
+    if run.settings.training.labels:
         return plan.reasons_to_learn(run).folder
     stage = plan.reasons_stage(run)
     if stage.restore() is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ranking.settings import Settings
 
@@ -130,10 +130,10 @@ class TrainingSettings(Settings):
         description="What is learned from. `labels`: the teacher. `judgements`: the collection's qrels for the log's queries, over the "
         "labels' candidates: the supervised control.",
     )
-    labels: str | None = Field(
-        None,
-        description="Folder of another run, a path or URI: learn from its labels, and from its reasons where the student does. "
-        "Null: this run's own.",
+    labels: list[str] = Field(
+        default_factory=list,
+        description="Folder of another run, a path or URI, or a list of them: learn from their labels, and from their reasons where the "
+        "student does. Empty: this run's own labels.",
     )
     relevant_grade: int = Field(1, ge=1, description="The lowest grade of `judgements` that counts as relevant.")
     workers: int = Field(2, ge=1, description="Training workers, one process each.")
@@ -195,8 +195,13 @@ class TrainingSettings(Settings):
         """Optimizer steps over so many lists. What is left over of an epoch waits for the next one's order."""
         return self.steps or self.epochs * (lists // self.lists_per_step)
 
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _one_run_is_a_list(cls, value: object) -> object:
+        return [] if value is None else [value] if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _judgements_are_of_the_own_log(self) -> TrainingSettings:
-        if self.labels is not None and self.targets == "judgements":
+        if self.labels and self.targets == "judgements":
             raise ValueError("targets: judgements are those of this run's own log, so labels of another run cannot stand beside them")
         return self

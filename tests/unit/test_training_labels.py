@@ -1,5 +1,7 @@
 """Which labels a student is trained on: by their confidence, and with reasons where it learns from them."""
 
+import json
+
 import pyarrow as pa
 import pytest
 import torch
@@ -9,7 +11,8 @@ from ranking.encoders import model_path
 from ranking.errors import InputError
 from ranking.labelling.confidence import confident
 from ranking.records import Reason, ReasonList, Usage
-from ray_jobs import plan, train, training_labels
+from ranking.stages import manifest_of
+from ray_jobs import merging, plan, train, training_labels
 from ray_jobs.run import open_run
 from students import kinds
 from students.losses import LOSSES
@@ -222,3 +225,23 @@ def test_labels_of_another_run_that_ask_a_test_question_are_left_out(run, judged
     (made.folder / "labels").write_rows("part-1.parquet", rows)
     assert training_labels.not_tested(made, made.folder / "labels", ["q0", "q1", "q2"]) == ["q1"]
     assert training_labels.not_tested(made, made.folder / "labels", ["q1"]) == ["q1"]
+
+
+def test_labels_of_several_runs_are_learned_from_together(run, tmp_path):
+    for name, ids in (("x", ["q0", "q1", "q2"]), ("y", ["p0", "p1"])):
+        made = run("--run", name)
+        rows = [label_of(["d1"]).model_copy(update={"query_id": query_id}) for query_id in ids]
+        (made.folder / "labels").delete()
+        (made.folder / "labels").write_rows("part-0.parquet", rows)
+        plan.labels_stage(made).finish(rows_in=len(ids), rows_out=len(ids))
+    both = run("--run", "z", "--training.labels", json.dumps([str(tmp_path / "x"), str(tmp_path / "y")]))
+    merging.merge_labels(both)
+    learned = training_labels.labels_to_learn(both)
+    assert sorted(learned.folder.read_column("query_id")) == ["p0", "p1", "q0", "q1", "q2"]
+    manifest = manifest_of(learned.folder)
+    assert (manifest.fingerprint, manifest.rows_out) == (learned.fingerprint, 5)
+    one = run("--run", "z", "--training.labels", str(tmp_path / "x"))
+    assert training_labels.labels_to_learn(one).fingerprint != learned.fingerprint
+    twice = run("--run", "w", "--training.labels", json.dumps([str(tmp_path / "x"), str(tmp_path / "x")]))
+    with pytest.raises(InputError, match=r"query 'q0' is labelled in .*/x and in .*/x; query ids must differ"):
+        merging.merge_labels(twice)
