@@ -150,12 +150,20 @@ def student_stage(run: Run, student: StudentSettings) -> Stage:
         del training["steps"]
     learned = labels_to_learn(run).fingerprint
     inputs = [learned, *([reasons_to_learn(run).fingerprint] if reads_reasons(run, student) else [])]
-    if run.settings.training.labels and learned != labels_stage(run).fingerprint:
+    if run.settings.training.labels and learned != _own_labels(run):
         inputs.append(run.collection.fingerprint)  # its test questions are left out of other labels than its own
     if student.base in OWN:
         inputs.append(weights_hash(student.base))
     settings = {"student": student.model_dump(), "training": training, **_content_of_base(run, student)}
     return Stage(run.folder, f"students/{student.name}", settings, inputs)
+
+
+def _own_labels(run: Run) -> str | None:
+    """The fingerprint of the run's own labels; None where its teacher's file is not there, as it is not needed beside other labels."""
+    try:
+        return labels_stage(run).fingerprint
+    except InputError:
+        return None
 
 
 def _content_of_base(run: Run, student: StudentSettings) -> dict[str, Any]:
