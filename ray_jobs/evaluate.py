@@ -68,6 +68,7 @@ def main(run: Run) -> None:
     systems = first_stages(run, rows) + rerankers(run, rows, bases) + systems
     for system in systems:
         notes += checks.check_ties(system.key, system.run)
+    notes += unlabelled(run)
     label_costs.note(run, systems)
     machine = timing.time_systems(run, systems, rows)
     metrics, values = measure(run.collection, systems, settings)
@@ -76,6 +77,16 @@ def main(run: Run) -> None:
     write(run, metrics, values, {system.key: system.run for system in systems})
     stage.finish(rows_in=len(run.collection.test), rows_out=len(run.collection.test))
     show(run, metrics)
+
+
+def unlabelled(run: Run) -> list[str]:
+    """A note if the teacher rejected test queries."""
+    manifest = plan.labels_stage(run, "test").manifest if run.settings.evaluation.teacher else None
+    if manifest is None or not manifest.rejected:
+        return []
+    return [
+        f"teacher: {manifest.rejected:,} of {manifest.rows_in:,} queries have no label (see rejected/) and keep the first stage's order"
+    ]
 
 
 def check_baseline(run: Run) -> None:
@@ -143,7 +154,7 @@ def runs_of_others(run: Run, notes: list[str]) -> list[System]:
 def rerankers(run: Run, rows: Sequence[TestLists], bases: Sequence[StudentSettings]) -> list[System]:
     """Score all candidates, each pair once, with the pre-ranker, the teacher, the students' bases and every model.
 
-    A student with a blend is a second system, blended with each list's own scores.
+    A student with a blend is a second system, blended with each list's own scores. Queries that the teacher rejected keep the list's order.
     """
     names = run.settings.evaluation.first_stages
     unions = [CandidateList(query_id=row.query_id, text=row.text, candidates=union) for row in rows if (union := row.union(names))]
@@ -167,6 +178,8 @@ def rerankers(run: Run, rows: Sequence[TestLists], bases: Sequence[StudentSettin
         for stage in names:
             lists = {row.query_id: row.of(stage) for row in rows}
             alone = {q: _kept(scores.get(q, {}), found) for q, found in lists.items()}
+            if kind == "teacher":
+                alone |= {q: {c.doc_id: float(-c.rank) for c in found} for q, found in lists.items() if q not in scores}
             student_name = next((student.name for student in bases if kind == "base" and timing.base_name(student.name) == name), None)
             systems.append(_system(kind, name, stage, alone, student_name))
             blend = blends.get(name) if kind == "student" else None
@@ -206,7 +219,7 @@ def _pre_ranked(run: Run, settings: PreRankerSettings, unions: Sequence[Candidat
 def _taught(run: Run) -> TrecRun:
     """The teacher's ranking of the test lists. Documents of equal target, and those it never saw, keep the first stage's order.
 
-    Queries that it rejected stay unranked.
+    Queries that it rejected are not here.
     """
     labels = plan.labels_stage(run, "test").folder.read_rows(Label)
     return {label.query_id: _by_teacher(label) for label in labels}

@@ -96,12 +96,12 @@ class Learned:
 
 def labels_to_learn(run: Run) -> Learned:
     """The labels that students learn from: the run's own, or another's. Raises InputError where those are not finished."""
-    return _own_or_other(run, labels_stage)
+    return _own_or_other(run, "labels", labels_stage)
 
 
 def reasons_to_learn(run: Run) -> Learned:
     """The reasons beside them, for students that learn from reasons. Raises InputError where another run's are not of its labels."""
-    learned = _own_or_other(run, reasons_stage)
+    learned = _own_or_other(run, "reasons", reasons_stage)
     for place in run.settings.training.labels:
         labels, reasons = (manifest_of(Folder(place) / name) for name in ("labels", "reasons"))
         assert labels is not None
@@ -112,20 +112,21 @@ def reasons_to_learn(run: Run) -> Learned:
     return learned
 
 
-def _own_or_other(run: Run, stage_of: Callable[[Run], Stage]) -> Learned:
-    stage, other = stage_of(run), other_labels(run)
+def _own_or_other(run: Run, name: str, stage_of: Callable[[Run], Stage]) -> Learned:
+    other = other_labels(run)
     if other is None:
+        stage = stage_of(run)
         return Learned(stage.folder, stage.fingerprint)
     manifests = []
     for place in run.settings.training.labels:
-        folder = Folder(place) / stage.name
+        folder = Folder(place) / name
         manifest = manifest_of(folder)
         if manifest is None:
             raise InputError(
-                f"setting 'training.labels': no finished {stage.name} are in {folder.uri}; the folder of a run that has them is needed"
+                f"setting 'training.labels': no finished {name} are in {folder.uri}; the folder of a run that has them is needed"
             )
         manifests.append(manifest)
-    return Learned(other / stage.name, merged_fingerprint(manifests))
+    return Learned(other / name, merged_fingerprint(manifests))
 
 
 def other_labels(run: Run) -> Folder | None:

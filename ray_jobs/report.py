@@ -79,6 +79,8 @@ def curves_of(run: Run) -> dict[str, dict[str, list[tuple[float, float]]]]:
 
 def audit_of(run: Run) -> tuple[str, str] | None:
     """Text and picture of the teacher's audit, where there is one of these settings."""
+    if not (run.folder / "audit").exists():
+        return None
     stage = plan.audit_stage(run)
     if stage.manifest is None:
         return None

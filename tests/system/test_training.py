@@ -36,6 +36,7 @@ from tests.tiny_models import tiny_generator
 PROVENANCE = Provenance(teacher="made", fingerprint="made", engine="recorded", targets="tiers")
 SCORED = PROVENANCE.model_copy(update={"targets": "scores"})
 BERT = {"name": "bert", "kind": "rra_bert", "base": "minilm", "max_length": 32, "term_control": {"form": "layer"}}
+FRACTION, SEED = 0.17, 13
 KILLS = int(os.environ.get("KILLS", "2"))
 ZERO_STAGE = int(os.environ.get("ZERO_STAGE", "2"))
 """Both can be raised for a longer look: `KILLS=5 ZERO_STAGE=3 pytest tests/system/test_training.py`."""
@@ -79,7 +80,7 @@ def command(folder, collection, student, **training):
     settings = {
         "lists_per_step": 4,
         "epochs": 2,
-        "validation_fraction": 0.17,
+        "validation_fraction": FRACTION,
         "workers": 1,
         "checkpoint_every": 2,
         "freeze_embeddings": True,
@@ -236,7 +237,7 @@ def scores_of(folder, name):
 
 def test_a_loss_that_is_no_number_ends_in_a_line_and_keeps_the_last_checkpoint(collection, cluster, tmp_path):
     folder = Folder(tmp_path) / "made"
-    _, learned = divided([label_of(number).query_id for number in range(24)], TrainingSettings(validation_fraction=0.17))
+    _, learned = divided([label_of(number).query_id for number in range(24)], FRACTION, SEED)
     wrong = order_of(learned, TrainingSettings().seed, 0)[-1]
     labels = [label_of(number).model_copy(update={"provenance": SCORED}) for number in range(24)]
     for label in labels:
