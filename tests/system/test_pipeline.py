@@ -162,6 +162,43 @@ def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_o
     assert CrossEncoder(f"{run.path}/students/plain/model", device="cpu").predict([("a", "b")]).shape == (1,)
 
 
+def test_training_that_makes_things_worse_is_not_promoted_and_the_decision_says_what_to_deploy(finished, settings, cluster, tmp_path):
+    folder = run_with_labels("worse", finished)
+    labels = list((folder / "labels").read_rows(Label))
+    worst_first = {label.query_id: {c.doc_id: -c.target for c in label.candidates} for label in labels}
+    (tmp_path / "worst_first.trec").write_text(to_trec(worst_first, "reversed"))
+    changed = {
+        "run": "worse",
+        "teacher": json.dumps({"kind": "recorded", "path": str(tmp_path / "worst_first.trec")}),
+        "students": json.dumps([{"name": "worse", "kind": "rra_bert", "base": "minilm-cross", "max_length": 32}]),
+        "training.validation_fraction": "0",
+        "training.epochs": "6",
+        "training.workers": "1",
+        "training.learning_rate": "3e-4",
+        "evaluation.teacher": "false",
+        "evaluation.first_stages": '["bm25"]',
+    }
+    champion = Registry(Folder(finished[0])).read()
+    call = [
+        sys.executable,
+        "-m",
+        "ray_jobs.pipeline",
+        *settings[1],
+        *(part for key, value in changed.items() for part in (f"--{key}", value)),
+    ]
+    done = ran(call, cluster, 500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    metrics = Metrics.model_validate_json((folder / "evaluation").read_text("metrics.json"))
+    base, student = (metrics.systems[f"{name}@bm25"].measures["nDCG@5"] for name in ("worse.base", "worse"))
+    assert student < base
+    assert (metrics.verdict.champion, metrics.verdict.promoted) == ("worse", False)
+    assert metrics.verdict.deploy not in (None, "worse@bm25")
+    assert "worse is not promoted: " in metrics.verdict.reason
+    assert f"Deploy {metrics.verdict.deploy} instead" in metrics.verdict.reason
+    assert f"nothing promoted: {metrics.verdict.reason}" in " ".join(done.stdout.split())
+    assert Registry(Folder(finished[0])).read() == champion
+
+
 def test_bad_input_is_one_line_and_exit_code_2(settings, cluster, finished):
     wrong = [*settings[1], "--teacher.modle", "x"]
     done = ran([sys.executable, "-m", "ray_jobs.pipeline", *wrong], cluster, 120)

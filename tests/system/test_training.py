@@ -27,7 +27,7 @@ from ranking.storage import Folder
 from ray_jobs import plan
 from ray_jobs.run import open_run
 from ray_jobs.training_labels import divided
-from students.scoring import Scorer
+from students.scoring import ClassifierScorer, Scorer
 from students.settings import TrainingSettings
 from tests.system.facts import FACTS, QUESTIONS, ROOT
 from tests.system.programs import ran
@@ -276,6 +276,20 @@ def test_where_nothing_gets_better_it_ends_early_with_the_first_of_the_best_and_
     learned = {name: value for name, value in weights_of(folder).items() if ".layer." in name and name.endswith("weight")}
     assert len(learned) > 20
     assert all((value != value.bfloat16().float()).any() for value in learned.values())
+
+
+def test_where_training_does_not_improve_the_base_the_base_is_exported(labelled, collection, cluster, tmp_path):
+    folder = copied(labelled, tmp_path)
+    student = {"name": "bert", "kind": "rra_bert", "base": "minilm-cross", "max_length": 32}
+    # too small a step to change any weight
+    said = trained(folder, collection, cluster, student, precision="fp32", learning_rate=1e-30, weight_decay=0.0, epochs=1)
+    assert "that of the base: training did not improve it, model of step 0 in" in said
+    curves = json.loads((folder / "students" / "bert").read_text("curves.json"))
+    assert [step for step, _ in curves["validation nDCG@10"]] == [0, 2, 4]
+    assert "| optimizer steps | 0 |" in Folder(f"{folder.uri}/students/bert/model").read_text("README.md")
+    pairs = [(query, FACTS[0][1]) for _, query, _ in QUESTIONS]
+    base = ClassifierScorer(model_path("minilm-cross"), 32, "fp32").score(pairs)
+    assert Scorer(f"{folder.path}/students/bert/model", "fp32", "torch").score(pairs) == pytest.approx(base, abs=1e-4)
 
 
 def test_labels_of_other_settings_or_not_finished_are_not_learned_from(labelled, collection, cluster, tmp_path):
