@@ -18,7 +18,7 @@ from ranking.storage import Folder
 class PreRanker:
     """A sentence encoder that orders candidates by the cosine of query and document vector.
 
-    memory: folder of the vectors there are. validation: fraction and seed of the validation queries, of whose lists the teacher sees all.
+    memory: folder of the stored vectors. validation: fraction and seed that choose the validation queries, whose whole lists are shown.
     """
 
     def __init__(self, memory: Folder, settings: PreRankerSettings, validation: tuple[float, int] = (0.0, 0)) -> None:

@@ -89,7 +89,7 @@ class Outcome(Record):
 
 
 def rejected(row: PickedList, reason: str, raw: str | None = None) -> Outcome:
-    """A list that no teacher can label. raw: its answer, where there is one."""
+    """A list that no teacher can label. raw: the teacher's answer, if any."""
     rejection = Rejection(query_id=row.query_id, stage="labels", reason=reason, raw=raw)
     return Outcome(query_id=row.query_id, split=row.split, rejection=rejection)
 

@@ -23,12 +23,14 @@ from students.settings import Precision
 class Model:
     """A model that scores pairs: a student's folder, or anything that is a sequence classifier.
 
-    place: path, URI or hub id. max_length, precision: of a classifier; a student's are in its config.
+    place: path, URI or hub id. max_length, precision: of a classifier; a student's are in its config. as_classifier: read a student's
+    folder as a plain classifier.
     """
 
     place: str
     max_length: int | None = None
     precision: Precision = "auto"
+    as_classifier: bool = False
 
     @property
     def folder(self) -> Folder | None:
@@ -42,7 +44,7 @@ class Model:
         with tempfile.TemporaryDirectory() as local:
             place = Path(local) / "model"
             self.folder.copy_to(Folder(place))
-            if (place / CARD).is_file():
+            if (place / CARD).is_file() and not self.as_classifier:
                 if self.max_length is not None:
                     raise InputError(f"model {self.place!r}: is a saved student, whose max_length is its own; leave it out")
                 return Scorer(place, called=self.place)

@@ -45,8 +45,8 @@ class RecordedTeacherSettings(Settings):
     )
     unlisted: Literal["negative", "unseen"] = Field(
         "negative",
-        description="What a candidate is that a run does not list: a `negative`, or `unseen`, which is not learned from. Answers and "
-        "grades say which documents the teacher saw.",
+        description="How to treat candidates that a run does not list: `negative`, or `unseen`, which are left out of training. Answers "
+        "and grades say which documents the teacher saw, so this does not apply to them.",
     )
 
 

@@ -14,13 +14,15 @@ from actors.teachers.engine import Engine
 from actors.vectors import as_lists
 from ranking.encoders import model_path
 from ranking.storage import Folder
+from students.bases import positions
 
 _ARGUMENTS = {"dtype": "auto", "enforce_eager": True, "max_num_seqs": 64}
+_LONGEST = 8192
 _SETTINGS_OF_SENTENCE_TRANSFORMERS = "sentence_bert_config.json"
 
 
 class VllmTextEncoder:
-    """Ray Data actor: rows {text_id, text} to {text_id, vector}; unit vectors. memory: folder for the marks of engines that died."""
+    """Ray Data actor: rows {text_id, text} to {text_id, vector}; unit vectors. memory: folder of the crash log."""
 
     def __init__(self, model: str, memory: Folder, gpus: int) -> None:
         from transformers import AutoTokenizer
@@ -42,8 +44,10 @@ class VllmTextEncoder:
 
 
 def _max_tokens(path: str) -> int:
-    """Tokens that sentence-transformers cuts texts to, so that both engines read the same."""
-    file = Path(path) / _SETTINGS_OF_SENTENCE_TRANSFORMERS
-    if not file.is_file():
-        return 512
-    return int(json.loads(file.read_text(encoding="utf-8")).get("max_seq_length") or 512)
+    """The length that sentence-transformers truncates texts to: `max_seq_length`, else what the model's positions allow."""
+    from transformers import AutoConfig
+    from transformers.utils import cached_file
+
+    file = cached_file(path, _SETTINGS_OF_SENTENCE_TRANSFORMERS, _raise_exceptions_for_missing_entries=False)
+    length = json.loads(Path(file).read_text(encoding="utf-8")).get("max_seq_length") if file else None
+    return int(length or positions(AutoConfig.from_pretrained(path)) or _LONGEST)

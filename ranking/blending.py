@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Form = Literal["scores", "ranks"]
 FORMS: tuple[Form, ...] = ("scores", "ranks")
+_EQUAL = 1e-9
 
 
 class Blend(BaseModel):
@@ -64,15 +65,20 @@ def blended(student: Sequence[float], signal: Sequence[float], weight: float) ->
         return []
     scores = np.asarray(student, dtype=np.float64)
     joined = weight * standardised(scores) + (1.0 - weight) * standardised(np.asarray(signal, dtype=np.float64))
-    spread = float(scores.std()) or 1.0
-    found: list[float] = (scores.mean() + spread * joined).tolist()
+    found: list[float] = (scores.mean() + (_spread(scores) or 1.0) * joined).tolist()
     return found
 
 
 def standardised(values: np.ndarray) -> np.ndarray:
     """(x - mean) / standard deviation; zeros where all values are equal."""
-    spread = values.std()
-    return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
+    spread = _spread(values)
+    return (values - values.mean()) / spread if spread else np.zeros_like(values)
+
+
+def _spread(values: np.ndarray) -> float:
+    """The standard deviation; 0 for values that differ by rounding only."""
+    spread = float(values.std())
+    return spread if spread > _EQUAL * max(1.0, float(np.abs(values).max())) else 0.0
 
 
 def reciprocal_ranks(scores: Sequence[float]) -> list[float]:

@@ -18,6 +18,7 @@ from ranking.errors import InputError
 from ranking.labelling.audit.picture import svg_of
 from ranking.labelling.audit.report import Audit, audit
 from ranking.labelling.audit.text import text_of
+from ranking.labelling.prompts import load_prompt
 from ranking.labelling.recorded import is_answers, read_answers
 from ranking.sources import fetched
 from ray_jobs import candidates, label, plan
@@ -61,6 +62,12 @@ def ask_sample(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAnswer]
     memory = plan.teacher_memory(run)
     asked = settings.model_copy(update={"orders": run.settings.audit.orders, "attempts": 1})
     lists = sample(run)
+    most, longest = load_prompt(settings.prompt_file).most, max(len(row.picked) for row in lists)
+    if most is not None and longest > most:
+        raise InputError(
+            f"setting 'pre_ranker': an audit needs one prompt per list, and the prompt shows at most {most} documents, not {longest}; "
+            "set pre_ranker.top and bottom"
+        )
     Deaths(memory).forget()
     teacher = make_teacher(asked, run.settings.compute, plan.teacher_fingerprint(run), memory)
     outcomes = teacher.label(dataset_of(lists, PickedList, 4)).select_columns(["query_id"])
@@ -76,7 +83,9 @@ def recorded(run: Run, settings: RecordedTeacherSettings) -> list[ShownAnswer]:
 
     with fetched(settings.path) as path:
         if not is_answers(path):
-            raise InputError(f"setting 'teacher.path': {settings.path} does not say what the teacher was shown; an audit needs answers")
+            raise InputError(
+                f"setting 'teacher.path': {settings.path} does not name the documents of each prompt; an audit needs recorded answers"
+            )
         lists = read_answers(path)
     return [
         ShownAnswer(query_id, len(one.shown), one.answer, tuple(one.shown), run.collection.qrels.get(query_id))

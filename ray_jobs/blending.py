@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from actors.rows import CandidateList
 from actors.scorer import Model
 from ranking.blending import FORMS, Blend, Form
+from ranking.labelling.views import graded
 from ranking.records import Label
 from ranking.storage import Folder
 from ray_jobs import plan
@@ -15,16 +16,24 @@ from ray_jobs.scoring import score_lists
 from students import card
 from students.settings import StudentSettings
 
+Grades = dict[str, dict[str, int]]
 
-def blend_student(run: Run, student: StudentSettings, model: Folder, labels: Folder, validation: Sequence[str]) -> None:
-    """Choose a student's blend and write it into its config. model: the student's folder. validation: ids of the validation queries."""
+
+def blend_student(
+    run: Run, student: StudentSettings, model: Folder, labels: Folder, validation: Sequence[str], grades: Grades | None = None
+) -> None:
+    """Choose a student's blend and write it into its config.
+
+    model: the student's folder. validation: ids of the validation queries. grades: {query_id: {doc_id: grade}} where the student learned
+    from judgements instead of the labels.
+    """
     settings = student.blend
     if settings.form == "none":
         return
     if settings.weight is not None and settings.form != "auto":
         card.write_blend(model, Blend(form=settings.form, weights={settings.form: settings.weight}))
         return
-    found = _fitted(run, student, model, labels, validation, FORMS if settings.form == "auto" else (settings.form,))
+    found = _fitted(run, student, model, _targeted(run, labels, validation, grades), FORMS if settings.form == "auto" else (settings.form,))
     if found is not None:
         card.write_blend(model, found)
 
@@ -35,13 +44,23 @@ def blend_of(model: Folder) -> Blend | None:
     return None if held is None else Blend.model_validate(held)
 
 
-def _fitted(
-    run: Run, student: StudentSettings, model: Folder, labels: Folder, validation: Sequence[str], forms: Sequence[Form]
-) -> Blend | None:
+def _targeted(run: Run, labels: Folder, validation: Sequence[str], grades: Grades | None) -> dict[str, Label]:
+    """The validation queries' labels that prefer one document to another, with the targets that the student learned from."""
+    wanted = set(validation)
+    found = (label for label in labels.read_rows(Label) if label.query_id in wanted)
+    if grades is not None:
+        grade = run.settings.training.relevant_grade
+        found = (
+            label.model_copy(update={"candidates": graded(label.candidates, grades[label.query_id], grade)})
+            for label in found
+            if label.query_id in grades
+        )
+    return {label.query_id: label for label in found if _orders(label)}
+
+
+def _fitted(run: Run, student: StudentSettings, model: Folder, ordered: dict[str, Label], forms: Sequence[Form]) -> Blend | None:
     from students.blend_fit import ValidationList, fit
 
-    wanted = set(validation)
-    ordered = {label.query_id: label for label in labels.read_rows(Label) if label.query_id in wanted and _orders(label)}
     rows = [row for row in _candidates(run).read_rows(CandidateList) if row.query_id in ordered] if ordered else []
     lists = [_seen(row, ordered[row.query_id]) for row in rows]
     lists = [row for row in lists if len(row.candidates) > 1]

@@ -14,7 +14,7 @@ from actors.settings import LlmReasonSettings, RecordedTeacherSettings
 from ranking.errors import InputError
 from ray_jobs.run import Run
 
-Part = Literal["teacher", "reasons", "training"]
+Part = Literal["teacher", "reasons", "training", "encoder"]
 _READERS_AND_SINK, _PRE_RANKER = 0.5, 1.0
 """CPUs of what feeds engines and takes their answers."""
 
@@ -26,6 +26,8 @@ def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
     if "teacher" in parts and not isinstance(settings.teacher, RecordedTeacherSettings):
         beside = _READERS_AND_SINK + (_PRE_RANKER if settings.pre_ranker else 0)
         found.append(_engines("the teacher", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, beside))
+    if "encoder" in parts:
+        found.append(_engines("the sentence encoder", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, _READERS_AND_SINK))
     if "reasons" in parts and isinstance(settings.reasons, LlmReasonSettings):
         found.append(_engines("the writer of reasons", "reason", reason_engines(compute), compute.reason_gpu_gb, _READERS_AND_SINK))
     if "training" in parts and settings.students:

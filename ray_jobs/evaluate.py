@@ -158,11 +158,13 @@ def rerankers(run: Run, rows: Sequence[TestLists], bases: Sequence[StudentSettin
     """
     names = run.settings.evaluation.first_stages
     unions = [CandidateList(query_id=row.query_id, text=row.text, candidates=union) for row in rows if (union := row.union(names))]
+    systems: list[System] = []
     scored: list[tuple[SystemKind, str, TrecRun]] = []
     if run.settings.pre_ranker:
         scored.append(("pre_ranker", "pre-ranker", _pre_ranked(run, run.settings.pre_ranker, unions)))
     if run.settings.evaluation.teacher:
-        scored.append(("teacher", "teacher", _taught(run)))
+        labels = {label.query_id: label for label in plan.labels_stage(run, "test").folder.read_rows(Label)}
+        systems += [_taught(labels, rows, stage) for stage in names]
     of_base: dict[Model, TrecRun] = {}
     for student in bases:
         name = timing.base_name(student.name)
@@ -173,20 +175,17 @@ def rerankers(run: Run, rows: Sequence[TestLists], bases: Sequence[StudentSettin
     for kind, name in timing.models_of(run):
         scored.append((kind, name, score_lists(run, timing.model_of(run, kind, name), name, unions)))
     blends = {student.name: blend_of(timing.trained(run, student.name)) for student in run.settings.students}
-    systems = []
     for kind, name, scores in scored:
         for stage in names:
             lists = {row.query_id: row.of(stage) for row in rows}
             alone = {q: _kept(scores.get(q, {}), found) for q, found in lists.items()}
-            if kind == "teacher":
-                alone |= {q: {c.doc_id: float(-c.rank) for c in found} for q, found in lists.items() if q not in scores}
             student_name = next((student.name for student in bases if kind == "base" and timing.base_name(student.name) == name), None)
             systems.append(_system(kind, name, stage, alone, student_name))
             blend = blends.get(name) if kind == "student" else None
             if blend is not None:
                 joined = {q: blended_list(blend, alone[q], found) for q, found in lists.items()}
                 systems.append(_system("blended", f"{name}.blended", stage, joined, name))
-    return systems
+    return sorted(systems, key=lambda system: system.result.kind not in ("pre_ranker", "teacher"))
 
 
 def blended_list(blend: Blend, scores: Mapping[str, float], found: Sequence[Candidate]) -> dict[str, float]:
@@ -216,17 +215,20 @@ def _pre_ranked(run: Run, settings: PreRankerSettings, unions: Sequence[Candidat
     }
 
 
-def _taught(run: Run) -> TrecRun:
-    """The teacher's ranking of the test lists. Documents of equal target, and those it never saw, keep the first stage's order.
+def _taught(labels: Mapping[str, Label], rows: Sequence[TestLists], stage: str) -> System:
+    """The teacher's ranking of one first stage's lists; queries that it rejected keep the list's order."""
+    run = {}
+    for row in rows:
+        found, label = row.of(stage), labels.get(row.query_id)
+        run[row.query_id] = {c.doc_id: float(-c.rank) for c in found} if label is None else _by_teacher(label, found)
+    return _system("teacher", "teacher", stage, run)
 
-    Queries that it rejected are not here.
-    """
-    labels = plan.labels_stage(run, "test").folder.read_rows(Label)
-    return {label.query_id: _by_teacher(label) for label in labels}
 
-
-def _by_teacher(label: Label) -> dict[str, float]:
-    order = sorted(label.candidates, key=lambda c: (c.tier == "unseen", -c.target, c.pre_rank))
+def _by_teacher(label: Label, found: Sequence[Candidate]) -> dict[str, float]:
+    """The teacher's order of one list. Documents of equal target, and after them unseen ones, keep the list's order."""
+    judged = {c.doc_id: c for c in label.candidates}
+    kept = [c for c in found if c.doc_id in judged]
+    order = sorted(kept, key=lambda c: (judged[c.doc_id].tier == "unseen", -judged[c.doc_id].target, c.rank))
     return {c.doc_id: float(len(order) - place) for place, c in enumerate(order)}
 
 

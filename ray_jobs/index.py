@@ -11,13 +11,12 @@ import time
 from typing import TYPE_CHECKING
 
 from actors.rows import Split
-from actors.settings import ComputeSettings
 from ranking.errors import InputError
 from ranking.records import Document, SelectedQuery
 from ranking.settings import Bm25Settings
 from ranking.stages import fingerprint_of
 from ranking.storage import Folder, part_name
-from ray_jobs import plan
+from ray_jobs import demands, plan
 from ray_jobs.run import Run, job
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], sele
         return
     compute = run.settings.compute
     actors = min(compute.cpu_actors, max(1, total // rows_per_part(total)))
-    vectors = _in_vllm(new, model, folder, compute) if compute.encoder == "vllm" else through_actor(new, TextEncoder, (model,), actors)
+    vectors = _in_vllm(run, new, model, folder) if compute.encoder == "vllm" else through_actor(new, TextEncoder, (model,), actors)
     counts = vectors.map_batches(TableSink(folder), batch_format="pyarrow", batch_size=None, **LIGHT)
     with run.progress.bar("vectors", total, "texts") as bar:
         for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -116,8 +115,10 @@ def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], sele
     run.progress.stage("vectors", f"{total:,} texts by {model} in {seconds:.0f} s ({total / max(seconds, 1e-9):.0f}/s)")
 
 
-def _in_vllm(texts: Dataset, model: str, folder: Folder, compute: ComputeSettings) -> Dataset:
+def _in_vllm(run: Run, texts: Dataset, model: str, folder: Folder) -> Dataset:
     """Encode texts by vLLM engines."""
+    demands.check(run, "encoder")
+    compute = run.settings.compute
     from actors.placement import teacher_engines
     from actors.teachers.actor import through_engines
     from actors.teachers.deaths import Deaths

@@ -1,7 +1,7 @@
 """From a query log to labels: select long-tail queries, retrieve candidates, pre-rank them, ask the teacher.
 
     python -m ray_jobs.label configs/quickstart.yaml
-    python -m ray_jobs.label configs/quickstart.yaml --estimate      prompts, tokens, hours and cost; asks nothing
+    python -m ray_jobs.label configs/listwise.yaml --estimate      prompts, tokens, hours and cost; asks nothing
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.label configs/quickstart.yaml
 
 Writes queries/, index/, vectors/, candidates/, labels/ and rejected/ of the run's folder. A stage that is
@@ -43,7 +43,7 @@ def show_estimate(run: Run) -> None:
     candidates.main(run)
     compute = run.settings.compute
     lists = count_rows(plan.candidates_stage(run).folder)
-    sample = drawn_lists(run, "log", ESTIMATED_LISTS, run.settings.queries.seed)
+    sample = drawn_lists(run, "log", ESTIMATED_LISTS, run.settings.queries.seed, _validation(run))
     if not sample:
         raise InputError("there are no candidate lists to estimate from")
     found = estimate(costs_of(run.settings.teacher, sample), lists, compute.engine_tokens_per_second, compute.engine_hour_price)
@@ -51,8 +51,11 @@ def show_estimate(run: Run) -> None:
         run.progress.line(line)
 
 
-def drawn_lists(run: Run, split: Split, lists: int, seed: int) -> list[PickedList]:
-    """Draw lists as the teacher is shown them; those of test queries are drawn from the fused first stage and picked like the log's."""
+def drawn_lists(run: Run, split: Split, lists: int, seed: int, validation: tuple[float, int] = (0.0, 0)) -> list[PickedList]:
+    """Draw lists as the teacher is shown them; those of test queries are drawn from the fused first stage and picked like the log's.
+
+    validation: fraction and seed of the validation queries, whose whole lists are shown.
+    """
     from actors.parts import sample_rows
     from actors.picking import PreRanker, all_candidates
 
@@ -60,7 +63,7 @@ def drawn_lists(run: Run, split: Split, lists: int, seed: int) -> list[PickedLis
     if rows is None:
         return []
     drawn = records(rows, CandidateList) if split == "log" else [row.fused() for row in records(rows, TestLists)]
-    pick = PreRanker(plan.vectors_memory(run), run.settings.pre_ranker) if run.settings.pre_ranker else all_candidates
+    pick = PreRanker(plan.vectors_memory(run), run.settings.pre_ranker, validation) if run.settings.pre_ranker else all_candidates
     return records(pick(table_of([row for row in drawn if row.candidates], CandidateList)), PickedList)
 
 
@@ -97,6 +100,11 @@ def ask_teacher(run: Run, splits: Sequence[Split], teacher: Teacher | None = Non
         run.done(finish(stage, rows[split], tokens[split], engines), "labels")
 
 
+def _validation(run: Run) -> tuple[float, int]:
+    """Fraction and seed of the validation queries."""
+    return run.settings.training.validation_fraction, run.settings.queries.seed
+
+
 def _note_unknown(run: Run, teacher: Teacher) -> None:
     """Report recorded documents that the collection lacks; they are skipped. Raises InputError if it lacks all of them."""
     from actors.teachers.recorded import RecordedTeacher
@@ -123,8 +131,7 @@ def _shown(run: Run, split: Split, stage: Stage) -> tuple[Dataset, int, int]:
         )
     if settings.pre_ranker is None:
         return lists.map_batches(all_candidates, batch_format="pyarrow", batch_size=None), rows, left
-    validation = (settings.training.validation_fraction, settings.queries.seed)
-    return through_actor(lists, PreRanker, (plan.vectors_memory(run), settings.pre_ranker, validation)), rows, left
+    return through_actor(lists, PreRanker, (plan.vectors_memory(run), settings.pre_ranker, _validation(run))), rows, left
 
 
 if __name__ == "__main__":

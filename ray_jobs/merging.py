@@ -6,8 +6,10 @@ from ranking.errors import InputError
 from ranking.records import Tokens
 from ranking.stages import MANIFEST, Manifest, manifest_of
 from ranking.storage import Folder
-from ray_jobs import plan
+from ray_jobs import plan, training_labels
 from ray_jobs.run import Run
+
+_STAGES = ("candidates", "reasons", "labels")
 
 
 def merge_labels(run: Run) -> None:
@@ -20,13 +22,30 @@ def merge_labels(run: Run) -> None:
         return
     target = plan.other_labels(run)
     assert target is not None
-    learned = plan.labels_to_learn(run)
-    if (found := manifest_of(target / "labels")) is not None and found.fingerprint == learned.fingerprint:
+    plan.labels_to_learn(run)  # raises InputError for a run without finished labels
+    if all(_is_merged(stage, sources, target) for stage in _STAGES):
         return
     _check_apart(sources)
-    for stage in ("candidates", "reasons", "labels"):
-        _merge(stage, sources, target, learned.fingerprint)
+    _check_targets(sources)
+    target.delete()
+    for stage in _STAGES:
+        _merge(stage, sources, target)
     run.progress.stage("labels", f"{sum(_rows(source) for source in sources):,} labels of {len(sources)} runs")
+
+
+def _is_merged(stage: str, sources: list[Folder], target: Folder) -> bool:
+    """Whether the target has exactly what the sources have of a stage now."""
+    manifests = [found for source in sources if (found := manifest_of(source / stage)) is not None]
+    wanted = plan.merged_fingerprint(manifests) if len(manifests) == len(sources) else None
+    merged = manifest_of(target / stage)
+    return (None if merged is None else merged.fingerprint) == wanted
+
+
+def _check_targets(sources: list[Folder]) -> None:
+    kinds = {source.uri: training_labels.first_label(source / "labels").provenance.targets for source in sources}
+    if len(set(kinds.values())) > 1:
+        found = ", ".join(f"{uri}: {kind}" for uri, kind in kinds.items())
+        raise InputError(f"setting 'training.labels': the runs have different kinds of targets ({found}); use runs of one kind")
 
 
 def _check_apart(sources: list[Folder]) -> None:
@@ -39,7 +58,7 @@ def _check_apart(sources: list[Folder]) -> None:
             where[query_id] = source
 
 
-def _merge(stage: str, sources: list[Folder], target: Folder, fingerprint: str) -> None:
+def _merge(stage: str, sources: list[Folder], target: Folder) -> None:
     """Copy the parts of one stage; its manifest last, with the sums of the sources'."""
     manifests = [found for source in sources if (found := manifest_of(source / stage)) is not None]
     if len(manifests) < len(sources):
@@ -49,7 +68,7 @@ def _merge(stage: str, sources: list[Folder], target: Folder, fingerprint: str) 
             (target / stage).write_table(f"{number}-{part}", (source / stage).read_table(part))
     merged = Manifest(
         stage=stage,
-        fingerprint=fingerprint if stage == "labels" else plan.merged_fingerprint(manifests),
+        fingerprint=plan.merged_fingerprint(manifests),
         rows_in=sum(one.rows_in for one in manifests),
         rows_out=sum(one.rows_out for one in manifests),
         rejected=sum(one.rejected for one in manifests),

@@ -130,9 +130,9 @@ def _own_or_other(run: Run, name: str, stage_of: Callable[[Run], Stage]) -> Lear
 
 
 def other_labels(run: Run) -> Folder | None:
-    """The folder whose labels, reasons and candidates are learned from instead of the run's own; None for the own.
+    """The folder whose labels, reasons and candidates are learned from instead of the run's own; None for the run's own.
 
-    Of several runs it is a folder that `ray_jobs.merging` fills.
+    For several runs, the folder that `ray_jobs.merging` fills.
     """
     places = run.settings.training.labels
     if not places:
@@ -160,7 +160,7 @@ def student_stage(run: Run, student: StudentSettings) -> Stage:
 
 
 def _own_labels(run: Run) -> str | None:
-    """The fingerprint of the run's own labels; None where its teacher's file is not there, as it is not needed beside other labels."""
+    """The fingerprint of the run's own labels; None if the teacher's file is missing, which labels of other runs do not need."""
     try:
         return labels_stage(run).fingerprint
     except InputError:

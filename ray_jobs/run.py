@@ -174,6 +174,8 @@ def open_run(arguments: Sequence[str]) -> Run:
 def _check_recorded_for(settings: RunSettings, where: str) -> None:
     """Raise InputError if the recorded teacher's rankings are of another collection."""
     teacher, source = settings.teacher, settings.collection.source
+    if settings.training.labels and not settings.evaluation.teacher:
+        return  # the teacher is not asked
     if isinstance(teacher, RecordedTeacherSettings) and teacher.collection not in (None, source):
         raise InputError(
             f"{where}: setting 'collection.source': {source!r}, but the rankings in {teacher.path} were recorded for "

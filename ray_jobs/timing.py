@@ -42,11 +42,18 @@ def bases_of(run: Run) -> tuple[list[StudentSettings], list[str]]:
     import ray
 
     from actors.scorer import refusal
+    from ranking.encoders import model_path
+    from students.bases import has_ranking_head
 
-    students = run.settings.students
-    found = ray.get([ray.remote(refusal).remote(model_of(run, "base", base_name(student.name))) for student in students])
-    notes = [f"{base_name(student.name)} is not measured: {why}" for student, why in zip(students, found, strict=True) if why is not None]
-    return [student for student, why in zip(students, found, strict=True) if why is None], notes
+    ranks = [student for student in run.settings.students if has_ranking_head(model_path(student.base), student)]
+    notes = [
+        f"{base_name(student.name)} is not measured: {student.base!r} has no ranking head before training"
+        for student in run.settings.students
+        if student not in ranks
+    ]
+    found = ray.get([ray.remote(refusal).remote(model_of(run, "base", base_name(student.name))) for student in ranks])
+    notes += [f"{base_name(student.name)} is not measured: {why}" for student, why in zip(ranks, found, strict=True) if why is not None]
+    return [student for student, why in zip(ranks, found, strict=True) if why is None], notes
 
 
 def model_of(run: Run, kind: SystemKind, name: str) -> Model:
@@ -55,7 +62,7 @@ def model_of(run: Run, kind: SystemKind, name: str) -> Model:
 
     if kind == "base":
         (student,) = [student for student in run.settings.students if base_name(student.name) == name]
-        return Model(student.base, student.max_length, student.precision)
+        return Model(student.base, student.max_length, student.precision, as_classifier=True)
     if kind == "model":
         (found,) = [model for model in run.settings.evaluation.models if model.name == name]
         return Model(found.model, found.max_length)

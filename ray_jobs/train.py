@@ -80,7 +80,7 @@ def train(run: Run, student: StudentSettings) -> None:
     demands.check(run, "training")
     stage.begin()
     told = _fit(run, stage, student, labels, (learned, validation), provenance, reasons, grades)
-    blending.blend_student(run, student, stage.folder / MODEL, folder, validation)
+    blending.blend_student(run, student, stage.folder / MODEL, folder, validation, grades)
     manifest = stage.finish(rows_in=len(every), rows_out=len(kept), rejected=len(every) - len(kept))
     run.progress.stage(stage.name, f"{len(learned):,} lists, {told} in {manifest.seconds:.0f} s")
 
@@ -231,8 +231,10 @@ class _Told:
         rate = self.pairs / max(self.seconds, 1e-9)
         validated = f", validation nDCG@10 {self.validation[self.exported]:.3f}" if self.exported in self.validation else ""
         base = self.validation.get(0)
-        if base is not None:
-            validated += ", that of the base: training did not improve it" if not self.exported else f" (base {base:.3f})"
+        if not self.exported:
+            validated += "; training did not improve the base, which is exported"
+        elif base is not None:
+            validated += f" (base {base:.3f})"
         return f"{self.pairs:,.0f} pairs at {rate:.0f}/s{validated}, model of step {self.exported}"
 
 

@@ -170,8 +170,8 @@ class TrainingSettings(Settings):
         0.0,
         ge=0,
         lt=1,
-        description="Dropout in training, everywhere in the student. Null: what the base's configuration says. A base that ranks already "
-        "loses more by it than it gains: docs/log.md.",
+        description="Dropout in training, in all layers of the base; adapters have lora.dropout. Null: as in the base's configuration. A "
+        "base that already ranks gets worse with dropout (docs/log.md).",
     )
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     freeze_embeddings: bool = Field(False, description="Keep the base's token embeddings as they are: half of a small encoder's weights.")

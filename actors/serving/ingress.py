@@ -175,7 +175,8 @@ class Ingress:
         shown = self._traffic.show(plan, scored, request.top_n)
         self._traffic.record(plan, shown, query, request.ids, self._shadow(query, texts, request.max_tokens_per_doc, before))
         waited, took = max(one.queued for one in scored), max(one.scored for one in scored)
-        blend = scored[0].blend
+        blends = list(dict.fromkeys(one.blend or "none" for one in scored))
+        blend = None if blends == ["none"] else " + ".join(blends)
         told(response, shown.version, waited, took, shown.arm, shown.exposure_id, blend)
         return ranking(request, shown.order, shown.scores, shown.version, sum(one.tokens for one in scored), api_version, blend)
 

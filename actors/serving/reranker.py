@@ -63,8 +63,8 @@ class Reranker:
     ) -> Scored:
         """Score documents for a query. cut: tokens of a document that are read at most; None for all that fit.
 
-        whole: raise TooLongError where a document does not fit. spare: only in time that nobody else wants. first_stage: what to blend
-        with, where the student has a blend.
+        whole: raise TooLongError where a document does not fit. spare: only in time that nobody else wants. first_stage: ranking to
+        blend with, if the student has a blend.
         """
         served = self._models.of(role)
         loop = asyncio.get_running_loop()
@@ -91,7 +91,7 @@ class Reranker:
 
 
 def _blended(blend: Blend | None, scores: list[float], first_stage: FirstStage | None) -> tuple[list[float], str | None]:
-    """Scores blended with the first stage, and how; as they are where there is no blend, or none for what the request has."""
+    """Blend scores with the first stage; returns them and how. Unchanged, with None, if the student has no such blend."""
     if blend is None or first_stage is None:
         return scores, None
     if first_stage.scores is not None:

@@ -68,11 +68,9 @@ class Asker:
     async def rankings(self, row: PickedList) -> list[Ranking]:
         """Ask for a list in every one of the settings' orders, all at once.
 
-        A list with more documents than the prompt can show is ranked by a window of that size, which moves by half of it.
+        Ranks a list with more documents than the prompt can show by a sliding window; see `window_of`.
         """
-        window, most = self.settings.window, self.filler.prompt.most
-        if window is None and most is not None and len(row.picked) > most >= 2:
-            window = WindowSettings(size=most, stride=most // 2)
+        window = window_of(self.settings, self.filler.prompt.most, len(row.picked))
         asked = (
             self._by_window(row, list_id_of(row), number, window) if window else self._at_once(row, list_id_of(row), number)
             for number in range(self.settings.orders)
@@ -147,6 +145,17 @@ class Asker:
         if self.settings.structured:
             sampling["extra_args"] = {DOCUMENTS: documents}
         return sampling
+
+
+def window_of(settings: ListwiseTeacherSettings, most: int | None, documents: int) -> WindowSettings | None:
+    """The sliding window for a list; None for one prompt.
+
+    It is the settings' own, or one of the prompt's size, with half of that as stride, if the prompt cannot show the whole list. most:
+    documents that the prompt can show; None for any number.
+    """
+    if settings.window is None and most is not None and documents > most >= 2:
+        return WindowSettings(size=most, stride=most // 2)
+    return settings.window
 
 
 def drawn_order(documents: int, seed: int, list_id: str, number: int, step: int, attempt: int) -> list[int]:

@@ -26,6 +26,7 @@ def costs_of(settings: TeacherSettings, lists: Sequence[PickedList]) -> list[Lis
 
 
 def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PickedList]) -> list[ListCost]:
+    from actors.teachers.asking import window_of
     from actors.teachers.prompts import PromptFiller
 
     prompt = load_prompt(settings.prompt_file)
@@ -33,7 +34,7 @@ def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PickedList]) ->
     costs = []
     for row in lists:
         texts = [content(picked.candidate.title, picked.candidate.text) for picked in row.picked]
-        window = settings.window
+        window = window_of(settings, prompt.most, len(texts))
         places = windows(len(texts), window.size, window.stride) if window else [(0, len(texts))]
         filled = [filler.fill(row.text, texts[start:end], "estimate") for start, end in places]
         costs.append(

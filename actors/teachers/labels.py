@@ -26,7 +26,7 @@ def outcome_of(row: PickedList, rankings: Sequence[Ranking], settings: ListwiseT
         rejection = Rejection(query_id=row.query_id, stage="labels", reason=reason, attempts=len(replies), raw=last.asked.raw)
         return Outcome(query_id=row.query_id, split=row.split, rejection=rejection, tokens=tokens)
     doc_ids = [picked.candidate.doc_id for picked in row.picked]
-    orders = [[doc_ids[index] for index in ranking.order or ()] for ranking in used]
+    orders = [[doc_ids[index] for index in _order_of(ranking, settings)] for ranking in used]
     merged = _merge(orders, doc_ids, settings.merge)
     whole = [*merged, *(doc_id for doc_id in doc_ids if doc_id not in set(merged))]
     windowed = any(ranking.windowed for ranking in used)
@@ -53,6 +53,15 @@ def outcome_of(row: PickedList, rankings: Sequence[Ranking], settings: ListwiseT
         usage=_usage(replies),
     )
     return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json(), tokens=tokens)
+
+
+def _order_of(ranking: Ranking, settings: ListwiseTeacherSettings) -> list[int]:
+    """A ranking's order. A window that was not asked for only splits a long list: what no answer lists is left out, as in one prompt."""
+    order = ranking.order or []
+    if not ranking.windowed or settings.window is not None or settings.missing == "append":
+        return order
+    listed = {index for reply in ranking.replies if reply.read.usable for index in reply.listed}
+    return [index for index in order if index in listed]
 
 
 def tokens_of(replies: Sequence[Reply]) -> Tokens:

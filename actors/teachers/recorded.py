@@ -11,7 +11,7 @@ import pyarrow as pa
 from actors.rows import Outcome, PickedList, records, rejected, table_of
 from actors.settings import RecordedTeacherSettings
 from ranking.errors import InputError
-from ranking.labelling.recorded import RecordedList, read_recorded
+from ranking.labelling.recorded import NOTHING_HELPS, RecordedList, read_recorded
 from ranking.labelling.targets import targets_from_grades, tiers_from_order
 from ranking.records import Answer, Label, LabelledCandidate, Provenance, Usage
 from ranking.sources import fetched
@@ -39,8 +39,8 @@ class RecordedTeacher:
         recorded = {doc_id for one in self.lists.values() for doc_id in one.shown or one.order}
         if recorded and not recorded & doc_ids:
             raise InputError(
-                f"setting 'teacher.path': none of its {len(recorded):,} documents is in the collection, {min(recorded)!r} for example; "
-                "the ids must be the same"
+                f"setting 'teacher.path': the collection has none of the {len(recorded):,} recorded documents, such as {min(recorded)!r}; "
+                "record rankings over the collection's document ids"
             )
         return len(recorded - doc_ids)
 
@@ -56,11 +56,11 @@ class RecordedTeacher:
         if not row.picked:
             return rejected(row, "no candidates to rank")
         if recorded is None:
-            return rejected(row, "the recorded teacher has nothing for this query")
+            return rejected(row, "the recorded file has no entry for this query")
         if recorded.answer is not None and not recorded.answer.usable:
-            if recorded.answer.verdict == "empty":
-                return rejected(row, "the recorded teacher found no document that helps", recorded.raw)
-            return rejected(row, f"the recorded answer is not usable: {recorded.answer.verdict}", recorded.raw)
+            if (recorded.raw or "").strip() == NOTHING_HELPS:
+                return rejected(row, "the recorded answer is none: no document helps", recorded.raw)
+            return rejected(row, f"the recorded answer is not usable, parse status {recorded.answer.verdict}", recorded.raw)
         candidates = self._labelled(row, recorded)
         if all(candidate.position is None for candidate in candidates):
             return rejected(row, "the recorded teacher lists none of this query's candidates", recorded.raw)

@@ -66,13 +66,16 @@ def resume(engine: Any) -> Progress:
     if checkpoint is None:
         return Progress()
     with checkpoint.as_directory() as local:
+        progress = Progress.read((Path(local) / STATE).read_text(encoding="utf-8"))
+        if progress.step == 0:  # the engine is as built, and DeepSpeed has no optimizer state yet
+            return progress
         workers = json.loads((Path(local) / WORKERS).read_text(encoding="utf-8"))
         divided = any((Path(local) / TAG).glob("*_optim_states.pt"))
         if divided and workers != ray.train.get_context().get_world_size():
             _load_joined(engine, Path(local), checkpoint.path)
         else:
             engine.load_checkpoint(local, tag=TAG)
-        return Progress.read((Path(local) / STATE).read_text(encoding="utf-8"))
+    return progress
 
 
 def _load_joined(engine: Any, checkpoint: Path, name: str) -> None:

@@ -163,14 +163,14 @@ class Batches:
 
 
 def _teaches_most(candidate: LabelledCandidate, judged: bool) -> bool:
-    """Whether a sample should contain this candidate: it was listed, or judged relevant."""
-    return candidate.target > 0 if judged else candidate.tier == "listed"
+    """Whether a sample should contain this candidate: it was listed with a target above 0, or judged relevant."""
+    return candidate.target > 0 and (judged or candidate.tier == "listed")
 
 
 def sampled(candidates: Sequence[LabelledCandidate], count: int, drawn: random.Random, first: Sequence[bool]) -> list[LabelledCandidate]:
-    """Sample candidates of a list: half of the sample for those marked in `first`, the rest by chance from the others.
+    """Sample candidates of a list, up to half of them from those marked in `first`.
 
-    A teacher lists few documents, and a uniform sample would often miss all of them. Where one side has too few, the other fills up.
+    A teacher lists few documents, and a uniform sample would often miss all of them. If one group is too small, the other fills the sample.
     count: at most the number of candidates. Returns them in the list's order.
     """
     preferred = [i for i, wanted in enumerate(first) if wanted]

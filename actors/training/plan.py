@@ -20,8 +20,8 @@ class Assignment:
 
     provenance: of what is learned from. grades: {query_id: {doc_id: grade}} where that is judgements.
 
-    model: folder to export to. board: handle of a TrainingBoard. base_ranks: whether the base has a ranking head, so that it is
-    validated as step 0 and exported if training does not improve it.
+    model: folder to export to. board: handle of a TrainingBoard. base_ranks: whether the base has a ranking head. If so, it is
+    validated as step 0, and exported if training does not improve it.
     """
 
     student: AnySettings

@@ -96,7 +96,7 @@ class Worker:
         if progress.stalled(most):  # it was cut off behind its end
             return progress
         if progress.step == 0 and progress.best is None and self.work.validation and self.work.base_ranks:
-            progress = self._validated(progress)  # so that training has to improve on the base
+            progress = self._validated(progress)  # training must improve on the base
             checkpoints.save(self.engine, progress)
         dealt = shares(self.work.train, training, progress.step, self.rank, self.workers)
         for share, batch in self.batches.of(dealt):

@@ -70,7 +70,7 @@ def assembled(
 
 
 def used_for(collection: Collection, use: Use) -> Collection:
-    """The collection with its judged queries divided otherwise, as `collection.use` says."""
+    """Assign all judged queries to labelling or to testing, as `collection.use` says."""
     if use == "both":
         return collection
     fingerprint = fingerprint_of(collection.fingerprint, use)

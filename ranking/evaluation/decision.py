@@ -70,14 +70,15 @@ def decide(
         return _none("There is no student to promote.")
     failed = [name_of(result) for result in students.values() if result.parity is not None and not result.parity.passed]
     sound = {key: result for key, result in students.items() if name_of(result) not in failed}
+    measure = next(iter(systems[rules.baseline].measures))
+    instead = _instead(systems, comparisons, rules, "", measure)
     if not sound:
-        return _none(f"{_list(failed)} {_do(failed)} not score as when saved: score parity failed.")
+        return _none(f"{_list(failed)} {_do(failed)} not score as when saved: score parity failed.", instead)
     fast = {key: result for key, result in sound.items() if rules.budget_ms is None or _p95(result) <= rules.budget_ms}
     if not fast:
         nearest = min(sound.values(), key=_p95)
         took = f"{name_of(nearest)}, the fastest, takes {_p95(nearest):.0f} ms (p95, 50 documents)"
-        return _none(f"No student answers within {rules.budget_ms:g} ms: {took}.")
-    measure = next(iter(systems[rules.baseline].measures))
+        return _none(f"No student answers within {rules.budget_ms:g} ms: {took}.", instead)
     best = max(fast, key=lambda key: fast[key].measures[measure])
     winner = _cheapest_as_good(fast, duels, best, rules.level)
     return _checked(systems, comparisons, rules, winner, checks(winner), _preferred(fast, winner, best, measure))
@@ -134,7 +135,7 @@ def _against(systems: Mapping[str, SystemResult], measure: str) -> Callable[[str
 
 def _failure(check: CheckResult, numbers: str) -> str:
     if check.test == "non-inferiority":
-        return f"it is not shown to be as good as {numbers}" if check.delta > 0 else f"it is worse than {numbers}"
+        return f"it is not shown to be as good as {numbers}" if check.delta >= 0 else f"it is worse than {numbers}"
     return f"it does not beat {numbers}" if check.delta <= 0 else f"it does not significantly beat {numbers}"
 
 
@@ -153,8 +154,8 @@ def _preferred(students: Mapping[str, SystemResult], winner: str, best: str, mea
     return f"; {name_of(students[best])} has {students[best].measures[measure]:.3f}, not significantly more, and is slower"
 
 
-def _none(reason: str) -> VerdictResult:
-    return VerdictResult(champion=None, promoted=False, reason=reason)
+def _none(reason: str, deploy: str | None = None) -> VerdictResult:
+    return VerdictResult(champion=None, promoted=False, reason=reason + (f" Deploy {deploy}." if deploy else ""), deploy=deploy)
 
 
 def _p95(result: SystemResult) -> float:

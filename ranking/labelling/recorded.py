@@ -28,7 +28,7 @@ NOTHING_HELPS = "none"
 
 @dataclass(frozen=True)
 class RecordedList:
-    """What the teacher said of one query's documents.
+    """The teacher's ranking of one query's documents.
 
     order: document ids, best first. shown: documents of the prompt, in their order there; None where that is not known. raw: the answer
     as text, and what the parser made of it; None for runs and grades. scores: {doc_id: grade} for grades.
@@ -59,7 +59,7 @@ def is_answers(path: Path) -> bool:
 def read_answers(path: Path) -> dict[str, list[RecordedList]]:
     """Read every answer of a file of answers: those of one query in the order of their `order`.
 
-    Raises InputError with file and line for a line that is no such object, or a query and order that come twice.
+    Raises InputError with file and line for a malformed line, or a second answer with the same query and order.
     """
     found: dict[str, dict[int, RecordedList]] = {}
     for line, text in read_lines(path):

@@ -135,14 +135,14 @@ def test_the_best_within_the_budget_wins(budget, winner):
 def test_when_all_are_too_slow_the_fastest_is_named():
     found = decided(SLOW_GOOD, BOTH_PASS, budget=5)
     assert found.champion is None
-    assert found.reason == "No student answers within 5 ms: small, the fastest, takes 10 ms (p95, 50 documents)."
+    assert found.reason == "No student answers within 5 ms: small, the fastest, takes 10 ms (p95, 50 documents). Deploy fused."
 
 
 def test_a_student_that_scores_otherwise_than_when_saved_is_never_promoted():
     broken = {"big@fused": system("student", "big", 0.9, 80, passed=False)}
     found = decided(broken, BOTH_PASS)
     assert (found.champion, found.promoted) == (None, False)
-    assert found.reason == "big does not score as when saved: score parity failed."
+    assert found.reason == "big does not score as when saved: score parity failed. Deploy fused."
     other = decided({**broken, "small@fused": SLOW_GOOD["small@fused"]}, BOTH_PASS)
     assert (other.champion, other.promoted) == ("small", True)
 

@@ -85,9 +85,9 @@ def test_unseen_documents_are_in_no_pair_and_have_no_rationale(tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({**ANSWER, "answer": "none"}, "the recorded teacher found no document that helps"),
-        ({**ANSWER, "answer": "I cannot rank these."}, "the recorded answer is not usable: refused"),
-        ({**ANSWER, "query_id": "other"}, "the recorded teacher has nothing for this query"),
+        ({**ANSWER, "answer": "none"}, "the recorded answer is none: no document helps"),
+        ({**ANSWER, "answer": "I cannot rank these."}, "the recorded answer is not usable, parse status refused"),
+        ({**ANSWER, "query_id": "other"}, "the recorded file has no entry for this query"),
         ({**ANSWER, "documents": ["u", "v", "w"]}, "the recorded teacher lists none of this query's candidates"),
     ],
 )
@@ -113,7 +113,7 @@ def test_graded_qrels_are_scores(tmp_path):
 def test_ids_that_the_collection_lacks_are_counted_and_a_foreign_file_is_refused(tmp_path):
     teacher = RecordedTeacher(RecordedTeacherSettings(path=str(file_of(tmp_path, ANSWER))), "f")
     assert teacher.unknown({"a", "b"}) == 1
-    with pytest.raises(InputError, match=r"none of its 3 documents is in the collection, 'a' for example"):
+    with pytest.raises(InputError, match=r"the collection has none of the 3 recorded documents, such as 'a'"):
         teacher.unknown({"z"})
 
 

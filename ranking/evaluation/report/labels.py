@@ -10,7 +10,12 @@ from ranking.records import Label, Tier
 from ranking.stages import Manifest
 
 _PLACES = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 10), (11, 20), (21, 50), (51, None))
-_TIERS: dict[Tier, str] = {"listed": "listed", "hard_negative": "hard negatives", "easy_negative": "easy negatives"}
+_TIERS: dict[Tier, str] = {
+    "listed": "listed",
+    "hard_negative": "hard negatives",
+    "easy_negative": "easy negatives",
+    "unseen": "unseen",
+}
 
 
 def cost_of(manifests: Sequence[Manifest], hour_price: float | None) -> LabelCost:
