@@ -44,7 +44,7 @@ def select(cluster, collection, tmp_path_factory):
     def run(name, log, *more):
         source = ["--collection.source", f"beir:{collection}", "--storage", str(storage), "--run", name, "--queries.log", str(log)]
         limits = ["--queries.long_tail", '{"max_frequency": 3, "min_terms": 4}']
-        call = [sys.executable, "-m", "ray_jobs.select", "configs/quickstart.yaml", *source, *limits, *more]
+        call = [sys.executable, "-m", "ray_jobs.select", "configs/collection.yaml", *source, *limits, *more]
         return Folder(storage / name), ran(call, cluster, 200)
 
     return run

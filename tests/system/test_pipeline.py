@@ -136,7 +136,7 @@ def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_o
     first = subprocess.Popen(call, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     place = Path(run.path) / "students" / "plain" / "checkpoints"
     deadline = time.monotonic() + 300
-    while not any("checkpoint_" in snapshot.read_text() for snapshot in place.glob("checkpoint_manager_snapshot.json")):
+    while not any(re.search(r'"step": *[1-9]', snapshot.read_text()) for snapshot in place.glob("checkpoint_manager_snapshot.json")):
         assert first.poll() is None, first.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.2)

@@ -93,7 +93,7 @@ def test_a_run_that_was_killed_goes_on(cluster, s3, storage):
 
 
 def test_workers_without_credentials_are_told_in_one_line(cluster, s3, storage):
-    call = [sys.executable, "-m", "ray_jobs.index", *arguments_of({"run": "alone", "storage": ROOT_URI})]
+    call = [sys.executable, "-m", "ray_jobs.index", *arguments_of({"run": "alone", "storage": ROOT_URI, "collection.source": "pydoc"})]
     done = ran(call, {**cluster, **s3}, 300)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

@@ -150,10 +150,10 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(labell
     assert card.startswith("---\nlibrary_name: transformers")
     validated = json.loads((killed / "students" / "bert").read_text("curves.json"))["validation nDCG@10"]
     best, _ = max(validated, key=lambda one: one[1])  # the first of equal ones
-    assert [step for step, _ in validated] == [2, 4, 6, 8, 10]
+    assert [step for step, _ in validated] == [2, 4, 6, 8]
     for told in ("| teacher | made |", f"| labels' fingerprint | {labels_of(killed).fingerprint} |", f"| optimizer steps | {best} |"):
         assert told in card
-    assert "nDCG@10 against the teacher on 4 validation lists" in card
+    assert "nDCG@10 against the teacher on 5 validation lists" in card
 
 
 def test_a_job_that_is_told_to_stop_says_how_to_go_on_and_gives_its_run_back(labelled, collection, cluster, tmp_path):
@@ -238,7 +238,7 @@ def scores_of(folder, name):
 def test_a_loss_that_is_no_number_ends_in_a_line_and_keeps_the_last_checkpoint(collection, cluster, tmp_path):
     folder = Folder(tmp_path) / "made"
     _, learned = divided([label_of(number).query_id for number in range(24)], FRACTION, SEED)
-    wrong = order_of(learned, TrainingSettings().seed, 0)[-1]
+    wrong = order_of(learned, TrainingSettings().seed, 0)[len(learned) // 4 * 4 - 1]  # in the last step of the first epoch
     labels = [label_of(number).model_copy(update={"provenance": SCORED}) for number in range(24)]
     for label in labels:
         if label.query_id == wrong:
