@@ -115,12 +115,14 @@ def _content(findings: Findings) -> dict[str, Any]:
 
 def _pictures(findings: Findings) -> list[Picture]:
     metrics, measure, featured = findings.metrics, findings.measure, findings.featured
-    shown = {key: result for key, result in metrics.systems.items() if result.candidates in (None, findings.first_stage)}
+    here = {key: result for key, result in metrics.systems.items() if result.candidates in (None, findings.first_stage)}
+    blended = {result.student for result in here.values() if result.kind == "blended"}
+    shown = {key: result for key, result in here.items() if result.kind != "student" or result.system not in blended}  # as served
     points = [(r.system, r.kind, r.latency_ms.p50, r.measures[measure]) for r in shown.values() if r.latency_ms and r.candidates]
     levels = {
         r.system: r.measures[measure]
         for key, r in shown.items()
-        if not (r.latency_ms and r.candidates) and (key == metrics.control or r.kind == "teacher")
+        if not (r.latency_ms and r.candidates) and (key == metrics.control or r.kind in ("teacher", "first_stage"))
     }
     pictures = []
     if points:
