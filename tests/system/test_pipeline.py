@@ -176,7 +176,7 @@ def test_training_that_makes_things_worse_is_not_promoted_and_the_decision_says_
         "training.workers": "1",
         "training.learning_rate": "3e-4",
         "evaluation.teacher": "false",
-        "evaluation.first_stages": '["bm25"]',
+        "evaluation.first_stages": '["fused"]',
     }
     champion = Registry(Folder(finished[0])).read()
     call = [
@@ -189,10 +189,10 @@ def test_training_that_makes_things_worse_is_not_promoted_and_the_decision_says_
     done = ran(call, cluster, 500)
     assert done.returncode == 0, done.stdout + done.stderr
     metrics = Metrics.model_validate_json((folder / "evaluation").read_text("metrics.json"))
-    base, student = (metrics.systems[f"{name}@bm25"].measures["nDCG@5"] for name in ("worse.base", "worse"))
+    base, student = (metrics.systems[f"{name}@fused"].measures["nDCG@5"] for name in ("worse.base", "worse"))
     assert student < base
     assert (metrics.verdict.champion, metrics.verdict.promoted) == ("worse", False)
-    assert metrics.verdict.deploy not in (None, "worse@bm25")
+    assert metrics.verdict.deploy not in (None, "worse@fused")
     assert "worse is not promoted: " in metrics.verdict.reason
     assert f"Deploy {metrics.verdict.deploy} instead" in metrics.verdict.reason
     assert f"nothing promoted: {metrics.verdict.reason}" in " ".join(done.stdout.split())
