@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from actors.rows import TestLists
+from ranking.evaluation.results import Metrics
 from ranking.records import Candidate
 from ray_jobs import pipeline, plan
+from ray_jobs.evaluate import METRICS, PER_QUERY
 from ray_jobs.run import Run, job
 from ray_jobs.serve import served
 
@@ -27,12 +30,14 @@ def main(run: Run) -> None:
     if run.registry.read() is None:
         run.progress.stage("serve", "no champion, nothing to serve")
         return
-    row = first_test_query(run)
+    row, gain = typical_query(run)
     documents = row.of(first_stage := run.settings.evaluation.first_stages[0])
     with served(run) as address:
         shown = [{"title": c.title, "text": c.text, "score": c.score} for c in documents]
         answer = post(f"{address}/v1/rerank", {"query": row.text, "documents": shown, "top_n": SHOWN})
-    run.progress.stage("query", row.text)
+    run.progress.stage(
+        "query", f"{row.text} ({run.settings.evaluation.measures[0]} {gain:+.3f}, about the mean where the answer was retrieved)"
+    )
     student = f"student, blended ({answer['meta']['blend']})" if "blend" in answer["meta"] else "student"
     ranked = [documents[result["index"]] for result in answer["results"]]
     run.progress.console.print(side_by_side({first_stage: documents[:SHOWN], student: ranked}, run.collection.qrels.get(row.query_id, {})))
@@ -41,9 +46,27 @@ def main(run: Run) -> None:
     run.progress.line(f"  curl -s {address}/v1/rerank -H 'content-type: application/json' -d '{example}'")
 
 
-def first_test_query(run: Run) -> TestLists:
-    """The first test query by its id, with its candidate lists."""
-    return min(plan.candidates_stage(run, "test").folder.read_rows(TestLists), key=lambda row: row.query_id)
+def typical_query(run: Run) -> tuple[TestLists, float]:
+    """A test query on which the deployed system gains about the mean, among those whose answer was retrieved: its candidates, and the gain.
+
+    An answer is a document of the highest grade that the collection has.
+    """
+    folder = plan.evaluation_stage(run).folder
+    deployed = Metrics.model_validate_json(folder.read_text(METRICS)).verdict.deploy
+    measure, first_stage = run.settings.evaluation.measures[0], run.settings.evaluation.first_stages[0]
+    values: dict[str, dict[str, float]] = {}
+    for row in folder.read_table(PER_QUERY).to_pylist():
+        if row["measure"] == measure:
+            values.setdefault(row["system"], {})[row["query_id"]] = row["value"]
+    qrels = run.collection.qrels
+    highest = max(grade for grades in qrels.values() for grade in grades.values())
+    rows = {row.query_id: row for row in plan.candidates_stage(run, "test").folder.read_rows(TestLists) if row.query_id in qrels}
+    answered = [
+        query_id for query_id, row in rows.items() if any(qrels[query_id].get(c.doc_id) == highest for c in row.of(first_stage))
+    ] or list(rows)
+    gains = {query_id: values[deployed or first_stage][query_id] - values[first_stage][query_id] for query_id in answered}
+    query_id = min(gains, key=lambda query_id: (abs(gains[query_id] - mean(gains.values())), query_id))
+    return rows[query_id], gains[query_id]
 
 
 def side_by_side(ranked: Mapping[str, Sequence[Candidate]], grades: Mapping[str, int]) -> Table:
