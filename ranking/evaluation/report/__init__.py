@@ -122,7 +122,7 @@ def _pictures(findings: Findings) -> list[Picture]:
     levels = {
         r.system: r.measures[measure]
         for key, r in shown.items()
-        if not (r.latency_ms and r.candidates) and (key == metrics.control or r.kind in ("teacher", "first_stage"))
+        if not (r.latency_ms and r.candidates) and (key == metrics.control or r.kind in ("teacher", "first_stage", "base"))
     }
     pictures = []
     if points:
