@@ -40,8 +40,8 @@ def blend_student(
 
 def blend_of(model: Folder) -> Blend | None:
     """The blend of a saved student; None for a student that is served alone."""
-    held = card.read(model).get("blend")
-    return None if held is None else Blend.model_validate(held)
+    saved = card.read(model).get("blend")
+    return None if saved is None else Blend.model_validate(saved)
 
 
 def _targeted(run: Run, labels: Folder, validation: Sequence[str], grades: Grades | None) -> dict[str, Label]:

@@ -110,8 +110,8 @@ class Scorer:
     @property
     def blend(self) -> Blend | None:
         """How the student is blended with the first stage; None where it is served alone."""
-        held = self.card.get("blend")
-        return None if held is None else Blend.model_validate(held)
+        saved = self.card.get("blend")
+        return None if saved is None else Blend.model_validate(saved)
 
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:

@@ -61,7 +61,7 @@ def targets_from_grades(picked: Sequence[tuple[Candidate, int, bool]], grades: M
     grades: {doc_id: grade}, higher is better; equal grades keep the pre-ranker's order.
     """
     found = [[grades[doc_id] for doc_id in (c.doc_id, *c.folded) if doc_id in grades] for c, _, _ in picked]
-    order = sorted((i for i, held in enumerate(found) if held), key=lambda i: (-max(found[i]), picked[i][1]))
+    order = sorted((i for i, graded in enumerate(found) if graded), key=lambda i: (-max(found[i]), picked[i][1]))
     position = {i: place for place, i in enumerate(order, start=1)}
     return [
         _label(candidate, pre_rank, i + 1, "listed", position[i], max(found[i]))
