@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import threading
 import time
 from collections.abc import Sequence
@@ -23,7 +24,10 @@ from ranking.stages import Stage
 from ranking.storage import Folder
 from ray_jobs import blending, demands, merging, plan, training_labels
 from ray_jobs.run import Run, job
-from students.settings import StudentSettings, TrainingSettings
+from students.settings import RraBertSettings, StudentSettings, TrainingSettings
+
+_DOCUMENTS_COUNTED = 50_000
+"""Documents that term frequencies are counted in, at most."""
 
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
@@ -141,7 +145,8 @@ def _fit(
     board = ray.remote(TrainingBoard).options(num_cpus=0, scheduling_strategy=here).remote()
     places = (stage.folder / MODEL, stage.folder / TENSORBOARD)
     ranks = has_ranking_head(model_path(student.base), student)
-    work = Assignment(student, training, labels.folder, reasons, *ids, provenance, labels.fingerprint, *places, board, grades, ranks)
+    terms = _frequent_terms(run, student)
+    work = Assignment(student, training, labels.folder, reasons, *ids, provenance, labels.fingerprint, *places, board, grades, ranks, terms)
     stage.folder.write_text(PLANNED, str(work.steps))
     trainer = TorchTrainer(
         train_worker,
@@ -186,6 +191,21 @@ def _fit(
     if "error" in held:
         raise held["error"]
     return told.said + (f", went on after step {first}" if first else "")
+
+
+def _frequent_terms(run: Run, student: StudentSettings) -> frozenset[int]:
+    """Keys of the terms that are too frequent for the student's Token Selection, counted in a sample of the collection's documents."""
+    if not isinstance(student, RraBertSettings) or student.term_control.form == "none" or student.term_control.max_document_frequency == 1:
+        return frozenset()
+    import ray
+
+    from actors.training.terms import frequent_terms_of
+
+    documents = run.collection.documents
+    sample = random.Random(run.settings.training.seed).sample(documents, min(_DOCUMENTS_COUNTED, len(documents)))
+    found: frozenset[int] = ray.get(ray.remote(frequent_terms_of).remote(student, [document.content for document in sample]))
+    run.progress.stage("terms", f"{len(found):,} are too frequent for Token Selection, in {len(sample):,} documents")
+    return found
 
 
 def write_curves(folder: Folder, lines: Sequence[dict[str, float]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,13 +67,16 @@ def settled(trained: nn.Module) -> PairClassifier:
 
 
 class TrainingReader:
-    """Tokenises pairs as a student reads them in training."""
+    """Tokenizes pairs as a student reads them in training.
 
-    def __init__(self, settings: AnySettings, tokenizer: Any) -> None:
+    frequent: keys of terms that Token Selection ignores, from `students.token_selection.frequent_terms`.
+    """
+
+    def __init__(self, settings: AnySettings, tokenizer: Any, frequent: Collection[int] = ()) -> None:
         self.settings = settings
         self.tokenizer = tokenizer
         selects = isinstance(settings, RraBertSettings) and settings.term_control.form != "none"
-        self.keys = TokenKeys(tokenizer, settings.term_control.match) if selects else None  # type: ignore[union-attr]
+        self.keys = TokenKeys(tokenizer, settings.term_control.match, frequent=frequent) if selects else None  # type: ignore[union-attr]
 
     def rows(self, pairs: Sequence[tuple[str, str]], told: Sequence[Told]) -> list[dict[str, list[int]]]:
         """Tokenise pairs. told: what a student with side tasks learns of each."""

@@ -27,20 +27,26 @@ class Objective:
         self.loss: Loss = LOSSES[BY_TARGETS[targets] if training.loss == "auto" else training.loss]
         self.scale = training.score_scale if targets == "scores" else 1.0
 
-    def __call__(self, flat: Tensor, batch: ListBatch) -> Tensor:
-        """flat: what the student in training gives for the batch's pairs, [pairs] or [pairs, columns]. Returns a scalar."""
-        return self.of_lists(flat, batch).mean()
+    def __call__(self, flat: Tensor, batch: ListBatch, progress: float = 0.0) -> Tensor:
+        """Mean loss over the batch's lists, a scalar.
 
-    def of_lists(self, flat: Tensor, batch: ListBatch) -> Tensor:
+        flat: what the student in training gives for the batch's pairs, [pairs] or [pairs, columns]. progress: share of the steps
+        done, 0 to 1.
+        """
+        return self.of_lists(flat, batch, progress).mean()
+
+    def of_lists(self, flat: Tensor, batch: ListBatch, progress: float = 0.0) -> Tensor:
         """The loss of each list alone, [lists]."""
         columns = flat.unsqueeze(1) if flat.dim() == 1 else flat
         targets, weights = (batch.targets * self.scale).to(flat.device), batch.weights.to(flat.device)
         ends = [0, *batch.mask.sum(dim=1).cumsum(dim=0).tolist()]
         parts = [columns[start:end] for start, end in itertools.pairwise(ends)]
-        lists = [self._of_list(part, targets[row, : len(part)].unsqueeze(0), weights[row : row + 1]) for row, part in enumerate(parts)]
+        lists = [
+            self._of_list(part, targets[row, : len(part)].unsqueeze(0), weights[row : row + 1], progress) for row, part in enumerate(parts)
+        ]
         return torch.stack(lists)
 
-    def _of_list(self, columns: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+    def _of_list(self, columns: Tensor, targets: Tensor, weight: Tensor, progress: float) -> Tensor:
         """columns: [candidates, columns]. targets: [1, candidates]. weight: [1]."""
         mask = torch.ones_like(targets, dtype=torch.bool)
         first, others = columns[:, 0].unsqueeze(0), columns[:, 1:]
@@ -50,7 +56,7 @@ class Objective:
         if isinstance(self.student, RraGptSettings):  # a list of one stands for one of which nothing is to be learned
             sides = side_costs(others, self.student.label_weight, self.student.reason_weight) if len(columns) > 1 else 0.0
             return ranked + weight[0] * sides
-        return ranked + self.student.term_control.weight * self.loss(others[:, 0].unsqueeze(0), targets, mask, weight)
+        return ranked + self.student.term_control.weight_at(progress) * self.loss(others[:, 0].unsqueeze(0), targets, mask, weight)
 
 
 def ndcg(scores: Tensor, targets: Tensor, mask: Tensor, depth: int = 10) -> Tensor:

@@ -24,7 +24,17 @@ class TermControlSettings(Settings):
     )
     weight: float = Field(0.5, gt=0, description="Lambda: weight of the term score's loss.")
     match: Match = Field("token", description="What is compared with the query: each `token`, or the whole `word` that it is part of.")
+    max_document_frequency: float = Field(
+        1.0, gt=0, le=1, description="Select only rare terms: those that occur in at most this share of the collection's documents."
+    )
     layer: int = Field(-1, description="Encoder layer whose states are read; -1 is the last, 0 the embeddings.")
+    schedule: Literal["constant", "linear"] = Field(
+        "constant", description="Lambda during training: `constant`, or `linear` from `weight` down to 0 at the last step."
+    )
+
+    def weight_at(self, progress: float) -> float:
+        """Lambda when this share of the steps, 0 to 1, is done."""
+        return self.weight * (1.0 - progress if self.schedule == "linear" else 1.0)
 
     @model_validator(mode="after")
     def _gate_reads_the_last_layer(self) -> TermControlSettings:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -67,17 +68,34 @@ def matched_words(tokenizer: Any, query: str, documents: Sequence[str]) -> list[
     return found
 
 
+def frequent_terms(tokenizer: Any, texts: Iterable[str], match: Match, max_document_frequency: float) -> set[int]:
+    """The keys of terms that occur in more than this share of the texts."""
+    keys = TokenKeys(tokenizer, match)
+    documents = 0
+    counts: Counter[int] = Counter()
+    for text in texts:
+        encoded = tokenizer(text, add_special_tokens=False)
+        counts.update(set(keys.of(encoded["input_ids"], [DOCUMENT] * len(encoded["input_ids"]), encoded.word_ids())))
+        documents += 1
+    return {key for key, count in counts.items() if key != IGNORED and count > max_document_frequency * documents}
+
+
 class TokenKeys:
     """What a tokenizer's tokens are compared by. match: `token` by token, or by the whole `word` that it is part of.
+
+    frequent: keys of terms that match nothing, from `frequent_terms`.
 
     Case and the mark of a word's beginning do not count. In token form a continued piece matches only itself ("##ing"
     is not "ing"). Words need a fast tokenizer, whose words are what its pre-tokenizer divides a text into.
     """
 
-    def __init__(self, tokenizer: Any, match: Match = "token", stop_words: Collection[str] = STOP_WORDS) -> None:
+    def __init__(
+        self, tokenizer: Any, match: Match = "token", stop_words: Collection[str] = STOP_WORDS, frequent: Collection[int] = ()
+    ) -> None:
         self.match = match
         self.tokenizer = tokenizer
         self.stop_words = stop_words
+        self.frequent = frozenset(frequent)
         self.special = set(tokenizer.all_special_ids)
         self._word_key = functools.lru_cache(_WORDS_HELD)(self._key_of_word)
         self._token_keys = [self._key_of_token(i) for i in range(len(tokenizer))] if match == "token" else []
@@ -115,4 +133,5 @@ class TokenKeys:
         """The key of what is called so, IGNORED where its text tells nothing."""
         if text in self.stop_words or not any(character.isalnum() for character in text):
             return IGNORED
-        return int.from_bytes(hashlib.blake2b(name.encode("utf-8"), digest_size=7).digest(), "big")
+        key = int.from_bytes(hashlib.blake2b(name.encode("utf-8"), digest_size=7).digest(), "big")
+        return IGNORED if key in self.frequent else key

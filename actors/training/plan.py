@@ -21,7 +21,7 @@ class Assignment:
     provenance: of what is learned from. grades: {query_id: {doc_id: grade}} where that is judgements.
 
     model: folder to export to. board: handle of a TrainingBoard. base_ranks: whether the base has a ranking head. If so, it is
-    validated as step 0, and exported if training does not improve it.
+    validated as step 0, and exported if training does not improve it. frequent_terms: keys that Token Selection ignores.
     """
 
     student: AnySettings
@@ -37,6 +37,7 @@ class Assignment:
     board: Any
     grades: dict[str, dict[str, int]] | None = None
     base_ranks: bool = False
+    frequent_terms: frozenset[int] = frozenset()
 
     @property
     def steps_per_epoch(self) -> int:

@@ -84,7 +84,7 @@ class Worker:
         self.whole = training.zero_stage == 3
         self.saved_for_loss = False
         reader = LabelReader(work.labels, work.reasons)
-        self.batches = Batches(reader, training, kinds.TrainingReader(student, self.tokenizer), work.grades)
+        self.batches = Batches(reader, training, kinds.TrainingReader(student, self.tokenizer, work.frequent_terms), work.grades)
 
     def train(self, progress: Progress) -> Progress:
         """Train from where training is to its end, or until validation has not improved for long enough."""
@@ -149,7 +149,7 @@ class Worker:
             self.engine.set_gradient_accumulation_boundary(turn == passes - 1)
             flat = self._scores(part)
             # DeepSpeed averages over workers and adds up passes; this makes it the mean over the step's lists
-            loss = self.objective(flat, part) * (part.mask.shape[0] * self.workers / share.of if counts else 0.0)
+            loss = self.objective(flat, part, step / self.work.steps) * (part.mask.shape[0] * self.workers / share.of if counts else 0.0)
             if not torch.isfinite(loss):
                 self._stop(f"the loss is no number at step {step + 1}, in {_lists_of(ids, self.objective.of_lists(flat, part))}")
             self.engine.backward(loss)

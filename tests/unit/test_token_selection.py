@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ranking.encoders import model_path
 from students.batches import KEYS, SEGMENTS, pad, tokenize
-from students.token_selection import IGNORED, TokenKeys, select_tokens
+from students.token_selection import IGNORED, TokenKeys, frequent_terms, select_tokens
 
 KOREAN = [
     "[PAD]",
@@ -113,6 +113,22 @@ def test_a_words_beginning_does_not_count_in_byte_level_vocabularies(byte_level)
 
 def test_other_stop_words_can_be_given(english):
     assert selected(english, "what is it", "it is what it is", stop_words=()) == ["it", "is", "what", "it", "is"]
+
+
+def test_frequent_terms_are_not_selected(english):
+    texts = ["heapq merges lists", "sorted lists", "Lists and lists of heaps", "a deque"]
+    for match in ("token", "word"):
+        keys = TokenKeys(english, match)
+        (lists,) = {key for key in keys.of(*encoded_words(english, "lists")) if key != IGNORED}
+        assert frequent_terms(english, texts, match, 0.5) == {lists}  # three of four texts contain it, however often
+        assert frequent_terms(english, texts, match, 0.75) == set()
+    frequent = frequent_terms(english, texts, "word", 0.5)
+    assert selected(english, "merge sorted lists", "sorted lists, LISTS and a merge", "word", frequent=frequent) == ["sorted", "merge"]
+
+
+def encoded_words(tokenizer, text):
+    encoded = tokenizer(text, add_special_tokens=False)
+    return encoded["input_ids"], [2] * len(encoded["input_ids"]), encoded.word_ids()
 
 
 @given(st.lists(st.integers(-1, 5), min_size=1, max_size=6), st.lists(st.integers(-1, 5), min_size=1, max_size=12))

@@ -142,6 +142,16 @@ def test_the_term_scores_loss_is_added_with_its_weight():
     assert both.item() == pytest.approx((objective(first, batch) + 0.25 * objective(second, batch)).item())
 
 
+def test_the_term_scores_weight_can_fall_to_zero_over_the_training():
+    batch = list_batch([("q", [("a", 1.0), ("b", 0.0)])])
+    control = {"form": "layer", "weight": 0.5, "schedule": "linear"}
+    objective = Objective(RraBertSettings(term_control=control), TrainingSettings(), "tiers")
+    first, second = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])
+    for progress, weight in ((0.0, 0.5), (0.5, 0.25), (1.0, 0.0)):
+        both = objective(torch.stack([first, second], dim=1), batch, progress)
+        assert both.item() == pytest.approx((objective(first, batch) + weight * objective(second, batch)).item())
+
+
 def test_what_a_doubtful_list_tells_beside_its_order_counts_as_little_as_its_order():
     columns = torch.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, float("nan")]])
     lists = [("q", [("a", 1.0), ("b", 0.0)])]
