@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from ranking.labelling.prompts import LISTWISE, MINILM_LIST
+from ranking.prompts import LISTWISE, MINILM_LIST
 from ranking.settings import Settings
 
 

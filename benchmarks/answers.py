@@ -13,11 +13,11 @@ import argparse
 import json
 from pathlib import Path
 
-from ranking.labelling.answers import read_answer
-from ranking.labelling.audit.picture import svg_of
-from ranking.labelling.audit.report import audit
-from ranking.labelling.audit.shown import ShownAnswer
-from ranking.labelling.audit.text import text_of
+from ranking.audit.audit_report import audit
+from ranking.audit.audit_text import text_of
+from ranking.audit.picture import svg_of
+from ranking.audit.shown_answers import ShownAnswer
+from ranking.labels.listwise_answers import read_answer
 
 SEED = 13
 

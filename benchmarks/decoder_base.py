@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, OPTConfig, OPTForCausalLM
 
-from ranking.encoders import model_path
+from ranking.model_paths import model_path
 
 _OFFSET = 2  # of OPT's positions
 

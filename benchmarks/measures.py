@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ranking.collections import beir
+from ranking.evaluation.comparison import as_written
 from ranking.evaluation.measures import overall, parse, per_query
-from ranking.evaluation.measuring import as_written
-from ranking.evaluation.runs import read_run
+from ranking.evaluation.trec_runs import read_run
 
 MEASURES = [
     "nDCG@10", "nDCG", "nDCG(dcg='exp-log2')@10", "RR", "RR@10", "RR(rel=2)@10", "AP", "AP(rel=2)@100", "P@5", "P(rel=2)@10", "R@50",

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ranking.collections import beir
-from ranking.encoders import model_path
-from ranking.evaluation.runs import order_of, read_trec
+from ranking.evaluation.trec_runs import order_of, read_trec
+from ranking.model_paths import model_path
 from students import export, kinds
 from students.scoring import Scorer
 from students.settings import RraBertSettings

@@ -23,12 +23,12 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from actors.training.plan import Assignment, TrainingBoard
+from actors.training.assignment import Assignment, TrainingBoard
 from benchmarks.labelling.lists import real_lists
-from ranking.encoders import model_path
-from ranking.labelling.targets import tiers_from_order
+from ranking.labels.targets import tiers_from_order
+from ranking.model_paths import model_path
 from ranking.records import Answer, Label, Provenance, Usage, content
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from students.settings import RraBertSettings, TrainingSettings
 
 LISTS_PER_STEP = 8

@@ -22,8 +22,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from ranking.errors import InputError
-from ranking.pointer import ChangedError, Held, Pointer
-from ranking.storage import PARTIAL, Folder
+from ranking.storage.folder import PARTIAL, Folder
+from ranking.storage.pointer import ChangedError, Held, Pointer
 
 CHAMPION = "champion.json"
 CHECKSUMS = "checksums.json"

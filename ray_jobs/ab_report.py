@@ -18,11 +18,11 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from ranking.ab_test.exposure_records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
+from ranking.ab_test.inference import Difference, compare, keys_needed, mismatch, one_sample
+from ranking.ab_test.outcomes import METRICS, WINS, Read, outcomes
 from ranking.errors import InputError
-from ranking.experiments.inference import Difference, compare, keys_needed, mismatch, one_sample
-from ranking.experiments.outcomes import METRICS, WINS, Read, outcomes
-from ranking.experiments.records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
-from ray_jobs.run import Run, job
+from ray_jobs.common.run import Run, job
 
 REPORTS = "reports"
 TRUSTED = 0.001

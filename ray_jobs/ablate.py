@@ -18,14 +18,16 @@ from typing import Any, NamedTuple
 from rich import box
 from rich.table import Table
 
-from actors.rows import CandidateList, TestLists
+from actors.data.rows import CandidateList, TestLists
 from ranking.errors import InputError
 from ranking.evaluation import measures, significance
+from ranking.runs.stages import fingerprint_of
 from ranking.settings import lay_over, validate
-from ranking.stages import fingerprint_of
-from ray_jobs import candidates, index, label, plan, timing, train
-from ray_jobs.run import Run, RunSettings, job
-from ray_jobs.scoring import score_lists
+from ray_jobs import candidates, index, label, train
+from ray_jobs.common import plan
+from ray_jobs.common.list_scores import score_lists
+from ray_jobs.common.run import Run, RunSettings, job
+from ray_jobs.evaluation import systems
 from students.settings import RraBertSettings, RraGptSettings, StudentSettings
 
 PER_QUERY = "per_query.json"
@@ -156,7 +158,7 @@ def _measure(arm: Run, student: StudentSettings) -> None:
     unions = [
         CandidateList(query_id=row.query_id, text=row.text, candidates=union) for row in rows if (union := row.union(settings.first_stages))
     ]
-    scores = score_lists(arm, timing.model_of(arm, "student", student.name), student.name, unions)
+    scores = score_lists(arm, systems.model_of(arm, "student", student.name), student.name, unions)
     values = {}
     for name in settings.first_stages:
         ranked = {row.query_id: {c.doc_id: scores[row.query_id][c.doc_id] for c in row.of(name)} for row in rows}

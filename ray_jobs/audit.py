@@ -12,20 +12,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.rows import PickedList
+from actors.data.rows import PickedList
 from actors.settings import ListwiseTeacherSettings, PointwiseTeacherSettings, RecordedTeacherSettings
+from ranking.audit.audit_report import Audit, audit
+from ranking.audit.audit_text import text_of
+from ranking.audit.picture import svg_of
 from ranking.errors import InputError
-from ranking.labelling.audit.picture import svg_of
-from ranking.labelling.audit.report import Audit, audit
-from ranking.labelling.audit.text import text_of
-from ranking.labelling.prompts import load_prompt
-from ranking.labelling.recorded import is_answers, read_answers
-from ranking.sources import fetched
-from ray_jobs import candidates, label, plan
-from ray_jobs.run import Run, job
+from ranking.labels.recorded_rankings import is_answers, read_answers
+from ranking.prompts import load_prompt
+from ranking.storage.sources import fetched
+from ray_jobs import candidates, label
+from ray_jobs.common import plan
+from ray_jobs.common.run import Run, job
 
 if TYPE_CHECKING:
-    from ranking.labelling.audit.shown import ShownAnswer
+    from ranking.audit.shown_answers import ShownAnswer
 
 AUDIT, PICTURE = "audit.json", "position.svg"
 
@@ -54,10 +55,10 @@ def main(run: Run) -> None:
 def ask_sample(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAnswer]:
     """Draw lists, ask for each in several orders, once each, and read what the teacher says."""
     run.start_ray()
-    from actors.streaming import dataset_of
+    from actors.data.streaming import dataset_of
     from actors.teachers import make_teacher
-    from actors.teachers.deaths import Deaths
-    from actors.teachers.sample import shown_answers
+    from actors.teachers.answer_sample import shown_answers
+    from actors.vllm.crash_log import Deaths
 
     memory = plan.teacher_memory(run)
     asked = settings.model_copy(update={"orders": run.settings.audit.orders, "attempts": 1})
@@ -79,7 +80,7 @@ def ask_sample(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAnswer]
 
 def recorded(run: Run, settings: RecordedTeacherSettings) -> list[ShownAnswer]:
     """Read every recorded answer. Raises InputError for a file that does not say what the teacher was shown."""
-    from ranking.labelling.audit.shown import ShownAnswer
+    from ranking.audit.shown_answers import ShownAnswer
 
     with fetched(settings.path) as path:
         if not is_answers(path):

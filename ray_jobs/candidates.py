@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.rows import CandidateList, Split, TestLists
+from actors.data.rows import CandidateList, Split, TestLists
 from ranking.records import Query
+from ranking.runs.stages import Stage
 from ranking.settings import DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
-from ranking.stages import Stage
-from ranking.storage import Folder, part_name
-from ray_jobs import index, plan, select
-from ray_jobs.run import Run, job
+from ranking.storage.folder import Folder, part_name
+from ray_jobs import index, select
+from ray_jobs.common import plan
+from ray_jobs.common.run import Run, job
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -45,7 +46,7 @@ def _find(run: Run, split: Split, unit: str) -> None:
         return
     _check(run)
     run.start_ray()
-    from actors.streaming import finish, forget_rejections, parts_of, write_stages
+    from actors.data.streaming import finish, forget_rejections, parts_of, write_stages
 
     stage.begin()
     forget_rejections(stage)
@@ -59,8 +60,8 @@ def _find(run: Run, split: Split, unit: str) -> None:
 
 
 def _retrieved(run: Run, split: Split, stage: Stage, queries: Dataset) -> Dataset:
-    from actors.finding import CandidateRetriever, TestRetriever
-    from actors.streaming import through_actor
+    from actors.data.streaming import through_actor
+    from actors.retrieval.candidate_lists import CandidateRetriever, TestRetriever
 
     arguments = (plan.index_stage(run).folder, plan.vectors_memory(run), run.settings.candidates)
     return through_actor(queries, CandidateRetriever if split == "log" else TestRetriever, arguments)
@@ -68,8 +69,8 @@ def _retrieved(run: Run, split: Split, stage: Stage, queries: Dataset) -> Datase
 
 def _given(run: Run, split: Split, stage: Stage, queries: Dataset) -> Dataset:
     """The lists that arrived, of the queries that are wanted."""
-    from actors.finding import given_lists, parquet_at
-    from actors.streaming import ids_of, parts_of
+    from actors.data.streaming import ids_of, parts_of
+    from actors.retrieval.candidate_lists import given_lists, parquet_at
 
     given = run.settings.candidates.given
     assert given
@@ -81,7 +82,7 @@ def _given(run: Run, split: Split, stage: Stage, queries: Dataset) -> Dataset:
 
 def _not_given(run: Run, split: Split, stage: Stage, queries: Dataset) -> Dataset:
     """The queries that are left after all lists that arrived."""
-    from actors.finding import without_lists
+    from actors.retrieval.candidate_lists import without_lists
 
     return queries.map_batches(without_lists, fn_args=(split, run.settings.candidates), batch_format="pyarrow", batch_size=None)
 
@@ -96,8 +97,8 @@ def _test_queries(run: Run) -> Folder:
 
 def _check(run: Run) -> None:
     """Raise InputError for a first stage that cannot be used."""
-    from actors.finding import check_given
-    from actors.retrievers import check_faiss, check_run
+    from actors.retrieval.candidate_lists import check_given
+    from actors.retrieval.retrievers import check_faiss, check_run
 
     for retriever in run.settings.candidates.retrievers:
         if isinstance(retriever, RunRetrieverSettings):

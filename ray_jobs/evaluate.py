@@ -17,26 +17,28 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from actors.rows import FUSED, CandidateList, TestLists
+from actors.data.rows import FUSED, CandidateList, TestLists
 from ranking.blending import Blend
 from ranking.errors import InputError
-from ranking.evaluation import checks, measures, table
-from ranking.evaluation.measuring import PerQuery, System, as_written, measure
+from ranking.evaluation import judgement_checks, measures, summary_table
+from ranking.evaluation.comparison import PerQuery, System, as_written, measure
 from ranking.evaluation.results import Metrics, SystemKind, SystemResult
-from ranking.evaluation.runs import Run as TrecRun
-from ranking.evaluation.runs import read_run, to_trec
+from ranking.evaluation.trec_runs import Run as TrecRun
+from ranking.evaluation.trec_runs import read_run, to_trec
 from ranking.records import Candidate, Label
 from ranking.settings import PreRankerSettings
-from ranking.sources import fetched
-from ray_jobs import candidates, index, label, label_costs, plan, timing
-from ray_jobs.blending import blend_of
-from ray_jobs.report import write_report
-from ray_jobs.run import Run, job
-from ray_jobs.scoring import score_lists
+from ranking.storage.sources import fetched
+from ray_jobs import candidates, index, label
+from ray_jobs.common import plan
+from ray_jobs.common.list_scores import score_lists
+from ray_jobs.common.run import Run, job
+from ray_jobs.evaluation import label_costs, systems
+from ray_jobs.evaluation.report_page import write_report
+from ray_jobs.training.blend_fitting import blend_of
 from students.settings import StudentSettings
 
 if TYPE_CHECKING:
-    from actors.scorer import Model
+    from actors.scoring.scorers import Model
 
 METRICS, PER_QUERY = "metrics.json", "per_query.parquet"
 
@@ -51,30 +53,30 @@ def main(run: Run) -> None:
         show(run, Metrics.model_validate_json(stage.folder.read_text(METRICS)))
         return
     for student in run.settings.students:
-        timing.trained(run, student.name)
-    notes = checks.check_qrels(run.collection.qrels)
-    systems = runs_of_others(run, notes)
+        systems.trained(run, student.name)
+    notes = judgement_checks.check_qrels(run.collection.qrels)
+    compared = runs_of_others(run, notes)
     index.main(run)
     candidates.find_for_test(run)
     index.encode_candidates(run, "test")
     if settings.teacher:
         label.ask_teacher(run, ["test"])
     run.start_ray()
-    timing.check_models(run)
+    systems.check_models(run)
     rows = list(plan.candidates_stage(run, "test").folder.read_rows(TestLists))
     stage.begin()
-    bases, unranked = timing.bases_of(run)
+    bases, unranked = systems.bases_of(run)
     notes += unranked
-    systems = first_stages(run, rows) + rerankers(run, rows, bases) + systems
-    for system in systems:
-        notes += checks.check_ties(system.key, system.run)
+    compared = first_stages(run, rows) + rerankers(run, rows, bases) + compared
+    for system in compared:
+        notes += judgement_checks.check_ties(system.key, system.run)
     notes += unlabelled(run)
-    label_costs.note(run, systems)
-    machine = timing.time_systems(run, systems, rows)
-    metrics, values = measure(run.collection, systems, settings)
+    label_costs.note(run, compared)
+    machine = systems.time_systems(run, compared, rows)
+    metrics, values = measure(run.collection, compared, settings)
     metrics.notes += notes
     metrics.machine = machine
-    write(run, metrics, values, {system.key: system.run for system in systems})
+    write(run, metrics, values, {system.key: system.run for system in compared})
     stage.finish(rows_in=len(run.collection.test), rows_out=len(run.collection.test))
     show(run, metrics)
 
@@ -119,7 +121,7 @@ def write(run: Run, metrics: Metrics, values: PerQuery, runs: Mapping[str, TrecR
 
 def show(run: Run, metrics: Metrics) -> None:
     """Print the table, notes and warnings, the promotion decision, and where the report is."""
-    run.progress.console.print(table.of(metrics))
+    run.progress.console.print(summary_table.of(metrics))
     for line in [*metrics.notes, *metrics.warnings]:
         if line not in run.collection.notes:  # printed when it was read
             run.progress.stage("note", line)
@@ -146,7 +148,7 @@ def runs_of_others(run: Run, notes: list[str]) -> list[System]:
     for other in run.settings.evaluation.runs:
         with fetched(other.path) as path:
             trec = read_run(Path(path))
-        notes += checks.check_run(other.name, trec, run.collection.qrels, doc_ids)
+        notes += judgement_checks.check_run(other.name, trec, run.collection.qrels, doc_ids)
         systems.append(_system("run", other.name, None, {q: scores for q, scores in trec.items() if q in run.collection.qrels}))
     return systems
 
@@ -158,34 +160,34 @@ def rerankers(run: Run, rows: Sequence[TestLists], bases: Sequence[StudentSettin
     """
     names = run.settings.evaluation.first_stages
     unions = [CandidateList(query_id=row.query_id, text=row.text, candidates=union) for row in rows if (union := row.union(names))]
-    systems: list[System] = []
+    measured: list[System] = []
     scored: list[tuple[SystemKind, str, TrecRun]] = []
     if run.settings.pre_ranker:
         scored.append(("pre_ranker", "pre-ranker", _pre_ranked(run, run.settings.pre_ranker, unions)))
     if run.settings.evaluation.teacher:
         labels = {label.query_id: label for label in plan.labels_stage(run, "test").folder.read_rows(Label)}
-        systems += [_taught(labels, rows, stage) for stage in names]
+        measured += [_taught(labels, rows, stage) for stage in names]
     of_base: dict[Model, TrecRun] = {}
     for student in bases:
-        name = timing.base_name(student.name)
-        model = timing.model_of(run, "base", name)
+        name = systems.base_name(student.name)
+        model = systems.model_of(run, "base", name)
         if model not in of_base:
             of_base[model] = score_lists(run, model, name, unions)
         scored.append(("base", name, of_base[model]))
-    for kind, name in timing.models_of(run):
-        scored.append((kind, name, score_lists(run, timing.model_of(run, kind, name), name, unions)))
-    blends = {student.name: blend_of(timing.trained(run, student.name)) for student in run.settings.students}
+    for kind, name in systems.models_of(run):
+        scored.append((kind, name, score_lists(run, systems.model_of(run, kind, name), name, unions)))
+    blends = {student.name: blend_of(systems.trained(run, student.name)) for student in run.settings.students}
     for kind, name, scores in scored:
         for stage in names:
             lists = {row.query_id: row.of(stage) for row in rows}
             alone = {q: _kept(scores.get(q, {}), found) for q, found in lists.items()}
-            student_name = next((student.name for student in bases if kind == "base" and timing.base_name(student.name) == name), None)
-            systems.append(_system(kind, name, stage, alone, student_name))
+            student_name = next((student.name for student in bases if kind == "base" and systems.base_name(student.name) == name), None)
+            measured.append(_system(kind, name, stage, alone, student_name))
             blend = blends.get(name) if kind == "student" else None
             if blend is not None:
                 joined = {q: blended_list(blend, alone[q], found) for q, found in lists.items()}
-                systems.append(_system("blended", f"{name}.blended", stage, joined, name))
-    return sorted(systems, key=lambda system: system.result.kind not in ("pre_ranker", "teacher"))
+                measured.append(_system("blended", f"{name}.blended", stage, joined, name))
+    return sorted(measured, key=lambda system: system.result.kind not in ("pre_ranker", "teacher"))
 
 
 def blended_list(blend: Blend, scores: Mapping[str, float], found: Sequence[Candidate]) -> dict[str, float]:
@@ -206,7 +208,7 @@ def _kept(scores: Mapping[str, float], found: Sequence[Candidate]) -> dict[str, 
 def _pre_ranked(run: Run, settings: PreRankerSettings, unions: Sequence[CandidateList]) -> TrecRun:
     import ray
 
-    from actors.picking import PreRanker
+    from actors.retrieval.pre_ranking import PreRanker
 
     ranker = ray.remote(PreRanker).options(num_cpus=1).remote(plan.vectors_memory(run), settings)
     scores = ray.get([ranker.scores.remote(row.text, row.candidates) for row in unions])

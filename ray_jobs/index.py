@@ -10,14 +10,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from actors.rows import Split
+from actors.data.rows import Split
 from ranking.errors import InputError
 from ranking.records import Document, SelectedQuery
+from ranking.runs.stages import fingerprint_of
 from ranking.settings import Bm25Settings
-from ranking.stages import fingerprint_of
-from ranking.storage import Folder, part_name
-from ray_jobs import demands, plan
-from ray_jobs.run import Run, job
+from ranking.storage.folder import Folder, part_name
+from ray_jobs.common import capacity_check, plan
+from ray_jobs.common.run import Run, job
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -42,7 +42,7 @@ def index_documents(run: Run) -> None:
     run.start_ray()
     import ray
 
-    from actors.retrievers import DOCUMENTS, build_bm25
+    from actors.retrieval.retrievers import DOCUMENTS, build_bm25
 
     stage.begin()
     if documents:
@@ -69,7 +69,7 @@ def encode_candidates(run: Run, split: Split) -> None:
     run.start_ray()
     import ray
 
-    from actors.parts import doc_ids_in
+    from actors.data.parts import doc_ids_in
 
     stage = plan.candidates_stage(run, split)
     found = set(ray.get(ray.remote(doc_ids_in).options(num_cpus=0.25).remote(stage.folder)))
@@ -83,15 +83,15 @@ def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], sele
 
     wanted: names what is asked for. selected: whether the selected queries of the log are to be encoded too.
     """
-    from actors.vectors import model_folder
+    from actors.retrieval.embeddings import model_folder
 
     folder = model_folder(plan.vectors_memory(run), model)
     if folder.exists(mark) and folder.read_text(mark) == wanted:
         return
     run.start_ray()
-    from actors.sink import LIGHT, TableSink
-    from actors.streaming import new_texts, parts_of, rows_per_part, texts_of, through_actor
-    from actors.vectors import TextEncoder
+    from actors.data.sink import LIGHT, TableSink
+    from actors.data.streaming import new_texts, parts_of, rows_per_part, texts_of, through_actor
+    from actors.retrieval.embeddings import TextEncoder
 
     began = time.monotonic()
     asked = texts_of(texts, _TEXTS_PER_PART)
@@ -117,12 +117,12 @@ def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], sele
 
 def _in_vllm(run: Run, texts: Dataset, model: str, folder: Folder) -> Dataset:
     """Encode texts by vLLM engines."""
-    demands.check(run, "encoder")
+    capacity_check.check(run, "encoder")
     compute = run.settings.compute
-    from actors.placement import teacher_engines
-    from actors.teachers.actor import through_engines
-    from actors.teachers.deaths import Deaths
-    from actors.vllm_encoder import VllmTextEncoder
+    from actors.cluster.placement import teacher_engines
+    from actors.retrieval.vllm_encoder import VllmTextEncoder
+    from actors.vllm.crash_log import Deaths
+    from actors.vllm.engine_actor import through_engines
 
     Deaths(folder).forget()
     return through_engines(texts, VllmTextEncoder, (model, folder, compute.teacher_gpus), teacher_engines(compute))

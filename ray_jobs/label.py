@@ -14,12 +14,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from actors.rows import CandidateList, PickedList, Split, TestLists, records, table_of
+from actors.data.rows import CandidateList, PickedList, Split, TestLists, records, table_of
 from ranking.errors import InputError
 from ranking.records import Label
-from ranking.stages import Stage
-from ray_jobs import candidates, demands, index, plan
-from ray_jobs.run import Run, job
+from ranking.runs.stages import Stage
+from ray_jobs import candidates, index
+from ray_jobs.common import capacity_check, plan
+from ray_jobs.common.run import Run, job
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -36,9 +37,9 @@ def main(run: Run) -> None:
 
 def show_estimate(run: Run) -> None:
     """Print what labelling will take, by a sample of the lists and the teacher's tokenizer; the teacher is not asked."""
-    from actors.parts import count_rows
-    from actors.teachers.costs import costs_of
-    from ranking.labelling.estimate import estimate, text_of
+    from actors.data.parts import count_rows
+    from actors.teachers.prompt_costs import costs_of
+    from ranking.labels.cost_estimate import estimate, text_of
 
     candidates.main(run)
     compute = run.settings.compute
@@ -56,8 +57,8 @@ def drawn_lists(run: Run, split: Split, lists: int, seed: int, validation: tuple
 
     validation: fraction and seed of the validation queries, whose whole lists are shown.
     """
-    from actors.parts import sample_rows
-    from actors.picking import PreRanker, all_candidates
+    from actors.data.parts import sample_rows
+    from actors.retrieval.pre_ranking import PreRanker, all_candidates
 
     rows = sample_rows(plan.candidates_stage(run, split).folder, lists, seed)
     if rows is None:
@@ -76,12 +77,12 @@ def ask_teacher(run: Run, splits: Sequence[Split], teacher: Teacher | None = Non
     stages = {split: stage for split, stage in stages.items() if not run.skipped(stage)}
     if not stages:
         return
-    demands.check(run, "teacher")
+    capacity_check.check(run, "teacher")
     if "log" in stages:
         index.encode_candidates(run, "log")
-    from actors.streaming import finish, forget_rejections, write_stages
+    from actors.data.streaming import finish, forget_rejections, write_stages
     from actors.teachers import make_teacher
-    from actors.teachers.deaths import Deaths
+    from actors.vllm.crash_log import Deaths
 
     teacher = teacher or make_teacher(run.settings.teacher, run.settings.compute, plan.teacher_fingerprint(run), plan.teacher_memory(run))
     _note_unknown(run, teacher)
@@ -107,7 +108,7 @@ def _validation(run: Run) -> tuple[float, int]:
 
 def _note_unknown(run: Run, teacher: Teacher) -> None:
     """Report recorded documents that the collection lacks; they are skipped. Raises InputError if it lacks all of them."""
-    from actors.teachers.recorded import RecordedTeacher
+    from actors.teachers.recorded_teacher import RecordedTeacher
 
     if isinstance(teacher, RecordedTeacher) and run.settings.candidates.given is None:
         unknown = teacher.unknown({document.doc_id for document in run.collection.documents})
@@ -117,8 +118,8 @@ def _note_unknown(run: Run, teacher: Teacher) -> None:
 
 def _shown(run: Run, split: Split, stage: Stage) -> tuple[Dataset, int, int]:
     """What the teacher is shown of the lists that it has not labelled; how many lists there are, and how many are left."""
-    from actors.picking import PreRanker, all_candidates, all_of_test
-    from actors.streaming import parts_of, through_actor
+    from actors.data.streaming import parts_of, through_actor
+    from actors.retrieval.pre_ranking import PreRanker, all_candidates, all_of_test
 
     settings = run.settings
     model = CandidateList if split == "log" else TestLists

@@ -8,15 +8,16 @@ Stages that are done with the same settings are skipped; one changed setting re-
 
 from __future__ import annotations
 
-from ray_jobs import candidates, demands, evaluate, index, label, plan, promote, reason, train
-from ray_jobs.run import Run, job
+from ray_jobs import candidates, evaluate, index, label, promote, rationales, train
+from ray_jobs.common import capacity_check, plan
+from ray_jobs.common.run import Run, job
 
 
 def main(run: Run) -> None:
     run.check_judged()
     own_labels = not run.settings.training.labels
     if own_labels and plan.labels_stage(run).restore() is None:
-        demands.check(run, "teacher", "reasons", "training")  # before hours go into what cannot be finished
+        capacity_check.check(run, "teacher", "reasons", "training")  # before hours go into what cannot be finished
     if own_labels:
         candidates.main(run)
     else:
@@ -24,7 +25,7 @@ def main(run: Run) -> None:
     candidates.find_for_test(run)
     label.ask_teacher(run, [*(["log"] if own_labels else []), *(["test"] if run.settings.evaluation.teacher else [])])
     if own_labels:
-        reason.write_reasons(run)
+        rationales.write_reasons(run)
     train.main(run)
     evaluate.main(run)
     promote.main(run)

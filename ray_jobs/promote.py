@@ -17,11 +17,11 @@ from collections.abc import Callable
 
 from ranking.errors import InputError
 from ranking.evaluation.results import Metrics
-from ray_jobs import plan
+from ray_jobs.common import plan
+from ray_jobs.common.run import Run, job
 from ray_jobs.evaluate import METRICS
-from ray_jobs.run import Run, job
-from ray_jobs.timing import trained_before
-from students import card
+from ray_jobs.evaluation.systems import trained_before
+from students import student_config
 from students.settings import StudentSettings
 
 
@@ -44,7 +44,7 @@ def main(run: Run) -> None:
 def rollback(run: Run) -> None:
     held = run.registry.read()
     if held is not None and len(held.line) > 1:
-        card.read(run.registry.folder / held.line[-2].version)
+        student_config.read(run.registry.folder / held.line[-2].version)
     run.progress.stage("promote", f"{run.registry.rollback(run.settings.run).champion} is the champion again")
 
 
@@ -63,7 +63,7 @@ def show(run: Run) -> None:
 def promote_by_hand(version: str) -> Callable[[Run], None]:
     def main(run: Run) -> None:
         run.registry.checksum_of(version)  # one that is not known is named as such
-        card.read(run.registry.folder / version)
+        student_config.read(run.registry.folder / version)
         run.progress.stage("promote", f"{run.registry.promote_again(version, run.settings.run).champion} is the champion")
 
     return main

@@ -14,12 +14,13 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from actors.rows import TestLists
+from actors.data.rows import TestLists
 from ranking.evaluation.results import Metrics
 from ranking.records import Candidate
-from ray_jobs import pipeline, plan
+from ray_jobs import pipeline
+from ray_jobs.common import plan
+from ray_jobs.common.run import Run, job
 from ray_jobs.evaluate import METRICS, PER_QUERY
-from ray_jobs.run import Run, job
 from ray_jobs.serve import served
 
 SHOWN = 5

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 from ranking.collections.log_files import find_log
 from ranking.errors import InputError
-from ranking.labelling.long_tail import Selection, keys_of_questions
-from ranking.stages import Stage
-from ray_jobs import plan
-from ray_jobs.run import Run, job
+from ranking.runs.stages import Stage
+from ranking.selection.long_tail import Selection, keys_of_questions
+from ray_jobs.common import plan
+from ray_jobs.common.run import Run, job
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-    from actors.long_tail import Sums
+    from actors.query_log.long_tail_selection import Sums
 
 
 def main(run: Run) -> None:
@@ -40,7 +40,7 @@ def main(run: Run) -> None:
 
 def counted_log(run: Run) -> Dataset:
     """Count the log of the settings, or the collection's own, on workers; the result stays there."""
-    from actors.query_counts import count, forms_of_files, forms_of_queries
+    from actors.query_log.counting import count, forms_of_files, forms_of_queries
 
     settings = run.settings.queries
     if settings.log is None:
@@ -50,7 +50,7 @@ def counted_log(run: Run) -> Dataset:
 
 def checked_sums(run: Run, counted: Dataset) -> Sums:
     """Add up the counted log. Raises InputError where it is malformed or empty."""
-    from actors.long_tail import sums_of
+    from actors.query_log.long_tail_selection import sums_of
 
     name = run.settings.queries.log or f"of {run.collection.name}"
     sums = sums_of(counted)
@@ -63,8 +63,8 @@ def checked_sums(run: Run, counted: Dataset) -> Sums:
 
 def select(run: Run, stage: Stage, counted: Dataset, sums: Sums) -> Counter[str]:
     """Choose and write; returns how many queries were selected, and left out by kind of reason."""
-    from actors.long_tail import last_lot, write_selection
-    from actors.streaming import forget_rejections
+    from actors.data.streaming import forget_rejections
+    from actors.query_log.long_tail_selection import last_lot, write_selection
 
     settings = run.settings.queries
     forget_rejections(stage)
@@ -76,7 +76,7 @@ def select(run: Run, stage: Stage, counted: Dataset, sums: Sums) -> Counter[str]
 
 def finish(run: Run, stage: Stage, sums: Sums, counts: Counter[str]) -> None:
     """Check that each distinct query is accounted for, and say what became of them. Raises InputError where none is selected."""
-    from actors.long_tail import SELECTED
+    from actors.query_log.long_tail_selection import SELECTED
 
     chosen, left = counts.pop(SELECTED, 0), counts.total()
     reasons = ", ".join(f"{rows:,} {kind}" for kind, rows in counts.most_common())

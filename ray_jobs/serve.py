@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from ranking.errors import InputError
 from ranking.registry import check_whole
-from ranking.stages import MANIFEST
-from ray_jobs import plan
-from ray_jobs.run import Run, job, open_run
-from students import card
+from ranking.runs.stages import MANIFEST
+from ray_jobs.common import plan
+from ray_jobs.common.run import Run, job, open_run
+from students import student_config
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -92,11 +92,11 @@ def check_champion(run: Run) -> None:
     of an older version."""
     champion, model = run.registry.champion()
     check_whole(model, champion.checksum)
-    card.read(model)
+    student_config.read(model)
     challenger = run.settings.serving.traffic.challenger
     if challenger is not None:
         check_whole(run.registry.folder / challenger, run.registry.checksum_of(challenger))
-        card.read(run.registry.folder / challenger)
+        student_config.read(run.registry.folder / challenger)
         if challenger == champion.champion:
             raise InputError(f"setting 'serving.traffic.challenger': {challenger!r} is the champion itself; promote.py --list shows others")
 

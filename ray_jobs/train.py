@@ -18,12 +18,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ranking.errors import InputError
-from ranking.labelling.confidence import confident
+from ranking.labels.confidence import confident
 from ranking.records import Provenance
-from ranking.stages import Stage
-from ranking.storage import Folder
-from ray_jobs import blending, demands, merging, plan, training_labels
-from ray_jobs.run import Run, job
+from ranking.runs.stages import Stage
+from ranking.storage.folder import Folder
+from ray_jobs.common import capacity_check, plan
+from ray_jobs.common.run import Run, job
+from ray_jobs.training import blend_fitting, label_merging, training_labels
 from students.settings import RraBertSettings, StudentSettings, TrainingSettings
 
 _DOCUMENTS_COUNTED = 50_000
@@ -47,7 +48,7 @@ def train(run: Run, student: StudentSettings) -> None:
     if run.skipped(stage):
         return
     training = run.settings.training
-    merging.merge_labels(run)
+    label_merging.merge_labels(run)
     labels = training_labels.labels_to_learn(run)
     folder = labels.folder
     first = training_labels.first_label(folder)
@@ -81,17 +82,17 @@ def train(run: Run, student: StudentSettings) -> None:
     if training.validation_fraction and not validation:
         text = f"none: {len(kept)} labels are too few for a share of {training.validation_fraction:g}; the last checkpoint is exported"
         run.progress.stage("validation", text)
-    demands.check(run, "training")
+    capacity_check.check(run, "training")
     stage.begin()
     told = _fit(run, stage, student, labels, (learned, validation), provenance, reasons, grades)
-    blending.blend_student(run, student, stage.folder / MODEL, folder, validation, grades)
+    blend_fitting.blend_student(run, student, stage.folder / MODEL, folder, validation, grades)
     manifest = stage.finish(rows_in=len(every), rows_out=len(kept), rejected=len(every) - len(kept))
     run.progress.stage(stage.name, f"{len(learned):,} lists, {told} in {manifest.seconds:.0f} s")
 
 
 def check_fit(student: StudentSettings, training: TrainingSettings, targets: str) -> None:
     """Raise InputError where the loss does not fit the labels, or the student its base."""
-    from ranking.encoders import model_path
+    from ranking.model_paths import model_path
     from students.bases import check_base
     from students.losses import BY_TARGETS, OF_SCORES
 
@@ -132,12 +133,12 @@ def _fit(
     from ray.train.torch import TorchTrainer
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from actors.placement import training_worker
-    from actors.training import reserved, snapshot
+    from actors.cluster.placement import training_worker
+    from actors.compat import ray_train_reservations, ray_train_snapshot
+    from actors.training.assignment import Assignment, TrainingBoard
     from actors.training.checkpoints import MEASURE
-    from actors.training.plan import Assignment, TrainingBoard
     from actors.training.worker import train_worker
-    from ranking.encoders import model_path
+    from ranking.model_paths import model_path
     from students.bases import has_ranking_head
 
     training = run.settings.training
@@ -164,12 +165,12 @@ def _fit(
             worker_runtime_env={"env_vars": {} if training.gpu else {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "true"}},
         ),
     )
-    mended = snapshot.mend(stage.folder / CHECKPOINTS)
+    mended = ray_train_snapshot.mend(stage.folder / CHECKPOINTS)
     if mended is not None:
         goes_on = f"it is written anew, up to the checkpoint of step {mended:,}" if mended else "training begins anew"
         run.progress.stage(stage.name, f"Ray's list of its checkpoints was cut off as it was written; {goes_on}")
-    reserved.release(stage.folder)
-    reserved.note(stage.folder, trainer)
+    ray_train_reservations.release(stage.folder)
+    ray_train_reservations.note(stage.folder, trainer)
     held: dict[str, Any] = {}
     thread = threading.Thread(target=lambda: held.update(_outcome(trainer)), daemon=True)
     thread.start()
@@ -199,7 +200,7 @@ def _frequent_terms(run: Run, student: StudentSettings) -> frozenset[int]:
         return frozenset()
     import ray
 
-    from actors.training.terms import frequent_terms_of
+    from actors.training.term_frequencies import frequent_terms_of
 
     documents = run.collection.documents
     sample = random.Random(run.settings.training.seed).sample(documents, min(_DOCUMENTS_COUNTED, len(documents)))

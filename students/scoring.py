@@ -15,8 +15,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ranking.blending import Blend
 from ranking.errors import InputError, first_line
-from ranking.storage import Folder
-from students import card, onnx_file
+from ranking.storage.folder import Folder
+from students import onnx_file, student_config
 from students.bases import positions, read_model
 from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, pad, tokenize
 from students.classifier import PairClassifier
@@ -25,7 +25,7 @@ from students.precision import dtype_of
 from students.settings import Precision
 
 Engine = Literal["auto", "torch", "onnx", "openvino"]
-CARD = card.NAME
+CARD = student_config.NAME
 CHUNK_TOKENS = {"cpu": 1024, "cuda": 32_768}
 """Tokens that go through the model at once: a processor is fastest where they stay in its cache."""
 
@@ -90,7 +90,7 @@ class Scorer:
         Raises InputError where the folder is none.
         """
         folder = Path(folder)
-        self.card = card.read(Folder(folder), called)
+        self.card = student_config.read(Folder(folder), called)
         self.max_length: int = self.card["max_length"]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -18,7 +18,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from ranking.encoders import model_path
+from ranking.model_paths import model_path
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = (

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Generic, TypeVar
 
 from ranking.records import Record
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 
 R = TypeVar("R", bound=Record)
 _log = logging.getLogger("ray.serve")

@@ -17,17 +17,17 @@ from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from actors.serving.admission import Admission, TooManyError
-from actors.serving.answers import refused_body, refused_request, told
-from actors.serving.door import Door, caller_of
 from actors.serving.keys import Keys
-from actors.serving.metrics import IngressMetrics
-from actors.serving.models import Role
+from actors.serving.loaded_models import Role
+from actors.serving.middleware import Door, caller_of
 from actors.serving.page import PAGE
 from actors.serving.reranker import Reranker, Scored, TooLongError
+from actors.serving.responses import refused_body, refused_request, told
+from actors.serving.schemas import Feedback, FirstStage, RerankRequest, TextsRequest, order_of, ranking, readable, texts_ranking
+from actors.serving.service_metrics import IngressMetrics
 from actors.serving.settings import ServingSettings
-from actors.serving.shapes import Feedback, FirstStage, RerankRequest, TextsRequest, order_of, ranking, readable, texts_ranking
 from actors.serving.traffic import Traffic
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 
 _log = logging.getLogger("ray.serve")
 

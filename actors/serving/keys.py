@@ -8,7 +8,7 @@ import logging
 import time
 
 from ranking.errors import InputError
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 
 _LOOK_EVERY = 2.0
 _log = logging.getLogger("ray.serve")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from actors.serving.batching import TokenBatcher
-from actors.serving.metrics import ScorerMetrics
-from actors.serving.models import Models, Role
-from actors.serving.shapes import FirstStage
+from actors.serving.loaded_models import Models, Role
+from actors.serving.schemas import FirstStage
+from actors.serving.service_metrics import ScorerMetrics
 from ranking.blending import Blend
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from students.token_selection import matched_words
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from ray import serve
 
 from ranking.records import Query, content
 from ranking.settings import CandidateSettings
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 
 SHOWN = 20
 
@@ -22,7 +22,7 @@ class Searcher:
     def __init__(
         self, index: Folder, vectors: Folder, settings: CandidateSettings, queries: Sequence[Query], qrels: Mapping[str, Mapping[str, int]]
     ) -> None:
-        from actors.finding import CandidateRetriever
+        from actors.retrieval.candidate_lists import CandidateRetriever
 
         self._retriever = CandidateRetriever(index, vectors, settings)
         self._queries = {query.text: query.query_id for query in queries}
@@ -37,7 +37,7 @@ class Searcher:
         return await asyncio.to_thread(self._search, query)
 
     def _search(self, query: str) -> dict[str, Any]:
-        from ranking.labelling.fusion import reciprocal_rank_fusion
+        from ranking.retrieval.fusion import reciprocal_rank_fusion
 
         (ranked,) = self._retriever.found([Query(query_id="page", text=query)])
         candidates = self._retriever.candidates(reciprocal_rank_fusion(ranked, SHOWN))

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from actors.serving.events import EventLog, local_journals
-from actors.serving.metrics import IngressMetrics
-from actors.serving.models import Role
+from actors.serving.loaded_models import Role
 from actors.serving.reranker import Scored
+from actors.serving.schemas import Feedback, order_of
+from actors.serving.service_metrics import IngressMetrics
 from actors.serving.settings import ServingSettings
-from actors.serving.shapes import Feedback, order_of
-from ranking.experiments.assignment import Arm, hash_of, place_of, team_draft
-from ranking.experiments.records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
-from ranking.storage import Folder
+from ranking.ab_test.arm_assignment import Arm, hash_of, place_of, team_draft
+from ranking.ab_test.exposure_records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
+from ranking.storage.folder import Folder
 
 MOST_SHADOWS = 4
 """Requests that a challenger scores afterwards at once, in time that nobody else wants; more are dropped."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.settings import ComputeSettings, ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-    from actors.teachers.actor import TeacherActor
+    from actors.vllm.engine_actor import TeacherActor
 
 
 class Teacher(Protocol):
@@ -39,6 +39,6 @@ def make_teacher(settings: TeacherSettings, compute: ComputeSettings, fingerprin
         from actors.teachers.pointwise import PointwiseTeacher
 
         return PointwiseTeacher(settings, compute, fingerprint, memory)
-    from actors.teachers.recorded import RecordedTeacher
+    from actors.teachers.recorded_teacher import RecordedTeacher
 
     return RecordedTeacher(settings, fingerprint)

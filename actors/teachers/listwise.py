@@ -9,23 +9,23 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from actors.rows import Outcome, PickedList
+from actors.data.rows import Outcome, PickedList
 from actors.settings import ComputeSettings, ListwiseTeacherSettings
-from actors.teachers.actor import TeacherActor, through_teachers
-from actors.teachers.asking import Asker
-from actors.teachers.engine import Engine
-from actors.teachers.labels import outcome_of
-from actors.teachers.memory import AnswerMemory
-from actors.teachers.models import check_model
-from actors.teachers.prompts import PromptFiller
-from ranking.labelling.prompts import load_prompt
+from actors.teachers.label_outcomes import outcome_of
+from actors.teachers.listwise_requests import Asker
+from actors.vllm.engine import Engine
+from actors.vllm.engine_actor import TeacherActor, through_teachers
+from actors.vllm.model_check import check_model
+from actors.vllm.prompt_tokens import PromptFiller
+from actors.vllm.response_cache import AnswerMemory
+from ranking.prompts import load_prompt
 from ranking.records import Provenance
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-STRUCTURED = "actors.teachers.structured:ListProcessor"
+STRUCTURED = "actors.vllm.structured_output:ListProcessor"
 
 
 class ListwiseTeacher:

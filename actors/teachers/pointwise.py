@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from actors.rows import Outcome, PickedList, rejected
+from actors.data.rows import Outcome, PickedList, rejected
+from actors.retrieval.embeddings import text_id_of
 from actors.settings import ComputeSettings, PointwiseTeacherSettings
-from actors.teachers.actor import TeacherActor, through_teachers
-from actors.teachers.engine import Engine, Task
-from actors.teachers.models import check_model
-from actors.teachers.pooled import Pooled, PooledMemory, Tokens
-from actors.vectors import text_id_of
-from ranking.encoders import model_path
-from ranking.labelling.prompts import control_tokens
-from ranking.labelling.prompts.pairs import YES_NO, load_pair_prompt
-from ranking.labelling.targets import targets_from_scores
+from actors.vllm.engine import Engine, Task
+from actors.vllm.engine_actor import TeacherActor, through_teachers
+from actors.vllm.model_check import check_model
+from actors.vllm.pooling_cache import Pooled, PooledMemory, Tokens
+from ranking.labels.targets import targets_from_scores
+from ranking.model_paths import model_path
+from ranking.prompts import control_tokens
+from ranking.prompts.pair_prompts import YES_NO, load_pair_prompt
 from ranking.records import Answer, Label, Provenance, Usage, content
 from ranking.records import Tokens as TokenCount
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-    from ranking.labelling.prompts.pairs import PairPrompt
+    from ranking.prompts.pair_prompts import PairPrompt
 
 _YES_NO = {"classifier_from_token": ["no", "yes"], "method": "from_2_way_softmax", "num_labels": 1}
 

@@ -19,10 +19,10 @@ import ray.train
 import torch
 from ray.train import Checkpoint
 
-from actors.training.plan import Assignment, Progress
-from ranking.encoders import model_path
+from actors.training.assignment import Assignment, Progress
 from ranking.errors import first_line
-from ranking.storage import Folder
+from ranking.model_paths import model_path
+from ranking.storage.folder import Folder
 from students import export, kinds, model_card, onnx_file
 
 MEASURE = "ndcg"

@@ -17,12 +17,12 @@ import ray.train.torch
 import torch
 
 from actors.training import checkpoints
-from actors.training.engine import make_engine
-from actors.training.lists import Batches, LabelReader, Share, shares
-from actors.training.plan import Assignment, Progress
-from actors.training.watch import Watch
-from ranking.encoders import model_path
+from actors.training.assignment import Assignment, Progress
+from actors.training.deepspeed_engine import make_engine
+from actors.training.label_batches import Batches, LabelReader, Share, shares
+from actors.training.monitor import Watch
 from ranking.errors import InputError
+from ranking.model_paths import model_path
 from ranking.records import content
 from students import kinds
 from students.batches import ListBatch

@@ -21,7 +21,7 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from actors.rows import CandidateList
+from actors.data.rows import CandidateList
 from benchmarks.faults.campaign import Struck, disturb
 from benchmarks.faults.cluster import LocalCluster
 from benchmarks.faults.jobs import ROOT, JobWork, command
@@ -31,7 +31,7 @@ from benchmarks.faults.made import make_run
 from benchmarks.faults.places import Place, bucket, small_disk
 from benchmarks.faults.serving import Serving
 from benchmarks.faults.training import Training, scores_of
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from tests.system.serving import student
 
 SHARES = {"labelling": 0.3, "training": 0.37, "serving": 0.33}

@@ -13,7 +13,7 @@ from benchmarks.faults.campaign import LONGEST, Work
 from benchmarks.faults.cluster import LocalCluster
 from benchmarks.faults.places import Place
 from benchmarks.faults.processes import kill, wait_until
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ranking.stages import MANIFEST, REJECTED, Manifest
-from ranking.storage import Folder
+from ranking.runs.stages import MANIFEST, REJECTED, Manifest
+from ranking.storage.folder import Folder
 
 STAGE = "labels"
 

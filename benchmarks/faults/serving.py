@@ -18,7 +18,7 @@ from benchmarks.faults.places import Place
 from benchmarks.faults.processes import called
 from benchmarks.faults.victims import node_fault, node_of, process_fault
 from ranking.registry import Registry, check_whole
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from students.scoring import Scorer
 from tests.system.ports import free_ports
 

@@ -12,7 +12,7 @@ from benchmarks.faults.jobs import JobWork
 from benchmarks.faults.places import Place
 from benchmarks.faults.processes import called
 from benchmarks.faults.victims import node_fault, node_of, process_fault
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from students.scoring import Scorer
 
 _STUDENT = "students/student"

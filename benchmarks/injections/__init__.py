@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ranking.collections.lines import read_lines
 from ranking.errors import InputError
-from ranking.labelling.answers import ReadAnswer
+from ranking.labels.listwise_answers import ReadAnswer
 
 INJECTIONS = Path(__file__).parent / "set.jsonl"
 Wants = Literal["first", "only", "last", "refusal", "garbage"]

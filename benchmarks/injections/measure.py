@@ -22,12 +22,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from actors.rows import PickedList
+from actors.data.rows import PickedList
 from benchmarks.injections import Injection, harmless, load, outcome_changed
 from benchmarks.labelling.lists import real_lists
-from ranking.labelling.answers import ReadAnswer, longest_answer, read_answer
-from ranking.labelling.audit.estimates import share
-from ranking.labelling.prompts import LISTWISE, RANKGPT, Prompt, load_prompt
+from ranking.audit.estimates import share
+from ranking.labels.listwise_answers import ReadAnswer, longest_answer, read_answer
+from ranking.prompts import LISTWISE, RANKGPT, Prompt, load_prompt
 from ranking.records import content
 
 DOCUMENTS = 10
@@ -47,8 +47,8 @@ async def credulous(prompt: Prompt, query: str, texts: list[str], seed: str) -> 
 
 def by_model(model: str, engine_arguments: dict[str, Any], document_tokens: int) -> tuple[Reader, Callable[[], None]]:
     """A reader that asks a model, without structured output, so that a refusal can be seen; and what ends it."""
-    from actors.teachers.engine import Engine
-    from actors.teachers.prompts import PromptFiller
+    from actors.vllm.engine import Engine
+    from actors.vllm.prompt_tokens import PromptFiller
 
     engine = Engine(model, None, "generate", engine_arguments, 0, lambda: None)
     context = engine_arguments.get("max_model_len")

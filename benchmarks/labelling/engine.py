@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from actors.rows import PickedList
+from actors.data.rows import PickedList
 from actors.settings import ComputeSettings, ListwiseTeacherSettings
 from benchmarks.labelling.lists import head_and_tail, real_lists
 from tests.tiny_models import tiny_generator
@@ -38,14 +38,14 @@ def settings_of(model: str, **more: Any) -> ListwiseTeacherSettings:
 
 def against_the_window(model: str, queries: int) -> dict[str, Any]:
     """The same 50 candidates by one prompt over the ends and by the window over all, one engine, one after the other."""
-    from actors.teachers.asking import Asker
-    from actors.teachers.deaths import Deaths
-    from actors.teachers.engine import Engine
     from actors.teachers.listwise import STRUCTURED
-    from actors.teachers.memory import AnswerMemory
-    from actors.teachers.prompts import PromptFiller
-    from ranking.labelling.prompts import load_prompt
-    from ranking.storage import Folder
+    from actors.teachers.listwise_requests import Asker
+    from actors.vllm.crash_log import Deaths
+    from actors.vllm.engine import Engine
+    from actors.vllm.prompt_tokens import PromptFiller
+    from actors.vllm.response_cache import AnswerMemory
+    from ranking.prompts import load_prompt
+    from ranking.storage.folder import Folder
 
     lists = real_lists(queries + _WARM)
     unmarked = Deaths(Folder(tempfile.mkdtemp()))
@@ -85,15 +85,15 @@ def against_the_window(model: str, queries: int) -> dict[str, Any]:
 
 def offline(model: str, prompts: int) -> dict[str, float]:
     """vLLM's own `LLM.generate` over the prompts of the first lists."""
-    from actors.teachers.engine import engine_arguments, set_cpu_environment
+    from actors.vllm.engine import engine_arguments, set_cpu_environment
 
     set_cpu_environment()
     from vllm import LLM, SamplingParams
 
     from actors.teachers.listwise import STRUCTURED
-    from actors.teachers.prompts import PromptFiller
-    from ranking.labelling.prompts import load_prompt
-    from ranking.labelling.structured import DOCUMENTS
+    from actors.vllm.prompt_tokens import PromptFiller
+    from ranking.labels.answer_constraints import DOCUMENTS
+    from ranking.prompts import load_prompt
     from ranking.records import content
 
     filler = PromptFiller(load_prompt(), model, None, ENGINE["max_model_len"], DOCUMENT_TOKENS)  # type: ignore[arg-type]
@@ -116,13 +116,13 @@ def through_ray(model: str, prompts: int) -> dict[str, float]:
     """Our teacher over the same lists, through Ray Data, from its engine being warm to its last answer."""
     import ray
 
-    from actors.streaming import LISTS_PER_PART, dataset_of
-    from actors.teachers.actor import through_teachers
-    from actors.teachers.asking import list_id_of
-    from actors.teachers.memory import AnswerMemory
+    from actors.data.streaming import LISTS_PER_PART, dataset_of
+    from actors.teachers.listwise_requests import list_id_of
+    from actors.vllm.engine_actor import through_teachers
+    from actors.vllm.response_cache import AnswerMemory
     from benchmarks.labelling.timed import TimedActor
     from ranking.records import Provenance
-    from ranking.storage import Folder
+    from ranking.storage.folder import Folder
 
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False

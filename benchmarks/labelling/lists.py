@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bm25s
 
-from actors.rows import PickedCandidate, PickedList
+from actors.data.rows import PickedCandidate, PickedList
 from ranking.collections import pydoc
 from ranking.records import Candidate, Document
 

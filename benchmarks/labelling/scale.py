@@ -24,12 +24,13 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from actors.rows import Outcome, PickedList, records, table_of
-from ranking.labelling.targets import tiers_from_order
-from ranking.progress import Progress
+from actors.data.rows import Outcome, PickedList, records, table_of
+from ranking.labels.targets import tiers_from_order
 from ranking.records import Answer, Label, Provenance, Usage
-from ray_jobs import candidates, label, plan, select
-from ray_jobs.run import Run, RunSettings
+from ranking.runs.progress import Progress
+from ray_jobs import candidates, label, select
+from ray_jobs.common import plan
+from ray_jobs.common.run import Run, RunSettings
 
 if TYPE_CHECKING:
     from ray.data import Dataset

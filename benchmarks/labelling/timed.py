@@ -8,11 +8,11 @@ import time
 
 import pyarrow as pa
 
-from actors.rows import PickedList
+from actors.data.rows import PickedList
 from actors.settings import ComputeSettings, ListwiseTeacherSettings
 from actors.teachers.listwise import ListwiseActor
 from ranking.records import Provenance
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 
 
 class TimedActor(ListwiseActor):

@@ -26,7 +26,7 @@ from transformers import AutoTokenizer
 from benchmarks.serving.load import alone, poisson, saturated
 from benchmarks.serving.peers import Side, running, sides_of
 from ranking.collections import pydoc
-from ranking.encoders import model_path
+from ranking.model_paths import model_path
 from students import export, kinds
 from students.settings import RraBertSettings
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from ranking.registry import Registry
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from students.precision import dtype_of
 
 ROOT = Path(__file__).parents[2]

@@ -32,7 +32,7 @@ from benchmarks.serving.load import HEADERS, saturated
 from benchmarks.serving.measure import DOCUMENTS, PORT, requests_of, saved_model
 from benchmarks.serving.peers import ours, running
 from ranking.registry import Registry
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from students.scoring import Scorer
 
 SHARE = 0.8

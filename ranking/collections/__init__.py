@@ -15,7 +15,7 @@ from ranking.collections.collection import Collection
 from ranking.collections.splits import used_for
 from ranking.errors import InputError
 from ranking.settings import CollectionSettings
-from ranking.sources import fetched
+from ranking.storage.sources import fetched
 
 READERS: dict[str, Callable[[str, str], Collection]] = {
     "pydoc": lambda _, split: pydoc.read(split),

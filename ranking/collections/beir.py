@@ -18,7 +18,7 @@ from ranking.collections.lines import read_lines, sha256_of
 from ranking.collections.splits import Judgements, assembled
 from ranking.errors import InputError
 from ranking.records import Document, Query
-from ranking.stages import fingerprint_of
+from ranking.runs.stages import fingerprint_of
 
 _ID_KEYS = ("_id", "doc_id", "query_id", "id")
 

@@ -12,7 +12,7 @@ from ranking.collections.collection import Collection
 from ranking.collections.splits import Judgements, Qrels, assembled
 from ranking.errors import InputError
 from ranking.records import Document, Query
-from ranking.stages import fingerprint_of
+from ranking.runs.stages import fingerprint_of
 
 
 def read(name: str) -> Collection:

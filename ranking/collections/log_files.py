@@ -13,7 +13,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from ranking.errors import InputError
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 
 ENDINGS = (".parquet", ".jsonl", ".tsv", ".csv")
 _GLOB = frozenset("*?[")

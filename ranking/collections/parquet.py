@@ -17,8 +17,8 @@ from ranking.collections.collection import Collection
 from ranking.collections.splits import Judgements, Qrels, assembled
 from ranking.errors import InputError
 from ranking.records import Document, Query
-from ranking.stages import fingerprint_of
-from ranking.storage import Folder
+from ranking.runs.stages import fingerprint_of
+from ranking.storage.folder import Folder
 
 _KINDS = {"doc_id": str, "query_id": str, "title": str, "text": str, "split": str, "frequency": int, "grade": int}
 

@@ -15,7 +15,7 @@ from typing import Literal
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
 from ranking.records import Document, Query
-from ranking.stages import fingerprint_of
+from ranking.runs.stages import fingerprint_of
 
 Qrels = dict[str, dict[str, int]]
 Use = Literal["both", "label", "test"]

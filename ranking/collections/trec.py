@@ -19,7 +19,7 @@ from ranking.collections.lines import read_lines, sha256_of
 from ranking.collections.splits import Judgements, assembled
 from ranking.errors import InputError
 from ranking.records import Document, Query
-from ranking.stages import fingerprint_of
+from ranking.runs.stages import fingerprint_of
 
 _DOCUMENTS = ("corpus.jsonl", "collection.tsv", "corpus.trec")
 _TOPICS = ("topics.tsv", "topics.txt", "queries.jsonl")

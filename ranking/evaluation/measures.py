@@ -9,7 +9,7 @@ from pathlib import Path
 import ir_measures
 
 from ranking.errors import InputError
-from ranking.evaluation.runs import order_of
+from ranking.evaluation.trec_runs import order_of
 
 JUDGED = "Judged@10"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from students.losses.lists import mean_of_lists, mean_of_pairs, pairs_of
+from students.losses.list_tensors import mean_of_lists, mean_of_pairs, pairs_of
 
 
 def margin_mse(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:

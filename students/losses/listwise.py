@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from students.losses.lists import average_ranks, mean_of_lists, ordered_pairs, pairs_of, weighted
+from students.losses.list_tensors import average_ranks, mean_of_lists, ordered_pairs, pairs_of, weighted
 
 
 def listnet(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:

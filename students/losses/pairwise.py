@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from students.losses.lists import average_ranks, mean_of_pairs, ordered_pairs, weighted
+from students.losses.list_tensors import average_ranks, mean_of_pairs, ordered_pairs, weighted
 
 LAMBDA_MU = 10.0
 LAMBDA_BEST = 4.0

@@ -12,9 +12,9 @@ import psutil
 import pytest
 import yaml
 
-from ranking.encoders import FOLDER_VARIABLE
-from ranking.stages import Manifest
-from ranking.storage import Folder
+from ranking.model_paths import FOLDER_VARIABLE
+from ranking.runs.stages import Manifest
+from ranking.storage.folder import Folder
 from tests.system.facts import BIN, FACTS, QUESTIONS, ROOT
 from tests.system.ports import free_ports
 from tests.system.programs import ran

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ranking.errors import InputError
 from ranking.registry import Registry
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 
 PAUSE = 0.5
 """Seconds between promotions, so that all kills fall between the first and the last."""

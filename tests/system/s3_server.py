@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import boto3
 
-from ranking.storage import _opened
+from ranking.storage.folder import _opened
 from tests.system.ports import free_ports
 
 BUCKET = "rra"

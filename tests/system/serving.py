@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import torch
 
-from ranking.encoders import model_path
-from ranking.experiments.records import EXPOSURES, SERVING, Exposure
+from ranking.ab_test.exposure_records import EXPOSURES, SERVING, Exposure
+from ranking.model_paths import model_path
 from ranking.registry import Registry
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from students import export, kinds
 from students.scoring import Scorer
 from students.settings import RraBertSettings

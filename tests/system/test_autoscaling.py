@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from benchmarks.faults.processes import wait_until
-from ranking.stages import Manifest
-from ranking.storage import Folder
+from ranking.runs.stages import Manifest
+from ranking.storage.folder import Folder
 from tests.system.autoscaling import growing_cluster
 from tests.system.conftest import arguments_of
 from tests.system.programs import ran

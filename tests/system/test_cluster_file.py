@@ -12,13 +12,13 @@ from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingReque
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 
-from actors.capacity import lacking
-from actors.cluster_limits import nodes_of_file
-from actors.placement import reason_engines, teacher_engines, training_worker
-from ranking.progress import Progress
+from actors.cluster.capacity import lacking
+from actors.cluster.limits import nodes_of_file
+from actors.cluster.placement import reason_engines, teacher_engines, training_worker
+from ranking.runs.progress import Progress
 from ranking.settings import load_settings
-from ray_jobs.demands import demands_of
-from ray_jobs.run import Run, RunSettings
+from ray_jobs.common.capacity_check import demands_of
+from ray_jobs.common.run import Run, RunSettings
 from tests.system.facts import ROOT
 
 PRODUCTION = load_settings(RunSettings, ROOT / "configs" / "production.yaml", [])

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from ray._private.runtime_env.packaging import create_package
 
-from ranking.encoders import FOLDER_VARIABLE, OWN
+from ranking.model_paths import FOLDER_VARIABLE, OWN
 from tests.system.facts import BIN, ROOT
 
 MOST_BYTES = 5 * 2**20

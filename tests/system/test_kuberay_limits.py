@@ -10,13 +10,13 @@ import pytest
 import yaml
 from ray.autoscaler._private.kuberay import node_provider
 
-from actors import cluster_limits
-from actors.capacity import Nodes
+from actors.cluster import limits
+from actors.cluster.capacity import Nodes
 from ranking.errors import InputError
-from ranking.progress import Progress
+from ranking.runs.progress import Progress
 from ranking.settings import load_settings
-from ray_jobs import demands
-from ray_jobs.run import Run, RunSettings
+from ray_jobs.common import capacity_check
+from ray_jobs.common.run import Run, RunSettings
 from tests.system.facts import ROOT
 
 PATH = "/apis/ray.io/v1/namespaces/search/rayclusters/rradistill-x7"
@@ -55,7 +55,7 @@ def api(tmp_path, monkeypatch):
     server.found = {"metadata": {"name": "rradistill-x7", "namespace": "search"}, "spec": spec}
     (tmp_path / "namespace").write_text("search\n")
     (tmp_path / "token").write_text(TOKEN)
-    monkeypatch.setattr(cluster_limits, "_NAMESPACE", tmp_path / "namespace")
+    monkeypatch.setattr(limits, "_NAMESPACE", tmp_path / "namespace")
     monkeypatch.setattr(node_provider, "IN_CLUSTER_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setattr(node_provider, "IN_CLUSTER_CA_CERT_PATH", str(certificate))
     monkeypatch.setattr(node_provider.url_from_resource, "__defaults__", ("v1", f"127.0.0.1:{server.server_port}"))
@@ -71,7 +71,7 @@ def api(tmp_path, monkeypatch):
 def production(tmp_path, monkeypatch):
     """The production run with settings changed, on a head alone."""
     monkeypatch.setattr(Run, "start_ray", lambda self: None)
-    monkeypatch.setattr(cluster_limits, "nodes_now", lambda: [Nodes(1, {"CPU": 0})])
+    monkeypatch.setattr(limits, "nodes_now", lambda: [Nodes(1, {"CPU": 0})])
 
     def opened(*overrides):
         given = ["--storage", str(tmp_path), "--collection.source", "pydoc", *overrides]
@@ -81,7 +81,7 @@ def production(tmp_path, monkeypatch):
 
 
 def test_groups_of_the_ray_cluster_are_what_it_can_grow_to(api):
-    found = cluster_limits.nodes_of_kuberay()
+    found = limits.nodes_of_kuberay()
     head, cpu, student, teacher = found
     assert (head.count, head.resources["CPU"]) == (1, 0)
     assert (cpu.count, cpu.resources["CPU"], cpu.gpu_gb) == (8, 15, None)
@@ -90,19 +90,19 @@ def test_groups_of_the_ray_cluster_are_what_it_can_grow_to(api):
 
 
 def test_production_fits_and_what_does_not_fit_is_a_line(api, production):
-    demands.check(production(), "teacher", "reasons", "training")
+    capacity_check.check(production(), "teacher", "reasons", "training")
     with pytest.raises(InputError, match=r"^the teacher wants 5 x \(8 CPU, 4 GPU with 80 GB, 4 teacher\) and the cluster can grow to 4;"):
-        demands.check(production("--compute.teacher_engines", "5", "--compute.least_teacher_engines", "5"), "teacher")
+        capacity_check.check(production("--compute.teacher_engines", "5", "--compute.least_teacher_engines", "5"), "teacher")
     with pytest.raises(
         InputError, match=r"can grow to 0 \(there are GPUs with 24 GB\); see training.workers, compute.student_pool, student_gpu_gb"
     ):
-        demands.check(production("--compute.student_gpu_gb", "48"), "training")
+        capacity_check.check(production("--compute.student_gpu_gb", "48"), "training")
 
 
 def test_a_cluster_that_does_not_autoscale_is_what_is_there(api, production):
     api.found["spec"]["enableInTreeAutoscaling"] = False
     with pytest.raises(InputError, match=r"^a stage wants 1 x \(1 CPU\) and the cluster has room for 0"):
-        demands.check(production(), "teacher")
+        capacity_check.check(production(), "teacher")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_limits_that_cannot_be_read_are_told_and_nothing_is_refused(api, product
         monkeypatch.delenv("RAY_CLUSTER_NAME")
     else:
         (tmp_path / wrong).write_text("another")
-    demands.check(production(), "teacher")
+    capacity_check.check(production(), "teacher")
     told = " ".join(capsys.readouterr().out.split())
     assert "what the cluster can grow to cannot be read" in told
     assert said in told

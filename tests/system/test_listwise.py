@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.teachers.memory import Asked
+from actors.vllm.response_cache import Asked
 from ranking.records import Label, Rejection
 from tests.system.conftest import label_facts
 from tests.system.facts import QUESTIONS

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ranking.records import Rejection, SelectedQuery
-from ranking.stages import Manifest
-from ranking.storage import Folder
+from ranking.runs.stages import Manifest
+from ranking.storage.folder import Folder
 from tests.system.programs import ran
 
 pytestmark = pytest.mark.timeout(600)

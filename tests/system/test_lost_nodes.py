@@ -34,7 +34,7 @@ def training_on(cluster):
 ASKED = """
 import sys, ray
 from actors.training import reserved
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
 
 ray.init(logging_level="ERROR")

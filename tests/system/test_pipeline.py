@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from sentence_transformers import CrossEncoder
 
-from actors.rows import CandidateList
+from actors.data.rows import CandidateList
 from ranking.evaluation.results import Metrics
-from ranking.evaluation.runs import read_trec, to_trec
+from ranking.evaluation.trec_runs import read_trec, to_trec
 from ranking.records import Label
 from ranking.registry import Registry
-from ranking.stages import Manifest
-from ranking.storage import Folder
+from ranking.runs.stages import Manifest
+from ranking.storage.folder import Folder
 from students.scoring import Scorer
 from tests.system.conftest import run_with_labels
 from tests.system.facts import FACTS, QUESTIONS, ROOT

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from ranking.labelling.prompts.pairs import load_pair_prompt
+from ranking.prompts.pair_prompts import load_pair_prompt
 from ranking.records import Label, content
 from tests.system.conftest import label_facts
 from tests.tiny_models import tiny_cross_encoder, tiny_generator

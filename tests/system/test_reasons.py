@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from actors.teachers.memory import Asked
+from actors.vllm.response_cache import Asked
 from ranking.records import Label, ReasonList
-from ranking.stages import Manifest
+from ranking.runs.stages import Manifest
 from tests.system.conftest import run_with_labels
 from tests.system.programs import ran
 from tests.tiny_models import tiny_generator
@@ -20,7 +20,7 @@ def explain(reasons, finished, settings, cluster):
     """Explain the facts' labels in a run of its own; returns the folder, the rows and what was printed."""
     folder = run_with_labels("reasons", finished)
     arguments = [*settings[1], "--run", "reasons", "--reasons", json.dumps(reasons)]
-    done = ran([sys.executable, "-m", "ray_jobs.reason", *arguments], cluster, 400)
+    done = ran([sys.executable, "-m", "ray_jobs.rationales", *arguments], cluster, 400)
     assert done.returncode == 0, done.stderr + (folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else "")
     rows = list((folder / "reasons").read_rows(ReasonList))
     labels = {label.query_id: label for label in (folder / "labels").read_rows(Label)}

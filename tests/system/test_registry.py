@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ranking import buckets
 from ranking.registry import Registry, check_whole
-from ranking.storage import Folder
+from ranking.storage import s3
+from ranking.storage.folder import Folder
 from tests.system.s3_server import BUCKET, running_s3
 
 ROOT = Path(__file__).parents[2]
@@ -80,12 +80,12 @@ def checked(registry, before):
 def test_a_swap_whose_answer_is_lost_is_not_an_error(tmp_path, monkeypatch):
     from botocore.exceptions import ClientError
 
-    from ranking.pointer import ChangedError, Held, Pointer
+    from ranking.storage.pointer import ChangedError, Held, Pointer
 
     with running_s3(tmp_path / "s3.log") as variables:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        pointer, client = Pointer(Folder(f"s3://{BUCKET}/x"), "p.json"), buckets.client()
+        pointer, client = Pointer(Folder(f"s3://{BUCKET}/x"), "p.json"), s3.client()
 
         class Twice:
             """Sends every write twice, as a client does that did not get the answer to the first."""
@@ -98,7 +98,7 @@ def test_a_swap_whose_answer_is_lost_is_not_an_error(tmp_path, monkeypatch):
 
         pointer.swap(Held(), "one")
         with monkeypatch.context() as patched:
-            patched.setattr(buckets, "client", Twice)
+            patched.setattr(s3, "client", Twice)
             pointer.swap(pointer.read(), "two")
         assert pointer.read().text == "two"
         with pytest.raises(ChangedError):

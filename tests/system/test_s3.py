@@ -12,9 +12,9 @@ import pytest
 from ranking.errors import InputError
 from ranking.records import Query, Rejection
 from ranking.registry import CHAMPION, CHECKSUMS, Registry, check_whole
-from ranking.sources import fetched
-from ranking.stages import REJECTED, STARTED, Stage
-from ranking.storage import Folder
+from ranking.runs.stages import REJECTED, STARTED, Stage
+from ranking.storage.folder import Folder
+from ranking.storage.sources import fetched
 from tests.system.ports import free_ports
 from tests.system.programs import ran
 from tests.system.s3_server import BUCKET, client_of, new_user
@@ -143,7 +143,7 @@ def test_a_move_cut_off_anywhere_loses_nothing(bucket, monkeypatch, cut_after, d
         new.folder.delete()
     cut_off = CutOff(bucket.filesystem, cut_after)
     with monkeypatch.context() as patch:
-        patch.setattr("ranking.storage._opened", lambda _: (cut_off, BUCKET))
+        patch.setattr("ranking.storage.folder._opened", lambda _: (cut_off, BUCKET))
         stage = Stage(Folder(run.uri), "labels", {"v": 2} if direction == "aside" else {"v": 1}, [])
         with pytest.raises(ConnectionAbortedError) if cut_after < CHANGES else contextlib.nullcontext():
             stage.begin()

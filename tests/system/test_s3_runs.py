@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from ranking.evaluation.runs import to_trec
+from ranking.evaluation.trec_runs import to_trec
 from ranking.records import Label
-from ranking.stages import Manifest
-from ranking.storage import Folder
+from ranking.runs.stages import Manifest
+from ranking.storage.folder import Folder
 from tests.system.conftest import Submitted, arguments_of
 from tests.system.facts import FACTS, QUESTIONS
 from tests.system.programs import ran

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from benchmarks.faults.processes import wait_until
-from ranking.experiments.assignment import team_draft
+from ranking.ab_test.arm_assignment import team_draft
 from tests.system.metrics import settled
 from tests.system.serving import TEXTS, Service, order
 

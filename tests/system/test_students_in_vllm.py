@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from ranking.encoders import model_path
+from ranking.model_paths import model_path
 from students import export, kinds
 from students.scoring import Scorer
 from students.settings import RraBertSettings, RraGptSettings

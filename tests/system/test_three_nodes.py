@@ -7,8 +7,8 @@ from benchmarks.faults.cluster import LocalCluster
 from benchmarks.faults.processes import called, wait_until
 from benchmarks.faults.victims import node_of
 from ranking.records import Label
-from ranking.stages import Manifest
-from ranking.storage import Folder
+from ranking.runs.stages import Manifest
+from ranking.storage.folder import Folder
 from tests.system.conftest import Submitted, arguments_of
 from tests.system.serving import Service, order
 from tests.system.test_pipeline import STAGES

@@ -16,17 +16,17 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
-from actors.training import snapshot
-from actors.training.lists import order_of
+from actors.compat import ray_train_snapshot
+from actors.training.label_batches import order_of
 from benchmarks.faults.processes import wait_until
-from ranking.encoders import model_path
-from ranking.labelling.targets import tiers_from_order
+from ranking.labels.targets import tiers_from_order
+from ranking.model_paths import model_path
 from ranking.records import Answer, Candidate, Label, Provenance, Usage
-from ranking.stages import manifest_of
-from ranking.storage import Folder
-from ray_jobs import plan
-from ray_jobs.run import open_run
-from ray_jobs.training_labels import divided
+from ranking.runs.stages import manifest_of
+from ranking.storage.folder import Folder
+from ray_jobs.common import plan
+from ray_jobs.common.run import open_run
+from ray_jobs.training.training_labels import divided
 from students.scoring import ClassifierScorer, Scorer
 from students.settings import TrainingSettings
 from tests.system.facts import FACTS, QUESTIONS, ROOT
@@ -187,7 +187,8 @@ def test_cut_off_with_two_workers_it_goes_on_with_one_to_the_model_that_others_m
     workers_of(cluster)[0].send_signal(signal.SIGKILL)
     out, _ = job.communicate(timeout=400)
     assert job.returncode == 1, out
-    place.write_text(snapshot.NAME, place.read_text(snapshot.NAME)[:100])  # as a kill leaves it that comes while Ray writes it
+    cut = place.read_text(ray_train_snapshot.NAME)[:100]  # as a kill leaves it that comes while Ray writes it
+    place.write_text(ray_train_snapshot.NAME, cut)
     said = trained(cut, collection, cluster, student, precision="fp32", workers=1, zero_stage=ZERO_STAGE)
     assert "was cut off as it was written; it is written anew, up to the checkpoint of step" in said
     assert "went on after step" in said

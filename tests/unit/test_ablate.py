@@ -5,8 +5,9 @@ import json
 import pytest
 
 from ranking.errors import InputError
-from ray_jobs import ablate, plan, train
-from ray_jobs.run import open_run
+from ray_jobs import ablate, train
+from ray_jobs.common import plan
+from ray_jobs.common.run import open_run
 
 
 @pytest.fixture

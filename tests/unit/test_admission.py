@@ -9,7 +9,7 @@ from actors.serving.admission import Admission, TooManyError
 from actors.serving.keys import Keys
 from actors.serving.settings import LimitSettings
 from ranking.errors import InputError
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 
 
 def line(name, key):

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from actors.teachers.memory import AnswerMemory, Asked
-from ranking.storage import Folder
+from actors.vllm.response_cache import AnswerMemory, Asked
+from ranking.storage.folder import Folder
 
 
 def asked(list_id, number=0, attempt=1, error=None):

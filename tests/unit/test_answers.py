@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.labelling.answers import USABLE, may_end, may_go_on, read_answer
+from ranking.labels.listwise_answers import USABLE, may_end, may_go_on, read_answer
 
 
 @pytest.mark.parametrize(

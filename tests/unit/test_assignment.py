@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.experiments.assignment import hash_of, place_of, team_draft
+from ranking.ab_test.arm_assignment import hash_of, place_of, team_draft
 
 
 def test_a_key_stays_where_it_is():

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ranking.labelling.answers import ReadAnswer, read_answer
-from ranking.labelling.audit.agreement import overlap_of, shuffle_agreement, tau_of
-from ranking.labelling.audit.estimates import mean_over_lists, share
-from ranking.labelling.audit.idleness import idleness
-from ranking.labelling.audit.position import position_bias, spearman
-from ranking.labelling.audit.quality import quality
-from ranking.labelling.audit.report import Audit, audit
-from ranking.labelling.audit.shown import ShownAnswer
+from ranking.audit.agreement import overlap_of, shuffle_agreement, tau_of
+from ranking.audit.audit_report import Audit, audit
+from ranking.audit.estimates import mean_over_lists, share
+from ranking.audit.idleness import idleness
+from ranking.audit.position import position_bias, spearman
+from ranking.audit.quality import quality
+from ranking.audit.shown_answers import ShownAnswer
+from ranking.labels.listwise_answers import ReadAnswer, read_answer
 from ranking.records import Verdict
 
 

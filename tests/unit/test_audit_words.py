@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.labelling.answers import ReadAnswer
-from ranking.labelling.audit.picture import svg_of
-from ranking.labelling.audit.picture_scale import Grid
-from ranking.labelling.audit.report import audit
-from ranking.labelling.audit.shown import ShownAnswer
-from ranking.labelling.audit.text import text_of
+from ranking.audit.audit_report import audit
+from ranking.audit.audit_text import text_of
+from ranking.audit.picture import svg_of
+from ranking.audit.picture_scale import Grid
+from ranking.audit.shown_answers import ShownAnswer
+from ranking.labels.listwise_answers import ReadAnswer
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -4,11 +4,11 @@ import pyarrow as pa
 import pytest
 from transformers import AutoConfig, AutoTokenizer
 
-from ranking.encoders import model_path
 from ranking.errors import InputError
-from ranking.storage import Folder
+from ranking.model_paths import model_path
+from ranking.storage.folder import Folder
 from ray_jobs.train import check_fit
-from ray_jobs.training_labels import first_label
+from ray_jobs.training.training_labels import first_label
 from students import kinds
 from students.bases import check_base, positions
 from students.settings import RraBertSettings, RraGptSettings, TrainingSettings

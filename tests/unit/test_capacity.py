@@ -2,9 +2,9 @@
 
 import pytest
 
-from actors.capacity import Demand, Nodes, lacking, room_for
-from actors.cluster_limits import gpu_gb_of, nodes_of_file
-from actors.placement import EnginePool, Placement, teacher_engines, training_worker
+from actors.cluster.capacity import Demand, Nodes, lacking, room_for
+from actors.cluster.limits import gpu_gb_of, nodes_of_file
+from actors.cluster.placement import EnginePool, Placement, teacher_engines, training_worker
 from actors.settings import ComputeSettings
 from ranking.errors import InputError
 

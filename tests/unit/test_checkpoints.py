@@ -3,7 +3,7 @@
 import pytest
 
 from actors.training import checkpoints
-from actors.training.plan import Progress
+from actors.training.assignment import Progress
 
 
 class FullDisk:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ray_jobs.connection import refusal_of
+from ray_jobs.common.connection import refusal_of
 from tests.system.facts import ROOT
 from tests.system.ports import free_ports
 

@@ -2,7 +2,7 @@
 
 import json
 
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from ray_jobs.train import CURVES, _Told, write_curves
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ranking.encoders import FOLDER_VARIABLE, OWN, model_path
 from ranking.errors import InputError
+from ranking.model_paths import FOLDER_VARIABLE, OWN, model_path
 
 
 def test_a_folder_and_an_id_stay_what_they_are(tmp_path):

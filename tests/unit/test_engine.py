@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.teachers.engine import killed_from_outside
+from actors.vllm.engine import killed_from_outside
 
 SAID = "Engine core initialization failed. See root cause above. Failed core proc(s): "
 

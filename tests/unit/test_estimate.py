@@ -3,9 +3,9 @@
 import pytest
 
 from actors.settings import ListwiseTeacherSettings, PointwiseTeacherSettings, RecordedTeacherSettings
-from actors.teachers.costs import costs_of
+from actors.teachers.prompt_costs import costs_of
 from ranking.errors import InputError
-from ranking.labelling.estimate import ListCost, estimate, text_of
+from ranking.labels.cost_estimate import ListCost, estimate, text_of
 from tests.tiny_models import tiny_generator
 from tests.unit.test_listwise import filler, listing
 

@@ -7,7 +7,7 @@ import pytest
 
 from ranking.errors import InputError
 from ranking.evaluation import measures
-from ranking.evaluation.runs import order_of, read_trec, to_trec
+from ranking.evaluation.trec_runs import order_of, read_trec, to_trec
 
 
 def test_ndcg_by_hand_and_a_query_without_results_counts_zero():

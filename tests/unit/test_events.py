@@ -7,8 +7,8 @@ import sys
 import time
 
 from actors.serving.events import EventLog
-from ranking.experiments.records import FeedbackEvent
-from ranking.storage import Folder
+from ranking.ab_test.exposure_records import FeedbackEvent
+from ranking.storage.folder import Folder
 from tests.system.facts import ROOT
 
 

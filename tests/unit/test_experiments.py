@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 
+from ranking.ab_test.exposure_records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
+from ranking.ab_test.inference import compare, keys_needed, mismatch, one_sample
+from ranking.ab_test.outcomes import WINS, outcomes
 from ranking.errors import InputError
-from ranking.experiments.inference import compare, keys_needed, mismatch, one_sample
-from ranking.experiments.outcomes import WINS, outcomes
-from ranking.experiments.records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from ray_jobs import ab_report
-from ray_jobs.run import open_run
+from ray_jobs.common.run import open_run
 from tests.simulated_users import cascading, keys, position_biased
 
 EXPERIMENTS = 500

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.labelling.extracts import LONGEST_SENTENCE, best_sentence, extracted_reasons, sentences, term_weights, terms
+from ranking.labels.extractive_rationales import LONGEST_SENTENCE, best_sentence, extracted_reasons, sentences, term_weights, terms
 from tests.unit.test_reasons import label_of
 
 

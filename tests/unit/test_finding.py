@@ -6,12 +6,12 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from actors.finding import check_given, given_lists, without_lists
-from actors.retrievers import RunRetriever, _exact, _graph, check_run
-from actors.rows import CandidateList, Outcome, TestLists, records, table_of
+from actors.data.rows import CandidateList, Outcome, TestLists, records, table_of
+from actors.retrieval.candidate_lists import check_given, given_lists, without_lists
+from actors.retrieval.retrievers import RunRetriever, _exact, _graph, check_run
 from ranking.errors import InputError
-from ranking.labelling.folding import fold_texts
 from ranking.records import Candidate, Query
+from ranking.retrieval.deduplication import fold_texts
 from ranking.settings import CandidateSettings, RunRetrieverSettings
 
 GIVEN = CandidateSettings(retrievers=[{"kind": "parquet", "path": "lists.parquet"}], depth=3)

@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.injections import INJECTIONS, harmless, load, outcome_changed
 from ranking.errors import InputError
-from ranking.labelling.answers import read_answer
-from ranking.labelling.prompts import LISTWISE, RANKGPT, disarm, load_prompt
+from ranking.labels.listwise_answers import read_answer
+from ranking.prompts import LISTWISE, RANKGPT, disarm, load_prompt
 
 SPECIAL = [
     *("<|im_start|>", "<|im_end|>", "<think>", "</think>"),

@@ -11,10 +11,10 @@ import time
 import pytest
 
 from ranking.errors import InputError
-from ranking.lease import NAME, Lease, leased
-from ranking.pointer import Pointer
-from ranking.storage import Folder
-from ray_jobs import run as runs
+from ranking.storage.folder import Folder
+from ranking.storage.lease import NAME, Lease, leased
+from ranking.storage.pointer import Pointer
+from ray_jobs.common import run as runs
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_an_interrupted_job_ends_with_its_own_code_whatever_threads_do_as_python
     # a thread that waits in Ray may end the process as Ray shuts down
     job = """if True:
         import atexit, os, signal
-        from ray_jobs.run import job
+        from ray_jobs.common.run import job
 
         atexit.register(os._exit, 1)
         job(lambda run: os.kill(os.getpid(), signal.SIGTERM))

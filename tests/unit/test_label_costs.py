@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from ranking.evaluation.measuring import System
+from ranking.evaluation.comparison import System
 from ranking.evaluation.results import SystemResult
 from ranking.records import Tokens
-from ray_jobs import label_costs, plan
-from ray_jobs.run import open_run
+from ray_jobs.common import plan
+from ray_jobs.common.run import open_run
+from ray_jobs.evaluation import label_costs
 from tests.unit.test_plan import place  # noqa: F401
 
 STUDENTS = json.dumps([{"name": "bert", "kind": "rra_bert", "base": "minilm"}, {"name": "gpt", "kind": "rra_gpt", "base": "b"}])

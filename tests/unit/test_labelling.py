@@ -2,9 +2,9 @@
 
 import pytest
 
-from ranking.labelling.fusion import reciprocal_rank_fusion
-from ranking.labelling.targets import head_and_tail, targets_from_scores, tiers_from_order
+from ranking.labels.targets import head_and_tail, targets_from_scores, tiers_from_order
 from ranking.records import Candidate
+from ranking.retrieval.fusion import reciprocal_rank_fusion
 
 
 def candidates(ids):

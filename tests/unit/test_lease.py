@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from ranking import lease as leases
 from ranking.errors import InputError
-from ranking.lease import NAME, Lease, leased
-from ranking.pointer import Pointer
-from ranking.storage import Folder
+from ranking.storage import lease as leases
+from ranking.storage.folder import Folder
+from ranking.storage.lease import NAME, Lease, leased
+from ranking.storage.pointer import Pointer
 
 TERM = 0.8
 

@@ -7,22 +7,22 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertModel
 
-from actors.teachers.prompts import PromptFiller
-from models import minilm_list
-from models.list_answers import answers_told
-from models.list_decoder import configuration
-from models.list_decoder.answering import fit_scores
-from models.list_decoder.places import CODES, MOST, Places
-from models.list_decoder.reading import recognise
-from models.list_material import Material, material_of, parted, pieces_of
-from models.list_prompts import PromptWriter, tokenizer_of
-from models.lists import bi_encoder
-from models.texts import Passage, sharing
+from actors.vllm.prompt_tokens import PromptFiller
 from ranking.collections.pydoc import read
-from ranking.encoders import model_path
 from ranking.errors import InputError
-from ranking.labelling.answers import read_answer
-from ranking.labelling.prompts import MINILM_LIST, load_prompt
+from ranking.labels.listwise_answers import read_answer
+from ranking.model_paths import model_path
+from ranking.prompts import MINILM_LIST, load_prompt
+from tools import minilm_list
+from tools.cross_material import bi_encoder
+from tools.list_answers import answers_told
+from tools.list_decoder import configuration
+from tools.list_decoder.answering import fit_scores
+from tools.list_decoder.places import CODES, MOST, Places
+from tools.list_decoder.reading import recognise
+from tools.list_material import Material, material_of, parted, pieces_of
+from tools.list_prompts import PromptWriter, tokenizer_of
+from tools.texts import Passage, sharing
 
 TEXTS = [document.text for document in read().documents][:600:2]
 ASKED = [" ".join(text.split()[:5]) for text in TEXTS[:12]]

@@ -7,18 +7,18 @@ import re
 import pytest
 from transformers import AutoTokenizer
 
-from actors.rows import PickedCandidate, PickedList
+from actors.data.rows import PickedCandidate, PickedList
 from actors.settings import ListwiseTeacherSettings
-from actors.teachers.asking import Asker, list_id_of
-from actors.teachers.engine import Written
-from actors.teachers.labels import outcome_of
-from actors.teachers.memory import AnswerMemory
-from actors.teachers.prompts import PromptFiller
-from ranking.labelling.answers import read_answer
-from ranking.labelling.prompts import control_tokens, load_prompt
-from ranking.labelling.structured import ListRules
+from actors.teachers.label_outcomes import outcome_of
+from actors.teachers.listwise_requests import Asker, list_id_of
+from actors.vllm.engine import Written
+from actors.vllm.prompt_tokens import PromptFiller
+from actors.vllm.response_cache import AnswerMemory
+from ranking.labels.answer_constraints import ListRules
+from ranking.labels.listwise_answers import read_answer
+from ranking.prompts import control_tokens, load_prompt
 from ranking.records import Candidate, Label, Provenance
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from tests.tiny_models import tiny_generator
 
 PROVENANCE = Provenance(teacher="t", fingerprint="f", engine="vllm", targets="tiers")

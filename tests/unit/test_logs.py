@@ -4,14 +4,14 @@ import json
 import logging
 import sys
 
-from actors.rows import Outcome, table_of
-from actors.sink import PartSink
-from ranking.labelling.settings import QuerySettings
-from ranking.progress import Progress
+from actors.data.rows import Outcome, table_of
+from actors.data.sink import PartSink
 from ranking.records import Query, Rejection
-from ranking.stages import Stage
-from ranking.storage import Folder
-from ray_jobs.logs import JsonLines
+from ranking.runs.progress import Progress
+from ranking.runs.stages import Stage
+from ranking.selection.settings import QuerySettings
+from ranking.storage.folder import Folder
+from ray_jobs.common.job_logs import JsonLines
 
 
 def test_a_line_says_when_what_run_and_which_stage():

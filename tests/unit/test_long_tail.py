@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ranking.labelling.long_tail import LeftOut, Selection, keys_of_questions, rejections, score
-from ranking.labelling.near_duplicates import CountedForm, CountedQuery
-from ranking.labelling.phrasing import complexity
-from ranking.labelling.settings import LongTailSettings, QuerySettings, ScoreWeights
 from ranking.records import SelectedQuery
+from ranking.selection.long_tail import LeftOut, Selection, keys_of_questions, rejections, score
+from ranking.selection.near_duplicates import CountedForm, CountedQuery
+from ranking.selection.phrasing import complexity
+from ranking.selection.settings import LongTailSettings, QuerySettings, ScoreWeights
 
 
 def query(text, frequency=1, query_id="q", folded=()):

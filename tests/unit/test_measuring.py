@@ -7,9 +7,9 @@ import pytest
 from ranking.collections.collection import Collection
 from ranking.collections.splits import Judgements, assembled
 from ranking.errors import InputError
-from ranking.evaluation import checks
-from ranking.evaluation.classes import classified
-from ranking.evaluation.measuring import System, as_written, measure
+from ranking.evaluation import judgement_checks
+from ranking.evaluation.comparison import System, as_written, measure
+from ranking.evaluation.query_slices import classified
 from ranking.evaluation.results import Latency, Metrics, Parity, SystemResult
 from ranking.evaluation.settings import EvaluationSettings
 from ranking.records import Document, Query
@@ -97,13 +97,13 @@ def test_scores_are_measured_in_the_precision_in_which_they_are_written():
 
 def test_what_is_odd_about_a_run_is_counted():
     run = {"q1": {"d1": 1.0, "x": 0.5}, "q9": {"d1": 1.0}}
-    notes = checks.check_run("theirs", run, QRELS, set(DOCUMENTS))
+    notes = judgement_checks.check_run("theirs", run, QRELS, set(DOCUMENTS))
     assert notes == [
         "run 'theirs': 1 of its 2 queries are not tested here, and left out",
         "run 'theirs': has nothing for 3 of 4 test queries ('q2', 'q3', 'q4'); they count 0",
         "run 'theirs': 1 of its 2 documents are not in the collection ('x')",
     ]
-    assert checks.check_run("whole", {q: {"d1": 1.0} for q in QRELS}, QRELS, set(DOCUMENTS)) == []
+    assert judgement_checks.check_run("whole", {q: {"d1": 1.0} for q in QRELS}, QRELS, set(DOCUMENTS)) == []
 
 
 @pytest.mark.parametrize(
@@ -115,25 +115,25 @@ def test_what_is_odd_about_a_run_is_counted():
 )
 def test_a_run_of_something_else_is_an_error(run, expected):
     with pytest.raises(InputError, match=expected):
-        checks.check_run("theirs", run, QRELS, set(DOCUMENTS))
+        judgement_checks.check_run("theirs", run, QRELS, set(DOCUMENTS))
 
 
 def test_judged_documents_without_a_text_are_not_unknown():
-    assert checks.check_run("theirs", {q: {"lost": 1.0} for q in ("q1",)}, {"q1": {"lost": 1}}, set()) == []
+    assert judgement_checks.check_run("theirs", {q: {"lost": 1.0} for q in ("q1",)}, {"q1": {"lost": 1}}, set()) == []
 
 
 def test_queries_without_a_relevant_document_are_counted_and_all_of_them_are_an_error():
-    assert "1 of 2 test queries have no relevant document ('b')" in checks.check_qrels({"a": {"d": 1}, "b": {"d": 0}})[0]
+    assert "1 of 2 test queries have no relevant document ('b')" in judgement_checks.check_qrels({"a": {"d": 1}, "b": {"d": 0}})[0]
     with pytest.raises(InputError, match="none of the 1 test queries has a relevant document"):
-        checks.check_qrels({"b": {"d": 0}})
+        judgement_checks.check_qrels({"b": {"d": 0}})
 
 
 def test_ties_in_the_first_places_are_told():
-    assert checks.check_ties("s", {"q": {"a": 1.0, "b": 0.5}}) == []
-    (note,) = checks.check_ties("s", {"q": {"a": 1.0, "b": 1.0}, "r": {"a": 1.0, "b": 0.5}})
+    assert judgement_checks.check_ties("s", {"q": {"a": 1.0, "b": 0.5}}) == []
+    (note,) = judgement_checks.check_ties("s", {"q": {"a": 1.0, "b": 1.0}, "r": {"a": 1.0, "b": 0.5}})
     assert "of 1 queries; as in trec_eval" in note
     deep = {"q": {**{f"d{n}": float(100 - n) for n in range(11)}, "x": 1.0, "y": 1.0}}
-    assert checks.check_ties("s", deep) == []
+    assert judgement_checks.check_ties("s", deep) == []
 
 
 def test_two_systems_of_one_name_are_an_error(collection):

@@ -7,13 +7,13 @@ import torch
 from safetensors import safe_open
 from sentence_transformers import CrossEncoder
 
-from models.lists import bi_encoder, candidates_of, lists_of, query_of, target_of
-from models.minilm_cross import MIDDLE, SCALE, begun, learn, save
-from models.texts import Passage
-from ranking.encoders import model_path
+from ranking.model_paths import model_path
 from students import kinds
 from students.scoring import ClassifierScorer, forward_pairs
 from students.settings import RraBertSettings
+from tools.cross_material import bi_encoder, candidates_of, lists_of, query_of, target_of
+from tools.minilm_cross import MIDDLE, SCALE, begun, learn, save
+from tools.texts import Passage
 
 WORDS = "amber basin cedar delta ember fjord grove heron islet jetty knoll larch marsh north ochre prism quartz ridge shoal thorn".split()
 PASSAGES = [
@@ -55,8 +55,8 @@ def test_targets_are_cosine_and_a_part_of_bm25():
 
 
 def test_what_was_cut_off_goes_on_to_the_same_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr("models.minilm_cross._LISTS_PER_STEP", 2)
-    monkeypatch.setattr("models.minilm_cross._EACH", 1)
+    monkeypatch.setattr("tools.minilm_cross._LISTS_PER_STEP", 2)
+    monkeypatch.setattr("tools.minilm_cross._EACH", 1)
     settings, path = RraBertSettings(), model_path("minilm")
     tokenizer = kinds.tokenizer_of(settings, path)
     texts, lists = lists_of(PASSAGES, 6, bi_encoder(), seed=3)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.texts import Passage, distinct, docstrings, glosses, handbook, sentences, sharing
+from tools.texts import Passage, distinct, docstrings, glosses, handbook, sentences, sharing
 
 MODULE = '''
 def mergeSorted_lists(lists):

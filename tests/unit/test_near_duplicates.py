@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.labelling.near_duplicates import Form, distinct, fold, fold_key
-from ranking.labelling.query_text import normalise, query_id_of
+from ranking.selection.near_duplicates import Form, distinct, fold, fold_key
+from ranking.selection.query_text import normalise, query_id_of
 
 
 def key(text):

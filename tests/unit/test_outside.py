@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from ray_jobs.outside import reason_outside
+from ray_jobs.common.failures import reason_outside
 
 FROM_A_WORKER = """ray::MapWorker(MapBatches(ListwiseActor)).submit() (pid=1, ip=127.0.0.11)
 Traceback (most recent call last):

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from actors.rows import CandidateList
-from actors.scorer import Model
+from actors.data.rows import CandidateList
+from actors.scoring.latency import Stopwatch
+from actors.scoring.scorers import Model
 from actors.serving.settings import ServingSettings
-from actors.stopwatch import Stopwatch
-from ranking.encoders import model_path
 from ranking.errors import InputError
+from ranking.model_paths import model_path
 from ranking.records import Candidate
 from students import export, kinds, parity
 from students.onnx_file import OnnxStudent, OpenVinoStudent

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.parts import Slice, doc_ids_in, done_now, hashed, ids_done, ids_in, read_slice, sample_rows, select, settle, slices_of
-from actors.rows import CandidateList, NamedList, TestLists
+from actors.data.parts import Slice, doc_ids_in, done_now, hashed, ids_done, ids_in, read_slice, sample_rows, select, settle, slices_of
+from actors.data.rows import CandidateList, NamedList, TestLists
 from ranking.records import Candidate, Label, Query, Rejection
-from ranking.stages import REJECTED, Stage
-from ranking.storage import Folder, schema_of
+from ranking.runs.stages import REJECTED, Stage
+from ranking.storage.folder import Folder, schema_of
 from tests.unit.test_reasons import label_of
 
 

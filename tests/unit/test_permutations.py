@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.labelling.permutations import agreement, borda, kemeny, prompt_order
+from ranking.labels.permutations import agreement, borda, kemeny, prompt_order
 
 LETTERS = list("abcdefghijkl")
 

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from ranking.errors import InputError
-from ray_jobs import plan
-from ray_jobs.run import open_run
+from ray_jobs.common import plan
+from ray_jobs.common.run import open_run
 from students.settings import RraBertSettings
 
 STAGES = {

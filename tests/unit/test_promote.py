@@ -5,10 +5,10 @@ import json
 import pytest
 
 from ranking.errors import InputError
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from ray_jobs import promote
-from ray_jobs.run import open_run
-from students import card
+from ray_jobs.common.run import open_run
+from students import student_config
 
 
 @pytest.mark.parametrize("action", [promote.promote_by_hand("old"), promote.rollback])
@@ -16,7 +16,7 @@ def test_a_version_that_this_code_does_not_load_is_not_taken(action, tmp_path):
     run = open_run(["configs/quickstart.yaml", "--storage", str(tmp_path / "runs")])
     for version, more in (("old", {"head": "interaction"}), ("new", {})):
         model = Folder(tmp_path / version)
-        model.write_text(card.NAME, json.dumps({"name": version, **more}))
+        model.write_text(student_config.NAME, json.dumps({"name": version, **more}))
         run.registry.promote(model, version, "made", "for this test")
     with pytest.raises(InputError, match=r"registry/old: a student with the `interaction` head of an older version"):
         action(run)

@@ -7,10 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from ranking.encoders import model_path
 from ranking.errors import InputError
-from ranking.labelling.disarming import without_hidden, without_identifiers
-from ranking.labelling.prompts import LISTWISE, RANKGPT, disarm, load_prompt
+from ranking.model_paths import model_path
+from ranking.prompts import LISTWISE, RANKGPT, disarm, load_prompt
+from ranking.prompts.sanitizing import without_hidden, without_identifiers
 
 PARTS = {
     "system": "Judge.",

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import query_counts
-from actors.query_counts import CountedRow, count_partition, form_rows, partitions_of
-from actors.rows import records
-from ranking.labelling.near_duplicates import Form, distinct, fold
+from actors.data.rows import records
+from actors.query_log import counting
+from actors.query_log.counting import CountedRow, count_partition, form_rows, partitions_of
+from ranking.selection.near_duplicates import Form, distinct, fold
 
 TEXTS = st.lists(st.sampled_from(["sort", "sorts", "List", "a", "dict", "리스트", "정렬", "?"]), max_size=4).map(" ".join)
 FORMS = st.lists(st.builds(Form, TEXTS, st.integers(1, 9), st.none()), min_size=1, max_size=30)
@@ -29,7 +29,7 @@ def test_partitions_and_blocks_have_no_influence(forms, partitions, blocks):
 
 
 def test_a_reader_sends_what_it_has_counted_before_it_holds_too_much(monkeypatch):
-    monkeypatch.setattr(query_counts, "_FORMS_AT_ONCE", 2)
+    monkeypatch.setattr(counting, "_FORMS_AT_ONCE", 2)
     tables = list(form_rows([Form(text, 1) for text in ("a", "a", "b", "c", "a", "d", "e")], 1))
     assert [table["text"].to_pylist() for table in tables] == [["a", "b"], ["c", "a"], ["d", "e"], []]
     assert {row.query.text: row.query.frequency for row in counted(tables)} == {"a": 3, "b": 1, "c": 1, "d": 1, "e": 1}

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from ranking.collections import log_files
 from ranking.collections.log_files import find_log, fingerprint_of_log, splits_of
-from ranking.collections.query_log import LogError, layout_of, read_split
+from ranking.collections.log_rows import LogError, layout_of, read_split
 from ranking.errors import InputError
-from ranking.labelling.settings import LogColumns
+from ranking.selection.settings import LogColumns
 
 
 def read(place, columns=None):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ranking.labelling.query_text import count_terms, normalise, query_id_of, shown, words_of
+from ranking.selection.query_text import count_terms, normalise, query_id_of, shown, words_of
 
 
 @pytest.mark.parametrize(

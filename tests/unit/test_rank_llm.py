@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ranking.errors import InputError
 from ranking.evaluation.rank_llm import read_rank_llm
-from ranking.evaluation.runs import order_of, read_run, to_trec
+from ranking.evaluation.trec_runs import order_of, read_run, to_trec
 
 NEW = [
     {

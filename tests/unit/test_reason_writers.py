@@ -5,16 +5,16 @@ import asyncio
 import pytest
 from transformers import AutoTokenizer
 
-from actors.parts import count_verdicts
-from actors.reasons.asking import Explainer, ReasonFiller
-from actors.reasons.extractive import extracted
-from actors.rows import Outcome, records, table_of
+from actors.data.parts import count_verdicts
+from actors.data.rows import Outcome, records, table_of
+from actors.rationales.extractive import extracted
+from actors.rationales.rationale_requests import Explainer, ReasonFiller
 from actors.settings import LlmReasonSettings
-from actors.teachers.engine import Written
-from actors.teachers.memory import AnswerMemory
-from ranking.labelling.prompts.reasons import load_reason_prompt
+from actors.vllm.engine import Written
+from actors.vllm.response_cache import AnswerMemory
+from ranking.prompts.rationale_prompts import load_reason_prompt
 from ranking.records import Label, ReasonList
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from tests.tiny_models import tiny_generator
 from tests.unit.test_reasons import label_of
 

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranking.errors import InputError
-from ranking.labelling.prompts.reasons import REASON, load_reason_prompt
-from ranking.labelling.reasons import LONGEST_REASON, read_reason, said_labels, with_reasons
-from ranking.labelling.relevance import relevance, telling
-from ranking.labelling.targets import targets_from_scores, tiers_from_order
+from ranking.labels.rationales import LONGEST_REASON, read_reason, said_labels, with_reasons
+from ranking.labels.relevance import relevance, telling
+from ranking.labels.targets import targets_from_scores, tiers_from_order
+from ranking.prompts.rationale_prompts import REASON, load_reason_prompt
 from ranking.records import Answer, Candidate, Label, Provenance, Reason, Usage
 
 PASSAGE = "Copper conducts heat and electricity well and is drawn into wires."

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from actors.rows import PickedCandidate, PickedList
+from actors.data.rows import PickedCandidate, PickedList
 from actors.settings import RecordedTeacherSettings
-from actors.teachers.recorded import RecordedTeacher
+from actors.teachers.recorded_teacher import RecordedTeacher
 from ranking.errors import InputError
-from ranking.labelling.recorded import read_answers, read_recorded
-from ranking.labelling.relevance import relevance, telling
-from ranking.labelling.targets import targets_from_grades, tiers_from_order
-from ranking.labelling.views import viewed
+from ranking.labels.label_views import viewed
+from ranking.labels.recorded_rankings import read_answers, read_recorded
+from ranking.labels.relevance import relevance, telling
+from ranking.labels.targets import targets_from_grades, tiers_from_order
 from ranking.records import Candidate, Label
 
 

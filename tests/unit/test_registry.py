@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ranking.errors import InputError
-from ranking.pointer import ChangedError, Held, Pointer
 from ranking.registry import CHAMPION, CHECKSUMS, Registry, check_whole
-from ranking.storage import PARTIAL, Folder
+from ranking.storage.folder import PARTIAL, Folder
+from ranking.storage.pointer import ChangedError, Held, Pointer
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ranking.evaluation.measuring import measure
-from ranking.evaluation.report import Findings, axes, charts, html_of, labels, markdown_of
+from ranking.evaluation.comparison import measure
+from ranking.evaluation.report import Findings, axes, charts, html_of, label_section, markdown_of
 from ranking.evaluation.results import LabelCost, Latency, Machine
 from ranking.records import Answer, Tokens
-from ranking.stages import Manifest
+from ranking.runs.stages import Manifest
 from tests.unit.test_measuring import SETTINGS, collection, system  # noqa: F401
 from tests.unit.test_reasons import label_of
 
@@ -137,8 +137,8 @@ def test_labels_are_told_with_their_cost_tiers_and_verdicts():
         versions={}, settings={},
     )  # fmt: skip
     sample = [label_of(["d1", "d2"]), label_of(["d1"]).model_copy(update={"answer": Answer(verdict="truncated"), "confidence": 0.5})]
-    cost = labels.cost_of([manifest], 4.0)
-    lines = labels.lines_of(sample, cost, "a teacher")
+    cost = label_section.cost_of([manifest], 4.0)
+    lines = label_section.lines_of(sample, cost, "a teacher")
     assert lines[0] == "4 labels of a teacher: 900 tokens read, 80 written, 1,800 s."
     assert lines[1] == "Cost: 2.00, 500.00 for 1,000 labels (compute.engine_hour_price, all engines)."
     assert "1.5 listed" in lines[2]
@@ -149,10 +149,10 @@ def test_labels_are_told_with_their_cost_tiers_and_verdicts():
 def test_reliability_is_the_share_of_relevant_documents_by_place():
     label = label_of(["d2", "d1"])
     qrels = {label.query_id: {"d2": 1, "d1": 0}}
-    found = labels.reliability_of([label], qrels)
+    found = label_section.reliability_of([label], qrels)
     assert found[0] == ("1", 1.0, 1)
     assert found[1] == ("2", 0.0, 1)
-    assert labels.reliability_of([label], {}) == []
+    assert label_section.reliability_of([label], {}) == []
 
 
 def test_the_table_tells_what_each_systems_labels_took(findings):
@@ -170,10 +170,12 @@ def test_the_table_tells_what_each_systems_labels_took(findings):
 
 def test_recorded_rankings_have_no_price_and_reasons_are_counted_with_the_labels():
     recorded = Manifest(stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=9, versions={}, settings={})
-    assert labels.cost_of([recorded], 4.0).price is None
+    assert label_section.cost_of([recorded], 4.0).price is None
     asked = recorded.model_copy(update={"tokens": Tokens(prompt=90, completion=10), "seconds": 1800})
     reasons = recorded.model_copy(update={"tokens": Tokens(prompt=7, completion=3), "seconds": 900, "rows_out": 99})
-    assert labels.cost_of([asked, reasons], 4.0) == LabelCost(labels=4, prompt_tokens=97, completion_tokens=13, seconds=2700, price=3.0)
+    assert label_section.cost_of([asked, reasons], 4.0) == LabelCost(
+        labels=4, prompt_tokens=97, completion_tokens=13, seconds=2700, price=3.0
+    )
 
 
 def test_each_stage_is_priced_by_its_own_engines():
@@ -181,4 +183,4 @@ def test_each_stage_is_priced_by_its_own_engines():
     asked = stage.model_copy(update={"tokens": Tokens(prompt=90), "engines": 4})
     written = stage.model_copy(update={"tokens": Tokens(prompt=9), "engines": 1})
     extracted = stage.model_copy(update={"seconds": 3600})
-    assert labels.cost_of([asked, written, extracted], 2.0).price == pytest.approx(2.0 * (4 / 2 + 1 / 2))
+    assert label_section.cost_of([asked, written, extracted], 2.0).price == pytest.approx(2.0 * (4 / 2 + 1 / 2))

@@ -3,8 +3,10 @@
 import pytest
 
 from ranking.errors import InputError
-from ray_jobs import evaluate, plan, timing
-from ray_jobs.run import RunSettings, load_settings, open_run
+from ray_jobs import evaluate
+from ray_jobs.common import plan
+from ray_jobs.common.run import RunSettings, load_settings, open_run
+from ray_jobs.evaluation import systems
 
 
 def load(tmp_path, text="", *overrides):
@@ -127,8 +129,8 @@ def test_a_student_that_was_trained_with_other_settings_is_not_evaluated(tmp_pat
     stage = plan.student_stage(run, run.settings.students[0])
     stage.begin()
     with pytest.raises(InputError, match="student 'rra-bert' is not trained with these settings"):
-        timing.trained(run, "rra-bert")
+        systems.trained(run, "rra-bert")
     stage.finish(rows_in=1, rows_out=1)
-    assert timing.trained(run, "rra-bert").uri == f"{stage.folder.uri}/model"
+    assert systems.trained(run, "rra-bert").uri == f"{stage.folder.uri}/model"
     with pytest.raises(InputError, match="student 'rra-bert' is not trained with these settings"):
-        timing.trained(opened("--training.epochs", "7"), "rra-bert")
+        systems.trained(opened("--training.epochs", "7"), "rra-bert")

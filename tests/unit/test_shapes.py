@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from actors.serving.reranker import _blended
-from actors.serving.shapes import LONGEST_ID, FirstStage, RerankRequest, TextsRequest
+from actors.serving.schemas import LONGEST_ID, FirstStage, RerankRequest, TextsRequest
 from ranking.blending import Blend
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from ray.train.v2._internal.execution.checkpoint.checkpoint_manager import _CheckpointManagerState
 
-from actors.training.plan import Progress
-from actors.training.snapshot import NAME, mend
-from ranking.storage import Folder
+from actors.compat.ray_train_snapshot import NAME, mend
+from actors.training.assignment import Progress
+from ranking.storage.folder import Folder
 
 WHOLE = json.dumps({"ray_version": "2", "checkpoint_results": [{"checkpoint_dir_name": "checkpoint_1", "metrics": {}}]})
 

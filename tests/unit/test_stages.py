@@ -1,10 +1,10 @@
 """Folders, parts and stages: skipped, resumed, set aside and brought back."""
 
-from actors.streaming import share_time
-from ranking import stages
+from actors.data.streaming import share_time
 from ranking.records import Query, Rejection, Tokens
-from ranking.stages import REJECTED, Stage
-from ranking.storage import Folder, part_name
+from ranking.runs import stages
+from ranking.runs.stages import REJECTED, Stage
+from ranking.storage.folder import Folder, part_name
 
 
 def rows(*ids):

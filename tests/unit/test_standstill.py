@@ -5,8 +5,8 @@ import time
 
 from rich.console import Console
 
-from actors.waiting import shape_text, text_of
-from ranking.progress import Progress
+from actors.cluster.stall_report import shape_text, text_of
+from ranking.runs.progress import Progress
 
 
 def progress_that_explains(quiet, terminal=False):

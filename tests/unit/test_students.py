@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from ranking.encoders import model_path
 from ranking.errors import InputError
+from ranking.model_paths import model_path
 from ranking.records import Provenance
 from students import export, kinds, rra_bert
 from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, list_batch, pad, tokenize

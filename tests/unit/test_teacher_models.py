@@ -5,15 +5,15 @@ import json
 
 import pytest
 
-from actors.rows import Outcome, PickedList, records, table_of
+from actors.data.rows import Outcome, PickedList, records, table_of
 from actors.settings import ComputeSettings
-from actors.teachers.actor import TeacherActor
-from actors.teachers.deaths import MOST, Deaths
-from actors.teachers.engine import engine_arguments
-from actors.teachers.models import check_model
+from actors.vllm.crash_log import MOST, Deaths
+from actors.vllm.engine import engine_arguments
+from actors.vllm.engine_actor import TeacherActor
+from actors.vllm.model_check import check_model
 from ranking.errors import InputError
 from ranking.records import Rejection
-from ranking.storage import Folder
+from ranking.storage.folder import Folder
 from tests.tiny_models import tiny_cross_encoder, tiny_generator
 from tests.unit.test_listwise import listing
 
@@ -107,7 +107,7 @@ def test_engine_arguments_are_settled_only_where_nothing_else_is_asked_for():
 def test_answers_of_an_engine_that_started_before_show_that_the_model_runs(tmp_path, monkeypatch):
     memory = Folder(tmp_path)
     now = [0.0]
-    monkeypatch.setattr("actors.teachers.deaths.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("actors.vllm.crash_log.time.monotonic", lambda: now[0])
     older = Deaths(memory)
     older.answered()
     for _ in range(MOST):

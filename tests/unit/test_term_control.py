@@ -5,7 +5,7 @@ import torch
 from safetensors import safe_open
 from transformers import AlbertConfig, AutoModelForSequenceClassification, AutoTokenizer, DistilBertConfig
 
-from ranking.encoders import model_path
+from ranking.model_paths import model_path
 from students import export, rra_bert
 from students.batches import KEYS, SEGMENTS, pad, tokenize
 from students.kinds import in_training, settled

@@ -2,10 +2,10 @@
 
 import pytest
 
-from actors.rows import CandidateList, NamedList, TestLists
-from actors.stopwatch import WARM_UP, counted, rate_of, seconds_of
+from actors.data.rows import CandidateList, NamedList, TestLists
+from actors.scoring.latency import WARM_UP, counted, rate_of, seconds_of
 from ranking.records import Candidate
-from ray_jobs.timing import DOCUMENTS, QUERIES, lists_to_time
+from ray_jobs.evaluation.systems import DOCUMENTS, QUERIES, lists_to_time
 
 
 def row_of(number, documents):

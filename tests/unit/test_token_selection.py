@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from ranking.encoders import model_path
+from ranking.model_paths import model_path
 from students.batches import KEYS, SEGMENTS, pad, tokenize
 from students.token_selection import IGNORED, TokenKeys, frequent_terms, select_tokens
 

@@ -7,8 +7,8 @@ import pytest
 from actors.serving.reranker import Scored
 from actors.serving.settings import ServingSettings
 from actors.serving.traffic import Traffic
-from ranking.experiments.records import EXPOSURES, SERVING, Exposure
-from ranking.storage import Folder
+from ranking.ab_test.exposure_records import EXPOSURES, SERVING, Exposure
+from ranking.storage.folder import Folder
 
 SHADOW = {"challenger": "b", "experiment": "autumn", "mode": "shadow", "share": 1.0}
 

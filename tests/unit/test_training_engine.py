@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from actors.training.engine import make_engine
+from actors.training.deepspeed_engine import make_engine
 from students.settings import TrainingSettings
 
 

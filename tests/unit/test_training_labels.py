@@ -6,14 +6,16 @@ import pyarrow as pa
 import pytest
 import torch
 
-from actors.training.lists import Batches, LabelReader
-from ranking.encoders import model_path
+from actors.training.label_batches import Batches, LabelReader
 from ranking.errors import InputError
-from ranking.labelling.confidence import confident
+from ranking.labels.confidence import confident
+from ranking.model_paths import model_path
 from ranking.records import Reason, ReasonList, Usage
-from ranking.stages import manifest_of
-from ray_jobs import merging, plan, train, training_labels
-from ray_jobs.run import open_run
+from ranking.runs.stages import manifest_of
+from ray_jobs import train
+from ray_jobs.common import plan
+from ray_jobs.common.run import open_run
+from ray_jobs.training import label_merging, training_labels
 from students import kinds
 from students.losses import LOSSES
 from students.objective import Objective
@@ -178,7 +180,7 @@ def test_reasons_come_to_the_student_that_learns_from_them_and_to_no_other(run):
         for n in range(3)
     ]
     stage.folder.write_rows("part-1.parquet", rows)
-    with pytest.raises(InputError, match=r"not written, or not all; run ray_jobs\.reason first"):
+    with pytest.raises(InputError, match=r"not written, or not all; run ray_jobs\.rationales first"):
         training_labels.reasons_to_learn(made, Reading())
     stage.finish(rows_in=3, rows_out=3)
     read = LabelReader(made.folder / "labels", training_labels.reasons_to_learn(made, Reading())).read(["q2", "q0", "q1"])
@@ -235,7 +237,7 @@ def test_labels_of_several_runs_are_learned_from_together(run, tmp_path):
         (made.folder / "labels").write_rows("part-0.parquet", rows)
         plan.labels_stage(made).finish(rows_in=len(ids), rows_out=len(ids))
     both = run("--run", "z", "--training.labels", json.dumps([str(tmp_path / "x"), str(tmp_path / "y")]))
-    merging.merge_labels(both)
+    label_merging.merge_labels(both)
     learned = training_labels.labels_to_learn(both)
     assert sorted(learned.folder.read_column("query_id")) == ["p0", "p1", "q0", "q1", "q2"]
     manifest = manifest_of(learned.folder)
@@ -244,4 +246,4 @@ def test_labels_of_several_runs_are_learned_from_together(run, tmp_path):
     assert training_labels.labels_to_learn(one).fingerprint != learned.fingerprint
     twice = run("--run", "w", "--training.labels", json.dumps([str(tmp_path / "x"), str(tmp_path / "x")]))
     with pytest.raises(InputError, match=r"query 'q0' is labelled in .*/x and in .*/x; query ids must differ"):
-        merging.merge_labels(twice)
+        label_merging.merge_labels(twice)

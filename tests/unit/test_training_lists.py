@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.training.engine import rate_by_step
-from actors.training.lists import order_of, sampled, shares
-from actors.training.plan import Progress
+from actors.training.assignment import Progress
+from actors.training.deepspeed_engine import rate_by_step
+from actors.training.label_batches import order_of, sampled, shares
 from ranking.records import LabelledCandidate
-from ray_jobs.training_labels import divided
+from ray_jobs.training.training_labels import divided
 from students.batches import list_batch
 from students.losses import LOSSES
 from students.objective import Objective, ndcg

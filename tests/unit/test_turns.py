@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from actors.teachers.deaths import DeadlyPromptError, Deaths
-from actors.teachers.turns import Turns
-from ranking.storage import Folder
+from actors.vllm.crash_log import DeadlyPromptError, Deaths
+from actors.vllm.request_limiter import Turns
+from ranking.storage.folder import Folder
 
 
 def turns_after(folder, deaths, at_once=4):

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.retrievers import Bm25Retriever, build_bm25
+from actors.retrieval.retrievers import Bm25Retriever, build_bm25
 from ranking.records import Document, Query
 from ranking.settings import Bm25Settings
-from ranking.storage import Folder
-from ranking.unspaced import spaced
+from ranking.storage.folder import Folder
+from ranking.unsegmented import spaced
 
 TEXTS = {
     "chinese": ("北京大学位于海淀区", "上海的天气很热", "北京 weather"),

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actors.vectors import TextVectors, as_lists, model_folder, text_id_of, text_ids_in, without_known
-from ranking.storage import Folder
+from actors.retrieval.embeddings import TextVectors, as_lists, model_folder, text_id_of, text_ids_in, without_known
+from ranking.storage.folder import Folder
 
 
 def fake_vector(text):

@@ -1,7 +1,7 @@
 """Other readings of a label, by hand."""
 
-from ranking.labelling.targets import tiers_from_order
-from ranking.labelling.views import graded, viewed
+from ranking.labels.label_views import graded, viewed
+from ranking.labels.targets import tiers_from_order
 from ranking.records import Candidate
 from tests.unit.test_reasons import label_of
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.labelling.windows import reordered, windows
+from ranking.labels.windows import reordered, windows
 
 
 @pytest.mark.parametrize(

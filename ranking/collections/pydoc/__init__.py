@@ -12,7 +12,7 @@ from ranking.collections import beir
 from ranking.collections.collection import Collection
 from ranking.collections.pydoc.passages import read_passages
 from ranking.errors import InputError
-from ranking.stages import fingerprint_of
+from ranking.runs.stages import fingerprint_of
 
 HERE = Path(__file__).parent
 

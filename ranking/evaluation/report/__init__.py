@@ -10,12 +10,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from ranking.collections.collection import Collection
+from ranking.evaluation.comparison import COMPETING, PerQuery
 from ranking.evaluation.decision import name_of, served
-from ranking.evaluation.measuring import COMPETING, PerQuery
 from ranking.evaluation.report import charts, tables
 from ranking.evaluation.report.differences import ChangedQuery, Ranked, changed_queries
 from ranking.evaluation.results import Metrics
-from ranking.evaluation.runs import Run
+from ranking.evaluation.trec_runs import Run
 
 SHOWN_QUERIES = 8
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ranking.evaluation.runs import Run, order_of
+from ranking.evaluation.trec_runs import Run, order_of
 
 SHOWN_DOCUMENTS = 3
 SHOWN_CHARACTERS = 180

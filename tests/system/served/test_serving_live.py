@@ -12,8 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from ranking.experiments.records import FEEDBACK, SERVING, FeedbackEvent
-from ranking.storage import Folder
+from ranking.ab_test.exposure_records import FEEDBACK, SERVING, FeedbackEvent
+from ranking.storage.folder import Folder
 from tests.system.metrics import grown, settled, total
 from tests.system.odd_bodies import odd_requests
 from tests.system.serving import QUERY, order

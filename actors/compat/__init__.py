@@ -1,0 +1,1 @@
+"""Workarounds for private APIs of our dependencies, one module each."""

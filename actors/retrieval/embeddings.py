@@ -1,0 +1,117 @@
+"""Unit vectors of texts, kept on storage by the text's content, so that no text is encoded twice by a model.
+
+One folder a model: parquet parts with text_id and vector. Light: torch is imported only
+where a text is encoded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ranking.storage.folder import Folder
+
+if TYPE_CHECKING:
+    from actors.retrieval.encoder import SentenceEncoder
+
+_MOST_ENCODED = 100_000
+Vectors = npt.NDArray[np.float32]
+
+
+class VectorTable:
+    """The vectors of a folder, in memory, by text_id. prompt_tokens: of each, in order, where the folder has them; else empty."""
+
+    def __init__(self, folder: Folder) -> None:
+        tables = [folder.read_table(name) for name in folder.names(".parquet")]
+        self.ids: list[str] = [text_id for table in tables for text_id in table["text_id"].to_pylist()]
+        counted = [table["prompt_tokens"] for table in tables if "prompt_tokens" in table.column_names]
+        self.prompt_tokens: list[int] = [tokens for column in counted for tokens in column.to_pylist()]
+        blocks = [_as_matrix(table["vector"]) for table in tables if table.num_rows]
+        self.vectors: Vectors = np.concatenate(blocks) if blocks else np.zeros((0, 0), dtype=np.float32)
+        self.row_of = {text_id: row for row, text_id in enumerate(self.ids)}
+
+    def __contains__(self, text_id: str) -> bool:
+        return text_id in self.row_of
+
+    def __getitem__(self, text_id: str) -> Vectors:
+        vector: Vectors = self.vectors[self.row_of[text_id]]
+        return vector
+
+
+class TextVectors:
+    """Vectors of texts by a sentence encoder: from storage where they are, else encoded here and remembered."""
+
+    def __init__(self, memory: Folder, model: str) -> None:
+        self.model = model
+        self.table = VectorTable(model_folder(memory, model))
+        self.encoded: dict[str, Vectors] = {}
+        self._encoder: SentenceEncoder | None = None
+
+    def of(self, texts: Sequence[str]) -> Vectors:
+        """Look up or encode texts; unit vectors [texts, dimensions], at least one text."""
+        ids = [text_id_of(text) for text in texts]
+        new = {text_id: text for text_id, text in zip(ids, texts, strict=True) if text_id not in self.table and text_id not in self.encoded}
+        if len(self.encoded) > _MOST_ENCODED:
+            self.encoded = {text_id: self.encoded[text_id] for text_id in ids if text_id in self.encoded}
+        if new:
+            self.encoded.update(zip(new, self._encode(list(new.values())), strict=True))
+        return np.stack([self.table[text_id] if text_id in self.table else self.encoded[text_id] for text_id in ids])
+
+    def _encode(self, texts: Sequence[str]) -> Vectors:
+        from actors.retrieval.encoder import SentenceEncoder
+
+        self._encoder = self._encoder or SentenceEncoder(self.model)
+        return self._encoder.encode(texts)
+
+
+class TextEncoder:
+    """Ray Data actor: rows {text_id, text} to {text_id, vector}."""
+
+    def __init__(self, model: str) -> None:
+        from actors.retrieval.encoder import SentenceEncoder
+
+        self.encoder = SentenceEncoder(model)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        if not batch.num_rows:
+            return pa.table({"text_id": pa.array([], pa.string())})
+        return pa.table({"text_id": batch["text_id"], "vector": as_lists(self.encoder.encode(batch["text"].to_pylist()))})
+
+
+def text_ids_in(folder: Folder) -> npt.NDArray[np.bytes_]:
+    """The ids of the texts that a folder holds vectors of, sorted: workers share one copy of the array."""
+    return np.unique(np.array(folder.read_column("text_id"), dtype="S24"))
+
+
+def without_known(batch: pa.Table, known: npt.NDArray[np.bytes_]) -> pa.Table:
+    """Rows {text} to rows {text_id, text}, each distinct text that is not known."""
+    new = {text_id_of(text): text for text in batch["text"].to_pylist()}
+    ids = np.array(list(new), dtype="S24")
+    lacking = ids[~np.isin(ids, known)].astype(str).tolist()
+    return pa.table({"text_id": pa.array(lacking, pa.string()), "text": pa.array([new[text_id] for text_id in lacking], pa.string())})
+
+
+def model_folder(memory: Folder, model: str) -> Folder:
+    """Where a memory keeps the vectors of a model."""
+    return memory / model.replace("/", "--")
+
+
+def text_id_of(text: str) -> str:
+    """Name a text by its content."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:24]
+
+
+def as_lists(vectors: Vectors) -> pa.Array:
+    """Turn a matrix into an Arrow column of float lists."""
+    flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+
+
+def _as_matrix(column: pa.ChunkedArray) -> Vectors:
+    flat = pa.concat_arrays([chunk.flatten() for chunk in column.chunks])
+    return np.asarray(flat.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(len(column), -1)

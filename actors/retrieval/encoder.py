@@ -1,0 +1,29 @@
+"""A sentence encoder on a worker: texts in, unit vectors out. Slow to import: only those that encode do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+
+from actors.retrieval.embeddings import Vectors
+from ranking.model_paths import model_path
+from students.precision import dtype_of
+
+_BATCH = 32
+
+
+class SentenceEncoder:
+    """A sentence encoder by sentence-transformers, in bf16 where that is native, one CPU thread unless given more."""
+
+    def __init__(self, model: str, threads: int = 1) -> None:
+        torch.set_num_threads(threads)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model = SentenceTransformer(model_path(model), device=device, model_kwargs={"dtype": dtype_of("auto", device)})
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Encode texts into unit vectors [texts, dimensions]."""
+        vectors = self.model.encode(list(texts), batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vectors, dtype=np.float32)

@@ -1,0 +1,53 @@
+"""A sentence encoder in vLLM: the engine of dense retrieval and the pre-ranker where `compute.encoder` is `vllm`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from actors.retrieval.embeddings import as_lists
+from actors.vllm.crash_log import Deaths
+from actors.vllm.engine import Engine
+from ranking.model_paths import model_path
+from ranking.storage.folder import Folder
+from students.bases import positions
+
+_ARGUMENTS = {"dtype": "auto", "enforce_eager": True, "max_num_seqs": 64}
+_LONGEST = 8192
+_SETTINGS_OF_SENTENCE_TRANSFORMERS = "sentence_bert_config.json"
+
+
+class VllmTextEncoder:
+    """Ray Data actor: rows {text_id, text} to {text_id, vector}; unit vectors. memory: folder of the crash log."""
+
+    def __init__(self, model: str, memory: Folder, gpus: int) -> None:
+        from transformers import AutoTokenizer
+
+        path = model_path(model)
+        self.tokenizer = AutoTokenizer.from_pretrained(path)
+        self.max_tokens = min(_max_tokens(path), self.tokenizer.model_max_length)
+        deaths = Deaths(memory)
+        deaths.check()
+        self.engine = Engine(model, None, "embed", _ARGUMENTS, gpus, deaths, "candidates.retrievers")
+
+    async def __call__(self, batch: pa.Table) -> pa.Table:
+        if not batch.num_rows:
+            return pa.table({"text_id": pa.array([], pa.string())})
+        tokens = self.tokenizer(batch["text"].to_pylist(), truncation=True, max_length=self.max_tokens)["input_ids"]
+        vectors = np.stack(await asyncio.gather(*(self.engine.pool(row) for row in tokens)))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return pa.table({"text_id": batch["text_id"], "vector": as_lists(vectors)})
+
+
+def _max_tokens(path: str) -> int:
+    """The length that sentence-transformers truncates texts to: `max_seq_length`, else what the model's positions allow."""
+    from transformers import AutoConfig
+    from transformers.utils import cached_file
+
+    file = cached_file(path, _SETTINGS_OF_SENTENCE_TRANSFORMERS, _raise_exceptions_for_missing_entries=False)
+    length = json.loads(Path(file).read_text(encoding="utf-8")).get("max_seq_length") if file else None
+    return int(length or positions(AutoConfig.from_pretrained(path)) or _LONGEST)

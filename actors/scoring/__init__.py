@@ -1,0 +1,1 @@
+"""Scoring candidate lists with a model on workers, and measuring latency."""

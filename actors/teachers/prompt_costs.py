@@ -1,0 +1,60 @@
+"""What a teacher's prompts will take, counted with its own tokenizer and without its engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actors.data.rows import PickedList
+from actors.settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
+from actors.vllm.model_check import check_model
+from ranking.errors import InputError
+from ranking.labels.cost_estimate import ListCost
+from ranking.labels.windows import windows
+from ranking.prompts import load_prompt
+from ranking.records import content
+
+
+def costs_of(settings: TeacherSettings, lists: Sequence[PickedList]) -> list[ListCost]:
+    """Count what each list takes, in the order given. Raises InputError for a recorded teacher, which takes nothing."""
+    if isinstance(settings, ListwiseTeacherSettings):
+        check_model(settings.model, settings.revision, "teacher.model", chat=True)
+        return _listwise(settings, lists)
+    if isinstance(settings, PointwiseTeacherSettings):
+        check_model(settings.model, settings.revision, "teacher.model", chat=settings.form == "yes_no")
+        return _pointwise(settings, lists)
+    raise InputError("setting 'teacher.kind': a recorded teacher costs nothing; there is nothing to estimate")
+
+
+def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PickedList]) -> list[ListCost]:
+    from actors.teachers.listwise_requests import window_of
+    from actors.vllm.prompt_tokens import PromptFiller
+
+    prompt = load_prompt(settings.prompt_file)
+    filler = PromptFiller(prompt, settings.model, settings.revision, settings.engine.get("max_model_len"), settings.document_tokens)
+    costs = []
+    for row in lists:
+        texts = [content(picked.candidate.title, picked.candidate.text) for picked in row.picked]
+        window = window_of(settings, prompt.most, len(texts))
+        places = windows(len(texts), window.size, window.stride) if window else [(0, len(texts))]
+        filled = [filler.fill(row.text, texts[start:end], "estimate") for start, end in places]
+        costs.append(
+            ListCost(
+                prompts=len(filled) * settings.orders,
+                prompt_tokens=sum(len(one.tokens) for one in filled) * settings.orders,
+                answer_tokens=sum(one.answer_tokens for one in filled) * settings.orders,
+            )
+        )
+    return costs
+
+
+def _pointwise(settings: PointwiseTeacherSettings, lists: Sequence[PickedList]) -> list[ListCost]:
+    """Texts that several lists share are counted for each, though they are read once."""
+    from actors.teachers.pointwise import make_scorer
+
+    scorer = make_scorer(settings)
+    costs = []
+    for row in lists:
+        texts = [content(picked.candidate.title, picked.candidate.text) for picked in row.picked]
+        tokens = [len(scorer.tokens(held)[0]) for _, held in scorer.prompts(row.text, texts)]
+        costs.append(ListCost(prompts=len(tokens), prompt_tokens=sum(tokens), answer_tokens=0))
+    return costs

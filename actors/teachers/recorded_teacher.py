@@ -1,0 +1,90 @@
+"""A teacher that was asked elsewhere: recorded answers, runs or grades."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from actors.data.rows import Outcome, PickedList, records, rejected, table_of
+from actors.settings import RecordedTeacherSettings
+from ranking.errors import InputError
+from ranking.labels.recorded_rankings import NOTHING_HELPS, RecordedList, read_recorded
+from ranking.labels.targets import targets_from_grades, tiers_from_order
+from ranking.records import Answer, Label, LabelledCandidate, Provenance, Usage
+from ranking.storage.sources import fetched
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+
+class RecordedTeacher:
+    """Labels by what a file says: an order with the documents that were shown, an order alone, or a grade for each document."""
+
+    actor = None
+
+    def __init__(self, settings: RecordedTeacherSettings, fingerprint: str) -> None:
+        with fetched(settings.path) as path:
+            self.lists = read_recorded(path)
+        graded = any(one.scores is not None for one in self.lists.values())
+        self.unlisted_is_unseen = settings.unlisted == "unseen"
+        self.provenance = Provenance(
+            teacher=Path(settings.path).name, fingerprint=fingerprint, engine="recorded", targets="scores" if graded else "tiers"
+        )
+
+    def unknown(self, doc_ids: Set[str]) -> int:
+        """Count distinct recorded ids that the collection lacks. Raises InputError where it lacks all of them."""
+        recorded = {doc_id for one in self.lists.values() for doc_id in one.shown or one.order}
+        if recorded and not recorded & doc_ids:
+            raise InputError(
+                f"setting 'teacher.path': the collection has none of the {len(recorded):,} recorded documents, such as {min(recorded)!r}; "
+                "record rankings over the collection's document ids"
+            )
+        return len(recorded - doc_ids)
+
+    def label(self, lists: Dataset) -> Dataset:
+        """Label lists. lists: rows of PickedList. Returns rows of Outcome."""
+        return lists.map_batches(self._label_batch, batch_format="pyarrow", batch_size=None)
+
+    def _label_batch(self, batch: pa.Table) -> pa.Table:
+        return table_of([self._outcome(row) for row in records(batch, PickedList)], Outcome)
+
+    def _outcome(self, row: PickedList) -> Outcome:
+        recorded = self.lists.get(row.query_id)
+        if not row.picked:
+            return rejected(row, "no candidates to rank")
+        if recorded is None:
+            return rejected(row, "the recorded file has no entry for this query")
+        if recorded.answer is not None and not recorded.answer.usable:
+            if (recorded.raw or "").strip() == NOTHING_HELPS:
+                return rejected(row, "the recorded answer is none: no document helps", recorded.raw)
+            return rejected(row, f"the recorded answer is not usable, parse status {recorded.answer.verdict}", recorded.raw)
+        candidates = self._labelled(row, recorded)
+        if all(candidate.position is None for candidate in candidates):
+            return rejected(row, "the recorded teacher lists none of this query's candidates", recorded.raw)
+        label = Label(
+            query_id=row.query_id,
+            query=row.text,
+            candidates=candidates,
+            answer=_answer(recorded, candidates),
+            provenance=self.provenance,
+            usage=Usage(),
+        )
+        return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json())
+
+    def _labelled(self, row: PickedList, recorded: RecordedList) -> list[LabelledCandidate]:
+        if recorded.scores is not None:
+            return targets_from_grades(row.as_tuples(), recorded.scores)
+        shown = recorded.shown or (recorded.order if self.unlisted_is_unseen else None)
+        return tiers_from_order(row.as_tuples(), recorded.order, shown)
+
+
+def _answer(recorded: RecordedList, candidates: list[LabelledCandidate]) -> Answer:
+    """The answer as recorded. missing: candidates that were shown and are not listed."""
+    missing = sum(candidate.position is None and candidate.tier != "unseen" for candidate in candidates)
+    if recorded.answer is None:
+        return Answer(missing=missing)
+    read = recorded.answer
+    return Answer(raw=recorded.raw, verdict=read.verdict, duplicates=read.duplicates, out_of_range=read.out_of_range, missing=missing)

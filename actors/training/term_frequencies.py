@@ -1,0 +1,17 @@
+"""Document frequencies of terms, for a student's Token Selection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ranking.model_paths import model_path
+from students.kinds import tokenizer_of
+from students.settings import RraBertSettings
+from students.token_selection import frequent_terms
+
+
+def frequent_terms_of(student: RraBertSettings, texts: Sequence[str]) -> frozenset[int]:
+    """Keys of the terms that more texts contain than `max_document_frequency` allows. Runs as a Ray task."""
+    control = student.term_control
+    tokenizer = tokenizer_of(student, model_path(student.base))
+    return frozenset(frequent_terms(tokenizer, texts, control.match, control.max_document_frequency))

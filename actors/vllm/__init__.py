@@ -1,0 +1,1 @@
+"""The vLLM engine that teachers and rationale writers share, with its caches, limits and crash log."""

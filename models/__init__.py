@@ -1,1 +1,0 @@
-"""How the small models that come with the project are made."""

@@ -1,0 +1,1 @@
+"""Fusing candidate lists and removing duplicates from them."""

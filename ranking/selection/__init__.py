@@ -1,0 +1,1 @@
+"""Which queries of a log are labelled, and which of them validate a training."""

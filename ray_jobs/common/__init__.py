@@ -1,0 +1,1 @@
+"""What jobs share: the run, its plan, the connection to Ray, logs and errors."""

@@ -1,0 +1,31 @@
+"""Scoring candidate lists with a model on the cluster's workers, for evaluation and for fitting a blend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from actors.data.rows import CandidateList
+from ranking.evaluation.trec_runs import Run as TrecRun
+from ray_jobs.common.run import Run
+
+if TYPE_CHECKING:
+    from actors.scoring.scorers import Model
+
+_LISTS_PER_BATCH = 4
+
+
+def score_lists(run: Run, model: Model, called: str, lists: Sequence[CandidateList]) -> TrecRun:
+    """Score every document of some lists. called: the model's name on the progress bar. Returns {query_id: {doc_id: score}}."""
+    from actors.data.streaming import dataset_of, through_actor
+    from actors.scoring.scorers import ListScorer
+
+    rows = through_actor(
+        dataset_of(lists, CandidateList, _LISTS_PER_BATCH), ListScorer, (model,), run.settings.compute.cpu_actors, _LISTS_PER_BATCH
+    )
+    scores: TrecRun = {}
+    with run.progress.bar(called, len(lists), "queries") as bar:
+        for row in rows.iter_rows():
+            scores[row["query_id"]] = dict(zip(row["doc_ids"], row["scores"], strict=True))
+            bar.advance()
+    return scores

@@ -1,0 +1,1 @@
+"""Parts of the evaluation job: systems, label costs, the report page."""

@@ -1,0 +1,1 @@
+"""Parts of the training job: labels to learn from, merging, blend fitting."""

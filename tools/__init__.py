@@ -1,0 +1,1 @@
+"""Scripts that made the small models in models/; not part of the installed package."""
