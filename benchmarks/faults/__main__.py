@@ -32,7 +32,7 @@ from benchmarks.faults.places import Place, bucket, small_disk
 from benchmarks.faults.serving import Serving
 from benchmarks.faults.training import Training, scores_of
 from ranking.storage.folder import Folder
-from tests.system.serving import student
+from tests.testing.serving import student
 
 SHARES = {"labelling": 0.3, "training": 0.37, "serving": 0.33}
 """Of all faults, by work."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.faults.processes import MARK, called, ended, kill, marked, wait_until
-from tests.system.ports import free_ports
+from tools.ports import free_ports
 
 _RAY = Path(sys.executable).parent / "ray"
 _STORE = str(100 * 2**20)

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from tests.system.ports import free_ports
+from tools.ports import free_ports
 
 _ERROR = "<?xml version='1.0'?><Error><Code>InternalError</Code><Message>made to fail</Message></Error>"
 _PASSED_BY = {"transfer-encoding", "content-length", "connection", "content-encoding"}

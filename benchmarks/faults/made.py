@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from tests.tiny_models import tiny_generator, tiny_modern_bert
+from tools.tiny_models import tiny_generator, tiny_modern_bert
 
 _WORDS = "amber basin cedar delta ember fjord grove heron islet jetty knoll larch marsh north ochre prism quartz ridge shoal thorn".split()
 _CANDIDATES = 6

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.faults.campaign import Fault
 from benchmarks.faults.failing_s3 import FailingS3
 from ranking.storage.folder import Folder
-from tests.system.s3_server import BUCKET, running_s3
+from tools.s3_server import BUCKET, running_s3
 
 _MIB = 2**20
 _SIZE = 400 * _MIB

@@ -20,7 +20,7 @@ from benchmarks.faults.victims import node_fault, node_of, process_fault
 from ranking.registry import Registry, check_whole
 from ranking.storage.folder import Folder
 from students.scoring import Scorer
-from tests.system.ports import free_ports
+from tools.ports import free_ports
 
 QUERY = "amber ridge north"
 DOCUMENTS = ["amber ridge", "quartz ridge", "north marsh", "thorn", "cedar grove heron"]

@@ -25,7 +25,7 @@ from rich.table import Table
 from actors.data.rows import PickedList
 from actors.settings import ComputeSettings, ListwiseTeacherSettings
 from benchmarks.labelling.lists import head_and_tail, real_lists
-from tests.tiny_models import tiny_generator
+from tools.tiny_models import tiny_generator
 
 ENGINE = {"max_model_len": 4096, "max_num_seqs": 16, "enforce_eager": True, "enable_prefix_caching": True}
 DOCUMENT_TOKENS = 100

@@ -15,11 +15,11 @@ import yaml
 from ranking.model_paths import FOLDER_VARIABLE
 from ranking.runs.stages import Manifest
 from ranking.storage.folder import Folder
-from tests.system.facts import BIN, FACTS, QUESTIONS, ROOT
-from tests.system.ports import free_ports
-from tests.system.programs import ran
-from tests.system.prometheus import watching
-from tests.system.s3_server import running_s3
+from tests.testing.facts import BIN, FACTS, QUESTIONS, ROOT
+from tests.testing.programs import ran
+from tests.testing.prometheus import watching
+from tools.ports import free_ports
+from tools.s3_server import running_s3
 
 
 @pytest.fixture(scope="session")

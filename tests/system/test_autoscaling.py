@@ -9,10 +9,10 @@ import pytest
 from benchmarks.faults.processes import wait_until
 from ranking.runs.stages import Manifest
 from ranking.storage.folder import Folder
-from tests.system.autoscaling import growing_cluster
 from tests.system.conftest import arguments_of
-from tests.system.programs import ran
-from tests.tiny_models import tiny_student
+from tests.testing.autoscaling import growing_cluster
+from tests.testing.programs import ran
+from tools.tiny_models import tiny_student
 
 TYPES = {
     "cpu": {"resources": {"CPU": 4}, "max_workers": 2, "priority": 2},

@@ -19,7 +19,7 @@ from ranking.runs.progress import Progress
 from ranking.settings import load_settings
 from ray_jobs.common.capacity_check import demands_of
 from ray_jobs.common.run import Run, RunSettings
-from tests.system.facts import ROOT
+from tests.testing.facts import ROOT
 
 PRODUCTION = load_settings(RunSettings, ROOT / "configs" / "production.yaml", [])
 ENGINE = teacher_engines(PRODUCTION.compute).placement.demand

@@ -4,16 +4,16 @@ import pytest
 
 from ranking.records import Label, Rejection
 from tests.system.conftest import label_facts
-from tests.system.deadly import DEADLY
-from tests.system.facts import QUESTIONS
-from tests.tiny_models import tiny_generator
+from tests.testing.deadly import DEADLY
+from tests.testing.facts import QUESTIONS
+from tools.tiny_models import tiny_generator
 
 ENGINE = {
     "dtype": "float32",
     "max_model_len": 2048,
     "enforce_eager": True,
     "max_num_seqs": 16,
-    "logits_processors": ["tests.system.deadly:Deadly"],
+    "logits_processors": ["tests.testing.deadly:Deadly"],
 }
 
 

@@ -10,7 +10,7 @@ import yaml
 from ray._private.runtime_env.packaging import create_package
 
 from ranking.model_paths import FOLDER_VARIABLE, OWN
-from tests.system.facts import BIN, ROOT
+from tests.testing.facts import BIN, ROOT
 
 MOST_BYTES = 5 * 2**20
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from tests.system.facts import ROOT
+from tests.testing.facts import ROOT
 
 POD, TEXT, NUMBER, FLAG, TEXTS = "pod", str, int, bool, "texts"
 ENV = "env"

@@ -17,7 +17,7 @@ from ranking.runs.progress import Progress
 from ranking.settings import load_settings
 from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, RunSettings
-from tests.system.facts import ROOT
+from tests.testing.facts import ROOT
 
 PATH = "/apis/ray.io/v1/namespaces/search/rayclusters/rradistill-x7"
 TOKEN = "a token"

@@ -5,9 +5,9 @@ import pytest
 from actors.vllm.response_cache import Asked
 from ranking.records import Label, Rejection
 from tests.system.conftest import label_facts
-from tests.system.facts import QUESTIONS
-from tests.system.metrics import settled
-from tests.tiny_models import tiny_generator
+from tests.testing.facts import QUESTIONS
+from tests.testing.metrics import settled
+from tools.tiny_models import tiny_generator
 
 ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True, "max_num_seqs": 16}
 pytestmark = pytest.mark.timeout(600)

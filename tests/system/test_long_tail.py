@@ -11,7 +11,7 @@ import pytest
 from ranking.records import Rejection, SelectedQuery
 from ranking.runs.stages import Manifest
 from ranking.storage.folder import Folder
-from tests.system.programs import ran
+from tests.testing.programs import ran
 
 pytestmark = pytest.mark.timeout(600)
 SEARCHES = {

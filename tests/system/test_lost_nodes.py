@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.faults.cluster import LocalCluster
 from benchmarks.faults.processes import called, wait_until
-from tests.system.facts import BIN, ROOT
-from tests.system.programs import ran
 from tests.system.test_training import BERT, command, copied, labelled, scores_of  # noqa: F401
+from tests.testing.facts import BIN, ROOT
+from tests.testing.programs import ran
 
 GROWS = bool(os.environ.get("GROWS"))
 """Whether a node comes instead of the one that goes; Ray looks for it once a minute: `GROWS=1 pytest tests/system/test_lost_nodes.py`."""

@@ -20,9 +20,9 @@ from ranking.runs.stages import Manifest
 from ranking.storage.folder import Folder
 from students.scoring import Scorer
 from tests.system.conftest import run_with_labels
-from tests.system.facts import FACTS, QUESTIONS, ROOT
-from tests.system.programs import ran
-from tests.tiny_models import tiny_student
+from tests.testing.facts import FACTS, QUESTIONS, ROOT
+from tests.testing.programs import ran
+from tools.tiny_models import tiny_student
 
 pytestmark = pytest.mark.timeout(1200)
 STAGES = ("queries", "index", "candidates", "test/candidates", "labels", "test/labels", "students/rra-bert", "evaluation")

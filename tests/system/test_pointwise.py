@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from ranking.prompts.pair_prompts import load_pair_prompt
 from ranking.records import Label, content
 from tests.system.conftest import label_facts
-from tests.tiny_models import tiny_cross_encoder, tiny_generator
+from tools.tiny_models import tiny_cross_encoder, tiny_generator
 
 ENGINE = {"dtype": "float32", "enforce_eager": True, "max_num_seqs": 16}
 pytestmark = pytest.mark.timeout(600)

@@ -9,8 +9,8 @@ from actors.vllm.response_cache import Asked
 from ranking.records import Label, ReasonList
 from ranking.runs.stages import Manifest
 from tests.system.conftest import run_with_labels
-from tests.system.programs import ran
-from tests.tiny_models import tiny_generator
+from tests.testing.programs import ran
+from tools.tiny_models import tiny_generator
 
 ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True, "max_num_seqs": 16}
 pytestmark = pytest.mark.timeout(600)

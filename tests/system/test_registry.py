@@ -14,7 +14,7 @@ import pytest
 from ranking.registry import Registry, check_whole
 from ranking.storage import s3
 from ranking.storage.folder import Folder
-from tests.system.s3_server import BUCKET, running_s3
+from tools.s3_server import BUCKET, running_s3
 
 ROOT = Path(__file__).parents[2]
 PROCESSES, EACH, KILLS = 8, 13, 24
@@ -36,7 +36,7 @@ def test_concurrent_promotions_lose_nothing_and_leave_one_champion(storage, tmp_
 
     def start(number):
         arguments = [place, f"p{number}", str(EACH), str(tmp_path / f"p{number}.log")]
-        return subprocess.Popen([sys.executable, "-m", "tests.system.promoter", *arguments], cwd=ROOT, env={**os.environ, **variables})
+        return subprocess.Popen([sys.executable, "-m", "tests.testing.promoter", *arguments], cwd=ROOT, env={**os.environ, **variables})
 
     registry, rng = Registry(Folder(place)), random.Random(4)
     running = {number: start(number) for number in range(PROCESSES)}

@@ -15,9 +15,9 @@ from ranking.registry import CHAMPION, CHECKSUMS, Registry, check_whole
 from ranking.runs.stages import REJECTED, STARTED, Stage
 from ranking.storage.folder import Folder
 from ranking.storage.sources import fetched
-from tests.system.ports import free_ports
-from tests.system.programs import ran
-from tests.system.s3_server import BUCKET, client_of, new_user
+from tests.testing.programs import ran
+from tools.ports import free_ports
+from tools.s3_server import BUCKET, client_of, new_user
 
 VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3")
 

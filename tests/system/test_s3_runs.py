@@ -10,10 +10,10 @@ from ranking.records import Label
 from ranking.runs.stages import Manifest
 from ranking.storage.folder import Folder
 from tests.system.conftest import Submitted, arguments_of
-from tests.system.facts import FACTS, QUESTIONS
-from tests.system.programs import ran
-from tests.system.s3_server import BUCKET, client_of
-from tests.tiny_models import tiny_student
+from tests.testing.facts import FACTS, QUESTIONS
+from tests.testing.programs import ran
+from tools.s3_server import BUCKET, client_of
+from tools.tiny_models import tiny_student
 
 pytestmark = pytest.mark.timeout(900)
 STAGES = ("queries", "index", "candidates", "test/candidates", "labels", "test/labels", "students/rra-bert", "evaluation")

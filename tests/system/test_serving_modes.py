@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.faults.processes import wait_until
 from ranking.ab_test.arm_assignment import team_draft
-from tests.system.metrics import settled
-from tests.system.serving import TEXTS, Service, order
+from tests.testing.metrics import settled
+from tests.testing.serving import TEXTS, Service, order
 
 pytestmark = pytest.mark.timeout(600)
 TRAFFIC = {"challenger": "b", "experiment": "modes", "share": 1.0}

@@ -12,8 +12,8 @@ from ranking.model_paths import model_path
 from students import export, kinds
 from students.scoring import Scorer
 from students.settings import RraBertSettings, RraGptSettings
-from tests.system.programs import ran
-from tests.tiny_models import tiny_generator
+from tests.testing.programs import ran
+from tools.tiny_models import tiny_generator
 
 PAIRS = [("merge sorted lists", "Merge several sorted inputs."), ("pause", "time.sleep " * 4), ("wait", "Wait [3] > [1].")]
 ASK = """

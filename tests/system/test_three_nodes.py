@@ -10,9 +10,9 @@ from ranking.records import Label
 from ranking.runs.stages import Manifest
 from ranking.storage.folder import Folder
 from tests.system.conftest import Submitted, arguments_of
-from tests.system.serving import Service, order
 from tests.system.test_pipeline import STAGES
-from tests.tiny_models import tiny_student
+from tests.testing.serving import Service, order
+from tools.tiny_models import tiny_student
 
 
 def counts_of(run):

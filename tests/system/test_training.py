@@ -29,9 +29,9 @@ from ray_jobs.common.run import open_run
 from ray_jobs.training.training_labels import divided
 from students.scoring import ClassifierScorer, Scorer
 from students.settings import TrainingSettings
-from tests.system.facts import FACTS, QUESTIONS, ROOT
-from tests.system.programs import ran
-from tests.tiny_models import tiny_generator
+from tests.testing.facts import FACTS, QUESTIONS, ROOT
+from tests.testing.programs import ran
+from tools.tiny_models import tiny_generator
 
 PROVENANCE = Provenance(teacher="made", fingerprint="made", engine="recorded", targets="tiers")
 SCORED = PROVENANCE.model_copy(update={"targets": "scores"})

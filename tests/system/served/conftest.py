@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.system.serving import Service
+from tests.testing.serving import Service
 
 
 @pytest.fixture(scope="package")

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests.system.prometheus import INSTALLED, MONITORING, Prometheus
-from tests.system.serving import TEXTS
+from tests.testing.prometheus import INSTALLED, MONITORING, Prometheus
+from tests.testing.serving import TEXTS
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not INSTALLED, reason="Debian's prometheus is not installed")]
 WITHOUT_CARDS = "ray_node_gpus_utilization"

@@ -10,7 +10,7 @@ import pytest
 from langchain_cohere import CohereRerank
 from langchain_core.documents import Document
 
-from tests.system.serving import QUERY, TEXTS, order
+from tests.testing.serving import QUERY, TEXTS, order
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -14,9 +14,9 @@ import pytest
 
 from ranking.ab_test.exposure_records import FEEDBACK, SERVING, FeedbackEvent
 from ranking.storage.folder import Folder
-from tests.system.metrics import grown, settled, total
-from tests.system.odd_bodies import odd_requests
-from tests.system.serving import QUERY, order
+from tests.testing.metrics import grown, settled, total
+from tests.testing.odd_bodies import odd_requests
+from tests.testing.serving import QUERY, order
 
 pytestmark = pytest.mark.timeout(600)
 

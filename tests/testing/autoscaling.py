@@ -1,0 +1,89 @@
+"""A head on this machine with Ray's real autoscaler, whose nodes are raylets that Ray's fake provider starts and ends here."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import yaml
+from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FAKE_HEAD_NODE_TYPE, FakeMultiNodeProvider
+
+from benchmarks.faults.processes import MARK, kill, marked, wait_until
+from tools.ports import free_ports
+
+_RAY = Path(sys.executable).parent / "ray"
+_START = 120
+_STORE = 100 * 2**20
+
+
+def cluster_file(types, address, idle_minutes, most=8):
+    """The cluster's file. types: {name: {"resources", "max_workers", and what else a node type may have}}."""
+    head = {"resources": {"CPU": 0}, "node_config": {}, "min_workers": 0, "max_workers": 0}
+    workers = {
+        name: {"min_workers": 0, "node_config": {}, **held, "resources": {**held["resources"], "object_store_memory": _STORE}}
+        for name, held in types.items()
+    }
+    return {
+        "cluster_name": "local",
+        "max_workers": most,
+        "idle_timeout_minutes": idle_minutes,
+        "upscaling_speed": 1.0,
+        # not by its own type, whose defaults the wheel lacks
+        "provider": {
+            "type": "external",
+            "module": f"{FakeMultiNodeProvider.__module__}.{FakeMultiNodeProvider.__name__}",
+            "launch_multiple": True,
+            "head_node_id": FAKE_HEAD_NODE_ID,
+            "gcs_address": address,
+        },
+        "auth": {},
+        "docker": {},
+        "available_node_types": {FAKE_HEAD_NODE_TYPE: head, **workers},
+        "head_node_type": FAKE_HEAD_NODE_TYPE,
+        "file_mounts": {},
+        "cluster_synced_files": [],
+        "initialization_commands": [],
+        "setup_commands": [],
+        "head_setup_commands": [],
+        "worker_setup_commands": [],
+        "head_start_ray_commands": [],
+        "worker_start_ray_commands": [],
+    }
+
+
+@contextlib.contextmanager
+def growing_cluster(folder, types, idle_minutes=0.2):
+    """Start a head alone; yields the environment of jobs on it, with CLUSTER_FILE beside. All its processes end with it."""
+    mark = uuid.uuid4().hex
+    names = ("port", "dashboard-agent-listen-port", "ray-client-server-port", "metrics-export-port")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    address = f"127.0.0.1:{ports['port']}"
+    file = folder / "cluster.yaml"
+    file.write_text(yaml.safe_dump(cluster_file(types, address, idle_minutes)))
+    environment = {**os.environ, MARK: mark, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment.pop("RAY_ADDRESS", None)
+    of_head = {
+        "RAY_FAKE_CLUSTER": "1",
+        "RAY_enable_autoscaler_v2": "1",
+        "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
+        "RAY_NODE_TYPE_NAME": FAKE_HEAD_NODE_TYPE,
+        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+    }
+    listening = [f"--{name}={port}" for name, port in ports.items()]
+    own = ["--node-ip-address=127.0.0.1", "--num-cpus=0", f"--object-store-memory={_STORE}", "--include-dashboard=false"]
+    start = [str(_RAY), "start", "--head", "--block", "--disable-usage-stats", f"--autoscaling-config={file}", *listening, *own]
+    log = folder / "head.log"
+    with log.open("w") as stream:
+        head = subprocess.Popen(start, env={**environment, **of_head}, stdout=stream, stderr=subprocess.STDOUT)
+    try:
+        up = wait_until(lambda: "Ray runtime started" in log.read_text() or head.poll() is not None, _START)
+        assert up, log.read_text()
+        assert head.poll() is None, log.read_text()
+        yield {**environment, "RAY_ADDRESS": address, "CLUSTER_FILE": str(file)}
+    finally:
+        for process in marked(mark):
+            kill(process)
+        head.wait()

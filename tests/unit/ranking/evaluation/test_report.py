@@ -1,0 +1,186 @@
+"""The report: whole, self-contained, and safe with whatever the texts hold."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from ranking.evaluation.comparison import measure
+from ranking.evaluation.report import Findings, axes, charts, html_of, label_section, markdown_of
+from ranking.evaluation.results import LabelCost, Latency, Machine
+from ranking.records import Answer, Tokens
+from ranking.runs.stages import Manifest
+from tests.unit.ranking.evaluation.test_comparison import SETTINGS, collection, system  # noqa: F401
+from tests.unit.ranking.labels.test_rationales import label_of
+
+EVIL = "<script>alert('x')</script> & \"quotes\""
+
+
+@pytest.fixture
+def findings(collection):  # noqa: F811
+    collection.test[0] = collection.test[0].model_copy(update={"text": EVIL})
+    collection.documents[0] = collection.documents[0].model_copy(update={"text": EVIL})
+    systems = [
+        system("first_stage", "bm25", ["d3", "d2", "d1"]),
+        system("student", "s", ["d1", "d2", "d3"], "bm25"),
+        system("student", "t", ["d2", "d1", "d3"], "bm25"),
+    ]
+    for held, ms in zip(systems[1:], (20.0, 5.0), strict=True):
+        held.result.latency_ms, held.result.documents_per_second = Latency(p50=ms, p95=ms), 1000.0
+    metrics, values = measure(collection, systems, SETTINGS)
+    metrics.machine = Machine(processor="A processor", cores=2, threads=2)
+    return Findings(
+        run="r",
+        collection=collection,
+        metrics=metrics,
+        runs={held.key: held.run for held in systems},
+        values=values,
+        budget_ms=100,
+        curves={"s": {"loss": [(1, 0.9), (2, 0.5)], "validation nDCG@10": [(1, 0.6), (2, 0.7)]}},
+        reliability=[("1", 0.8, 4), ("2", 0.4, 4)],
+        labels=["9 labels of a teacher."],
+        audit=("An audit.", '<svg xmlns="http://www.w3.org/2000/svg"></svg>'),
+    )
+
+
+class Page(HTMLParser):
+    """Collects tags, what they load, and what is left open."""
+
+    VOID = {"meta", "br", "line", "rect", "circle", "polyline"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.loads, self.open = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.loads += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_loads_nothing_and_runs_nothing(findings):
+    page = Page(html_of(findings))
+    assert page.open == []
+    assert page.loads == []
+    assert "script" not in page.tags
+    assert page.tags.count("figure") == 6  # latency, differences, reliability, two curves, the audit's
+    assert "&lt;script&gt;" in html_of(findings)
+    assert "A processor, 2 of 2 cores" in html_of(findings)
+
+
+def test_it_shows_the_verdict_the_warnings_and_the_queries_that_changed(findings):
+    text = html_of(findings)
+    assert findings.metrics.verdict.reason in text
+    assert findings.metrics.warnings[0] in text
+    assert findings.featured == "t@bm25"  # as fast again as s, and four queries tell no difference
+    assert "Queries that got better" in text
+    assert "Queries that got worse" not in text
+    assert text.count("<details") == 4
+
+
+def test_markdown_has_the_same_tables(findings):
+    text = markdown_of(findings)
+    assert "| s | bm25 | 0.875 |" in text
+    assert "## Kinds of queries" in text
+    assert "&lt;script>" in text
+    assert "<script>" not in text
+
+
+def test_without_students_the_best_other_system_is_looked_at(collection):  # noqa: F811
+    systems = [system("first_stage", "bm25", ["d3", "d2", "d1"]), system("run", "theirs", ["d1", "d2", "d3"])]
+    metrics, values = measure(collection, systems, SETTINGS)
+    findings = Findings("r", collection, metrics, {held.key: held.run for held in systems}, values)
+    assert findings.featured == "theirs"
+    assert "documents/s" not in html_of(findings)
+    alone, values = measure(collection, systems[:1], SETTINGS)
+    page = html_of(Findings("r", collection, alone, {"bm25": systems[0].run}, values))
+    assert "Queries that got" not in page
+
+
+def test_a_dot_that_another_beats_in_both_is_hollow():
+    points = [("fast", "student", 5.0, 0.5), ("slow", "student", 50.0, 0.4), ("good", "student", 60.0, 0.7)]
+    picture = charts.quality_by_latency(points, {"bm25": 0.3}, "nDCG@10", 100)
+    beaten = re.findall(r'class="dot student( beaten)?".*?<title>(\w+)', picture)
+    assert beaten == [("", "fast"), (" beaten", "slow"), ("", "good")]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.17, 0.93), (-0.2, 0.9), (0.5, 0.5), (0.0, 0.0), (3, 812)])
+def test_ticks_are_round_and_span_the_values(low, high):
+    ticks = axes.ticks_of(low, high)
+    assert ticks[0] <= low
+    assert ticks[-1] >= high
+    assert 2 <= len(ticks) <= 9
+    scale = axes.x_scale(low, high)
+    assert axes.LEFT - 1e-6 <= scale.at(low) <= scale.at(high) <= axes.WIDTH - axes.RIGHT + 1e-6
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (0.3, 7), (40, 45), (9, 2000)])
+def test_log_ticks_span_the_values(low, high):
+    ticks = axes.log_ticks_of(low, high)
+    assert ticks[0] <= low
+    assert ticks[-1] >= high
+    assert ticks == sorted(set(ticks))
+
+
+def test_labels_are_told_with_their_cost_tiers_and_verdicts():
+    manifest = Manifest(
+        stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=1800, tokens=Tokens(prompt=900, completion=80),
+        versions={}, settings={},
+    )  # fmt: skip
+    sample = [label_of(["d1", "d2"]), label_of(["d1"]).model_copy(update={"answer": Answer(verdict="truncated"), "confidence": 0.5})]
+    cost = label_section.cost_of([manifest], 4.0)
+    lines = label_section.lines_of(sample, cost, "a teacher")
+    assert lines[0] == "4 labels of a teacher: 900 tokens read, 80 written, 1,800 s."
+    assert lines[1] == "Cost: 2.00, 500.00 for 1,000 labels (compute.engine_hour_price, all engines)."
+    assert "1.5 listed" in lines[2]
+    assert lines[3] == "Answers: 50.0% ok, 50.0% truncated."
+    assert lines[4].endswith("mean 0.50.")
+
+
+def test_reliability_is_the_share_of_relevant_documents_by_place():
+    label = label_of(["d2", "d1"])
+    qrels = {label.query_id: {"d2": 1, "d1": 0}}
+    found = label_section.reliability_of([label], qrels)
+    assert found[0] == ("1", 1.0, 1)
+    assert found[1] == ("2", 0.0, 1)
+    assert label_section.reliability_of([label], {}) == []
+
+
+def test_the_table_tells_what_each_systems_labels_took(findings):
+    assert "label tokens" not in markdown_of(findings)
+    held = findings.metrics.systems
+    held["s@bm25"].label_cost = LabelCost(labels=1200, prompt_tokens=3_000_000, completion_tokens=456, seconds=60, price=7.5)
+    text = markdown_of(findings)
+    (row,) = [line for line in text.splitlines() if line.startswith("| s | 1,000 |")]
+    assert "| labels | label tokens | label cost |" in text
+    assert row.endswith("| 1,200 | 3,000,456 | 7.50 |")
+    assert "Cost: of all engines" in text
+    held["s@bm25"].label_cost.price = None
+    assert "label cost" not in markdown_of(findings)
+
+
+def test_recorded_rankings_have_no_price_and_reasons_are_counted_with_the_labels():
+    recorded = Manifest(stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=9, versions={}, settings={})
+    assert label_section.cost_of([recorded], 4.0).price is None
+    asked = recorded.model_copy(update={"tokens": Tokens(prompt=90, completion=10), "seconds": 1800})
+    reasons = recorded.model_copy(update={"tokens": Tokens(prompt=7, completion=3), "seconds": 900, "rows_out": 99})
+    assert label_section.cost_of([asked, reasons], 4.0) == LabelCost(
+        labels=4, prompt_tokens=97, completion_tokens=13, seconds=2700, price=3.0
+    )
+
+
+def test_each_stage_is_priced_by_its_own_engines():
+    stage = Manifest(stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=1800, versions={}, settings={})
+    asked = stage.model_copy(update={"tokens": Tokens(prompt=90), "engines": 4})
+    written = stage.model_copy(update={"tokens": Tokens(prompt=9), "engines": 1})
+    extracted = stage.model_copy(update={"seconds": 3600})
+    assert label_section.cost_of([asked, written, extracted], 2.0).price == pytest.approx(2.0 * (4 / 2 + 1 / 2))

@@ -1,0 +1,249 @@
+"""Which labels a student is trained on: by their confidence, and with reasons where it learns from them."""
+
+import json
+
+import pyarrow as pa
+import pytest
+import torch
+
+from actors.training.label_batches import Batches, LabelReader
+from ranking.errors import InputError
+from ranking.labels.confidence import confident
+from ranking.model_paths import model_path
+from ranking.records import Reason, ReasonList, Usage
+from ranking.runs.stages import manifest_of
+from ray_jobs import train
+from ray_jobs.common import plan
+from ray_jobs.common.run import open_run
+from ray_jobs.training import label_merging, training_labels
+from students import kinds
+from students.losses import LOSSES
+from students.objective import Objective
+from students.settings import RraBertSettings, TrainingSettings
+from tests.unit.ranking.labels.test_rationales import label_of
+
+
+class Reading(RraBertSettings):
+    """A student that learns from reasons."""
+
+    learns_from_reasons = True
+
+
+def labels(*confidences):
+    return [label_of(["d1"]).model_copy(update={"query_id": f"q{n}", "confidence": held}) for n, held in enumerate(confidences)]
+
+
+@pytest.fixture
+def run(tmp_path):
+    def opened(*overrides):
+        (tmp_path / "run.yaml").write_text("run: x\n")
+        made = open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), "--reasons.kind", "extractive", *overrides])
+        if not (made.folder / "labels").exists():
+            (made.folder / "labels").write_rows("part-1.parquet", labels(0.9, 0.4, None))
+        return made
+
+    return opened
+
+
+def test_labels_below_are_left_out_and_those_without_confidence_stay():
+    assert confident({"q0": 0.9, "q1": 0.4, "q2": None, "q3": 0.5}, 0.5) == ["q0", "q2", "q3"]
+    assert confident({"q0": 0.0}, 0.0)
+    assert confident({}, 0.5) == []
+
+
+def test_nothing_left_says_how_high_the_bar_may_be():
+    with pytest.raises(InputError) as error:
+        confident({"q0": 0.81, "q1": 0.4}, 0.95)
+    assert str(error.value) == (
+        "setting 'training.confidence.at_least': none of the 2 labels has a confidence of 0.95 or more; the highest is 0.810"
+    )
+
+
+JUDGED = "query-id\tcorpus-id\tscore\n"
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """A BEIR folder whose first two log queries are judged, for the labels of `run`."""
+    folder = tmp_path / "judged"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text("".join(f'{{"_id": "d{n}", "text": "text {n}"}}\n' for n in range(1, 6)))
+    (folder / "queries.jsonl").write_text("".join(f'{{"_id": "q{n}", "text": "query {n}"}}\n' for n in range(4)))
+    (folder / "qrels" / "test.tsv").write_text(f"{JUDGED}q3\td1\t1\n")
+    (folder / "qrels" / "train.tsv").write_text(f"{JUDGED}q0\td2\t2\nq0\td1\t1\nq1\td3\t1\n")
+    return folder
+
+
+def test_judgements_are_targets_over_the_labels_candidates(run, judged):
+    made = run("--collection.source", f"beir:{judged}", "--training.relevant_grade", "2")
+    grades = training_labels.judgements(made, ["q0", "q1", "q2"])
+    assert grades == {"q0": {"d2": 2, "d1": 1}}
+    assert training_labels.judged_by(made.collection).targets == "grades"
+    training = TrainingSettings(targets="judgements", relevant_grade=1)
+    tokenizer = kinds.tokenizer_of(RraBertSettings(), model_path("minilm"))
+    batch = Batches(LabelReader(made.folder / "labels"), training, kinds.TrainingReader(RraBertSettings(), tokenizer), grades).batch(
+        ["q0"], 0
+    )
+    documents = [candidate.doc_id for candidate in label_of(["d1"]).candidates]
+    assert batch.targets.tolist() == [[float(grades["q0"].get(doc_id, 0)) for doc_id in documents]]
+    assert batch.targets.max() == 2.0
+    sampled = Batches(
+        LabelReader(made.folder / "labels"),
+        training.model_copy(update={"candidates_per_list": 2}),
+        kinds.TrainingReader(RraBertSettings(), tokenizer),
+        {"q0": {"d1": 1}},
+    )
+    drawn = [sampled.batch(["q0"], epoch) for epoch in range(8)]
+    assert [one.targets.shape for one in drawn] == [(1, 2)] * 8
+    assert [one.targets.max().item() for one in drawn] == [1.0] * 8
+    assert len({tuple(one.pairs) for one in drawn}) > 1
+
+
+def test_judgements_that_are_not_there_are_said_to_be_missing(run, judged):
+    (judged / "qrels" / "train.tsv").unlink()
+    with pytest.raises(InputError, match=r"judged has no judgements of grade 1 or more for the labelled queries; take labels"):
+        training_labels.judgements(run("--collection.source", f"beir:{judged}"), ["q0"])
+
+
+def test_too_few_left_for_a_step_names_both_settings(run):
+    made = run("--training.confidence.at_least", "0.5", "--training.lists_per_step", "4", "--training.validation_fraction", "0")
+    plan.labels_stage(made).finish(rows_in=3, rows_out=3)
+    with pytest.raises(InputError, match=r"2 labels are fewer than one step of 4; lower training.lists_per_step or training.confidence"):
+        train.train(made, RraBertSettings())
+
+
+def test_labels_of_these_settings_are_learned_from_and_no_others(run):
+    made, other = run(), run("--pre_ranker.top", "5")
+    with pytest.raises(InputError, match=r"the labels of these settings are not made, or not all; run ray_jobs\.label first"):
+        training_labels.labels_to_learn(made)
+    stage = plan.labels_stage(made)
+    stage.finish(rows_in=3, rows_out=3)
+    assert training_labels.labels_to_learn(made).fingerprint == stage.fingerprint
+    with pytest.raises(InputError, match="the labels of these settings are not made"):
+        training_labels.labels_to_learn(other)
+    plan.labels_stage(other).begin()  # sets the others aside
+    assert training_labels.labels_to_learn(made).folder.read_column("query_id") == ["q0", "q1", "q2"]
+
+
+def test_reasons_of_another_run_are_of_its_labels(run, tmp_path):
+    made = run()
+    labelled, reasons = plan.labels_stage(made), plan.reasons_stage(made)
+    labelled.finish(rows_in=3, rows_out=3)
+    reasons.finish(rows_in=3, rows_out=3)
+    other = run("--run", "y", "--training.labels", str(tmp_path / "x"))
+    assert plan.reasons_to_learn(other).fingerprint == reasons.fingerprint
+    plan.labels_stage(run("--pre_ranker.top", "5")).begin()
+    plan.labels_stage(run("--pre_ranker.top", "5")).finish(rows_in=3, rows_out=3)
+    with pytest.raises(InputError, match=r"x/reasons are of other labels than those beside them; write them anew"):
+        plan.reasons_to_learn(other)
+
+
+def test_lists_that_order_nothing_are_refused_where_there_are_no_others(run):
+    folder = run().folder / "labels"  # each lists one document
+    training_labels.check_ordered(folder, TrainingSettings())
+    with pytest.raises(InputError, match=r"no label prefers .* as training.missing \(drop\) and training.pre_ranked \(None\) read it"):
+        training_labels.check_ordered(folder, TrainingSettings(missing="drop"))
+    folder.write_rows("part-2.parquet", [label_of(["d1", "d2"])])
+    training_labels.check_ordered(folder, TrainingSettings(missing="drop"))
+    with pytest.raises(InputError, match="there is nothing to learn"):
+        training_labels.check_ordered(folder, TrainingSettings(pre_ranked=1))
+
+
+def test_one_label_is_read_from_its_row_group_and_a_wrong_one_is_named(run):
+    made = run()
+    folder = made.folder / "labels"
+    long = [label_of(["d1"]).model_copy(update={"query_id": f"q{n}", "query": "x" * 9000}) for n in range(300)]
+    folder.write_rows("part-1.parquet", long)
+    groups = folder.rows_by_group("part-1.parquet")
+    assert sum(groups) == 300
+    assert len(groups) > 2
+    reader = LabelReader(folder)
+    assert [label.query_id for label in reader.read(["q299", "q0", "q150"])] == ["q299", "q0", "q150"]
+    assert reader._labels._group.cache_info().misses == 3
+    table = folder.read_table("part-1.parquet")
+    folder.write_table("part-1.parquet", table.set_column(1, "query", pa.array([None] * 300, pa.string())))
+    with pytest.raises(InputError, match=r"labels/part-1.parquet: query q7: not of this version \(query: input should be a valid string\)"):
+        LabelReader(folder).read(["q7"])
+
+
+def test_reasons_come_to_the_student_that_learns_from_them_and_to_no_other(run):
+    made = run()
+    stage = plan.reasons_stage(made)
+    stage.begin()
+    rows = [
+        ReasonList(
+            query_id=f"q{n}",
+            reasons=[Reason(doc_id="d1", relevant=True, verdict="ok", text=f"For {n}.")],
+            writer="extractive",
+            usage=Usage(),
+        )
+        for n in range(3)
+    ]
+    stage.folder.write_rows("part-1.parquet", rows)
+    with pytest.raises(InputError, match=r"not written, or not all; run ray_jobs\.rationales first"):
+        training_labels.reasons_to_learn(made, Reading())
+    stage.finish(rows_in=3, rows_out=3)
+    read = LabelReader(made.folder / "labels", training_labels.reasons_to_learn(made, Reading())).read(["q2", "q0", "q1"])
+    assert [label.candidates[0].reason for label in read] == ["For 2.", "For 0.", "For 1."]
+    assert all(candidate.reason is None for label in read for candidate in label.candidates[1:])
+    assert training_labels.reasons_to_learn(made, RraBertSettings()) is None
+    with pytest.raises(InputError, match="the reasons of these settings are not written"):
+        training_labels.reasons_to_learn(run("--reasons", '{"kind": "llm", "model": "m"}'), Reading())
+
+
+def batches_of(made, grades=None, **settings):
+    tokenizer = kinds.tokenizer_of(RraBertSettings(), model_path("minilm"))
+    return Batches(
+        LabelReader(made.folder / "labels"), TrainingSettings(**settings), kinds.TrainingReader(RraBertSettings(), tokenizer), grades
+    )
+
+
+def test_a_list_of_which_nothing_is_learned_keeps_one_document_and_adds_nothing(run, tmp_path):
+    made = run()
+    (made.folder / "labels").write_rows("part-1.parquet", [label_of([]).model_copy(update={"query_id": "q0"}), *labels(1.0, 1.0)[1:]])
+    batch = batches_of(made, missing="drop").batch(["q0", "q1"], 0)
+    assert batch.mask.sum(dim=1).tolist() == [1, 1]
+    for loss in LOSSES:
+        objective = Objective(RraBertSettings(), TrainingSettings(loss=loss), "tiers")
+        assert objective(torch.tensor([3.0, 1.0]), batch).item() == pytest.approx(0.0, abs=1e-6), loss
+
+
+def test_a_reason_is_told_only_where_the_judgement_is_the_teachers(run):
+    made = run()
+    label = label_of(["d1"]).model_copy(update={"query_id": "q0"})
+    explained = label.model_copy(update={"candidates": [c.model_copy(update={"reason": f"About {c.doc_id}."}) for c in label.candidates]})
+    grades = {"q0": {"d1": 1, "d2": 1}}
+    candidates, told = batches_of(made, grades, targets="judgements")._taken(explained, 0)
+    held = {c.doc_id: (one.relevant, one.reason) for c, one in zip(candidates, told, strict=True)}
+    assert held["d1"] == (True, "About d1.")
+    assert held["d2"] == (True, None)  # the teacher left it out
+    assert held["d3"] == (False, "About d3.")
+
+
+def test_labels_of_another_run_that_ask_a_test_question_are_left_out(run, judged):
+    made = run("--collection.source", f"beir:{judged}")
+    questions = [("q0", "Query 3!"), ("q1", "another one"), ("q2", "how to query 3")]
+    rows = [label_of(["d1"]).model_copy(update={"query_id": query_id, "query": text}) for query_id, text in questions]
+    (made.folder / "labels").write_rows("part-1.parquet", rows)
+    assert training_labels.not_tested(made, made.folder / "labels", ["q0", "q1", "q2"]) == ["q1"]
+    assert training_labels.not_tested(made, made.folder / "labels", ["q1"]) == ["q1"]
+
+
+def test_labels_of_several_runs_are_learned_from_together(run, tmp_path):
+    for name, ids in (("x", ["q0", "q1", "q2"]), ("y", ["p0", "p1"])):
+        made = run("--run", name)
+        rows = [label_of(["d1"]).model_copy(update={"query_id": query_id}) for query_id in ids]
+        (made.folder / "labels").delete()
+        (made.folder / "labels").write_rows("part-0.parquet", rows)
+        plan.labels_stage(made).finish(rows_in=len(ids), rows_out=len(ids))
+    both = run("--run", "z", "--training.labels", json.dumps([str(tmp_path / "x"), str(tmp_path / "y")]))
+    label_merging.merge_labels(both)
+    learned = training_labels.labels_to_learn(both)
+    assert sorted(learned.folder.read_column("query_id")) == ["p0", "p1", "q0", "q1", "q2"]
+    manifest = manifest_of(learned.folder)
+    assert (manifest.fingerprint, manifest.rows_out) == (learned.fingerprint, 5)
+    one = run("--run", "z", "--training.labels", str(tmp_path / "x"))
+    assert training_labels.labels_to_learn(one).fingerprint != learned.fingerprint
+    twice = run("--run", "w", "--training.labels", json.dumps([str(tmp_path / "x"), str(tmp_path / "x")]))
+    with pytest.raises(InputError, match=r"query 'q0' is labelled in .*/x and in .*/x; query ids must differ"):
+        label_merging.merge_labels(twice)
