@@ -65,7 +65,10 @@ def write(folder: Path) -> Path:
 
 def _fold_embeddings(decoder: torch.nn.Module, embeddings: torch.nn.Module) -> None:
     """Words and positions whose sum is near what the encoder's layer norm makes of theirs."""
-    norm, places = embeddings.LayerNorm, embeddings.position_embeddings.weight + embeddings.token_type_embeddings.weight[0]
+    norm, places = (
+        embeddings.LayerNorm,
+        embeddings.position_embeddings.weight + embeddings.token_type_embeddings.weight[0],
+    )
     middle = places.mean(dim=0)
     whole = embeddings.word_embeddings.weight + middle
     deviation = whole.var(dim=1, unbiased=False, keepdim=True).add(norm.eps).sqrt()

@@ -22,21 +22,21 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from actors.data.rows import PickedList
+from actors.data.rows import PreRankedList
 from benchmarks.labelling.lists import real_lists
 from ranking.audit.estimates import share
-from ranking.labels.listwise_answers import ReadAnswer, longest_answer, read_answer
+from ranking.labels.listwise_answers import ParsedAnswer, longest_answer, read_answer
 from ranking.prompts import LISTWISE, RANKGPT, Prompt, load_prompt
 from ranking.records import content
 from tools.injections import Injection, harmless, load, outcome_changed
 
 DOCUMENTS = 10
 _CHAIN = re.compile(r"\[\d+\](?: > \[\d+\])+")
-Reader = Callable[[Prompt, str, list[str], str], Awaitable[ReadAnswer]]
+Reader = Callable[[Prompt, str, list[str], str], Awaitable[ParsedAnswer]]
 """(prompt, query, texts as shown, seed) to the answer."""
 
 
-async def credulous(prompt: Prompt, query: str, texts: list[str], seed: str) -> ReadAnswer:
+async def credulous(prompt: Prompt, query: str, texts: list[str], seed: str) -> ParsedAnswer:
     """The last ranking that stands among the documents, else their order."""
     filled = prompt.messages(query, texts, seed)[-1]["content"]
     empty = prompt.messages(query, [], seed)[-1]["content"]
@@ -47,15 +47,17 @@ async def credulous(prompt: Prompt, query: str, texts: list[str], seed: str) -> 
 
 def by_model(model: str, engine_arguments: dict[str, Any], document_tokens: int) -> tuple[Reader, Callable[[], None]]:
     """A reader that asks a model, without structured output, so that a refusal can be seen; and what ends it."""
-    from actors.vllm.engine import Engine
+    from actors.vllm.engine import VllmEngine
     from actors.vllm.prompt_tokens import PromptFiller
 
-    engine = Engine(model, None, "generate", engine_arguments, 0, lambda: None)
+    engine = VllmEngine(model, None, "generate", engine_arguments, 0, lambda: None)
     context = engine_arguments.get("max_model_len")
-    fillers = {path: PromptFiller(load_prompt(path), model, None, context, document_tokens) for path in (LISTWISE, RANKGPT)}
+    fillers = {
+        path: PromptFiller(load_prompt(path), model, None, context, document_tokens) for path in (LISTWISE, RANKGPT)
+    }
     by_hash = {filler.prompt.hash: filler for filler in fillers.values()}
 
-    async def read(prompt: Prompt, query: str, texts: list[str], seed: str) -> ReadAnswer:
+    async def read(prompt: Prompt, query: str, texts: list[str], seed: str) -> ParsedAnswer:
         filled = by_hash[prompt.hash].fill(query, texts, seed)
         written = await engine.write(filled.tokens, {"temperature": 0.0, "max_tokens": filled.answer_tokens})
         return read_answer(written.text, len(texts), written.finish_reason)
@@ -63,14 +65,16 @@ def by_model(model: str, engine_arguments: dict[str, Any], document_tokens: int)
     return read, engine.close
 
 
-async def measure(prompt: Prompt, reader: Reader, lists: list[PickedList]) -> dict[str, Any]:
+async def measure(prompt: Prompt, reader: Reader, lists: list[PreRankedList]) -> dict[str, Any]:
     """Put every injection into every list; successes and attempts by kind. Pairs without a usable clean answer count apart."""
     kinds: dict[str, list[int]] = {}
     unusable = 0
     for injection in load():
         kinds.setdefault(injection.kind, [0, 0])
         for row in lists:
-            changed = await _attack(prompt, reader, injection, row.text, [content(p.candidate.title, p.candidate.text) for p in row.picked])
+            changed = await _attack(
+                prompt, reader, injection, row.text, [content(p.candidate.title, p.candidate.text) for p in row.picked]
+            )
             unusable += changed is None
             kinds[injection.kind][0] += changed is True
             kinds[injection.kind][1] += changed is not None
@@ -100,7 +104,9 @@ def main() -> None:
     parser.add_argument("--document-tokens", type=int, default=200)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    reader, close = by_model(given.model, given.engine, given.document_tokens) if given.model else (credulous, lambda: None)
+    reader, close = (
+        by_model(given.model, given.engine, given.document_tokens) if given.model else (credulous, lambda: None)
+    )
 
     async def both() -> tuple[dict[str, Any], dict[str, Any]]:
         lists = real_lists(given.lists)
@@ -113,7 +119,10 @@ def main() -> None:
     if given.out:
         given.out.write_text(json.dumps({"reader": given.model or "credulous", "ours": ours, "plain": plain}, indent=2))
     table = Table(
-        "kind of attack", "ours", "plain RankGPT form", title=f"attacks that succeed, read by {given.model or 'a credulous reader'}"
+        "kind of attack",
+        "ours",
+        "plain RankGPT form",
+        title=f"attacks that succeed, read by {given.model or 'a credulous reader'}",
     )
     for kind, (won, tried) in ours["kinds"].items():
         table.add_row(kind, f"{won} of {tried}", "{} of {}".format(*plain["kinds"][kind]))
@@ -121,7 +130,9 @@ def main() -> None:
     table.add_row("all", *(_rate(side["rate"]) for side in (ours, plain)))
     Console().print(table)
     if ours["clean answer unusable"] or plain["clean answer unusable"]:
-        Console().print(f"left out, no usable answer without an attack: {ours['clean answer unusable']}, {plain['clean answer unusable']}")
+        Console().print(
+            f"left out, no usable answer without an attack: {ours['clean answer unusable']}, {plain['clean answer unusable']}"
+        )
 
 
 def _rate(rate: dict[str, Any]) -> str:

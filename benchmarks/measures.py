@@ -58,7 +58,11 @@ def main() -> None:
         path.write_text("".join(f"{q} 0 {d} {grade}\n" for q, grades in qrels.items() for d, grade in grades.items()))
         for run in given.runs:
             found = as_written(read_run(run))
-            tied = {query_id for query_id, scores in found.items() if len(set(scores.values())) < len(scores) and query_id in qrels}
+            tied = {
+                query_id
+                for query_id, scores in found.items()
+                if len(set(scores.values())) < len(scores) and query_id in qrels
+            }
             rankings += len(tied)
             ours = per_query(qrels, found, given.measures)
             theirs = of_command_line(path, run, given.measures)

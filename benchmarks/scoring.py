@@ -46,7 +46,9 @@ def made_student(place: Path, max_length: int) -> Path:
     settings = RraBertSettings(base="minilm", max_length=max_length)
     torch.manual_seed(13)
     base = model_path(settings.base)
-    export.save(kinds.build(settings, base), kinds.tokenizer_of(settings, base), settings, place, [("a query", "a document")])
+    export.save(
+        kinds.build(settings, base), kinds.tokenizer_of(settings, base), settings, place, [("a query", "a document")]
+    )
     return place
 
 
@@ -57,7 +59,10 @@ def sides_of(model: Path, max_length: int) -> dict[str, Callable[[Pairs], list[f
     scorer = Scorer(model, "fp32")
     encoder = CrossEncoder(str(model), device="cpu", max_length=max_length)
     raw = torch.nn.Identity()
-    return {OURS: scorer.score, THEIRS: lambda pairs: encoder.predict(pairs, activation_fn=raw, show_progress_bar=False).tolist()}
+    return {
+        OURS: scorer.score,
+        THEIRS: lambda pairs: encoder.predict(pairs, activation_fn=raw, show_progress_bar=False).tolist(),
+    }
 
 
 def main() -> None:
@@ -77,7 +82,13 @@ def main() -> None:
         sides = sides_of(model, given.max_length)
         scores = {name: score(every) for name, score in sides.items()}  # warms up, too
         difference = max(abs(one - other) for one, other in zip(scores[OURS], scores[THEIRS], strict=True))
-        table = Table("documents/s", OURS, THEIRS, "ratio", title=f"{len(lists)} queries, {len(every):,} pairs, {given.rounds} rounds")
+        table = Table(
+            "documents/s",
+            OURS,
+            THEIRS,
+            "ratio",
+            title=f"{len(lists)} queries, {len(every):,} pairs, {given.rounds} rounds",
+        )
         for title, batches in (("query by query", lists), ("all at once", [every])):
             rates: dict[str, list[float]] = {name: [] for name in sides}
             for _ in range(given.rounds):
@@ -89,7 +100,10 @@ def main() -> None:
             ours, theirs = (statistics.median(rates[name]) for name in (OURS, THEIRS))
             ratios = [one / other for one, other in zip(rates[OURS], rates[THEIRS], strict=True)]
             table.add_row(
-                title, f"{ours:.0f}", f"{theirs:.0f}", f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+                title,
+                f"{ours:.0f}",
+                f"{theirs:.0f}",
+                f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
             )
     Console().print(table)
     print(f"largest difference of a score: {difference:.1e} (asked: 1e-3); ratio asked: 1.5")

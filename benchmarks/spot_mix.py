@@ -88,8 +88,12 @@ def main() -> None:
     parser.add_argument("--hours-between-losses", type=float, default=8, help="of one spot node")
     parser.add_argument("--minutes-until-another", type=float, default=10)
     parser.add_argument("--minutes-to-load", type=float, default=8)
-    parser.add_argument("--seconds-redone", type=float, default=60, help="20 s of unwritten answers, and what is under way")
-    parser.add_argument("--prices", type=float, nargs=2, default=(2.5, 6.0), metavar=("SPOT", "FULL"), help="of a GPU hour")
+    parser.add_argument(
+        "--seconds-redone", type=float, default=60, help="20 s of unwritten answers, and what is under way"
+    )
+    parser.add_argument(
+        "--prices", type=float, nargs=2, default=(2.5, 6.0), metavar=("SPOT", "FULL"), help="of a GPU hour"
+    )
     parser.add_argument("--seeds", type=int, default=20)
     given = parser.parse_args()
     cloud = Cloud(
@@ -107,7 +111,13 @@ def main() -> None:
         def mean(name: str, runs: list[Found] = runs) -> float:
             return float(sum(getattr(run, name) for run in runs) / len(runs))
 
-        values = (f"{mean('hours'):,.0f}", f"{mean('paid'):,.0f}", f"{mean('cost'):,.0f}", f"{mean('lost'):,.0f}", f"{mean('redone'):.2%}")
+        values = (
+            f"{mean('hours'):,.0f}",
+            f"{mean('paid'):,.0f}",
+            f"{mean('cost'):,.0f}",
+            f"{mean('lost'):,.0f}",
+            f"{mean('redone'):.2%}",
+        )
         table.add_row(str(spot), str(full), *values)
     Console(width=100).print(table)
 

@@ -39,7 +39,7 @@ from transformers import (
 from students.batches import KEYS, SEGMENTS, SIDES, chunks_by_length, list_batch, pad
 from students.classifier import PairClassifier
 from students.objective import Objective
-from students.rra_gpt import LABEL, REASON, Reasoning
+from students.rra_gpt import LABEL, RATIONALE, RraGptWithAuxiliaryTasks
 from students.settings import RraBertSettings, RraGptSettings, TrainingSettings
 from students.term_control import TermControlled
 
@@ -71,10 +71,19 @@ def made_students(small: bool) -> dict[str, tuple[Any, nn.Module, nn.Module]]:
     """{name: settings, the student in training, the student that is served}, at random."""
     torch.manual_seed(0)
     ends = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 96} if small else {}
+    sizes = (
+        {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 96} if small else {}
+    )
     bert = ModernBertConfig(vocab_size=VOCABULARY, num_labels=1, cls_token_id=1, sep_token_id=2, **ends, **sizes)
-    base: dict[str, Any] = {"hidden_size": 768, "num_hidden_layers": 16, "num_attention_heads": 12, "intermediate_size": 2048}
-    gpt = Qwen3Config(vocab_size=VOCABULARY, num_labels=1, head_dim=64, tie_word_embeddings=True, **ends, **{**base, **sizes})
+    base: dict[str, Any] = {
+        "hidden_size": 768,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 12,
+        "intermediate_size": 2048,
+    }
+    gpt = Qwen3Config(
+        vocab_size=VOCABULARY, num_labels=1, head_dim=64, tie_word_embeddings=True, **ends, **{**base, **sizes}
+    )
     gpt.num_key_value_heads = gpt.num_attention_heads
     encoder = PairClassifier(AutoModelForSequenceClassification.from_config(bert))
     settings = RraBertSettings(term_control={"form": "layer"})
@@ -83,12 +92,12 @@ def made_students(small: bool) -> dict[str, tuple[Any, nn.Module, nn.Module]]:
     output.weight = decoder.base.get_input_embeddings().weight
     return {
         "RRA-BERT": (settings, TermControlled(encoder, settings.term_control), encoder),
-        "RRA-GPT": (RraGptSettings(base="made"), Reasoning(decoder, output), decoder),
+        "RRA-GPT": (RraGptSettings(base="made"), RraGptWithAuxiliaryTasks(decoder, output), decoder),
     }
 
 
 def made_rows(pairs: int, tokens: int, sides: bool) -> Rows:
-    """Pairs of random tokens, a fifth of them the query's; with sides, the last twelfth stands for label word and reason."""
+    """Pairs of random tokens, a fifth of them the query's; with sides, the last twelfth stands for label word and rationale."""
     drawn = random.Random(0)
     rows = []
     for _ in range(pairs):
@@ -97,7 +106,9 @@ def made_rows(pairs: int, tokens: int, sides: bool) -> Rows:
         query = n // 5
         row = {"input_ids": ids, "attention_mask": [1] * n, SEGMENTS: [1] * query + [2] * (n - query)}
         told = max(2, n // 12)
-        row |= {SIDES: [0] * (n - told) + [LABEL] + [REASON] * (told - 1)} if sides else {KEYS: [i % 997 for i in ids]}
+        row |= (
+            {SIDES: [0] * (n - told) + [LABEL] + [RATIONALE] * (told - 1)} if sides else {KEYS: [i % 997 for i in ids]}
+        )
         rows.append(row)
     return rows
 
@@ -121,7 +132,9 @@ def work_of(model: nn.Module, rows: Rows) -> float:
     return float(sum(n * (2 * weights + 4 * layers * n * hidden) for n in (len(row["input_ids"]) for row in rows)))
 
 
-def training_step(model: nn.Module, settings: Any, tokenizer: Any, rows: Rows, width: int | None, device: str) -> Callable[[], None]:
+def training_step(
+    model: nn.Module, settings: Any, tokenizer: Any, rows: Rows, width: int | None, device: str
+) -> Callable[[], None]:
     """One optimizer step over lists of 16 pairs."""
     lists = list_batch([("q", [("d", float(-n)) for n in range(LIST)])] * (len(rows) // LIST))
     objective = Objective(settings, TrainingSettings(), "tiers")
@@ -152,12 +165,16 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Measure every student, training and scoring, padded and by length."""
     device, results = given.device, []
     rate = matmul_rate(device)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"[PAD]": 0}, unk_token="[PAD]")), pad_token="[PAD]")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel({"[PAD]": 0}, unk_token="[PAD]")), pad_token="[PAD]"
+    )
     for name, (settings, in_training, served) in made_students(given.small).items():
         rows = made_rows(given.pairs, given.tokens, sides=isinstance(settings, RraGptSettings))
         plain = [{key: value for key, value in row.items() if key not in (SIDES, KEYS)} for row in rows]
         for what, width in itertools.product(("train", "score"), (given.tokens, None)):
-            in_training.to(device, torch.float32 if what == "train" else torch.bfloat16)  # the served student is a part of it
+            in_training.to(
+                device, torch.float32 if what == "train" else torch.bfloat16
+            )  # the served student is a part of it
             model = in_training if what == "train" else served
             model = torch.compile(model, dynamic=True) if given.compile else model
             if what == "train":
@@ -181,7 +198,11 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
                     "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None,
                 }
             )
-    return {"device": torch.cuda.get_device_name() if device == "cuda" else "processor", "bf16_matmul_flops": rate, "results": results}
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else "processor",
+        "bf16_matmul_flops": rate,
+        "results": results,
+    }
 
 
 def main() -> None:
@@ -201,10 +222,14 @@ def main() -> None:
     measured = measure(given)
     if given.out:
         given.out.write_text(json.dumps({"settings": vars(given) | {"out": str(given.out)}, **measured}, indent=2))
-    print(f"bf16 matmul {measured['bf16_matmul_flops'] / 1e12:,.3f} TFLOP/s, {measured['device']}, torch.compile {given.compile}")
+    print(
+        f"bf16 matmul {measured['bf16_matmul_flops'] / 1e12:,.3f} TFLOP/s, {measured['device']}, torch.compile {given.compile}"
+    )
     print(f"{'student':10}{'weights':>9}  {'':6}{'':11}{'pairs/s':>10}{'tokens/s':>12}{'of matmul':>11}")
     for one in measured["results"]:
-        rates = f"{one['pairs_per_second']:>10,.0f}{one['tokens_per_second']:>12,.0f}{one['share_of_matmul_rate']:>11.1%}"
+        rates = (
+            f"{one['pairs_per_second']:>10,.0f}{one['tokens_per_second']:>12,.0f}{one['share_of_matmul_rate']:>11.1%}"
+        )
         print(f"{one['student']:10}{one['parameters'] / 1e6:>8.0f}M  {one['what']:6}{one['batches']:11}{rates}")
 
 

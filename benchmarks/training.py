@@ -75,7 +75,14 @@ def made_labels(lists: int, candidates: int) -> list[Label]:
         picked = row.as_tuples()[:candidates]
         ordered = tiers_from_order(picked, [candidate.doc_id for candidate, _, _ in picked])
         labels.append(
-            Label(query_id=row.query_id, query=row.text, candidates=ordered, answer=Answer(), provenance=_PROVENANCE, usage=Usage())
+            Label(
+                query_id=row.query_id,
+                query=row.text,
+                candidates=ordered,
+                answer=Answer(),
+                provenance=_PROVENANCE,
+                usage=Usage(),
+            )
         )
     return labels
 
@@ -95,7 +102,7 @@ def ours(given: argparse.Namespace) -> dict[str, float]:
         zero_stage=given.zero_stage,
         precision="fp32",
         epochs=1,
-        lists_per_step=LISTS_PER_STEP,
+        queries_per_step=LISTS_PER_STEP,
         learning_rate=LEARNING_RATE,
         validation_fraction=0,
     )
@@ -106,7 +113,17 @@ def ours(given: argparse.Namespace) -> dict[str, float]:
         (folder / "labels").write_rows("part-1.parquet", labels)
         ids = [label.query_id for label in labels]
         work = Assignment(
-            student, training, folder / "labels", None, ids, [], _PROVENANCE, "made", folder / "model", folder / "events", board
+            student,
+            training,
+            folder / "labels",
+            None,
+            ids,
+            [],
+            _PROVENANCE,
+            "made",
+            folder / "model",
+            folder / "events",
+            board,
         )
         TorchTrainer(
             train_worker,
@@ -125,7 +142,12 @@ def ours(given: argparse.Namespace) -> dict[str, float]:
 def theirs(given: argparse.Namespace) -> dict[str, float]:
     """sentence-transformers' trainer over the same lists, all pairs of a step at once, as it does by default for lists."""
     from datasets import Dataset
-    from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments, losses
+    from sentence_transformers.cross_encoder import (
+        CrossEncoder,
+        CrossEncoderTrainer,
+        CrossEncoderTrainingArguments,
+        losses,
+    )
     from transformers import TrainerCallback
 
     times: list[float] = []
@@ -155,7 +177,9 @@ def theirs(given: argparse.Namespace) -> dict[str, float]:
             disable_tqdm=True,
         )
         loss = losses.RankNetLoss(model, mini_batch_size=given.mini_batch)
-        trainer = CrossEncoderTrainer(model=model, args=arguments, train_dataset=Dataset.from_dict(rows), loss=loss, callbacks=[Clock()])
+        trainer = CrossEncoderTrainer(
+            model=model, args=arguments, train_dataset=Dataset.from_dict(rows), loss=loss, callbacks=[Clock()]
+        )
         trainer.train()
     return _rate(times, [LISTS_PER_STEP * given.candidates] * len(times), peak.mib)
 
@@ -171,7 +195,14 @@ SIDES = {"ours": ours, "theirs": theirs}
 def _apart(side: str, given: argparse.Namespace, **more: int) -> dict[str, Any]:
     """Run a side in a process of its own."""
     options = {"lists": given.lists, "candidates": given.candidates, "max-length": given.max_length, **more}
-    command = [sys.executable, "-m", "benchmarks.training", "--side", side, *(f"--{name}={value}" for name, value in options.items())]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.training",
+        "--side",
+        side,
+        *(f"--{name}={value}" for name, value in options.items()),
+    ]
     command = [part for part in command if part]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -211,7 +242,9 @@ def main() -> None:
         table.add_row(name, f"{found['pairs_per_second']:.1f}", f"{share:.2f}", f"{found['peak_mib']:,.0f}")
     console = Console()
     console.print(table)
-    console.print(f"ours, one worker / the better of sentence-transformers': {first['pairs_per_second'] / best:.2f} (wanted: at least 1.5)")
+    console.print(
+        f"ours, one worker / the better of sentence-transformers': {first['pairs_per_second'] / best:.2f} (wanted: at least 1.5)"
+    )
 
 
 if __name__ == "__main__":

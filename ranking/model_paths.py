@@ -65,7 +65,11 @@ def weights_hash(name: str) -> str:
 
 def folder_hash(folder: Path) -> str:
     """Name what a model's folder holds: its configuration, tokenizer and weights. Files that did not change are read once a process."""
-    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.iterdir()) if path.suffix in _READ]
+    files = [
+        (path.name, path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(folder.iterdir())
+        if path.suffix in _READ
+    ]
     return _content_hash(folder, tuple(files))
 
 

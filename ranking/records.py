@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Tier = Literal["listed", "hard_negative", "easy_negative", "unseen"]
-Verdict = Literal["ok", "truncated", "empty", "duplicates", "out_of_range", "thinking", "prose", "refused"]
-ReasonVerdict = Literal["ok", "empty", "truncated", "refused", "too_long", "copied", "contradicts", "unmatched", "failed"]
+ParseStatus = Literal["ok", "truncated", "empty", "duplicates", "out_of_range", "thinking", "prose", "refused"]
+RationaleStatus = Literal[
+    "ok", "empty", "truncated", "refused", "too_long", "copied", "contradicts", "unmatched", "failed"
+]
 
 
 class Record(BaseModel):
@@ -39,13 +41,13 @@ class Query(Record):
 
 
 class SelectedQuery(Query):
-    """A long-tail query: a row of queries/. frequency: with that of its folded forms.
+    """A long-tail query: a row of queries/. frequency: with that of its duplicates forms.
 
-    folded: other forms of it in the log, the most frequent first. terms: its length in terms. length, complexity,
+    duplicates: other forms of it in the log, the most frequent first. terms: its length in terms. length, complexity,
     rarity: the parts of its score, 0 to 1; score: their weighted mean.
     """
 
-    folded: list[str]
+    duplicates: list[str]
     terms: int
     length: float
     complexity: float
@@ -56,7 +58,7 @@ class SelectedQuery(Query):
 class Candidate(Record):
     """A document on a query's candidate list. rank: 1 is best. score: the fused score, higher is better.
 
-    retriever: names of the retrievers that found it, joined with "+" ("bm25+dense"). folded: other documents
+    retriever: names of the retrievers that found it, joined with "+" ("bm25+dense"). duplicates: other documents
     of the list with the same text.
     """
 
@@ -66,7 +68,7 @@ class Candidate(Record):
     rank: int
     score: float
     retriever: str
-    folded: list[str] = []
+    duplicates: list[str] = []
 
 
 class LabelledCandidate(Record):
@@ -76,7 +78,7 @@ class LabelledCandidate(Record):
     tier: `unseen` for a document that the teacher was never shown: no negative, and in no pair of a loss over targets.
     position: place in the teacher's order, 1 is best; None when the teacher left the document out or never saw it.
     target: what a student learns, higher is better, on the scale that Provenance.targets names; 0 for an unseen document.
-    folded: other documents of the list with the same text, which stand for this one where they are judged.
+    duplicates: other documents of the list with the same text, which stand for this one where they are judged.
     """
 
     doc_id: str
@@ -87,26 +89,21 @@ class LabelledCandidate(Record):
     tier: Tier
     position: int | None
     target: float
-    reason: str | None = None
-    folded: list[str] = []
-
-    @field_validator("folded", mode="before")
-    @classmethod
-    def _of_an_older_version(cls, value: object) -> object:
-        return [] if value is None else value
+    rationale: str | None = None
+    duplicates: list[str] = []
 
 
 class Answer(Record):
     """The teacher's answer and what is the matter with it; raw is None for teachers that only score.
 
-    Where several prompt orders were merged, raw holds a line for each, verdict the gravest, and the counts
+    Where several prompt orders were merged, raw holds a line for each, parse_status the gravest, and the counts
     their sums; missing is what the merged order leaves out, with a sliding window what no window's answer lists.
     orders: merged answers. attempts: prompts asked.
     document_tokens: to which each document was cut in the prompt.
     """
 
     raw: str | None = None
-    verdict: Verdict = "ok"
+    parse_status: ParseStatus = "ok"
     duplicates: int = 0
     out_of_range: int = 0
     missing: int = 0
@@ -132,7 +129,7 @@ class Provenance(Record):
     targets: Literal["scores", "tiers", "grades"]
 
 
-class Tokens(Record):
+class TokenCounts(Record):
     """Tokens that a model read and wrote."""
 
     prompt: int = 0
@@ -162,23 +159,23 @@ class Label(Record):
     usage: Usage
 
 
-class Reason(Record):
-    """Why a candidate is relevant to a query, or why not. Only a text whose verdict is ok is learned from.
+class Rationale(Record):
+    """Why a candidate is relevant to a query, or why not. Only a text whose status is ok is learned from.
 
-    relevant: what the writer was told. text: as it came; with the verdict failed, what the engine said.
+    relevant: what the writer was told. text: as it came; with the status failed, what the engine said.
     """
 
     doc_id: str
     relevant: bool
-    verdict: ReasonVerdict
+    status: RationaleStatus
     text: str
 
 
-class ReasonList(Record):
-    """The reasons of one query's list: a row of reasons/. writer: a model, or `extractive`. prompt: hash of its words."""
+class RationaleList(Record):
+    """The rationales of one query's list: a row of rationales/. writer: a model, or `extractive`. prompt: hash of its words."""
 
     query_id: str
-    reasons: list[Reason]
+    rationales: list[Rationale]
     writer: str
     prompt: str | None = None
     usage: Usage

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ranking.errors import InputError
 from ranking.storage.folder import PARTIAL, Folder
-from ranking.storage.pointer import ChangedError, Held, Pointer
+from ranking.storage.pointer import Pointer, PointerConflictError, PointerContent
 
 CHAMPION = "champion.json"
 CHECKSUMS = "checksums.json"
@@ -34,7 +34,7 @@ _BLOCK = 2**20
 Action = Literal["promote", "rollback"]
 
 
-class Change(BaseModel):
+class ChampionChange(BaseModel):
     """One change of champion. id: of this change alone. checksum: SHA-256 of the version's checksums.json."""
 
     model_config = ConfigDict(extra="forbid")
@@ -54,7 +54,7 @@ class Champion(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     champion: str
-    history: list[Change]
+    history: list[ChampionChange]
 
     @property
     def checksum(self) -> str:
@@ -62,9 +62,9 @@ class Champion(BaseModel):
         return self.history[-1].checksum
 
     @property
-    def line(self) -> list[Change]:
+    def line(self) -> list[ChampionChange]:
         """Promotions that were not rolled back, the champion's last."""
-        kept: list[Change] = []
+        kept: list[ChampionChange] = []
         for change in self.history:
             if change.action == "promote":
                 kept.append(change)
@@ -93,7 +93,11 @@ class Registry:
 
     def versions(self) -> list[str]:
         """All versions, champions and others."""
-        return [name for name in self.folder.names() if not name.startswith(PARTIAL) and (self.folder / name).exists(CHECKSUMS)]
+        return [
+            name
+            for name in self.folder.names()
+            if not name.startswith(PARTIAL) and (self.folder / name).exists(CHECKSUMS)
+        ]
 
     def promote(self, model: Folder, version: str, run: str, reason: str) -> Champion:
         """Copy a model folder in under its version and make it the champion; a no-op where it already is.
@@ -133,18 +137,22 @@ class Registry:
             raise InputError(f"registry {self.folder.uri}: there is no earlier champion to go back to")
         return self._change(held, line[-2].version, line[-2].checksum, "rollback", run, "rolled back by hand")
 
-    def _parsed(self, held: Held) -> Champion | None:
+    def _parsed(self, held: PointerContent) -> Champion | None:
         if held.text is None:
             return None
         try:
             return Champion.model_validate_json(held.text)
         except ValueError as error:
             first = " ".join(str(error).split())[:160]
-            raise InputError(f"{self.folder.uri}/{CHAMPION}: is not what this version of the registry writes ({first})") from None
+            raise InputError(
+                f"{self.folder.uri}/{CHAMPION}: is not what this version of the registry writes ({first})"
+            ) from None
 
-    def _change(self, held: Held, version: str, checksum: str, action: Action, run: str, reason: str) -> Champion:
+    def _change(
+        self, held: PointerContent, version: str, checksum: str, action: Action, run: str, reason: str
+    ) -> Champion:
         champion = self._parsed(held)
-        change = Change(
+        change = ChampionChange(
             id=uuid.uuid4().hex,
             version=version,
             checksum=checksum,
@@ -156,7 +164,7 @@ class Registry:
         changed = Champion(champion=version, history=[*(champion.history if champion else []), change])
         try:
             self._pointer.swap(held, changed.model_dump_json(indent=2))
-        except ChangedError:
+        except PointerConflictError:
             now = self.read()
             if now is not None and any(held.id == change.id for held in now.history):
                 return now  # it was written, the answer to that was lost, and another change has followed
@@ -177,7 +185,9 @@ class Registry:
             else:
                 self._add_remote(model, place, sums)
         if place.read_text(CHECKSUMS) != sums:
-            raise InputError(f"{place.uri}: this version is there with another content, and a version never changes; name it anew")
+            raise InputError(
+                f"{place.uri}: this version is there with another content, and a version never changes; name it anew"
+            )
         checksum = _sha256(sums.encode("utf-8"))
         if not self.folder.is_local and checksums_of(place) != json.loads(sums):
             model.copy_to(place)  # a copy of the same content was cut off
@@ -187,8 +197,8 @@ class Registry:
     def _add_remote(self, model: Folder, place: Folder, sums: str) -> None:
         """Claim the version with its checksums, then copy: whoever brings another content sees the claim and leaves."""
         try:
-            Pointer(place, CHECKSUMS).swap(Held(), sums)
-        except ChangedError:
+            Pointer(place, CHECKSUMS).swap(PointerContent(), sums)
+        except PointerConflictError:
             return
         for name in checksums_of(place).keys() - json.loads(sums).keys():
             place.remove(name)  # of something that was never a version
@@ -243,11 +253,15 @@ def check_whole(model: Folder, checksum: str) -> None:
     """Raise InputError where a version's files are not those that were promoted. checksum: as champion.json has it."""
     sums = model.read_text(CHECKSUMS) if model.exists(CHECKSUMS) else ""
     if _sha256(sums.encode("utf-8")) != checksum:
-        raise InputError(f"{model.uri}/{CHECKSUMS}: is missing or was changed since the version was promoted; roll back, or promote anew")
+        raise InputError(
+            f"{model.uri}/{CHECKSUMS}: is missing or was changed since the version was promoted; roll back, or promote anew"
+        )
     expected, found = json.loads(sums), checksums_of(model)
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if wrong:
-        raise InputError(f"{model.uri}/{wrong[0]}: is not the file that was promoted ({len(wrong)} differ); roll back, or promote anew")
+        raise InputError(
+            f"{model.uri}/{wrong[0]}: is not the file that was promoted ({len(wrong)} differ); roll back, or promote anew"
+        )
 
 
 def _sha256(data: bytes) -> str:

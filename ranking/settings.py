@@ -29,7 +29,8 @@ class CollectionSettings(Settings):
     """The documents, the queries to label, and the judged test queries."""
 
     source: str = Field(
-        "pydoc", description="`pydoc`, the embedded collection; `beir:`, `trec:` or `parquet:` and a folder or URI; `ir_datasets:<id>`."
+        "pydoc",
+        description="`pydoc`, the embedded collection; `beir:`, `trec:` or `parquet:` and a folder or URI; `ir_datasets:<id>`.",
     )
     use: Literal["both", "label", "test"] = Field(
         "both",
@@ -43,7 +44,9 @@ class NamedRetrieverSettings(Settings):
 
     kind: str
     name: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of its list. Null: its kind, of a run its file's stem."
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Name of its list. Null: its kind, of a run its file's stem.",
     )
 
     @property
@@ -64,9 +67,12 @@ class DenseSettings(NamedRetrieverSettings):
     """Search over the embeddings of a sentence encoder."""
 
     kind: Literal["dense"] = "dense"
-    model: str = Field("minilm", description="`minilm`, or the folder or Hugging Face id of any sentence-transformers model.")
+    model: str = Field(
+        "minilm", description="`minilm`, or the folder or Hugging Face id of any sentence-transformers model."
+    )
     search: Literal["exact", "faiss"] = Field(
-        "exact", description="`exact`: every vector is compared. `faiss`: an HNSW graph, for collections of many millions; needs faiss-cpu."
+        "exact",
+        description="`exact`: every vector is compared. `faiss`: an HNSW graph, for collections of many millions; needs faiss-cpu.",
     )
 
 
@@ -91,7 +97,9 @@ class ParquetRetrieverSettings(NamedRetrieverSettings):
     )
 
 
-RetrieverSettings = Annotated[Bm25Settings | DenseSettings | RunRetrieverSettings | ParquetRetrieverSettings, Field(discriminator="kind")]
+RetrieverSettings = Annotated[
+    Bm25Settings | DenseSettings | RunRetrieverSettings | ParquetRetrieverSettings, Field(discriminator="kind")
+]
 
 
 def _default_retrievers() -> list[RetrieverSettings]:
@@ -102,7 +110,9 @@ class CandidateSettings(Settings):
     """First-stage retrieval: every retriever's top `depth`, fused by reciprocal rank."""
 
     retrievers: list[RetrieverSettings] = Field(
-        default_factory=_default_retrievers, min_length=1, description="Retrievers to fuse. One of kind parquet stands alone."
+        default_factory=_default_retrievers,
+        min_length=1,
+        description="Retrievers to fuse. One of kind parquet stands alone.",
     )
     depth: int = Field(50, ge=2, description="Candidates per query.")
 
@@ -133,8 +143,12 @@ class PreRankerSettings(Settings):
 class AuditSettings(Settings):
     """The audit of a listwise teacher on a sample."""
 
-    lists: int = Field(100, ge=1, description="Lists drawn from the log, and as many from the test queries where there are judgements.")
-    orders: int = Field(2, ge=1, description="Prompt orders per list; with 2 or more the teacher's agreement with itself is measured.")
+    lists: int = Field(
+        100, ge=1, description="Lists drawn from the log, and as many from the test queries where there are judgements."
+    )
+    orders: int = Field(
+        2, ge=1, description="Prompt orders per list; with 2 or more the teacher's agreement with itself is measured."
+    )
     seed: int = Field(13, description="Seed of the draw and of the intervals.")
 
 
@@ -146,7 +160,9 @@ class AblationSettings(Settings):
         description="Settings of each arm by its name, laid over the run's: keys such as `training.loss`, or `student.term_control.form` "
         "for the run's first student. The first arm is what the others are compared with.",
     )
-    seeds: list[int] = Field(default_factory=lambda: [13, 14, 15], min_length=1, description="Seeds that every arm is trained with.")
+    seeds: list[int] = Field(
+        default_factory=lambda: [13, 14, 15], min_length=1, description="Seeds that every arm is trained with."
+    )
 
 
 S = TypeVar("S", bound=Settings)
@@ -240,7 +256,9 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
     if first["type"] in {"union_tag_not_found", "union_tag_invalid"}:
         kinds = [tag for kind in _followed(model, first["loc"]) if "kind" in kind.model_fields for tag in _tags(kind)]
         given = first["ctx"].get("tag")
-        return f"setting {path + '.kind'!r}: must be one of {', '.join(kinds)}" + (f", not {given!r}" if given is not None else "")
+        return f"setting {path + '.kind'!r}: must be one of {', '.join(kinds)}" + (
+            f", not {given!r}" if given is not None else ""
+        )
     value = first.get("input")
     shown = "" if isinstance(value, dict | list) else f", not {value!r}"
     return f"setting {path!r}: {first['msg'][0].lower()}{first['msg'][1:]}{shown}"

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from rich import box
 from rich.table import Table
 
-from actors.data.rows import CandidateList, TestLists
+from actors.data.rows import CandidateList, QueryCandidates
 from ranking.errors import InputError
 from ranking.evaluation import measures, significance
 from ranking.runs.stages import fingerprint_of
@@ -35,7 +35,7 @@ RESULTS = "results.json"
 STEPS = "steps.json"
 _STUDENT, _TRAINING = "student.", "training."
 _OF_THE_ABLATION = {"student.name", "training.seed"}
-_OTHER_STEPS = ("training.epochs", "training.steps", "training.lists_per_step")
+_OTHER_STEPS = ("training.epochs", "training.steps", "training.queries_per_step")
 
 Values = dict[str, dict[str, dict[str, float]]]
 """{first stage: {measure: {query_id: value}}}"""
@@ -53,8 +53,12 @@ def main(run: Run) -> None:
         raise InputError(f"setting 'ablation.seeds': each once, not {', '.join(map(str, ablation.seeds))}")
     folders = [folder_name(name) for name in ablation.arms]
     if len(set(folders)) < len(folders):
-        raise InputError(f"setting 'ablation.arms': each needs a name that differs in letters or digits, not {', '.join(ablation.arms)}")
-    arms = {name: [arm_of(run, name, changed, seed) for seed in ablation.seeds] for name, changed in ablation.arms.items()}
+        raise InputError(
+            f"setting 'ablation.arms': each needs a name that differs in letters or digits, not {', '.join(ablation.arms)}"
+        )
+    arms = {
+        name: [arm_of(run, name, changed, seed) for seed in ablation.seeds] for name, changed in ablation.arms.items()
+    }
     measures.parse(run.settings.evaluation.measures)
     if not run.settings.training.labels:
         label.main(run)
@@ -91,7 +95,9 @@ def arm_of(run: Run, name: str, changed: dict[str, Any], seed: int) -> Run:
         raw["training"]["steps"] = None
     for key, value in changed.items():
         if key in _OF_THE_ABLATION:
-            raise InputError(f"setting 'ablation.arms', {name!r}: {key} is the ablation's own to set; seeds stand in ablation.seeds")
+            raise InputError(
+                f"setting 'ablation.arms', {name!r}: {key} is the ablation's own to set; seeds stand in ablation.seeds"
+            )
         of_student = key.startswith(_STUDENT)
         if not of_student and not key.startswith(_TRAINING):
             raise InputError(
@@ -104,7 +110,9 @@ def arm_of(run: Run, name: str, changed: dict[str, Any], seed: int) -> Run:
     arm = Run(settings, run.progress)
     arm.__dict__["collection"] = run.collection
     if plan.labels_to_learn(arm).fingerprint != plan.labels_to_learn(run).fingerprint:
-        raise InputError(f"setting 'ablation.arms', {name!r}: all arms learn from the same labels; change the student or its training only")
+        raise InputError(
+            f"setting 'ablation.arms', {name!r}: all arms learn from the same labels; change the student or its training only"
+        )
     return arm
 
 
@@ -124,29 +132,34 @@ def values_of(arm: Run) -> Values:
     return json.loads(stage.folder.read_text(PER_QUERY))  # type: ignore[no-any-return]
 
 
-class Steps(NamedTuple):
+class ArmSteps(NamedTuple):
     """How many optimizer steps an arm's training was to take, and how many it took; fewer where `patience` ended it."""
 
     planned: int
     taken: int
 
 
-def steps_of(arm: Run) -> Steps:
+def steps_of(arm: Run) -> ArmSteps:
     """The steps of a trained arm: as noted when it was measured."""
     student = arm.settings.students[0]
     measured, stage = plan.arm_stage(arm, student).folder, plan.student_stage(arm, student)
     if measured.exists(STEPS):
-        return Steps(*json.loads(measured.read_text(STEPS)))
+        return ArmSteps(*json.loads(measured.read_text(STEPS)))
     taken = int(json.loads(stage.folder.read_text(train.CURVES))["loss"][-1][0])
     planned = int(stage.folder.read_text(train.PLANNED)) if stage.folder.exists(train.PLANNED) else taken
-    return Steps(planned, taken)
+    return ArmSteps(planned, taken)
 
 
 def _lists_of(arm: Run) -> tuple[Any, ...]:
     """What decides from which of the labelled lists an arm learns."""
     training = arm.settings.training
     judged = training.targets == "judgements"
-    return judged, training.relevant_grade if judged else None, training.confidence.at_least, training.validation_fraction
+    return (
+        judged,
+        training.relevant_grade if judged else None,
+        training.confidence.min_confidence,
+        training.validation_fraction,
+    )
 
 
 def _measure(arm: Run, student: StudentSettings) -> None:
@@ -154,9 +167,11 @@ def _measure(arm: Run, student: StudentSettings) -> None:
     settings = arm.settings.evaluation
     arm.start_ray()
     stage.begin()
-    rows = list(plan.candidates_stage(arm, "test").folder.read_rows(TestLists))
+    rows = list(plan.candidates_stage(arm, "test").folder.read_rows(QueryCandidates))
     unions = [
-        CandidateList(query_id=row.query_id, text=row.text, candidates=union) for row in rows if (union := row.union(settings.first_stages))
+        CandidateList(query_id=row.query_id, text=row.text, candidates=union)
+        for row in rows
+        if (union := row.union(settings.first_stages))
     ]
     scores = score_lists(arm, systems.model_of(arm, "student", student.name), student.name, unions)
     values = {}
@@ -177,7 +192,13 @@ def compared(run: Run, first_stage: str, reached: dict[str, list[Values]]) -> li
     control = next(iter(reached))
     results = []
     for name, per_seed in means.items():
-        result = {"arm": name, "candidates": first_stage, "measure": measure, "per_seed": per_seed, "mean": statistics.mean(per_seed)}
+        result = {
+            "arm": name,
+            "candidates": first_stage,
+            "measure": measure,
+            "per_seed": per_seed,
+            "mean": statistics.mean(per_seed),
+        }
         result["spread"] = statistics.stdev(per_seed) if len(per_seed) > 1 else None
         if name != control:
             found = significance.compare(queries[name], queries[control], settings.permutations, settings.seed)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.data.rows import PickedList
+from actors.data.rows import PreRankedList
 from actors.settings import ListwiseTeacherSettings, PointwiseTeacherSettings, RecordedTeacherSettings
 from ranking.audit.audit_report import Audit, audit
 from ranking.audit.audit_text import text_of
@@ -34,7 +34,9 @@ AUDIT, PICTURE = "audit.json", "position.svg"
 def main(run: Run) -> None:
     settings = run.settings.teacher
     if isinstance(settings, PointwiseTeacherSettings):
-        raise InputError("setting 'teacher.kind': an audit reads answers of a listwise teacher; a pointwise one gives scores")
+        raise InputError(
+            "setting 'teacher.kind': an audit reads answers of a listwise teacher; a pointwise one gives scores"
+        )
     if isinstance(settings, ListwiseTeacherSettings):
         if settings.window is not None:
             raise InputError("setting 'teacher.window': an audit asks in one prompt; leave the window out")
@@ -43,7 +45,9 @@ def main(run: Run) -> None:
     stage = plan.audit_stage(run)
     if not run.skipped(stage):
         stage.begin()
-        answers = ask_sample(run, settings) if isinstance(settings, ListwiseTeacherSettings) else recorded(run, settings)
+        answers = (
+            ask_sample(run, settings) if isinstance(settings, ListwiseTeacherSettings) else recorded(run, settings)
+        )
         found = audit(answers, shuffled=True, seed=run.settings.audit.seed)
         stage.folder.write_text(AUDIT, found.model_dump_json(indent=2))
         name = settings.model if isinstance(settings, ListwiseTeacherSettings) else Path(settings.path).name
@@ -58,10 +62,10 @@ def ask_sample(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAnswer]
     from actors.data.streaming import dataset_of
     from actors.teachers import make_teacher
     from actors.teachers.answer_sample import shown_answers
-    from actors.vllm.crash_log import Deaths
+    from actors.vllm.crash_log import CrashLog
 
-    memory = plan.teacher_memory(run)
-    asked = settings.model_copy(update={"orders": run.settings.audit.orders, "attempts": 1})
+    memory = plan.teacher_cache(run)
+    asked = settings.model_copy(update={"orders": run.settings.audit.orders, "max_attempts": 1})
     lists = sample(run)
     most, longest = load_prompt(settings.prompt_file).most, max(len(row.picked) for row in lists)
     if most is not None and longest > most:
@@ -69,9 +73,9 @@ def ask_sample(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAnswer]
             f"setting 'pre_ranker': an audit needs one prompt per list, and the prompt shows at most {most} documents, not {longest}; "
             "set pre_ranker.top and bottom"
         )
-    Deaths(memory).forget()
+    CrashLog(memory).forget()
     teacher = make_teacher(asked, run.settings.compute, plan.teacher_fingerprint(run), memory)
-    outcomes = teacher.label(dataset_of(lists, PickedList, 4)).select_columns(["query_id"])
+    outcomes = teacher.label(dataset_of(lists, PreRankedList, 4)).select_columns(["query_id"])
     with run.progress.bar("audit", len(lists), "lists") as bar:
         for batch in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
             bar.advance(batch.num_rows)
@@ -96,10 +100,12 @@ def recorded(run: Run, settings: RecordedTeacherSettings) -> list[ShownAnswer]:
     ]
 
 
-def sample(run: Run) -> list[PickedList]:
+def sample(run: Run) -> list[PreRankedList]:
     """Lists of the log and judged lists of the test queries, picked as labelling picks them."""
     settings = run.settings.audit
-    drawn = label.drawn_lists(run, "log", settings.lists, settings.seed) + label.drawn_lists(run, "test", settings.lists, settings.seed)
+    drawn = label.drawn_lists(run, "log", settings.lists, settings.seed) + label.drawn_lists(
+        run, "test", settings.lists, settings.seed
+    )
     if not drawn:
         raise InputError("audit: there are no candidate lists to draw from")
     return drawn

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.data.rows import CandidateList, Split, TestLists
+from actors.data.rows import CandidateList, QueryCandidates, SplitName
 from ranking.records import Query
 from ranking.runs.stages import Stage
 from ranking.settings import DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
@@ -40,7 +40,7 @@ def find_for_test(run: Run) -> None:
         _find(run, "test", "test queries")
 
 
-def _find(run: Run, split: Split, unit: str) -> None:
+def _find(run: Run, split: SplitName, unit: str) -> None:
     stage = plan.candidates_stage(run, split)
     if run.skipped(stage):
         return
@@ -51,7 +51,7 @@ def _find(run: Run, split: Split, unit: str) -> None:
     stage.begin()
     forget_rejections(stage)
     queries = run.folder / "queries" if split == "log" else _test_queries(run)
-    row = CandidateList if split == "log" else TestLists
+    row = CandidateList if split == "log" else QueryCandidates
     for find in (_given, _not_given) if run.settings.candidates.given else (_retrieved,):
         todo, rows, left = parts_of(queries, Query, without=stage)
         if left:
@@ -59,15 +59,15 @@ def _find(run: Run, split: Split, unit: str) -> None:
     run.done(finish(stage, rows), unit)
 
 
-def _retrieved(run: Run, split: Split, stage: Stage, queries: Dataset) -> Dataset:
+def _retrieved(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
     from actors.data.streaming import through_actor
     from actors.retrieval.candidate_lists import CandidateRetriever, TestRetriever
 
-    arguments = (plan.index_stage(run).folder, plan.vectors_memory(run), run.settings.candidates)
+    arguments = (plan.index_stage(run).folder, plan.embedding_cache(run), run.settings.candidates)
     return through_actor(queries, CandidateRetriever if split == "log" else TestRetriever, arguments)
 
 
-def _given(run: Run, split: Split, stage: Stage, queries: Dataset) -> Dataset:
+def _given(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
     """The lists that arrived, of the queries that are wanted."""
     from actors.data.streaming import ids_of, parts_of
     from actors.retrieval.candidate_lists import given_lists, parquet_at
@@ -77,14 +77,18 @@ def _given(run: Run, split: Split, stage: Stage, queries: Dataset) -> Dataset:
     folder, part = parquet_at(given.path)
     wanted = ids_of(run.folder / ("queries" if split == "log" else "test/queries"))
     lists, _, _ = parts_of(folder, None, without=stage, only=wanted, part=part)
-    return lists.map_batches(given_lists, fn_args=(split, run.settings.candidates), batch_format="pyarrow", batch_size=None)
+    return lists.map_batches(
+        given_lists, fn_args=(split, run.settings.candidates), batch_format="pyarrow", batch_size=None
+    )
 
 
-def _not_given(run: Run, split: Split, stage: Stage, queries: Dataset) -> Dataset:
+def _not_given(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
     """The queries that are left after all lists that arrived."""
     from actors.retrieval.candidate_lists import without_lists
 
-    return queries.map_batches(without_lists, fn_args=(split, run.settings.candidates), batch_format="pyarrow", batch_size=None)
+    return queries.map_batches(
+        without_lists, fn_args=(split, run.settings.candidates), batch_format="pyarrow", batch_size=None
+    )
 
 
 def _test_queries(run: Run) -> Folder:

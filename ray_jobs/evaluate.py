@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from actors.data.rows import FUSED, CandidateList, TestLists
+from actors.data.rows import FUSED, CandidateList, QueryCandidates
 from ranking.blending import Blend
 from ranking.errors import InputError
 from ranking.evaluation import judgement_checks, measures, summary_table
 from ranking.evaluation.comparison import PerQuery, System, as_written, measure
 from ranking.evaluation.results import Metrics, SystemKind, SystemResult
-from ranking.evaluation.trec_runs import Run as TrecRun
-from ranking.evaluation.trec_runs import read_run, to_trec
+from ranking.evaluation.trec_runs import TrecRun, read_run, to_trec
 from ranking.records import Candidate, Label
 from ranking.settings import PreRankerSettings
 from ranking.storage.sources import fetched
@@ -63,7 +62,7 @@ def main(run: Run) -> None:
         label.ask_teacher(run, ["test"])
     run.start_ray()
     systems.check_models(run)
-    rows = list(plan.candidates_stage(run, "test").folder.read_rows(TestLists))
+    rows = list(plan.candidates_stage(run, "test").folder.read_rows(QueryCandidates))
     stage.begin()
     bases, unranked = systems.bases_of(run)
     notes += unranked
@@ -130,10 +129,13 @@ def show(run: Run, metrics: Metrics) -> None:
     run.progress.stage("report", f"{folder.uri}/report.html")
 
 
-def first_stages(run: Run, rows: Sequence[TestLists]) -> list[System]:
+def first_stages(run: Run, rows: Sequence[QueryCandidates]) -> list[System]:
     """The candidate lists as they are; the fused one of a single retriever is that retriever's, and left out."""
     names = _without_twins([found.name for found in rows[0].lists], run.settings.evaluation.first_stages)
-    return [_system("first_stage", name, None, {row.query_id: {c.doc_id: c.score for c in row.of(name)} for row in rows}) for name in names]
+    return [
+        _system("first_stage", name, None, {row.query_id: {c.doc_id: c.score for c in row.of(name)} for row in rows})
+        for name in names
+    ]
 
 
 def _without_twins(lists: Sequence[str], asked: Sequence[str]) -> list[str]:
@@ -149,17 +151,23 @@ def runs_of_others(run: Run, notes: list[str]) -> list[System]:
         with fetched(other.path) as path:
             trec = read_run(Path(path))
         notes += judgement_checks.check_run(other.name, trec, run.collection.qrels, doc_ids)
-        systems.append(_system("run", other.name, None, {q: scores for q, scores in trec.items() if q in run.collection.qrels}))
+        systems.append(
+            _system("run", other.name, None, {q: scores for q, scores in trec.items() if q in run.collection.qrels})
+        )
     return systems
 
 
-def rerankers(run: Run, rows: Sequence[TestLists], bases: Sequence[StudentSettings]) -> list[System]:
+def rerankers(run: Run, rows: Sequence[QueryCandidates], bases: Sequence[StudentSettings]) -> list[System]:
     """Score all candidates, each pair once, with the pre-ranker, the teacher, the students' bases and every model.
 
     A student with a blend is a second system, blended with each list's own scores. Queries that the teacher rejected keep the list's order.
     """
     names = run.settings.evaluation.first_stages
-    unions = [CandidateList(query_id=row.query_id, text=row.text, candidates=union) for row in rows if (union := row.union(names))]
+    unions = [
+        CandidateList(query_id=row.query_id, text=row.text, candidates=union)
+        for row in rows
+        if (union := row.union(names))
+    ]
     measured: list[System] = []
     scored: list[tuple[SystemKind, str, TrecRun]] = []
     if run.settings.pre_ranker:
@@ -181,7 +189,9 @@ def rerankers(run: Run, rows: Sequence[TestLists], bases: Sequence[StudentSettin
         for stage in names:
             lists = {row.query_id: row.of(stage) for row in rows}
             alone = {q: _kept(scores.get(q, {}), found) for q, found in lists.items()}
-            student_name = next((student.name for student in bases if kind == "base" and systems.base_name(student.name) == name), None)
+            student_name = next(
+                (student.name for student in bases if kind == "base" and systems.base_name(student.name) == name), None
+            )
             measured.append(_system(kind, name, stage, alone, student_name))
             blend = blends.get(name) if kind == "student" else None
             if blend is not None:
@@ -198,7 +208,9 @@ def blended_list(blend: Blend, scores: Mapping[str, float], found: Sequence[Cand
 
 
 def _system(kind: SystemKind, name: str, candidates: str | None, run: TrecRun, student: str | None = None) -> System:
-    return System(SystemResult(kind=kind, system=name, candidates=candidates, measures={}, student=student), as_written(run))
+    return System(
+        SystemResult(kind=kind, system=name, candidates=candidates, measures={}, student=student), as_written(run)
+    )
 
 
 def _kept(scores: Mapping[str, float], found: Sequence[Candidate]) -> dict[str, float]:
@@ -210,14 +222,15 @@ def _pre_ranked(run: Run, settings: PreRankerSettings, unions: Sequence[Candidat
 
     from actors.retrieval.pre_ranking import PreRanker
 
-    ranker = ray.remote(PreRanker).options(num_cpus=1).remote(plan.vectors_memory(run), settings)
+    ranker = ray.remote(PreRanker).options(num_cpus=1).remote(plan.embedding_cache(run), settings)
     scores = ray.get([ranker.scores.remote(row.text, row.candidates) for row in unions])
     return {
-        row.query_id: {c.doc_id: s for c, s in zip(row.candidates, found, strict=True)} for row, found in zip(unions, scores, strict=True)
+        row.query_id: {c.doc_id: s for c, s in zip(row.candidates, found, strict=True)}
+        for row, found in zip(unions, scores, strict=True)
     }
 
 
-def _taught(labels: Mapping[str, Label], rows: Sequence[TestLists], stage: str) -> System:
+def _taught(labels: Mapping[str, Label], rows: Sequence[QueryCandidates], stage: str) -> System:
     """The teacher's ranking of one first stage's lists; queries that it rejected keep the list's order."""
     run = {}
     for row in rows:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from actors.data.rows import Split
+from actors.data.rows import SplitName
 from ranking.errors import InputError
 from ranking.records import Document, SelectedQuery
 from ranking.runs.stages import fingerprint_of
@@ -58,10 +58,17 @@ def encode_texts(run: Run) -> None:
     """Encode documents, selected queries and test queries for dense retrieval, those that have no vector yet."""
     for model in plan.dense_models(run):
         texts = [*(document.content for document in _with_text(run)), *(query.text for query in run.collection.test)]
-        _encode(run, model, ENCODED, fingerprint_of(model, run.collection.fingerprint, plan.queries_stage(run).fingerprint), texts, True)
+        _encode(
+            run,
+            model,
+            ENCODED,
+            fingerprint_of(model, run.collection.fingerprint, plan.queries_stage(run).fingerprint),
+            texts,
+            True,
+        )
 
 
-def encode_candidates(run: Run, split: Split) -> None:
+def encode_candidates(run: Run, split: SplitName) -> None:
     """Encode what the pre-ranker reads, the queries of a split and their candidates, where dense retrieval has not done so."""
     settings = run.settings.pre_ranker
     if settings is None or settings.model in plan.dense_models(run):
@@ -75,7 +82,14 @@ def encode_candidates(run: Run, split: Split) -> None:
     found = set(ray.get(ray.remote(doc_ids_in).options(num_cpus=0.25).remote(stage.folder)))
     texts = [document.content for document in _with_text(run) if document.doc_id in found]
     texts += [query.text for query in run.collection.test] if split == "test" else []
-    _encode(run, settings.model, f"{ENCODED}_{split}", fingerprint_of(settings.model, stage.fingerprint), texts, split == "log")
+    _encode(
+        run,
+        settings.model,
+        f"{ENCODED}_{split}",
+        fingerprint_of(settings.model, stage.fingerprint),
+        texts,
+        split == "log",
+    )
 
 
 def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], selected: bool) -> None:
@@ -85,7 +99,7 @@ def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], sele
     """
     from actors.retrieval.embeddings import model_folder
 
-    folder = model_folder(plan.vectors_memory(run), model)
+    folder = model_folder(plan.embedding_cache(run), model)
     if folder.exists(mark) and folder.read_text(mark) == wanted:
         return
     run.start_ray()
@@ -105,7 +119,11 @@ def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], sele
         return
     compute = run.settings.compute
     actors = min(compute.cpu_actors, max(1, total // rows_per_part(total)))
-    vectors = _in_vllm(run, new, model, folder) if compute.encoder == "vllm" else through_actor(new, TextEncoder, (model,), actors)
+    vectors = (
+        _in_vllm(run, new, model, folder)
+        if compute.encoder == "vllm"
+        else through_actor(new, TextEncoder, (model,), actors)
+    )
     counts = vectors.map_batches(TableSink(folder), batch_format="pyarrow", batch_size=None, **LIGHT)
     with run.progress.bar("vectors", total, "texts") as bar:
         for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -121,10 +139,10 @@ def _in_vllm(run: Run, texts: Dataset, model: str, folder: Folder) -> Dataset:
     compute = run.settings.compute
     from actors.cluster.placement import teacher_engines
     from actors.retrieval.vllm_encoder import VllmTextEncoder
-    from actors.vllm.crash_log import Deaths
+    from actors.vllm.crash_log import CrashLog
     from actors.vllm.engine_actor import through_engines
 
-    Deaths(folder).forget()
+    CrashLog(folder).forget()
     return through_engines(texts, VllmTextEncoder, (model, folder, compute.teacher_gpus), teacher_engines(compute))
 
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from actors.data.rows import CandidateList, PickedList, Split, TestLists, records, table_of
+from actors.data.rows import CandidateList, PreRankedList, QueryCandidates, SplitName, records, table_of
 from ranking.errors import InputError
 from ranking.records import Label
 from ranking.runs.stages import Stage
@@ -47,12 +47,16 @@ def show_estimate(run: Run) -> None:
     sample = drawn_lists(run, "log", ESTIMATED_LISTS, run.settings.queries.seed, _validation(run))
     if not sample:
         raise InputError("there are no candidate lists to estimate from")
-    found = estimate(costs_of(run.settings.teacher, sample), lists, compute.engine_tokens_per_second, compute.engine_hour_price)
+    found = estimate(
+        costs_of(run.settings.teacher, sample), lists, compute.engine_tokens_per_second, compute.engine_hour_price
+    )
     for line in text_of(found).splitlines():
         run.progress.line(line)
 
 
-def drawn_lists(run: Run, split: Split, lists: int, seed: int, validation: tuple[float, int] = (0.0, 0)) -> list[PickedList]:
+def drawn_lists(
+    run: Run, split: SplitName, lists: int, seed: int, validation: tuple[float, int] = (0.0, 0)
+) -> list[PreRankedList]:
     """Draw lists as the teacher is shown them; those of test queries are drawn from the fused first stage and picked like the log's.
 
     validation: fraction and seed of the validation queries, whose whole lists are shown.
@@ -63,12 +67,16 @@ def drawn_lists(run: Run, split: Split, lists: int, seed: int, validation: tuple
     rows = sample_rows(plan.candidates_stage(run, split).folder, lists, seed)
     if rows is None:
         return []
-    drawn = records(rows, CandidateList) if split == "log" else [row.fused() for row in records(rows, TestLists)]
-    pick = PreRanker(plan.vectors_memory(run), run.settings.pre_ranker, validation) if run.settings.pre_ranker else all_candidates
-    return records(pick(table_of([row for row in drawn if row.candidates], CandidateList)), PickedList)
+    drawn = records(rows, CandidateList) if split == "log" else [row.fused() for row in records(rows, QueryCandidates)]
+    pick = (
+        PreRanker(plan.embedding_cache(run), run.settings.pre_ranker, validation)
+        if run.settings.pre_ranker
+        else all_candidates
+    )
+    return records(pick(table_of([row for row in drawn if row.candidates], CandidateList)), PreRankedList)
 
 
-def ask_teacher(run: Run, splits: Sequence[Split], teacher: Teacher | None = None) -> None:
+def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None = None) -> None:
     """Have the teacher rank lists, of the log to be learned from, of the test queries to be measured; one start for both.
 
     teacher: one that is made already; else the settings' own.
@@ -82,11 +90,13 @@ def ask_teacher(run: Run, splits: Sequence[Split], teacher: Teacher | None = Non
         index.encode_candidates(run, "log")
     from actors.data.streaming import finish, forget_rejections, write_stages
     from actors.teachers import make_teacher
-    from actors.vllm.crash_log import Deaths
+    from actors.vllm.crash_log import CrashLog
 
-    teacher = teacher or make_teacher(run.settings.teacher, run.settings.compute, plan.teacher_fingerprint(run), plan.teacher_memory(run))
+    teacher = teacher or make_teacher(
+        run.settings.teacher, run.settings.compute, plan.teacher_fingerprint(run), plan.teacher_cache(run)
+    )
     _note_unknown(run, teacher)
-    Deaths(plan.teacher_memory(run)).forget()
+    CrashLog(plan.teacher_cache(run)).forget()
     shown, rows, todo = [], {}, 0
     for split, stage in stages.items():
         stage.begin()
@@ -116,24 +126,33 @@ def _note_unknown(run: Run, teacher: Teacher) -> None:
             run.progress.stage("teacher", f"{unknown:,} recorded documents are not in the collection; they are skipped")
 
 
-def _shown(run: Run, split: Split, stage: Stage) -> tuple[Dataset, int, int]:
+def _shown(run: Run, split: SplitName, stage: Stage) -> tuple[Dataset, int, int]:
     """What the teacher is shown of the lists that it has not labelled; how many lists there are, and how many are left."""
     from actors.data.streaming import parts_of, through_actor
     from actors.retrieval.pre_ranking import PreRanker, all_candidates, all_of_test
 
     settings = run.settings
-    model = CandidateList if split == "log" else TestLists
+    model = CandidateList if split == "log" else QueryCandidates
     lists, rows, left = parts_of(plan.candidates_stage(run, split).folder, model, without=stage)
     if split == "test":
         return (
-            lists.map_batches(all_of_test, fn_args=(settings.evaluation.first_stages,), batch_format="pyarrow", batch_size=None),
+            lists.map_batches(
+                all_of_test, fn_args=(settings.evaluation.first_stages,), batch_format="pyarrow", batch_size=None
+            ),
             rows,
             left,
         )
     if settings.pre_ranker is None:
         return lists.map_batches(all_candidates, batch_format="pyarrow", batch_size=None), rows, left
-    return through_actor(lists, PreRanker, (plan.vectors_memory(run), settings.pre_ranker, _validation(run))), rows, left
+    return (
+        through_actor(lists, PreRanker, (plan.embedding_cache(run), settings.pre_ranker, _validation(run))),
+        rows,
+        left,
+    )
 
 
 if __name__ == "__main__":
-    job(show_estimate if "--estimate" in sys.argv else main, [argument for argument in sys.argv[1:] if argument != "--estimate"])
+    job(
+        show_estimate if "--estimate" in sys.argv else main,
+        [argument for argument in sys.argv[1:] if argument != "--estimate"],
+    )

@@ -1,4 +1,4 @@
-"""The whole pipeline: label, explain where reasons are wanted, train, evaluate, promote.
+"""The whole pipeline: label, explain where rationales are wanted, train, evaluate, promote.
 
     python -m ray_jobs.pipeline configs/quickstart.yaml
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.pipeline configs/quickstart.yaml
@@ -17,7 +17,7 @@ def main(run: Run) -> None:
     run.check_judged()
     own_labels = not run.settings.training.labels
     if own_labels and plan.labels_stage(run).restore() is None:
-        capacity_check.check(run, "teacher", "reasons", "training")  # before hours go into what cannot be finished
+        capacity_check.check(run, "teacher", "rationales", "training")  # before hours go into what cannot be finished
     if own_labels:
         candidates.main(run)
     else:
@@ -25,7 +25,7 @@ def main(run: Run) -> None:
     candidates.find_for_test(run)
     label.ask_teacher(run, [*(["log"] if own_labels else []), *(["test"] if run.settings.evaluation.teacher else [])])
     if own_labels:
-        rationales.write_reasons(run)
+        rationales.write_rationales(run)
     train.main(run)
     evaluate.main(run)
     promote.main(run)

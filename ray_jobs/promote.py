@@ -64,7 +64,9 @@ def promote_by_hand(version: str) -> Callable[[Run], None]:
     def main(run: Run) -> None:
         run.registry.checksum_of(version)  # one that is not known is named as such
         student_config.read(run.registry.folder / version)
-        run.progress.stage("promote", f"{run.registry.promote_again(version, run.settings.run).champion} is the champion")
+        run.progress.stage(
+            "promote", f"{run.registry.promote_again(version, run.settings.run).champion} is the champion"
+        )
 
     return main
 
@@ -78,7 +80,9 @@ def add(name: str) -> Callable[[Run], None]:
             )
         version = version_of(run, found[0])
         run.registry.add(trained_before(run, found[0]), version)
-        run.progress.stage("promote", f"{version} is in the registry; --serving.traffic.challenger {version} lets it have traffic")
+        run.progress.stage(
+            "promote", f"{version} is in the registry; --serving.traffic.challenger {version} lets it have traffic"
+        )
 
     return main
 
@@ -90,7 +94,10 @@ def version_of(run: Run, student: StudentSettings) -> str:
 
 def asked(arguments: list[str]) -> tuple[Callable[[Run], None], list[str]]:
     """What the command line asks for, and its other arguments."""
-    named = {"--to": (promote_by_hand, "a version is missing; --list shows them"), "--add": (add, "the name of a student is missing")}
+    named = {
+        "--to": (promote_by_hand, "a version is missing; --list shows them"),
+        "--add": (add, "the name of a student is missing"),
+    }
     for flag, (action_of, lacking) in named.items():
         if flag in arguments:
             place = arguments.index(flag)

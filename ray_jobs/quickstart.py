@@ -14,7 +14,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from actors.data.rows import TestLists
+from actors.data.rows import QueryCandidates
 from ranking.evaluation.results import Metrics
 from ranking.records import Candidate
 from ray_jobs import pipeline
@@ -37,17 +37,20 @@ def main(run: Run) -> None:
         shown = [{"title": c.title, "text": c.text, "score": c.score} for c in documents]
         answer = post(f"{address}/v1/rerank", {"query": row.text, "documents": shown, "top_n": SHOWN})
     run.progress.stage(
-        "query", f"{row.text} ({run.settings.evaluation.measures[0]} {gain:+.3f}, about the mean where the answer was retrieved)"
+        "query",
+        f"{row.text} ({run.settings.evaluation.measures[0]} {gain:+.3f}, about the mean where the answer was retrieved)",
     )
     student = f"student, blended ({answer['meta']['blend']})" if "blend" in answer["meta"] else "student"
     ranked = [documents[result["index"]] for result in answer["results"]]
-    run.progress.console.print(side_by_side({first_stage: documents[:SHOWN], student: ranked}, run.collection.qrels.get(row.query_id, {})))
+    run.progress.console.print(
+        side_by_side({first_stage: documents[:SHOWN], student: ranked}, run.collection.qrels.get(row.query_id, {}))
+    )
     example = json.dumps({"query": "merge sorted lists", "documents": ["heapq.merge", "os.path.join"]})
     run.progress.line("\nmake serve keeps the service up; then ask it yourself:")
     run.progress.line(f"  curl -s {address}/v1/rerank -H 'content-type: application/json' -d '{example}'")
 
 
-def typical_query(run: Run) -> tuple[TestLists, float]:
+def typical_query(run: Run) -> tuple[QueryCandidates, float]:
     """A test query on which the deployed system gains about the mean, among those whose answer was retrieved: its candidates, and the gain.
 
     An answer is a document of the highest grade that the collection has.
@@ -61,11 +64,19 @@ def typical_query(run: Run) -> tuple[TestLists, float]:
             values.setdefault(row["system"], {})[row["query_id"]] = row["value"]
     qrels = run.collection.qrels
     highest = max(grade for grades in qrels.values() for grade in grades.values())
-    rows = {row.query_id: row for row in plan.candidates_stage(run, "test").folder.read_rows(TestLists) if row.query_id in qrels}
+    rows = {
+        row.query_id: row
+        for row in plan.candidates_stage(run, "test").folder.read_rows(QueryCandidates)
+        if row.query_id in qrels
+    }
     answered = [
-        query_id for query_id, row in rows.items() if any(qrels[query_id].get(c.doc_id) == highest for c in row.of(first_stage))
+        query_id
+        for query_id, row in rows.items()
+        if any(qrels[query_id].get(c.doc_id) == highest for c in row.of(first_stage))
     ] or list(rows)
-    gains = {query_id: values[deployed or first_stage][query_id] - values[first_stage][query_id] for query_id in answered}
+    gains = {
+        query_id: values[deployed or first_stage][query_id] - values[first_stage][query_id] for query_id in answered
+    }
     query_id = min(gains, key=lambda query_id: (abs(gains[query_id] - mean(gains.values())), query_id))
     return rows[query_id], gains[query_id]
 

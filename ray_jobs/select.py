@@ -81,11 +81,15 @@ def finish(run: Run, stage: Stage, sums: Sums, counts: Counter[str]) -> None:
     chosen, left = counts.pop(SELECTED, 0), counts.total()
     reasons = ", ".join(f"{rows:,} {kind}" for kind, rows in counts.most_common())
     if not chosen:
-        raise InputError(f"queries: none of the {sums.queries:,} queries of the log is long-tail ({reasons}); loosen queries.long_tail")
+        raise InputError(
+            f"queries: none of the {sums.queries:,} queries of the log is long-tail ({reasons}); loosen queries.long_tail"
+        )
     if chosen + left != sums.queries:
         raise RuntimeError(f"stage queries: {sums.queries} queries in, but {chosen} selected and {left} left out")
     stage.finish(rows_in=sums.queries, rows_out=chosen, rejected=left)
-    run.progress.stage("queries", f"{chosen:,} long-tail queries of {sums.queries:,} in the log; left out: {reasons or 'none'}")
+    run.progress.stage(
+        "queries", f"{chosen:,} long-tail queries of {sums.queries:,} in the log; left out: {reasons or 'none'}"
+    )
 
 
 if __name__ == "__main__":

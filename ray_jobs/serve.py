@@ -35,9 +35,13 @@ PICKED = 200
 
 def main(run: Run) -> None:
     with served(run) as address:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a service ends well so; for other jobs it is an interruption
+        signal.signal(
+            signal.SIGTERM, lambda *_: sys.exit(0)
+        )  # a service ends well so; for other jobs it is an interruption
         page = f"; the page is {address}/" if run.settings.serving.page else ""
-        run.progress.stage("serve", f"{address}/v1/rerank, /v2/rerank, /rerank; {address}/docs describes them{page}; stop with Ctrl-C")
+        run.progress.stage(
+            "serve", f"{address}/v1/rerank, /v2/rerank, /rerank; {address}/docs describes them{page}; stop with Ctrl-C"
+        )
         while True:
             time.sleep(3600)
 
@@ -58,7 +62,9 @@ def served(run: Run) -> Iterator[str]:
 
     run.logs.take()  # importing Serve put its own handler in place
     if APPLICATION in serve.status().applications:
-        run.progress.stage("serve", "runs on this cluster already; its replicas are replaced, one by one, where settings changed")
+        run.progress.stage(
+            "serve", "runs on this cluster already; its replicas are replaced, one by one, where settings changed"
+        )
     elif taken:
         raise taken
     quiet = LoggingConfig(log_level=logging.WARNING, enable_access_log=False)
@@ -98,7 +104,9 @@ def check_champion(run: Run) -> None:
         check_whole(run.registry.folder / challenger, run.registry.checksum_of(challenger))
         student_config.read(run.registry.folder / challenger)
         if challenger == champion.champion:
-            raise InputError(f"setting 'serving.traffic.challenger': {challenger!r} is the champion itself; promote.py --list shows others")
+            raise InputError(
+                f"setting 'serving.traffic.challenger': {challenger!r} is the champion itself; promote.py --list shows others"
+            )
 
 
 def bound(run: Run) -> Application:
@@ -123,7 +131,7 @@ def bound(run: Run) -> Application:
         qrels = {query.query_id: run.collection.qrels.get(query.query_id, {}) for query in queries}
         if stage.manifest is not None:  # else it is of other settings
             searcher = Searcher.options(ray_actor_options={"num_cpus": 0.25}).bind(
-                stage.folder, plan.vectors_memory(run), run.settings.candidates, queries, qrels
+                stage.folder, plan.embedding_cache(run), run.settings.candidates, queries, qrels
             )
     placed = {"num_cpus": 1, "num_gpus": settings.gpus}
     return Ingress.options(ray_actor_options=placed, **scaling).bind(run.storage, settings, searcher)  # type: ignore[no-any-return]
@@ -136,7 +144,9 @@ def _taken(host: str, port: int) -> InputError | None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            return InputError(f"serving.port {port} on {host}: cannot be used ({error.strerror}); choose another with --serving.port")
+            return InputError(
+                f"serving.port {port} on {host}: cannot be used ({error.strerror}); choose another with --serving.port"
+            )
     return None
 
 

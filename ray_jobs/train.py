@@ -52,9 +52,9 @@ def train(run: Run, student: StudentSettings) -> None:
     labels = training_labels.labels_to_learn(run)
     folder = labels.folder
     first = training_labels.first_label(folder)
-    reasons = training_labels.reasons_to_learn(run, student)
+    rationales = training_labels.rationales_to_learn(run, student)
     every = dict(zip(folder.read_column("query_id"), folder.read_column("confidence"), strict=True))
-    kept = confident(every, training.confidence.at_least)
+    kept = confident(every, training.confidence.min_confidence)
     sure = len(kept)
     if training.labels:
         kept = training_labels.not_tested(run, folder, kept)
@@ -62,18 +62,20 @@ def train(run: Run, student: StudentSettings) -> None:
     provenance = first.provenance if grades is None else training_labels.judged_by(run.collection)
     kept = kept if grades is None else list(grades)
     validation, learned = training_labels.divided(kept, training.validation_fraction, run.settings.queries.seed)
-    if len(learned) < training.lists_per_step:
-        lower = ["training.lists_per_step", *(["training.validation_fraction"] if validation else [])]
-        lower += ["training.confidence.at_least"] if sure < len(every) else []
-        raise InputError(f"{len(learned)} labels are fewer than one step of {training.lists_per_step}; lower {' or '.join(lower)}")
-    if training.lists_per_step < training.workers:
+    if len(learned) < training.queries_per_step:
+        lower = ["training.queries_per_step", *(["training.validation_fraction"] if validation else [])]
+        lower += ["training.confidence.min_confidence"] if sure < len(every) else []
         raise InputError(
-            f"setting 'training.lists_per_step': {training.lists_per_step} lists are too few for {training.workers} workers; "
+            f"{len(learned)} labels are fewer than one step of {training.queries_per_step}; lower {' or '.join(lower)}"
+        )
+    if training.queries_per_step < training.workers:
+        raise InputError(
+            f"setting 'training.queries_per_step': {training.queries_per_step} lists are too few for {training.workers} workers; "
             f"at least {training.workers}"
         )
-    if training.least_workers is not None and training.least_workers > training.workers:
+    if training.min_workers is not None and training.min_workers > training.workers:
         raise InputError(
-            f"setting 'training.least_workers': {training.least_workers} is more than the {training.workers} workers there are"
+            f"setting 'training.min_workers': {training.min_workers} is more than the {training.workers} workers there are"
         )
     check_fit(student, training, provenance.targets)
     if grades is None:
@@ -84,7 +86,7 @@ def train(run: Run, student: StudentSettings) -> None:
         run.progress.stage("validation", text)
     capacity_check.check(run, "training")
     stage.begin()
-    told = _fit(run, stage, student, labels, (learned, validation), provenance, reasons, grades)
+    told = _fit(run, stage, student, labels, (learned, validation), provenance, rationales, grades)
     blend_fitting.blend_student(run, student, stage.folder / MODEL, folder, validation, grades)
     manifest = stage.finish(rows_in=len(every), rows_out=len(kept), rejected=len(every) - len(kept))
     run.progress.stage(stage.name, f"{len(learned):,} lists, {told} in {manifest.seconds:.0f} s")
@@ -98,7 +100,9 @@ def check_fit(student: StudentSettings, training: TrainingSettings, targets: str
 
     if targets != "scores" and training.loss in OF_SCORES:
         held = "judgements are grades" if targets == "grades" else "these labels hold an order only"
-        raise InputError(f"setting 'training.loss': {training.loss} matches scores, and {held}; take {BY_TARGETS[targets]}")
+        raise InputError(
+            f"setting 'training.loss': {training.loss} matches scores, and {held}; take {BY_TARGETS[targets]}"
+        )
     if targets != "grades" and training.loss == "info_nce":
         raise InputError(
             "setting 'training.loss': info_nce sets relevant candidates against irrelevant ones, and a teacher's labels call none "
@@ -111,9 +115,9 @@ def _say_confidence(run: Run, labels: dict[str, float | None], kept: int) -> Non
     """Say how many labels are left out for their confidence, and where none has one to go by."""
     confidence = run.settings.training.confidence
     if kept < len(labels):
-        text = f"{len(labels) - kept:,} of {len(labels):,} labels left out, of a confidence below {confidence.at_least:g}"
+        text = f"{len(labels) - kept:,} of {len(labels):,} labels left out, of a confidence below {confidence.min_confidence:g}"
         run.progress.stage("confidence", text)
-    elif (confidence.weight or confidence.at_least) and all(held is None for held in labels.values()):
+    elif (confidence.weight or confidence.min_confidence) and all(held is None for held in labels.values()):
         run.progress.stage("confidence", "no label has one, so all count alike; teacher.orders of 2 or more gives one")
 
 
@@ -121,10 +125,10 @@ def _fit(
     run: Run,
     stage: Stage,
     student: StudentSettings,
-    labels: plan.Learned,
+    labels: plan.TrainingInput,
     ids: tuple[list[str], list[str]],
     provenance: Provenance,
-    reasons: Folder | None,
+    rationales: Folder | None,
     grades: dict[str, dict[str, int]] | None,
 ) -> str:
     """Run the training workers, the first of which writes the model at the end; returns in words what they did."""
@@ -142,18 +146,33 @@ def _fit(
     from students.bases import has_ranking_head
 
     training = run.settings.training
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # a worker's node may be taken away
+    here = NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=False
+    )  # a worker's node may be taken away
     board = ray.remote(TrainingBoard).options(num_cpus=0, scheduling_strategy=here).remote()
     places = (stage.folder / MODEL, stage.folder / TENSORBOARD)
     ranks = has_ranking_head(model_path(student.base), student)
     terms = _frequent_terms(run, student)
-    work = Assignment(student, training, labels.folder, reasons, *ids, provenance, labels.fingerprint, *places, board, grades, ranks, terms)
+    work = Assignment(
+        student,
+        training,
+        labels.folder,
+        rationales,
+        *ids,
+        provenance,
+        labels.fingerprint,
+        *places,
+        board,
+        grades,
+        ranks,
+        terms,
+    )
     stage.folder.write_text(PLANNED, str(work.steps))
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"work": work},
         scaling_config=ScalingConfig(
-            num_workers=(training.least_workers, training.workers) if training.least_workers else training.workers,
+            num_workers=(training.min_workers, training.workers) if training.min_workers else training.workers,
             use_gpu=training.gpu,
             resources_per_worker=training_worker(training.gpu, run.settings.compute).demand,
         ),
@@ -161,8 +180,10 @@ def _fit(
             name=CHECKPOINTS,
             storage_path=stage.folder.uri,
             checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_score_attribute=MEASURE),
-            failure_config=FailureConfig(max_failures=training.failures),
-            worker_runtime_env={"env_vars": {} if training.gpu else {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "true"}},
+            failure_config=FailureConfig(max_failures=training.max_restarts),
+            worker_runtime_env={
+                "env_vars": {} if training.gpu else {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "true"}
+            },
         ),
     )
     mended = ray_train_snapshot.mend(stage.folder / CHECKPOINTS)
@@ -196,7 +217,11 @@ def _fit(
 
 def _frequent_terms(run: Run, student: StudentSettings) -> frozenset[int]:
     """Keys of the terms that are too frequent for the student's Token Selection, counted in a sample of the collection's documents."""
-    if not isinstance(student, RraBertSettings) or student.term_control.form == "none" or student.term_control.max_document_frequency == 1:
+    if (
+        not isinstance(student, RraBertSettings)
+        or student.term_control.form == "none"
+        or student.term_control.max_document_frequency == 1
+    ):
         return frozenset()
     import ray
 
@@ -204,7 +229,9 @@ def _frequent_terms(run: Run, student: StudentSettings) -> frozenset[int]:
 
     documents = run.collection.documents
     sample = random.Random(run.settings.training.seed).sample(documents, min(_DOCUMENTS_COUNTED, len(documents)))
-    found: frozenset[int] = ray.get(ray.remote(frequent_terms_of).remote(student, [document.content for document in sample]))
+    found: frozenset[int] = ray.get(
+        ray.remote(frequent_terms_of).remote(student, [document.content for document in sample])
+    )
     run.progress.stage("terms", f"{len(found):,} are too frequent for Token Selection, in {len(sample):,} documents")
     return found
 
@@ -250,7 +277,9 @@ class _Told:
     @property
     def said(self) -> str:
         rate = self.pairs / max(self.seconds, 1e-9)
-        validated = f", validation nDCG@10 {self.validation[self.exported]:.3f}" if self.exported in self.validation else ""
+        validated = (
+            f", validation nDCG@10 {self.validation[self.exported]:.3f}" if self.exported in self.validation else ""
+        )
         base = self.validation.get(0)
         if not self.exported:
             validated += "; training did not improve the base, which is exported"

@@ -28,8 +28,12 @@ def check_base(path: str, settings: AnySettings) -> None:
     """
     where = f"student {settings.name}: base {settings.base!r}"
     config, tokenizer = read_model(path, None, where)
-    if Path(path).is_dir() and not any(fnmatch(held.name, pattern) for held in Path(path).iterdir() for pattern in _WEIGHTS):
-        raise InputError(f"{where}: the folder holds no weights; a model saved with save_pretrained has model.safetensors")
+    if Path(path).is_dir() and not any(
+        fnmatch(held.name, pattern) for held in Path(path).iterdir() for pattern in _WEIGHTS
+    ):
+        raise InputError(
+            f"{where}: the folder holds no weights; a model saved with save_pretrained has model.safetensors"
+        )
     if not tokenizer.is_fast:
         raise InputError(f"{where}: a fast tokenizer is needed, one with a tokenizer.json")
     if tokenizer.pad_token_id is None:
@@ -71,17 +75,25 @@ def _check_form(config: Any, tokenizer: Any, settings: AnySettings, where: str) 
         with torch.device("meta"):
             made = AutoModelForSequenceClassification.from_config(config)
     except Exception as error:
-        raise InputError(f"{where}: no sequence classifier can be made of its configuration ({first_line(error)})") from None
+        raise InputError(
+            f"{where}: no sequence classifier can be made of its configuration ({first_line(error)})"
+        ) from None
     # as transformers calls the head of its decoders, on the last token
-    reads_last = isinstance(getattr(made, "score", None), torch.nn.Linear) and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    reads_last = (
+        isinstance(getattr(made, "score", None), torch.nn.Linear) and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    )
     if isinstance(settings, RraGptSettings) and not reads_last:
-        raise InputError(f"{where}: {config.model_type} has no layer `score` on its last token; a decoder is needed, or kind: rra_bert")
+        raise InputError(
+            f"{where}: {config.model_type} has no layer `score` on its last token; a decoder is needed, or kind: rra_bert"
+        )
     if isinstance(settings, RraBertSettings) and reads_last:
         raise InputError(f"{where}: {config.model_type} is a decoder; the student's kind must be rra_gpt")
     inputs = tokenizer("query", "document")
     words = made.base_model.get_input_embeddings().weight.shape[0]
     if max(*inputs["input_ids"], tokenizer.pad_token_id) >= words:
-        raise InputError(f"{where}: its tokenizer has tokens beyond the {words:,} of its embeddings; resize_token_embeddings makes room")
+        raise InputError(
+            f"{where}: its tokenizer has tokens beyond the {words:,} of its embeddings; resize_token_embeddings makes room"
+        )
     segments = getattr(config, "type_vocab_size", 0)
     if segments and max(inputs.get("token_type_ids", [0])) >= segments:
         raise InputError(
@@ -92,14 +104,16 @@ def _check_form(config: Any, tokenizer: Any, settings: AnySettings, where: str) 
 
 def _check_sides(tokenizer: Any, settings: RraGptSettings, most: int | None, where: str) -> None:
     """What stands behind the prompt in training needs room, and an end."""
-    if settings.reason_weight and tokenizer.eos_token_id is None:
-        raise InputError(f"{where}: its tokenizer has no end-of-text token, with which a reason ends; set one, or reason_weight: 0")
+    if settings.rationale_weight and tokenizer.eos_token_id is None:
+        raise InputError(
+            f"{where}: its tokenizer has no end-of-text token, with which a rationale ends; set one, or rationale_weight: 0"
+        )
     words = max(len(tokenizer.encode(word, add_special_tokens=False)) for word in LABEL_WORDS.values())
-    behind = words + (settings.reason_tokens if settings.reason_weight else 0)
+    behind = words + (settings.max_rationale_tokens if settings.rationale_weight else 0)
     if most is not None and settings.max_length + behind > most:
         raise InputError(
-            f"{where}: max_length {settings.max_length} and the {behind} tokens that are learned behind the prompt, label word and reason, "
-            f"are more than the {most} positions that it has; lower max_length or reason_tokens"
+            f"{where}: max_length {settings.max_length} and the {behind} tokens that are learned behind the prompt, label word and rationale, "
+            f"are more than the {most} positions that it has; lower max_length or max_rationale_tokens"
         )
 
 
@@ -116,7 +130,9 @@ def read_model(path: str, revision: str | None, where: str) -> tuple[Any, Any]:
     except Exception as error:
         raise InputError(f"{where}: its tokenizer cannot be read ({first_line(error)})") from None
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)) or not tokenizer.encode("query", add_special_tokens=False):
-        raise InputError(f"{where}: its tokenizer has no vocabulary; the folder lacks tokenizer.json, or the files it is made from")
+        raise InputError(
+            f"{where}: its tokenizer has no vocabulary; the folder lacks tokenizer.json, or the files it is made from"
+        )
     return config, tokenizer
 
 

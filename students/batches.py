@@ -139,7 +139,9 @@ def chunks_by_bucket(lengths: Sequence[int], budget: int, max_length: int) -> li
     return chunks
 
 
-def list_batch(lists: Sequence[tuple[str, Sequence[tuple[str, float]]]], weights: Sequence[float] | None = None) -> ListBatch:
+def list_batch(
+    lists: Sequence[tuple[str, Sequence[tuple[str, float]]]], weights: Sequence[float] | None = None
+) -> ListBatch:
     """Lay out lists of unequal length. lists: (query, [(document, target)]). weights: of the lists; None for ones."""
     width = max((len(documents) for _, documents in lists), default=0)
     targets = torch.zeros(len(lists), width)
@@ -150,4 +152,6 @@ def list_batch(lists: Sequence[tuple[str, Sequence[tuple[str, float]]]], weights
             pairs.append((query, document))
             targets[row, column] = target
             mask[row, column] = True
-    return ListBatch(pairs, targets, mask, torch.ones(len(lists)) if weights is None else torch.tensor(weights, dtype=torch.float32))
+    return ListBatch(
+        pairs, targets, mask, torch.ones(len(lists)) if weights is None else torch.tensor(weights, dtype=torch.float32)
+    )

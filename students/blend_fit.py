@@ -37,7 +37,9 @@ def fit(lists: Sequence[ValidationList], forms: Sequence[Form] = FORMS) -> Fitte
     if not lists:
         raise ValueError("a blend needs at least one validation list")
     values = {(form, weight): _value(lists, form, weight) for form in forms for weight in WEIGHTS}
-    weights: dict[Form, float] = {form: max(WEIGHTS, key=lambda weight, form=form: values[form, weight]) for form in forms}  # type: ignore[misc]
+    weights: dict[Form, float] = {
+        form: max(WEIGHTS, key=lambda weight, form=form: values[form, weight]) for form in forms
+    }  # type: ignore[misc]
     best = max(forms, key=lambda form: values[form, weights[form]])
     return FittedBlend(Blend(form=best, weights=weights), values[best, 1.0], values[best, weights[best]])
 

@@ -31,7 +31,9 @@ class PairClassifier(nn.Module):
         self.config = classifier.config
         above = [child for name, child in classifier.named_children() if name != classifier.base_model_prefix]
         pooler = getattr(self.base, "pooler", None)
-        self._heads = (*above, pooler) if pooler is not None else (*above,)  # in a tuple, or their weights would be found twice
+        self._heads = (
+            (*above, pooler) if pooler is not None else (*above,)
+        )  # in a tuple, or their weights would be found twice
         for head in self._heads:
             _widen(head)
 
@@ -98,7 +100,9 @@ def _linear(layer: nn.Linear, given: Tensor) -> Tensor:
 
 
 def _norm(layer: nn.LayerNorm, given: Tensor) -> Tensor:
-    return functional.layer_norm(given.float(), layer.normalized_shape, _float(layer.weight), _float(layer.bias), layer.eps)
+    return functional.layer_norm(
+        given.float(), layer.normalized_shape, _float(layer.weight), _float(layer.bias), layer.eps
+    )
 
 
 def _float(weights: Tensor | None) -> Tensor | None:

@@ -28,7 +28,9 @@ class ParityError(RuntimeError):
     """The reloaded model does not score as the one in memory."""
 
 
-def save(model: PairClassifier, tokenizer: Any, settings: AnySettings, folder: Path, probes: Sequence[tuple[str, str]]) -> None:
+def save(
+    model: PairClassifier, tokenizer: Any, settings: AnySettings, folder: Path, probes: Sequence[tuple[str, str]]
+) -> None:
     """Write the student, reload it, and compare the scores of probe pairs in float32.
 
     The folder is a sequence classifier with one label for transformers and sentence-transformers' CrossEncoder. Encoders
@@ -61,7 +63,9 @@ def _onnx_scores(
     except Exception as error:
         (folder / onnx_file.NAME).unlink(missing_ok=True)
         why = first_line(error)
-        _log.warning("student %s: has no %s, as its architecture cannot be written so (%s)", settings.name, onnx_file.NAME, why)
+        _log.warning(
+            "student %s: has no %s, as its architecture cannot be written so (%s)", settings.name, onnx_file.NAME, why
+        )
         return None
 
 

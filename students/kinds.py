@@ -17,7 +17,7 @@ from students.batches import tokenize
 from students.classifier import PairClassifier
 from students.first_token import read_first_token_only
 from students.pair_templates import with_prompt_template
-from students.rra_gpt import Reasoning, Told
+from students.rra_gpt import AuxiliaryTargets, RraGptWithAuxiliaryTasks
 from students.settings import RraBertSettings, RraGptSettings
 from students.term_control import TermControlled
 from students.token_selection import TokenKeys
@@ -35,7 +35,9 @@ def build(settings: AnySettings, path: str) -> PairClassifier:
     except (SafetensorError, RuntimeError, ValueError, KeyError, OSError) as error:
         if not Path(path).is_dir() or (isinstance(error, OSError) and error.errno is not None):
             raise  # of a hub or a disk, which another try may mend
-        raise InputError(f"base {settings.base!r}: no student can be made of its weights ({first_line(error)})") from error
+        raise InputError(
+            f"base {settings.base!r}: no student can be made of its weights ({first_line(error)})"
+        ) from error
 
 
 def tokenizer_of(settings: AnySettings, path: str) -> Any:
@@ -47,7 +49,7 @@ def tokenizer_of(settings: AnySettings, path: str) -> Any:
 def in_training(student: PairClassifier, settings: AnySettings, path: str) -> nn.Module:
     """The student with what it has in training only; `settled` takes it off again."""
     if isinstance(settings, RraGptSettings):
-        trained = Reasoning(student, rra_gpt.output_layer(student, path))
+        trained = RraGptWithAuxiliaryTasks(student, rra_gpt.output_layer(student, path))
         if settings.lora is not None:
             trained.adapt(settings.lora)
         return trained
@@ -59,9 +61,9 @@ def in_training(student: PairClassifier, settings: AnySettings, path: str) -> nn
 
 def settled(trained: nn.Module) -> PairClassifier:
     """The student that is kept, without what it had in training only."""
-    if isinstance(trained, Reasoning):
+    if isinstance(trained, RraGptWithAuxiliaryTasks):
         trained.merge()
-    kept = trained.student if isinstance(trained, (TermControlled, Reasoning)) else trained
+    kept = trained.student if isinstance(trained, (TermControlled, RraGptWithAuxiliaryTasks)) else trained
     assert isinstance(kept, PairClassifier)
     return kept
 
@@ -78,11 +80,11 @@ class TrainingReader:
         selects = isinstance(settings, RraBertSettings) and settings.term_control.form != "none"
         self.keys = TokenKeys(tokenizer, settings.term_control.match, frequent=frequent) if selects else None  # type: ignore[union-attr]
 
-    def rows(self, pairs: Sequence[tuple[str, str]], told: Sequence[Told]) -> list[dict[str, list[int]]]:
+    def rows(self, pairs: Sequence[tuple[str, str]], told: Sequence[AuxiliaryTargets]) -> list[dict[str, list[int]]]:
         """Tokenise pairs. told: what a student with side tasks learns of each."""
         rows = tokenize(self.tokenizer, pairs, self.settings.max_length, self.keys)
-        if isinstance(self.settings, RraGptSettings) and (self.settings.label_weight or self.settings.reason_weight):
-            if not self.settings.reason_weight:
-                told = [replace(one, reason=None) for one in told]
-            rra_gpt.rows_with_sides(self.tokenizer, rows, told, self.settings.reason_tokens)
+        if isinstance(self.settings, RraGptSettings) and (self.settings.label_weight or self.settings.rationale_weight):
+            if not self.settings.rationale_weight:
+                told = [replace(one, rationale=None) for one in told]
+            rra_gpt.rows_with_sides(self.tokenizer, rows, told, self.settings.max_rationale_tokens)
         return rows

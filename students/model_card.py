@@ -31,7 +31,9 @@ model.onnx gives the same scores in onnxruntime, from the tokenizer's inputs.
 """
 
 
-def model_card(student: AnySettings, training: TrainingSettings, provenance: Provenance, facts: Mapping[str, Any], onnx: bool) -> str:
+def model_card(
+    student: AnySettings, training: TrainingSettings, provenance: Provenance, facts: Mapping[str, Any], onnx: bool
+) -> str:
     """Write the card. facts: further lines of the table, by their names, in the order given. onnx: whether model.onnx is there."""
     front = {
         "library_name": "transformers",
@@ -54,7 +56,9 @@ def model_card(student: AnySettings, training: TrainingSettings, provenance: Pro
     if isinstance(student, RraBertSettings):
         rows["Term Control Layer"] = f"`{student.term_control.model_dump_json()}`, in training only"
     else:
-        rows["side tasks"] = f"label word {student.label_weight:g}, reason {student.reason_weight:g}, in training only"
+        rows["side tasks"] = (
+            f"label word {student.label_weight:g}, rationale {student.rationale_weight:g}, in training only"
+        )
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     load = _LOAD.format(max_length=student.max_length)
     if onnx:

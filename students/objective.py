@@ -42,7 +42,8 @@ class Objective:
         ends = [0, *batch.mask.sum(dim=1).cumsum(dim=0).tolist()]
         parts = [columns[start:end] for start, end in itertools.pairwise(ends)]
         lists = [
-            self._of_list(part, targets[row, : len(part)].unsqueeze(0), weights[row : row + 1], progress) for row, part in enumerate(parts)
+            self._of_list(part, targets[row, : len(part)].unsqueeze(0), weights[row : row + 1], progress)
+            for row, part in enumerate(parts)
         ]
         return torch.stack(lists)
 
@@ -54,9 +55,15 @@ class Objective:
         if not others.shape[1]:
             return ranked
         if isinstance(self.student, RraGptSettings):  # a list of one stands for one of which nothing is to be learned
-            sides = side_costs(others, self.student.label_weight, self.student.reason_weight) if len(columns) > 1 else 0.0
+            sides = (
+                side_costs(others, self.student.label_weight, self.student.rationale_weight)
+                if len(columns) > 1
+                else 0.0
+            )
             return ranked + weight[0] * sides
-        return ranked + self.student.term_control.weight_at(progress) * self.loss(others[:, 0].unsqueeze(0), targets, mask, weight)
+        return ranked + self.student.term_control.weight_at(progress) * self.loss(
+            others[:, 0].unsqueeze(0), targets, mask, weight
+        )
 
 
 def ndcg(scores: Tensor, targets: Tensor, mask: Tensor, depth: int = 10) -> Tensor:

@@ -114,7 +114,9 @@ class OpenVinoStudent(nn.Module):
         self.names = [held.get_any_name() for held in model.inputs]
         base, *head = divided(model) if dtype == torch.bfloat16 else [model]
         if dtype == torch.bfloat16 and not head:
-            _log.warning("%s: no head can be told from the rest, so its scores are computed in bf16 and have steps", path)
+            _log.warning(
+                "%s: no head can be told from the rest, so its scores are computed in bf16 and have steps", path
+            )
         compiled = [core.compile_model(base, "CPU", hints)]
         compiled += [core.compile_model(held, "CPU", hints | {"INFERENCE_PRECISION_HINT": "f32"}) for held in head]
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()

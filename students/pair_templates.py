@@ -25,7 +25,10 @@ def with_prompt_template(tokenizer: Any) -> PreTrainedTokenizerFast:
     before = tokenizer.encode("x", add_special_tokens=True)
     alone = tokenizer.encode("x", add_special_tokens=False)
     ids[0] = before[: before.index(alone[0])] + ids[0]
-    special = [{"id": name, "ids": part, "tokens": tokenizer.convert_ids_to_tokens(part)} for name, part in zip(_NAMES, ids, strict=True)]
+    special = [
+        {"id": name, "ids": part, "tokens": tokenizer.convert_ids_to_tokens(part)}
+        for name, part in zip(_NAMES, ids, strict=True)
+    ]
     backend = tokenizer.backend_tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     first, second, last = _NAMES
     backend.post_processor = TemplateProcessing(

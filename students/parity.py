@@ -10,9 +10,15 @@ from students import onnx_file
 from students.scoring import CARD, Engine, Scorer
 
 PROBES = [
-    ("how do plants make food", "Leaves turn sunlight, water and carbon dioxide into sugar; this is called photosynthesis."),
+    (
+        "how do plants make food",
+        "Leaves turn sunlight, water and carbon dioxide into sugar; this is called photosynthesis.",
+    ),
     ("how do plants make food", "The stock exchange closes at half past five."),
-    ("merge sorted lists", "heapq.merge(*iterables) merges several sorted inputs into a single sorted output, one item at a time."),
+    (
+        "merge sorted lists",
+        "heapq.merge(*iterables) merges several sorted inputs into a single sorted output, one item at a time.",
+    ),
     ("강아지 이름 추천", "강아지 이름을 지을 때는 부르기 쉬운 두 글자 이름이 좋습니다."),
     ("error 0x80070005", ""),
 ]
@@ -29,7 +35,8 @@ def write_probes(folder: Path) -> None:
     scores = Scorer(folder, "fp32", "torch").score(PROBES)
     card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     card["probes"] = [
-        {"query": query, "document": document, "score": score} for (query, document), score in zip(PROBES, scores, strict=True)
+        {"query": query, "document": document, "score": score}
+        for (query, document), score in zip(PROBES, scores, strict=True)
     ]
     (folder / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False), encoding="utf-8")
 

@@ -4,11 +4,11 @@ Known from the paper: a light ranking layer on a decoder, trained jointly with r
 generating the reasoning. Reported: at inference only the score is used, nothing is generated. The rest is this
 project's reconstruction:
 
-    prompt(query, document) label-word reason
+    prompt(query, document) label-word rationale
     score = Linear(state of the last prompt token)
-    L = rank(score) + a * cross-entropy(label word) + b * cross-entropy(reason's tokens)
+    L = rank(score) + a * cross-entropy(label word) + b * cross-entropy(rationale's tokens)
 
-Label and reason stand behind the prompt in one sequence: the prompt's states are computed once, and, since a decoder
+Label and rationale stand behind the prompt in one sequence: the prompt's states are computed once, and, since a decoder
 reads from left to right, the score sees neither.
 """
 
@@ -28,28 +28,28 @@ from students.classifier import PairClassifier
 from students.settings import LoraSettings, RraGptSettings
 
 LABEL_WORDS = {True: " yes", False: " no"}
-LABEL, REASON = 1, 2
+LABEL, RATIONALE = 1, 2
 
 
 @dataclass(frozen=True)
-class Told:
-    """What is told of a pair in training. reason: None where there is none to learn."""
+class AuxiliaryTargets:
+    """What is told of a pair in training. rationale: None where there is none to learn."""
 
     relevant: bool
-    reason: str | None = None
+    rationale: str | None = None
 
 
-def continuation(tokenizer: Any, told: Told, most: int) -> tuple[list[int], list[int]]:
-    """The tokens behind the prompt, and which side task each belongs to: LABEL or REASON.
+def continuation(tokenizer: Any, told: AuxiliaryTargets, most: int) -> tuple[list[int], list[int]]:
+    """The tokens behind the prompt, and which side task each belongs to: LABEL or RATIONALE.
 
-    most: tokens of the reason at most; what is cut off there is not followed by an end. tokenizer: of the base, whose
-    end-of-text token ends a reason.
+    most: tokens of the rationale at most; what is cut off there is not followed by an end. tokenizer: of the base, whose
+    end-of-text token ends a rationale.
     """
     word = tokenizer.encode(LABEL_WORDS[told.relevant], add_special_tokens=False)
-    if told.reason is None:
+    if told.rationale is None:
         return word, [LABEL] * len(word)
-    reason = [*tokenizer.encode(f"\n{told.reason}", add_special_tokens=False), tokenizer.eos_token_id][:most]
-    return word + reason, [LABEL] * len(word) + [REASON] * len(reason)
+    rationale = [*tokenizer.encode(f"\n{told.rationale}", add_special_tokens=False), tokenizer.eos_token_id][:most]
+    return word + rationale, [LABEL] * len(word) + [RATIONALE] * len(rationale)
 
 
 def build(settings: RraGptSettings, path: str) -> PairClassifier:
@@ -65,7 +65,7 @@ def build(settings: RraGptSettings, path: str) -> PairClassifier:
     return PairClassifier(classifier)
 
 
-class Reasoning(nn.Module):
+class RraGptWithAuxiliaryTasks(nn.Module):
     """RRA-GPT in training, with the output layer for its side tasks. The student is the part that is kept."""
 
     def __init__(self, student: PairClassifier, output: nn.Module) -> None:
@@ -97,8 +97,8 @@ class Reasoning(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Score pairs and tell what the side tasks cost. batch: as `students.batches.pad` makes it, with sides.
 
-        Returns [pairs, 3], float32: score; mean cross-entropy of the label word's tokens; of the reason's, not a
-        number where a pair has no reason.
+        Returns [pairs, 3], float32: score; mean cross-entropy of the label word's tokens; of the rationale's, not a
+        number where a pair has no rationale.
         """
         classifier: Any = self.student.classifier
         states = classifier.base_model(**inputs_of(batch)).last_hidden_state
@@ -110,7 +110,7 @@ class Reasoning(nn.Module):
         foretold = self.output(states[:, :-1][places]).float()
         costs = torch.zeros(places.shape, device=states.device)
         costs[places] = functional.cross_entropy(foretold, batch["input_ids"][:, 1:][places], reduction="none")
-        return torch.stack([scores, *(_mean_cost(costs, sides[:, 1:] == side) for side in (LABEL, REASON))], dim=1)
+        return torch.stack([scores, *(_mean_cost(costs, sides[:, 1:] == side) for side in (LABEL, RATIONALE))], dim=1)
 
 
 def output_layer(student: PairClassifier, path: str) -> nn.Module:
@@ -122,17 +122,19 @@ def output_layer(student: PairClassifier, path: str) -> nn.Module:
     return layer
 
 
-def side_costs(columns: Tensor, label_weight: float, reason_weight: float) -> Tensor:
-    """a * mean label cost + b * mean reason cost, over the pairs that have each. columns: [pairs, 2]. Returns a scalar."""
+def side_costs(columns: Tensor, label_weight: float, rationale_weight: float) -> Tensor:
+    """a * mean label cost + b * mean rationale cost, over the pairs that have each. columns: [pairs, 2]. Returns a scalar."""
     total = columns.new_zeros(())
-    for column, weight in zip(columns.unbind(dim=1), (label_weight, reason_weight), strict=True):
+    for column, weight in zip(columns.unbind(dim=1), (label_weight, rationale_weight), strict=True):
         there = ~column.isnan()
         if weight and there.any():
             total = total + weight * torch.where(there, column, 0.0).sum() / there.sum()
     return total
 
 
-def rows_with_sides(tokenizer: Any, rows: Sequence[dict[str, list[int]]], told: Sequence[Told], most: int) -> None:
+def rows_with_sides(
+    tokenizer: Any, rows: Sequence[dict[str, list[int]]], told: Sequence[AuxiliaryTargets], most: int
+) -> None:
     """Append to tokenised prompts what is told of them, in place, with `sides`: 0 for the prompt's tokens."""
     for row, one in zip(rows, told, strict=True):
         tokens, sides = continuation(tokenizer, one, most)

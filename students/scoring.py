@@ -43,12 +43,17 @@ def forward_rows(model: nn.Module, tokenizer: Any, rows: Sequence[dict[str, list
     whole: all in one chunk. Returns what the model does, [pairs] or [pairs, scores], float32, in the order given.
     """
     lengths = [len(row["input_ids"]) for row in rows]
-    chunks = [list(range(len(rows)))] if whole and rows else chunks_by_length(lengths, CHUNK_TOKENS[_device(model).type])
+    chunks = (
+        [list(range(len(rows)))] if whole and rows else chunks_by_length(lengths, CHUNK_TOKENS[_device(model).type])
+    )
     return _forward(model, tokenizer, rows, [(None, chunk) for chunk in chunks])
 
 
 def _forward(
-    model: nn.Module, tokenizer: Any, rows: Sequence[dict[str, list[int]]], chunks: Sequence[tuple[int | None, list[int]]]
+    model: nn.Module,
+    tokenizer: Any,
+    rows: Sequence[dict[str, list[int]]],
+    chunks: Sequence[tuple[int | None, list[int]]],
 ) -> Tensor:
     device = _device(model)
     order = [i for _, chunk in chunks for i in chunk]
@@ -67,7 +72,7 @@ def _device(model: nn.Module) -> torch.device:
 
 
 @dataclass(frozen=True)
-class Tokenized:
+class TokenizedPair:
     """A pair as the model reads it. width: tokens that it is padded to."""
 
     inputs: dict[str, list[int]]
@@ -82,7 +87,9 @@ class Tokenized:
 class Scorer:
     """A saved student, ready to score on this machine. Higher is better; scores have no fixed range."""
 
-    def __init__(self, folder: str | Path, precision: Precision | None = None, engine: Engine = "auto", called: str | None = None) -> None:
+    def __init__(
+        self, folder: str | Path, precision: Precision | None = None, engine: Engine = "auto", called: str | None = None
+    ) -> None:
         """Load a folder that `students.export.save` wrote.
 
         precision: None for the one it was saved to be used with. engine: `auto` takes what is fastest: OpenVINO on a processor, for a
@@ -119,24 +126,28 @@ class Scorer:
         scores: list[float] = forward_pairs(self.model, self.tokenizer, pairs, self.max_length).tolist()
         return scores
 
-    def tokenized(self, pairs: Sequence[tuple[str, str]]) -> list[Tokenized]:
+    def tokenized(self, pairs: Sequence[tuple[str, str]]) -> list[TokenizedPair]:
         """Tokenise pairs, for `score_chunk`; one thread at a time, as tokenizers are."""
         rows = tokenize(self.tokenizer, pairs, self.max_length)
-        return [Tokenized(row, bucket_of(len(row["input_ids"]), self.max_length)) for row in rows]
+        return [TokenizedPair(row, bucket_of(len(row["input_ids"]), self.max_length)) for row in rows]
 
     @torch.inference_mode()
-    def score_chunk(self, rows: Sequence[Tokenized]) -> list[float]:
+    def score_chunk(self, rows: Sequence[TokenizedPair]) -> list[float]:
         """Score pairs of one bucket at once, as `score` does; for those that put batches together themselves.
 
         As many threads as there are streams may call it.
         """
         (width,) = {row.width for row in rows}
-        scores: list[float] = _forward(self.model, self.tokenizer, [row.inputs for row in rows], [(width, list(range(len(rows))))]).tolist()
+        scores: list[float] = _forward(
+            self.model, self.tokenizer, [row.inputs for row in rows], [(width, list(range(len(rows))))]
+        ).tolist()
         return scores
 
     def cut(self, document: str, tokens: int) -> str:
         """A document's first tokens, as text."""
-        coded = self.tokenizer(document, add_special_tokens=False, truncation=True, max_length=tokens, return_offsets_mapping=True)
+        coded = self.tokenizer(
+            document, add_special_tokens=False, truncation=True, max_length=tokens, return_offsets_mapping=True
+        )
         return document[: coded["offset_mapping"][-1][1]] if coded["input_ids"] else ""
 
     def is_cut(self, pair: tuple[str, str]) -> bool:
@@ -157,7 +168,9 @@ class Scorer:
 class ClassifierScorer(Scorer):
     """A sequence classifier with one label that was saved elsewhere: any Hugging Face cross-encoder."""
 
-    def __init__(self, model: str, max_length: int | None = None, precision: Precision = "auto", called: str | None = None) -> None:
+    def __init__(
+        self, model: str, max_length: int | None = None, precision: Precision = "auto", called: str | None = None
+    ) -> None:
         """Load a folder or Hugging Face id. max_length: None for what its tokenizer and positions allow. called: in messages.
 
         Raises InputError where it cannot be read, has another number of labels or no pad token, or would score at random.

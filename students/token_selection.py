@@ -90,7 +90,11 @@ class TokenKeys:
     """
 
     def __init__(
-        self, tokenizer: Any, match: Match = "token", stop_words: Collection[str] = STOP_WORDS, frequent: Collection[int] = ()
+        self,
+        tokenizer: Any,
+        match: Match = "token",
+        stop_words: Collection[str] = STOP_WORDS,
+        frequent: Collection[int] = (),
     ) -> None:
         self.match = match
         self.tokenizer = tokenizer

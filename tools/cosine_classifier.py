@@ -49,7 +49,9 @@ def cosine_classifier(encoder: BertModel, inputs: dict[str, Tensor], vectors: Te
     norms, states = _measured(encoder, inputs)
     segment = int(states.square().mean(0).argmin())
     label = {"id2label": {0: "LABEL_0"}, "label2id": {"LABEL_0": 0}}
-    config = BertConfig.from_dict(encoder.config.to_dict() | label | {"num_hidden_layers": encoder.config.num_hidden_layers + 1})
+    config = BertConfig.from_dict(
+        encoder.config.to_dict() | label | {"num_hidden_layers": encoder.config.num_hidden_layers + 1}
+    )
     classifier = BertForSequenceClassification(config).eval()
     classifier.bert.embeddings.load_state_dict(encoder.embeddings.state_dict(), strict=False)
     *layers, last = classifier.bert.encoder.layer
@@ -76,7 +78,11 @@ def _measured(encoder: BertModel, inputs: dict[str, Tensor]) -> tuple[list[tuple
         held = given[0][mask]
         norms.append((float(held.std(-1, unbiased=False).median()), float(held.mean(-1).median())))
 
-    hooks = [module.register_forward_pre_hook(measure) for module in encoder.modules() if isinstance(module, torch.nn.LayerNorm)]
+    hooks = [
+        module.register_forward_pre_hook(measure)
+        for module in encoder.modules()
+        if isinstance(module, torch.nn.LayerNorm)
+    ]
     states = encoder.eval()(**inputs, output_hidden_states=True).hidden_states
     for hook in hooks:
         hook.remove()

@@ -60,7 +60,9 @@ def query_of(passage: Passage, drawn: random.Random) -> tuple[str, str]:
         rest = [part for place, part in enumerate(parts) if place != number]
         query = " ".join(parts[number].split()[: drawn.randint(5, 16)]).rstrip(".")
         return query, " ".join(rest) if len(" ".join(rest).split()) >= _SHORTEST else passage.text
-    words = list(dict.fromkeys(word for word in re.findall(r"[A-Za-z][A-Za-z-]+", passage.text) if word.lower() not in _COMMON))
+    words = list(
+        dict.fromkeys(word for word in re.findall(r"[A-Za-z][A-Za-z-]+", passage.text) if word.lower() not in _COMMON)
+    )
     places = sorted(drawn.sample(range(len(words)), min(len(words), drawn.randint(3, 6))))
     return " ".join(words[place].lower() for place in places), passage.text
 
@@ -119,7 +121,9 @@ def lists_of(
     for vector, query, (rows, lexical) in zip(of_queries, queries, made, strict=True):
         numbers = [place[row] for row in rows]
         cosines = of_texts[numbers] @ vector
-        lists.append(TrainingList(query, numbers, [target_of(float(c), part) for c, part in zip(cosines, lexical, strict=True)]))
+        lists.append(
+            TrainingList(query, numbers, [target_of(float(c), part) for c, part in zip(cosines, lexical, strict=True)])
+        )
     return [texts[row] for row in used], lists
 
 

@@ -18,7 +18,9 @@ _LONGEST = 2 * MOST
 
 
 @torch.inference_mode()
-def answers_told(decoder: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, material: Material, threshold: float, count: int) -> str:
+def answers_told(
+    decoder: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, material: Material, threshold: float, count: int
+) -> str:
     """Ask for the first lists, each in two orders, by greedy decoding; says what the answers are like, in a line.
 
     threshold: of targets, below which documents should be left out. count: of lists.
@@ -28,11 +30,13 @@ def answers_told(decoder: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, ma
     for number in range(count):
         targets = material.targets(number)
         ranks = []
-        for order in (random.Random(f"{shuffle} {number}").sample(range(len(targets)), len(targets)) for shuffle in range(2)):
+        for order in (
+            random.Random(f"{shuffle} {number}").sample(range(len(targets)), len(targets)) for shuffle in range(2)
+        ):
             prompt = material.prompt(number, order).to(decoder.device)
             written = decoder.generate(prompt[None], max_new_tokens=_LONGEST, do_sample=False)[0, len(prompt) :]
             read = read_answer(tokenizer.decode(written, skip_special_tokens=True), len(targets))
-            in_form += read.verdict == "ok"
+            in_form += read.parse_status == "ok"
             listed += len(read.order)
             wanted += max(int((targets > threshold).sum()), 1)
             ranks.append(_ranks([order[place - 1] for place in read.order], len(targets)))

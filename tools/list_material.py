@@ -20,7 +20,7 @@ from ranking.prompts import control_tokens, disarm
 from ranking.storage.folder import Folder
 from tools import texts
 from tools.cross_material import Depths, bi_encoder, lists_of
-from tools.list_decoder.places import MOST, Tokens
+from tools.list_decoder.places import MOST, MarkerTokens
 from tools.list_prompts import DOCUMENT_TOKENS, QUERY_TOKENS, PromptWriter
 from tools.texts import Passage
 
@@ -59,17 +59,23 @@ class Material:
         return SCALE * (self.vectors(number).prod(1).sum(-1) - MIDDLE)
 
 
-def material_of(folder: Path, count: int, most: int, seed: int, tokenizer: PreTrainedTokenizerFast, tokens: Tokens) -> Material:
+def material_of(
+    folder: Path, count: int, most: int, seed: int, tokenizer: PreTrainedTokenizerFast, tokens: MarkerTokens
+) -> Material:
     """So many lists to learn from, behind HELD_OUT others of other passages; made once, and read from the folder after that.
 
     most: passages, of which a fifth is for the lists that are held out. InputError where the folder holds other lists than those.
     """
     path, asked_for = folder / "lists.json", {"lists": count, "passages": most, "seed": seed}
     if not path.exists():
-        Folder(folder).write_text(path.name, json.dumps({"made": asked_for, **_made(folder, count, most, seed, tokenizer)}))
+        Folder(folder).write_text(
+            path.name, json.dumps({"made": asked_for, **_made(folder, count, most, seed, tokenizer)})
+        )
     held = json.loads(path.read_text(encoding="utf-8"))
     if held["made"] != asked_for:
-        raise InputError(f"{path} was made with {held['made']}, not with {asked_for}: name another folder, or the same numbers")
+        raise InputError(
+            f"{path} was made with {held['made']}, not with {asked_for}: name another folder, or the same numbers"
+        )
     with np.load(folder / "vectors.npz") as loaded:
         queries, documents = torch.from_numpy(loaded["queries"]), torch.from_numpy(loaded["documents"])
     lists = [one["passages"] for one in held["lists"]]
@@ -95,8 +101,13 @@ def _made(folder: Path, count: int, most: int, seed: int, tokenizer: PreTrainedT
     for passages, wanted in zip(parted(texts.passages_of(most, seed), seed), (HELD_OUT, count), strict=True):
         pool, lists = lists_of(passages, wanted, encode, seed, _DEPTHS)
         if len(lists) < wanted:
-            raise InputError(f"{len(passages):,} passages are too few for {wanted:,} lists: raise --passages or lower --lists")
-        made += [{"query": one.query, "passages": [len(texts_made) + number for number in one.passages[:MOST]]} for one in lists]
+            raise InputError(
+                f"{len(passages):,} passages are too few for {wanted:,} lists: raise --passages or lower --lists"
+            )
+        made += [
+            {"query": one.query, "passages": [len(texts_made) + number for number in one.passages[:MOST]]}
+            for one in lists
+        ]
         texts_made += pool
     queries, documents = (np.concatenate(vectors[start::2]).astype(np.float16) for start in range(2))
     np.savez(folder / "vectors.npz", queries=queries, documents=documents)
@@ -113,13 +124,18 @@ def parted(passages: Sequence[Passage], seed: int) -> tuple[list[Passage], list[
     random.Random(seed).shuffle(left)
     unseen, learned = left[: len(left) // 5], left[len(left) // 5 :]
     alike = texts.sharing([one.text for one in unseen], (one.text for one in learned))
-    print(f"{len(taken):,} passages left out for the pydoc collection, {len(alike):,} as they are held out and like others", flush=True)
+    print(
+        f"{len(taken):,} passages left out for the pydoc collection, {len(alike):,} as they are held out and like others",
+        flush=True,
+    )
     return [one for number, one in enumerate(unseen) if number not in alike], learned
 
 
 def pieces_of(tokenizer: PreTrainedTokenizerFast, text: str, most: int) -> list[int]:
     """A text as the teacher's prompts hold it: cut to so many tokens, then taken apart, by which it may become a little longer."""
-    return list(tokenizer(disarm(cut(tokenizer, text, most), control_tokens(tokenizer)), add_special_tokens=False)["input_ids"])
+    return list(
+        tokenizer(disarm(cut(tokenizer, text, most), control_tokens(tokenizer)), add_special_tokens=False)["input_ids"]
+    )
 
 
 def cut(tokenizer: PreTrainedTokenizerFast, text: str, most: int) -> str:

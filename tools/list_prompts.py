@@ -10,7 +10,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders
 from transformers import PreTrainedTokenizerFast
 
-from tools.list_decoder.places import MOST, Tokens
+from tools.list_decoder.places import MOST, MarkerTokens
 
 DOCUMENT_TOKENS, QUERY_TOKENS, POSITIONS = 64, 32, 1536
 """Documents and queries to learn from are cut to so many tokens; 20 of those documents, such a query and an answer fit."""
@@ -25,19 +25,23 @@ _OPENING = [f"<{number}>" for number in _NUMBERS]
 _FIRST, _LATER = [f"[{number}]" for number in _NUMBERS], [f" > [{number}]" for number in _NUMBERS]
 
 
-def tokenizer_of(path: str) -> tuple[PreTrainedTokenizerFast, list[int], Tokens]:
+def tokenizer_of(path: str) -> tuple[PreTrainedTokenizerFast, list[int], MarkerTokens]:
     """A BERT tokenizer's word pieces of ASCII characters, the rarest left out, and one token for each part of a prompt or an answer.
 
     path: of a folder with tokenizer.json. Returns also, of each token, the encoder's number, and the tokens that are no text.
     """
     held = Tokenizer.from_file(f"{path}/tokenizer.json")
     by_number = sorted(held.get_vocab().items(), key=lambda pair: pair[1])
-    kept = [(piece, number) for piece, number in by_number if piece.isascii() and not piece.startswith("[unused") and piece != "[MASK]"][
-        :_WORDS
-    ]
+    kept = [
+        (piece, number)
+        for piece, number in by_number
+        if piece.isascii() and not piece.startswith("[unused") and piece != "[MASK]"
+    ][:_WORDS]
     ours = Tokenizer.from_str(json.dumps(_with_pieces(json.loads(held.to_str()), [piece for piece, _ in kept])))
     ours.decoder = decoders.Fuse()
-    ours.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in (*_OPENING, "[DOC]", "[ANSWER]")])
+    ours.add_special_tokens(
+        [AddedToken(text, special=True, normalized=False) for text in (*_OPENING, "[DOC]", "[ANSWER]")]
+    )
     ours.add_tokens([AddedToken(text, special=False, normalized=False) for text in (*_FIRST, *_LATER)])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=ours,
@@ -54,22 +58,34 @@ def tokenizer_of(path: str) -> tuple[PreTrainedTokenizerFast, list[int], Tokens]
     opening, first, later = ([number[text] for text in part] for part in (_OPENING, _FIRST, _LATER))
     known = dict(kept)
     words = [place for _, place in kept] + [known["[CLS]"]] * MOST + [known["[SEP]"]] * (2 + 2 * MOST)
-    return tokenizer, words, Tokens(number["[CLS]"], number["[DOC]"], number["[ANSWER]"], number["[SEP]"], opening, first, later)
+    return (
+        tokenizer,
+        words,
+        MarkerTokens(number["[CLS]"], number["[DOC]"], number["[ANSWER]"], number["[SEP]"], opening, first, later),
+    )
 
 
 def _with_pieces(written: dict[str, Any], pieces: Sequence[str]) -> dict[str, Any]:
     """A tokenizer's file with other word pieces, numbered anew."""
     numbers = {piece: number for number, piece in enumerate(pieces)}
-    special = [token | {"id": numbers[token["content"]]} for token in written["added_tokens"] if token["content"] in _SPECIAL]
+    special = [
+        token | {"id": numbers[token["content"]]} for token in written["added_tokens"] if token["content"] in _SPECIAL
+    ]
     model = written["model"] | {"vocab": numbers}
-    return written | {"model": model, "added_tokens": special, "post_processor": None, "padding": None, "truncation": None}
+    return written | {
+        "model": model,
+        "added_tokens": special,
+        "post_processor": None,
+        "padding": None,
+        "truncation": None,
+    }
 
 
 @dataclass(frozen=True)
 class PromptWriter:
     """Writes prompts and answers. pieces: the tokens of each text, cut."""
 
-    tokens: Tokens
+    tokens: MarkerTokens
     pieces: Sequence[Sequence[int]]
 
     def prompt(self, query: Sequence[int], shown: Sequence[int]) -> list[int]:

@@ -75,12 +75,18 @@ def begun(tokenizer: Any, path: str, pool: Sequence[str], lists: Sequence[Traini
     encoder = BertModel.from_pretrained(path, add_pooling_layer=False, dtype=torch.float32)
     some = [held.query for held in lists[:_MEASURED]] + list(pool[:_MEASURED])
     inputs = tokenizer(
-        some[:: max(1, len(some) // 256)], padding=True, truncation=True, max_length=_SETTINGS.max_length, return_tensors="pt"
+        some[:: max(1, len(some) // 256)],
+        padding=True,
+        truncation=True,
+        max_length=_SETTINGS.max_length,
+        return_tensors="pt",
     )
     classifier = cosine_classifier(encoder, dict(inputs), torch.from_numpy(bi_encoder()(some)))
     read = [(held.query, pool[passage], target) for held in lists[:50] for passage, target in _pairs(held)]
     with torch.inference_mode():
-        logits = forward_pairs(PairClassifier(classifier), tokenizer, [(query, text) for query, text, _ in read], _SETTINGS.max_length)
+        logits = forward_pairs(
+            PairClassifier(classifier), tokenizer, [(query, text) for query, text, _ in read], _SETTINGS.max_length
+        )
     fit_logits(classifier, logits, SCALE * (torch.tensor([target for _, _, target in read]) - MIDDLE))
     return PairClassifier(classifier)
 
@@ -98,10 +104,14 @@ def save(student: Any, tokenizer: Any, probes: Sequence[tuple[str, str]], folder
     tokenizer.save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {"dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
-    return float((expected - torch.tensor(ClassifierScorer(str(folder), _SETTINGS.max_length, "fp32").score(probes))).abs().max())
+    return float(
+        (expected - torch.tensor(ClassifierScorer(str(folder), _SETTINGS.max_length, "fp32").score(probes))).abs().max()
+    )
 
 
-def learn(student: Any, tokenizer: Any, pool: Sequence[str], lists: Sequence[TrainingList], checkpoint: Path, seed: int) -> None:
+def learn(
+    student: Any, tokenizer: Any, pool: Sequence[str], lists: Sequence[TrainingList], checkpoint: Path, seed: int
+) -> None:
     """One pass over all lists. Goes on from the checkpoint where there is one."""
     device = next(student.parameters()).device
     weights = [held for held in student.parameters() if held.requires_grad]
@@ -114,7 +124,9 @@ def learn(student: Any, tokenizer: Any, pool: Sequence[str], lists: Sequence[Tra
     began, pairs = time.monotonic(), 0
     for number in range(first, len(steps)):
         for group in optimizer.param_groups:
-            group["lr"] = _RATE * min((number + 1) / (_WARM * len(steps)), (len(steps) - number) / ((1 - _WARM) * len(steps)), 1.0)
+            group["lr"] = _RATE * min(
+                (number + 1) / (_WARM * len(steps)), (len(steps) - number) / ((1 - _WARM) * len(steps)), 1.0
+            )
         read = [(lists[i].query, pool[passage], target) for i in steps[number] for passage, target in _pairs(lists[i])]
         error = 0.0
         for batch, targets in _chunks(tokenizer, read, device):
@@ -130,7 +142,10 @@ def learn(student: Any, tokenizer: Any, pool: Sequence[str], lists: Sequence[Tra
         if number % 10 == 0:
             rate = pairs / (time.monotonic() - began)
             left = (len(steps) - number - 1) * len(read) / rate / 60
-            print(f"{number + 1}/{len(steps)} steps, error {error:.3f}, {rate:.0f} pairs/s, {left:.0f} minutes left", flush=True)
+            print(
+                f"{number + 1}/{len(steps)} steps, error {error:.3f}, {rate:.0f} pairs/s, {left:.0f} minutes left",
+                flush=True,
+            )
         if (number + 1) % _EACH == 0 or number + 1 == len(steps):
             _save(checkpoint, student, optimizer, number + 1)
 
@@ -153,12 +168,20 @@ def _made_lists(path: Path, count: int, most: int, seed: int) -> tuple[list[str]
     """The texts and lists, made once; without lists in which a passage is, in part, one of the pydoc collection's."""
     if not path.exists():
         pool, lists = lists_of(texts.passages_of(most, seed), count, bi_encoder(), seed)
-        Folder(path.parent).write_text(path.name, json.dumps({"texts": pool, "lists": [asdict(held) for held in lists]}))
+        Folder(path.parent).write_text(
+            path.name, json.dumps({"texts": pool, "lists": [asdict(held) for held in lists]})
+        )
     held = json.loads(path.read_text(encoding="utf-8"))
     taken = texts.sharing(held["texts"], (document.text for document in read_passages()))
     lists = [TrainingList(**one) for one in held["lists"] if taken.isdisjoint(one["passages"])]
-    print(f"{len(held['lists']) - len(lists):,} lists left out, as they hold one of {len(taken)} texts of the pydoc collection", flush=True)
-    print(f"{len(lists):,} lists, {sum(len(one.passages) for one in lists):,} pairs over {len(held['texts']):,} texts", flush=True)
+    print(
+        f"{len(held['lists']) - len(lists):,} lists left out, as they hold one of {len(taken)} texts of the pydoc collection",
+        flush=True,
+    )
+    print(
+        f"{len(lists):,} lists, {sum(len(one.passages) for one in lists):,} pairs over {len(held['texts']):,} texts",
+        flush=True,
+    )
     return held["texts"], lists
 
 
@@ -183,7 +206,9 @@ def _save(checkpoint: Path, student: Any, optimizer: Any, step: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="for the lists, the checkpoint and the model")
     parser.add_argument("--lists", type=int, default=26_000, help="of up to eight pairs each")
     parser.add_argument("--passages", type=int, default=40_000, help="to make queries of, and candidates")

@@ -31,7 +31,7 @@ from tools.list_answers import answers_told
 from tools.list_decoder import configuration, list_decoder
 from tools.list_decoder.answering import fit_scores, raw_scores
 from tools.list_decoder.learned import learned
-from tools.list_decoder.places import AXES, Places
+from tools.list_decoder.places import AXES, StateDimensions
 from tools.list_material import FITTED, HELD_OUT, Material, material_of
 from tools.list_prompts import POSITIONS, tokenizer_of
 
@@ -77,7 +77,9 @@ def make(folder: Path, count: int, most: int, seed: int = 13) -> Path:
     return folder / "model"
 
 
-def begun(path: str, padding: int, words: Sequence[int], material: Material) -> tuple[OPTForCausalLM, Places, Tensor]:
+def begun(
+    path: str, padding: int, words: Sequence[int], material: Material
+) -> tuple[OPTForCausalLM, StateDimensions, Tensor]:
     """The encoder written as a decoder: see `tools.list_decoder`."""
     encoder = BertModel.from_pretrained(path, add_pooling_layer=False, dtype=torch.float32).eval()
     writer = material.writer
@@ -90,7 +92,7 @@ def begun(path: str, padding: int, words: Sequence[int], material: Material) -> 
     return list_decoder(encoder, config, words, writer.tokens, prompts, vectors)
 
 
-def scored(decoder: OPTForCausalLM, places: Places, prompt: Tensor, document: int) -> tuple[Tensor, Tensor]:
+def scored(decoder: OPTForCausalLM, places: StateDimensions, prompt: Tensor, document: int) -> tuple[Tensor, Tensor]:
     """Raw scores of a prompt's documents, [documents], and the vectors that they are made of, [documents, 2, AXES].
 
     prompt: [tokens]. document: the token [DOC].
@@ -106,21 +108,25 @@ def scored(decoder: OPTForCausalLM, places: Places, prompt: Tensor, document: in
     finally:
         hook.remove()
     closing = prompt == document
-    return raw_scores(states[0, closing].float(), places), means[0][0, closing][:, places.means].float().reshape(-1, 2, AXES)
+    return raw_scores(states[0, closing].float(), places), means[0][0, closing][:, places.means].float().reshape(
+        -1, 2, AXES
+    )
 
 
 @torch.inference_mode()
-def _fitted(decoder: OPTForCausalLM, places: Places, material: Material) -> tuple[float, float]:
+def _fitted(decoder: OPTForCausalLM, places: StateDimensions, material: Material) -> tuple[float, float]:
     """The scale and the shift that bring raw scores nearest to the targets, of some lists."""
     numbers = range(HELD_OUT, HELD_OUT + FITTED)
-    raw = torch.cat([scored(decoder, places, material.prompt(number), material.writer.tokens.document)[0] for number in numbers])
+    raw = torch.cat(
+        [scored(decoder, places, material.prompt(number), material.writer.tokens.document)[0] for number in numbers]
+    )
     wanted = torch.cat([material.targets(number) for number in numbers])
     scale = float(torch.cov(torch.stack([raw, wanted]))[0, 1] / raw.var())
     return scale, float(wanted.mean() - scale * raw.mean())
 
 
 @torch.inference_mode()
-def measured(decoder: OPTForCausalLM, places: Places, material: Material, scaling: tuple[float, float]) -> str:
+def measured(decoder: OPTForCausalLM, places: StateDimensions, material: Material, scaling: tuple[float, float]) -> str:
     """Of the lists that are held out: the squared error of a score, and the part of the pairs that are in the targets' order."""
     device = next(decoder.parameters()).device
     error, alike, pairs = 0.0, 0, 0
@@ -146,7 +152,9 @@ class Learning:
         """Write a checkpoint, whole or not at all. step: those that are done, of so many."""
         partial = checkpoint.with_suffix(".partial")
         parts = {"decoder": self.decoder.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save({**parts, "scaling": self.scaling.detach(), "axes": self.axes, "step": step, "steps": steps}, partial)
+        torch.save(
+            {**parts, "scaling": self.scaling.detach(), "axes": self.axes, "step": step, "steps": steps}, partial
+        )
         partial.replace(checkpoint)
 
     def resume(self, checkpoint: Path, steps: int) -> int:
@@ -155,7 +163,9 @@ class Learning:
             return 0
         held = torch.load(checkpoint, map_location=self.axes.device)
         if held["steps"] != steps:
-            raise InputError(f"{checkpoint} is of {held['steps']:,} steps, not {steps:,}: name another folder, or as many lists as then")
+            raise InputError(
+                f"{checkpoint} is of {held['steps']:,} steps, not {steps:,}: name another folder, or as many lists as then"
+            )
         self.decoder.load_state_dict(held["decoder"])
         self.optimizer.load_state_dict(held["optimizer"])
         self.scaling.data.copy_(held["scaling"])
@@ -164,7 +174,13 @@ class Learning:
 
 
 def learn(
-    decoder: OPTForCausalLM, places: Places, axes: Tensor, material: Material, scaling: tuple[float, float], checkpoint: Path, seed: int
+    decoder: OPTForCausalLM,
+    places: StateDimensions,
+    axes: Tensor,
+    material: Material,
+    scaling: tuple[float, float],
+    checkpoint: Path,
+    seed: int,
 ) -> tuple[float, float]:
     """One pass over all lists but those that are held out; goes on from the checkpoint where there is one.
 
@@ -172,7 +188,9 @@ def learn(
     """
     weights = learning(decoder, places)
     held = torch.tensor(scaling, device=axes.device, requires_grad=True)
-    optimizer = torch.optim.AdamW([{"params": weights, "times": 1.0}, {"params": [held], "times": _FASTER}], lr=_RATE, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        [{"params": weights, "times": 1.0}, {"params": [held], "times": _FASTER}], lr=_RATE, weight_decay=0.0
+    )
     state = Learning(decoder, optimizer, held, axes)
     order = random.Random(seed).sample(range(HELD_OUT, len(material.lists)), len(material.lists) - HELD_OUT)
     steps = [order[start : start + _PROMPTS_PER_STEP] for start in range(0, len(order), _PROMPTS_PER_STEP)]
@@ -181,11 +199,15 @@ def learn(
     for step in range(first, len(steps)):
         for group in optimizer.param_groups:
             group["lr"] = (
-                group["times"] * _RATE * min((step + 1) / (_WARM * len(steps)), (len(steps) - step) / ((1 - _WARM) * len(steps)), 1.0)
+                group["times"]
+                * _RATE
+                * min((step + 1) / (_WARM * len(steps)), (len(steps) - step) / ((1 - _WARM) * len(steps)), 1.0)
             )
         errors = torch.zeros(2)
         for number in steps[step]:
-            shuffled = random.Random(f"{seed} {number}").sample(range(len(material.lists[number])), len(material.lists[number]))
+            shuffled = random.Random(f"{seed} {number}").sample(
+                range(len(material.lists[number])), len(material.lists[number])
+            )
             error, away, tokens = _losses(state, places, material, number, shuffled)
             torch.autograd.backward((error + _VECTORS * away) / len(steps[step]))
             errors += torch.stack([error, away]).detach().cpu() / len(steps[step])
@@ -205,7 +227,9 @@ def learn(
     return _pair(held)
 
 
-def _losses(state: Learning, places: Places, material: Material, number: int, order: Sequence[int]) -> tuple[Tensor, Tensor, int]:
+def _losses(
+    state: Learning, places: StateDimensions, material: Material, number: int, order: Sequence[int]
+) -> tuple[Tensor, Tensor, int]:
     """Squared error of a list's scores, 1 - cosine of its vectors, and how many tokens were read. order: of the documents."""
     device = state.axes.device
     dtype = dtype_of("auto", device.type)
@@ -217,7 +241,7 @@ def _losses(state: Learning, places: Places, material: Material, number: int, or
     return error, 1 - torch.nn.functional.cosine_similarity(means, vectors, dim=-1).mean(), len(prompt)
 
 
-def learning(decoder: OPTForCausalLM, places: Places) -> list[Tensor]:
+def learning(decoder: OPTForCausalLM, places: StateDimensions) -> list[Tensor]:
     """The weights that are learned; their gradients leave alone what was written."""
     masks = learned(decoder, places)
     weights = []
@@ -243,15 +267,22 @@ def save(decoder: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="for the lists, the checkpoint and the model")
     parser.add_argument("--lists", type=int, default=5_600, help="to learn from, of up to 20 documents each")
     parser.add_argument(
-        "--passages", type=int, default=40_000, help="to make queries of, and candidates; a fifth is for lists that are held out"
+        "--passages",
+        type=int,
+        default=40_000,
+        help="to make queries of, and candidates; a fifth is for lists that are held out",
     )
     given = parser.parse_args()
     if given.lists < FITTED or given.passages < 5 * HELD_OUT:
-        parser.error(f"--lists {given.lists} --passages {given.passages}: at least {FITTED} and {5 * HELD_OUT:,} are needed")
+        parser.error(
+            f"--lists {given.lists} --passages {given.passages}: at least {FITTED} and {5 * HELD_OUT:,} are needed"
+        )
     try:
         print(make(given.folder, given.lists, given.passages))
     except InputError as error:

@@ -33,7 +33,9 @@ def running_s3(log):
     try:
         wait_for_port(port, server, log)
         variables = {**endpoint, **new_user(endpoint)}
-        client_of(variables).create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": variables["AWS_REGION"]})
+        client_of(variables).create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": variables["AWS_REGION"]}
+        )
         yield variables
     finally:
         _opened.cache_clear()  # the next server has a bucket of the same name

@@ -49,7 +49,11 @@ def docstrings(packages: Path) -> Iterator[Passage]:
 def glosses(folder: Path) -> Iterator[Passage]:
     """One of each of WordNet's synsets: its words, what they mean, and what its first hypernym means."""
     for part in _PARTS:
-        lines = [line for line in (folder / f"data.{part}").read_text(encoding="utf-8").splitlines() if not line.startswith("  ")]
+        lines = [
+            line
+            for line in (folder / f"data.{part}").read_text(encoding="utf-8").splitlines()
+            if not line.startswith("  ")
+        ]
         held = {line.split(" ", 1)[0]: line for line in lines}
         for line in lines:
             words, gloss = _synset(line)

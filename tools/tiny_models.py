@@ -33,10 +33,14 @@ def tiny_generator(folder: Path, hidden: int = 64, layers: int = 2, context: int
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     text = ["Rank the documents [1] > [2] > [12] > [13] that answer the query, the best first: yes or no"] * 3
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
     tokenizer.train_from_iterator(text, trainer)
     tokenizer.add_tokens(["yes", "no"])
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=TEMPLATE)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=TEMPLATE
+    )
     fast.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
     fast.save_pretrained(folder)
     torch.manual_seed(0)
@@ -116,7 +120,10 @@ def tiny_modern_bert(folder: Path, pooling: str = "cls") -> Path:
     tokenizer.decoder = decoders.ByteLevel()
     special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
     tokenizer.train_from_iterator(
-        _TEXTS, trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+        _TEXTS,
+        trainers.BpeTrainer(
+            vocab_size=400, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+        ),
     )
     tokenizer.post_processor = _template(tokenizer, "[CLS]", "[SEP]", "")
     fast = _of_bert(tokenizer)
@@ -145,7 +152,9 @@ def _unigram(special, unknown, begin, end, between):
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    tokenizer.train_from_iterator(_TEXTS, trainers.UnigramTrainer(vocab_size=150, special_tokens=special, unk_token=unknown))
+    tokenizer.train_from_iterator(
+        _TEXTS, trainers.UnigramTrainer(vocab_size=150, special_tokens=special, unk_token=unknown)
+    )
     tokenizer.post_processor = _template(tokenizer, begin, end, between)
     return tokenizer
 
@@ -164,7 +173,9 @@ def _of_bert(tokenizer):
 
 def _fast(tokenizer, **special):
     named = {f"{name}_token": token for name, token in special.items()}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=["input_ids", "attention_mask"], **named)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_input_names=["input_ids", "attention_mask"], **named
+    )
 
 
 def _written(folder, config, tokenizer):

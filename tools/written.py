@@ -45,7 +45,9 @@ def principal_axes(vectors: Tensor, left_out: Sequence[int], count: int) -> Tens
 
 
 @torch.no_grad()
-def write_product(inner: Linear, outer: Linear, left: Sequence[int], right: Sequence[int], results: tuple[int, int]) -> None:
+def write_product(
+    inner: Linear, outer: Linear, left: Sequence[int], right: Sequence[int], results: tuple[int, int]
+) -> None:
     """Let the first four hidden units of each pair of dimensions multiply the two, since gelu(x) + gelu(-x) = .8 x^2 for a small x,
     and (l + r)^2 - (l - r)^2 = 4 l r.
 

@@ -25,7 +25,9 @@ class Demand:
     def told(self) -> str:
         """The shape in words: "8 CPU, 4 GPU with 80 GB, 4 teacher"."""
         memory = f" with {self.gpu_gb:g} GB" if self.gpu_gb is not None else ""
-        return ", ".join(f"{amount:g} {name}{memory if name == 'GPU' else ''}" for name, amount in self.shape.items() if amount)
+        return ", ".join(
+            f"{amount:g} {name}{memory if name == 'GPU' else ''}" for name, amount in self.shape.items() if amount
+        )
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,10 @@ class Nodes:
 
 def room_for(shape: Mapping[str, float], nodes: Sequence[Nodes]) -> int:
     """How many of a shape fit on nodes that are otherwise empty."""
-    return sum(one.count * min(int(one.resources.get(name, 0) // amount) for name, amount in shape.items() if amount) for one in nodes)
+    return sum(
+        one.count * min(int(one.resources.get(name, 0) // amount) for name, amount in shape.items() if amount)
+        for one in nodes
+    )
 
 
 def lacking(demands: Sequence[Demand], nodes: Sequence[Nodes], grows: bool) -> str | None:
@@ -81,5 +86,9 @@ def _largest(demand: Demand, nodes: Sequence[Nodes]) -> str:
         most = max((one.resources.get(name, 0) for one in nodes if one.count), default=0)
         if most < amount:
             return f" (no node has more than {most:g} {name})"
-    small = [one.gpu_gb for one in nodes if one.gpu_gb is not None and _too_small(one, demand) and room_for(demand.shape, [one])]
+    small = [
+        one.gpu_gb
+        for one in nodes
+        if one.gpu_gb is not None and _too_small(one, demand) and room_for(demand.shape, [one])
+    ]
     return f" (there are GPUs with {max(small):g} GB)" if small else ""

@@ -29,7 +29,11 @@ def nodes_now() -> list[Nodes]:
     """The nodes of the cluster that this driver is connected to."""
     import ray
 
-    return [Nodes(1, node["Resources"], gpu_gb_of(node["Labels"], node["Resources"])) for node in ray.nodes() if node["Alive"]]
+    return [
+        Nodes(1, node["Resources"], gpu_gb_of(node["Labels"], node["Resources"]))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
 
 
 def gpu_gb_of(labels: Mapping[str, str], resources: Mapping[str, float]) -> float | None:
@@ -57,7 +61,9 @@ def _nodes_of(held: Mapping[str, Any]) -> list[Nodes]:
     nodes = []
     for name, one in held["available_node_types"].items():
         resources = {resource: float(amount) for resource, amount in (one.get("resources") or {}).items()}
-        count = 1 if name == head else min(most, int(one.get("max_workers", most)))  # a type without a number of its own may have all
+        count = (
+            1 if name == head else min(most, int(one.get("max_workers", most)))
+        )  # a type without a number of its own may have all
         nodes.append(Nodes(count, resources, gpu_gb_of(one.get("labels") or {}, resources)))
     return nodes
 

@@ -44,13 +44,13 @@ class EnginePool:
 def teacher_engines(compute: ComputeSettings) -> EnginePool:
     """Where the teacher runs."""
     placement = Placement(compute.teacher_cpus, compute.teacher_gpus, compute.teacher_pool)
-    return EnginePool(compute.teacher_engines, compute.least_teacher_engines or compute.teacher_engines, placement)
+    return EnginePool(compute.teacher_engines, compute.min_teacher_engines or compute.teacher_engines, placement)
 
 
-def reason_engines(compute: ComputeSettings) -> EnginePool:
-    """Where reasons are written."""
-    placement = Placement(compute.reason_cpus, compute.reason_gpus, compute.reason_pool)
-    return EnginePool(compute.reason_engines, compute.least_reason_engines or compute.reason_engines, placement)
+def rationale_engines(compute: ComputeSettings) -> EnginePool:
+    """Where rationales are written."""
+    placement = Placement(compute.rationale_cpus, compute.rationale_gpus, compute.rationale_pool)
+    return EnginePool(compute.rationale_engines, compute.min_rationale_engines or compute.rationale_engines, placement)
 
 
 def training_worker(gpu: bool, compute: ComputeSettings) -> Placement:

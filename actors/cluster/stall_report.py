@@ -38,4 +38,7 @@ def text_of(waiting: Mapping[str, int], coming: int, failed: Mapping[str, int]) 
 
 def shape_text(bundle: Mapping[str, float]) -> str:
     """Resources of a bundle; Ray's own of placement groups are left out."""
-    return ", ".join(f"{amount:g} {name}" for name, amount in sorted(bundle.items()) if "_group_" not in name and amount) or "no resources"
+    return (
+        ", ".join(f"{amount:g} {name}" for name, amount in sorted(bundle.items()) if "_group_" not in name and amount)
+        or "no resources"
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from actors.training.assignment import Progress
+from actors.training.assignment import TrainingProgress
 from actors.training.checkpoints import STATE, TAG, WORKERS, metrics_of
 from ranking.storage.folder import Folder
 
@@ -33,7 +33,11 @@ def mend(checkpoints: Folder) -> int | None:
     """
     if not checkpoints.exists(NAME) or _is_whole(checkpoints):
         return None
-    found = {name: held for name in checkpoints.names() if name.startswith("checkpoint_") and (held := _progress_of(checkpoints / name))}
+    found = {
+        name: held
+        for name in checkpoints.names()
+        if name.startswith("checkpoint_") and (held := _progress_of(checkpoints / name))
+    }
     if not found:
         checkpoints.remove(NAME)
         return 0
@@ -43,7 +47,10 @@ def mend(checkpoints: Folder) -> int | None:
     by_step = sorted(results, key=lambda one: one["metrics"]["step"])
     state: dict[str, Any] = {name: [] for name in _NONE}
     state |= {"ray_version": ray.__version__, "checkpoint_results": results, "latest_checkpoint_result": by_step[-1]}
-    state |= {"checkpoint_report_indices": [by_step.index(one) for one in results], "current_report_index": len(results)}
+    state |= {
+        "checkpoint_report_indices": [by_step.index(one) for one in results],
+        "current_report_index": len(results),
+    }
     checkpoints.write_text(NAME, json.dumps(state))
     return int(by_step[-1]["metrics"]["step"])
 
@@ -56,16 +63,25 @@ def _is_whole(checkpoints: Folder) -> bool:
     return all((checkpoints / name).exists() for name in names)
 
 
-def _progress_of(checkpoint: Folder) -> Progress | None:
+def _progress_of(checkpoint: Folder) -> TrainingProgress | None:
     """Where training was at a checkpoint; None where the checkpoint is not whole: not every worker's part is there to its last byte."""
     try:
-        progress, workers = Progress.read(checkpoint.read_text(STATE)), json.loads(checkpoint.read_text(WORKERS))
+        progress, workers = (
+            TrainingProgress.read(checkpoint.read_text(STATE)),
+            json.loads(checkpoint.read_text(WORKERS)),
+        )
     except (OSError, ValueError, TypeError):
         return None
     parts = (checkpoint / TAG).names(".pt")
     models, optimizer = ([name for name in parts if kind in name] for kind in ("model_states", "optim_states"))
-    divided = [held for held in (models, optimizer) if any(name.startswith(_DIVIDED) for name in held)]  # by ZeRO, over the workers
-    whole = models and all(len(held) == workers for held in divided) and all(_is_archive(checkpoint / TAG, name) for name in parts)
+    divided = [
+        held for held in (models, optimizer) if any(name.startswith(_DIVIDED) for name in held)
+    ]  # by ZeRO, over the workers
+    whole = (
+        models
+        and all(len(held) == workers for held in divided)
+        and all(_is_archive(checkpoint / TAG, name) for name in parts)
+    )
     return progress if whole else None
 
 

@@ -22,7 +22,7 @@ Ids = npt.NDArray[np.bytes_]
 
 
 @dataclass(frozen=True)
-class Slice:
+class PartSlice:
     """Some rows of a part: [start, stop)."""
 
     part: str
@@ -30,7 +30,9 @@ class Slice:
     stop: int
 
 
-def slices_of(folder: Folder, rows_per_slice: Callable[[int], int], part: str | None = None) -> tuple[list[Slice], int]:
+def slices_of(
+    folder: Folder, rows_per_slice: Callable[[int], int], part: str | None = None
+) -> tuple[list[PartSlice], int]:
     """Divide the parts of a folder, or one of them, into slices; returns them and the number of rows.
 
     rows_per_slice: how many rows a slice has, by the number of all rows.
@@ -38,11 +40,15 @@ def slices_of(folder: Folder, rows_per_slice: Callable[[int], int], part: str | 
     counts = {name: folder.count_rows(name) for name in ([part] if part else folder.names(".parquet"))}
     total = sum(counts.values())
     step = rows_per_slice(total)
-    slices = [Slice(name, start, min(start + step, rows)) for name, rows in counts.items() for start in range(0, rows, step)]
+    slices = [
+        PartSlice(name, start, min(start + step, rows))
+        for name, rows in counts.items()
+        for start in range(0, rows, step)
+    ]
     return slices, total
 
 
-def read_slice(folder: Folder, one: Slice, schema: pa.Schema | None) -> pa.Table:
+def read_slice(folder: Folder, one: PartSlice, schema: pa.Schema | None) -> pa.Table:
     """Read some rows of a part; only the row groups that hold them are fetched. schema: None for the part's own."""
     with folder.open(one.part) as stream:
         file = pq.ParquetFile(stream)
@@ -99,7 +105,9 @@ def done_now(stage: Stage) -> Done:
 
 def ids_done(done: Done) -> Ids:
     """The queries of which some parts hold a row or a rejection."""
-    parts = [(done.stage.folder, name) for name in done.rows] + [(done.stage.run / REJECTED, name) for name in done.rejected]
+    parts = [(done.stage.folder, name) for name in done.rows] + [
+        (done.stage.run / REJECTED, name) for name in done.rejected
+    ]
     tables = (folder.read_table(name, ["query_id"]) for folder, name in parts)
     return hashed(query_id for table in tables for query_id in table["query_id"].to_pylist())
 
@@ -115,7 +123,9 @@ def select(table: pa.Table, ids: Ids, inside: bool) -> pa.Table:
         return table
     if not len(ids):
         return table.slice(0, 0) if inside else table
-    hashes = np.array([text_id_of(str(query_id)).encode("ascii") for query_id in table["query_id"].to_pylist()], dtype="S24")
+    hashes = np.array(
+        [text_id_of(str(query_id)).encode("ascii") for query_id in table["query_id"].to_pylist()], dtype="S24"
+    )
     found = ids[np.minimum(np.searchsorted(ids, hashes), len(ids) - 1)] == hashes
     return table.filter(pa.array(found if inside else ~found))
 
@@ -127,7 +137,10 @@ def settle(stage: Stage) -> tuple[int, int]:
     write here meanwhile: what writes that were cut off have left behind goes too.
     """
     seen: set[str] = set()
-    for folder, names in ((stage.folder, stage.folder.names(".parquet")), (stage.run / REJECTED, stage.rejected_parts())):
+    for folder, names in (
+        (stage.folder, stage.folder.names(".parquet")),
+        (stage.run / REJECTED, stage.rejected_parts()),
+    ):
         folder.sweep()
         for name in names:
             ids = folder.read_table(name, ["query_id"])["query_id"].to_pylist()
@@ -142,10 +155,10 @@ def settle(stage: Stage) -> tuple[int, int]:
 
 
 def count_verdicts(folder: Folder) -> dict[str, int]:
-    """How many reasons of a stage of reasons have each verdict."""
+    """How many rationales of a stage of rationales have each status."""
     counts: Counter[str] = Counter()
-    for table in folder.read_tables(["reasons"]):
-        counts.update(reason["verdict"] for reasons in table["reasons"].to_pylist() for reason in reasons)
+    for table in folder.read_tables(["rationales"]):
+        counts.update(rationale["status"] for rationales in table["rationales"].to_pylist() for rationale in rationales)
     return dict(counts)
 
 

@@ -8,14 +8,14 @@ from typing import Literal, TypeVar
 import pyarrow as pa
 from pydantic import BaseModel
 
-from ranking.records import Candidate, Record, Rejection, Tokens
+from ranking.records import Candidate, Record, Rejection, TokenCounts
 from ranking.storage.folder import schema_of
 
 R = TypeVar("R", bound=BaseModel)
 FUSED = "fused"
 """Name of the fused first stage."""
 
-Split = Literal["log", "test"]
+SplitName = Literal["log", "test"]
 """Where a query comes from: the log, to be learned from, or the judged test queries."""
 
 
@@ -34,7 +34,7 @@ class NamedList(Record):
     candidates: list[Candidate]
 
 
-class TestLists(Record):
+class QueryCandidates(Record):
     """A test query and what every first stage finds for it: a row of test/candidates/."""
 
     query_id: str
@@ -54,7 +54,7 @@ class TestLists(Record):
         return list({candidate.doc_id: candidate for name in names for candidate in self.of(name)}.values())
 
 
-class PickedCandidate(Record):
+class PreRankedCandidate(Record):
     """A candidate that the pre-ranker picked. of_head: whether it is of its best, not of its worst."""
 
     candidate: Candidate
@@ -62,13 +62,13 @@ class PickedCandidate(Record):
     of_head: bool
 
 
-class PickedList(Record):
+class PreRankedList(Record):
     """A query and what the teacher is shown of its candidates."""
 
     query_id: str
-    split: Split = "log"
+    split: SplitName = "log"
     text: str
-    picked: list[PickedCandidate]
+    picked: list[PreRankedCandidate]
 
     def as_tuples(self) -> list[tuple[Candidate, int, bool]]:
         """The picked candidates as `ranking.labels.targets` takes them."""
@@ -82,13 +82,13 @@ class Outcome(Record):
     """
 
     query_id: str
-    split: Split = "log"
+    split: SplitName = "log"
     row: str | None = None
     rejection: Rejection | None = None
-    tokens: Tokens = Tokens()
+    tokens: TokenCounts = TokenCounts()
 
 
-def rejected(row: PickedList, reason: str, raw: str | None = None) -> Outcome:
+def rejected(row: PreRankedList, reason: str, raw: str | None = None) -> Outcome:
     """A list that no teacher can label. raw: the teacher's answer, if any."""
     rejection = Rejection(query_id=row.query_id, stage="labels", reason=reason, raw=raw)
     return Outcome(query_id=row.query_id, split=row.split, rejection=rejection)

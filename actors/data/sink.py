@@ -12,7 +12,7 @@ import pyarrow as pa
 import ray.data
 from pydantic import BaseModel
 
-from actors.data.rows import Outcome, Split, records
+from actors.data.rows import Outcome, SplitName, records
 from ranking.records import Rejection
 from ranking.runs.stages import REJECTED, Stage
 from ranking.storage.folder import Folder, part_name
@@ -42,7 +42,7 @@ class PartSink:
     A part is written whole or not at all, so what was done before an interruption stays.
     """
 
-    def __init__(self, model: type[BaseModel], stages: Mapping[Split, Stage]) -> None:
+    def __init__(self, model: type[BaseModel], stages: Mapping[SplitName, Stage]) -> None:
         self.model = model
         self.stages = stages
 
@@ -76,9 +76,16 @@ def _write_rejections(stage: Stage, rejections: Sequence[Rejection]) -> None:
     if rejections:
         named = [rejection.model_copy(update={"stage": stage.name}) for rejection in rejections]
         for rejection in named[:_MOST_TOLD]:
-            told = {"run": stage.run.uri, "stage": stage.name, "query_id": rejection.query_id, "rejected": rejection.reason[:200]}
+            told = {
+                "run": stage.run.uri,
+                "stage": stage.name,
+                "query_id": rejection.query_id,
+                "rejected": rejection.reason[:200],
+            }
             _log.warning(json.dumps(told, ensure_ascii=False))
-        (stage.run / REJECTED).write_rows(stage.rejected_prefix + part_name(rejection.query_id for rejection in named), named)
+        (stage.run / REJECTED).write_rows(
+            stage.rejected_prefix + part_name(rejection.query_id for rejection in named), named
+        )
 
 
 class TableSink:

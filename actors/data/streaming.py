@@ -12,11 +12,11 @@ import pyarrow as pa
 import ray.data
 from pydantic import BaseModel
 
-from actors.data.parts import Slice, done_now, ids_done, ids_in, read_slice, select, settle, slices_of
-from actors.data.rows import Split, table_of
+from actors.data.parts import PartSlice, done_now, ids_done, ids_in, read_slice, select, settle, slices_of
+from actors.data.rows import SplitName, table_of
 from actors.data.sink import LIGHT, PartSink
 from actors.retrieval.embeddings import text_ids_in, without_known
-from ranking.records import Tokens
+from ranking.records import TokenCounts
 from ranking.runs.progress import Progress
 from ranking.runs.stages import REJECTED, Manifest, Stage
 from ranking.storage.folder import Folder, schema_of
@@ -42,7 +42,9 @@ def dataset_of(rows: Sequence[R], model: type[R], per_block: int = LISTS_PER_PAR
 def texts_of(texts: Sequence[str], per_block: int) -> ray.data.Dataset:
     """Make a dataset of texts that the driver holds anyway: rows {text}."""
     column = pa.array(texts, pa.string())
-    return ray.data.from_arrow([pa.table({"text": column[start : start + per_block]}) for start in range(0, max(1, len(texts)), per_block)])
+    return ray.data.from_arrow(
+        [pa.table({"text": column[start : start + per_block]}) for start in range(0, max(1, len(texts)), per_block)]
+    )
 
 
 def new_texts(texts: ray.data.Dataset, memory: Folder) -> ray.data.Dataset:
@@ -75,7 +77,7 @@ def parts_of(
     schema = schema_of(model) if model else None
 
     def read(batch: pa.Table) -> pa.Table:
-        table = pa.concat_tables([read_slice(folder, Slice(**row), schema) for row in batch.to_pylist()])
+        table = pa.concat_tables([read_slice(folder, PartSlice(**row), schema) for row in batch.to_pylist()])
         for ids, inside in chosen:
             table = select(table, ray.get(ids), inside)
         return table
@@ -84,7 +86,9 @@ def parts_of(
     if not blocks:
         return ray.data.from_arrow([(schema or pa.schema([])).empty_table()]), rows, left
     pool = ray.data.TaskPoolStrategy(size=_READERS)  # else four for each CPU, each a process that has to start first
-    lists = ray.data.from_arrow(blocks).map_batches(read, batch_format="pyarrow", batch_size=None, num_cpus=0.25, compute=pool)
+    lists = ray.data.from_arrow(blocks).map_batches(
+        read, batch_format="pyarrow", batch_size=None, num_cpus=0.25, compute=pool
+    )
     return lists, rows, left
 
 
@@ -119,17 +123,22 @@ def through_actor(
 
 
 def write_stages(
-    stages: Mapping[Split, Stage], outcomes: ray.data.Dataset, model: type[BaseModel], todo: int, progress: Progress, unit: str
-) -> dict[Split, Tokens]:
+    stages: Mapping[SplitName, Stage],
+    outcomes: ray.data.Dataset,
+    model: type[BaseModel],
+    todo: int,
+    progress: Progress,
+    unit: str,
+) -> dict[SplitName, TokenCounts]:
     """Write outcomes as they come, each to the stage of its split; returns the tokens that each split took."""
     counts = outcomes.map_batches(PartSink(model, stages), batch_format="pyarrow", batch_size=None, **LIGHT)
-    tokens: dict[Split, Tokens] = {split: Tokens() for split in stages}
+    tokens: dict[SplitName, TokenCounts] = {split: TokenCounts() for split in stages}
     share_time(stages, tokens)
     with progress.bar(next(iter(stages.values())).name, todo, unit) as bar:
         for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
             for row in batch.to_pylist():
                 held = tokens[row["split"]]
-                tokens[row["split"]] = Tokens(
+                tokens[row["split"]] = TokenCounts(
                     prompt=held.prompt + row["prompt_tokens"], completion=held.completion + row["completion_tokens"]
                 )
                 share_time(stages, tokens)
@@ -138,7 +147,7 @@ def write_stages(
     return tokens
 
 
-def share_time(stages: Mapping[Split, Stage], tokens: Mapping[Split, Tokens]) -> None:
+def share_time(stages: Mapping[SplitName, Stage], tokens: Mapping[SplitName, TokenCounts]) -> None:
     """Divide the session's time among stages by their tokens; alike where none were read."""
     read = {split: held.prompt + held.completion for split, held in tokens.items()}
     every = sum(read.values())
@@ -146,7 +155,7 @@ def share_time(stages: Mapping[Split, Stage], tokens: Mapping[Split, Tokens]) ->
         stage.share = read[split] / every if every else 1 / len(stages)
 
 
-def finish(stage: Stage, rows_in: int, tokens: Tokens | None = None, engines: int | None = None) -> Manifest:
+def finish(stage: Stage, rows_in: int, tokens: TokenCounts | None = None, engines: int | None = None) -> Manifest:
     """Count what a stage of queries holds, earlier parts included, and write its manifest. engines: that worked on it.
 
     Raises RuntimeError where queries went missing on the way.

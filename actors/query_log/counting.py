@@ -1,7 +1,7 @@
 """Counting a query log with Ray Data: workers read its splits, one shuffle brings the forms of a query together.
 
 The driver holds the list of the splits and sums, never the log. The shuffle's key is the partition: a hash of
-the fold key, so that all that is counted or folded together meets in one place, however the log was divided.
+the fold key, so that all that is counted or duplicates together meets in one place, however the log was divided.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import pyarrow as pa
 import ray.data
 
 from actors.data.rows import records, table_of
-from ranking.collections.log_files import LogFile, Split, splits_of
+from ranking.collections.log_files import FileSplit, LogFile, splits_of
 from ranking.collections.log_rows import LogError, read_split
 from ranking.records import Query, Record
-from ranking.selection.near_duplicates import CountedQuery, Form, distinct, fold, fold_key
+from ranking.selection.near_duplicates import CountedQuery, QueryForm, deduplication_key, distinct, fold
 from ranking.selection.query_text import normalise, shown
 from ranking.selection.settings import LogColumns
 
@@ -69,7 +69,7 @@ def forms_of_queries(queries: Sequence[Query]) -> tuple[ray.data.Dataset, int]:
     partitions = partitions_of(table.nbytes)
 
     def read(batch: pa.Table) -> Iterator[pa.Table]:
-        forms = (Form(shown(query.text), query.frequency, query.query_id) for query in records(batch, Query))
+        forms = (QueryForm(shown(query.text), query.frequency, query.query_id) for query in records(batch, Query))
         yield from form_rows(forms, partitions)
 
     return ray.data.from_arrow([table]).map_batches(read, batch_format="pyarrow", batch_size=None), partitions
@@ -90,13 +90,15 @@ class SplitReader:
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         for row in batch.to_pylist():
             try:
-                yield from form_rows(read_split(Split(**row), self.columns), self.partitions)
+                yield from form_rows(read_split(FileSplit(**row), self.columns), self.partitions)
             except LogError as error:
-                problem = FormRow(partition=0, kind="problem", text=str(error), frequency=error.line, query_id=error.path)
+                problem = FormRow(
+                    partition=0, kind="problem", text=str(error), frequency=error.line, query_id=error.path
+                )
                 yield table_of([problem], FormRow)
 
 
-def form_rows(forms: Iterable[Form], partitions: int) -> Iterator[pa.Table]:
+def form_rows(forms: Iterable[QueryForm], partitions: int) -> Iterator[pa.Table]:
     """Turn forms into the rows of partitions, at least one table, in tables of limited size."""
     counts: dict[tuple[str, str | None], int] = defaultdict(int)
     for form in forms:
@@ -111,7 +113,7 @@ def count_partition(batch: pa.Table) -> pa.Table:
     """Count and fold the forms of one partition, and find the ids that stand for two queries."""
     rows = records(batch, FormRow)
     partition = rows[0].partition
-    forms = [Form(row.text, row.frequency, row.query_id) for row in rows if row.kind == "form"]
+    forms = [QueryForm(row.text, row.frequency, row.query_id) for row in rows if row.kind == "form"]
     counted = [CountedRow(partition=partition, query=query) for query in fold(distinct(forms))]
     problems = [(row.query_id or "", row.frequency, row.text) for row in rows if row.kind == "problem"]
     counted += [CountedRow(partition=partition, problem=text) for _, _, text in sorted(problems)[:1]]
@@ -135,11 +137,19 @@ def _table(counts: dict[tuple[str, str | None], int], partitions: int) -> pa.Tab
     rows: list[dict[str, Any]] = []
     for (text, query_id), frequency in counts.items():
         normal = normalise(text)
-        partition = _partition_of(fold_key(normal), partitions)
-        rows.append({"partition": partition, "kind": "form", "text": text, "frequency": frequency, "query_id": query_id})
+        partition = _partition_of(deduplication_key(normal), partitions)
+        rows.append(
+            {"partition": partition, "kind": "form", "text": text, "frequency": frequency, "query_id": query_id}
+        )
         if query_id is not None:
             rows.append(
-                {"partition": _partition_of(query_id, partitions), "kind": "claim", "text": normal, "frequency": 0, "query_id": query_id}
+                {
+                    "partition": _partition_of(query_id, partitions),
+                    "kind": "claim",
+                    "text": normal,
+                    "frequency": 0,
+                    "query_id": query_id,
+                }
             )
     return pa.Table.from_pylist(rows, schema=table_of([], FormRow).schema)
 

@@ -15,7 +15,7 @@ from actors.data.rows import records, table_of
 from actors.query_log.counting import CountedRow
 from ranking.records import Record, Rejection, SelectedQuery
 from ranking.runs.stages import REJECTED, Stage
-from ranking.selection.long_tail import LeftOut, Selection, rejections
+from ranking.selection.long_tail import Exclusion, Selection, rejections
 from ranking.selection.near_duplicates import CountedQuery
 from ranking.storage.folder import Folder, part_name
 
@@ -62,7 +62,9 @@ def last_lot(counted: ray.data.Dataset, selection: Selection, sample: int) -> st
         return table_of([Lot(lot=lot) for lot in lots], Lot)
 
     lots: list[str] = []
-    for batch in counted.map_batches(draw, batch_format="pyarrow", batch_size=None).iter_batches(batch_size=None, batch_format="pyarrow"):
+    for batch in counted.map_batches(draw, batch_format="pyarrow", batch_size=None).iter_batches(
+        batch_size=None, batch_format="pyarrow"
+    ):
         lots = heapq.nsmallest(sample + 1, [*lots, *batch["lot"].to_pylist()])
     return lots[sample - 1] if len(lots) > sample else None
 
@@ -86,7 +88,9 @@ class SelectionSink:
     def __call__(self, batch: pa.Table) -> pa.Table:
         counts: Counter[str] = Counter()
         for partition in sorted(set(batch["partition"].to_pylist())):
-            queries = [row.query for row in records(batch, CountedRow) if row.query is not None and row.partition == partition]
+            queries = [
+                row.query for row in records(batch, CountedRow) if row.query is not None and row.partition == partition
+            ]
             counts += self._write(queries)
         return table_of([Count(kind=kind, rows=rows) for kind, rows in counts.items()], Count)
 
@@ -98,7 +102,7 @@ class SelectionSink:
             verdict = self.selection.judge(query)
             if isinstance(verdict, SelectedQuery):
                 selected.append(verdict)
-            for kind, rejection in rejections(query, verdict if isinstance(verdict, LeftOut) else None):
+            for kind, rejection in rejections(query, verdict if isinstance(verdict, Exclusion) else None):
                 counts[kind] += 1
                 left.append(rejection)
         counts[SELECTED] = len(selected)
@@ -116,9 +120,11 @@ def _write_parts(folder: Folder, prefix: str, rows: Sequence[SelectedQuery | Rej
 def _sums(batch: pa.Table) -> pa.Table:
     rows = records(batch, CountedRow)
     queries = [row.query for row in rows if row.query is not None]
-    distinct = sum(1 + len(query.folded) for query in queries)
+    distinct = sum(1 + len(query.duplicates) for query in queries)
     problems = [row.problem for row in rows if row.problem is not None]
-    sums = Sums(searches=sum(query.frequency for query in queries), queries=distinct, problem=min(problems, default=None))
+    sums = Sums(
+        searches=sum(query.frequency for query in queries), queries=distinct, problem=min(problems, default=None)
+    )
     return table_of([sums], Sums)
 
 
@@ -128,4 +134,6 @@ def _queries(batch: pa.Table) -> Iterator[CountedQuery]:
 
 def _collected(data: ray.data.Dataset, model: type[R]) -> list[R]:
     """Bring small rows, a few for each block, to the driver."""
-    return [row for batch in data.iter_batches(batch_size=None, batch_format="pyarrow") for row in records(batch, model)]
+    return [
+        row for batch in data.iter_batches(batch_size=None, batch_format="pyarrow") for row in records(batch, model)
+    ]

@@ -1,4 +1,4 @@
-"""Reasons without a model: each candidate's sentence that shares most with the query."""
+"""Rationales without a model: each candidate's sentence that shares most with the query."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from actors.data.rows import Outcome, records, table_of
-from ranking.labels.extractive_rationales import extracted_reasons
-from ranking.records import Label, ReasonList, Usage
+from ranking.labels.extractive_rationales import extracted_rationales
+from ranking.records import Label, RationaleList, Usage
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -18,7 +18,7 @@ class ExtractiveWriter:
     """Takes a sentence of every candidate."""
 
     def explain(self, labels: Dataset) -> Dataset:
-        """Give reasons. labels: rows of Label. Returns rows of Outcome with a ReasonList, one for each label."""
+        """Give rationales. labels: rows of Label. Returns rows of Outcome with a RationaleList, one for each label."""
         return labels.map_batches(extracted, batch_format="pyarrow", batch_size=None)
 
 
@@ -26,6 +26,8 @@ def extracted(batch: pa.Table) -> pa.Table:
     """Labels to outcomes."""
     outcomes = []
     for label in records(batch, Label):
-        found = ReasonList(query_id=label.query_id, reasons=extracted_reasons(label), writer="extractive", usage=Usage())
+        found = RationaleList(
+            query_id=label.query_id, rationales=extracted_rationales(label), writer="extractive", usage=Usage()
+        )
         outcomes.append(Outcome(query_id=label.query_id, row=found.model_dump_json()))
     return table_of(outcomes, Outcome)

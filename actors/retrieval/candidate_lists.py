@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from actors.data.rows import FUSED, CandidateList, NamedList, Outcome, Split, TestLists, records, table_of
+from actors.data.rows import FUSED, CandidateList, NamedList, Outcome, QueryCandidates, SplitName, records, table_of
 from actors.retrieval.retrievers import DOCUMENTS, make_retriever
 from ranking.errors import InputError
 from ranking.records import Candidate, Document, Query, Rejection
-from ranking.retrieval.deduplication import fold_texts
+from ranking.retrieval.deduplication import deduplicate
 from ranking.retrieval.fusion import reciprocal_rank_fusion
 from ranking.settings import CandidateSettings
 from ranking.storage.folder import Folder
@@ -42,7 +42,11 @@ class CandidateRetriever:
         outcomes = []
         for query, ranked in zip(queries, self.found(queries), strict=True):
             fused = self.candidates(reciprocal_rank_fusion(ranked, sum(map(len, ranked.values()))))
-            outcomes.append(_list_outcome(query.query_id, query.text, fold_texts(fused)[: self.depth], "no retriever found a document"))
+            outcomes.append(
+                _list_outcome(
+                    query.query_id, query.text, deduplicate(fused)[: self.depth], "no retriever found a document"
+                )
+            )
         return table_of(outcomes, Outcome)
 
     def candidates(self, fused: Sequence[tuple[str, float, str]]) -> list[Candidate]:
@@ -61,20 +65,22 @@ class CandidateRetriever:
 
 
 class TestRetriever(CandidateRetriever):
-    """Ray Data actor: test queries to every retriever's list and the fused one; a list may be empty, and nothing is folded,
+    """Ray Data actor: test queries to every retriever's list and the fused one; a list may be empty, and nothing is duplicates,
     since each document is judged by its own id."""
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         queries = records(batch, Query)
         outcomes = []
         for query, ranked in zip(queries, self.found(queries), strict=True):
-            lists = {name: self.candidates(reciprocal_rank_fusion({name: ids}, self.depth)) for name, ids in ranked.items()}
+            lists = {
+                name: self.candidates(reciprocal_rank_fusion({name: ids}, self.depth)) for name, ids in ranked.items()
+            }
             lists[FUSED] = self.candidates(reciprocal_rank_fusion(ranked, self.depth))
             outcomes.append(_test_outcome(query.query_id, query.text, lists))
         return table_of(outcomes, Outcome)
 
 
-def given_lists(batch: pa.Table, split: Split, settings: CandidateSettings) -> pa.Table:
+def given_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings) -> pa.Table:
     """Rows that arrived with their candidates to outcomes; what a row of the log lacks is the reason of its rejection."""
     name = settings.retrievers[0].called
     outcomes = []
@@ -84,16 +90,21 @@ def given_lists(batch: pa.Table, split: Split, settings: CandidateSettings) -> p
             candidates = _given(row, name)
             lacking = "the list of candidates is empty" if text.strip() else "the query has no text"
         except (ValidationError, TypeError, KeyError, AttributeError) as error:
-            candidates, lacking = [], f"a candidate needs doc_id and text, and may have title and score ({_first(error)})"
+            candidates, lacking = (
+                [],
+                f"a candidate needs doc_id and text, and may have title and score ({_first(error)})",
+            )
         if split == "test":
-            outcomes.append(_test_outcome(query_id, text, {name: candidates[: settings.depth], FUSED: candidates[: settings.depth]}))
+            outcomes.append(
+                _test_outcome(query_id, text, {name: candidates[: settings.depth], FUSED: candidates[: settings.depth]})
+            )
         else:
-            kept = fold_texts(candidates)[: settings.depth] if text.strip() else []
+            kept = deduplicate(candidates)[: settings.depth] if text.strip() else []
             outcomes.append(_list_outcome(query_id, text, kept, f"{name}: {lacking}"))
     return table_of(outcomes, Outcome)
 
 
-def without_lists(batch: pa.Table, split: Split, settings: CandidateSettings) -> pa.Table:
+def without_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings) -> pa.Table:
     """Queries for which no candidates arrived to outcomes."""
     name = settings.retrievers[0].called
     outcomes = []
@@ -133,9 +144,13 @@ def check_given(path: str) -> None:
             with folder.open(name) as stream:
                 columns = pq.read_schema(stream).names
         except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{path}: {name} is no parquet file that can be read ({' '.join(str(error).split())})") from None
+            raise InputError(
+                f"{path}: {name} is no parquet file that can be read ({' '.join(str(error).split())})"
+            ) from None
         if lacking := [column for column in ("query_id", "text", "candidates") if column not in columns]:
-            raise InputError(f"{path}: {name} lacks column {lacking[0]!r}; a row is a query with query_id, text and candidates")
+            raise InputError(
+                f"{path}: {name} lacks column {lacking[0]!r}; a row is a query with query_id, text and candidates"
+            )
 
 
 def _given(row: dict[str, Any], source: str) -> list[Candidate]:
@@ -151,14 +166,21 @@ def _given(row: dict[str, Any], source: str) -> list[Candidate]:
     if None in scores or any(after > before for before, after in itertools.pairwise(scores)):
         scores = [1.0 / rank for rank in range(1, len(rows) + 1)]
     return [
-        Candidate(doc_id=str(held["doc_id"]), title=held.get("title") or "", text=held["text"], rank=rank, score=score, retriever=source)
+        Candidate(
+            doc_id=str(held["doc_id"]),
+            title=held.get("title") or "",
+            text=held["text"],
+            rank=rank,
+            score=score,
+            retriever=source,
+        )
         for rank, (held, score) in enumerate(zip(rows, scores, strict=True), start=1)
     ]
 
 
 def _test_outcome(query_id: str, text: str, lists: dict[str, list[Candidate]]) -> Outcome:
     named = [NamedList(name=name, candidates=candidates) for name, candidates in lists.items()]
-    row = TestLists(query_id=query_id, text=text, lists=named)
+    row = QueryCandidates(query_id=query_id, text=text, lists=named)
     return Outcome(query_id=query_id, split="test", row=row.model_dump_json())
 
 

@@ -55,7 +55,11 @@ class TextVectors:
     def of(self, texts: Sequence[str]) -> Vectors:
         """Look up or encode texts; unit vectors [texts, dimensions], at least one text."""
         ids = [text_id_of(text) for text in texts]
-        new = {text_id: text for text_id, text in zip(ids, texts, strict=True) if text_id not in self.table and text_id not in self.encoded}
+        new = {
+            text_id: text
+            for text_id, text in zip(ids, texts, strict=True)
+            if text_id not in self.table and text_id not in self.encoded
+        }
         if len(self.encoded) > _MOST_ENCODED:
             self.encoded = {text_id: self.encoded[text_id] for text_id in ids if text_id in self.encoded}
         if new:
@@ -80,7 +84,9 @@ class TextEncoder:
     def __call__(self, batch: pa.Table) -> pa.Table:
         if not batch.num_rows:
             return pa.table({"text_id": pa.array([], pa.string())})
-        return pa.table({"text_id": batch["text_id"], "vector": as_lists(self.encoder.encode(batch["text"].to_pylist()))})
+        return pa.table(
+            {"text_id": batch["text_id"], "vector": as_lists(self.encoder.encode(batch["text"].to_pylist()))}
+        )
 
 
 def text_ids_in(folder: Folder) -> npt.NDArray[np.bytes_]:
@@ -93,7 +99,12 @@ def without_known(batch: pa.Table, known: npt.NDArray[np.bytes_]) -> pa.Table:
     new = {text_id_of(text): text for text in batch["text"].to_pylist()}
     ids = np.array(list(new), dtype="S24")
     lacking = ids[~np.isin(ids, known)].astype(str).tolist()
-    return pa.table({"text_id": pa.array(lacking, pa.string()), "text": pa.array([new[text_id] for text_id in lacking], pa.string())})
+    return pa.table(
+        {
+            "text_id": pa.array(lacking, pa.string()),
+            "text": pa.array([new[text_id] for text_id in lacking], pa.string()),
+        }
+    )
 
 
 def model_folder(memory: Folder, model: str) -> Folder:

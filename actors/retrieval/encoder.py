@@ -21,7 +21,9 @@ class SentenceEncoder:
     def __init__(self, model: str, threads: int = 1) -> None:
         torch.set_num_threads(threads)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = SentenceTransformer(model_path(model), device=device, model_kwargs={"dtype": dtype_of("auto", device)})
+        self.model = SentenceTransformer(
+            model_path(model), device=device, model_kwargs={"dtype": dtype_of("auto", device)}
+        )
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Encode texts into unit vectors [texts, dimensions]."""

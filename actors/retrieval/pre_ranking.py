@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from actors.data.rows import CandidateList, PickedCandidate, PickedList, TestLists, records, table_of
+from actors.data.rows import CandidateList, PreRankedCandidate, PreRankedList, QueryCandidates, records, table_of
 from actors.retrieval.embeddings import TextVectors
 from ranking.labels.targets import head_and_tail
 from ranking.records import Candidate, content
@@ -42,22 +42,27 @@ class PreRanker:
             order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
             top = len(order) if is_validation(row.query_id, *self.validation) else self.settings.top
             ends = head_and_tail([row.candidates[i] for i in order], top, self.settings.bottom)
-            kept = [PickedCandidate(candidate=c, pre_rank=rank, of_head=of_head) for c, rank, of_head in ends]
-            picked.append(PickedList(query_id=row.query_id, text=row.text, picked=kept))
-        return table_of(picked, PickedList)
+            kept = [PreRankedCandidate(candidate=c, pre_rank=rank, of_head=of_head) for c, rank, of_head in ends]
+            picked.append(PreRankedList(query_id=row.query_id, text=row.text, picked=kept))
+        return table_of(picked, PreRankedList)
 
 
 def all_candidates(batch: pa.Table) -> pa.Table:
     """Candidate lists as they are, where there is no pre-ranker."""
-    return table_of([_whole(row.query_id, row.text, row.candidates) for row in records(batch, CandidateList)], PickedList)
+    return table_of(
+        [_whole(row.query_id, row.text, row.candidates) for row in records(batch, CandidateList)], PreRankedList
+    )
 
 
 def all_of_test(batch: pa.Table, first_stages: Sequence[str]) -> pa.Table:
     """Each test query with every candidate of the lists that are re-ranked, so that each pair is scored once."""
-    lists = [_whole(row.query_id, row.text, row.union(first_stages)) for row in records(batch, TestLists)]
-    return table_of([row.model_copy(update={"split": "test"}) for row in lists], PickedList)
+    lists = [_whole(row.query_id, row.text, row.union(first_stages)) for row in records(batch, QueryCandidates)]
+    return table_of([row.model_copy(update={"split": "test"}) for row in lists], PreRankedList)
 
 
-def _whole(query_id: str, text: str, candidates: Sequence[Candidate]) -> PickedList:
-    picked = [PickedCandidate(candidate=candidate, pre_rank=rank, of_head=True) for rank, candidate in enumerate(candidates, 1)]
-    return PickedList(query_id=query_id, text=text, picked=picked)
+def _whole(query_id: str, text: str, candidates: Sequence[Candidate]) -> PreRankedList:
+    picked = [
+        PreRankedCandidate(candidate=candidate, pre_rank=rank, of_head=True)
+        for rank, candidate in enumerate(candidates, 1)
+    ]
+    return PreRankedList(query_id=query_id, text=text, picked=picked)

@@ -56,7 +56,9 @@ class Bm25Retriever:
     def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
         """Retrieve up to depth documents per query, best first; documents that share no term are not results."""
         depth = min(depth, len(self.doc_ids))
-        found, scores = self.retriever.retrieve(_tokens([query.text for query in queries]), k=depth, show_progress=False)
+        found, scores = self.retriever.retrieve(
+            _tokens([query.text for query in queries]), k=depth, show_progress=False
+        )
         return [
             [self.doc_ids[row] for row, score in zip(rows, row_scores, strict=True) if score > 0]
             for rows, row_scores in zip(found, scores, strict=True)
@@ -70,7 +72,9 @@ class DenseRetriever:
         self.doc_ids = [document.doc_id for document in documents]
         self.vectors = TextVectors(memory, settings.model)
         matrix = self.vectors.of([document.content for document in documents])
-        self.nearest: Callable[[np.ndarray, int], np.ndarray] = _graph(matrix) if settings.search == "faiss" else _exact(matrix)
+        self.nearest: Callable[[np.ndarray, int], np.ndarray] = (
+            _graph(matrix) if settings.search == "faiss" else _exact(matrix)
+        )
 
     def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
         """Retrieve depth documents per query, best first; equal scores in the index's order."""
@@ -85,14 +89,18 @@ class RunRetriever:
         known = set(doc_ids)
         with fetched(path) as local:
             run = read_run(local)
-        self.orders = {query_id: [doc_id for doc_id in order_of(scores) if doc_id in known] for query_id, scores in run.items()}
+        self.orders = {
+            query_id: [doc_id for doc_id in order_of(scores) if doc_id in known] for query_id, scores in run.items()
+        }
 
     def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
         """The best depth documents that the run holds for each query; none where it does not hold the query."""
         return [self.orders.get(query.query_id, [])[:depth] for query in queries]
 
 
-def make_retriever(settings: RetrieverSettings, index: Folder, memory: Folder, documents: Sequence[Document]) -> Retriever:
+def make_retriever(
+    settings: RetrieverSettings, index: Folder, memory: Folder, documents: Sequence[Document]
+) -> Retriever:
     """Make the retriever that the settings name."""
     if isinstance(settings, DenseSettings):
         return DenseRetriever(memory, settings, documents)
@@ -118,7 +126,9 @@ def check_faiss() -> None:
     try:
         import faiss  # noqa: F401
     except ImportError:
-        raise InputError("setting 'candidates.retrievers': search: faiss needs the package faiss-cpu; install '.[faiss]'") from None
+        raise InputError(
+            "setting 'candidates.retrievers': search: faiss needs the package faiss-cpu; install '.[faiss]'"
+        ) from None
 
 
 def _exact(matrix: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
@@ -145,4 +155,6 @@ def _graph(matrix: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
 def _tokens(texts: Sequence[str]) -> bm25s.tokenization.Tokenized:
     """Words of two characters or more, in English without stop words and by their stems; pairs where a script has no spaces."""
     divided = [unsegmented.spaced(text) for text in texts]
-    return bm25s.tokenize(divided, token_pattern=_TERM, stopwords="en", stemmer=Stemmer.Stemmer("english"), show_progress=False)
+    return bm25s.tokenize(
+        divided, token_pattern=_TERM, stopwords="en", stemmer=Stemmer.Stemmer("english"), show_progress=False
+    )

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from actors.retrieval.embeddings import as_lists
-from actors.vllm.crash_log import Deaths
-from actors.vllm.engine import Engine
+from actors.vllm.crash_log import CrashLog
+from actors.vllm.engine import VllmEngine
 from ranking.model_paths import model_path
 from ranking.storage.folder import Folder
 from students.bases import positions
@@ -30,9 +30,9 @@ class VllmTextEncoder:
         path = model_path(model)
         self.tokenizer = AutoTokenizer.from_pretrained(path)
         self.max_tokens = min(_max_tokens(path), self.tokenizer.model_max_length)
-        deaths = Deaths(memory)
+        deaths = CrashLog(memory)
         deaths.check()
-        self.engine = Engine(model, None, "embed", _ARGUMENTS, gpus, deaths, "candidates.retrievers")
+        self.engine = VllmEngine(model, None, "embed", _ARGUMENTS, gpus, deaths, "candidates.retrievers")
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
         if not batch.num_rows:

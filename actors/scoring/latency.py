@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Timed:
+class MeasuredLatency:
     """What something that ranks is like to wait for. documents_per_second: None for a first stage, which searches."""
 
     latency: Latency
@@ -42,7 +42,7 @@ class Timed:
     parity: Parity | None = None
 
 
-class Stopwatch:
+class LatencyProbe:
     """Ray actor: times what ranks, alone on its machine, one query after another, after some that do not count."""
 
     def __init__(self, serving: ServingSettings) -> None:
@@ -50,37 +50,46 @@ class Stopwatch:
         self.threads = serving.threads
         torch.set_num_threads(self.threads)
 
-    def time(self, model: Model, lists: Sequence[CandidateList]) -> Timed:
+    def time(self, model: Model, lists: Sequence[CandidateList]) -> MeasuredLatency:
         """Score each list by itself."""
         scorer = model.load()
         pairs = [[(row.text, content(c.title, c.text)) for c in row.candidates] for row in lists]
         seconds = seconds_of(scorer.score, pairs)
         size = Size(parameters=scorer.parameters, bytes=scorer.parameters * scorer.dtype.itemsize)
-        return Timed(latency_of(seconds), rate_of(seconds, lists), size, _parity_of(model))
+        return MeasuredLatency(latency_of(seconds), rate_of(seconds, lists), size, _parity_of(model))
 
-    def time_pre_ranker(self, memory: Folder, settings: PreRankerSettings, lists: Sequence[CandidateList]) -> Timed:
+    def time_pre_ranker(
+        self, memory: Folder, settings: PreRankerSettings, lists: Sequence[CandidateList]
+    ) -> MeasuredLatency:
         """Order each list: the query is encoded, the documents' vectors are there."""
         ranker = PreRanker(memory, settings)
-        ranker.vectors.of([content(c.title, c.text) for row in lists for c in row.candidates] + ["any text, so that the encoder is loaded"])
+        ranker.vectors.of(
+            [content(c.title, c.text) for row in lists for c in row.candidates]
+            + ["any text, so that the encoder is loaded"]
+        )
         torch.set_num_threads(self.threads)
         seconds = seconds_of(lambda row: ranker.scores(_unseen(row.text, 1), row.candidates), lists)
-        return Timed(latency_of(seconds), rate_of(seconds, lists))
+        return MeasuredLatency(latency_of(seconds), rate_of(seconds, lists))
 
-    def time_first_stages(self, index: Folder, memory: Folder, settings: CandidateSettings, texts: Sequence[str]) -> dict[str, Timed]:
+    def time_first_stages(
+        self, index: Folder, memory: Folder, settings: CandidateSettings, texts: Sequence[str]
+    ) -> dict[str, MeasuredLatency]:
         """Search for each query: every retriever, and all of them for the fused list. Lists that were imported are left out."""
         stage = CandidateRetriever(index, memory, settings)
-        own = {name: retriever for name, retriever in stage.retrievers.items() if not isinstance(retriever, RunRetriever)}
+        own = {
+            name: retriever for name, retriever in stage.retrievers.items() if not isinstance(retriever, RunRetriever)
+        }
         found = {}
         for place, (name, retriever) in enumerate(own.items(), start=1):
             retriever.search([Query(query_id="", text="any text, so that an encoder is loaded")], 1)
             torch.set_num_threads(self.threads)
             queries = [Query(query_id="", text=_unseen(text, place)) for text in texts]
             search = partial(_search, retriever, settings.depth)
-            found[name] = Timed(latency_of(seconds_of(search, queries)))
+            found[name] = MeasuredLatency(latency_of(seconds_of(search, queries)))
         if 1 < len(own) == len(stage.retrievers):
             queries = [Query(query_id="", text=_unseen(text, len(own) + 1)) for text in texts]
             search = partial(_search_all, stage)
-            found[FUSED] = Timed(latency_of(seconds_of(search, queries)))
+            found[FUSED] = MeasuredLatency(latency_of(seconds_of(search, queries)))
         return found
 
     def machine(self) -> Machine:

@@ -46,7 +46,9 @@ class Model:
             self.folder.copy_to(Folder(place))
             if (place / CARD).is_file() and not self.as_classifier:
                 if self.max_length is not None:
-                    raise InputError(f"model {self.place!r}: is a saved student, whose max_length is its own; leave it out")
+                    raise InputError(
+                        f"model {self.place!r}: is a saved student, whose max_length is its own; leave it out"
+                    )
                 return Scorer(place, called=self.place)
             return ClassifierScorer(str(place), self.max_length, self.precision, self.place)
 

@@ -34,12 +34,13 @@ class Admission:
     @contextmanager
     def admitted(self, caller: str, documents: int) -> Iterator[None]:
         """Let a request in for as long as it takes. Raises TooManyError."""
-        if self.requests[caller] >= self.limits.requests_per_key:
-            raise TooManyError(f"{self.requests[caller]} requests of this key are under way; {self.limits.requests_per_key} may be", 1)
-        if self.documents and self.documents + documents > self.limits.waiting_documents:
-            message = (
-                f"{self.documents:,} documents are under way; with {documents:,} more there would be over {self.limits.waiting_documents:,}"
+        if self.requests[caller] >= self.limits.max_requests_per_key:
+            raise TooManyError(
+                f"{self.requests[caller]} requests of this key are under way; {self.limits.max_requests_per_key} may be",
+                1,
             )
+        if self.documents and self.documents + documents > self.limits.max_waiting_documents:
+            message = f"{self.documents:,} documents are under way; with {documents:,} more there would be over {self.limits.max_waiting_documents:,}"
             raise TooManyError(message, self.seconds_of(self.documents))
         self.requests[caller] += 1
         self.documents += documents

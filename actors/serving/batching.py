@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from students.scoring import Tokenized
+from students.scoring import TokenizedPair
 
 _SECONDS_PER_TOKEN = 1e-4
 _SMOOTHING = 0.05
@@ -21,7 +21,7 @@ _SPARE = 1e9
 class ChunkScorer(Protocol):
     """What a batcher needs of a scorer."""
 
-    def score_chunk(self, rows: Sequence[Tokenized]) -> list[float]:
+    def score_chunk(self, rows: Sequence[TokenizedPair]) -> list[float]:
         """Score pairs of one bucket."""
 
     @property
@@ -56,7 +56,7 @@ class Batched:
 @dataclass(eq=False)
 class _Waiting:
     scorer: ChunkScorer
-    rows: Sequence[Tokenized]
+    rows: Sequence[TokenizedPair]
     future: Future[Batched]
     arrived: float
     due: float
@@ -91,7 +91,7 @@ class TokenBatcher:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, scorer: ChunkScorer, rows: Sequence[Tokenized], spare: bool = False) -> Future[Batched]:
+    def submit(self, scorer: ChunkScorer, rows: Sequence[TokenizedPair], spare: bool = False) -> Future[Batched]:
         """Score tokenised pairs; may be cancelled. An exception of the scorer is that of the future.
 
         spare: only in time that nobody else wants.

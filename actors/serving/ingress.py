@@ -17,13 +17,22 @@ from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from actors.serving.admission import Admission, TooManyError
-from actors.serving.keys import Keys
+from actors.serving.keys import ApiKeys
 from actors.serving.loaded_models import Role
-from actors.serving.middleware import Door, caller_of
+from actors.serving.middleware import AccessMiddleware, caller_of
 from actors.serving.page import PAGE
-from actors.serving.reranker import Reranker, Scored, TooLongError
+from actors.serving.reranker import Reranker, ScoredRequest, TooLongError
 from actors.serving.responses import refused_body, refused_request, told
-from actors.serving.schemas import Feedback, FirstStage, RerankRequest, TextsRequest, order_of, ranking, readable, texts_ranking
+from actors.serving.schemas import (
+    Feedback,
+    FirstStage,
+    RerankRequest,
+    TextsRequest,
+    order_of,
+    ranking,
+    readable,
+    texts_ranking,
+)
 from actors.serving.service_metrics import IngressMetrics
 from actors.serving.settings import ServingSettings
 from actors.serving.traffic import Traffic
@@ -35,7 +44,7 @@ api = FastAPI(
     title="rradistill",
     description="A distilled re-ranker. All shapes have one order; relevance_score and score are the sigmoid of the raw score.",
 )
-api.add_middleware(Door)
+api.add_middleware(AccessMiddleware)
 
 
 @api.exception_handler(RequestValidationError)
@@ -50,7 +59,13 @@ async def _refused(request: Request, error: AnyHTTPException) -> JSONResponse:
 
 @api.exception_handler(Exception)
 async def _failed(request: Request, error: Exception) -> JSONResponse:
-    _log.error("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, str(error).splitlines()[0] if str(error) else "")
+    _log.error(
+        "%s %s: %s: %s",
+        request.method,
+        request.url.path,
+        type(error).__name__,
+        str(error).splitlines()[0] if str(error) else "",
+    )
     return refused_body(500, "the service failed on this request; its log tells why")
 
 
@@ -70,14 +85,18 @@ class Ingress:
     """The HTTP routes."""
 
     def __init__(self, storage: Folder, settings: ServingSettings, searcher: DeploymentHandle | None) -> None:
-        self._reranker = Reranker(storage, settings.traffic.challenger, settings.champion_every, settings.threads)
+        self._reranker = Reranker(
+            storage, settings.traffic.challenger, settings.registry_poll_seconds, settings.threads
+        )
         self._searcher = searcher
         self._settings, self._limits = settings, settings.limits
         self._admission = Admission(settings.limits)
         self._metrics = IngressMetrics()
         self._traffic = Traffic(settings, storage, self._metrics)
         self._began = int(time.time())
-        Door.open(Keys(settings.keys) if settings.keys else None, settings.limits.body_bytes, self._metrics)
+        AccessMiddleware.open(
+            ApiKeys(settings.keys) if settings.keys else None, settings.limits.max_body_bytes, self._metrics
+        )
 
     def __del__(self) -> None:
         """Serve calls this when a replica ends in good order: what is in its journals goes to storage."""
@@ -108,7 +127,9 @@ class Ingress:
         return await self._rerank(request, raw, response, caller, "1")
 
     @api.post("/v2/rerank", responses=ERRORS)
-    async def rerank_v2(self, request: RerankRequest, raw: Request, response: Response, caller: Caller) -> dict[str, Any]:
+    async def rerank_v2(
+        self, request: RerankRequest, raw: Request, response: Response, caller: Caller
+    ) -> dict[str, Any]:
         """Rank documents, best first, in Cohere's second shape."""
         return await self._rerank(request, raw, response, caller, "2")
 
@@ -154,7 +175,9 @@ class Ingress:
         texts = [document["content"] for document in found["documents"]]
         began = time.perf_counter()
         async with self._admitted(caller, len(texts)):
-            before = FirstStage([document["score"] for document in found["documents"]]) if self._settings.blend else None
+            before = (
+                FirstStage([document["score"] for document in found["documents"]]) if self._settings.blend else None
+            )
             scored = await self._score(query, texts, first_stage=before)
         milliseconds = 1000 * (time.perf_counter() - began)
         matches = await self._reranker.matches(query, texts)
@@ -163,22 +186,31 @@ class Ingress:
         order = order_of(scored.scores)
         return {**found, "order": order, "version": scored.version, "milliseconds": milliseconds, "blend": scored.blend}
 
-    async def _rerank(self, request: RerankRequest, raw: Request, response: Response, caller: str, api_version: str) -> dict[str, Any]:
+    async def _rerank(
+        self, request: RerankRequest, raw: Request, response: Response, caller: str, api_version: str
+    ) -> dict[str, Any]:
         self._check_count(len(request.documents), "documents")
         query, texts = readable(request.query), request.texts
         self._check(query, texts, "documents")
         before = self._ranked_before(request)
         plan = self._traffic.plan(raw.headers.get("x-experiment-key"), self._reranker.are_one)
         async with self._admitted(caller, len(texts)):
-            asked = [self._score(query, texts, request.max_tokens_per_doc, role=role, first_stage=before) for role in plan.roles]
+            asked = [
+                self._score(query, texts, request.max_tokens_per_doc, role=role, first_stage=before)
+                for role in plan.roles
+            ]
             scored = list(await asyncio.gather(*asked))
         shown = self._traffic.show(plan, scored, request.top_n)
-        self._traffic.record(plan, shown, query, request.ids, self._shadow(query, texts, request.max_tokens_per_doc, before))
+        self._traffic.record(
+            plan, shown, query, request.ids, self._shadow(query, texts, request.max_tokens_per_doc, before)
+        )
         waited, took = max(one.queued for one in scored), max(one.scored for one in scored)
         blends = list(dict.fromkeys(one.blend or "none" for one in scored))
         blend = None if blends == ["none"] else " + ".join(blends)
         told(response, shown.version, waited, took, shown.arm, shown.exposure_id, blend)
-        return ranking(request, shown.order, shown.scores, shown.version, sum(one.tokens for one in scored), api_version, blend)
+        return ranking(
+            request, shown.order, shown.scores, shown.version, sum(one.tokens for one in scored), api_version, blend
+        )
 
     def _ranked_before(self, request: RerankRequest) -> FirstStage | None:
         """How the first stage ranked a request's documents, where that is to be blended in."""
@@ -196,9 +228,11 @@ class Ingress:
 
         async with self._admitted(caller, 0):
             try:
-                return await asyncio.wait_for(awaited(), self._limits.seconds)
+                return await asyncio.wait_for(awaited(), self._limits.timeout_seconds)
             except TimeoutError:
-                raise HTTPException(504, f"not found within {self._limits.seconds:g} s (serving.limits.seconds)") from None
+                raise HTTPException(
+                    504, f"not found within {self._limits.timeout_seconds:g} s (serving.limits.timeout_seconds)"
+                ) from None
 
     def _shadow(self, query: str, texts: list[str], cut: int | None, before: FirstStage | None) -> Any:
         return lambda: self._reranker.score(query, texts, cut, role="challenger", spare=True, first_stage=before)
@@ -211,12 +245,14 @@ class Ingress:
         whole: bool = False,
         role: Role = "champion",
         first_stage: FirstStage | None = None,
-    ) -> Scored:
+    ) -> ScoredRequest:
         scoring = self._reranker.score(query, texts, cut, whole, role, first_stage=first_stage)
         try:
-            return await asyncio.wait_for(scoring, self._limits.seconds)
+            return await asyncio.wait_for(scoring, self._limits.timeout_seconds)
         except TimeoutError:
-            raise HTTPException(504, f"not scored within {self._limits.seconds:g} s (serving.limits.seconds)") from None
+            raise HTTPException(
+                504, f"not scored within {self._limits.timeout_seconds:g} s (serving.limits.timeout_seconds)"
+            ) from None
         except TooLongError as error:
             raise HTTPException(413, str(error)) from None
 
@@ -232,11 +268,11 @@ class Ingress:
             self._metrics.under_way(self._admission.documents)
 
     def _check_count(self, texts: int, what: str) -> None:
-        if texts > self._limits.documents:
-            raise HTTPException(422, f"{what}: {texts:,} are more than {self._limits.documents:,}")
+        if texts > self._limits.max_documents:
+            raise HTTPException(422, f"{what}: {texts:,} are more than {self._limits.max_documents:,}")
 
     def _check(self, query: str, texts: list[str], what: str) -> None:
-        most = self._limits.characters
+        most = self._limits.max_characters
         if len(query) > most:
             raise HTTPException(422, f"query: {len(query):,} characters are more than {most:,}")
         for i, text in enumerate(texts):
@@ -245,5 +281,7 @@ class Ingress:
 
     def _page_searcher(self) -> DeploymentHandle:
         if self._searcher is None:
-            raise HTTPException(404, "this service has no collection to search; the page needs a run whose collection is indexed")
+            raise HTTPException(
+                404, "this service has no collection to search; the page needs a run whose collection is indexed"
+            )
         return self._searcher

@@ -14,7 +14,7 @@ _LOOK_EVERY = 2.0
 _log = logging.getLogger("ray.serve")
 
 
-class Keys:
+class ApiKeys:
     """The keys that callers may show. A line of the file is `<name> <SHA-256 of the key, in hexadecimal>`; # begins a remark."""
 
     def __init__(self, place: str) -> None:

@@ -23,17 +23,19 @@ _log = logging.getLogger("ray.serve")
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedVersion:
     """A version of the registry, loaded."""
 
     version: str
     scorer: Scorer
 
 
-class Models:
+class LoadedModels:
     """Holds what is served. A new champion is loaded and warmed up beside the old one, and takes over at once."""
 
-    def __init__(self, storage: Folder, challenger: str | None, every: float, told: Callable[[str, Exception | None], None]) -> None:
+    def __init__(
+        self, storage: Folder, challenger: str | None, every: float, told: Callable[[str, Exception | None], None]
+    ) -> None:
         """every: seconds between looks at the registry. told: is called with each version that was loaded, or why it was not.
 
         Where the champion cannot be loaded, the one before it serves until that changes: a replica that starts while a bad version
@@ -43,13 +45,13 @@ class Models:
         """
         self._registry = Registry(storage)
         self._told = told
-        self._served: dict[Role, Served] = {"champion": self._first()}
+        self._served: dict[Role, ServedVersion] = {"champion": self._first()}
         if challenger is not None:
             self._served["challenger"] = self._load(challenger, self._registry.checksum_of(challenger))
         self._every = every
         threading.Thread(target=self._follow, name="champion", daemon=True).start()
 
-    def of(self, role: Role) -> Served:
+    def of(self, role: Role) -> ServedVersion:
         """What is served now; the champion where there is no challenger."""
         return self._served.get(role) or self._served["champion"]
 
@@ -62,7 +64,7 @@ class Models:
         """Whether the challenger has become the champion, so that there is nothing to compare."""
         return "challenger" in self._served and self._served["challenger"].version == self._served["champion"].version
 
-    def _first(self) -> Served:
+    def _first(self) -> ServedVersion:
         champion, _ = self._registry.champion()
         versions = {change.version: change.checksum for change in reversed(champion.line)}
         told = None
@@ -93,11 +95,13 @@ class Models:
                 failures = 0
                 if self.are_one:
                     _log.warning("version %s is champion and challenger: no experiment goes on", wanted)
-            except Exception as error:  # whatever it is, the old champion goes on, and the new one is tried again, less and less often
+            except (
+                Exception
+            ) as error:  # whatever it is, the old champion goes on, and the new one is tried again, less and less often
                 failures += 1
                 self._failed(wanted, error)
 
-    def _load(self, version: str, checksum: str) -> Served:
+    def _load(self, version: str, checksum: str) -> ServedVersion:
         try:
             scorer = load_champion(self._registry.folder / version, checksum)
         except InputError as error:
@@ -105,4 +109,4 @@ class Models:
         query, word = _WARM_UP
         scorer.score([(query, word * length) for length in range(4, scorer.max_length, 8)])
         self._told(version, None)
-        return Served(version, scorer)
+        return ServedVersion(version, scorer)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from fastapi import HTTPException, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from actors.serving.keys import Keys
+from actors.serving.keys import ApiKeys
 from actors.serving.responses import refused_body
 from actors.serving.service_metrics import IngressMetrics
 
@@ -17,24 +17,35 @@ ANYBODY = "anybody"
 GONE = 499
 """Counted for callers that hung up: nothing failed here."""
 
-_LISTED = {"/", "/health", "/ready", "/docs", "/openapi.json", "/rerank", "/v1/rerank", "/v2/rerank", "/v1/models", "/v1/feedback"}
+_LISTED = {
+    "/",
+    "/health",
+    "/ready",
+    "/docs",
+    "/openapi.json",
+    "/rerank",
+    "/v1/rerank",
+    "/v2/rerank",
+    "/v1/models",
+    "/v1/feedback",
+}
 _LISTED |= {"/page/queries", "/page/search"}
 
 
-class Door:
+class AccessMiddleware:
     """ASGI middleware.
 
     What it needs is the class's own, set once in a process: Serve copies the application before its replica is made.
     """
 
-    keys: ClassVar[Keys | None] = None
-    body_bytes: ClassVar[int] = 0
+    keys: ClassVar[ApiKeys | None] = None
+    max_body_bytes: ClassVar[int] = 0
     metrics: ClassVar[IngressMetrics]
 
     @classmethod
-    def open(cls, keys: Keys | None, body_bytes: int, metrics: IngressMetrics) -> None:
+    def open(cls, keys: ApiKeys | None, max_body_bytes: int, metrics: IngressMetrics) -> None:
         """Say who may come in, and with how much."""
-        cls.keys, cls.body_bytes, cls.metrics = keys, body_bytes, metrics
+        cls.keys, cls.max_body_bytes, cls.metrics = keys, max_body_bytes, metrics
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -43,9 +54,9 @@ class Door:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, most, arrived, status = time.perf_counter(), Door.body_bytes, 0, 500
+        began, most, arrived, status = time.perf_counter(), AccessMiddleware.max_body_bytes, 0, 500
 
-        too_large = HTTPException(413, f"the body has more than {most:,} bytes (serving.limits.body_bytes)")
+        too_large = HTTPException(413, f"the body has more than {most:,} bytes (serving.limits.max_body_bytes)")
 
         async def counted() -> Message:
             nonlocal arrived
@@ -73,15 +84,17 @@ class Door:
             raise
         finally:
             route = scope["path"] if scope["path"] in _LISTED else "other"
-            Door.metrics.answered(route, status, time.perf_counter() - began)
+            AccessMiddleware.metrics.answered(route, status, time.perf_counter() - began)
 
 
 def caller_of(request: Request) -> str:
     """Who calls. Answers 401 where a key is asked for and the one shown is unknown."""
-    if Door.keys is None:
+    if AccessMiddleware.keys is None:
         return ANYBODY
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    caller = Door.keys.caller_of(key.strip()) if scheme.lower() == "bearer" else None
+    caller = AccessMiddleware.keys.caller_of(key.strip()) if scheme.lower() == "bearer" else None
     if caller is None:
-        raise HTTPException(401, "a known key is needed, as Authorization: Bearer <key>", {"www-authenticate": "Bearer"})
+        raise HTTPException(
+            401, "a known key is needed, as Authorization: Bearer <key>", {"www-authenticate": "Bearer"}
+        )
     return caller

@@ -15,7 +15,15 @@ _MOST_TOLD = 3
 
 def refused_body(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A refusal: `message` for Cohere's clients, `error` and `error_type` for those of Text Embeddings Inference."""
-    kind = "validation" if status in (400, 413, 422) else "overloaded" if status == 429 else "backend" if status >= 500 else "refused"
+    kind = (
+        "validation"
+        if status in (400, 413, 422)
+        else "overloaded"
+        if status == 429
+        else "backend"
+        if status >= 500
+        else "refused"
+    )
     return JSONResponse({"message": message, "error": message, "error_type": kind}, status, dict(headers or {}))
 
 

@@ -77,7 +77,9 @@ class RerankRequest(BaseModel):
             return FirstStage()
         scores = [_score_of(document) for document in self.documents]
         if self.first_stage == "scores" and None in scores:
-            raise ValueError(f"documents[{scores.index(None)}].score: a finite number is needed, as first_stage is scores")
+            raise ValueError(
+                f"documents[{scores.index(None)}].score: a finite number is needed, as first_stage is scores"
+            )
         return None if None in scores else FirstStage([score for score in scores if score is not None])
 
     @property
@@ -100,7 +102,9 @@ class TextsRequest(BaseModel):
     raw_scores: bool = False
     return_text: bool = False
     truncate: bool = True
-    first_stage: Annotated[Literal["order", "none"] | None, Field(description="As in /v1/rerank; texts have no scores.")] = None
+    first_stage: Annotated[
+        Literal["order", "none"] | None, Field(description="As in /v1/rerank; texts have no scores.")
+    ] = None
 
 
 class Feedback(BaseModel):
@@ -150,15 +154,29 @@ def order_of(scores: Sequence[float], top_n: int | None = None) -> list[int]:
 
 
 def ranking(
-    request: RerankRequest, order: Sequence[int], scores: Sequence[float], version: str, tokens: int, api: str, blend: str | None = None
+    request: RerankRequest,
+    order: Sequence[int],
+    scores: Sequence[float],
+    version: str,
+    tokens: int,
+    api: str,
+    blend: str | None = None,
 ) -> dict[str, Any]:
     """The answer of /v1/rerank and /v2/rerank: what Cohere's clients read, and what Jina's do. blend: how scores were blended."""
     texts = request.texts if request.return_documents else []
     results = [
-        {"index": i, "relevance_score": sigmoid(scores[i]), **({"document": {"text": texts[i]}} if request.return_documents else {})}
+        {
+            "index": i,
+            "relevance_score": sigmoid(scores[i]),
+            **({"document": {"text": texts[i]}} if request.return_documents else {}),
+        }
         for i in order
     ]
-    meta: dict[str, Any] = {"api_version": {"version": api}, "billed_units": {"search_units": 1}, "tokens": {"input_tokens": tokens}}
+    meta: dict[str, Any] = {
+        "api_version": {"version": api},
+        "billed_units": {"search_units": 1},
+        "tokens": {"input_tokens": tokens},
+    }
     if blend is not None:
         meta["blend"] = blend
     return {

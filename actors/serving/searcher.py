@@ -20,7 +20,12 @@ class Searcher:
     """Finds documents for the page."""
 
     def __init__(
-        self, index: Folder, vectors: Folder, settings: CandidateSettings, queries: Sequence[Query], qrels: Mapping[str, Mapping[str, int]]
+        self,
+        index: Folder,
+        vectors: Folder,
+        settings: CandidateSettings,
+        queries: Sequence[Query],
+        qrels: Mapping[str, Mapping[str, int]],
     ) -> None:
         from actors.retrieval.candidate_lists import CandidateRetriever
 

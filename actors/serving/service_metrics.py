@@ -15,12 +15,21 @@ class ScorerMetrics:
 
     def __init__(self) -> None:
         self._documents = Counter("rradistill_serve_documents", "Documents scored.", tag_keys=("version", "arm"))
-        self._tokens = Counter("rradistill_serve_tokens", "Tokens scored, without padding.", tag_keys=("version", "arm"))
-        self._queue = Histogram("rradistill_serve_queue_seconds", "Seconds before a request's first chunk.", _SECONDS, ("version", "arm"))
-        self._score = Histogram(
-            "rradistill_serve_score_seconds", "Seconds from a request's first chunk to its last.", _SECONDS, ("version", "arm")
+        self._tokens = Counter(
+            "rradistill_serve_tokens", "Tokens scored, without padding.", tag_keys=("version", "arm")
         )
-        self._fill = Histogram("rradistill_serve_batch_fill", "Tokens of a chunk, by those that would have fitted.", _FILL, ())
+        self._queue = Histogram(
+            "rradistill_serve_queue_seconds", "Seconds before a request's first chunk.", _SECONDS, ("version", "arm")
+        )
+        self._score = Histogram(
+            "rradistill_serve_score_seconds",
+            "Seconds from a request's first chunk to its last.",
+            _SECONDS,
+            ("version", "arm"),
+        )
+        self._fill = Histogram(
+            "rradistill_serve_batch_fill", "Tokens of a chunk, by those that would have fitted.", _FILL, ()
+        )
         self._padding = Histogram("rradistill_serve_batch_padding", "Share of a chunk that is padding.", _FILL, ())
         self._loaded = Counter("rradistill_serve_loaded", "Versions that were loaded.", tag_keys=("version", "outcome"))
 
@@ -46,11 +55,17 @@ class IngressMetrics:
     """Of one ingress replica."""
 
     def __init__(self) -> None:
-        self._requests = Counter("rradistill_serve_requests", "Requests, by route and status.", tag_keys=("route", "status"))
+        self._requests = Counter(
+            "rradistill_serve_requests", "Requests, by route and status.", tag_keys=("route", "status")
+        )
         self._seconds = Histogram("rradistill_serve_request_seconds", "Seconds of a request.", _SECONDS, ("route",))
         self._under_way = Gauge("rradistill_serve_documents_under_way", "Documents under way.")
-        self._arms = Counter("rradistill_serve_exposures", "Answers within an experiment.", tag_keys=("experiment", "arm", "version"))
-        self._shadow = Counter("rradistill_serve_shadow", "Requests that the challenger scored afterwards.", tag_keys=("outcome",))
+        self._arms = Counter(
+            "rradistill_serve_exposures", "Answers within an experiment.", tag_keys=("experiment", "arm", "version")
+        )
+        self._shadow = Counter(
+            "rradistill_serve_shadow", "Requests that the challenger scored afterwards.", tag_keys=("outcome",)
+        )
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from actors.serving.events import EventLog, local_journals
 from actors.serving.loaded_models import Role
-from actors.serving.reranker import Scored
+from actors.serving.reranker import ScoredRequest
 from actors.serving.schemas import Feedback, order_of
 from actors.serving.service_metrics import IngressMetrics
 from actors.serving.settings import ServingSettings
@@ -23,7 +23,7 @@ MOST_SHADOWS = 4
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrafficPlan:
     """How a request is answered. roles: who scores it. key: the caller's, None outside an experiment."""
 
     arm: Arm
@@ -33,7 +33,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownRanking:
     """An answer: the order of the documents, and for each of them the score that it is shown with."""
 
     order: list[int]
@@ -51,48 +51,55 @@ class Traffic:
         self._settings, self._metrics = settings.traffic, metrics
         self._record = settings.record
         self._shadows: dict[asyncio.Task[None], Exposure] = {}
-        self._seconds = settings.limits.seconds
+        self._seconds = settings.limits.timeout_seconds
         self._exposures: EventLog[Exposure] | None = None
         self._feedback: EventLog[FeedbackEvent] | None = None
         if settings.record.exposures:
             place, journals = storage / SERVING, local_journals(storage)
-            bounds = (settings.record.rows, settings.record.seconds)
+            bounds = (settings.record.max_rows_per_file, settings.record.flush_seconds)
             self._exposures = EventLog(Exposure, place / EXPOSURES, journals / EXPOSURES, *bounds)
             self._feedback = EventLog(FeedbackEvent, place / FEEDBACK, journals / FEEDBACK, *bounds)
 
-    def plan(self, key: str | None, are_one: bool = False) -> Plan:
+    def plan(self, key: str | None, are_one: bool = False) -> TrafficPlan:
         """Decide by the caller's key who answers. are_one: the challenger is the champion by now, so that nothing is to be learned."""
         settings = self._settings
         if settings.challenger is not None and are_one:
-            return Plan("champion", ("champion",))
+            return TrafficPlan("champion", ("champion",))
         if key is None or settings.challenger is None:
-            return Plan("champion", ("champion",), key)
+            return TrafficPlan("champion", ("champion",), key)
         inside = place_of(key, settings.experiment) < settings.share
         if settings.mode == "shadow":
-            return Plan("champion", ("champion",), key, shadowed=inside)
+            return TrafficPlan("champion", ("champion",), key, shadowed=inside)
         if not inside:
-            return Plan("champion", ("champion",), key)
+            return TrafficPlan("champion", ("champion",), key)
         if settings.mode == "interleave":
-            return Plan("interleaved", ("champion", "challenger"), key)
-        return Plan("challenger", ("challenger",), key)
+            return TrafficPlan("interleaved", ("champion", "challenger"), key)
+        return TrafficPlan("challenger", ("challenger",), key)
 
-    def show(self, plan: Plan, scored: Sequence[Scored], top_n: int | None) -> Shown:
+    def show(self, plan: TrafficPlan, scored: Sequence[ScoredRequest], top_n: int | None) -> ShownRanking:
         """Make the answer; within an experiment, or where answers are recorded, it has an id of its own."""
         named = plan.key is not None and (self._settings.challenger is not None or self._exposures is not None)
         exposure_id = str(uuid.uuid4()) if named else None
         arm = plan.arm if named else None
         first = scored[0]
         if len(scored) == 1:
-            return Shown(order_of(first.scores, top_n), first.scores, first.version, arm, exposure_id)
+            return ShownRanking(order_of(first.scores, top_n), first.scores, first.version, arm, exposure_id)
         order, teams = team_draft(order_of(first.scores), order_of(scored[1].scores), exposure_id or "")
         by_team = {"champion": first.scores, "challenger": scored[1].scores}
         scores = list(first.scores)
         for place, team in zip(order, teams, strict=True):
             scores[place] = by_team[team][place]
         version = f"{first.version}+{scored[1].version}"
-        return Shown(order[:top_n], scores, version, arm, exposure_id, list(teams[:top_n]))
+        return ShownRanking(order[:top_n], scores, version, arm, exposure_id, list(teams[:top_n]))
 
-    def record(self, plan: Plan, shown: Shown, query: str, ids: Sequence[str], shadow: Callable[[], Awaitable[Scored]]) -> None:
+    def record(
+        self,
+        plan: TrafficPlan,
+        shown: ShownRanking,
+        query: str,
+        ids: Sequence[str],
+        shadow: Callable[[], Awaitable[ScoredRequest]],
+    ) -> None:
         """Write down an answer that has an id, and have the challenger score it afterwards where the plan says so."""
         if plan.key is None or shown.exposure_id is None:
             return
@@ -145,7 +152,9 @@ class Traffic:
             if log is not None:
                 log.flush()
 
-    async def _in_shadow(self, row: Exposure, ids: Sequence[str], shadow: Callable[[], Awaitable[Scored]]) -> None:
+    async def _in_shadow(
+        self, row: Exposure, ids: Sequence[str], shadow: Callable[[], Awaitable[ScoredRequest]]
+    ) -> None:
         try:
             scored = await asyncio.wait_for(shadow(), self._seconds)
         except asyncio.CancelledError:

@@ -10,14 +10,14 @@ from ranking.storage.folder import Folder
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-    from actors.vllm.engine_actor import TeacherActor
+    from actors.vllm.engine_actor import EngineActor
 
 
 class Teacher(Protocol):
     """What every teacher does."""
 
     @property
-    def actor(self) -> tuple[type[TeacherActor], tuple[Any, ...]] | None:
+    def actor(self) -> tuple[type[EngineActor], tuple[Any, ...]] | None:
         """The class that runs its engine, and what that is made with; None where there is no engine."""
 
     def label(self, lists: Dataset) -> Dataset:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from actors.data.rows import PickedList
+from actors.data.rows import PreRankedList
 from actors.settings import ListwiseTeacherSettings
 from actors.teachers.listwise_requests import drawn_order, list_id_of
-from actors.vllm.response_cache import AnswerMemory
+from actors.vllm.response_cache import ResponseCache
 from ranking.audit.shown_answers import ShownAnswer
 from ranking.labels.listwise_answers import read_answer
 from ranking.storage.folder import Folder
 
 
 def shown_answers(
-    memory: Folder, settings: ListwiseTeacherSettings, lists: Sequence[PickedList], qrels: Mapping[str, Mapping[str, int]]
+    memory: Folder,
+    settings: ListwiseTeacherSettings,
+    lists: Sequence[PreRankedList],
+    qrels: Mapping[str, Mapping[str, int]],
 ) -> list[ShownAnswer]:
     """The first answer of every order of every list that the memory holds, read."""
-    held = AnswerMemory(memory)
+    held = ResponseCache(memory)
     answers = []
     for row in lists:
         list_id = list_id_of(row)

@@ -27,12 +27,16 @@ class LabellingMetrics:
             made.set_default_tags(tags)
             return made
 
-        self._queries = counter("queries", "Queries labelled.", "verdict")
+        self._queries = counter("queries", "Queries labelled.", "parse_status")
         self._rejected = counter("rejected", "Queries rejected, by the reason's first words.", "reason")
         self._prompt_tokens = counter("prompt_tokens", "Tokens that the teacher read.")
         self._completion_tokens = counter("completion_tokens", "Tokens that the teacher wrote.")
-        self._cost = counter("cost", "Money spent on this teacher's machine since the engine was ready, by compute.engine_hour_price.")
-        self._seconds = Histogram("rradistill_label_seconds", "Seconds per query.", boundaries=_SECONDS, tag_keys=("teacher",))
+        self._cost = counter(
+            "cost", "Money spent on this teacher's machine since the engine was ready, by compute.engine_hour_price."
+        )
+        self._seconds = Histogram(
+            "rradistill_label_seconds", "Seconds per query.", boundaries=_SECONDS, tag_keys=("teacher",)
+        )
         self._under_way = Gauge("rradistill_label_under_way", "Queries under way.", tag_keys=("teacher",))
         for metric in (self._seconds, self._under_way):
             metric.set_default_tags(tags)
@@ -58,8 +62,11 @@ class LabellingMetrics:
         if outcome.rejection is not None:
             self._rejected.inc(tags={"reason": " ".join(outcome.rejection.reason.split()[:_REASON_WORDS])})
         else:
-            self._queries.inc(tags={"verdict": Label.model_validate_json(outcome.row or "").answer.verdict})
-        for counter, tokens in ((self._prompt_tokens, outcome.tokens.prompt), (self._completion_tokens, outcome.tokens.completion)):
+            self._queries.inc(tags={"parse_status": Label.model_validate_json(outcome.row or "").answer.parse_status})
+        for counter, tokens in (
+            (self._prompt_tokens, outcome.tokens.prompt),
+            (self._completion_tokens, outcome.tokens.completion),
+        ):
             if tokens:
                 counter.inc(tokens)
         now = time.monotonic()

@@ -9,27 +9,27 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.data.rows import PickedList
+from actors.data.rows import PreRankedList
 from actors.retrieval.embeddings import text_id_of
 from actors.settings import ListwiseTeacherSettings, WindowSettings
-from actors.vllm.engine import Written
+from actors.vllm.engine import Completion
 from actors.vllm.prompt_tokens import FilledPrompt, PromptFiller
-from actors.vllm.response_cache import AnswerMemory, Asked
+from actors.vllm.response_cache import CachedResponse, ResponseCache
 from ranking.labels.answer_constraints import DOCUMENTS
-from ranking.labels.listwise_answers import ReadAnswer, read_answer
+from ranking.labels.listwise_answers import ParsedAnswer, read_answer
 from ranking.labels.permutations import prompt_order
 from ranking.labels.windows import reordered, windows
 from ranking.records import content
 
-Write = Callable[[Sequence[int], Mapping[str, Any]], Awaitable[Written]]
+Write = Callable[[Sequence[int], Mapping[str, Any]], Awaitable[Completion]]
 
 
 @dataclass(frozen=True)
-class Reply:
+class ParsedResponse:
     """An answer, read. shown: the documents of the prompt in their order, as indices into the list. fresh: asked for just now."""
 
-    asked: Asked
-    read: ReadAnswer
+    asked: CachedResponse
+    read: ParsedAnswer
     shown: Sequence[int]
     fresh: bool
 
@@ -40,50 +40,54 @@ class Reply:
 
 
 @dataclass
-class Ranking:
+class ListRanking:
     """The result of asking for a list in one order.
 
     order: indices into the list, best first; None if no answer is usable. windowed: whether a sliding window ranked the list.
     """
 
     order: list[int] | None = None
-    replies: list[Reply] = field(default_factory=list)
+    replies: list[ParsedResponse] = field(default_factory=list)
     windowed: bool = False
 
     @property
-    def last(self) -> Reply:
+    def last(self) -> ParsedResponse:
         """The reply that decided."""
         return self.replies[-1]
 
 
-class Asker:
+class ListwiseRequester:
     """Asks for lists. write: the engine's. What the memory holds already is not asked again."""
 
-    def __init__(self, settings: ListwiseTeacherSettings, filler: PromptFiller, memory: AnswerMemory, write: Write) -> None:
+    def __init__(
+        self, settings: ListwiseTeacherSettings, filler: PromptFiller, memory: ResponseCache, write: Write
+    ) -> None:
         self.settings = settings
         self.filler = filler
         self.memory = memory
         self.write = write
 
-    async def rankings(self, row: PickedList) -> list[Ranking]:
+    async def rankings(self, row: PreRankedList) -> list[ListRanking]:
         """Ask for a list in every one of the settings' orders, all at once.
 
         Ranks a list with more documents than the prompt can show by a sliding window; see `window_of`.
         """
         window = window_of(self.settings, self.filler.prompt.most, len(row.picked))
         asked = (
-            self._by_window(row, list_id_of(row), number, window) if window else self._at_once(row, list_id_of(row), number)
+            self._by_window(row, list_id_of(row), number, window)
+            if window
+            else self._at_once(row, list_id_of(row), number)
             for number in range(self.settings.orders)
         )
         return list(await asyncio.gather(*asked))
 
-    async def _at_once(self, row: PickedList, list_id: str, number: int) -> Ranking:
+    async def _at_once(self, row: PreRankedList, list_id: str, number: int) -> ListRanking:
         replies = await self._until_usable(row, list_id, number, 0, range(len(row.picked)), shuffle_first=True)
-        return Ranking(replies[-1].listed if replies[-1].read.usable else None, replies)
+        return ListRanking(replies[-1].listed if replies[-1].read.usable else None, replies)
 
-    async def _by_window(self, row: PickedList, list_id: str, number: int, window: WindowSettings) -> Ranking:
+    async def _by_window(self, row: PreRankedList, list_id: str, number: int, window: WindowSettings) -> ListRanking:
         """One step after the other; what a step leaves out keeps its order behind what it lists, as in RankGPT."""
-        ranking, order = Ranking(windowed=True), list(range(len(row.picked)))
+        ranking, order = ListRanking(windowed=True), list(range(len(row.picked)))
         for step, (start, end) in enumerate(windows(len(order), window.size, window.stride)):
             replies = await self._until_usable(row, list_id, number, step, order[start:end], shuffle_first=number > 0)
             ranking.replies += replies
@@ -94,23 +98,26 @@ class Asker:
         return ranking
 
     async def _until_usable(
-        self, row: PickedList, list_id: str, number: int, step: int, indices: Sequence[int], shuffle_first: bool
-    ) -> list[Reply]:
+        self, row: PreRankedList, list_id: str, number: int, step: int, indices: Sequence[int], shuffle_first: bool
+    ) -> list[ParsedResponse]:
         """Ask for some of a list's documents until an answer is usable, each time in another order, or until the engine refuses."""
-        replies: list[Reply] = []
-        for attempt in range(1, self.settings.attempts + 1):
+        replies: list[ParsedResponse] = []
+        for attempt in range(1, self.settings.max_attempts + 1):
             shown = list(indices)
             if shuffle_first or attempt > 1:
-                shown = [shown[place] for place in drawn_order(len(shown), self.settings.seed, list_id, number, step, attempt)]
+                shown = [
+                    shown[place]
+                    for place in drawn_order(len(shown), self.settings.seed, list_id, number, step, attempt)
+                ]
             held = self.memory.find(list_id, number, step, attempt)
             asked = held or await self._ask(row, shown, (list_id, number, step, attempt))
             read = read_answer(asked.raw or "", len(shown), asked.finish_reason)
-            replies.append(Reply(asked, read, shown, fresh=held is None))
+            replies.append(ParsedResponse(asked, read, shown, fresh=held is None))
             if read.usable or asked.error is not None:  # what the engine refuses or dies of stays so in any order
                 break
         return replies
 
-    async def _ask(self, row: PickedList, shown: Sequence[int], key: tuple[str, int, int, int]) -> Asked:
+    async def _ask(self, row: PreRankedList, shown: Sequence[int], key: tuple[str, int, int, int]) -> CachedResponse:
         began = time.monotonic()
         texts = [content(row.picked[index].candidate.title, row.picked[index].candidate.text) for index in shown]
         filled: FilledPrompt | None = None
@@ -121,7 +128,7 @@ class Asker:
         except ValueError as refused:
             error = " ".join(str(refused).split())
         list_id, number, step, attempt = key
-        asked = Asked(
+        asked = CachedResponse(
             list_id=list_id,
             number=number,
             step=step,
@@ -163,7 +170,7 @@ def drawn_order(documents: int, seed: int, list_id: str, number: int, step: int,
     return prompt_order(documents, seed, f"{list_id} {number} {step}", attempt)
 
 
-def list_id_of(row: PickedList) -> str:
+def list_id_of(row: PreRankedList) -> str:
     """Name a list by its query and what is shown for it."""
     shown = [[picked.candidate.doc_id, picked.candidate.title, picked.candidate.text] for picked in row.picked]
     return text_id_of(json.dumps([row.text, shown], ensure_ascii=False))

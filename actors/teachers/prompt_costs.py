@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.data.rows import PickedList
+from actors.data.rows import PreRankedList
 from actors.settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
 from actors.vllm.model_check import check_model
 from ranking.errors import InputError
@@ -14,7 +14,7 @@ from ranking.prompts import load_prompt
 from ranking.records import content
 
 
-def costs_of(settings: TeacherSettings, lists: Sequence[PickedList]) -> list[ListCost]:
+def costs_of(settings: TeacherSettings, lists: Sequence[PreRankedList]) -> list[ListCost]:
     """Count what each list takes, in the order given. Raises InputError for a recorded teacher, which takes nothing."""
     if isinstance(settings, ListwiseTeacherSettings):
         check_model(settings.model, settings.revision, "teacher.model", chat=True)
@@ -25,12 +25,14 @@ def costs_of(settings: TeacherSettings, lists: Sequence[PickedList]) -> list[Lis
     raise InputError("setting 'teacher.kind': a recorded teacher costs nothing; there is nothing to estimate")
 
 
-def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PickedList]) -> list[ListCost]:
+def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PreRankedList]) -> list[ListCost]:
     from actors.teachers.listwise_requests import window_of
     from actors.vllm.prompt_tokens import PromptFiller
 
     prompt = load_prompt(settings.prompt_file)
-    filler = PromptFiller(prompt, settings.model, settings.revision, settings.engine.get("max_model_len"), settings.document_tokens)
+    filler = PromptFiller(
+        prompt, settings.model, settings.revision, settings.engine.get("max_model_len"), settings.max_document_tokens
+    )
     costs = []
     for row in lists:
         texts = [content(picked.candidate.title, picked.candidate.text) for picked in row.picked]
@@ -47,7 +49,7 @@ def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PickedList]) ->
     return costs
 
 
-def _pointwise(settings: PointwiseTeacherSettings, lists: Sequence[PickedList]) -> list[ListCost]:
+def _pointwise(settings: PointwiseTeacherSettings, lists: Sequence[PreRankedList]) -> list[ListCost]:
     """Texts that several lists share are counted for each, though they are read once."""
     from actors.teachers.pointwise import make_scorer
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from actors.data.rows import Outcome, PickedList, records, rejected, table_of
+from actors.data.rows import Outcome, PreRankedList, records, rejected, table_of
 from actors.settings import RecordedTeacherSettings
 from ranking.errors import InputError
 from ranking.labels.recorded_rankings import NOTHING_HELPS, RecordedList, read_recorded
@@ -31,7 +31,10 @@ class RecordedTeacher:
         graded = any(one.scores is not None for one in self.lists.values())
         self.unlisted_is_unseen = settings.unlisted == "unseen"
         self.provenance = Provenance(
-            teacher=Path(settings.path).name, fingerprint=fingerprint, engine="recorded", targets="scores" if graded else "tiers"
+            teacher=Path(settings.path).name,
+            fingerprint=fingerprint,
+            engine="recorded",
+            targets="scores" if graded else "tiers",
         )
 
     def unknown(self, doc_ids: Set[str]) -> int:
@@ -45,13 +48,13 @@ class RecordedTeacher:
         return len(recorded - doc_ids)
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists. lists: rows of PickedList. Returns rows of Outcome."""
+        """Label lists. lists: rows of PreRankedList. Returns rows of Outcome."""
         return lists.map_batches(self._label_batch, batch_format="pyarrow", batch_size=None)
 
     def _label_batch(self, batch: pa.Table) -> pa.Table:
-        return table_of([self._outcome(row) for row in records(batch, PickedList)], Outcome)
+        return table_of([self._outcome(row) for row in records(batch, PreRankedList)], Outcome)
 
-    def _outcome(self, row: PickedList) -> Outcome:
+    def _outcome(self, row: PreRankedList) -> Outcome:
         recorded = self.lists.get(row.query_id)
         if not row.picked:
             return rejected(row, "no candidates to rank")
@@ -60,7 +63,9 @@ class RecordedTeacher:
         if recorded.answer is not None and not recorded.answer.usable:
             if (recorded.raw or "").strip() == NOTHING_HELPS:
                 return rejected(row, "the recorded answer is none: no document helps", recorded.raw)
-            return rejected(row, f"the recorded answer is not usable, parse status {recorded.answer.verdict}", recorded.raw)
+            return rejected(
+                row, f"the recorded answer is not usable, parse status {recorded.answer.parse_status}", recorded.raw
+            )
         candidates = self._labelled(row, recorded)
         if all(candidate.position is None for candidate in candidates):
             return rejected(row, "the recorded teacher lists none of this query's candidates", recorded.raw)
@@ -74,7 +79,7 @@ class RecordedTeacher:
         )
         return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json())
 
-    def _labelled(self, row: PickedList, recorded: RecordedList) -> list[LabelledCandidate]:
+    def _labelled(self, row: PreRankedList, recorded: RecordedList) -> list[LabelledCandidate]:
         if recorded.scores is not None:
             return targets_from_grades(row.as_tuples(), recorded.scores)
         shown = recorded.shown or (recorded.order if self.unlisted_is_unseen else None)
@@ -87,4 +92,10 @@ def _answer(recorded: RecordedList, candidates: list[LabelledCandidate]) -> Answ
     if recorded.answer is None:
         return Answer(missing=missing)
     read = recorded.answer
-    return Answer(raw=recorded.raw, verdict=read.verdict, duplicates=read.duplicates, out_of_range=read.out_of_range, missing=missing)
+    return Answer(
+        raw=recorded.raw,
+        parse_status=read.parse_status,
+        duplicates=read.duplicates,
+        out_of_range=read.out_of_range,
+        missing=missing,
+    )

@@ -14,7 +14,7 @@ from students.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class Assignment:
-    """One student's training. labels, reasons: folders of Label and ReasonList parts; None where reasons are not learned from.
+    """One student's training. labels, rationales: folders of Label and ReasonList parts; None where rationales are not learned from.
 
     train, validation: query ids to learn from and to validate on.
 
@@ -27,7 +27,7 @@ class Assignment:
     student: AnySettings
     training: TrainingSettings
     labels: Folder
-    reasons: Folder | None
+    rationales: Folder | None
     train: list[str]
     validation: list[str]
     provenance: Provenance
@@ -42,7 +42,7 @@ class Assignment:
     @property
     def steps_per_epoch(self) -> int:
         """Whole steps; what is left over of an epoch waits for the next one's order."""
-        return len(self.train) // self.training.lists_per_step
+        return len(self.train) // self.training.queries_per_step
 
     @property
     def steps(self) -> int:
@@ -50,7 +50,7 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """Where training is. step: optimizer steps done. best: highest validation value so far; None where there is none.
 
     best_step: after which it was reached.
@@ -61,20 +61,20 @@ class Progress:
     best_step: int = 0
 
     @classmethod
-    def read(cls, text: str) -> Progress:
+    def read(cls, text: str) -> TrainingProgress:
         """Of a checkpoint's file; what older versions wrote beside is left out."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in json.loads(text).items() if name in known})
 
-    def after_a_step(self) -> Progress:
+    def after_a_step(self) -> TrainingProgress:
         """One step further."""
         return replace(self, step=self.step + 1)
 
-    def with_validation(self, value: float) -> Progress:
+    def with_validation(self, value: float) -> TrainingProgress:
         """After a validation at the current step; the first of equal values counts as the best."""
         better = self.best is None or value > self.best
         best, best_step = (value, self.step) if better else (self.best, self.best_step)
-        return Progress(self.step, best, best_step)
+        return TrainingProgress(self.step, best, best_step)
 
     def stalled(self, steps: int | None) -> bool:
         """Whether the validations of so many steps brought nothing; None: never."""

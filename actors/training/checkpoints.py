@@ -19,7 +19,7 @@ import ray.train
 import torch
 from ray.train import Checkpoint
 
-from actors.training.assignment import Assignment, Progress
+from actors.training.assignment import Assignment, TrainingProgress
 from ranking.errors import first_line
 from ranking.model_paths import model_path
 from ranking.storage.folder import Folder
@@ -37,14 +37,14 @@ _NO_ROOM = ("No space left", "Disk quota exceeded", "inline_container.cc")
 """What the systems below say of a disk that is full; torch names its own file and no reason."""
 
 
-class NotWrittenError(RuntimeError):
+class CheckpointWriteError(RuntimeError):
     """There is no room for a checkpoint or a model."""
 
 
-def save(engine: Any, progress: Progress) -> None:
+def save(engine: Any, progress: TrainingProgress) -> None:
     """Report a checkpoint: every worker writes its part, the first one also where training is.
 
-    Raises NotWrittenError; the checkpoint before is then still whole.
+    Raises CheckpointWriteError; the checkpoint before is then still whole.
     """
     context = ray.train.get_context()
     with _told(f"the checkpoint of step {progress.step}"), tempfile.TemporaryDirectory() as local:
@@ -55,18 +55,18 @@ def save(engine: Any, progress: Progress) -> None:
         ray.train.report(metrics_of(progress), checkpoint=Checkpoint.from_directory(local))
 
 
-def metrics_of(progress: Progress) -> dict[str, Any]:
+def metrics_of(progress: TrainingProgress) -> dict[str, Any]:
     """What Ray Train is told of a checkpoint, by which it keeps the best; one that is not the best so far counts as the worst."""
     return {"step": progress.step, MEASURE: progress.best if progress.best_step == progress.step else -1.0}
 
 
-def resume(engine: Any) -> Progress:
+def resume(engine: Any) -> TrainingProgress:
     """Load the last checkpoint where there is one, of any number of workers; returns where training goes on."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        return Progress()
+        return TrainingProgress()
     with checkpoint.as_directory() as local:
-        progress = Progress.read((Path(local) / STATE).read_text(encoding="utf-8"))
+        progress = TrainingProgress.read((Path(local) / STATE).read_text(encoding="utf-8"))
         if progress.step == 0:  # the engine is as built, and DeepSpeed has no optimizer state yet
             return progress
         workers = json.loads((Path(local) / WORKERS).read_text(encoding="utf-8"))
@@ -118,7 +118,7 @@ def _told(what: str) -> Iterator[None]:
     except Exception as error:
         if not any(mark in str(error) for mark in _NO_ROOM):
             raise
-        raise NotWrittenError(
+        raise CheckpointWriteError(
             f"{what} could not be written ({first_line(error)}); make room and call again, it goes on from the one before"
         ) from error
 
@@ -127,13 +127,13 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
     """Turn the best checkpoint into the student's model folder: whole float32 weights, reloaded and compared.
 
     The best is the last where nothing was validated. probes: pairs for the comparison. Returns the step after which it
-    was saved. Raises students.export.ParityError where the reloaded model scores differently, NotWrittenError where
+    was saved. Raises students.export.ParityError where the reloaded model scores differently, CheckpointWriteError where
     the folder cannot be written; there is no folder then.
     """
     reported = ray.train.get_all_reported_checkpoints()
     chosen = max(reported, key=lambda one: (one.metrics[MEASURE], one.metrics["step"]))
     with chosen.checkpoint.as_directory() as place, tempfile.TemporaryDirectory() as local:
-        progress = Progress.read((Path(place) / STATE).read_text(encoding="utf-8"))
+        progress = TrainingProgress.read((Path(place) / STATE).read_text(encoding="utf-8"))
         path = model_path(work.student.base)
         model = kinds.build(work.student, path)
         if work.training.freeze_embeddings:
@@ -153,7 +153,7 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
         try:
             with _told(f"the model in {work.model.uri}"):
                 Folder(Path(local) / "model").copy_to(work.model)
-        except NotWrittenError:
+        except CheckpointWriteError:
             work.model.delete()
             raise
     return progress.step
@@ -172,7 +172,9 @@ def _whole_weights(checkpoint: Path, zero_stage: int, learning: list[list[str]])
     if zero_stage == 0:
         (path,) = (checkpoint / TAG).glob("*_model_states.pt")
         states = torch.load(path, map_location="cpu", weights_only=False)
-        module = {name: value.float() if value.is_floating_point() else value for name, value in states["module"].items()}
+        module = {
+            name: value.float() if value.is_floating_point() else value for name, value in states["module"].items()
+        }
         if "fp32_groups" in states["optimizer"]:  # in bf16; the module's own are rounded then
             for names, weights in zip(learning, itertools.chain(*states["optimizer"]["fp32_groups"]), strict=True):
                 module |= dict.fromkeys(names, weights.detach())
@@ -183,8 +185,12 @@ def _whole_weights(checkpoint: Path, zero_stage: int, learning: list[list[str]])
     return weights
 
 
-def _card(work: Assignment, progress: Progress, onnx: bool) -> str:
-    facts: dict[str, Any] = {"labels' fingerprint": work.fingerprint, "lists": len(work.train), "optimizer steps": progress.step}
+def _card(work: Assignment, progress: TrainingProgress, onnx: bool) -> str:
+    facts: dict[str, Any] = {
+        "labels' fingerprint": work.fingerprint,
+        "lists": len(work.train),
+        "optimizer steps": progress.step,
+    }
     if progress.best is not None:
         against = "the teacher" if work.grades is None else "the judgements"
         facts[f"nDCG@10 against {against} on {len(work.validation)} validation lists"] = f"{progress.best:.3f}"

@@ -25,7 +25,7 @@ def make_engine(model: nn.Module, training: TrainingSettings, steps: int, device
         zero["offload_optimizer"] = {"device": "cpu"}
     config = {
         "train_micro_batch_size_per_gpu": 1,
-        "gradient_clipping": training.clip,
+        "gradient_clipping": training.max_grad_norm,
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
@@ -33,13 +33,15 @@ def make_engine(model: nn.Module, training: TrainingSettings, steps: int, device
         "steps_per_print": 2**31,
     }
     schedule = rate_by_step(training, steps)
-    engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, lr_scheduler=lambda held: LambdaLR(held, schedule))
+    engine, *_ = deepspeed.initialize(
+        model=model, optimizer=optimizer, config=config, lr_scheduler=lambda held: LambdaLR(held, schedule)
+    )
     return engine
 
 
 def rate_by_step(training: TrainingSettings, steps: int) -> Any:
     """The learning rate's share of its peak by the step: a linear rise, then a linear fall to nothing."""
-    rise = max(1, round(steps * training.warmup))
+    rise = max(1, round(steps * training.warmup_ratio))
 
     def rate(step: int) -> float:
         return min((step + 1) / rise, max(0.0, (steps - step) / max(1, steps - rise)))

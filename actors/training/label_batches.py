@@ -21,13 +21,13 @@ from pydantic import BaseModel, ValidationError
 from ranking.errors import InputError
 from ranking.labels.confidence import trust
 from ranking.labels.label_views import graded, viewed
-from ranking.labels.rationales import with_reasons
+from ranking.labels.rationales import with_rationales
 from ranking.labels.relevance import relevance
-from ranking.records import Label, LabelledCandidate, ReasonList, content, misfit
+from ranking.records import Label, LabelledCandidate, RationaleList, content, misfit
 from ranking.storage.folder import Folder
 from students.batches import ListBatch, list_batch
 from students.kinds import TrainingReader
-from students.rra_gpt import Told
+from students.rra_gpt import AuxiliaryTargets
 from students.settings import TrainingSettings
 
 R = TypeVar("R", bound=BaseModel)
@@ -42,7 +42,9 @@ class RowReader(Generic[R]):
         self._place = {
             query_id: place
             for part in folder.names(".parquet")
-            for query_id, place in zip(folder.read_table(part, ["query_id"])["query_id"].to_pylist(), self._places(part), strict=True)
+            for query_id, place in zip(
+                folder.read_table(part, ["query_id"])["query_id"].to_pylist(), self._places(part), strict=True
+            )
         }
         self._group = functools.lru_cache(_GROUPS_HELD)(folder.read_row_group)
 
@@ -61,20 +63,23 @@ class RowReader(Generic[R]):
 
 
 class LabelReader:
-    """Labels by query id. reasons: folder of reasons that their candidates get; None for none."""
+    """Labels by query id. rationales: folder of rationales that their candidates get; None for none."""
 
-    def __init__(self, labels: Folder, reasons: Folder | None = None) -> None:
+    def __init__(self, labels: Folder, rationales: Folder | None = None) -> None:
         self._labels = RowReader(labels, Label)
-        self._reasons = RowReader(reasons, ReasonList) if reasons else None
+        self._rationales = RowReader(rationales, RationaleList) if rationales else None
 
     def read(self, ids: Sequence[str]) -> list[Label]:
         """Read labels, in the order of their ids. Raises KeyError for an id that is not here."""
         labels = map(self._labels.read, ids)
-        return [with_reasons(label, self._reasons.read(label.query_id).reasons) if self._reasons else label for label in labels]
+        return [
+            with_rationales(label, self._rationales.read(label.query_id).rationales) if self._rationales else label
+            for label in labels
+        ]
 
 
 @dataclass(frozen=True)
-class Share:
+class StepShare:
     """One worker's share of a step. epoch: from 0. ids: its queries. of: how many lists the step has over all workers."""
 
     epoch: int
@@ -89,12 +94,14 @@ def order_of(ids: Sequence[str], seed: int, epoch: int) -> list[str]:
     return ordered
 
 
-def shares(ids: Sequence[str], training: TrainingSettings, first_step: int, rank: int, workers: int) -> Iterator[Share]:
+def shares(
+    ids: Sequence[str], training: TrainingSettings, first_step: int, rank: int, workers: int
+) -> Iterator[StepShare]:
     """This worker's share of every step from `first_step` on, counted from 0 over all epochs.
 
     A step's lists are dealt out one by one, so that workers differ by one list at most.
     """
-    per_step = training.lists_per_step
+    per_step = training.queries_per_step
     per_epoch = len(ids) // per_step
     ordered: list[str] = []
     for step in range(first_step, training.steps_over(len(ids))):
@@ -102,25 +109,31 @@ def shares(ids: Sequence[str], training: TrainingSettings, first_step: int, rank
         if place == 0 or not ordered:
             ordered = order_of(ids, training.seed, epoch)
         lists = ordered[place * per_step : (place + 1) * per_step]
-        yield Share(epoch, lists[rank::workers], len(lists))
+        yield StepShare(epoch, lists[rank::workers], len(lists))
 
 
-class Batches:
+class LabelBatches:
     """Turns shares into batches, read and tokenised a step ahead.
 
     rows: how the student's pairs are tokenised. grades: {query_id: {doc_id: grade}} to learn from instead of the labels.
     """
 
     def __init__(
-        self, reader: LabelReader, training: TrainingSettings, rows: TrainingReader, grades: dict[str, dict[str, int]] | None = None
+        self,
+        reader: LabelReader,
+        training: TrainingSettings,
+        rows: TrainingReader,
+        grades: dict[str, dict[str, int]] | None = None,
     ) -> None:
         self.reader = reader
         self.training = training
         self.rows = rows
         self.grades = grades
-        self._reading = threading.Lock()  # a tokenizer has one truncation at a time, and validation reads beside the step ahead
+        self._reading = (
+            threading.Lock()
+        )  # a tokenizer has one truncation at a time, and validation reads beside the step ahead
 
-    def of(self, dealt: Iterator[Share]) -> Iterator[tuple[Share, ListBatch]]:
+    def of(self, dealt: Iterator[StepShare]) -> Iterator[tuple[StepShare, ListBatch]]:
         """Yield each share with its lists."""
         with ThreadPoolExecutor(1) as pool:
             ahead = None
@@ -146,20 +159,25 @@ class Batches:
             batch.rows = self.rows.rows(batch.pairs, [told for _, tellings in taken for told in tellings])
         return batch
 
-    def _taken(self, label: Label, epoch: int | None) -> tuple[list[LabelledCandidate], list[Told]]:
+    def _taken(self, label: Label, epoch: int | None) -> tuple[list[LabelledCandidate], list[AuxiliaryTargets]]:
         """The candidates of a label that are learned from, at least one, and what is told of each."""
         explained = relevant = dict(zip((c.doc_id for c in label.candidates), relevance(label), strict=True))
         # one document alone orders nothing, so a list of which nothing is to be learned adds nothing
-        candidates = viewed(label, self.training.missing, self.training.pre_ranked) or label.candidates[:1]
+        candidates = viewed(label, self.training.missing, self.training.max_pre_rank) or label.candidates[:1]
         if self.grades is not None:
             candidates = graded(candidates, self.grades[label.query_id], self.training.relevant_grade)
             relevant = {c.doc_id: c.target > 0 for c in candidates}
         sample = self.training.candidates_per_list
         if epoch is not None and sample is not None and sample < len(candidates):
             drawn = random.Random(f"{self.training.seed} {epoch} {label.query_id}")
-            candidates = sampled(candidates, sample, drawn, [_teaches_most(c, self.grades is not None) for c in candidates])
-        # a reason tells why the teacher decided so; where the judgement is another one, there is none
-        return candidates, [Told(relevant[c.doc_id], c.reason if relevant[c.doc_id] == explained[c.doc_id] else None) for c in candidates]
+            candidates = sampled(
+                candidates, sample, drawn, [_teaches_most(c, self.grades is not None) for c in candidates]
+            )
+        # a rationale tells why the teacher decided so; where the judgement is another one, there is none
+        return candidates, [
+            AuxiliaryTargets(relevant[c.doc_id], c.rationale if relevant[c.doc_id] == explained[c.doc_id] else None)
+            for c in candidates
+        ]
 
 
 def _teaches_most(candidate: LabelledCandidate, judged: bool) -> bool:
@@ -167,7 +185,9 @@ def _teaches_most(candidate: LabelledCandidate, judged: bool) -> bool:
     return candidate.target > 0 and (judged or candidate.tier == "listed")
 
 
-def sampled(candidates: Sequence[LabelledCandidate], count: int, drawn: random.Random, first: Sequence[bool]) -> list[LabelledCandidate]:
+def sampled(
+    candidates: Sequence[LabelledCandidate], count: int, drawn: random.Random, first: Sequence[bool]
+) -> list[LabelledCandidate]:
     """Sample candidates of a list, up to half of them from those marked in `first`.
 
     A teacher lists few documents, and a uniform sample would often miss all of them. If one group is too small, the other fills the sample.

@@ -13,7 +13,7 @@ from actors.training.assignment import Assignment
 from ranking.storage.folder import Folder
 
 
-class Watch:
+class TrainingMonitor:
     """Tells for all workers; only the first one has it."""
 
     def __init__(self, work: Assignment) -> None:
@@ -23,9 +23,15 @@ class Watch:
         self._events = SummaryWriter(logdir=self._local.name)
         tags = {"student": work.student.name}
         self._loss = Gauge("rradistill_train_loss", "Loss of the last step.", tag_keys=("student",))
-        self._ndcg = Gauge("rradistill_train_validation_ndcg", "nDCG@10 against the teacher on validation lists.", tag_keys=("student",))
+        self._ndcg = Gauge(
+            "rradistill_train_validation_ndcg",
+            "nDCG@10 against the teacher on validation lists.",
+            tag_keys=("student",),
+        )
         self._pairs = Counter("rradistill_train_pairs", "Pairs that were learned from.", tag_keys=("student",))
-        self._tokens = Counter("rradistill_train_tokens", "Tokens that were read, padding left out.", tag_keys=("student",))
+        self._tokens = Counter(
+            "rradistill_train_tokens", "Tokens that were read, padding left out.", tag_keys=("student",)
+        )
         for metric in (self._loss, self._ndcg, self._pairs, self._tokens):
             metric.set_default_tags(tags)
 

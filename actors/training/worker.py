@@ -17,10 +17,10 @@ import ray.train.torch
 import torch
 
 from actors.training import checkpoints
-from actors.training.assignment import Assignment, Progress
+from actors.training.assignment import Assignment, TrainingProgress
 from actors.training.deepspeed_engine import make_engine
-from actors.training.label_batches import Batches, LabelReader, Share, shares
-from actors.training.monitor import Watch
+from actors.training.label_batches import LabelBatches, LabelReader, StepShare, shares
+from actors.training.monitor import TrainingMonitor
 from ranking.errors import InputError
 from ranking.model_paths import model_path
 from ranking.records import content
@@ -35,7 +35,7 @@ _PROBED_LISTS = 16
 """Lists that the probes are taken from, at least."""
 
 
-class NotFiniteError(RuntimeError):
+class NonFiniteError(RuntimeError):
     """The loss or the scores are no numbers any more."""
 
 
@@ -46,17 +46,21 @@ def train_worker(config: dict[str, Any]) -> None:
     if error is not None:
         return  # started again after what another start does not mend
     try:
-        worker = Worker(work)
+        worker = TrainingWorker(work)
         progress = worker.train(checkpoints.resume(worker.engine))
         torch.distributed.barrier()  # every worker's part of the last checkpoint is on storage from here on
         if worker.rank == 0:
-            ray.get(work.board.add.remote({"exported": checkpoints.write_student(work, worker.probes()), "step": progress.step}))
-    except (InputError, NotFiniteError, checkpoints.NotWrittenError, ParityError) as error:
+            ray.get(
+                work.board.add.remote(
+                    {"exported": checkpoints.write_student(work, worker.probes()), "step": progress.step}
+                )
+            )
+    except (InputError, NonFiniteError, checkpoints.CheckpointWriteError, ParityError) as error:
         ray.get(work.board.fail.remote(str(error)))
         raise
 
 
-class Worker:
+class TrainingWorker:
     """A training worker: its part of the model and of the lists."""
 
     def __init__(self, work: Assignment) -> None:
@@ -79,14 +83,16 @@ class Worker:
             model.checkpoint_activations()
         self.engine = make_engine(kinds.in_training(model, student, path), training, work.steps, self.device.type)
         self.objective = Objective(student, training, work.provenance.targets)
-        self.watch = Watch(work) if self.rank == 0 else None
+        self.watch = TrainingMonitor(work) if self.rank == 0 else None
         # in ZeRO 3 every forward gathers weights from all workers, which so have to do equally many
         self.whole = training.zero_stage == 3
         self.saved_for_loss = False
-        reader = LabelReader(work.labels, work.reasons)
-        self.batches = Batches(reader, training, kinds.TrainingReader(student, self.tokenizer, work.frequent_terms), work.grades)
+        reader = LabelReader(work.labels, work.rationales)
+        self.batches = LabelBatches(
+            reader, training, kinds.TrainingReader(student, self.tokenizer, work.frequent_terms), work.grades
+        )
 
-    def train(self, progress: Progress) -> Progress:
+    def train(self, progress: TrainingProgress) -> TrainingProgress:
         """Train from where training is to its end, or until validation has not improved for long enough."""
         training = self.work.training
         if self.watch:
@@ -115,7 +121,7 @@ class Worker:
                     break
         return progress
 
-    def _save_if_a_node_goes(self, progress: Progress) -> None:
+    def _save_if_a_node_goes(self, progress: TrainingProgress) -> None:
         """Save once where a node of the workers is about to be taken away; every worker has to ask."""
         if not self.saved_for_loss and ray.train.get_preemption_info() is not None:
             checkpoints.save(self.engine, progress)
@@ -133,12 +139,12 @@ class Worker:
                 break
         return pairs[:: max(1, len(pairs) // _PROBES)][:_PROBES]
 
-    def _step(self, step: int, share: Share, batch: ListBatch) -> float:
+    def _step(self, step: int, share: StepShare, batch: ListBatch) -> float:
         """One optimizer step. Returns the loss."""
         self.engine.train()
         # drawn anew for each step, so that a resumed training drops out what the other would have
         torch.manual_seed(hash((self.work.training.seed, step, self.rank)))
-        parts = batch.within(self.work.training.tokens_per_pass, padded=self.whole)
+        parts = batch.within(self.work.training.max_tokens_per_microbatch, padded=self.whole)
         passes = self._most(len(parts))
         loss_sum = 0.0
         for turn in range(passes):
@@ -149,9 +155,13 @@ class Worker:
             self.engine.set_gradient_accumulation_boundary(turn == passes - 1)
             flat = self._scores(part)
             # DeepSpeed averages over workers and adds up passes; this makes it the mean over the step's lists
-            loss = self.objective(flat, part, step / self.work.steps) * (part.mask.shape[0] * self.workers / share.of if counts else 0.0)
+            loss = self.objective(flat, part, step / self.work.steps) * (
+                part.mask.shape[0] * self.workers / share.of if counts else 0.0
+            )
             if not torch.isfinite(loss):
-                self._stop(f"the loss is no number at step {step + 1}, in {_lists_of(ids, self.objective.of_lists(flat, part))}")
+                self._stop(
+                    f"the loss is no number at step {step + 1}, in {_lists_of(ids, self.objective.of_lists(flat, part))}"
+                )
             self.engine.backward(loss)
             if counts:
                 loss_sum += float(loss.detach())
@@ -169,7 +179,7 @@ class Worker:
     def _scores(self, batch: ListBatch) -> torch.Tensor:
         return forward_rows(self.engine, self.tokenizer, batch.rows, self.whole)
 
-    def _validated(self, progress: Progress) -> Progress:
+    def _validated(self, progress: TrainingProgress) -> TrainingProgress:
         """Measure nDCG@10 on the validation queries, dealt out over the workers.
 
         Where there are none, one list is looked at for scores that are no numbers, with which nothing is to be saved.
@@ -180,13 +190,17 @@ class Worker:
         rounds = -(-len(looked_at) // self.workers)
         found = torch.zeros(2, device=self.device)
         with torch.no_grad():
-            for turn in range(rounds):  # equally many on every worker: a list too few is made up by one that does not count
+            for turn in range(
+                rounds
+            ):  # equally many on every worker: a list too few is made up by one that does not count
                 counts = turn < len(mine)
                 query = mine[turn] if counts else looked_at[0]
                 batch = self.batches.batch([query], None)
                 flat = self._scores(batch).reshape(len(batch.pairs), -1)[:, 0]
                 if not torch.isfinite(flat).all():
-                    self._stop(f"the scores are no numbers after step {progress.step}, in the list of the query {query}")
+                    self._stop(
+                        f"the scores are no numbers after step {progress.step}, in the list of the query {query}"
+                    )
                 if counts:
                     value = ndcg(batch.spread(flat), batch.targets.to(self.device), batch.mask.to(self.device))
                     found += torch.tensor([float(value.sum()), 1.0], device=self.device)
@@ -199,9 +213,13 @@ class Worker:
         return progress.with_validation(value)
 
     def _stop(self, what: str) -> None:
-        raise NotFiniteError(f"{what}; the last good checkpoint is kept; with a lower training.learning_rate training begins anew")
+        raise NonFiniteError(
+            f"{what}; the last good checkpoint is kept; with a lower training.learning_rate training begins anew"
+        )
 
-    def _note(self, progress: Progress, loss: float, share: Share, batch: ListBatch, seconds: float) -> None:
+    def _note(
+        self, progress: TrainingProgress, loss: float, share: StepShare, batch: ListBatch, seconds: float
+    ) -> None:
         """Of pairs and tokens this worker knows its own; the step's other lists are taken to be like them."""
         if self.watch:
             lists = share.of / max(1, len(share.ids))

@@ -24,7 +24,9 @@ class ChatTokens:
 
     def of(self, messages: list[dict[str, str]]) -> list[int]:
         """Messages as the tokens before which the model answers."""
-        filled = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, enable_thinking=False)
+        filled = self.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=False, enable_thinking=False
+        )
         return list(self.tokenizer.encode(filled, add_special_tokens=False))
 
     def cut(self, text: str, limit: int) -> str:
@@ -33,7 +35,9 @@ class ChatTokens:
         offsets = self.tokenizer(head, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         return head[: offsets[limit - 1][1]] if len(offsets) > limit else head
 
-    def fit(self, fill: Callable[[int], list[int]], limit: int, documents: int, answer_tokens: int) -> tuple[list[int], int]:
+    def fit(
+        self, fill: Callable[[int], list[int]], limit: int, documents: int, answer_tokens: int
+    ) -> tuple[list[int], int]:
         """Fill a prompt so that it leaves room for the answer. fill: makes it of documents of at most so many tokens.
 
         limit: the most tokens a document gets. Returns the prompt and the limit that was used. Raises ValueError

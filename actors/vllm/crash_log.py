@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from ranking.storage.folder import Folder
 
 MOST = 4
-"""Deaths in a row, without an answer between them, that end the job."""
+"""CrashLog in a row, without an answer between them, that end the job."""
 
 _SUSPECTED = 2
 _GUILTY = 1
@@ -23,11 +23,11 @@ _SINCE = "since-an-answer"
 _LOOKS_EVERY = 5.0
 
 
-class DeadlyPromptError(ValueError):
+class QuarantinedPromptError(ValueError):
     """The engine died each time that it read this prompt, at last while it read nothing else."""
 
 
-class Deaths:
+class CrashLog:
     """What is known of a teacher's engines that died. memory: the teacher's folder.
 
     suspects: prompts that were under way at two deaths or more; they are to be asked alone. guilty: those of which the
@@ -48,7 +48,9 @@ class Deaths:
         """Raise RuntimeError where engines died too often since the last answer."""
         died = len(self._since.names())
         if died >= MOST:
-            raise RuntimeError(f"the vLLM engine died {died} times without an answer; its words are in the logs of Ray's workers")
+            raise RuntimeError(
+                f"the vLLM engine died {died} times without an answer; its words are in the logs of Ray's workers"
+            )
 
     def mark(self, under_way: Iterable[str], alone: bool) -> None:
         """An engine died. under_way: names of the prompts that it was reading. alone: whether one of them was asked alone."""

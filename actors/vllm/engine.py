@@ -1,4 +1,4 @@
-"""A vLLM engine in the process of a teacher or a reason writer: many requests at once, each awaited on its own.
+"""A vLLM engine in the process of a teacher or a rationale writer: many requests at once, each awaited on its own.
 
 So a list can be asked again, or in several steps, while the engine goes on with the others.
 """
@@ -16,8 +16,8 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 
 from actors.retrieval.embeddings import text_id_of
-from actors.vllm.crash_log import Deaths
-from actors.vllm.request_limiter import Turns
+from actors.vllm.crash_log import CrashLog
+from actors.vllm.request_limiter import RequestLimiter
 from ranking.errors import InputError
 from ranking.model_paths import model_path
 from students.precision import dtype_of
@@ -34,7 +34,7 @@ _CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU
 
 
 @dataclass(frozen=True)
-class Written:
+class Completion:
     """What a model wrote. finish_reason: `stop` or `length`. cached_tokens: of the prompt, found in the prefix cache."""
 
     text: str
@@ -44,7 +44,7 @@ class Written:
     cached_tokens: int
 
 
-class Engine:
+class VllmEngine:
     """A vLLM engine. arguments: of vLLM. gpus: that it spreads over; 0 runs the CPU build.
 
     deaths: where it is marked that the engine died, before this process ends with it: Ray starts both anew, and the
@@ -59,7 +59,7 @@ class Engine:
         task: Task,
         arguments: Mapping[str, Any],
         gpus: int,
-        deaths: Deaths,
+        deaths: CrashLog,
         setting: str = "teacher.model",
     ) -> None:
         if not gpus:
@@ -81,9 +81,9 @@ class Engine:
         self._seeds = gpus > 0
         self._names = map(str, itertools.count())
         # a few more than run at once, so that none waits for this process; many more would only wait in the engine
-        self._turns = Turns(math.ceil(1.1 * self._llm.vllm_config.scheduler_config.max_num_seqs), deaths)
+        self._turns = RequestLimiter(math.ceil(1.1 * self._llm.vllm_config.scheduler_config.max_num_seqs), deaths)
 
-    async def write(self, tokens: Sequence[int], sampling: Mapping[str, Any]) -> Written:
+    async def write(self, tokens: Sequence[int], sampling: Mapping[str, Any]) -> Completion:
         """Let the model write after a prompt. sampling: of vLLM's SamplingParams. Raises ValueError for what vLLM refuses or died of."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
@@ -94,7 +94,7 @@ class Engine:
         output = await self._last(self._llm.generate, tokens, parameters)
         written = output.outputs[0]
         cached = output.num_cached_tokens or 0
-        return Written(written.text, written.finish_reason, len(tokens), len(written.token_ids), cached)
+        return Completion(written.text, written.finish_reason, len(tokens), len(written.token_ids), cached)
 
     async def pool(self, tokens: Sequence[int], second_from: int | None = None) -> np.ndarray:
         """Let the model pool a prompt: an embedding, or the logits of a classifier, [values], float32.
@@ -105,7 +105,9 @@ class Engine:
         from vllm import PoolingParams
 
         extra = {} if second_from is None else {"compressed_token_type_ids": second_from}
-        parameters = PoolingParams(task=self._task, use_activation=None if self._task == "embed" else False, extra_kwargs=extra or None)
+        parameters = PoolingParams(
+            task=self._task, use_activation=None if self._task == "embed" else False, extra_kwargs=extra or None
+        )
         output = await self._last(self._llm.encode, tokens, parameters)
         return np.asarray(output.outputs.data, dtype=np.float32).reshape(-1)
 
@@ -152,7 +154,7 @@ def killed_from_outside(error: BaseException) -> bool:
     return bool(_ENDED_BY_SIGNAL.search(str(error)))
 
 
-def _end_with_engine(deaths: Deaths, under_way: Iterable[str], alone: bool) -> NoReturn:
+def _end_with_engine(deaths: CrashLog, under_way: Iterable[str], alone: bool) -> NoReturn:
     deaths.mark(under_way, alone)
     os._exit(1)
 

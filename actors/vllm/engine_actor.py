@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from actors.cluster.placement import EnginePool, teacher_engines
-from actors.data.rows import Outcome, PickedList, records, rejected, table_of
+from actors.data.rows import Outcome, PreRankedList, records, rejected, table_of
 from actors.settings import ComputeSettings
 from actors.teachers.label_metrics import LabellingMetrics
-from actors.vllm.crash_log import Deaths
+from actors.vllm.crash_log import CrashLog
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 _BATCHES_UNDER_WAY = 16
 
 
-class TeacherActor(ABC):
+class EngineActor(ABC):
     """Ray Data actor: lists to outcomes. Lists are under way side by side, so that the engine always has enough to do."""
 
     def __init__(self, model: str, compute: ComputeSettings, memory: Folder) -> None:
         self.metrics = LabellingMetrics(model, compute)
-        self.deaths = Deaths(memory)
+        self.deaths = CrashLog(memory)
         self.deaths.check()
 
     @abstractmethod
-    async def outcome(self, row: PickedList) -> Outcome:
+    async def outcome(self, row: PreRankedList) -> Outcome:
         """Label one list that has candidates."""
 
     @abstractmethod
@@ -38,19 +38,21 @@ class TeacherActor(ABC):
         """Write what was paid for, before the outcomes made from it leave."""
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
-        outcomes = await asyncio.gather(*(self._counted(row) for row in records(batch, PickedList)))
+        outcomes = await asyncio.gather(*(self._counted(row) for row in records(batch, PreRankedList)))
         await self.settle()
         return table_of(outcomes, Outcome)
 
-    async def _counted(self, row: PickedList) -> Outcome:
+    async def _counted(self, row: PreRankedList) -> Outcome:
         with self.metrics.list_under_way():
             outcome = await self.outcome(row) if row.picked else rejected(row, "no candidates to rank")
         self.metrics.count(outcome)
         return outcome
 
 
-def through_teachers(lists: Dataset, actor: type[TeacherActor], arguments: tuple[Any, ...], compute: ComputeSettings) -> Dataset:
-    """Stream lists through a pool of teachers, each with an engine. lists: rows of PickedList. Returns rows of Outcome."""
+def through_teachers(
+    lists: Dataset, actor: type[EngineActor], arguments: tuple[Any, ...], compute: ComputeSettings
+) -> Dataset:
+    """Stream lists through a pool of teachers, each with an engine. lists: rows of PreRankedList. Returns rows of Outcome."""
     return through_engines(lists, actor, arguments, teacher_engines(compute))
 
 
@@ -66,5 +68,10 @@ def through_engines(rows: Dataset, actor: type[Any], arguments: tuple[Any, ...],
         max_concurrent_calls_per_actor=_BATCHES_UNDER_WAY,
     )
     return rows.map_batches(
-        actor, fn_constructor_args=arguments, batch_format="pyarrow", batch_size=None, compute=pool, **engines.placement.options
+        actor,
+        fn_constructor_args=arguments,
+        batch_format="pyarrow",
+        batch_size=None,
+        compute=pool,
+        **engines.placement.options,
     )

@@ -23,4 +23,6 @@ def check_model(model: str, revision: str | None, setting: str, chat: bool = Fal
     if Path(path).is_dir() and not any(next(Path(path).glob(pattern), None) for pattern in _WEIGHTS):
         raise InputError(f"{where}: the folder holds no weights ({', '.join(_WEIGHTS)})")
     if chat and not tokenizer.chat_template:
-        raise InputError(f"{where}: its tokenizer has no chat template; a model that was tuned to follow instructions is needed")
+        raise InputError(
+            f"{where}: its tokenizer has no chat template; a model that was tuned to follow instructions is needed"
+        )

@@ -14,12 +14,12 @@ from actors.retrieval.embeddings import VectorTable, as_lists
 from ranking.storage.folder import Folder
 
 Pool = Callable[[Sequence[int], int | None], Awaitable[np.ndarray]]
-Tokens = tuple[Sequence[int], int | None]
+PromptTokens = tuple[Sequence[int], int | None]
 """A prompt, and where its second text begins for models that need to know."""
 
 
 @dataclass(frozen=True)
-class Pooled:
+class PooledOutput:
     """What was pooled. tokens: that it took. fresh: whether it was pooled for the one who asked, just now."""
 
     vector: np.ndarray
@@ -27,7 +27,7 @@ class Pooled:
     fresh: bool
 
 
-class PooledMemory:
+class PoolingCache:
     """Asks the engine once for each text or pair, however many lists hold it. pool: the engine's."""
 
     def __init__(self, folder: Folder, pool: Pool) -> None:
@@ -38,14 +38,14 @@ class PooledMemory:
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._unwritten: list[str] = []
 
-    async def get(self, text_id: str, tokens: Callable[[], Tokens]) -> Pooled:
+    async def get(self, text_id: str, tokens: Callable[[], PromptTokens]) -> PooledOutput:
         """Look up or pool. tokens: makes the prompt, where it is needed. Raises ValueError for what the engine refuses."""
         fresh = text_id not in self._held and text_id not in self._under_way
         if fresh:
             self._under_way[text_id] = asyncio.create_task(self._pool(text_id, tokens))
         if text_id not in self._held:
             await self._under_way[text_id]
-        return Pooled(*self._held[text_id], fresh)
+        return PooledOutput(*self._held[text_id], fresh)
 
     async def write(self) -> None:
         """Write what is not written yet, beside the event loop."""
@@ -56,7 +56,7 @@ class PooledMemory:
             table = pa.table({"text_id": ids, "prompt_tokens": tokens, "vector": as_lists(vectors)})
             await asyncio.to_thread(self.folder.write_table, f"part-{uuid.uuid4().hex}.parquet", table)
 
-    async def _pool(self, text_id: str, tokens: Callable[[], Tokens]) -> None:
+    async def _pool(self, text_id: str, tokens: Callable[[], PromptTokens]) -> None:
         try:
             prompt, second_from = tokens()
             self._held[text_id] = (await self.pool(prompt, second_from), len(prompt))

@@ -27,7 +27,9 @@ class PromptFiller:
     context: the engine's max_model_len; None for the model's own. document_tokens: the most a document gets.
     """
 
-    def __init__(self, prompt: Prompt, model: str, revision: str | None, context: int | None, document_tokens: int) -> None:
+    def __init__(
+        self, prompt: Prompt, model: str, revision: str | None, context: int | None, document_tokens: int
+    ) -> None:
         self.prompt = prompt
         self.chat = ChatTokens(model, revision, context)
         self.document_tokens = document_tokens
@@ -39,7 +41,9 @@ class PromptFiller:
         """
 
         def filled(limit: int) -> list[int]:
-            return self.chat.of(self.prompt.messages(query, [self.chat.cut(text, limit) for text in texts], seed, self.chat.special))
+            return self.chat.of(
+                self.prompt.messages(query, [self.chat.cut(text, limit) for text in texts], seed, self.chat.special)
+            )
 
         # a token a character at most: a model need not cut its answer as the tokenizer would
         answer_tokens = len(longest_answer(len(texts))) + _ANSWER_ROOM

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from actors.vllm.crash_log import DeadlyPromptError, Deaths
+from actors.vllm.crash_log import CrashLog, QuarantinedPromptError
 
 
-class Turns:
+class RequestLimiter:
     """Lets prompts through to an engine. at_once: how many. What was under way when engines died decides who waits."""
 
-    def __init__(self, at_once: int, deaths: Deaths) -> None:
+    def __init__(self, at_once: int, deaths: CrashLog) -> None:
         self.deaths = deaths
         self.under_way: Counter[str] = Counter()
         self.alone = False
@@ -23,9 +23,11 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, prompt: str) -> AsyncIterator[None]:
-        """Wait for a place. prompt: its name. Raises DeadlyPromptError for a prompt that killed its engine while it was alone."""
+        """Wait for a place. prompt: its name. Raises QuarantinedPromptError for a prompt that killed its engine while it was alone."""
         if prompt in self.deaths.guilty:
-            raise DeadlyPromptError("the vLLM engine died each time that it read this prompt, at last while it read nothing else")
+            raise QuarantinedPromptError(
+                "the vLLM engine died each time that it read this prompt, at last while it read nothing else"
+            )
         if prompt in self.deaths.suspects:
             async with self._one_suspect, self._places_taken(self._places):
                 self.alone = True

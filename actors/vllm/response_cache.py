@@ -17,7 +17,7 @@ _ROW_BITS = 32
 _ROW_MASK = (1 << _ROW_BITS) - 1
 
 
-class Asked(Record):
+class CachedResponse(Record):
     """One answer as it came: a row of the teacher's memory.
 
     list_id: of the query and the documents shown. number: which of the list's orders, from 0. step: which
@@ -44,12 +44,12 @@ class Asked(Record):
         return self.list_id, self.number, self.step, self.attempt
 
 
-_SCHEMA = schema_of(Asked)
+_SCHEMA = schema_of(CachedResponse)
 _COLUMNS = _SCHEMA.names
 _KEY = ("list_id", "number", "step", "attempt")
 
 
-class AnswerMemory:
+class ResponseCache:
     """The answers of a folder. New ones are written in parts: when asked to, and when they have waited for a while.
 
     What is written is held as it lies in the parts, in Arrow, with a number for each key: a fifth of what records would take.
@@ -59,12 +59,12 @@ class AnswerMemory:
         self.folder = folder
         self._tables: list[pa.Table] = []
         self._places: dict[int, int] = {}
-        self._unwritten: dict[tuple[str, int, int, int], Asked] = {}
+        self._unwritten: dict[tuple[str, int, int, int], CachedResponse] = {}
         self._written_at = time.monotonic()
         for table in folder.read_tables():
             self._hold(table.select(_COLUMNS).cast(_SCHEMA))
 
-    def find(self, list_id: str, number: int, step: int, attempt: int) -> Asked | None:
+    def find(self, list_id: str, number: int, step: int, attempt: int) -> CachedResponse | None:
         """An answer that is held; None where it was not given."""
         key = (list_id, number, step, attempt)
         if key in self._unwritten:
@@ -73,10 +73,10 @@ class AnswerMemory:
         if place is None:
             return None
         (row,) = self._tables[place >> _ROW_BITS].slice(place & _ROW_MASK, 1).to_pylist()
-        found = Asked.model_validate(row)
+        found = CachedResponse.model_validate(row)
         return found if found.key == key else None  # two keys of one hash: asked again at worst
 
-    async def add(self, asked: Asked) -> None:
+    async def add(self, asked: CachedResponse) -> None:
         """Keep an answer."""
         self._unwritten[asked.key] = asked
         if time.monotonic() - self._written_at > _SECONDS_UNWRITTEN:

@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from actors.data.rows import CandidateList
-from benchmarks.faults.campaign import Struck, disturb
+from benchmarks.faults.campaign import InjectedFault, disturb
 from benchmarks.faults.cluster import LocalCluster
 from benchmarks.faults.jobs import ROOT, JobWork, command
 from benchmarks.faults.labelling import Labelling
@@ -40,7 +40,7 @@ SHARES = {"labelling": 0.3, "training": 0.37, "serving": 0.33}
 PLACES = ("disk", "bucket")
 
 
-class Calm:
+class UndisturbedRun:
     """All of it once undisturbed. labelled: a run with labels. scores: of the student that was trained on them."""
 
     def __init__(self, settings: Path) -> None:
@@ -62,8 +62,8 @@ class Calm:
 
 
 def main(given: argparse.Namespace, folder: Path) -> int:
-    settings, struck = make_run(folder, given.queries), list[Struck]()
-    calm = Calm(settings) if set(given.work) - {"serving"} else None
+    settings, struck = make_run(folder, given.queries), list[InjectedFault]()
+    calm = UndisturbedRun(settings) if set(given.work) - {"serving"} else None
     if calm is not None:
         print(f"undisturbed: {len(calm.sight.labels)} labels, {calm.sight.rejected.total()} rejected", flush=True)
     print(_HEAD, flush=True)
@@ -84,7 +84,13 @@ def main(given: argparse.Namespace, folder: Path) -> int:
 
 
 def _work(
-    name: str, cluster: LocalCluster, settings: Path, place: Place, calm: Calm | None, models: dict[str, Path], drawn: random.Random
+    name: str,
+    cluster: LocalCluster,
+    settings: Path,
+    place: Place,
+    calm: UndisturbedRun | None,
+    models: dict[str, Path],
+    drawn: random.Random,
 ) -> JobWork:
     if name == "serving" or calm is None:
         return Serving(cluster, settings, place, models, drawn)
@@ -93,12 +99,16 @@ def _work(
     return Training(cluster, settings, place, calm.labelled, calm.scores)
 
 
-def _disturb(work: JobWork, count: int, drawn: random.Random, struck: list[Struck]) -> None:
+def _disturb(work: JobWork, count: int, drawn: random.Random, struck: list[InjectedFault]) -> None:
     """Work that does not go on is wrong, and the next one has its turn."""
     try:
         disturb(work, count, drawn, struck, lambda one: print(_line(one), flush=True))
     except RuntimeError as error:
-        last = struck[-1] if struck and struck[-1].work == work.name else Struck(work.name, work.place, "none", 0.0, False)
+        last = (
+            struck[-1]
+            if struck and struck[-1].work == work.name
+            else InjectedFault(work.name, work.place, "none", 0.0, False)
+        )
         last.wrong.append(str(error))
         print(_line(last), flush=True)
 
@@ -106,14 +116,14 @@ def _disturb(work: JobWork, count: int, drawn: random.Random, struck: list[Struc
 _HEAD = f"{'work':<10} {'place':<7} {'at':>6} {'fault':<26} {'went on after':>13}  wrong; said"
 
 
-def _line(one: Struck) -> str:
+def _line(one: InjectedFault) -> str:
     went_on = "-" if one.seconds is None else f"{one.seconds:.0f} s"
     fault = f"{one.fault}{', early' if one.early else ''}"
     said = "".join(f"\n    {line}" for line in one.said)
     return f"{one.work:<10} {one.place:<7} {one.at:>5.0f}s {fault:<26} {went_on:>13}  {'; '.join(one.wrong) or 'nothing'}{said}"
 
 
-def table(struck: list[Struck]) -> str:
+def table(struck: list[InjectedFault]) -> str:
     """By work and fault: how often, seconds until work went on, how many jobs ended and were called again, what was wrong."""
     by_kind = defaultdict(list)
     for one in struck:
@@ -131,10 +141,16 @@ def table(struck: list[Struck]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--faults", type=int, default=104, help="how many, over all works and both places")
-    parser.add_argument("--work", nargs="+", choices=SHARES, default=list(SHARES), help="only these, with their share of the faults")
-    parser.add_argument("--places", nargs="+", choices=PLACES, default=list(PLACES), help="only these, with half of the faults each")
+    parser.add_argument(
+        "--work", nargs="+", choices=SHARES, default=list(SHARES), help="only these, with their share of the faults"
+    )
+    parser.add_argument(
+        "--places", nargs="+", choices=PLACES, default=list(PLACES), help="only these, with half of the faults each"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of what is struck and when")
     parser.add_argument("--queries", type=int, default=600, help="of the made collection; more make the jobs longer")
     parser.add_argument("--folder", help="where the runs and the logs are kept; else in a temporary folder")

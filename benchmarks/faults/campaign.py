@@ -27,7 +27,7 @@ class Fault:
 
 
 @dataclass
-class Struck:
+class InjectedFault:
     """One fault. at: seconds since the work began. early: in the start-up after the fault before, not while work went on.
 
     said: last lines of jobs that ended by themselves with an error and were called again. wrong: invariants that were broken.
@@ -88,7 +88,9 @@ class Work(abc.ABC):
         """Its last line, for an error."""
 
 
-def disturb(work: Work, count: int, drawn: random.Random, struck: list[Struck], tell: Callable[[Struck], None]) -> None:
+def disturb(
+    work: Work, count: int, drawn: random.Random, struck: list[InjectedFault], tell: Callable[[InjectedFault], None]
+) -> None:
     """Strike so many times, each a random time after work was seen to go on, or, every fifth, before it was.
 
     Work that is done is looked at and started anew. struck: takes every fault. tell: called with it once it is known how it went
@@ -105,7 +107,7 @@ def disturb(work: Work, count: int, drawn: random.Random, struck: list[Struck], 
         found: list[str] = []
         if not wait_until(lambda fault=fault, found=found: _struck(work, fault, found), LONGEST):  # type: ignore[misc]
             raise RuntimeError(f"{work.name}: nothing to strike with {fault.name!r}: {work.state()}")
-        now = Struck(work.name, work.place, fault.name, time.monotonic() - began, early, found)
+        now = InjectedFault(work.name, work.place, fault.name, time.monotonic() - began, early, found)
         struck.append(now)
         now.wrong += work.wrong_now()
         time.sleep(drawn.uniform(*fault.lasts))

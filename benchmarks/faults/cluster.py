@@ -40,14 +40,18 @@ class LocalCluster:
         self.environment = {**os.environ, MARK: self.mark, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
         self.environment.pop("RAY_ADDRESS", None)
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
-        self._temporary = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)  # sockets want a short path
+        self._temporary = tempfile.TemporaryDirectory(
+            prefix="ray-", ignore_cleanup_errors=True
+        )  # sockets want a short path
 
     def __enter__(self) -> LocalCluster:
         shown = [f"--dashboard-port={self._dashboard}"] if self._takes_jobs else ["--include-dashboard=false"]
         head = ["--head", f"--port={self.address.partition(':')[2]}", "--num-cpus=0", *shown]
         self._wait(_HEAD, self._start(_HEAD, head, free_ports(_PORTS)))
         ports = free_ports(_PORTS * len(self.addresses))  # at one time, as the workers start side by side
-        logs = [self._start(address, self._worker, ports[_PORTS * n :][:_PORTS]) for n, address in enumerate(self.addresses)]
+        logs = [
+            self._start(address, self._worker, ports[_PORTS * n :][:_PORTS]) for n, address in enumerate(self.addresses)
+        ]
         for address, log in zip(self.addresses, logs, strict=True):
             self._wait(address, log)
         return self
@@ -62,7 +66,11 @@ class LocalCluster:
     @property
     def driver_environment(self) -> dict[str, str]:
         """Environment of a job that is to run here."""
-        return {**self.environment, "RAY_ADDRESS": self.address, "RAY_API_SERVER_ADDRESS": f"http://{_HEAD}:{self._dashboard}"}
+        return {
+            **self.environment,
+            "RAY_ADDRESS": self.address,
+            "RAY_API_SERVER_ADDRESS": f"http://{_HEAD}:{self._dashboard}",
+        }
 
     def start_worker(self, address: str) -> None:
         """Start a worker node; raises RuntimeError where it does not come up."""
@@ -95,11 +103,19 @@ class LocalCluster:
         listening = [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
         # else nodes would unpack a job's code over one another
         place = f"--temp-dir={self._temporary.name}/{address}"
-        own = [place, f"--node-ip-address={address}", f"--object-store-memory={_STORE}", "--min-worker-port=0", "--max-worker-port=0"]
+        own = [
+            place,
+            f"--node-ip-address={address}",
+            f"--object-store-memory={_STORE}",
+            "--min-worker-port=0",
+            "--max-worker-port=0",
+        ]
         command = [str(_RAY), "start", "--block", "--disable-usage-stats", *own, *listening, *arguments]
         log = self.logs / f"node-{address}-{uuid.uuid4().hex[:6]}.log"
         with log.open("wb") as stream:
-            self._nodes[address] = subprocess.Popen(command, env=self.environment, stdout=stream, stderr=subprocess.STDOUT)
+            self._nodes[address] = subprocess.Popen(
+                command, env=self.environment, stdout=stream, stderr=subprocess.STDOUT
+            )
         return log
 
     def _wait(self, address: str, log: Path) -> None:

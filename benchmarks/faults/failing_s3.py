@@ -44,7 +44,9 @@ class FailingS3:
         asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(30)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -70,14 +72,22 @@ class FailingS3:
         if self._mode == "S3 slow":
             await asyncio.sleep(_SLOW)
         url = self._behind + request.raw_path
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _PASSED_BY - {"content-encoding"}}
-        asked = self._session.request(request.method, _as_is(url), headers=headers, data=body or None, allow_redirects=False)
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() not in _PASSED_BY - {"content-encoding"}
+        }
+        asked = self._session.request(
+            request.method, _as_is(url), headers=headers, data=body or None, allow_redirects=False
+        )
         async with asked as answer:
             return await self._passed_on(request, answer)
 
     async def _passed_on(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         """The answer, piece by piece; one that is under way when S3 is cut off ends there."""
-        given = {name: value for name, value in answer.headers.items() if name.lower() not in _PASSED_BY - {"content-length"}}
+        given = {
+            name: value for name, value in answer.headers.items() if name.lower() not in _PASSED_BY - {"content-length"}
+        }
         response = web.StreamResponse(status=answer.status, headers=given)
         await response.prepare(request)
         if request.method != "HEAD":

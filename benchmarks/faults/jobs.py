@@ -23,7 +23,9 @@ class JobWork(Work):
 
     module: str
 
-    def __init__(self, cluster: LocalCluster, settings: Path, place: Place, given: dict[str, object] | None = None) -> None:
+    def __init__(
+        self, cluster: LocalCluster, settings: Path, place: Place, given: dict[str, object] | None = None
+    ) -> None:
         self.place = place.name
         self._cluster, self._settings, self._at = cluster, settings, place
         self._given = {"storage": place.folder.uri, **(given or {})}
@@ -87,5 +89,9 @@ class JobWork(Work):
 
 def command(module: str, settings: Path, **given: object) -> list[str]:
     """The call of a job. given: settings to lay over the run file."""
-    laid_over = [part for name, value in given.items() for part in (f"--{name}", value if isinstance(value, str) else json.dumps(value))]
+    laid_over = [
+        part
+        for name, value in given.items()
+        for part in (f"--{name}", value if isinstance(value, str) else json.dumps(value))
+    ]
     return [sys.executable, "-m", module, str(settings), *laid_over]

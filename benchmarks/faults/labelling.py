@@ -10,7 +10,16 @@ import psutil
 from benchmarks.faults.campaign import Fault
 from benchmarks.faults.cluster import LocalCluster
 from benchmarks.faults.jobs import JobWork
-from benchmarks.faults.labels import Sight, answer_parts, labelled, look, manifest_of, other_than, wrong_at_any_moment, wrong_at_the_end
+from benchmarks.faults.labels import (
+    StorageSnapshot,
+    answer_parts,
+    labelled,
+    look,
+    manifest_of,
+    other_than,
+    wrong_at_any_moment,
+    wrong_at_the_end,
+)
 from benchmarks.faults.places import Place
 from benchmarks.faults.processes import ended, kill
 from benchmarks.faults.victims import engine_actor, engine_core, engines, node_fault, node_of
@@ -21,7 +30,9 @@ class Labelling(JobWork):
 
     name, module = "labelling", "ray_jobs.label"
 
-    def __init__(self, cluster: LocalCluster, settings: Path, place: Place, calm: Sight, queries: set[str]) -> None:
+    def __init__(
+        self, cluster: LocalCluster, settings: Path, place: Place, calm: StorageSnapshot, queries: set[str]
+    ) -> None:
         super().__init__(cluster, settings, place)
         self._calm, self._queries = calm, queries
         self._engines: list[psutil.Process] = []
@@ -38,7 +49,7 @@ class Labelling(JobWork):
         self._left: list[str] = []
 
     def start(self) -> None:
-        self._sight = Sight()
+        self._sight = StorageSnapshot()
         super().start()
 
     def mark(self) -> tuple[set[str], int]:

@@ -18,7 +18,7 @@ STAGE = "labels"
 
 
 @dataclass
-class Sight:
+class StorageSnapshot:
     """Storage at one moment. labels: contents by query, without what they cost; a row written twice stands twice.
 
     rejected: rows by query, of the labels stage. answers: how often the teacher's memory holds each answer.
@@ -47,9 +47,9 @@ class Sight:
         return self.answers.total() - len(self.answers)
 
 
-def look(run: Folder) -> Sight:
+def look(run: Folder) -> StorageSnapshot:
     """Read all that labelling has written so far; part by part, while it is being written."""
-    sight = Sight()
+    sight = StorageSnapshot()
     for row in _rows(run / STAGE, sight):
         sight.labels.setdefault(row["query_id"], []).append(content_of(row))
     for row in _rows(run / REJECTED, sight, f"{STAGE}-"):
@@ -69,7 +69,9 @@ def labelled(run: Folder) -> int:
 
 def answer_parts(run: Folder) -> set[str]:
     """The parts of the teacher's memory."""
-    return {f"{name}/{part}" for name in (run / "teacher").names() for part in (run / "teacher" / name).names(".parquet")}
+    return {
+        f"{name}/{part}" for name in (run / "teacher").names() for part in (run / "teacher" / name).names(".parquet")
+    }
 
 
 def seconds_unwritten(run: Folder) -> float:
@@ -83,7 +85,7 @@ def content_of(label: dict[str, Any]) -> str:
     return json.dumps({name: value for name, value in label.items() if name != "usage"}, sort_keys=True)
 
 
-def wrong_at_any_moment(now: Sight, before: Sight, queries: set[str]) -> list[str]:
+def wrong_at_any_moment(now: StorageSnapshot, before: StorageSnapshot, queries: set[str]) -> list[str]:
     """What may be at no moment. before: an earlier look. queries: all that went in."""
     return [
         *(f"part cannot be read: {name}" for name in now.torn),
@@ -93,7 +95,7 @@ def wrong_at_any_moment(now: Sight, before: Sight, queries: set[str]) -> list[st
     ]
 
 
-def wrong_at_the_end(now: Sight, queries: set[str], manifest: Manifest) -> list[str]:
+def wrong_at_the_end(now: StorageSnapshot, queries: set[str], manifest: Manifest) -> list[str]:
     """What may not be once the job has ended."""
     counted = (manifest.rows_in, manifest.rows_out, manifest.rejected)
     there = (len(queries), sum(map(len, now.labels.values())), now.rejected.total())
@@ -106,10 +108,13 @@ def wrong_at_the_end(now: Sight, queries: set[str], manifest: Manifest) -> list[
     ]
 
 
-def other_than(calm: Sight, now: Sight) -> list[str]:
+def other_than(calm: StorageSnapshot, now: StorageSnapshot) -> list[str]:
     """Where a run ended otherwise than the same run undisturbed."""
     return [
-        *_each("another label than undisturbed", (query for query in calm.labels if now.labels.get(query) != calm.labels[query])),
+        *_each(
+            "another label than undisturbed",
+            (query for query in calm.labels if now.labels.get(query) != calm.labels[query]),
+        ),
         *_each("rejected, and not when undisturbed", now.rejected.keys() - calm.rejected.keys()),
     ]
 
@@ -118,7 +123,7 @@ def manifest_of(run: Folder) -> Manifest:
     return Manifest.model_validate_json((run / STAGE).read_text(MANIFEST))
 
 
-def _rows(folder: Folder, sight: Sight, prefix: str = "") -> Iterable[dict[str, Any]]:
+def _rows(folder: Folder, sight: StorageSnapshot, prefix: str = "") -> Iterable[dict[str, Any]]:
     for name in folder.names(".parquet"):
         if name.startswith(prefix):
             rows = _read(lambda name=name: folder.read_table(name).to_pylist())

@@ -18,14 +18,20 @@ _EMPTY_EACH = 20
 _TOO_LONG_EACH = 15
 _TRAINING = {
     "workers": 2,
-    "least_workers": 1,
+    "min_workers": 1,
     "precision": "fp32",
     "epochs": 3,
-    "lists_per_step": 4,
+    "queries_per_step": 4,
     "checkpoint_every": 20,
-    "failures": 50,
+    "max_restarts": 50,
 }
-_ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True, "max_num_seqs": 4, "enable_prefix_caching": False}
+_ENGINE = {
+    "dtype": "float32",
+    "max_model_len": 2048,
+    "enforce_eager": True,
+    "max_num_seqs": 4,
+    "enable_prefix_caching": False,
+}
 
 
 def make_run(folder: Path, queries: int, orders: int = 2) -> Path:
@@ -53,11 +59,13 @@ def make_run(folder: Path, queries: int, orders: int = 2) -> Path:
             "kind": "listwise",
             "model": str(tiny_generator(folder / "teacher")),
             "orders": orders,
-            "attempts": 2,
-            "document_tokens": 16,
+            "max_attempts": 2,
+            "max_document_tokens": 16,
             "engine": _ENGINE,
         },
-        "students": [{"name": "student", "kind": "rra_bert", "base": str(tiny_modern_bert(folder / "base")), "max_length": 64}],
+        "students": [
+            {"name": "student", "kind": "rra_bert", "base": str(tiny_modern_bert(folder / "base")), "max_length": 64}
+        ],
         "training": _TRAINING,
         "evaluation": {"first_stages": ["parquet"]},
     }

@@ -50,7 +50,9 @@ def bucket(log: Path) -> Iterator[Place]:
     """A bucket of an S3 service behind a proxy that fails; this process sees it without the proxy."""
     with running_s3(log) as direct, FailingS3(direct["AWS_ENDPOINT_URL"]) as proxy:
         os.environ.update(direct)
-        faults = [Fault(mode, lambda mode=mode: proxy.set(mode), lambda: _through(proxy), _LASTS) for mode in proxy.MODES]
+        faults = [
+            Fault(mode, lambda mode=mode: proxy.set(mode), lambda: _through(proxy), _LASTS) for mode in proxy.MODES
+        ]
         yield Place("bucket", Folder(f"s3://{BUCKET}/faults"), faults, {**direct, "AWS_ENDPOINT_URL": proxy.url})
 
 

@@ -36,9 +36,16 @@ class Serving(JobWork):
 
     name, module = "serving", "ray_jobs.serve"
 
-    def __init__(self, cluster: LocalCluster, settings: Path, place: Place, models: dict[str, Path], drawn: random.Random) -> None:
+    def __init__(
+        self, cluster: LocalCluster, settings: Path, place: Place, models: dict[str, Path], drawn: random.Random
+    ) -> None:
         (port,) = free_ports(1)
-        given = {"serving.port": port, "serving.replicas": 2, "serving.page": False, "serving.champion_every": 0.5}
+        given = {
+            "serving.port": port,
+            "serving.replicas": 2,
+            "serving.page": False,
+            "serving.registry_poll_seconds": 0.5,
+        }
         super().__init__(cluster, settings, place, given)
         self._drawn = drawn
         self._registry = Registry(place.folder)
@@ -51,7 +58,9 @@ class Serving(JobWork):
             process_fault("replica", cluster, _REPLICA),
             Fault("promotion", self._kill_promotion),
             process_fault("proxy", cluster, "ProxyActor"),
-            node_fault("node of a replica", cluster, lambda: node_of(cluster, next(iter(called(cluster.mark, _REPLICA)), None))),
+            node_fault(
+                "node of a replica", cluster, lambda: node_of(cluster, next(iter(called(cluster.mark, _REPLICA)), None))
+            ),
             process_fault("controller", cluster, "ServeController"),
             Fault("driver", self.kill_driver),
             process_fault("replica", cluster, _REPLICA),
@@ -98,7 +107,9 @@ class Serving(JobWork):
         other = next(name for name in self._orders if name != self._champion())
         call = [*command("ray_jobs.promote", self._settings, storage=self._at.folder.uri), "--to", other]
         environment = {**self._cluster.driver_environment, **self._at.environment}
-        process = subprocess.Popen(call, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            call, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         time.sleep(self._drawn.uniform(0.5, 5))
         process.kill()
         process.wait()

@@ -21,7 +21,11 @@ _WORKER = "TrainWorker"
 _APART = 0.05
 """Of the spread of scores: workers that come and go add up gradients in another order."""
 
-PAIRS = [(query, text) for query in ("amber basin", "north quartz") for text in ("amber ridge", "quartz ridge", "north marsh", "thorn")]
+PAIRS = [
+    (query, text)
+    for query in ("amber basin", "north quartz")
+    for text in ("amber ridge", "quartz ridge", "north marsh", "thorn")
+]
 
 
 class Training(JobWork):
@@ -29,13 +33,25 @@ class Training(JobWork):
 
     name, module = "training", "ray_jobs.train"
 
-    def __init__(self, cluster: LocalCluster, settings: Path, place: Place, labelled: Folder, calm: list[float]) -> None:
+    def __init__(
+        self, cluster: LocalCluster, settings: Path, place: Place, labelled: Folder, calm: list[float]
+    ) -> None:
         super().__init__(cluster, settings, place)
         self._labelled, self._calm = labelled, calm
         driver = Fault("driver", self.kill_driver)
         worker = process_fault("worker", cluster, _WORKER)
-        node = node_fault("node of a worker", cluster, lambda: node_of(cluster, next(iter(called(cluster.mark, _WORKER)), None)))
-        self.faults = [driver, worker, node, driver, worker, process_fault("controller", cluster, "TrainController"), *place.faults]
+        node = node_fault(
+            "node of a worker", cluster, lambda: node_of(cluster, next(iter(called(cluster.mark, _WORKER)), None))
+        )
+        self.faults = [
+            driver,
+            worker,
+            node,
+            driver,
+            worker,
+            process_fault("controller", cluster, "TrainController"),
+            *place.faults,
+        ]
 
     def start(self) -> None:
         self._step = 0
@@ -57,7 +73,11 @@ class Training(JobWork):
         found = scores_of(self.folder)
         spread = max(self._calm) - min(self._calm)
         apart = max(abs(one - other) for one, other in zip(found, self._calm, strict=True)) / spread
-        return [f"scores differ by {apart:.3f} of their spread from the undisturbed student's"] if not apart <= _APART else []
+        return (
+            [f"scores differ by {apart:.3f} of their spread from the undisturbed student's"]
+            if not apart <= _APART
+            else []
+        )
 
     def _newest(self) -> int:
         """The step of the newest checkpoint that the snapshot names; 0 without one. Raises AssertionError for one that is not there."""

@@ -55,7 +55,14 @@ def node_of(cluster: LocalCluster, process: psutil.Process | None) -> str | None
     """The address of the worker that a process runs on."""
     if process is None:
         return None
-    return next((address for address, raylet in cluster.raylets().items() if process.pid in {p.pid for p in children_of(raylet)}), None)
+    return next(
+        (
+            address
+            for address, raylet in cluster.raylets().items()
+            if process.pid in {p.pid for p in children_of(raylet)}
+        ),
+        None,
+    )
 
 
 def engine_actor(cluster: LocalCluster) -> psutil.Process | None:

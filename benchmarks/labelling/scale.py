@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from actors.data.rows import Outcome, PickedList, records, table_of
+from actors.data.rows import Outcome, PreRankedList, records, table_of
 from ranking.labels.targets import tiers_from_order
 from ranking.records import Answer, Label, Provenance, Usage
 from ranking.runs.progress import Progress
@@ -45,15 +45,22 @@ class FixedTeacher:
     actor = None
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists. lists: rows of PickedList. Returns rows of Outcome."""
+        """Label lists. lists: rows of PreRankedList. Returns rows of Outcome."""
         return lists.map_batches(_fixed, batch_format="pyarrow", batch_size=None)
 
 
 def _fixed(batch: pa.Table) -> pa.Table:
     outcomes = []
-    for row in records(batch, PickedList):
+    for row in records(batch, PreRankedList):
         listed = tiers_from_order(row.as_tuples(), [picked.candidate.doc_id for picked in row.picked])
-        made = Label(query_id=row.query_id, query=row.text, candidates=listed, answer=Answer(), provenance=_PROVENANCE, usage=Usage())
+        made = Label(
+            query_id=row.query_id,
+            query=row.text,
+            candidates=listed,
+            answer=Answer(),
+            provenance=_PROVENANCE,
+            usage=Usage(),
+        )
         outcomes.append(Outcome(query_id=row.query_id, row=made.model_dump_json()))
     return table_of(outcomes, Outcome)
 
@@ -64,7 +71,11 @@ def make_lists(folder: Path, queries: int, each: int) -> None:
     for start in range(0, queries, _ROWS_PER_FILE):
         rows = range(start, min(start + _ROWS_PER_FILE, queries))
         found = [[{"doc_id": f"d{row}-{n}", "text": f"{text}{row} {n}"} for n in range(each)] for row in rows]
-        held = {"query_id": [f"q{row}" for row in rows], "text": [f"what is item number {row} for" for row in rows], "candidates": found}
+        held = {
+            "query_id": [f"q{row}" for row in rows],
+            "text": [f"what is item number {row} for" for row in rows],
+            "candidates": found,
+        }
         pq.write_table(pa.table(held), folder / f"lists-{start:08}.parquet")
 
 
@@ -123,12 +134,24 @@ def main() -> None:
         return
     sizes = []
     for queries in given.queries:
-        command = [sys.executable, "-m", "benchmarks.labelling.scale", "--side", str(queries), "--candidates", str(given.candidates)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.labelling.scale",
+            "--side",
+            str(queries),
+            "--candidates",
+            str(given.candidates),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(done.stdout[-2000:] + done.stderr[-3000:])
         sizes.append(json.loads(done.stdout.splitlines()[-1]))
-    result = {"candidates": given.candidates, "sizes": sizes, "memory ratio": sizes[-1]["peak_mib"] / sizes[0]["peak_mib"]}
+    result = {
+        "candidates": given.candidates,
+        "sizes": sizes,
+        "memory ratio": sizes[-1]["peak_mib"] / sizes[0]["peak_mib"],
+    }
     if given.out:
         given.out.write_text(json.dumps(result, indent=2))
     table = Table("queries", "driver's peak, MiB", "select, rows/s", "candidates, rows/s", "labels, rows/s")

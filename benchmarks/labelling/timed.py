@@ -8,7 +8,7 @@ import time
 
 import pyarrow as pa
 
-from actors.data.rows import PickedList
+from actors.data.rows import PreRankedList
 from actors.settings import ComputeSettings, ListwiseTeacherSettings
 from actors.teachers.listwise import ListwiseActor
 from ranking.records import Provenance
@@ -24,7 +24,7 @@ class TimedActor(ListwiseActor):
         compute: ComputeSettings,
         memory: Folder,
         provenance: Provenance,
-        warming: list[PickedList],
+        warming: list[PreRankedList],
     ) -> None:
         super().__init__(settings, compute, memory, provenance)
         self.folder, self.warming, self.warm = memory, warming, asyncio.Lock()

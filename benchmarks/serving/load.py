@@ -14,7 +14,7 @@ HEADERS = {"content-type": "application/json"}
 
 
 @dataclass
-class Outcome:
+class LoadResult:
     """What came of a load. seconds: of each answered request, from when it should have left; ended: when, from the begin."""
 
     seconds: list[float] = field(default_factory=list)
@@ -31,18 +31,18 @@ class Outcome:
         return sum(begin <= at < end for at in self.ended) / (end - begin)
 
 
-async def alone(url: str, bodies: Sequence[bytes], count: int) -> Outcome:
+async def alone(url: str, bodies: Sequence[bytes], count: int) -> LoadResult:
     """One request after another."""
-    outcome = Outcome()
+    outcome = LoadResult()
     async with _session() as session:
         for number in range(count):
             await _ask(session, url, bodies[number % len(bodies)], time.perf_counter(), 0.0, outcome)
     return outcome
 
 
-async def poisson(url: str, bodies: Sequence[bytes], rate: float, seconds: float, seed: int = 1) -> Outcome:
+async def poisson(url: str, bodies: Sequence[bytes], rate: float, seconds: float, seed: int = 1) -> LoadResult:
     """Requests at random moments, `rate` a second on average."""
-    draw, outcome, tasks = random.Random(seed), Outcome(), []
+    draw, outcome, tasks = random.Random(seed), LoadResult(), []
     async with _session() as session:
         began = at = time.perf_counter()
         number = 0
@@ -55,9 +55,9 @@ async def poisson(url: str, bodies: Sequence[bytes], rate: float, seconds: float
     return outcome
 
 
-async def saturated(url: str, bodies: Sequence[bytes], waiting: int, seconds: float) -> Outcome:
+async def saturated(url: str, bodies: Sequence[bytes], waiting: int, seconds: float) -> LoadResult:
     """As many requests under way as never to leave the server idle: each answer sends the next."""
-    outcome = Outcome()
+    outcome = LoadResult()
     began = time.perf_counter()
 
     async def again(session: aiohttp.ClientSession, number: int) -> None:
@@ -74,7 +74,9 @@ def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=120))
 
 
-async def _ask(session: aiohttp.ClientSession, url: str, body: bytes, due: float, began: float, outcome: Outcome) -> None:
+async def _ask(
+    session: aiohttp.ClientSession, url: str, body: bytes, due: float, began: float, outcome: LoadResult
+) -> None:
     try:
         async with session.post(url, data=body, headers=HEADERS) as answer:
             await answer.read()

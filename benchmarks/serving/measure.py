@@ -24,7 +24,7 @@ from rich.table import Table
 from transformers import AutoTokenizer
 
 from benchmarks.serving.load import alone, poisson, saturated
-from benchmarks.serving.peers import Side, running, sides_of
+from benchmarks.serving.peers import RankServer, running, sides_of
 from ranking.collections import pydoc
 from ranking.model_paths import model_path
 from students import export, kinds
@@ -51,7 +51,11 @@ def saved_model(folder: Path, seed: int = 1) -> Path:
 def requests_of(tokenizer: Any, count: int = 16) -> list[dict[str, Any]]:
     """Queries with documents that no side has to cut."""
     collection = pydoc.read()
-    cut = [" ".join(document.content.split()[:WORDS]) for document in collection.documents if len(document.content.split()) >= WORDS]
+    cut = [
+        " ".join(document.content.split()[:WORDS])
+        for document in collection.documents
+        if len(document.content.split()) >= WORDS
+    ]
     requests = []
     for number, query in enumerate(collection.test[:count]):
         some = (cut[(number * 97 + place * 13) % len(cut)] for place in range(10 * DOCUMENTS))
@@ -60,7 +64,7 @@ def requests_of(tokenizer: Any, count: int = 16) -> list[dict[str, Any]]:
     return requests
 
 
-def bodies_for(side: Side, requests: list[dict[str, Any]]) -> list[bytes]:
+def bodies_for(side: RankServer, requests: list[dict[str, Any]]) -> list[bytes]:
     return [json.dumps({**request, **({"model": side.model} if side.model else {})}).encode() for request in requests]
 
 
@@ -72,7 +76,11 @@ def timed(url: str, bodies: list[bytes], seconds: float, rates: list[float]) -> 
     rate = full.rate(2, seconds + 2)
     found = {"alone p50": lone.quantile(0.5), "alone p95": lone.quantile(0.95), "documents/s": DOCUMENTS * rate}
     half = asyncio.run(poisson(url, bodies, rate / 2, 1.5 * seconds))
-    found |= {"half p50": half.quantile(0.5), "half p95": half.quantile(0.95), "failed": lone.failed + full.failed + half.failed}
+    found |= {
+        "half p50": half.quantile(0.5),
+        "half p95": half.quantile(0.95),
+        "failed": lone.failed + full.failed + half.failed,
+    }
     for other in rates:
         same = asyncio.run(poisson(url, bodies, other, 1.5 * seconds))
         found |= {SAME: same.quantile(0.95)}
@@ -92,7 +100,9 @@ def main() -> None:
         model = saved_model(Path(place) / "model")
         requests = requests_of(AutoTokenizer.from_pretrained(model))
         sides = [
-            side for side in sides_of(model, Path(place) / "storage", PORT, given.infinity) if not given.only or side.name in given.only
+            side
+            for side in sides_of(model, Path(place) / "storage", PORT, given.infinity)
+            if not given.only or side.name in given.only
         ]
         for _ in range(given.rounds):
             best = 0.0
@@ -116,9 +126,14 @@ def show(found: dict[str, dict[str, float]]) -> None:
         ours = found["ours"]
         best = max(others, key=lambda name: others[name]["documents/s"])
         quickest = min(others, key=lambda name: others[name]["half p95"])
-        at_once, p95 = ours["documents/s"] / others[best]["documents/s"], ours["half p95"] / others[quickest]["half p95"]
+        at_once, p95 = (
+            ours["documents/s"] / others[best]["documents/s"],
+            ours["half p95"] / others[quickest]["half p95"],
+        )
         print(f"documents/s at saturation: {at_once:.2f} times those of {best}, the best other (asked: 1.5)")
-        print(f"p95 at half load: {p95:.2f} times that of {quickest}, the quickest other at its own half load (asked: at most 1)")
+        print(
+            f"p95 at half load: {p95:.2f} times that of {quickest}, the quickest other at its own half load (asked: at most 1)"
+        )
         print(f"p95 at the half load of {best}: {ours[SAME] / others[best]['half p95']:.2f} times its own")
 
 

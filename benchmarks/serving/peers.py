@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @dataclass
-class Side:
+class RankServer:
     """A server. route: that ranks. ready: that answers once it does."""
 
     name: str
@@ -35,34 +35,67 @@ class Side:
     model: str | None = None
 
 
-def ours(storage: Path, port: int, **serving: object) -> Side:
+def ours(storage: Path, port: int, **serving: object) -> RankServer:
     """Our service. serving: settings of it that are not the default."""
     settings = {"storage": storage, "serving.port": port, **{f"serving.{key}": value for key, value in serving.items()}}
     given = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
-    return Side("ours", [sys.executable, "-m", "ray_jobs.serve", "configs/quickstart.yaml", *given], "/v1/rerank", "/ready")
+    return RankServer(
+        "ours", [sys.executable, "-m", "ray_jobs.serve", "configs/quickstart.yaml", *given], "/v1/rerank", "/ready"
+    )
 
 
-def sides_of(model: Path, storage: Path, port: int, infinity: str | None) -> list[Side]:
+def sides_of(model: Path, storage: Path, port: int, infinity: str | None) -> list[RankServer]:
     """All sides; Infinity where its program is given, as it lives in an environment of its own."""
     Registry(Folder(storage)).promote(Folder(model), "benchmark", "benchmark", "to be timed")
-    vllm = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--runner", "pooling", "--port", str(port)]
+    vllm = [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        str(model),
+        "--runner",
+        "pooling",
+        "--port",
+        str(port),
+    ]
     sides = [ours(storage, port)]
     # By itself vLLM's server computes this model in float16, which a processor emulates, and binds its threads to cores that
     # the rest of it needs too: 5 s a request on two cores instead of a quarter.
     native = "bfloat16" if dtype_of("auto", "cpu") == torch.bfloat16 else "float32"
     room = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
-    sides.append(Side("vLLM", [*vllm, "--max-model-len", "128", "--dtype", native], "/v1/rerank", environment=room, model=str(model)))
+    sides.append(
+        RankServer(
+            "vLLM",
+            [*vllm, "--max-model-len", "128", "--dtype", native],
+            "/v1/rerank",
+            environment=room,
+            model=str(model),
+        )
+    )
     if infinity:
-        command = [infinity, "v2", "--model-id", str(model), "--port", str(port), "--engine", "torch", "--device", "cpu"]
+        command = [
+            infinity,
+            "v2",
+            "--model-id",
+            str(model),
+            "--port",
+            str(port),
+            "--engine",
+            "torch",
+            "--device",
+            "cpu",
+        ]
         options = ["--no-bettertransformer", "--served-model-name", "m", "--log-level", "error"]
-        sides.append(Side("Infinity", [*command, *options], "/rerank", environment={"HF_HUB_OFFLINE": "1"}, model="m"))
+        sides.append(
+            RankServer("Infinity", [*command, *options], "/rerank", environment={"HF_HUB_OFFLINE": "1"}, model="m")
+        )
     plain = [sys.executable, "-m", "benchmarks.serving.plain_server", str(model), str(port)]
-    sides.append(Side("sentence-transformers", plain, "/v1/rerank"))
+    sides.append(RankServer("sentence-transformers", plain, "/v1/rerank"))
     return sides
 
 
 @dataclass
-class Running:
+class RunningServer:
     """A server that answers. url: of the route that ranks."""
 
     url: str
@@ -70,11 +103,16 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(side: Side, port: int, log: Path, seconds: float = 300) -> Iterator[Running]:
+def running(side: RankServer, port: int, log: Path, seconds: float = 300) -> Iterator[RunningServer]:
     """Start a server; it is yielded once it is ready, and ended with all its processes."""
     with log.open("w") as stream:
         process = subprocess.Popen(
-            side.command, cwd=ROOT, env={**os.environ, **side.environment}, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+            side.command,
+            cwd=ROOT,
+            env={**os.environ, **side.environment},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + seconds
@@ -82,7 +120,7 @@ def running(side: Side, port: int, log: Path, seconds: float = 300) -> Iterator[
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"{side.name} did not start: {log.read_text()[-3000:]}")
             time.sleep(1)
-        yield Running(f"http://127.0.0.1:{port}{side.route}", process)
+        yield RunningServer(f"http://127.0.0.1:{port}{side.route}", process)
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

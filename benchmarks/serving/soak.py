@@ -44,7 +44,7 @@ WARM = 120.0
 
 
 @dataclass
-class Seen:
+class SoakResult:
     """What came of the requests, and what memory was in use. All times in seconds from the begin."""
 
     seconds: list[tuple[float, float]] = field(default_factory=list)
@@ -61,7 +61,9 @@ async def asked(session: aiohttp.ClientSession, url: str, body: bytes) -> tuple[
     try:
         async with session.post(url, data=body, headers=HEADERS) as answer:
             if answer.status != 200:
-                raise _FailedError(str(answer.status), float(answer.headers.get("retry-after", 0)) if answer.status in AGAIN else None)
+                raise _FailedError(
+                    str(answer.status), float(answer.headers.get("retry-after", 0)) if answer.status in AGAIN else None
+                )
             found = await answer.json()
             return answer.headers["x-model-version"], [one["index"] for one in found["results"]]
     except (aiohttp.ClientError, TimeoutError) as error:
@@ -77,7 +79,13 @@ class _FailedError(Exception):
 
 
 async def one_request(
-    session: aiohttp.ClientSession, url: str, body: bytes, orders: dict[str, list[int]], due: float, began: float, seen: Seen
+    session: aiohttp.ClientSession,
+    url: str,
+    body: bytes,
+    orders: dict[str, list[int]],
+    due: float,
+    began: float,
+    seen: SoakResult,
 ) -> None:
     """A client that asks again once."""
     for last in (False, True):
@@ -98,7 +106,13 @@ async def one_request(
 
 
 async def load(
-    url: str, bodies: list[bytes], orders: list[dict[str, list[int]]], rate: float, began: float, seconds: float, seen: Seen
+    url: str,
+    bodies: list[bytes],
+    orders: list[dict[str, list[int]]],
+    rate: float,
+    began: float,
+    seconds: float,
+    seen: SoakResult,
 ) -> None:
     """Requests at random moments, whether or not the ones before were answered."""
     draw, tasks, number, at = random.Random(2), [], 0, began
@@ -137,10 +151,12 @@ def _memory(process: psutil.Process) -> int:
         return 0
 
 
-async def disturb(registry: Registry, service: psutil.Process, began: float, seconds: float, seen: Seen) -> None:
+async def disturb(registry: Registry, service: psutil.Process, began: float, seconds: float, seen: SoakResult) -> None:
     """Change champions and kill replicas at their times."""
     draw = random.Random(3)
-    events = sorted([(CHANGE * n, "change") for n in range(1, 1000)] + [(KILL * n + 20, "kill") for n in range(1, 1000)])
+    events = sorted(
+        [(CHANGE * n, "change") for n in range(1, 1000)] + [(KILL * n + 20, "kill") for n in range(1, 1000)]
+    )
     for at, what in events:
         if at > seconds - 30:
             return
@@ -157,7 +173,7 @@ async def disturb(registry: Registry, service: psutil.Process, began: float, sec
             seen.done.append(f"{at:.0f} s: promoted {other}")
 
 
-async def watch(service: psutil.Process, began: float, seconds: float, seen: Seen) -> None:
+async def watch(service: psutil.Process, began: float, seconds: float, seen: SoakResult) -> None:
     """Look at memory now and then. replicas: the mean of those that are older than a minute."""
     while time.perf_counter() < began + seconds:
         await asyncio.sleep(LOOK)
@@ -171,9 +187,9 @@ async def watch(service: psutil.Process, began: float, seconds: float, seen: See
 
 async def soak(
     url: str, service: psutil.Process, registry: Registry, bodies: list[bytes], orders: Any, rate: float, seconds: float
-) -> Seen:
+) -> SoakResult:
     """All of it at once."""
-    seen, began = Seen(), time.perf_counter()
+    seen, began = SoakResult(), time.perf_counter()
     await asyncio.gather(
         load(url, bodies, orders, rate, began, seconds, seen),
         disturb(registry, service, began, seconds, seen),
@@ -199,7 +215,10 @@ def main() -> None:
         with running(side, PORT, Path(place) / "log.txt") as server:
             asyncio.run(saturated(server.url, bodies, 4, 4))  # warm
             full = asyncio.run(saturated(server.url, bodies, 16, 24)).rate(2, 22)
-            print(f"saturated at {DOCUMENTS * full:.0f} documents/s; asked at {SHARE:.0%} of it for {given.minutes:g} minutes", flush=True)
+            print(
+                f"saturated at {DOCUMENTS * full:.0f} documents/s; asked at {SHARE:.0%} of it for {given.minutes:g} minutes",
+                flush=True,
+            )
             service = psutil.Process(server.process.pid)
             seen = asyncio.run(soak(server.url, service, registry, bodies, orders, SHARE * full, 60 * given.minutes))
     show(seen)
@@ -213,11 +232,13 @@ def orders_of(models: dict[str, Path], requests: list[dict[str, Any]]) -> list[d
     for request in requests:
         pairs = [(request["query"], document) for document in request["documents"]]
         scores = {name: scorer.score(pairs) for name, scorer in scorers.items()}
-        found.append({name: sorted(range(len(held)), key=lambda i, held=held: (-held[i], i)) for name, held in scores.items()})  # type: ignore[misc]
+        found.append(
+            {name: sorted(range(len(held)), key=lambda i, held=held: (-held[i], i)) for name, held in scores.items()}
+        )  # type: ignore[misc]
     return found
 
 
-def show(seen: Seen) -> None:
+def show(seen: SoakResult) -> None:
     by_minute = defaultdict(list)
     for at, seconds in seen.seconds:
         by_minute[int(at // 60)].append(1000 * seconds)
@@ -228,14 +249,18 @@ def show(seen: Seen) -> None:
         table.add_row(str(minute), str(len(held)), *(f"{value:,.0f}" for value in values))
     Console(width=100).print(table)
     print("\n".join(seen.done))
-    print(f"answered {len(seen.seconds):,} (by version {dict(seen.versions)}); asked again {dict(seen.again)}; failed {len(seen.failed)}")
+    print(
+        f"answered {len(seen.seconds):,} (by version {dict(seen.versions)}); asked again {dict(seen.again)}; failed {len(seen.failed)}"
+    )
     for failure in seen.failed[:20]:
         print(f"  {failure}")
     for name, looks in (("a replica", seen.replicas), ("all other processes", seen.others)):
         held = [bytes_ for at, bytes_ in looks if at > WARM]
         third = max(1, len(held) // 3)
         first, last = statistics.median(held[:third]), statistics.median(held[-third:])
-        print(f"memory of {name}: {first / 2**20:,.0f} MiB in the first third, {last / 2**20:,.0f} in the last: {last / first - 1:+.1%}")
+        print(
+            f"memory of {name}: {first / 2**20:,.0f} MiB in the first third, {last / 2**20:,.0f} in the last: {last / first - 1:+.1%}"
+        )
 
 
 if __name__ == "__main__":

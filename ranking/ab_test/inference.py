@@ -38,7 +38,9 @@ class Difference:
     p: float | None
 
 
-def compare(champion: tuple[Values, Values], challenger: tuple[Values, Values], level: float, resamples: int, seed: int) -> Difference:
+def compare(
+    champion: tuple[Values, Values], challenger: tuple[Values, Values], level: float, resamples: int, seed: int
+) -> Difference:
     """Compare a metric of two arms. champion, challenger: (sums [keys], exposures [keys]), at least a key each."""
     means = [float(sums.sum() / shown.sum()) for sums, shown in (champion, challenger)]
     delta = means[1] - means[0]
@@ -100,7 +102,9 @@ def _sequential(delta: float, residuals: list[Values], level: float) -> tuple[tu
     if variance == 0:
         return (delta, delta), 1.0 if delta == 0 else 0.0
     tau2 = PRIOR**2 * spread
-    radius = math.sqrt(2 * variance * (variance + tau2) / tau2 * (math.log(1 / level) + 0.5 * math.log((variance + tau2) / variance)))
+    radius = math.sqrt(
+        2 * variance * (variance + tau2) / tau2 * (math.log(1 / level) + 0.5 * math.log((variance + tau2) / variance))
+    )
     log_ratio = 0.5 * math.log(variance / (variance + tau2)) + tau2 * delta**2 / (2 * variance * (variance + tau2))
     return (delta - radius, delta + radius), min(1.0, math.exp(-log_ratio))
 

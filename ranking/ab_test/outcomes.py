@@ -31,7 +31,7 @@ class ArmSums:
 
 
 @dataclass
-class Read:
+class RecordedExperiment:
     """What was recorded of an experiment. doubles: rows that stood twice; strangers: events about no exposure of it."""
 
     arms: dict[str, ArmSums]
@@ -43,7 +43,9 @@ class Read:
     notes: list[str] = field(default_factory=list)
 
 
-def outcomes(exposures: Iterable[Exposure], events: Iterable[FeedbackEvent], experiment: str, at: int) -> Read:
+def outcomes(
+    exposures: Iterable[Exposure], events: Iterable[FeedbackEvent], experiment: str, at: int
+) -> RecordedExperiment:
     """Fold rows of one id, join events to exposures, and add up by key and arm.
 
     A key that is in two arms (the share was changed on the way) is counted in `crossed` and left out.
@@ -81,7 +83,9 @@ def outcomes(exposures: Iterable[Exposure], events: Iterable[FeedbackEvent], exp
             continue
         versions.setdefault(row.arm, set()).add(row.version)
         of_key = sums.setdefault(row.arm, {}).setdefault(row.key, dict.fromkeys(("shown", *METRICS, WINS), 0.0))
-        for name, value in _values(row, clicks.get(row.exposure_id, set()), dwell.get(row.exposure_id, 0.0), at).items():
+        for name, value in _values(
+            row, clicks.get(row.exposure_id, set()), dwell.get(row.exposure_id, 0.0), at
+        ).items():
             of_key[name] += value
     arms = {
         arm: ArmSums(
@@ -102,7 +106,7 @@ def outcomes(exposures: Iterable[Exposure], events: Iterable[FeedbackEvent], exp
                 f"arm {arm} was answered by {len(names)} versions, {', '.join(sorted(names))}: its numbers are a mixture of theirs"
             )
     share = next(iter(shares)) if len(shares) == 1 else None
-    return Read(arms, share, ", ".join(sorted(modes)), doubles, strangers, len(crossed), notes)
+    return RecordedExperiment(arms, share, ", ".join(sorted(modes)), doubles, strangers, len(crossed), notes)
 
 
 def _values(row: Exposure, clicked: set[int], dwell: float, at: int) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from ranking.audit.estimates import Estimate, mean_of, mean_over_lists
+from ranking.audit.estimates import MeanEstimate, mean_of, mean_over_lists
 from ranking.audit.shown_answers import ShownAnswer
 from ranking.records import Record
 
@@ -21,8 +21,8 @@ class ShuffleAgreement(Record):
     """
 
     pairs: int
-    tau: Estimate | None
-    overlap: Estimate
+    tau: MeanEstimate | None
+    overlap: MeanEstimate
     overlap_chance: float
 
 

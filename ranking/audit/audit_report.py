@@ -6,19 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ranking.audit.agreement import ShuffleAgreement, shuffle_agreement
-from ranking.audit.estimates import Share, mean_of, share
+from ranking.audit.estimates import Proportion, mean_of, share
 from ranking.audit.idleness import Idleness, idleness
 from ranking.audit.position import PositionBias, position_bias
 from ranking.audit.quality import Quality, quality
 from ranking.audit.shown_answers import ShownAnswer
-from ranking.records import Record, Verdict
+from ranking.records import ParseStatus, Record
 
 
 class Audit(Record):
     """What a sample of answers says of the teacher.
 
     lists: how many different list ids. shuffled: whether prompts showed documents in random order; if not,
-    position cannot tell bias from relevance. verdicts: how often each came. well_formed: answers that are ok.
+    position cannot tell bias from relevance. parse_statuses: how often each came. well_formed: answers that are ok.
     usable: answers that may become labels. listed, shown: mean documents in the order and in the prompt, over
     usable answers. agreement: None where no list was asked twice; position: None without a usable answer;
     quality: None without judgements.
@@ -27,9 +27,9 @@ class Audit(Record):
     answers: int
     lists: int
     shuffled: bool
-    verdicts: dict[Verdict, int]
-    well_formed: Share
-    usable: Share
+    parse_statuses: dict[ParseStatus, int]
+    well_formed: Proportion
+    usable: Proportion
     listed: float | None
     shown: float | None
     idleness: Idleness
@@ -40,14 +40,14 @@ class Audit(Record):
 
 def audit(answers: Sequence[ShownAnswer], *, shuffled: bool, seed: int) -> Audit:
     """Audit answers. shuffled: whether their prompts were in random order. seed: of the resampled intervals."""
-    verdicts = Counter(shown.answer.verdict for shown in answers)
+    parse_statuses = Counter(shown.answer.parse_status for shown in answers)
     usable = [shown for shown in answers if shown.usable]
     return Audit(
         answers=len(answers),
         lists=len({shown.list_id for shown in answers}),
         shuffled=shuffled,
-        verdicts=dict(verdicts.most_common()),
-        well_formed=share(verdicts["ok"], len(answers)),
+        parse_statuses=dict(parse_statuses.most_common()),
+        well_formed=share(parse_statuses["ok"], len(answers)),
         usable=share(len(usable), len(answers)),
         listed=mean_of([len(shown.answer.order) for shown in usable]),
         shown=mean_of([shown.documents for shown in usable]),

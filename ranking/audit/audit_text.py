@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ranking.audit.agreement import ShuffleAgreement
 from ranking.audit.audit_report import Audit
-from ranking.audit.estimates import Estimate, Share
+from ranking.audit.estimates import MeanEstimate, Proportion
 from ranking.audit.idleness import LEAST_LISTED, Idleness
 from ranking.audit.position import PositionBias
 from ranking.audit.quality import MEASURE, Quality
@@ -30,7 +30,7 @@ def _lines(audit: Audit) -> Iterator[tuple[str, str]]:
     yield "answers", f"{audit.answers} about {_number(audit.lists, 'list')}, prompts {order}"
     if not audit.answers:
         return
-    yield "verdicts", ", ".join(f"{verdict} {count}" for verdict, count in audit.verdicts.items())
+    yield "parse status", ", ".join(f"{parse_status} {count}" for parse_status, count in audit.parse_statuses.items())
     yield "well-formed", f"{_counted(audit.well_formed)} answers ({_rate(audit.well_formed)})"
     yield "usable", f"{_counted(audit.usable)} answers ({_rate(audit.usable)})"
     if audit.listed is not None and audit.shown is not None:
@@ -48,9 +48,9 @@ def _on_idleness(idleness: Idleness) -> Iterator[str]:
     if idleness.chance is None:
         yield f"no usable answer lists {LEAST_LISTED} documents or more, so none can show it"
         return
-    verdict = "the teacher does nothing" if idleness.does_nothing else "the teacher does reorder"
+    parse_status = "the teacher does nothing" if idleness.does_nothing else "the teacher does reorder"
     rates = f"{_rate(idleness.in_order)}; chance: {_percent(idleness.chance)}"
-    yield f"{_counted(idleness.in_order)} usable answers of {LEAST_LISTED} documents or more keep the input order ({rates}): {verdict}"
+    yield f"{_counted(idleness.in_order)} usable answers of {LEAST_LISTED} documents or more keep the input order ({rates}): {parse_status}"
 
 
 def _on_agreement(agreement: ShuffleAgreement | None) -> Iterator[str]:
@@ -74,7 +74,7 @@ def _on_position(position: PositionBias | None, shuffled: bool) -> Iterator[str]
         yield f"listed of the documents shown: {thirds}{ratio}"
 
 
-def _meaning(correlation: Estimate, shuffled: bool) -> str:
+def _meaning(correlation: MeanEstimate, shuffled: bool) -> str:
     if correlation.interval is None:
         return "one list is too few to tell"
     if correlation.interval[0] <= 0 <= correlation.interval[1]:
@@ -98,12 +98,12 @@ def _number(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _counted(share: Share) -> str:
+def _counted(share: Proportion) -> str:
     return f"{share.count} of {share.of}"
 
 
-def _rate(share: Share) -> str:
-    """Share and interval as percentages; of nothing, that."""
+def _rate(share: Proportion) -> str:
+    """Proportion and interval as percentages; of nothing, that."""
     if share.share is None or share.interval is None:
         return "of nothing"
     return f"{_percent(share.share)}, {_percent(share.interval[0])} to {_percent(share.interval[1])}"
@@ -115,7 +115,7 @@ def _percent(share: float) -> str:
     return f"{share:.1%}"
 
 
-def _mean(estimate: Estimate) -> str:
+def _mean(estimate: MeanEstimate) -> str:
     if estimate.interval is None:
         return f"{estimate.mean:.2f}"
     return f"{estimate.mean:.2f} ({estimate.interval[0]:.2f} to {estimate.interval[1]:.2f})"

@@ -13,7 +13,7 @@ _Z = 1.959963984540054
 _RESAMPLES = 2000
 
 
-class Share(Record):
+class Proportion(Record):
     """count of so many. share and interval (Wilson, 95%): None of nothing."""
 
     count: int
@@ -22,7 +22,7 @@ class Share(Record):
     interval: tuple[float, float] | None
 
 
-class Estimate(Record):
+class MeanEstimate(Record):
     """A mean over lists. interval: percentile bootstrap over lists, 95%; None for a single list."""
 
     mean: float
@@ -30,23 +30,23 @@ class Estimate(Record):
     lists: int
 
 
-def share(count: int, of: int) -> Share:
-    """Share with the score interval (Wilson, 1927).
+def share(count: int, of: int) -> Proportion:
+    """Proportion with the score interval (Wilson, 1927).
 
         centre = (p + z^2 / 2n) / (1 + z^2 / n)     half = z sqrt(p (1 - p) / n + z^2 / 4n^2) / (1 + z^2 / n)
 
     count: from 0 to `of`. The interval stays within 0 and 1 and has a width even where count is 0 or all.
     """
     if of == 0:
-        return Share(count=count, of=of, share=None, interval=None)
+        return Proportion(count=count, of=of, share=None, interval=None)
     rate, weight = count / of, 1 + _Z**2 / of
     centre = (rate + _Z**2 / (2 * of)) / weight
     half = _Z * math.sqrt(rate * (1 - rate) / of + _Z**2 / (4 * of**2)) / weight
     low, high = min(max(0.0, centre - half), rate), max(min(1.0, centre + half), rate)
-    return Share(count=count, of=of, share=rate, interval=(low, high))
+    return Proportion(count=count, of=of, share=rate, interval=(low, high))
 
 
-def mean_over_lists(values: Iterable[tuple[str, float]], seed: int) -> Estimate | None:
+def mean_over_lists(values: Iterable[tuple[str, float]], seed: int) -> MeanEstimate | None:
     """Average (list_id, value) pairs, first within each list, then over lists; None without any.
 
     Lists are what is resampled, because values of one list are not independent. The same seed gives the
@@ -58,7 +58,7 @@ def mean_over_lists(values: Iterable[tuple[str, float]], seed: int) -> Estimate 
     if not by_list:
         return None
     means = np.array([mean_of(by_list[list_id]) for list_id in sorted(by_list)])
-    return Estimate(mean=float(means.mean()), interval=_bootstrap(means, seed), lists=len(means))
+    return MeanEstimate(mean=float(means.mean()), interval=_bootstrap(means, seed), lists=len(means))
 
 
 def mean_of(values: Sequence[float]) -> float | None:

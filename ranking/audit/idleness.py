@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ranking.audit.estimates import Share, mean_of, share
+from ranking.audit.estimates import Proportion, mean_of, share
 from ranking.audit.shown_answers import ShownAnswer
 from ranking.records import Record
 
@@ -23,9 +23,9 @@ class Idleness(Record):
     the lower end of in_order's interval is above one half, which is at least three times what chance gives.
     """
 
-    identity: Share
+    identity: Proportion
     identity_chance: float | None
-    in_order: Share
+    in_order: Proportion
     chance: float | None
     does_nothing: bool
 

@@ -24,7 +24,10 @@ def svg_of(audit: Audit, title: str) -> str:
     short = title if len(title) <= _LONGEST_TITLE else title[: _LONGEST_TITLE - 1] + "…"
     if audit.position is None:
         return _framed(
-            title, 640, 120, [text(24, 38, short, "title"), text(24, 66, "No answer is usable: there is nothing to draw.", "muted")]
+            title,
+            640,
+            120,
+            [text(24, 38, short, "title"), text(24, 66, "No answer is usable: there is nothing to draw.", "muted")],
         )
     position = audit.position
     grid = Grid(len(position.counts))
@@ -55,7 +58,9 @@ def _framed(title: str, width: float, height: float, parts: list[str]) -> str:
 def _printable(content: str) -> str:
     """Replace what no XML file may hold: control characters and lone surrogates."""
     return "".join(
-        letter if letter in "\n\t" or (letter >= " " and not "\ud800" <= letter <= "\udfff" and letter not in "\ufffe\uffff") else "\ufffd"
+        letter
+        if letter in "\n\t" or (letter >= " " and not "\ud800" <= letter <= "\udfff" and letter not in "\ufffe\uffff")
+        else "\ufffd"
         for letter in content
     )
 
@@ -66,7 +71,8 @@ def _finding(audit: Audit, position: PositionBias) -> str:
     if position.correlation is not None:
         interval = position.correlation.interval
         said.append(
-            f"places correlate at {position.correlation.mean:.2f}" + (f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else "")
+            f"places correlate at {position.correlation.mean:.2f}"
+            + (f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else "")
         )
     if audit.idleness.does_nothing:
         said.append("the teacher does nothing")
@@ -103,7 +109,13 @@ def _left_out(grid: Grid, position: PositionBias) -> Iterator[str]:
             yield grid.cell("gone", grid.left_out_x, row, grid.left_out_width, 0.75 * count / shown, note)
         if grid.size >= 14:
             centre = grid.left_out_x + grid.left_out_width / 2
-            yield text(centre, grid.y(row) + 4, f"{count / shown:.0%}" if count else "0", "small" if count else "faint", anchor="middle")
+            yield text(
+                centre,
+                grid.y(row) + 4,
+                f"{count / shown:.0%}" if count else "0",
+                "small" if count else "faint",
+                anchor="middle",
+            )
 
 
 def _guides(grid: Grid, position: PositionBias) -> Iterator[str]:

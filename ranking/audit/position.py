@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ranking.audit.estimates import Estimate, mean_of, mean_over_lists
+from ranking.audit.estimates import MeanEstimate, mean_of, mean_over_lists
 from ranking.audit.shown_answers import ShownAnswer
 from ranking.records import Record
 
@@ -30,7 +30,7 @@ class PositionBias(Record):
     left_out: list[int]
     mean_place: list[float | None]
     listed: list[float]
-    correlation: Estimate | None
+    correlation: MeanEstimate | None
     first_third: float | None
     last_third: float | None
     ratio: float | None
@@ -53,7 +53,9 @@ def position_bias(answers: Sequence[ShownAnswer], seed: int) -> PositionBias | N
         answers=len(usable),
         counts=counts,
         left_out=[seen - sum(row) for seen, row in zip(shown_at, counts, strict=True)],
-        mean_place=[sum(n * place for place, n in enumerate(row, start=1)) / sum(row) if any(row) else None for row in counts],
+        mean_place=[
+            sum(n * place for place, n in enumerate(row, start=1)) / sum(row) if any(row) else None for row in counts
+        ],
         listed=[sum(row) / seen for seen, row in zip(shown_at, counts, strict=True)],
         correlation=mean_over_lists(rhos, seed),
         first_third=first,

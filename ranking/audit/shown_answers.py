@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ranking.labels.listwise_answers import ReadAnswer
+from ranking.labels.listwise_answers import ParsedAnswer
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,22 @@ class ShownAnswer:
 
     list_id: str
     documents: int
-    answer: ReadAnswer
+    answer: ParsedAnswer
     doc_ids: tuple[str, ...] | None = None
     grades: Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
         order = self.answer.order
         if len(set(order)) != len(order) or not all(1 <= place <= self.documents for place in order):
-            raise ValueError(f"list {self.list_id!r}: the answer must list distinct places from 1 to {self.documents}, not {order}")
-        if self.doc_ids is not None and (len(self.doc_ids) != self.documents or len(set(self.doc_ids)) != self.documents):
-            raise ValueError(f"list {self.list_id!r}: {self.documents} distinct document ids are expected, not {self.doc_ids}")
+            raise ValueError(
+                f"list {self.list_id!r}: the answer must list distinct places from 1 to {self.documents}, not {order}"
+            )
+        if self.doc_ids is not None and (
+            len(self.doc_ids) != self.documents or len(set(self.doc_ids)) != self.documents
+        ):
+            raise ValueError(
+                f"list {self.list_id!r}: {self.documents} distinct document ids are expected, not {self.doc_ids}"
+            )
 
     @property
     def usable(self) -> bool:

@@ -34,7 +34,11 @@ def read_collection(settings: CollectionSettings, split: str) -> Collection:
     kind, _, place = settings.source.partition(":")
     if kind not in READERS:
         near = difflib.get_close_matches(kind, READERS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "known: pydoc, beir:<folder>, trec:<folder>, parquet:<folder>, ir_datasets:<id>"
+        hint = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else "known: pydoc, beir:<folder>, trec:<folder>, parquet:<folder>, ir_datasets:<id>"
+        )
         raise InputError(f"collection.source {settings.source!r}: unknown kind {kind!r}; {hint}")
     if kind != "pydoc" and not place:
         raise InputError(

@@ -81,7 +81,9 @@ def read_qrels(path: Path, query_ids: set[str] | None) -> dict[str, dict[str, in
     for line, text in read_lines(path):
         fields = text.split("\t") if "\t" in text else text.split()
         if len(fields) not in (3, 4):
-            raise InputError(f"{path}, line {line}: 3 or 4 columns are expected (query, document, grade), not {len(fields)}")
+            raise InputError(
+                f"{path}, line {line}: 3 or 4 columns are expected (query, document, grade), not {len(fields)}"
+            )
         query_id, doc_id, grade = fields[0], fields[-2], fields[-1]
         if line == 1 and not _is_integer(grade):
             continue
@@ -121,7 +123,9 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             row = json.loads(text)
         except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {line}: not valid JSON ({error.msg} at character {error.pos + 1})") from None
+            raise InputError(
+                f"{path}, line {line}: not valid JSON ({error.msg} at character {error.pos + 1})"
+            ) from None
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {line}: a JSON object is expected, not {type(row).__name__}")
         row_id = _id_of(row, path, line)

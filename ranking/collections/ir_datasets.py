@@ -22,12 +22,22 @@ def read(name: str) -> Collection:
         if not has:
             raise InputError(f"collection.source ir_datasets:{name}: the dataset has no {what}")
     try:
-        documents = [Document(doc_id=one.doc_id, title="", text=" ".join(one.default_text().split())) for one in dataset.docs_iter()]
-        queries = [Query(query_id=one.query_id, text=" ".join(one.default_text().split())) for one in dataset.queries_iter()]
+        documents = [
+            Document(doc_id=one.doc_id, title="", text=" ".join(one.default_text().split()))
+            for one in dataset.docs_iter()
+        ]
+        queries = [
+            Query(query_id=one.query_id, text=" ".join(one.default_text().split())) for one in dataset.queries_iter()
+        ]
         judgements = _judgements(dataset, name) if dataset.has_qrels() else None
     except (OSError, RuntimeError) as error:
-        raise InputError(f"collection.source ir_datasets:{name}: cannot be read ({' '.join(str(error).split())[:200]})") from None
-    contents = [[(document.doc_id, document.text) for document in documents], [(query.query_id, query.text) for query in queries]]
+        raise InputError(
+            f"collection.source ir_datasets:{name}: cannot be read ({' '.join(str(error).split())[:200]})"
+        ) from None
+    contents = [
+        [(document.doc_id, document.text) for document in documents],
+        [(query.query_id, query.text) for query in queries],
+    ]
     fingerprint = fingerprint_of("ir_datasets", name, contents, judgements.qrels if judgements else None)
     return assembled(name, fingerprint, documents, queries, judgements)
 
@@ -36,11 +46,15 @@ def _loaded(name: str) -> Any:
     try:
         import ir_datasets
     except ImportError:
-        raise InputError("collection.source ir_datasets: the package is not installed; pip install ir-datasets") from None
+        raise InputError(
+            "collection.source ir_datasets: the package is not installed; pip install ir-datasets"
+        ) from None
     try:
         return ir_datasets.load(name)
     except KeyError:
-        raise InputError(f"collection.source ir_datasets:{name}: there is no such dataset; ids stand on ir-datasets.com") from None
+        raise InputError(
+            f"collection.source ir_datasets:{name}: there is no such dataset; ids stand on ir-datasets.com"
+        ) from None
 
 
 def _judgements(dataset: Any, name: str) -> Judgements:

@@ -36,7 +36,7 @@ class LogFile:
 
 
 @dataclass(frozen=True)
-class Split:
+class FileSplit:
     """Part of a file: bytes [start, stop) of lines, row groups [start, stop) of parquet, or a whole csv file."""
 
     root: str
@@ -68,7 +68,9 @@ def find_log(place: str) -> list[LogFile]:
         raise InputError(f"queries.log {place}: there is no such file, or none of {', '.join(ENDINGS)} in it")
     for info in files:
         if not info.path.endswith(ENDINGS):
-            raise InputError(f"queries.log {info.path}: the ending is none of {', '.join(ENDINGS)}; a glob such as *.tsv picks files")
+            raise InputError(
+                f"queries.log {info.path}: the ending is none of {', '.join(ENDINGS)}; a glob such as *.tsv picks files"
+            )
     files.sort(key=lambda info: info.path)
     return [LogFile(folder.uri, info.path, info.size, info.mtime_ns) for info in files]
 
@@ -80,9 +82,9 @@ def fingerprint_of_log(place: str) -> list[list[Any]]:
     return [[file.path.rpartition("/")[2], file.size, _content_hash(file) if local else file.changed] for file in files]
 
 
-def splits_of(files: Sequence[LogFile]) -> list[Split]:
+def splits_of(files: Sequence[LogFile]) -> list[FileSplit]:
     """Divide files into splits of about 16 MiB, so that workers share a large file."""
-    splits: list[Split] = []
+    splits: list[FileSplit] = []
     for file in files:
         if file.ending == ".csv":
             bounds = [(0, file.size)]
@@ -90,11 +92,11 @@ def splits_of(files: Sequence[LogFile]) -> list[Split]:
             bounds = list(_row_groups(file))
         else:
             bounds = [(start, min(start + _SPLIT_BYTES, file.size)) for start in range(0, file.size, _SPLIT_BYTES)]
-        splits += [Split(file.root, file.path, file.ending, start, stop) for start, stop in bounds]
+        splits += [FileSplit(file.root, file.path, file.ending, start, stop) for start, stop in bounds]
     return splits
 
 
-def open_log(split: Split) -> Any:
+def open_log(split: FileSplit) -> Any:
     """Open the file of a split for reading at any place, as a context manager."""
     return Folder(split.root).filesystem.open_input_file(split.path)
 

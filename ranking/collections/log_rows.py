@@ -16,16 +16,16 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ranking.collections.log_files import Split, open_log
+from ranking.collections.log_files import FileSplit, open_log
 from ranking.errors import InputError
-from ranking.selection.near_duplicates import Form
+from ranking.selection.near_duplicates import QueryForm
 from ranking.selection.query_text import shown
 from ranking.selection.settings import LogColumns
 
 _ROWS_AT_ONCE = 8192
 
 
-class Names(NamedTuple):
+class ColumnNames(NamedTuple):
     """What each column may be called, the likeliest first."""
 
     text: tuple[str, ...]
@@ -34,7 +34,7 @@ class Names(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowLayout:
     """At which places of a row the columns stand; None where there is none. width: cells of a row; 0 for any number."""
 
     text: int
@@ -61,16 +61,16 @@ class MalformedRowError(Exception):
         self.line = line
 
 
-def names_of(columns: LogColumns) -> Names:
+def names_of(columns: LogColumns) -> ColumnNames:
     """The names that the settings give, or the usual ones."""
-    return Names(
+    return ColumnNames(
         (columns.text,) if columns.text else ("text", "query"),
         (columns.frequency,) if columns.frequency else ("frequency", "count"),
         (columns.query_id,) if columns.query_id else ("_id", "query_id", "id"),
     )
 
 
-def read_split(split: Split, columns: LogColumns) -> Iterator[Form]:
+def read_split(split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
     """Read the rows of a split; a row without a frequency counts once.
 
     Raises LogError with file and line (row, for parquet) for what is malformed; for a column that the
@@ -93,35 +93,39 @@ def read_split(split: Split, columns: LogColumns) -> Iterator[Form]:
         raise LogError(split.path, 0, message) from None
 
 
-def form_of(text: Any, frequency: Any, query_id: Any, line: int | None) -> Form:
+def form_of(text: Any, frequency: Any, query_id: Any, line: int | None) -> QueryForm:
     """Check the values of a row. frequency, query_id: None where the row has none. Raises MalformedRowError."""
     if not isinstance(text, str | None):
         raise MalformedRowError(line, f"the query must be a text, not {text!r}")
-    if query_id is not None and (not isinstance(query_id, str | int) or isinstance(query_id, bool) or not str(query_id).strip()):
+    if query_id is not None and (
+        not isinstance(query_id, str | int) or isinstance(query_id, bool) or not str(query_id).strip()
+    ):
         raise MalformedRowError(line, f"an id must be a text or a whole number, not {query_id!r}")
     if frequency is not None and (not isinstance(frequency, int) or isinstance(frequency, bool) or frequency < 1):
         raise MalformedRowError(line, f"the frequency must be a whole number from 1 up, not {frequency!r}")
     form = shown(text or "")
     if not form and (frequency is not None or query_id is not None):
         raise MalformedRowError(line, "the query is empty")
-    return Form(form, frequency or 1, None if query_id is None else shown(str(query_id)))
+    return QueryForm(form, frequency or 1, None if query_id is None else shown(str(query_id)))
 
 
-def layout_of(cells: Sequence[str], columns: LogColumns) -> Layout:
+def layout_of(cells: Sequence[str], columns: LogColumns) -> RowLayout:
     """Read the layout of a text file off its first row. Raises MalformedRowError where it has neither a header nor 1 or 2 columns."""
     names = names_of(columns)
     places = [_place(cells, group) for group in names]
     _refuse_missing(columns, cells, places)
     if places[0] is not None:
-        return Layout(places[0], places[1], places[2], len(cells), header=True)
+        return RowLayout(places[0], places[1], places[2], len(cells), header=True)
     if len(cells) == 1:
-        return Layout(0)
+        return RowLayout(0)
     if len(cells) == 2:
-        return Layout(0, 1, None, 2, header=not cells[1].strip().isdecimal())
-    raise MalformedRowError(1, f"a header that names the query's column ({' or '.join(names.text)}) is expected over {len(cells)} columns")
+        return RowLayout(0, 1, None, 2, header=not cells[1].strip().isdecimal())
+    raise MalformedRowError(
+        1, f"a header that names the query's column ({' or '.join(names.text)}) is expected over {len(cells)} columns"
+    )
 
 
-def _line_rows(stream: io.BufferedReader, split: Split, columns: LogColumns) -> Iterator[Form]:
+def _line_rows(stream: io.BufferedReader, split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
     """The rows of a .tsv or .jsonl split: lines that begin in it."""
     names = names_of(columns)
     layout = None
@@ -162,23 +166,25 @@ def _line_number(stream: io.BufferedReader, place: int) -> int:
     return lines + 1
 
 
-def _first_cells(text: str, names: Names) -> list[str]:
+def _first_cells(text: str, names: ColumnNames) -> list[str]:
     """Divide the first line of a .tsv. Where it ends in a number and names no column, its query may hold tabs itself."""
     cells = text.split("\t")
     pair = _place(cells, names.text) is None and cells[-1].strip().isdecimal()
     return text.rsplit("\t", 1) if pair else cells
 
 
-def _cells(text: str, layout: Layout) -> list[str]:
+def _cells(text: str, layout: RowLayout) -> list[str]:
     """Divide a line of a .tsv: a text is whole, the last tab divides a pair."""
     if layout.width == 0:
         return [text]
     return text.rsplit("\t", 1) if (layout.width, layout.frequency) == (2, 1) else text.split("\t")
 
 
-def _cells_form(cells: Sequence[str], layout: Layout, line: int | None) -> Form:
+def _cells_form(cells: Sequence[str], layout: RowLayout, line: int | None) -> QueryForm:
     if layout.width and len(cells) != layout.width:
-        wanted = "2 columns are expected (query, frequency)" if layout.width == 2 else f"{layout.width} columns are expected"
+        wanted = (
+            "2 columns are expected (query, frequency)" if layout.width == 2 else f"{layout.width} columns are expected"
+        )
         raise MalformedRowError(line, f"{wanted}, divided as in the first line, not {len(cells)}")
     frequency: Any = None if layout.frequency is None else cells[layout.frequency].strip()
     if frequency is not None and frequency.isdecimal():
@@ -186,7 +192,7 @@ def _cells_form(cells: Sequence[str], layout: Layout, line: int | None) -> Form:
     return form_of(cells[layout.text], frequency, None if layout.query_id is None else cells[layout.query_id], line)
 
 
-def _json_form(text: str, names: Names, columns: LogColumns) -> Form:
+def _json_form(text: str, names: ColumnNames, columns: LogColumns) -> QueryForm:
     try:
         row = json.loads(text)
     except json.JSONDecodeError as error:
@@ -196,12 +202,14 @@ def _json_form(text: str, names: Names, columns: LogColumns) -> Form:
     places = [next((name for name in group if name in row), None) for group in names]
     _refuse_missing(columns, list(row), places)
     if places[0] is None:
-        raise MalformedRowError(None, f"the query is missing; it is called {' or '.join(names.text)}, or as queries.columns.text says")
+        raise MalformedRowError(
+            None, f"the query is missing; it is called {' or '.join(names.text)}, or as queries.columns.text says"
+        )
     values = [None if name is None else row[name] for name in places]
     return form_of(values[0], _given(values[1], places[1], None), values[2], None)
 
 
-def _csv_rows(stream: io.BufferedReader, columns: LogColumns) -> Iterator[Form]:
+def _csv_rows(stream: io.BufferedReader, columns: LogColumns) -> Iterator[QueryForm]:
     rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), strict=True)
     layout = None
     try:
@@ -218,13 +226,15 @@ def _csv_rows(stream: io.BufferedReader, columns: LogColumns) -> Iterator[Form]:
         raise MalformedRowError(None, "not UTF-8 text") from None
 
 
-def _parquet_rows(stream: Any, split: Split, columns: LogColumns) -> Iterator[Form]:
+def _parquet_rows(stream: Any, split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
     file = pq.ParquetFile(stream)
     held, names = file.schema_arrow.names, names_of(columns)
     places = [next((name for name in group if name in held), None) for group in names]
     _refuse_missing(columns, held, places)
     if places[0] is None:
-        raise MalformedRowError(None, f"there is no column {' or '.join(names.text)}; queries.columns.text names one of {', '.join(held)}")
+        raise MalformedRowError(
+            None, f"there is no column {' or '.join(names.text)}; queries.columns.text names one of {', '.join(held)}"
+        )
     row = sum(file.metadata.row_group(group).num_rows for group in range(split.start))
     wanted = list(dict.fromkeys(name for name in places if name))
     for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=list(range(split.start, split.stop)), columns=wanted):
@@ -250,4 +260,6 @@ def _refuse_missing(columns: LogColumns, held: Sequence[str], places: Sequence[A
     """Raise MalformedRowError for a column that the settings name and that is not there. places: of text, frequency and id."""
     for (setting, name), place in zip(columns.model_dump().items(), places, strict=True):
         if name is not None and place is None:
-            raise MalformedRowError(1, f"there is no column {name!r} (queries.columns.{setting}); there are {', '.join(held)}")
+            raise MalformedRowError(
+                1, f"there is no column {name!r} (queries.columns.{setting}); there are {', '.join(held)}"
+            )

@@ -35,8 +35,15 @@ def read(place: str, split: str) -> Collection:
         Document(doc_id=row["doc_id"], title=row.get("title") or "", text=row["text"])
         for row in _once(parts["documents"], ("doc_id", "text"), ("title",), "doc_id")
     ]
-    queries = [_query(row, parts["queries"].uri) for row in _once(parts["queries"], ("query_id", "text"), ("frequency",), "query_id")]
-    judgements = _judgements(parts["qrels"], split, {query.query_id for query in queries}) if parts["qrels"].names(".parquet") else None
+    queries = [
+        _query(row, parts["queries"].uri)
+        for row in _once(parts["queries"], ("query_id", "text"), ("frequency",), "query_id")
+    ]
+    judgements = (
+        _judgements(parts["qrels"], split, {query.query_id for query in queries})
+        if parts["qrels"].names(".parquet")
+        else None
+    )
     inventory = [parts[name].inventory() for name in parts if parts[name].exists()]
     fingerprint = fingerprint_of("parquet", split if judgements else "unjudged", inventory)
     return assembled(folder.uri.rstrip("/").rpartition("/")[2], fingerprint, documents, queries, judgements)
@@ -61,7 +68,9 @@ def _judgements(folder: Folder, split: str, query_ids: set[str]) -> Judgements:
     if set(by_split) == {None}:
         return Judgements(by_split[None], folder.uri, whole=False)
     if None in by_split:
-        raise InputError(f"{folder.uri}: {len(by_split[None]):,} queries have judgements without a split, beside others with one")
+        raise InputError(
+            f"{folder.uri}: {len(by_split[None]):,} queries have judgements without a split, beside others with one"
+        )
     if split not in by_split:
         known = ", ".join(sorted(map(str, by_split))) or "none"
         raise InputError(f"{folder.uri}: no judgement is of the split {split!r}; there are {known}")
@@ -84,17 +93,25 @@ def _rows(folder: Folder, needed: tuple[str, ...], wanted: tuple[str, ...]) -> I
         try:
             table = folder.read_table(part)
         except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{folder.uri}/{part}: not a parquet file that can be read ({' '.join(str(error).split())})") from None
+            raise InputError(
+                f"{folder.uri}/{part}: not a parquet file that can be read ({' '.join(str(error).split())})"
+            ) from None
         for name in needed:
             if name not in table.column_names:
-                raise InputError(f"{folder.uri}/{part}: there is no column {name!r}; there are {', '.join(table.column_names)}")
+                raise InputError(
+                    f"{folder.uri}/{part}: there is no column {name!r}; there are {', '.join(table.column_names)}"
+                )
         columns = [name for name in (*needed, *wanted) if name in table.column_names]
         for number, row in enumerate(table.select(columns).to_pylist(), start=1):
             where = f"{folder.uri}/{part}, row {number}"
             for name in columns:
                 if isinstance(row[name], int) and _KINDS[name] is str and name.endswith("_id"):
                     row[name] = str(row[name])
-                if name == "frequency" and row[name] is not None and not (isinstance(row[name], int) and row[name] >= 1):
+                if (
+                    name == "frequency"
+                    and row[name] is not None
+                    and not (isinstance(row[name], int) and row[name] >= 1)
+                ):
                     raise InputError(f"{where}: 'frequency' must be a whole number from 1 up, not {row[name]!r}")
                 if (row[name] is None and name in needed) or not isinstance(row[name], _KINDS[name] | None):
                     raise InputError(

@@ -55,7 +55,9 @@ def assembled(
     if not test:
         raise InputError(f"{judgements.where}: no judged query is left to test")
     if lacking:
-        notes.append(f"{lacking:,} judged documents are not in the corpus: they count in the ideal ranking, and are never found")
+        notes.append(
+            f"{lacking:,} judged documents are not in the corpus: they count in the ideal ranking, and are never found"
+        )
     return Collection(
         name=name,
         fingerprint=fingerprint,

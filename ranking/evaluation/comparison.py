@@ -15,7 +15,7 @@ from ranking.evaluation import measures, query_slices, significance
 from ranking.evaluation.decision import Rules, alternatives, decide, name_of, served
 from ranking.evaluation.results import CheckResult, ComparisonResult, Metrics, SystemResult, system_key
 from ranking.evaluation.settings import EvaluationSettings
-from ranking.evaluation.trec_runs import Run
+from ranking.evaluation.trec_runs import TrecRun
 
 PerQuery = dict[str, dict[str, dict[str, float]]]
 """{system: {measure: {query_id: value}}}"""
@@ -32,36 +32,48 @@ class System:
     """A system and its ranking of the test queries. result: its measures are filled in here."""
 
     result: SystemResult
-    run: Run = field(default_factory=dict)
+    run: TrecRun = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         return system_key(self.result.system, self.result.candidates)
 
 
-def as_written(run: Mapping[str, Mapping[str, float]]) -> Run:
+def as_written(run: Mapping[str, Mapping[str, float]]) -> TrecRun:
     """Scores in single precision, as trec_eval holds them and as they stand in run files."""
-    return {query_id: {doc_id: float(np.float32(score)) for doc_id, score in scores.items()} for query_id, scores in run.items()}
+    return {
+        query_id: {doc_id: float(np.float32(score)) for doc_id, score in scores.items()}
+        for query_id, scores in run.items()
+    }
 
 
-def measure(collection: Collection, systems: Sequence[System], settings: EvaluationSettings) -> tuple[Metrics, PerQuery]:
+def measure(
+    collection: Collection, systems: Sequence[System], settings: EvaluationSettings
+) -> tuple[Metrics, PerQuery]:
     """Measure all systems. Raises InputError for a baseline that is none of them."""
     qrels, first = collection.qrels, settings.measures[0]
     by_key = {system.key: system for system in systems}
     if len(by_key) < len(systems):
-        raise InputError(f"evaluation: two systems have one name; there are {', '.join(system.key for system in systems)}")
+        raise InputError(
+            f"evaluation: two systems have one name; there are {', '.join(system.key for system in systems)}"
+        )
     baseline = settings.baseline or settings.first_stages[0]
     control = baseline if baseline in by_key else system_key(baseline, settings.first_stages[0])
     if control not in by_key:
         raise InputError(f"setting 'evaluation.baseline': {baseline!r} is none of {', '.join(by_key)}")
-    values: PerQuery = {key: measures.per_query(qrels, system.run, [*settings.measures, measures.JUDGED]) for key, system in by_key.items()}
+    values: PerQuery = {
+        key: measures.per_query(qrels, system.run, [*settings.measures, measures.JUDGED])
+        for key, system in by_key.items()
+    }
     for key, system in by_key.items():
         system.result.measures = {name: measures.overall(name, held) for name, held in values[key].items()}
         condensed = measures.per_query(qrels, measures.condensed(qrels, system.run), [first])
         system.result.judged_only = measures.overall(first, condensed[first])
     results = {key: system.result for key, system in by_key.items()}
     comparisons = [
-        one for name in settings.measures for one in _compared(values, [key for key in results if key != control], control, name, settings)
+        one
+        for name in settings.measures
+        for one in _compared(values, [key for key in results if key != control], control, name, settings)
     ]
     _correct(comparisons, results)
     duels = _duels(values, results, settings)
@@ -70,7 +82,10 @@ def measure(collection: Collection, systems: Sequence[System], settings: Evaluat
 
     def checks(winner: str) -> list[CheckResult]:
         others = [key for key in alternatives(results, rules.candidates, name_of(results[winner])) if key != control]
-        return [_superior(corrected[winner], rules.level), *(_not_inferior(values, winner, key, settings) for key in others)]
+        return [
+            _superior(corrected[winner], rules.level),
+            *(_not_inferior(values, winner, key, settings) for key in others),
+        ]
 
     return (
         Metrics(
@@ -81,7 +96,9 @@ def measure(collection: Collection, systems: Sequence[System], settings: Evaluat
             comparisons=comparisons,
             duels=duels,
             verdict=decide(results, comparisons, duels, rules, checks),
-            classes=query_slices.over_classes(query_slices.classified(collection), {key: held[first] for key, held in values.items()}),
+            classes=query_slices.over_classes(
+                query_slices.classified(collection), {key: held[first] for key, held in values.items()}
+            ),
             notes=list(collection.notes),
             warnings=[
                 *_out_of_the_running(results, settings),
@@ -97,17 +114,23 @@ def _superior(found: ComparisonResult, level: float) -> CheckResult:
     """Whether a system is significantly better than the baseline. found: their comparison, p-values corrected."""
     p = found.p if found.p_holm is None else found.p_holm
     passed = found.delta > 0 and p < level
-    return CheckResult(against=found.control, test="superiority", delta=found.delta, p=p, lower=found.lower, passed=passed)
+    return CheckResult(
+        against=found.control, test="superiority", delta=found.delta, p=p, lower=found.lower, passed=passed
+    )
 
 
 def _not_inferior(values: PerQuery, system: str, other: str, settings: EvaluationSettings) -> CheckResult:
     """Whether a system is not worse than another by more than the margin, on the first measure."""
     (found,) = _compared(values, [system], other, settings.measures[0], settings)
     passed = found.lower > -settings.non_inferiority_margin
-    return CheckResult(against=other, test="non-inferiority", delta=found.delta, p=found.p, lower=found.lower, passed=passed)
+    return CheckResult(
+        against=other, test="non-inferiority", delta=found.delta, p=found.p, lower=found.lower, passed=passed
+    )
 
 
-def _compared(values: PerQuery, keys: Iterable[str], control: str, measure: str, settings: EvaluationSettings) -> list[ComparisonResult]:
+def _compared(
+    values: PerQuery, keys: Iterable[str], control: str, measure: str, settings: EvaluationSettings
+) -> list[ComparisonResult]:
     found = []
     for key in keys:
         one = significance.compare(
@@ -147,7 +170,9 @@ def _correct(comparisons: Sequence[ComparisonResult], results: Mapping[str, Syst
             one.p_holm = corrected
 
 
-def _duels(values: PerQuery, results: Mapping[str, SystemResult], settings: EvaluationSettings) -> list[ComparisonResult]:
+def _duels(
+    values: PerQuery, results: Mapping[str, SystemResult], settings: EvaluationSettings
+) -> list[ComparisonResult]:
     """Students, as they are served, against each other, on the first candidate list and measure."""
     students = list(served(results, settings.first_stages[0]))
     return [
@@ -168,7 +193,9 @@ def _out_of_the_running(results: Mapping[str, SystemResult], settings: Evaluatio
     budget = settings.latency_budget_ms
     for name, result in students.items():
         if budget is not None and result.latency_ms is not None and result.latency_ms.p95 > budget:
-            lines.append(f"{name} takes {result.latency_ms.p95:.0f} ms (p95, 50 documents), more than the budget of {budget:g} ms")
+            lines.append(
+                f"{name} takes {result.latency_ms.p95:.0f} ms (p95, 50 documents), more than the budget of {budget:g} ms"
+            )
     return lines
 
 
@@ -185,9 +212,11 @@ def _unjudged(results: Mapping[str, SystemResult], settings: EvaluationSettings)
     ]
 
 
-def _too_few(values: PerQuery, results: Mapping[str, SystemResult], control: str, settings: EvaluationSettings) -> list[str]:
+def _too_few(
+    values: PerQuery, results: Mapping[str, SystemResult], control: str, settings: EvaluationSettings
+) -> list[str]:
     """A line where the queries are too few to see the smallest difference that matters between a competing system and the control."""
-    first, wanted = settings.measures[0], settings.smallest_difference
+    first, wanted = settings.measures[0], settings.min_difference
     queries = len(values[control][first])
     if queries < 2:
         return [f"{queries} test query: no difference can be told from chance"]
@@ -205,5 +234,5 @@ def _too_few(values: PerQuery, results: Mapping[str, SystemResult], control: str
     needed = significance.queries_needed(spreads[key], wanted, settings.significance)
     return [
         f"{queries:,} queries show a difference of {first} from {seen:.3f} up (80% power, {key} against {control}); for "
-        f"{wanted:g}, which evaluation.smallest_difference asks for, some {needed:,} are needed"
+        f"{wanted:g}, which evaluation.min_difference asks for, some {needed:,} are needed"
     ]

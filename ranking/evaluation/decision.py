@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ranking.evaluation.results import CheckResult, ComparisonResult, SystemResult, VerdictResult
+from ranking.evaluation.results import CheckResult, ComparisonResult, PromotionDecision, SystemResult
 
 ALTERNATIVES = ("first_stage", "pre_ranker", "base")
 """Kinds of systems that can be deployed instead of a student."""
@@ -60,7 +60,7 @@ def decide(
     duels: Sequence[ComparisonResult],
     rules: Rules,
     checks: Checks,
-) -> VerdictResult:
+) -> PromotionDecision:
     """Pick the winning student, decide on its promotion and say why.
 
     comparisons: with the baseline. duels: of served students with each other on the first measure.
@@ -89,7 +89,9 @@ def name_of(result: SystemResult) -> str:
     return result.student or result.system
 
 
-def _cheapest_as_good(students: Mapping[str, SystemResult], duels: Sequence[ComparisonResult], best: str, level: float) -> str:
+def _cheapest_as_good(
+    students: Mapping[str, SystemResult], duels: Sequence[ComparisonResult], best: str, level: float
+) -> str:
     as_good = [best]
     for duel in duels:
         if best in (duel.system, duel.control) and duel.p >= level:
@@ -106,7 +108,7 @@ def _checked(
     winner: str,
     checks: Sequence[CheckResult],
     preferred: str,
-) -> VerdictResult:
+) -> PromotionDecision:
     """Promote the winner if it passes every check; else say what failed, and what to deploy."""
     measure = next(iter(systems[winner].measures))
     name = name_of(systems[winner])
@@ -115,19 +117,25 @@ def _checked(
     if not failed:
         beaten = next(check for check in checks if check.test == "superiority")
         reason = f"{name} beats {against(winner, beaten)}{preferred}."
-        return VerdictResult(champion=name, promoted=True, reason=reason, deploy=winner, checks=list(checks))
+        return PromotionDecision(champion=name, promoted=True, reason=reason, deploy=winner, checks=list(checks))
     instead = _instead(systems, comparisons, rules, name, measure)
-    reason = f"{name} is not promoted: {'; '.join(_failure(check, against(winner, check)) for check in failed)}{preferred}. "
+    reason = (
+        f"{name} is not promoted: {'; '.join(_failure(check, against(winner, check)) for check in failed)}{preferred}. "
+    )
     reason += f"Deploy {instead} instead ({measure} {systems[instead].measures[measure]:.3f})."
-    return VerdictResult(champion=name, promoted=False, reason=reason, deploy=instead, checks=list(checks))
+    return PromotionDecision(champion=name, promoted=False, reason=reason, deploy=instead, checks=list(checks))
 
 
 def _against(systems: Mapping[str, SystemResult], measure: str) -> Callable[[str, CheckResult], str]:
     """Words for a comparison: "fused: nDCG@10 0.500 against 0.400, p = 0.0100"."""
 
     def words(winner: str, check: CheckResult) -> str:
-        values = f"{measure} {systems[winner].measures[measure]:.3f} against {systems[check.against].measures[measure]:.3f}"
-        proof = f"p = {check.p:.4f}" if check.test == "superiority" else f"lower bound of the difference {check.lower:+.3f}"
+        values = (
+            f"{measure} {systems[winner].measures[measure]:.3f} against {systems[check.against].measures[measure]:.3f}"
+        )
+        proof = (
+            f"p = {check.p:.4f}" if check.test == "superiority" else f"lower bound of the difference {check.lower:+.3f}"
+        )
         return f"{check.against}: {values}, {proof}"
 
     return words
@@ -139,7 +147,13 @@ def _failure(check: CheckResult, numbers: str) -> str:
     return f"it does not beat {numbers}" if check.delta <= 0 else f"it does not significantly beat {numbers}"
 
 
-def _instead(systems: Mapping[str, SystemResult], comparisons: Sequence[ComparisonResult], rules: Rules, student: str, measure: str) -> str:
+def _instead(
+    systems: Mapping[str, SystemResult],
+    comparisons: Sequence[ComparisonResult],
+    rules: Rules,
+    student: str,
+    measure: str,
+) -> str:
     """The best system without this student, or the baseline where that one is not significantly better."""
     keys = alternatives(systems, rules.candidates, student)
     best = max([rules.baseline, *keys], key=lambda key: systems[key].measures[measure])
@@ -151,11 +165,15 @@ def _preferred(students: Mapping[str, SystemResult], winner: str, best: str, mea
     """Why a cheaper student was taken, as the end of a sentence."""
     if winner == best:
         return ""
-    return f"; {name_of(students[best])} has {students[best].measures[measure]:.3f}, not significantly more, and is slower"
+    return (
+        f"; {name_of(students[best])} has {students[best].measures[measure]:.3f}, not significantly more, and is slower"
+    )
 
 
-def _none(reason: str, deploy: str | None = None) -> VerdictResult:
-    return VerdictResult(champion=None, promoted=False, reason=reason + (f" Deploy {deploy}." if deploy else ""), deploy=deploy)
+def _none(reason: str, deploy: str | None = None) -> PromotionDecision:
+    return PromotionDecision(
+        champion=None, promoted=False, reason=reason + (f" Deploy {deploy}." if deploy else ""), deploy=deploy
+    )
 
 
 def _p95(result: SystemResult) -> float:

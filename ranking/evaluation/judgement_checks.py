@@ -7,14 +7,16 @@ from collections.abc import Mapping, Set
 from ranking.errors import InputError
 
 Qrels = Mapping[str, Mapping[str, int]]
-Run = Mapping[str, Mapping[str, float]]
+RankedLists = Mapping[str, Mapping[str, float]]
 
 
 def check_qrels(qrels: Qrels) -> list[str]:
     """Notes on judgements. Raises InputError where no query has a relevant document: all measures would be 0."""
     without = [query_id for query_id, grades in qrels.items() if not any(grade > 0 for grade in grades.values())]
     if len(without) == len(qrels):
-        raise InputError(f"judgements: none of the {len(qrels):,} test queries has a relevant document, so every measure would be 0")
+        raise InputError(
+            f"judgements: none of the {len(qrels):,} test queries has a relevant document, so every measure would be 0"
+        )
     if not without:
         return []
     return [
@@ -23,7 +25,7 @@ def check_qrels(qrels: Qrels) -> list[str]:
     ]
 
 
-def check_run(name: str, run: Run, qrels: Qrels, doc_ids: Set[str]) -> list[str]:
+def check_run(name: str, run: RankedLists, qrels: Qrels, doc_ids: Set[str]) -> list[str]:
     """Notes on a run that came from elsewhere.
 
     doc_ids: of the collection. Raises InputError where it shares no query with the judgements, or none of its documents
@@ -37,22 +39,32 @@ def check_run(name: str, run: Run, qrels: Qrels, doc_ids: Set[str]) -> list[str]
         )
     notes = []
     if len(common) < len(run):
-        notes.append(f"run {name!r}: {len(run) - len(common):,} of its {len(run):,} queries are not tested here, and left out")
+        notes.append(
+            f"run {name!r}: {len(run) - len(common):,} of its {len(run):,} queries are not tested here, and left out"
+        )
     missing = [query_id for query_id in qrels if query_id not in run]
     if missing:
-        notes.append(f"run {name!r}: has nothing for {len(missing):,} of {len(qrels):,} test queries ({_some(missing)}); they count 0")
+        notes.append(
+            f"run {name!r}: has nothing for {len(missing):,} of {len(qrels):,} test queries ({_some(missing)}); they count 0"
+        )
     found = {doc_id for query_id in common for doc_id in run[query_id]}
-    unknown = {doc_id for doc_id in found if doc_id not in doc_ids and not any(doc_id in qrels[query_id] for query_id in common)}
+    unknown = {
+        doc_id
+        for doc_id in found
+        if doc_id not in doc_ids and not any(doc_id in qrels[query_id] for query_id in common)
+    }
     if len(unknown) == len(found):
         raise InputError(
             f"run {name!r}: none of its {len(found):,} documents ({_some(sorted(found))}) is in the collection; the ids must be the same"
         )
     if unknown:
-        notes.append(f"run {name!r}: {len(unknown):,} of its {len(found):,} documents are not in the collection ({_some(sorted(unknown))})")
+        notes.append(
+            f"run {name!r}: {len(unknown):,} of its {len(found):,} documents are not in the collection ({_some(sorted(unknown))})"
+        )
     return notes
 
 
-def check_ties(name: str, run: Run, depth: int = 10) -> list[str]:
+def check_ties(name: str, run: RankedLists, depth: int = 10) -> list[str]:
     """A note where equal scores decide who stands in the first places."""
     tied = [query_id for query_id, scores in run.items() if _is_tied(scores, depth)]
     if not tied:

@@ -33,7 +33,10 @@ def parse(names: Sequence[str]) -> list[ir_measures.Measure]:
             parameter = str(error).partition("=")[0].rpartition(" ")[2]
             raise InputError(f"{where} lacks its {parameter}, as @10 is the cutoff of nDCG@10") from None
         except ValueError as error:
-            providers = ", ".join(line.strip(" -").split(" ")[0] for line in str(error).splitlines()[1:]) or "none that is known"
+            providers = (
+                ", ".join(line.strip(" -").split(" ")[0] for line in str(error).splitlines()[1:])
+                or "none that is known"
+            )
             raise InputError(f"{where} needs a package that is not installed: {providers}") from None
         measures.append(measure)
     return measures
@@ -49,7 +52,9 @@ def per_query(
     """
     measures = parse(names)
     values: dict[str, dict[str, float]] = {str(measure): dict.fromkeys(qrels, 0.0) for measure in measures}
-    found = {query_id: _places(scores) for query_id, scores in run.items() if scores}  # ir-measures' Judged fails on an empty list
+    found = {
+        query_id: _places(scores) for query_id, scores in run.items() if scores
+    }  # ir-measures' Judged fails on an empty list
     try:
         for metric in ir_measures.iter_calc(measures, qrels, found) if found else []:
             values[str(metric.measure)][metric.query_id] = float(metric.value)
@@ -61,7 +66,9 @@ def per_query(
     return {name: values[str(measure)] for name, measure in zip(names, measures, strict=True)}
 
 
-def condensed(qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+def condensed(
+    qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
     """A run without the documents that have no judgement (Sakai, SIGIR 2007): what is left moves up."""
     return {
         query_id: {doc_id: score for doc_id, score in scores.items() if doc_id in qrels.get(query_id, {})}

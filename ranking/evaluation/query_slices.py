@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ranking.collections.collection import Collection
 from ranking.evaluation.measures import mean
-from ranking.evaluation.results import QueryClass
+from ranking.evaluation.results import QuerySlice
 from ranking.records import Query
 from ranking.selection.phrasing import PLAIN, is_question
 from ranking.selection.query_text import count_terms, normalise, words_of
@@ -19,15 +19,26 @@ _HIGH_OVERLAP = 0.5
 
 def classified(collection: Collection) -> dict[tuple[str, str], list[str]]:
     """The test queries of each class, {(by, name): query ids}."""
-    relevant = {query_id: [doc_id for doc_id, grade in grades.items() if grade > 0] for query_id, grades in collection.qrels.items()}
+    relevant = {
+        query_id: [doc_id for doc_id, grade in grades.items() if grade > 0]
+        for query_id, grades in collection.qrels.items()
+    }
     wanted = {doc_id for doc_ids in relevant.values() for doc_id in doc_ids}
-    words = {document.doc_id: set(words_of(normalise(document.content))) for document in collection.documents if document.doc_id in wanted}
+    words = {
+        document.doc_id: set(words_of(normalise(document.content)))
+        for document in collection.documents
+        if document.doc_id in wanted
+    }
 
     def overlap(query: Query) -> str:
         shares = [_share(query.text, words[doc_id]) for doc_id in relevant.get(query.query_id, []) if doc_id in words]
         if not shares:
             return "unknown: no relevant text is here"
-        return "in their words (half or more)" if sum(shares) / len(shares) >= _HIGH_OVERLAP else "in other words (less than half)"
+        return (
+            "in their words (half or more)"
+            if sum(shares) / len(shares) >= _HIGH_OVERLAP
+            else "in other words (less than half)"
+        )
 
     by: dict[str, Callable[[Query], str]] = {"length": _length, "form": _form, "relevant documents": overlap}
     if any(query.frequency > 1 for query in collection.test):
@@ -39,10 +50,14 @@ def classified(collection: Collection) -> dict[tuple[str, str], list[str]]:
     return {key: classes[key] for kind in by for key in sorted(classes) if key[0] == kind}
 
 
-def over_classes(classes: Mapping[tuple[str, str], Sequence[str]], values: Mapping[str, Mapping[str, float]]) -> list[QueryClass]:
+def over_classes(
+    classes: Mapping[tuple[str, str], Sequence[str]], values: Mapping[str, Mapping[str, float]]
+) -> list[QuerySlice]:
     """Average each system over each class. values: {system: {query_id: value}}, of one measure."""
     return [
-        QueryClass(by=by, name=name, queries=len(ids), values={key: _mean_of(held, ids) for key, held in values.items()})
+        QuerySlice(
+            by=by, name=name, queries=len(ids), values={key: _mean_of(held, ids) for key, held in values.items()}
+        )
         for (by, name), ids in classes.items()
     ]
 

@@ -44,7 +44,9 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
         return
     found = _parsed(str(path), "\n".join(line for _, line in read_lines(path)))
     if not isinstance(found, list):
-        raise InputError(f"{path}: a JSON list of results is expected, not {_kind(found)}; one result a line belongs in a .jsonl file")
+        raise InputError(
+            f"{path}: a JSON list of results is expected, not {_kind(found)}; one result a line belongs in a .jsonl file"
+        )
     yield from ((f"{path}, entry {number}", entry) for number, entry in enumerate(found, start=1))
 
 
@@ -63,16 +65,24 @@ def _ranking(where: str, entry: Any) -> tuple[str, list[str]]:
         query = entry.get("query")
         if not isinstance(query, dict):
             raise InputError(f"{where}, field query: an object with `qid` and `text` is expected, not {_kind(query)}")
-        return _identifier(f"{where}, field query.qid", query.get("qid")), _documents(f"{where}, candidates", entry["candidates"])
+        return _identifier(f"{where}, field query.qid", query.get("qid")), _documents(
+            f"{where}, candidates", entry["candidates"]
+        )
     if "hits" in entry:
         documents = _documents(f"{where}, hits", entry["hits"])
-        query_ids = list(dict.fromkeys(_identifier(f"{where}, hits, field qid", hit.get("qid")) for hit in entry["hits"]))
+        query_ids = list(
+            dict.fromkeys(_identifier(f"{where}, hits, field qid", hit.get("qid")) for hit in entry["hits"])
+        )
         if len(query_ids) != 1:
             raise InputError(f"{where}, hits, field qid: one query id is expected in all hits, not {query_ids}")
         return query_ids[0], documents
     if any(name in entry for name in _HISTORIES):
-        raise InputError(f"{where}: this is RankLLM's history of prompts and answers; the file with its results (`candidates`) is needed")
-    raise InputError(f"{where}: `candidates` is missing (older files: `hits`); the fields are {', '.join(map(repr, entry)) or 'none'}")
+        raise InputError(
+            f"{where}: this is RankLLM's history of prompts and answers; the file with its results (`candidates`) is needed"
+        )
+    raise InputError(
+        f"{where}: `candidates` is missing (older files: `hits`); the fields are {', '.join(map(repr, entry)) or 'none'}"
+    )
 
 
 def _documents(where: str, found: Any) -> list[str]:
@@ -103,5 +113,12 @@ def _identifier(where: str, value: Any) -> str:
 
 def _kind(value: Any) -> str:
     """Name a JSON value for an error line."""
-    names = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number", type(None): "nothing"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        type(None): "nothing",
+    }
     return names.get(type(value), "an empty text" if value == "" else "a text")

@@ -109,7 +109,7 @@ class CheckResult(_Part):
     passed: bool
 
 
-class VerdictResult(_Part):
+class PromotionDecision(_Part):
     """The promotion decision.
 
     champion: the best student, whether promoted or not. deploy: key of the system to deploy: the student if it is promoted, else what
@@ -123,7 +123,7 @@ class VerdictResult(_Part):
     checks: list[CheckResult] = Field(default_factory=list)
 
 
-class QueryClass(_Part):
+class QuerySlice(_Part):
     """Queries that are alike. by: in what ("length"); name: how ("1 to 3 terms"). values: of the first measure, by system."""
 
     by: str
@@ -156,8 +156,8 @@ class Metrics(_Part):
     systems: dict[str, SystemResult]
     comparisons: list[ComparisonResult]
     duels: list[ComparisonResult] = Field(default_factory=list)
-    verdict: VerdictResult
-    classes: list[QueryClass] = Field(default_factory=list)
+    verdict: PromotionDecision
+    classes: list[QuerySlice] = Field(default_factory=list)
     machine: Machine | None = None
     notes: list[str] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)

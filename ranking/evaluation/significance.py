@@ -32,7 +32,9 @@ class Comparison:
     detectable: float
 
 
-def compare(system: Mapping[str, float], control: Mapping[str, float], permutations: int, seed: int, level: float = 0.05) -> Comparison:
+def compare(
+    system: Mapping[str, float], control: Mapping[str, float], permutations: int, seed: int, level: float = 0.05
+) -> Comparison:
     """Compare two systems query by query.
 
     p: two-sided paired randomisation test (Smucker et al., CIKM 2007): the share of random sign flips

@@ -11,7 +11,7 @@ from ranking.collections.lines import read_lines
 from ranking.errors import InputError
 from ranking.evaluation.rank_llm import read_rank_llm
 
-Run = dict[str, dict[str, float]]
+TrecRun = dict[str, dict[str, float]]
 """{query_id: {doc_id: score}}, higher is better."""
 
 
@@ -24,7 +24,10 @@ def to_trec(run: Mapping[str, Mapping[str, float]], tag: str) -> str:
     for query_id in run:
         ranked = sorted(run[query_id].items(), key=lambda item: (item[1], item[0]), reverse=True)
         words = ((_word(doc_id), score) for doc_id, score in ranked)
-        lines += [f"{_word(query_id)} Q0 {doc_id} {rank} {score:.9g} {_word(tag)}\n" for rank, (doc_id, score) in enumerate(words, start=1)]
+        lines += [
+            f"{_word(query_id)} Q0 {doc_id} {rank} {score:.9g} {_word(tag)}\n"
+            for rank, (doc_id, score) in enumerate(words, start=1)
+        ]
     return "".join(lines)
 
 
@@ -32,7 +35,7 @@ def _word(text: str) -> str:
     return re.sub(r"\s", "%20", text)
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> TrecRun:
     """Read a run by its file's suffix: RankLLM's results from .json and .jsonl, TREC lines from any other.
 
     Raises InputError with file, place and field for what is malformed or comes twice.
@@ -40,13 +43,15 @@ def read_run(path: Path) -> Run:
     return read_rank_llm(path) if path.suffix in (".json", ".jsonl") else read_trec(path)
 
 
-def read_trec(path: Path) -> Run:
+def read_trec(path: Path) -> TrecRun:
     """Read a TREC run file. Raises InputError with file and line for what is malformed or comes twice."""
-    run: Run = {}
+    run: TrecRun = {}
     for number, line in read_lines(path):
         fields = line.split()
         if len(fields) != 6:
-            raise InputError(f"{path}, line {number}: 6 columns are expected (query Q0 document rank score tag), not {len(fields)}")
+            raise InputError(
+                f"{path}, line {number}: 6 columns are expected (query Q0 document rank score tag), not {len(fields)}"
+            )
         query_id, _, doc_id, _, score, _ = fields
         try:
             value = float(score)

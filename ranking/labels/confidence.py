@@ -21,7 +21,7 @@ def confident(labels: Mapping[str, float | None], at_least: float) -> list[str]:
     if labels and not kept:
         highest = max(map(trust, labels.values()))
         raise InputError(
-            f"setting 'training.confidence.at_least': none of the {len(labels):,} labels has a confidence of {at_least:g} or more; "
+            f"setting 'training.confidence.min_confidence': none of the {len(labels):,} labels has a confidence of {at_least:g} or more; "
             f"the highest is {highest:.3f}"
         )
     return kept

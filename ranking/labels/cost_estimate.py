@@ -20,7 +20,7 @@ class ListCost:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What some lists take. margin: half of the 95% interval of prompt_tokens. hours: of one engine; None where its speed is unknown.
 
     cost: None where hours or the price of one are unknown.
@@ -36,7 +36,9 @@ class Estimate:
     cost: float | None
 
 
-def estimate(sample: Sequence[ListCost], lists: int, tokens_per_second: float | None, hour_price: float | None) -> Estimate:
+def estimate(
+    sample: Sequence[ListCost], lists: int, tokens_per_second: float | None, hour_price: float | None
+) -> CostEstimate:
     """Extrapolate a sample of at least one list to all of them.
 
     tokens_per_second: that one engine reads and writes. hour_price: of one engine's machine.
@@ -52,10 +54,12 @@ def estimate(sample: Sequence[ListCost], lists: int, tokens_per_second: float | 
     prompt_tokens, answer_tokens = total(read), total([cost.answer_tokens for cost in sample])
     hours = (prompt_tokens + answer_tokens) / tokens_per_second / 3600 if tokens_per_second else None
     cost = hours * hour_price if hours is not None and hour_price is not None else None
-    return Estimate(lists, len(read), total([c.prompts for c in sample]), prompt_tokens, margin, answer_tokens, hours, cost)
+    return CostEstimate(
+        lists, len(read), total([c.prompts for c in sample]), prompt_tokens, margin, answer_tokens, hours, cost
+    )
 
 
-def text_of(found: Estimate) -> str:
+def text_of(found: CostEstimate) -> str:
     """Tell an estimate in lines `name  sentence`, without a final newline."""
     lines = [
         ("lists", f"{found.lists:,} to label, {found.sampled:,} of them looked at"),

@@ -1,4 +1,4 @@
-"""Reasons without a model: the sentence of a passage that shares most with the query.
+"""Rationales without a model: the sentence of a passage that shares most with the query.
 
 The measure is this project's: the sum of the inverse document frequencies of the query's terms that a
 sentence holds. It is no judgement: the sentence says what the passage and the query have in common.
@@ -20,7 +20,7 @@ from bm25s.stopwords import STOPWORDS_EN_PLUS
 
 from ranking import unsegmented
 from ranking.labels.relevance import relevance
-from ranking.records import Label, Reason
+from ranking.records import Label, Rationale
 
 _STOP_WORDS = frozenset(STOPWORDS_EN_PLUS)
 LONGEST_SENTENCE = 300
@@ -29,18 +29,18 @@ LONGEST_SENTENCE = 300
 _BREAK = re.compile(r"""\n\s*\n|(?<=[.!?…])["'”’»)\]]*\s++(?![a-z])|(?<=[。！？｡।॥۔؟])[」』”’]*""")
 
 
-def extracted_reasons(label: Label) -> list[Reason]:
+def extracted_rationales(label: Label) -> list[Rationale]:
     """The best sentence of each candidate of a label. Frequencies are counted over the label's own passages.
 
-    A passage that shares no term with the query has the verdict unmatched and no text.
+    A passage that shares no term with the query has the status unmatched and no text.
     """
     weights = term_weights([candidate.text for candidate in label.candidates])
-    reasons = []
+    rationales = []
     for candidate, relevant in zip(label.candidates, relevance(label), strict=True):
         sentence = best_sentence(label.query, candidate.text, weights)
-        verdict, text = ("ok", sentence) if sentence else ("unmatched", "")
-        reasons.append(Reason(doc_id=candidate.doc_id, relevant=relevant, verdict=verdict, text=text))
-    return reasons
+        status, text = ("ok", sentence) if sentence else ("unmatched", "")
+        rationales.append(Rationale(doc_id=candidate.doc_id, relevant=relevant, status=status, text=text))
+    return rationales
 
 
 def best_sentence(query: str, passage: str, weights: Mapping[str, float]) -> str | None:

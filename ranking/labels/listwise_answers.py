@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ranking.records import Verdict
+from ranking.records import ParseStatus
 
 SEPARATOR = " > "
 _PARTS = re.compile(r"\[([1-9][0-9]{0,8})\]")
@@ -22,7 +22,7 @@ REFUSAL = re.compile(
     re.IGNORECASE,
 )
 
-USABLE: dict[Verdict, bool] = {
+USABLE: dict[ParseStatus, bool] = {
     "ok": True,
     "duplicates": True,
     "out_of_range": True,
@@ -41,13 +41,13 @@ cannot be learned from. All counts stand in the label.
 
 
 @dataclass(frozen=True)
-class ReadAnswer:
+class ParsedAnswer:
     """An answer, read. order: distinct identifiers in range, 1 is the prompt's first document; best first.
 
     missing: documents of the prompt that order leaves out.
     """
 
-    verdict: Verdict
+    parse_status: ParseStatus
     order: tuple[int, ...]
     duplicates: int
     out_of_range: int
@@ -56,14 +56,14 @@ class ReadAnswer:
     @property
     def usable(self) -> bool:
         """Whether the order may become a label."""
-        return USABLE[self.verdict] and bool(self.order)
+        return USABLE[self.parse_status] and bool(self.order)
 
 
-def read_answer(raw: str, documents: int, finish_reason: str | None = None) -> ReadAnswer:
+def read_answer(raw: str, documents: int, finish_reason: str | None = None) -> ParsedAnswer:
     """Read an answer over so many documents. finish_reason: the engine's; `length` means cut off.
 
-    Any text gives a verdict, none an exception. Where several things are the matter, the verdict is the
-    gravest: empty, refused, truncated, thinking, prose, out_of_range, duplicates.
+    Any text gives a parse status, none an exception. Where several things are the matter, the parse status is the
+    most severe: empty, refused, truncated, thinking, prose, out_of_range, duplicates.
     """
     text, thought = after_thought(raw)
     chain, alone = _the_chain(text)
@@ -71,22 +71,22 @@ def read_answer(raw: str, documents: int, finish_reason: str | None = None) -> R
     in_range = [number for number in mentioned if 1 <= number <= documents]
     order = tuple(dict.fromkeys(in_range))
     duplicates, out_of_range = len(in_range) - len(order), len(mentioned) - len(in_range)
-    verdict: Verdict = "ok"
+    parse_status: ParseStatus = "ok"
     if not raw.strip():
-        verdict = "empty"
+        parse_status = "empty"
     elif not mentioned and REFUSAL.search(text):
-        verdict = "refused"
+        parse_status = "refused"
     elif finish_reason == "length" or _TORN_END.search(text.rstrip()):
-        verdict = "truncated"
+        parse_status = "truncated"
     elif thought:
-        verdict = "thinking"
+        parse_status = "thinking"
     elif not alone:
-        verdict = "prose"
+        parse_status = "prose"
     elif out_of_range:
-        verdict = "out_of_range"
+        parse_status = "out_of_range"
     elif duplicates:
-        verdict = "duplicates"
-    return ReadAnswer(verdict, order, duplicates, out_of_range, documents - len(order))
+        parse_status = "duplicates"
+    return ParsedAnswer(parse_status, order, duplicates, out_of_range, documents - len(order))
 
 
 def after_thought(raw: str) -> tuple[str, bool]:
@@ -117,7 +117,11 @@ def longest_answer(documents: int) -> str:
 def may_end(text: str, documents: int) -> bool:
     """Whether a text is a whole answer in form: a chain of distinct identifiers in range."""
     numbers = [number for number in _PARTS.findall(text) if int(number) <= documents]
-    return bool(numbers) and len(set(numbers)) == len(numbers) and text == SEPARATOR.join(f"[{number}]" for number in numbers)
+    return (
+        bool(numbers)
+        and len(set(numbers)) == len(numbers)
+        and text == SEPARATOR.join(f"[{number}]" for number in numbers)
+    )
 
 
 def may_go_on(text: str, documents: int) -> bool:

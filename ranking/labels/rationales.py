@@ -1,4 +1,4 @@
-"""A reason read: whether a student may learn from it, and how reasons come back to the labels they explain."""
+"""A rationale read: whether a student may learn from it, and how rationales come back to the labels they explain."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import re
 from collections.abc import Iterable
 
 from ranking.labels.listwise_answers import REFUSAL, after_thought
-from ranking.records import Label, Reason, ReasonVerdict
+from ranking.records import Label, Rationale, RationaleStatus
 
-LONGEST_REASON = 600
+MAX_RATIONALE_LENGTH = 600
 """Characters. Two long sentences have about half of that."""
 
 _REFUSED = re.compile(rf"(?:(?:sorry|unfortunately|i apologi[sz]e)\W+(?:but )?)?{REFUSAL.pattern}", re.IGNORECASE)
 _SAID = re.compile(
-    r"\b(?:passage|document|text|it|this)\s+(?:is|was)(?P<between>(?:n['’]t)?(?:\s+\w+){0,2}?)\s+(?P<no>ir)?relevant\b", re.IGNORECASE
+    r"\b(?:passage|document|text|it|this)\s+(?:is|was)(?P<between>(?:n['’]t)?(?:\s+\w+){0,2}?)\s+(?P<no>ir)?relevant\b",
+    re.IGNORECASE,
 )
 _NEGATION = re.compile(r"n['’]t|\b(?:not|never|hardly|barely)\b", re.IGNORECASE)
 
 
-def read_reason(raw: str, passage: str, relevant: bool, finish_reason: str | None = None) -> tuple[ReasonVerdict, str]:
+def parse_rationale(
+    raw: str, passage: str, relevant: bool, finish_reason: str | None = None
+) -> tuple[RationaleStatus, str]:
     """Read what was written about a passage. relevant: what the writer was told. finish_reason: `length` means cut off.
 
-    Returns a verdict and the text, without a thought before it and with white space joined. Where several things
+    Returns a status and the text, without a thought before it and with white space joined. Where several things
     are the matter, the first of these counts: empty, truncated, refused (at once), too_long, copied
     (all of it stands in the passage), contradicts (it calls the passage what it is not; only seen in English, and
     only where it says relevant, not relevant or irrelevant).
@@ -33,7 +36,7 @@ def read_reason(raw: str, passage: str, relevant: bool, finish_reason: str | Non
         return "empty", text
     if _REFUSED.match(text):
         return "refused", text
-    if len(text) > LONGEST_REASON:
+    if len(text) > MAX_RATIONALE_LENGTH:
         return "too_long", text
     if _bare(text) in _bare(passage):
         return "copied", text
@@ -47,11 +50,15 @@ def said_labels(text: str) -> set[bool]:
     return {not (found["no"] or _NEGATION.search(found["between"])) for found in _SAID.finditer(text)}
 
 
-def with_reasons(label: Label, reasons: Iterable[Reason]) -> Label:
-    """Give a label's candidates the reasons that may be learned from; the others have none."""
-    held = {reason.doc_id: reason.text for reason in reasons if reason.verdict == "ok"}
+def with_rationales(label: Label, rationales: Iterable[Rationale]) -> Label:
+    """Give a label's candidates the rationales that may be learned from; the others have none."""
+    held = {rationale.doc_id: rationale.text for rationale in rationales if rationale.status == "ok"}
     return label.model_copy(
-        update={"candidates": [candidate.model_copy(update={"reason": held.get(candidate.doc_id)}) for candidate in label.candidates]}
+        update={
+            "candidates": [
+                candidate.model_copy(update={"rationale": held.get(candidate.doc_id)}) for candidate in label.candidates
+            ]
+        }
     )
 
 

@@ -21,7 +21,7 @@ from ranking.collections.beir import read_qrels
 from ranking.collections.lines import read_lines
 from ranking.errors import InputError
 from ranking.evaluation.trec_runs import order_of, read_run
-from ranking.labels.listwise_answers import ReadAnswer, read_answer
+from ranking.labels.listwise_answers import ParsedAnswer, read_answer
 
 NOTHING_HELPS = "none"
 
@@ -37,7 +37,7 @@ class RecordedList:
     order: list[str]
     shown: list[str] | None = None
     raw: str | None = None
-    answer: ReadAnswer | None = None
+    answer: ParsedAnswer | None = None
     scores: Mapping[str, float] | None = None
 
 
@@ -45,7 +45,11 @@ def read_recorded(path: Path) -> dict[str, RecordedList]:
     """Read the label of each query. Raises InputError with file and line for what is malformed."""
     if is_answers(path):
         return {query_id: lists[0] for query_id, lists in read_answers(path).items()}
-    if path.suffix not in (".json", ".jsonl") and (first := next(read_lines(path), None)) and len(first[1].split()) in (3, 4):
+    if (
+        path.suffix not in (".json", ".jsonl")
+        and (first := next(read_lines(path), None))
+        and len(first[1].split()) in (3, 4)
+    ):
         return {query_id: _graded(grades) for query_id, grades in read_qrels(path, None).items()}
     return {query_id: RecordedList(order_of(scores)) for query_id, scores in read_run(path).items()}
 
@@ -82,9 +86,15 @@ def _fields(where: str, text: str) -> tuple[str, int, list[str], str]:
         raise InputError(f"{where}: not JSON ({error})") from None
     expected = {"query_id": str, "documents": list, "answer": str}
     if not isinstance(row, dict) or any(not isinstance(row.get(name), kind) for name, kind in expected.items()):
-        raise InputError(f"{where}: an object with 'query_id' (text), 'documents' (list of ids) and 'answer' (text) is expected")
+        raise InputError(
+            f"{where}: an object with 'query_id' (text), 'documents' (list of ids) and 'answer' (text) is expected"
+        )
     documents, order = row["documents"], row.get("order", 0)
-    if not documents or not all(isinstance(doc_id, str) and doc_id for doc_id in documents) or len(set(documents)) < len(documents):
+    if (
+        not documents
+        or not all(isinstance(doc_id, str) and doc_id for doc_id in documents)
+        or len(set(documents)) < len(documents)
+    ):
         raise InputError(f"{where}: 'documents' must be a list of distinct ids, in the order of the prompt")
     if not isinstance(order, int) or isinstance(order, bool) or order < 0:
         raise InputError(f"{where}: 'order' must be a whole number from 0 up, not {order!r}")

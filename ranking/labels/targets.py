@@ -33,11 +33,15 @@ def tiers_from_order(
     duplicate is that of the picked document. shown: ids that the teacher saw; other candidates are `unseen`. None: it saw all of them.
     With `shown`, every document that was shown and is not listed is a hard negative.
     """
-    known = {other: candidate.doc_id for candidate, _, _ in picked for other in candidate.folded}
+    known = {other: candidate.doc_id for candidate, _, _ in picked for other in candidate.duplicates}
     known |= {candidate.doc_id: candidate.doc_id for candidate, _, _ in picked}
     listed = list(dict.fromkeys(known[doc_id] for doc_id in order if doc_id in known))
     position = {doc_id: place for place, doc_id in enumerate(listed, start=1)}
-    prompt = None if shown is None else dict(reversed([(known[d], place) for place, d in enumerate(shown, start=1) if d in known]))
+    prompt = (
+        None
+        if shown is None
+        else dict(reversed([(known[d], place) for place, d in enumerate(shown, start=1) if d in known]))
+    )
     labelled = []
     for place_here, (candidate, pre_rank, of_head) in enumerate(picked, start=1):
         place = position.get(candidate.doc_id)
@@ -55,12 +59,14 @@ def tiers_from_order(
     return labelled
 
 
-def targets_from_grades(picked: Sequence[tuple[Candidate, int, bool]], grades: Mapping[str, float]) -> list[LabelledCandidate]:
+def targets_from_grades(
+    picked: Sequence[tuple[Candidate, int, bool]], grades: Mapping[str, float]
+) -> list[LabelledCandidate]:
     """Label candidates by a teacher's grade each; those without one are `unseen`, and a document with duplicates takes their highest.
 
     grades: {doc_id: grade}, higher is better; equal grades keep the pre-ranker's order.
     """
-    found = [[grades[doc_id] for doc_id in (c.doc_id, *c.folded) if doc_id in grades] for c, _, _ in picked]
+    found = [[grades[doc_id] for doc_id in (c.doc_id, *c.duplicates) if doc_id in grades] for c, _, _ in picked]
     order = sorted((i for i, graded in enumerate(found) if graded), key=lambda i: (-max(found[i]), picked[i][1]))
     position = {i: place for place, i in enumerate(order, start=1)}
     return [
@@ -71,7 +77,9 @@ def targets_from_grades(picked: Sequence[tuple[Candidate, int, bool]], grades: M
     ]
 
 
-def targets_from_scores(picked: Sequence[tuple[Candidate, int, bool]], scores: Sequence[float]) -> list[LabelledCandidate]:
+def targets_from_scores(
+    picked: Sequence[tuple[Candidate, int, bool]], scores: Sequence[float]
+) -> list[LabelledCandidate]:
     """Label candidates by a score each: all are listed, in order of score, and the score is the target.
 
     scores: one for each picked candidate, higher is better; equal scores keep the pre-ranker's order.
@@ -79,11 +87,14 @@ def targets_from_scores(picked: Sequence[tuple[Candidate, int, bool]], scores: S
     order = sorted(range(len(picked)), key=lambda i: (-scores[i], picked[i][1]))
     position = {i: place for place, i in enumerate(order, start=1)}
     return [
-        _label(candidate, pre_rank, i + 1, "listed", position[i], float(scores[i])) for i, (candidate, pre_rank, _) in enumerate(picked)
+        _label(candidate, pre_rank, i + 1, "listed", position[i], float(scores[i]))
+        for i, (candidate, pre_rank, _) in enumerate(picked)
     ]
 
 
-def _label(candidate: Candidate, pre_rank: int, prompt_position: int, tier: Tier, position: int | None, target: float) -> LabelledCandidate:
+def _label(
+    candidate: Candidate, pre_rank: int, prompt_position: int, tier: Tier, position: int | None, target: float
+) -> LabelledCandidate:
     return LabelledCandidate(
         doc_id=candidate.doc_id,
         title=candidate.title,
@@ -93,5 +104,5 @@ def _label(candidate: Candidate, pre_rank: int, prompt_position: int, tier: Tier
         tier=tier,
         position=position,
         target=target,
-        folded=candidate.folded,
+        duplicates=candidate.duplicates,
     )

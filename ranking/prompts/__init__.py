@@ -51,7 +51,9 @@ class Prompt:
         words = {name: held for name, held in asdict(self).items() if name != "most"}
         return hashlib.sha256(repr(words).encode("utf-8")).hexdigest()[:16]
 
-    def messages(self, query: str, texts: Sequence[str], seed: str, special_tokens: Iterable[str] = ()) -> list[dict[str, str]]:
+    def messages(
+        self, query: str, texts: Sequence[str], seed: str, special_tokens: Iterable[str] = ()
+    ) -> list[dict[str, str]]:
         """Fill the prompt in: chat messages, the same for the same arguments.
 
         texts: documents in the order in which they are shown, the first is [1]. seed: of the mark.
@@ -65,7 +67,9 @@ class Prompt:
         special = list(special_tokens)
         query, *shown = (disarm(text, special) if self.disarm else text for text in (query, *texts))
         mark = drawn_mark(seed, [query, *shown])
-        documents = [fill(self.document, number=str(number), text=text, mark=mark) for number, text in enumerate(shown, start=1)]
+        documents = [
+            fill(self.document, number=str(number), text=text, mark=mark) for number, text in enumerate(shown, start=1)
+        ]
         closing = fill(self.closing, query=query, documents=str(len(shown)))
         opening = fill(self.opening, query=query)
         user = {"role": "user", "content": "\n\n".join([opening, *documents, closing])}

@@ -32,14 +32,21 @@ class PairPrompt:
         """Fill the prompt in: chat messages. special_tokens: of the teacher's tokenizer; they are taken apart in both texts."""
         special = list(special_tokens)
         values = {"query": disarm(query, special), "document": disarm(document, special)}
-        user = {"role": "user", "content": re.sub(r"\{(query|document)\}", lambda found: values[found.group(1)], self.pair)}
+        user = {
+            "role": "user",
+            "content": re.sub(r"\{(query|document)\}", lambda found: values[found.group(1)], self.pair),
+        }
         return [{"role": "system", "content": self.system}, user] if self.system else [user]
 
 
 def load_pair_prompt(path: Path = YES_NO) -> PairPrompt:
     """Read a prompt file. Raises InputError where it is no YAML, or has other parts, or pair lacks {query} or {document}."""
     held = read_yaml(path)
-    if not isinstance(held, dict) or set(held) != {"system", "pair"} or not all(isinstance(text, str) for text in held.values()):
+    if (
+        not isinstance(held, dict)
+        or set(held) != {"system", "pair"}
+        or not all(isinstance(text, str) for text in held.values())
+    ):
         raise InputError(f"{path}: a prompt about a pair has the parts system and pair, each a text, and no others")
     for place in _PLACES:
         if f"{{{place}}}" not in held["pair"]:

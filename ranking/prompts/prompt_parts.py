@@ -13,7 +13,7 @@ import yaml
 
 from ranking.errors import InputError
 
-Places = Mapping[str, set[str]]
+StateDimensions = Mapping[str, set[str]]
 """The braces of each part, by the part's name."""
 
 
@@ -27,12 +27,16 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"{path}: no YAML ({' '.join(str(error).split())})") from None
 
 
-def check_parts(path: Path, held: Any, places: Places, needed: Places, also: str = "") -> None:
+def check_parts(path: Path, held: Any, places: StateDimensions, needed: StateDimensions, also: str = "") -> None:
     """Raise InputError for a missing part, an unknown one, one that is no text, or a brace that nothing fills or that is missing.
 
     also: what the message says the file may hold beside the parts.
     """
-    if not isinstance(held, dict) or set(held) != set(places) or not all(isinstance(text, str) for text in held.values()):
+    if (
+        not isinstance(held, dict)
+        or set(held) != set(places)
+        or not all(isinstance(text, str) for text in held.values())
+    ):
         raise InputError(f"{path}: a prompt has the parts {', '.join(places)}, each a text, {also}and no others")
     for name, text in held.items():
         found = _braces(path, name, text)
@@ -63,4 +67,6 @@ def _braces(path: Path, name: str, text: str) -> set[str]:
 
 
 def _known(places: set[str]) -> str:
-    return f"known there: {', '.join('{' + place + '}' for place in sorted(places))}" if places else "it takes no braces"
+    return (
+        f"known there: {', '.join('{' + place + '}' for place in sorted(places))}" if places else "it takes no braces"
+    )

@@ -10,15 +10,15 @@ from pathlib import Path
 from ranking.prompts import disarm
 from ranking.prompts.prompt_parts import check_parts, drawn_mark, fill, read_yaml
 
-REASON = Path(__file__).parent / "reason.yaml"
+RATIONALE = Path(__file__).parent / "rationale.yaml"
 LABELS = {True: "relevant", False: "not relevant"}
 _PLACES = {"system": set[str](), "opening": set[str](), "document": {"text", "mark"}, "closing": {"query", "label"}}
 _NEEDED = {"document": {"text"}, "closing": {"query", "label"}}
 
 
 @dataclass(frozen=True)
-class ReasonPrompt:
-    """The parts of a prompt for a reason. system may be empty; then there is no system message."""
+class RationalePrompt:
+    """The parts of a prompt for a rationale. system may be empty; then there is no system message."""
 
     system: str
     opening: str
@@ -30,7 +30,9 @@ class ReasonPrompt:
         """Name the prompt by its words."""
         return hashlib.sha256(repr(astuple(self)).encode("utf-8")).hexdigest()[:16]
 
-    def messages(self, query: str, passage: str, relevant: bool, seed: str, special_tokens: Iterable[str] = ()) -> list[dict[str, str]]:
+    def messages(
+        self, query: str, passage: str, relevant: bool, seed: str, special_tokens: Iterable[str] = ()
+    ) -> list[dict[str, str]]:
         """Fill the prompt in: chat messages, the same for the same arguments.
 
         relevant: what was decided. seed: of the mark. special_tokens: of the writer's tokenizer; they are taken
@@ -44,8 +46,8 @@ class ReasonPrompt:
         return [{"role": "system", "content": self.system}, user] if self.system else [user]
 
 
-def load_reason_prompt(path: Path = REASON) -> ReasonPrompt:
+def load_rationale_prompt(path: Path = RATIONALE) -> RationalePrompt:
     """Read a prompt file. Raises InputError for a missing part, an unknown one, or a brace that nothing fills."""
     held = read_yaml(path)
     check_parts(path, held, _PLACES, _NEEDED)
-    return ReasonPrompt(**held)
+    return RationalePrompt(**held)

@@ -29,9 +29,7 @@ _NEEDED = "|".join(
         r"(?<=[\u1820-\u18aa])[\u180b-\u180f]",
     ]
 )
-_INSIDE_WORDS = (
-    r"\u00ad\u034f\u17b4\u17b5\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
-)
+_INSIDE_WORDS = r"\u00ad\u034f\u17b4\u17b5\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 _APART = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u115f\u1160\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufffb"
 _HIDDEN = re.compile(f"(?P<needed>{_NEEDED})|[{_INSIDE_WORDS}]|(?P<apart>[{_APART}])")
 

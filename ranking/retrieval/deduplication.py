@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from ranking.records import Candidate
 
 
-def fold_texts(candidates: Sequence[Candidate]) -> list[Candidate]:
+def deduplicate(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Keep the first of the candidates whose title and text are equal but for case, white space and Unicode form.
 
-    candidates: best first. The kept one names the others in `folded`; ranks are counted anew.
+    candidates: best first. The kept one names the others in `duplicates`; ranks are counted anew.
     """
     kept: dict[str, Candidate] = {}
     for candidate in candidates:
         key = " ".join(unicodedata.normalize("NFKC", f"{candidate.title}\n{candidate.text}").casefold().split())
         first = kept.get(key)
-        kept[key] = first.model_copy(update={"folded": [*first.folded, candidate.doc_id]}) if first else candidate
+        kept[key] = (
+            first.model_copy(update={"duplicates": [*first.duplicates, candidate.doc_id]}) if first else candidate
+        )
     return [candidate.model_copy(update={"rank": rank}) for rank, candidate in enumerate(kept.values(), start=1)]

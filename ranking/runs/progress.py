@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from ranking.runs.stall_warning import Standstill
+from ranking.runs.stall_warning import StallWarning
 
 PLAIN_LINE_SECONDS = 15.0
 _log = logging.getLogger("rradistill")
@@ -59,7 +59,7 @@ class Progress:
             with self._bar(name, total, unit) as bar:
                 yield bar
             return
-        standstill = Standstill(self.quiet, lambda seconds: self._say_why(name, seconds))
+        standstill = StallWarning(self.quiet, lambda seconds: self._say_why(name, seconds))
         try:
             with self._bar(name, total, unit) as bar:
                 yield _WatchedBar(bar, standstill)
@@ -81,7 +81,7 @@ class Progress:
 
 
 class _WatchedBar:
-    def __init__(self, bar: Bar, standstill: Standstill) -> None:
+    def __init__(self, bar: Bar, standstill: StallWarning) -> None:
         self.bar, self.standstill = bar, standstill
 
     def advance(self, steps: int = 1, note: str = "") -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ranking.records import Tokens
+from ranking.records import TokenCounts
 from ranking.storage.folder import Folder
 
 MANIFEST = "_manifest.json"
@@ -43,17 +43,17 @@ class Manifest(BaseModel):
     rows_out: int
     rejected: int
     seconds: float
-    tokens: Tokens = Tokens()
+    tokens: TokenCounts = TokenCounts()
     engines: int | None = None
     versions: dict[str, str]
     settings: dict[str, Any]
 
 
-class Spent(BaseModel):
+class StageUsage(BaseModel):
     """What a stage took so far."""
 
     seconds: float = 0.0
-    tokens: Tokens = Tokens()
+    tokens: TokenCounts = TokenCounts()
 
 
 def fingerprint_of(*parts: Any) -> str:
@@ -79,7 +79,7 @@ class Stage:
         self.share = 1.0
         """The part of a session's time that is this stage's, where several are worked on at once."""
         self._began = self._noted = time.monotonic()
-        self._before = Spent()
+        self._before = StageUsage()
 
     @property
     def manifest(self) -> Manifest | None:
@@ -113,16 +113,16 @@ class Stage:
         self._return_rejections()
         self._before = self._spent_before()
 
-    def note(self, tokens: Tokens) -> None:
+    def note(self, tokens: TokenCounts) -> None:
         """Note what was spent, now and then, so that it is known where the session is cut off. tokens: of this session."""
         if time.monotonic() - self._noted < _NOTED_EVERY:
             return
         self._noted = time.monotonic()
         self.folder.write_text(STARTED, json.dumps({"fingerprint": self.fingerprint, "spent": self._spent(tokens).model_dump()}))
 
-    def finish(self, rows_in: int, rows_out: int, rejected: int = 0, tokens: Tokens | None = None, engines: int | None = None) -> Manifest:
+    def finish(self, rows_in: int, rows_out: int, rejected: int = 0, tokens: TokenCounts | None = None, engines: int | None = None) -> Manifest:
         """Write the manifest, which makes the stage done. tokens: of this session. engines: see `Manifest`."""
-        spent = self._spent(tokens or Tokens())
+        spent = self._spent(tokens or TokenCounts())
         manifest = Manifest(
             stage=self.name,
             fingerprint=self.fingerprint,
@@ -147,16 +147,16 @@ class Stage:
         names = (self.run / REJECTED).names(".parquet")
         return [name for name in names if name.startswith(self.rejected_prefix)]
 
-    def _spent(self, tokens: Tokens) -> Spent:
+    def _spent(self, tokens: TokenCounts) -> StageUsage:
         """What this session and those before it spent. tokens: of this session."""
         before = self._before
-        sums = Tokens(prompt=before.tokens.prompt + tokens.prompt, completion=before.tokens.completion + tokens.completion)
-        return Spent(seconds=round(before.seconds + self.share * (time.monotonic() - self._began), 3), tokens=sums)
+        sums = TokenCounts(prompt=before.tokens.prompt + tokens.prompt, completion=before.tokens.completion + tokens.completion)
+        return StageUsage(seconds=round(before.seconds + self.share * (time.monotonic() - self._began), 3), tokens=sums)
 
-    def _spent_before(self) -> Spent:
+    def _spent_before(self) -> StageUsage:
         if not self.folder.exists(STARTED):
-            return Spent()
-        return Spent.model_validate(json.loads(self.folder.read_text(STARTED)).get("spent", {}))
+            return StageUsage()
+        return StageUsage.model_validate(json.loads(self.folder.read_text(STARTED)).get("spent", {}))
 
     def _held_fingerprint(self) -> str | None:
         for name in (MANIFEST, STARTED):

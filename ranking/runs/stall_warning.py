@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-class Standstill:
+class StallWarning:
     """Watches something that should move. say: is called with seconds of silence; first after `quiet` of them, then after twice as many."""
 
     def __init__(self, quiet: float, say: Callable[[float], None]) -> None:

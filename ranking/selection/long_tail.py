@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ranking.records import Rejection, SelectedQuery
-from ranking.selection.near_duplicates import CountedQuery, fold_key
+from ranking.selection.near_duplicates import CountedQuery, deduplication_key
 from ranking.selection.phrasing import complexity
 from ranking.selection.query_text import count_terms, normalise
 from ranking.selection.settings import LongTailSettings, QuerySettings
 
 STAGE = "queries"
-Kind = Literal["no words", "test questions", "too frequent", "too short", "low score", "not sampled", "folded"]
+Kind = Literal["no words", "test questions", "too frequent", "too short", "low score", "not sampled", "duplicate"]
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Exclusion:
     """Why a query is not selected: the kind, to count by, and the reason in full."""
 
     kind: Kind
@@ -43,13 +43,13 @@ class Selection:
     tested: frozenset[str]
     last_lot: str | None = None
 
-    def judge(self, query: CountedQuery) -> SelectedQuery | LeftOut:
+    def judge(self, query: CountedQuery) -> SelectedQuery | Exclusion:
         """Score a query and select it, or say why it is left out."""
         normal = normalise(query.text)
         if not normal:
-            return LeftOut("no words", "there are no words in it")
-        if fold_key(normal) in self.tested:
-            return LeftOut("test questions", "it asks for the same as a test question")
+            return Exclusion("no words", "there are no words in it")
+        if deduplication_key(normal) in self.tested:
+            return Exclusion("test questions", "it asks for the same as a test question")
         scored = score(query, self.searches, self.settings.long_tail)
         return why_not(scored, self.settings.long_tail) or self._unlucky(query) or scored
 
@@ -57,15 +57,15 @@ class Selection:
         """Draw a query's lot: it hangs on the seed and the query alone, not on the others or their order."""
         return hashlib.sha256(f"{self.settings.seed}\n{query.query_id}".encode()).hexdigest()
 
-    def _unlucky(self, query: CountedQuery) -> LeftOut | None:
+    def _unlucky(self, query: CountedQuery) -> Exclusion | None:
         if self.last_lot is None or self.lot_of(query) <= self.last_lot:
             return None
-        return LeftOut("not sampled", "not sampled")
+        return Exclusion("not sampled", "not sampled")
 
 
 def keys_of_questions(questions: list[str]) -> frozenset[str]:
     """The fold keys of test questions."""
-    return frozenset(fold_key(normalise(text)) for text in questions)
+    return frozenset(deduplication_key(normalise(text)) for text in questions)
 
 
 def score(query: CountedQuery, searches: int, settings: LongTailSettings) -> SelectedQuery:
@@ -88,30 +88,30 @@ def score(query: CountedQuery, searches: int, settings: LongTailSettings) -> Sel
         query_id=query.query_id,
         text=query.text,
         frequency=query.frequency,
-        folded=[form.text for form in query.folded],
+        duplicates=[form.text for form in query.duplicates],
         terms=terms,
         **parts,
         score=sum(weights[name] * part for name, part in parts.items()) / sum(weights.values()),
     )
 
 
-def why_not(query: SelectedQuery, settings: LongTailSettings) -> LeftOut | None:
+def why_not(query: SelectedQuery, settings: LongTailSettings) -> Exclusion | None:
     """Say by which threshold a query is not long-tail; None where it is."""
     if query.frequency > settings.max_frequency:
-        return LeftOut("too frequent", f"frequency {query.frequency} is above {settings.max_frequency}")
+        return Exclusion("too frequent", f"frequency {query.frequency} is above {settings.max_frequency}")
     if query.terms < settings.min_terms:
-        return LeftOut("too short", f"{query.terms} terms are fewer than {settings.min_terms}")
+        return Exclusion("too short", f"{query.terms} terms are fewer than {settings.min_terms}")
     if query.score < settings.min_score:
-        return LeftOut("low score", f"score {query.score:.3f} is below {settings.min_score:g}")
+        return Exclusion("low score", f"score {query.score:.3f} is below {settings.min_score:g}")
     return None
 
 
-def rejections(query: CountedQuery, left: LeftOut | None) -> list[tuple[Kind, Rejection]]:
-    """The rows of rejected/ that a query brings: itself where it is left out, and each form folded into it."""
+def rejections(query: CountedQuery, left: Exclusion | None) -> list[tuple[Kind, Rejection]]:
+    """The rows of rejected/ that a query brings: itself where it is left out, and each form duplicates into it."""
     found: list[tuple[Kind, Rejection]] = []
     if left is not None:
         found.append((left.kind, Rejection(query_id=query.query_id, stage=STAGE, reason=left.reason, raw=query.text)))
-    for form in query.folded:
-        reason = f"folded into {query.query_id}"
-        found.append(("folded", Rejection(query_id=form.query_id, stage=STAGE, reason=reason, raw=form.text)))
+    for form in query.duplicates:
+        reason = f"duplicate of {query.query_id}"
+        found.append(("duplicate", Rejection(query_id=form.query_id, stage=STAGE, reason=reason, raw=form.text)))
     return found

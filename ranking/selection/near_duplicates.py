@@ -15,7 +15,7 @@ from ranking.selection.phrasing import BINDING, PLAIN
 from ranking.selection.query_text import normalise, query_id_of, words_of
 
 
-class Form(NamedTuple):
+class QueryForm(NamedTuple):
     """A query as the log writes it (its shown form), how often, and the log's id for it if there is one."""
 
     text: str
@@ -32,12 +32,12 @@ class CountedForm(Record):
 
 
 class CountedQuery(CountedForm):
-    """A distinct query with those that were folded into it. frequency: the sum of all."""
+    """A distinct query with those that were duplicates into it. frequency: the sum of all."""
 
-    folded: list[CountedForm]
+    duplicates: list[CountedForm]
 
 
-def fold_key(normal: str) -> str:
+def deduplication_key(normal: str) -> str:
     """Queries with one key are near-duplicates: the distinct stems of a normalised text, sorted, without plain words.
 
     A word such as "to" or "without" stays with the word after it, so that who does what to whom is not lost;
@@ -60,7 +60,7 @@ def fold_key(normal: str) -> str:
     return "\n".join(sorted(set(kept or words)))
 
 
-def distinct(forms: Iterable[Form]) -> dict[str, CountedForm]:
+def distinct(forms: Iterable[QueryForm]) -> dict[str, CountedForm]:
     """Count forms by their normalised text.
 
     Of a query's forms the most frequent is shown, of equals the first in sort order. Its id is the one that
@@ -86,12 +86,12 @@ def fold(counted: dict[str, CountedForm]) -> list[CountedQuery]:
     """Fold near-duplicates into the most frequent of them, of equals the first in sort order; sorted by id."""
     groups: dict[str, list[CountedForm]] = defaultdict(list)
     for normal, form in counted.items():
-        groups[fold_key(normal)].append(form)
+        groups[deduplication_key(normal)].append(form)
     queries = []
     for group in groups.values():
         kept, *others = sorted(group, key=lambda form: (-form.frequency, form.text))
         total = sum(form.frequency for form in group)
-        queries.append(CountedQuery(query_id=kept.query_id, text=kept.text, frequency=total, folded=others))
+        queries.append(CountedQuery(query_id=kept.query_id, text=kept.text, frequency=total, duplicates=others))
     return sorted(queries, key=lambda query: (query.query_id, query.text))
 
 

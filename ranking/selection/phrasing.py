@@ -23,7 +23,9 @@ BINDING = frozenset(
 )
 """Words that give the next word its part: "list to string" is not "string to list"."""
 
-CLAUSAL = frozenset("if when while where because but or unless whether although though whose who why that which until since so".split())
+CLAUSAL = frozenset(
+    "if when while where because but or unless whether although though whose who why that which until since so".split()
+)
 """Words that begin or join clauses."""
 
 QUESTIONS = frozenset(
@@ -64,4 +66,8 @@ def is_question(text: str) -> bool:
     words = words_of(normalise(text))
     if not words:
         return False
-    return words[0] in QUESTIONS or text.rstrip().endswith(("?", "？", "؟")) or any(w in QUESTIONS and not w.isascii() for w in words)
+    return (
+        words[0] in QUESTIONS
+        or text.rstrip().endswith(("?", "？", "؟"))
+        or any(w in QUESTIONS and not w.isascii() for w in words)
+    )

@@ -11,8 +11,12 @@ class LogColumns(Settings):
     """What the columns of the query log are called."""
 
     text: str | None = Field(None, description="The query. Null: `text` or `query`, whichever is there.")
-    frequency: str | None = Field(None, description="How often it was asked. Null: `frequency` or `count`, or each row is one search.")
-    query_id: str | None = Field(None, description="Its id. Null: `_id`, `query_id` or `id`, or ids are made from the texts.")
+    frequency: str | None = Field(
+        None, description="How often it was asked. Null: `frequency` or `count`, or each row is one search."
+    )
+    query_id: str | None = Field(
+        None, description="Its id. Null: `_id`, `query_id` or `id`, or ids are made from the texts."
+    )
 
 
 class ScoreWeights(Settings):

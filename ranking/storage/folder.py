@@ -61,7 +61,9 @@ class Folder:
         try:
             filesystem, base = _opened(f"{scheme}://{place}/")
         except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{self.uri}: not a path or URI that can be opened ({' '.join(str(error).split())})") from None
+            raise InputError(
+                f"{self.uri}: not a path or URI that can be opened ({' '.join(str(error).split())})"
+            ) from None
         return filesystem, "/".join([base.rstrip("/"), *filter(None, path.split("/"))])
 
     def __truediv__(self, name: str) -> Folder:
@@ -85,7 +87,9 @@ class Folder:
             if refused := s3.denied(reason):
                 raise InputError(f"storage {self.uri}: {refused}") from None
             reason = getattr(error, "strerror", None) or reason
-            raise InputError(f"storage {self.uri}: cannot be written ({reason}); choose another with --storage") from None
+            raise InputError(
+                f"storage {self.uri}: cannot be written ({reason}); choose another with --storage"
+            ) from None
 
     def check_reachable(self) -> None:
         """Raise InputError where this is in a bucket that cannot be used; a local folder always can be asked."""
@@ -110,7 +114,9 @@ class Folder:
             raise InputError(f"{self.uri}: there is no such file or folder")
         if infos[0].type == pafs.FileType.Directory:
             infos = self.filesystem.get_file_info(pafs.FileSelector(self.path, recursive=True))
-        return sorted((info.path[len(self.path) :], info.size, info.mtime_ns) for info in infos if info.type == pafs.FileType.File)
+        return sorted(
+            (info.path[len(self.path) :], info.size, info.mtime_ns) for info in infos if info.type == pafs.FileType.File
+        )
 
     def names(self, suffix: str = "") -> list[str]:
         """List the files and folders directly in here whose names end so, sorted; none where the folder is missing."""
@@ -209,7 +215,9 @@ class Folder:
     def copy_to(self, target: Folder) -> None:
         """Copy all files in here, of subfolders too."""
         target._make()
-        pafs.copy_files(self.path, target.path, source_filesystem=self.filesystem, destination_filesystem=target.filesystem)
+        pafs.copy_files(
+            self.path, target.path, source_filesystem=self.filesystem, destination_filesystem=target.filesystem
+        )
 
     def move_file_to(self, name: str, target: Folder) -> None:
         target._make()

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ranking.errors import InputError
 from ranking.storage.folder import Folder
-from ranking.storage.pointer import ChangedError, Held, Pointer
+from ranking.storage.pointer import Pointer, PointerConflictError, PointerContent
 
 NAME = "lease.json"
 TERM = 30.0
@@ -43,7 +43,9 @@ class Lease(BaseModel):
 
 
 @contextmanager
-def leased(folder: Folder, job: str, lost: Callable[[], None], waits: Callable[[str], None], term: float = TERM) -> Iterator[None]:
+def leased(
+    folder: Folder, job: str, lost: Callable[[], None], waits: Callable[[str], None], term: float = TERM
+) -> Iterator[None]:
     """Hold a folder's lease. job: in words, for others to read. lost: is called where it was taken away, as it is for a process that
     did nothing for longer than the term. waits: is told why it takes a while. No-op on storage that cannot compare and swap.
 
@@ -75,7 +77,7 @@ def _taken(pointer: Pointer, job: str, waits: Callable[[str], None], term: float
         if other is None or other.holder is None or _is_gone(other) or time.monotonic() - watched > term:
             try:
                 pointer.swap(held, mine.model_dump_json())
-            except ChangedError:
+            except PointerConflictError:
                 held, watched = pointer.read(), time.monotonic()
                 continue
             return mine
@@ -99,10 +101,10 @@ def _beat(pointer: Pointer, lease: Lease, ended: threading.Event, lost: Callable
         try:
             held = pointer.read()
             if not _is_of(held, lease):
-                raise ChangedError
+                raise PointerConflictError
             lease.beat += 1
             pointer.swap(held, lease.model_dump_json())
-        except ChangedError:
+        except PointerConflictError:
             if not ended.is_set():
                 lost()
             return
@@ -119,12 +121,12 @@ def _give_back(pointer: Pointer, lease: Lease) -> None:
         return
 
 
-def _is_of(held: Held, lease: Lease) -> bool:
+def _is_of(held: PointerContent, lease: Lease) -> bool:
     other = _parsed(held)
     return other is not None and other.holder == lease.holder
 
 
-def _parsed(held: Held) -> Lease | None:
+def _parsed(held: PointerContent) -> Lease | None:
     try:
         return None if held.text is None else Lease.model_validate_json(held.text)
     except ValidationError:

@@ -22,12 +22,12 @@ from ranking.storage.folder import PARTIAL, Folder
 _REFUSED = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409")
 
 
-class ChangedError(Exception):
+class PointerConflictError(Exception):
     """The file does not hold any more what was read from it."""
 
 
 @dataclass(frozen=True)
-class Held:
+class PointerContent:
     """What the file held when it was read; text and tag are None where there was none. tag: the service's, of this content."""
 
     text: str | None = None
@@ -41,33 +41,37 @@ class Pointer:
         self.folder = folder
         self.name = name
 
-    def read(self) -> Held:
+    def read(self) -> PointerContent:
         """What the file holds now."""
         if self.folder.is_local:
-            return Held(self._local_text())
+            return PointerContent(self._local_text())
         place = self._in_bucket
         if place is None:
-            return Held(self.folder.read_text(self.name)) if self.folder.exists(self.name) else Held()
+            return (
+                PointerContent(self.folder.read_text(self.name)) if self.folder.exists(self.name) else PointerContent()
+            )
         from botocore.exceptions import ClientError
 
         try:
             answer = s3.client().get_object(**place)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") == "NoSuchKey":
-                return Held()
+                return PointerContent()
             raise
-        return Held(answer["Body"].read().decode("utf-8"), answer["ETag"])
+        return PointerContent(answer["Body"].read().decode("utf-8"), answer["ETag"])
 
-    def swap(self, held: Held, text: str) -> None:
+    def swap(self, held: PointerContent, text: str) -> None:
         """Write `text` where the file still holds what was read, whole or not at all.
 
-        Raises ChangedError where it holds something else, InputError for storage that cannot compare.
+        Raises PointerConflictError where it holds something else, InputError for storage that cannot compare.
         """
         place = self._in_bucket
         if self.folder.is_local:
             self._swap_local(held, text)
         elif place is None:
-            raise InputError(f"{self.folder.uri}: a champion cannot be changed safely on this kind of storage; use a local disk or s3://")
+            raise InputError(
+                f"{self.folder.uri}: a champion cannot be changed safely on this kind of storage; use a local disk or s3://"
+            )
         else:
             self._swap_in_bucket(place, held, text)
 
@@ -85,12 +89,12 @@ class Pointer:
         except FileNotFoundError:
             return None
 
-    def _swap_local(self, held: Held, text: str) -> None:
+    def _swap_local(self, held: PointerContent, text: str) -> None:
         place = Path(self.folder.path)
         place.mkdir(parents=True, exist_ok=True)
         with _locked(place / f".{self.name}.lock"):
             if self._local_text() != held.text:
-                raise ChangedError
+                raise PointerConflictError
             partial = place / f"{PARTIAL}{uuid.uuid4().hex}"
             with partial.open("w", encoding="utf-8") as stream:
                 stream.write(text)
@@ -99,7 +103,7 @@ class Pointer:
             partial.replace(place / self.name)
             _sync(place)
 
-    def _swap_in_bucket(self, place: dict[str, str], held: Held, text: str) -> None:
+    def _swap_in_bucket(self, place: dict[str, str], held: PointerContent, text: str) -> None:
         from botocore.exceptions import ClientError
 
         condition: dict[str, Any] = {"IfMatch": held.tag} if held.tag else {"IfNoneMatch": "*"}
@@ -109,7 +113,7 @@ class Pointer:
             if error.response.get("Error", {}).get("Code") not in _REFUSED:
                 raise
             if self.read().text != text:  # else it was written, and the answer to that was lost
-                raise ChangedError from None
+                raise PointerConflictError from None
 
 
 @contextmanager

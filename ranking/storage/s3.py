@@ -42,7 +42,10 @@ def client(config: Any = None) -> Any:
     """
     if config is not None:
         return _made(config)
-    return _kept(tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))), int(time.monotonic() // 60))
+    return _kept(
+        tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))),
+        int(time.monotonic() // 60),
+    )
 
 
 @functools.lru_cache(maxsize=1)

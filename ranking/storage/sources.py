@@ -42,7 +42,12 @@ def _downloaded(place: str) -> tempfile.TemporaryDirectory[str]:
         local = tempfile.TemporaryDirectory()
         copy = Path(local.name) / source.path.rpartition("/")[2]
         if source.is_file():
-            pafs.copy_files(source.path, str(copy), source_filesystem=source.filesystem, destination_filesystem=pafs.LocalFileSystem())
+            pafs.copy_files(
+                source.path,
+                str(copy),
+                source_filesystem=source.filesystem,
+                destination_filesystem=pafs.LocalFileSystem(),
+            )
         else:
             source.copy_to(Folder(copy))
     except (pa.ArrowInvalid, OSError) as error:

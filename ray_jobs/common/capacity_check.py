@@ -9,33 +9,47 @@ from typing import Literal
 
 from actors.cluster import limits
 from actors.cluster.capacity import Demand, Nodes, lacking
-from actors.cluster.placement import EnginePool, Placement, reason_engines, teacher_engines, training_worker
-from actors.settings import LlmReasonSettings, RecordedTeacherSettings
+from actors.cluster.placement import EnginePool, Placement, rationale_engines, teacher_engines, training_worker
+from actors.settings import LlmRationaleSettings, RecordedTeacherSettings
 from ranking.errors import InputError
 from ray_jobs.common.run import Run
 
-Part = Literal["teacher", "reasons", "training", "encoder"]
+Part = Literal["teacher", "rationales", "training", "encoder"]
 _READERS_AND_SINK, _PRE_RANKER = 0.5, 1.0
 """CPUs of what feeds engines and takes their answers."""
 
 
 def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
-    """What these parts of a run need at least; none for a teacher or reasons without an engine."""
+    """What these parts of a run need at least; none for a teacher or rationales without an engine."""
     settings, found = run.settings, [Demand("a stage", 1, Placement(1).demand, "compute")]
     compute = settings.compute
     if "teacher" in parts and not isinstance(settings.teacher, RecordedTeacherSettings):
         beside = _READERS_AND_SINK + (_PRE_RANKER if settings.pre_ranker else 0)
         found.append(_engines("the teacher", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, beside))
     if "encoder" in parts:
-        found.append(_engines("the sentence encoder", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, _READERS_AND_SINK))
-    if "reasons" in parts and isinstance(settings.reasons, LlmReasonSettings):
-        found.append(_engines("the writer of reasons", "reason", reason_engines(compute), compute.reason_gpu_gb, _READERS_AND_SINK))
+        found.append(
+            _engines(
+                "the sentence encoder", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, _READERS_AND_SINK
+            )
+        )
+    if "rationales" in parts and isinstance(settings.rationales, LlmRationaleSettings):
+        found.append(
+            _engines(
+                "the writer of rationales",
+                "rationale",
+                rationale_engines(compute),
+                compute.rationale_gpu_gb,
+                _READERS_AND_SINK,
+            )
+        )
     if "training" in parts and settings.students:
         training = settings.training
         shape = training_worker(training.gpu, compute).demand
-        workers = training.least_workers or training.workers
+        workers = training.min_workers or training.workers
         gpu_gb = compute.student_gpu_gb if training.gpu else None
-        found.append(Demand("training", workers, shape, "training.workers, compute.student_pool, student_gpu_gb", gpu_gb))
+        found.append(
+            Demand("training", workers, shape, "training.workers, compute.student_pool, student_gpu_gb", gpu_gb)
+        )
     return found
 
 
@@ -74,5 +88,7 @@ def _limits(run: Run) -> Sequence[Nodes] | None:
 
 
 def _engines(who: str, setting: str, pool: EnginePool, gpu_gb: float | None, beside: float) -> Demand:
-    settings = f"compute.{setting}_cpus, {setting}_gpus, {setting}_pool" + (f", {setting}_gpu_gb" if gpu_gb is not None else "")
+    settings = f"compute.{setting}_cpus, {setting}_gpus, {setting}_pool" + (
+        f", {setting}_gpu_gb" if gpu_gb is not None else ""
+    )
     return Demand(who, pool.least, pool.placement.demand, settings, gpu_gb if pool.placement.gpus else None, beside)

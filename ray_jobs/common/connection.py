@@ -12,14 +12,14 @@ import time
 
 from ranking.errors import InputError
 from ranking.storage.folder import Folder
-from ray_jobs.common.job_logs import Logs
+from ray_jobs.common.job_logs import JobLogs
 
 MINIMUM_LOGICAL_CPUS = 4
 _SECONDS = 5.0
 _VERSIONS = re.compile(r"The cluster was started with:(.*?)This process.*?with:(.*)", re.DOTALL)
 
 
-def start_ray(logs: Logs, dashboard: bool = False) -> None:
+def start_ray(logs: JobLogs, dashboard: bool = False) -> None:
     """Connect to the cluster of RAY_ADDRESS, or start Ray here. What Ray, Ray Data and vLLM log goes to the job's logs.
 
     Raises InputError where no cluster of this Ray and Python answers.
@@ -40,7 +40,12 @@ def start_ray(logs: Logs, dashboard: bool = False) -> None:
         if not local:
             _check_answers(os.environ["RAY_ADDRESS"])
         try:
-            ray.init(log_to_driver=False, logging_level=logging.WARNING, include_dashboard=dashboard if local else None, **own)
+            ray.init(
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+                include_dashboard=dashboard if local else None,
+                **own,
+            )
         except (ConnectionError, RuntimeError, ValueError) as error:
             refused = None if local else refusal_of(error, os.environ["RAY_ADDRESS"])
             if refused is None:
@@ -71,7 +76,9 @@ def _check_answers(address: str) -> None:
             socket.create_connection((host.strip("[]"), int(port)), _SECONDS).close()
         except OSError as error:
             if time.monotonic() > deadline:  # a busy machine may refuse once
-                raise InputError(f"RAY_ADDRESS {address}: no Ray cluster answers there ({error.strerror or error})") from None
+                raise InputError(
+                    f"RAY_ADDRESS {address}: no Ray cluster answers there ({error.strerror or error})"
+                ) from None
             time.sleep(1)
         else:
             return

@@ -35,7 +35,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-class Logs:
+class JobLogs:
     """The logs of a job. folder: a local one. run: its name. stage: tells which stage is at work."""
 
     def __init__(self, folder: Path, run: str, stage: Callable[[], str | None]) -> None:
@@ -45,7 +45,9 @@ class Logs:
         """Send what native code and Ray print to driver.err and driver.out; Python's own sys.stderr and our console stay."""
         self.folder.mkdir(parents=True, exist_ok=True)
         _native_errors_to_file(self.folder / "driver.err")
-        sys.stdout = (self.folder / "driver.out").open("a", buffering=1)  # Ray prints its warnings there; our console holds the real one
+        sys.stdout = (self.folder / "driver.out").open(
+            "a", buffering=1
+        )  # Ray prints its warnings there; our console holds the real one
         self.take()
 
     def take(self) -> None:

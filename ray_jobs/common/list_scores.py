@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from actors.data.rows import CandidateList
-from ranking.evaluation.trec_runs import Run as TrecRun
+from ranking.evaluation.trec_runs import TrecRun
 from ray_jobs.common.run import Run
 
 if TYPE_CHECKING:
@@ -21,7 +21,11 @@ def score_lists(run: Run, model: Model, called: str, lists: Sequence[CandidateLi
     from actors.scoring.scorers import ListScorer
 
     rows = through_actor(
-        dataset_of(lists, CandidateList, _LISTS_PER_BATCH), ListScorer, (model,), run.settings.compute.cpu_actors, _LISTS_PER_BATCH
+        dataset_of(lists, CandidateList, _LISTS_PER_BATCH),
+        ListScorer,
+        (model,),
+        run.settings.compute.cpu_actors,
+        _LISTS_PER_BATCH,
     )
     scores: TrecRun = {}
     with run.progress.bar(called, len(lists), "queries") as bar:

@@ -1,10 +1,10 @@
 """The stages of a run and what each depends on: this is where fingerprints come from.
 
-collection ─ queries ─┐                          ┌ reasons ┐
+collection ─ queries ─┐                          ┌ rationales ┐
      ├────── index ───┴─ candidates ─ labels ────┴─────────┴── students/<name> ─┐
      └─────────┴───── test/candidates ─ test/labels ────────────────────────────┴─ evaluation
 
-Only students that learn from reasons depend on them. vectors/, teacher/ and writer/ are memories, not stages:
+Only students that learn from rationales depend on them. vectors/, teacher/ and writer/ are memories, not stages:
 what is in them is named by content and never out of date.
 """
 
@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actors.data.rows import Split
+from actors.data.rows import SplitName
 from actors.settings import (
     ListwiseTeacherSettings,
-    LlmReasonSettings,
-    NoReasonSettings,
+    LlmRationaleSettings,
+    NoRationaleSettings,
     PointwiseTeacherSettings,
     RecordedTeacherSettings,
 )
@@ -29,7 +29,7 @@ from ranking.errors import InputError
 from ranking.model_paths import OWN, folder_hash, model_path, weights_hash
 from ranking.prompts import load_prompt
 from ranking.prompts.pair_prompts import YES_NO, load_pair_prompt
-from ranking.prompts.rationale_prompts import REASON, load_reason_prompt
+from ranking.prompts.rationale_prompts import RATIONALE, load_rationale_prompt
 from ranking.runs.stages import Manifest, Stage, fingerprint_of, manifest_of
 from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
 from ranking.storage.folder import Folder
@@ -37,10 +37,10 @@ from ranking.storage.sources import fetched
 from ray_jobs.common.run import Run
 from students.settings import StudentSettings
 
-MADE_AFTER = {"attempts", "orders", "merge", "missing"}
+MADE_AFTER = {"max_attempts", "orders", "merge", "missing"}
 """Settings of a listwise teacher that change what is made of its answers, and no answer."""
 
-HOW_TRAINED = {"workers", "least_workers", "failures", "tokens_per_pass", "activation_checkpointing"}
+HOW_TRAINED = {"workers", "min_workers", "max_restarts", "max_tokens_per_microbatch", "activation_checkpointing"}
 """Settings of a training that change how it is carried out, and its result by rounding at most: it can go on with others."""
 
 
@@ -55,7 +55,7 @@ def index_stage(run: Run) -> Stage:
     return Stage(run.folder, "index", settings, [run.collection.fingerprint])
 
 
-def candidates_stage(run: Run, split: Split = "log") -> Stage:
+def candidates_stage(run: Run, split: SplitName = "log") -> Stage:
     inputs = [index_stage(run).fingerprint, *([queries_stage(run).fingerprint] if split == "log" else [])]
     inputs += [
         _content_of(part)
@@ -65,7 +65,7 @@ def candidates_stage(run: Run, split: Split = "log") -> Stage:
     return Stage(run.folder, _name("candidates", split), run.settings.candidates.model_dump(), inputs)
 
 
-def labels_stage(run: Run, split: Split = "log") -> Stage:
+def labels_stage(run: Run, split: SplitName = "log") -> Stage:
     settings: dict[str, Any] = {"teacher": teacher_identity(run)}
     if split == "log":
         settings["pre_ranker"] = _pre_ranker(run)
@@ -79,44 +79,48 @@ def labels_stage(run: Run, split: Split = "log") -> Stage:
 def audit_stage(run: Run) -> Stage:
     asked = {name: value for name, value in teacher_identity(run).items() if name not in MADE_AFTER}
     settings = {"teacher": asked, "pre_ranker": _pre_ranker(run), "audit": run.settings.audit.model_dump()}
-    return Stage(run.folder, "audit", settings, [candidates_stage(run).fingerprint, candidates_stage(run, "test").fingerprint])
+    return Stage(
+        run.folder, "audit", settings, [candidates_stage(run).fingerprint, candidates_stage(run, "test").fingerprint]
+    )
 
 
-def reasons_stage(run: Run) -> Stage:
-    return Stage(run.folder, "reasons", reasons_identity(run), [labels_stage(run).fingerprint])
+def rationales_stage(run: Run) -> Stage:
+    return Stage(run.folder, "rationales", rationales_identity(run), [labels_stage(run).fingerprint])
 
 
 @dataclass(frozen=True)
-class Learned:
-    """A folder of labels or reasons that a student learns from, and their fingerprint."""
+class TrainingInput:
+    """A folder of labels or rationales that a student learns from, and their fingerprint."""
 
     folder: Folder
     fingerprint: str
 
 
-def labels_to_learn(run: Run) -> Learned:
+def labels_to_learn(run: Run) -> TrainingInput:
     """The labels that students learn from: the run's own, or another's. Raises InputError where those are not finished."""
     return _own_or_other(run, "labels", labels_stage)
 
 
-def reasons_to_learn(run: Run) -> Learned:
-    """The reasons beside them, for students that learn from reasons. Raises InputError where another run's are not of its labels."""
-    learned = _own_or_other(run, "reasons", reasons_stage)
+def rationales_to_learn(run: Run) -> TrainingInput:
+    """The rationales beside them, for students that learn from rationales. Raises InputError where another run's are not of its labels."""
+    learned = _own_or_other(run, "rationales", rationales_stage)
     for place in run.settings.training.labels:
-        labels, reasons = (manifest_of(Folder(place) / name) for name in ("labels", "reasons"))
+        labels, rationales = (manifest_of(Folder(place) / name) for name in ("labels", "rationales"))
         assert labels is not None
-        assert reasons is not None
-        if reasons.fingerprint != fingerprint_of("reasons", reasons.settings, [labels.fingerprint]):
-            uri = (Folder(place) / "reasons").uri
-            raise InputError(f"setting 'training.labels': {uri} are of other labels than those beside them; write them anew")
+        assert rationales is not None
+        if rationales.fingerprint != fingerprint_of("rationales", rationales.settings, [labels.fingerprint]):
+            uri = (Folder(place) / "rationales").uri
+            raise InputError(
+                f"setting 'training.labels': {uri} are of other labels than those beside them; write them anew"
+            )
     return learned
 
 
-def _own_or_other(run: Run, name: str, stage_of: Callable[[Run], Stage]) -> Learned:
+def _own_or_other(run: Run, name: str, stage_of: Callable[[Run], Stage]) -> TrainingInput:
     other = other_labels(run)
     if other is None:
         stage = stage_of(run)
-        return Learned(stage.folder, stage.fingerprint)
+        return TrainingInput(stage.folder, stage.fingerprint)
     manifests = []
     for place in run.settings.training.labels:
         folder = Folder(place) / name
@@ -126,11 +130,11 @@ def _own_or_other(run: Run, name: str, stage_of: Callable[[Run], Stage]) -> Lear
                 f"setting 'training.labels': no finished {name} are in {folder.uri}; the folder of a run that has them is needed"
             )
         manifests.append(manifest)
-    return Learned(other / name, merged_fingerprint(manifests))
+    return TrainingInput(other / name, merged_fingerprint(manifests))
 
 
 def other_labels(run: Run) -> Folder | None:
-    """The folder whose labels, reasons and candidates are learned from instead of the run's own; None for the run's own.
+    """The folder whose labels, rationales and candidates are learned from instead of the run's own; None for the run's own.
 
     For several runs, the folder that `ray_jobs.training.label_merging` fills.
     """
@@ -146,11 +150,13 @@ def merged_fingerprint(manifests: Sequence[Manifest]) -> str:
 
 
 def student_stage(run: Run, student: StudentSettings) -> Stage:
-    training = run.settings.training.model_dump(exclude=HOW_TRAINED | {"labels"})  # where labels lie does not count, but which they are
+    training = run.settings.training.model_dump(
+        exclude=HOW_TRAINED | {"labels"}
+    )  # where labels lie does not count, but which they are
     if training["steps"] is None:  # students of before there was such a setting stay what they are
         del training["steps"]
     learned = labels_to_learn(run).fingerprint
-    inputs = [learned, *([reasons_to_learn(run).fingerprint] if reads_reasons(run, student) else [])]
+    inputs = [learned, *([rationales_to_learn(run).fingerprint] if reads_rationales(run, student) else [])]
     if run.settings.training.labels and learned != _own_labels(run):
         inputs.append(run.collection.fingerprint)  # its test questions are left out of other labels than its own
     if student.base in OWN:
@@ -176,9 +182,9 @@ def _content_of_base(run: Run, student: StudentSettings) -> dict[str, Any]:
     return {"base": held["base"]} if "base" in held and held["student"]["base"] == student.base else {}
 
 
-def reads_reasons(run: Run, student: StudentSettings) -> bool:
-    """Whether a student is trained on the run's reasons."""
-    return student.learns_from_reasons and not isinstance(run.settings.reasons, NoReasonSettings)
+def reads_rationales(run: Run, student: StudentSettings) -> bool:
+    """Whether a student is trained on the run's rationales."""
+    return student.learns_from_rationales and not isinstance(run.settings.rationales, NoRationaleSettings)
 
 
 def evaluation_stage(run: Run) -> Stage:
@@ -204,20 +210,20 @@ def arm_stage(run: Run, student: StudentSettings) -> Stage:
     return Stage(run.folder, f"ablation/{student.name}", settings, inputs)
 
 
-def vectors_memory(run: Run) -> Folder:
+def embedding_cache(run: Run) -> Folder:
     """Where the vectors of documents and queries are kept, a folder for each sentence encoder."""
     return run.folder / "vectors"
 
 
-def teacher_memory(run: Run) -> Folder:
+def teacher_cache(run: Run) -> Folder:
     """Where the teacher keeps what it need not compute twice, apart for each model."""
     asked = {name: value for name, value in teacher_identity(run).items() if name not in MADE_AFTER}
     return run.folder / "teacher" / fingerprint_of(asked)
 
 
-def reasons_memory(run: Run) -> Folder:
-    """Where the writer of reasons keeps what it need not be asked twice, apart for each model and prompt."""
-    asked = {name: value for name, value in reasons_identity(run).items() if name != "per_list"}
+def rationales_cache(run: Run) -> Folder:
+    """Where the writer of rationales keeps what it need not be asked twice, apart for each model and prompt."""
+    asked = {name: value for name, value in rationales_identity(run).items() if name != "rationales_per_list"}
     return run.folder / "writer" / fingerprint_of(asked)
 
 
@@ -241,12 +247,12 @@ def teacher_identity(run: Run) -> dict[str, Any]:
     return identity
 
 
-def reasons_identity(run: Run) -> dict[str, Any]:
-    """What makes the reasons: their settings and the words of the prompt."""
-    settings = run.settings.reasons
+def rationales_identity(run: Run) -> dict[str, Any]:
+    """What makes the rationales: their settings and the words of the prompt."""
+    settings = run.settings.rationales
     identity = settings.model_dump()
-    if isinstance(settings, LlmReasonSettings):
-        identity["prompt"] = load_reason_prompt(Path(settings.prompt) if settings.prompt else REASON).hash
+    if isinstance(settings, LlmRationaleSettings):
+        identity["prompt"] = load_rationale_prompt(Path(settings.prompt) if settings.prompt else RATIONALE).hash
     return identity
 
 
@@ -259,7 +265,7 @@ def _pre_ranker(run: Run) -> dict[str, Any] | None:
     return run.settings.pre_ranker.model_dump() if run.settings.pre_ranker else None
 
 
-def _name(stage: str, split: Split) -> str:
+def _name(stage: str, split: SplitName) -> str:
     return stage if split == "log" else f"test/{stage}"
 
 

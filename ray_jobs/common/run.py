@@ -24,9 +24,9 @@ from actors.data.rows import FUSED
 from actors.serving.settings import ServingSettings
 from actors.settings import (
     ComputeSettings,
-    NoReasonSettings,
+    NoRationaleSettings,
     PointwiseTeacherSettings,
-    ReasonSettings,
+    RationaleSettings,
     RecordedTeacherSettings,
     TeacherSettings,
 )
@@ -52,25 +52,32 @@ from ranking.storage.folder import Folder
 from ranking.storage.lease import leased
 from ray_jobs.common.connection import check_workers_write, interrupt, start_ray
 from ray_jobs.common.failures import reason_outside
-from ray_jobs.common.job_logs import Logs
+from ray_jobs.common.job_logs import JobLogs
 from students.settings import RraBertSettings, StudentSettings, TrainingSettings
 
 
 class RunSettings(Settings):
     """The run file, whole."""
 
-    run: str = Field("quickstart", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the run; its folder under storage.")
-    storage: str = Field("runs", description="Where runs and the registry live: a path or a URI such as s3://bucket/rra.")
+    run: str = Field(
+        "quickstart", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the run; its folder under storage."
+    )
+    storage: str = Field(
+        "runs", description="Where runs and the registry live: a path or a URI such as s3://bucket/rra."
+    )
     collection: CollectionSettings = CollectionSettings()
     queries: QuerySettings = QuerySettings()
     candidates: CandidateSettings = CandidateSettings()
     pre_ranker: PreRankerSettings | None = Field(
-        default_factory=PreRankerSettings, description="What picks the documents that the teacher sees. Null: it sees every candidate."
+        default_factory=PreRankerSettings,
+        description="What picks the documents that the teacher sees. Null: it sees every candidate.",
     )
     teacher: TeacherSettings = Field(default_factory=PointwiseTeacherSettings)
     audit: AuditSettings = AuditSettings()
-    reasons: ReasonSettings = Field(default_factory=NoReasonSettings)
-    students: list[StudentSettings] = Field(default_factory=lambda: [RraBertSettings()], description="Students to train.")
+    rationales: RationaleSettings = Field(default_factory=NoRationaleSettings)
+    students: list[StudentSettings] = Field(
+        default_factory=lambda: [RraBertSettings()], description="Students to train."
+    )
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     ablation: AblationSettings = AblationSettings()
@@ -101,7 +108,7 @@ class Run:
         self.registry = Registry(self.storage)
         # a local folder for the log floods of Ray and vLLM too: logs/ of the run where it is on this disk
         place = Path(self.folder.path) / "logs" if self.folder.is_local else Path("logs") / settings.run
-        self.logs = Logs(place, settings.run, lambda: progress.at)
+        self.logs = JobLogs(place, settings.run, lambda: progress.at)
         self._began_ray = False
 
     @cached_property
@@ -113,7 +120,9 @@ class Run:
         self.progress.stage("collection", text)
         if collection.halved:
             kept = len(collection.log_qrels)
-            self.progress.stage("", f"judged queries are divided: {judged:,} to test, {kept:,} to label; collection.use changes that")
+            self.progress.stage(
+                "", f"judged queries are divided: {judged:,} to test, {kept:,} to label; collection.use changes that"
+            )
         for note in collection.notes:
             self.progress.stage("", note)
         return collection
@@ -121,7 +130,9 @@ class Run:
     def check_judged(self) -> None:
         """Raise InputError where there is nothing to test on."""
         if not self.collection.test:
-            raise InputError(f"{self.collection.name} has no judged queries to test on; labels can be made of it, and learned from")
+            raise InputError(
+                f"{self.collection.name} has no judged queries to test on; labels can be made of it, and learned from"
+            )
 
     def skipped(self, stage: Stage) -> Manifest | None:
         """The manifest of a stage that is done with these settings already, said in a line; else None."""
@@ -144,7 +155,7 @@ class Run:
             return
         self._began_ray = True
         start_ray(self.logs, self.settings.compute.dashboard)
-        self.progress.explain, self.progress.quiet = why_waiting, self.settings.compute.quiet_seconds
+        self.progress.explain, self.progress.quiet = why_waiting, self.settings.compute.stall_warning_seconds
         if not self.folder.is_local:
             check_workers_write(self.folder)
 
@@ -163,7 +174,9 @@ def open_run(arguments: Sequence[str]) -> Run:
     first_stages = [*(retriever.called for retriever in settings.candidates.retrievers), FUSED]
     for name in settings.evaluation.first_stages:
         if name not in first_stages:
-            raise InputError(f"{arguments[0]}: setting 'evaluation.first_stages': {name!r} is none of {', '.join(first_stages)}")
+            raise InputError(
+                f"{arguments[0]}: setting 'evaluation.first_stages': {name!r} is none of {', '.join(first_stages)}"
+            )
     _check_names_apart(settings, [*first_stages, "pre-ranker", "teacher"], arguments[0])
     _check_recorded_for(settings, arguments[0])
     run = Run(settings, Progress())
@@ -188,13 +201,20 @@ def _check_names_apart(settings: RunSettings, reserved: list[str], where: str) -
     evaluation = settings.evaluation
     students = [student.name for student in settings.students]
     taken = [*reserved, *students, *(f"{name}.{form}" for name in students for form in ("base", "blended"))]
-    for kind, name in [*(("runs", held.name) for held in evaluation.runs), *(("models", held.name) for held in evaluation.models)]:
+    for kind, name in [
+        *(("runs", held.name) for held in evaluation.runs),
+        *(("models", held.name) for held in evaluation.models),
+    ]:
         if name in taken:
-            raise InputError(f"{where}: setting 'evaluation.{kind}': the name {name!r} is taken by another system; choose another")
+            raise InputError(
+                f"{where}: setting 'evaluation.{kind}': the name {name!r} is taken by another system; choose another"
+            )
         taken.append(name)
     for name in students:
         if name in reserved or any(name in (f"{other}.base", f"{other}.blended") for other in students):
-            raise InputError(f"{where}: setting 'students': the name {name!r} is taken by another system; choose another")
+            raise InputError(
+                f"{where}: setting 'students': the name {name!r} is taken by another system; choose another"
+            )
 
 
 def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, alone: bool = True) -> None:
@@ -222,7 +242,10 @@ def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, alo
         sys.exit(2)
     except KeyboardInterrupt:
         if taken_over:
-            print(f"error: {run.folder.uri if run else ''}: another job took this run over while this one stood still", file=sys.stderr)
+            print(
+                f"error: {run.folder.uri if run else ''}: another job took this run over while this one stood still",
+                file=sys.stderr,
+            )
             _leave(2)
         print(f"interrupted; to go on from here: {shlex.join(['python', '-m', _name(), *arguments])}", file=sys.stderr)
         _leave(130)

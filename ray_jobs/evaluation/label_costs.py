@@ -25,11 +25,18 @@ def note(run: Run, systems: Sequence[System]) -> None:
 
 
 def of_student(run: Run, student: StudentSettings) -> LabelCost | None:
-    """What its labels took, and its reasons where it learned from any; None for one that learned from judgements."""
+    """What its labels took, and its rationales where it learned from any; None for one that learned from judgements."""
     if run.settings.training.targets == "judgements":
         return None
-    learned = [plan.labels_to_learn(run), *([plan.reasons_to_learn(run)] if plan.reads_reasons(run, student) else [])]
-    manifests = [found for part in learned if (found := manifest_of(part.folder)) is not None and found.fingerprint == part.fingerprint]
+    learned = [
+        plan.labels_to_learn(run),
+        *([plan.rationales_to_learn(run)] if plan.reads_rationales(run, student) else []),
+    ]
+    manifests = [
+        found
+        for part in learned
+        if (found := manifest_of(part.folder)) is not None and found.fingerprint == part.fingerprint
+    ]
     return priced(run, manifests) if len(manifests) == len(learned) else None
 
 
@@ -42,6 +49,8 @@ def of_teacher(run: Run) -> LabelCost | None:
 def priced(run: Run, manifests: Sequence[Manifest]) -> LabelCost:
     """What finished stages took. manifests: that of the labels first; of older versions they lack their engines, and have the settings'."""
     compute = run.settings.compute
-    engines = (compute.teacher_engines, compute.reason_engines)
-    held = [one.model_copy(update={"engines": one.engines or count}) for one, count in zip(manifests, engines, strict=False)]
+    engines = (compute.teacher_engines, compute.rationale_engines)
+    held = [
+        one.model_copy(update={"engines": one.engines or count}) for one, count in zip(manifests, engines, strict=False)
+    ]
     return cost_of(held, compute.engine_hour_price)

@@ -9,9 +9,9 @@ from actors.data.rows import records
 from ranking.audit.audit_report import Audit
 from ranking.audit.audit_text import text_of
 from ranking.evaluation.comparison import PerQuery
-from ranking.evaluation.report import Findings, html_of, label_section, markdown_of
+from ranking.evaluation.report import ReportData, html_of, label_section, markdown_of
 from ranking.evaluation.results import Metrics
-from ranking.evaluation.trec_runs import Run as TrecRun
+from ranking.evaluation.trec_runs import TrecRun
 from ranking.records import Label
 from ranking.runs.stages import manifest_of
 from ranking.storage.folder import Folder
@@ -28,7 +28,7 @@ _SEED = 13
 
 def write_report(run: Run, folder: Folder, metrics: Metrics, values: PerQuery, runs: Mapping[str, TrecRun]) -> None:
     """Write report.html and report.md."""
-    findings = Findings(
+    findings = ReportData(
         run=run.settings.run,
         collection=run.collection,
         metrics=metrics,

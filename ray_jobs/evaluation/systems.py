@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from actors.data.rows import CandidateList, TestLists
+from actors.data.rows import CandidateList, QueryCandidates
 from ranking.errors import InputError
 from ranking.evaluation.comparison import System
 from ranking.evaluation.results import Machine, SystemKind
@@ -17,7 +17,7 @@ from ray_jobs.train import MODEL
 from students.settings import StudentSettings
 
 if TYPE_CHECKING:
-    from actors.scoring.latency import Timed
+    from actors.scoring.latency import MeasuredLatency
     from actors.scoring.scorers import Model
 
 QUERIES, TEACHER_QUERIES, DOCUMENTS = 33, 13, 50
@@ -52,7 +52,11 @@ def bases_of(run: Run) -> tuple[list[StudentSettings], list[str]]:
         if student not in ranks
     ]
     found = ray.get([ray.remote(refusal).remote(model_of(run, "base", base_name(student.name))) for student in ranks])
-    notes += [f"{base_name(student.name)} is not measured: {why}" for student, why in zip(ranks, found, strict=True) if why is not None]
+    notes += [
+        f"{base_name(student.name)} is not measured: {why}"
+        for student, why in zip(ranks, found, strict=True)
+        if why is not None
+    ]
     return [student for student, why in zip(ranks, found, strict=True) if why is None], notes
 
 
@@ -74,7 +78,9 @@ def trained(run: Run, name: str) -> Folder:
     (student,) = [student for student in run.settings.students if student.name == name]
     stage = plan.student_stage(run, student)
     if stage.restore() is None:
-        raise InputError(f"{stage.folder.uri}: student {name!r} is not trained with these settings; run ray_jobs.train first")
+        raise InputError(
+            f"{stage.folder.uri}: student {name!r} is not trained with these settings; run ray_jobs.train first"
+        )
     return stage.folder / MODEL
 
 
@@ -83,7 +89,9 @@ def trained_before(run: Run, student: StudentSettings) -> Folder:
     stage = plan.student_stage(run, student)
     place = stage.finished()
     if place is None:
-        raise InputError(f"{stage.folder.uri}: student {student.name!r} is not trained with these settings; run ray_jobs.train first")
+        raise InputError(
+            f"{stage.folder.uri}: student {student.name!r} is not trained with these settings; run ray_jobs.train first"
+        )
     return place / MODEL
 
 
@@ -101,7 +109,7 @@ def check_models(run: Run) -> None:
             raise InputError(f"setting 'evaluation.models', {name!r}: {why}")
 
 
-def time_systems(run: Run, systems: Sequence[System], rows: Sequence[TestLists]) -> Machine | None:
+def time_systems(run: Run, systems: Sequence[System], rows: Sequence[QueryCandidates]) -> Machine | None:
     """Time what ranks, each alone, and note it with its systems; models with the threads that a replica of the service has.
 
     Imported lists have no time, and the teacher only where `evaluation.time_teacher` asks for it. Returns the machine that
@@ -109,23 +117,30 @@ def time_systems(run: Run, systems: Sequence[System], rows: Sequence[TestLists])
     """
     import ray
 
-    from actors.scoring.latency import Stopwatch
+    from actors.scoring.latency import LatencyProbe
 
     settings = run.settings
     lists = lists_to_time(rows, settings.evaluation.first_stages)
     if not lists:
         return None
     models = models_of(run)
-    stopwatch = ray.remote(Stopwatch).options(num_cpus=1).remote(settings.serving)  # one, so that all are timed on one machine
+    stopwatch = (
+        ray.remote(LatencyProbe).options(num_cpus=1).remote(settings.serving)
+    )  # one, so that all are timed on one machine
     with run.progress.bar("timing", len(models) + 2, "systems") as bar:
-        places = (plan.index_stage(run).folder, plan.vectors_memory(run))
+        places = (plan.index_stage(run).folder, plan.embedding_cache(run))
         if settings.candidates.given is None:
             texts = [row.text for row in lists]
             for name, timed in ray.get(stopwatch.time_first_stages.remote(*places, settings.candidates, texts)).items():
                 _note(systems, "first_stage", name, timed)
         bar.advance()
         if settings.pre_ranker:
-            _note(systems, "pre_ranker", "pre-ranker", ray.get(stopwatch.time_pre_ranker.remote(places[1], settings.pre_ranker, lists)))
+            _note(
+                systems,
+                "pre_ranker",
+                "pre-ranker",
+                ray.get(stopwatch.time_pre_ranker.remote(places[1], settings.pre_ranker, lists)),
+            )
         bar.advance()
         for kind, name in models:
             _note(systems, kind, name, ray.get(stopwatch.time.remote(model_of(run, kind, name), lists)))
@@ -135,7 +150,7 @@ def time_systems(run: Run, systems: Sequence[System], rows: Sequence[TestLists])
     return ray.get(stopwatch.machine.remote())  # type: ignore[no-any-return]
 
 
-def _note(systems: Sequence[System], kind: SystemKind, name: str, timed: Timed) -> None:
+def _note(systems: Sequence[System], kind: SystemKind, name: str, timed: MeasuredLatency) -> None:
     """Note the time of a system; a blended student takes as long as the student."""
     for system in systems:
         blended = kind == "student" and system.result.kind == "blended" and system.result.student == name
@@ -149,9 +164,9 @@ def _time_teacher(run: Run, systems: Sequence[System], lists: Sequence[Candidate
     import ray
 
     from actors.cluster.placement import teacher_engines
-    from actors.data.rows import PickedList, records, table_of
+    from actors.data.rows import PreRankedList, records, table_of
     from actors.retrieval.pre_ranking import all_candidates
-    from actors.scoring.latency import Timed, latency_of, rate_of, seconds_of
+    from actors.scoring.latency import MeasuredLatency, latency_of, rate_of, seconds_of
     from actors.teachers import make_teacher
 
     compute = run.settings.compute
@@ -162,15 +177,15 @@ def _time_teacher(run: Run, systems: Sequence[System], lists: Sequence[Candidate
         return
     kind, arguments = teacher.actor
     actor = ray.remote(kind).options(**teacher_engines(compute).placement.options).remote(*arguments)
-    shown = records(all_candidates(table_of(lists, CandidateList)), PickedList)
+    shown = records(all_candidates(table_of(lists, CandidateList)), PreRankedList)
     with run.progress.bar("timing", 1, "teachers") as bar:
         seconds = seconds_of(lambda row: ray.get(actor.outcome.remote(row)), shown)
         bar.advance()
     ray.kill(actor)
-    _note(systems, "teacher", "teacher", Timed(latency_of(seconds), rate_of(seconds, lists)))
+    _note(systems, "teacher", "teacher", MeasuredLatency(latency_of(seconds), rate_of(seconds, lists)))
 
 
-def lists_to_time(rows: Sequence[TestLists], first_stages: Sequence[str]) -> list[CandidateList]:
+def lists_to_time(rows: Sequence[QueryCandidates], first_stages: Sequence[str]) -> list[CandidateList]:
     """Queries with exactly 50 documents each: their own candidates, and where those are fewer, some of other queries.
 
     Where all queries together have fewer than 50, some stand again under another id.
@@ -184,7 +199,9 @@ def lists_to_time(rows: Sequence[TestLists], first_stages: Sequence[str]) -> lis
         start = (place + 1) * DOCUMENTS % len(every)
         distinct = {candidate.doc_id: candidate for candidate in [*every[start:], *every[:start]]}
         found = list(({candidate.doc_id: candidate for candidate in candidates} | distinct).values())
-        again = (one.model_copy(update={"doc_id": f"{one.doc_id}#{turn}"}) for turn in itertools.count(2) for one in found)
+        again = (
+            one.model_copy(update={"doc_id": f"{one.doc_id}#{turn}"}) for turn in itertools.count(2) for one in found
+        )
         fifty = list(itertools.islice(itertools.chain(found, again), DOCUMENTS))
         timed.append(CandidateList(query_id=row.query_id, text=row.text, candidates=fifty))
     return timed

@@ -20,7 +20,12 @@ Grades = dict[str, dict[str, int]]
 
 
 def blend_student(
-    run: Run, student: StudentSettings, model: Folder, labels: Folder, validation: Sequence[str], grades: Grades | None = None
+    run: Run,
+    student: StudentSettings,
+    model: Folder,
+    labels: Folder,
+    validation: Sequence[str],
+    grades: Grades | None = None,
 ) -> None:
     """Choose a student's blend and write it into its config.
 
@@ -33,7 +38,13 @@ def blend_student(
     if settings.weight is not None and settings.form != "auto":
         student_config.write_blend(model, Blend(form=settings.form, weights={settings.form: settings.weight}))
         return
-    found = _fitted(run, student, model, _targeted(run, labels, validation, grades), FORMS if settings.form == "auto" else (settings.form,))
+    found = _fitted(
+        run,
+        student,
+        model,
+        _targeted(run, labels, validation, grades),
+        FORMS if settings.form == "auto" else (settings.form,),
+    )
     if found is not None:
         student_config.write_blend(model, found)
 
@@ -58,7 +69,9 @@ def _targeted(run: Run, labels: Folder, validation: Sequence[str], grades: Grade
     return {label.query_id: label for label in found if _orders(label)}
 
 
-def _fitted(run: Run, student: StudentSettings, model: Folder, ordered: dict[str, Label], forms: Sequence[Form]) -> Blend | None:
+def _fitted(
+    run: Run, student: StudentSettings, model: Folder, ordered: dict[str, Label], forms: Sequence[Form]
+) -> Blend | None:
     from students.blend_fit import ValidationList, fit
 
     rows = [row for row in _candidates(run).read_rows(CandidateList) if row.query_id in ordered] if ordered else []
@@ -81,7 +94,9 @@ def _fitted(run: Run, student: StudentSettings, model: Folder, ordered: dict[str
     )
     gain = f"validation nDCG@10 {fitted.alone:.3f} alone, {fitted.blended:.3f} blended ({fitted.blend})"
     if fitted.blend.weight == 1.0:
-        run.progress.stage("blend", f"{student.name} is served alone: blending with the first stage does not help; {gain}")
+        run.progress.stage(
+            "blend", f"{student.name} is served alone: blending with the first stage does not help; {gain}"
+        )
         return None
     run.progress.stage("blend", f"{student.name}: {gain}")
     return fitted.blend

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ranking.errors import InputError
-from ranking.records import Tokens
+from ranking.records import TokenCounts
 from ranking.runs.stages import MANIFEST, Manifest, manifest_of
 from ranking.storage.folder import Folder
 from ray_jobs.common import plan
 from ray_jobs.common.run import Run
 from ray_jobs.training import training_labels
 
-_STAGES = ("candidates", "reasons", "labels")
+_STAGES = ("candidates", "rationales", "labels")
 
 
 def merge_labels(run: Run) -> None:
@@ -46,7 +46,9 @@ def _check_targets(sources: list[Folder]) -> None:
     kinds = {source.uri: training_labels.first_label(source / "labels").provenance.targets for source in sources}
     if len(set(kinds.values())) > 1:
         found = ", ".join(f"{uri}: {kind}" for uri, kind in kinds.items())
-        raise InputError(f"setting 'training.labels': the runs have different kinds of targets ({found}); use runs of one kind")
+        raise InputError(
+            f"setting 'training.labels': the runs have different kinds of targets ({found}); use runs of one kind"
+        )
 
 
 def _check_apart(sources: list[Folder]) -> None:
@@ -55,7 +57,9 @@ def _check_apart(sources: list[Folder]) -> None:
         for query_id in (source / "labels").read_column("query_id"):
             if query_id in where:
                 places = f"{where[query_id].uri} and in {source.uri}"
-                raise InputError(f"setting 'training.labels': query {query_id!r} is labelled in {places}; query ids must differ")
+                raise InputError(
+                    f"setting 'training.labels': query {query_id!r} is labelled in {places}; query ids must differ"
+                )
             where[query_id] = source
 
 
@@ -74,7 +78,10 @@ def _merge(stage: str, sources: list[Folder], target: Folder) -> None:
         rows_out=sum(one.rows_out for one in manifests),
         rejected=sum(one.rejected for one in manifests),
         seconds=sum(one.seconds for one in manifests),
-        tokens=Tokens(prompt=sum(one.tokens.prompt for one in manifests), completion=sum(one.tokens.completion for one in manifests)),
+        tokens=TokenCounts(
+            prompt=sum(one.tokens.prompt for one in manifests),
+            completion=sum(one.tokens.completion for one in manifests),
+        ),
         engines=max((one.engines for one in manifests if one.engines is not None), default=None),
         versions=manifests[0].versions,
         settings={"runs": [source.uri for source in sources]},

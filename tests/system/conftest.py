@@ -53,7 +53,10 @@ def cluster(tmp_path_factory):
                 "BEGAN": str(time.time()),
             }
     finally:
-        for process in [*psutil.Process(head.pid).children(recursive=True), head]:  # to end by itself takes it half a minute
+        for process in [
+            *psutil.Process(head.pid).children(recursive=True),
+            head,
+        ]:  # to end by itself takes it half a minute
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         head.wait()
@@ -105,12 +108,20 @@ def collection(tmp_path_factory):
     """A small BEIR folder."""
     folder = tmp_path_factory.mktemp("facts")
     (folder / "corpus.jsonl").write_text("".join(json.dumps({"_id": i, "text": text}) + "\n" for i, text in FACTS))
-    (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": i, "text": text}) + "\n" for i, text, _ in QUESTIONS))
+    (folder / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": i, "text": text}) + "\n" for i, text, _ in QUESTIONS)
+    )
     (folder / "qrels.tsv").write_text("".join(f"{query}\t{answer}\t1\n" for query, _, answer in QUESTIONS))
     return folder
 
 
-STUDENT = {"name": "rra-bert", "kind": "rra_bert", "base": "minilm-cross", "max_length": 96, "blend": {"form": "ranks", "weight": 0.6}}
+STUDENT = {
+    "name": "rra-bert",
+    "kind": "rra_bert",
+    "base": "minilm-cross",
+    "max_length": 96,
+    "blend": {"form": "ranks", "weight": 0.6},
+}
 
 
 @pytest.fixture(scope="session")
@@ -127,11 +138,11 @@ def arguments_of(changed):
         "candidates.depth": "8",
         "pre_ranker.top": "4",
         "pre_ranker.bottom": "4",
-        "training.lists_per_step": "2",
+        "training.queries_per_step": "2",
         "training.validation_fraction": "0.2",
         "compute.cpu_actors": "1",
         "compute.engine_hour_price": "3",
-        "compute.quiet_seconds": "60",  # where something hangs, what it waits for is in the output
+        "compute.stall_warning_seconds": "60",  # where something hangs, what it waits for is in the output
         "students": json.dumps([STUDENT]),
         "evaluation.measures": '["nDCG@5", "RR@5"]',
         "evaluation.first_stages": '["bm25", "fused"]',
@@ -200,7 +211,9 @@ def label_facts(run, teacher, finished, settings, cluster, timeout=400):
     folder = run_with_labels(run, finished)
     arguments = [*settings[1], "--run", run, "--teacher", json.dumps(teacher)]
     done = ran([sys.executable, "-m", "ray_jobs.label", *arguments], cluster, timeout)
-    assert done.returncode == 0, done.stderr + (folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else "")
+    assert done.returncode == 0, done.stderr + (
+        folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else ""
+    )
     manifest = Manifest.model_validate_json((folder / "labels").read_text("_manifest.json"))
     assert manifest.rows_in == manifest.rows_out + manifest.rejected
     return folder, manifest

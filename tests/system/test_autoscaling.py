@@ -19,7 +19,9 @@ TYPES = {
     "student": {"resources": {"CPU": 2, "student": 2}, "max_workers": 1},
     "teacher": {"resources": {"CPU": 2, "teacher": 1}, "max_workers": 1},
 }
-NODES = "import json, ray; ray.init(logging_level='ERROR', log_to_driver=False); print('NODES', json.dumps(ray.nodes()))"
+NODES = (
+    "import json, ray; ray.init(logging_level='ERROR', log_to_driver=False); print('NODES', json.dumps(ray.nodes()))"
+)
 
 
 def nodes(environment):
@@ -40,7 +42,12 @@ def test_the_pipeline_makes_the_cluster_grow_and_idle_nodes_go_away(collection, 
     pools = {"compute.teacher_pool": "teacher", "compute.student_pool": "student"}
     with growing_cluster(tmp_path, TYPES) as environment:
         pools["compute.cluster_file"] = environment["CLUSTER_FILE"]
-        settings = {"run": "grown", "storage": str(tmp_path / "runs"), "collection.source": f"beir:{collection}", **pools}
+        settings = {
+            "run": "grown",
+            "storage": str(tmp_path / "runs"),
+            "collection.source": f"beir:{collection}",
+            **pools,
+        }
         settings["students"] = tiny_student(tmp_path / "base")
         assert nodes(environment) == 0
 

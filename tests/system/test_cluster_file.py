@@ -14,7 +14,7 @@ from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 
 from actors.cluster.capacity import lacking
 from actors.cluster.limits import nodes_of_file
-from actors.cluster.placement import reason_engines, teacher_engines, training_worker
+from actors.cluster.placement import rationale_engines, teacher_engines, training_worker
 from ranking.runs.progress import Progress
 from ranking.settings import load_settings
 from ray_jobs.common.capacity_check import demands_of
@@ -44,7 +44,9 @@ def launched(demands, failed=(), together=False):
     )
     reply = ResourceDemandScheduler(AutoscalerEventLogger(logger=None)).schedule(request)
     assert not reply.infeasible_gang_resource_requests
-    return {one.instance_type: one.count for one in reply.to_launch if one.instance_type != "head"}, len(reply.infeasible_resource_requests)
+    return {one.instance_type: one.count for one in reply.to_launch if one.instance_type != "head"}, len(
+        reply.infeasible_resource_requests
+    )
 
 
 def test_the_autoscaler_takes_the_file_and_would_not_take_any():
@@ -95,10 +97,10 @@ def test_the_teacher_goes_on_spot_in_order_of_price_then_on_demand(failed, type_
 def test_all_that_configs_production_asks_for_fits_the_file(tmp_path):
     run = Run(PRODUCTION.model_copy(update={"storage": str(tmp_path)}), Progress())
     nodes = nodes_of_file((ROOT / "cluster.yaml").read_text(), "cluster.yaml")
-    wanted = demands_of(run, ["teacher", "reasons", "training"])
-    assert [one.who for one in wanted] == ["a stage", "the teacher", "the writer of reasons", "training"]
+    wanted = demands_of(run, ["teacher", "rationales", "training"])
+    assert [one.who for one in wanted] == ["a stage", "the teacher", "the writer of rationales", "training"]
     assert lacking(wanted, nodes, grows=True) is None
-    for pool in (teacher_engines(PRODUCTION.compute), reason_engines(PRODUCTION.compute)):
+    for pool in (teacher_engines(PRODUCTION.compute), rationale_engines(PRODUCTION.compute)):
         found, left = launched([pool.placement.demand] * pool.engines)
         assert left == 0
         assert set(found) == {"teacher_a100"}

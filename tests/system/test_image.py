@@ -19,7 +19,9 @@ MOST_BYTES = 5 * 2**20
 def test_a_job_brings_the_code_and_little_else(name, tmp_path):
     environment = yaml.safe_load((ROOT / "runtime_env" / f"{name}.yaml").read_text())
     package = tmp_path / "package.zip"
-    create_package(str(ROOT), package, include_gitignore=True, excludes=environment["excludes"], logger=logging.getLogger(__name__))
+    create_package(
+        str(ROOT), package, include_gitignore=True, excludes=environment["excludes"], logger=logging.getLogger(__name__)
+    )
     assert package.stat().st_size < MOST_BYTES
     with zipfile.ZipFile(package) as held:
         names = set(held.namelist())
@@ -30,13 +32,19 @@ def test_a_job_brings_the_code_and_little_else(name, tmp_path):
         "ranking/collections/pydoc/log.jsonl",
         "actors/serving/page/index.html",
     } <= names
-    assert not [name for name in names if name.split("/")[0] in ("tests", "benchmarks", "docs", "deploy", ".git", ".venv", "runs")]
+    assert not [
+        name
+        for name in names
+        if name.split("/")[0] in ("tests", "benchmarks", "docs", "deploy", ".git", ".venv", "runs")
+    ]
 
 
 def test_the_dockerfile_has_no_lint_and_the_ray_version_that_is_pinned():
     lint = subprocess.run([BIN / "hadolint", "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
     assert lint.returncode == 0, lint.stdout
-    (pinned,) = [line.split("==")[1] for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("ray==")]
+    (pinned,) = [
+        line.split("==")[1] for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("ray==")
+    ]
     assert f"FROM rayproject/ray:{pinned}-py311-" in (ROOT / "Dockerfile").read_text()
 
 
@@ -52,8 +60,20 @@ def test_the_image_holds_the_weights_that_no_job_brings():
 def test_the_packages_of_the_image_resolve_from_the_two_files_that_it_copies(tmp_path):
     for name in ("pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    call = [BIN / "uv", "pip", "compile", "pyproject.toml", "--extra", "gpu", "--constraint", "constraints.txt", "--no-header"]
-    found = subprocess.run([*call, "--python-version", "3.11"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    call = [
+        BIN / "uv",
+        "pip",
+        "compile",
+        "pyproject.toml",
+        "--extra",
+        "gpu",
+        "--constraint",
+        "constraints.txt",
+        "--no-header",
+    ]
+    found = subprocess.run(
+        [*call, "--python-version", "3.11"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
     assert found.returncode == 0, found.stderr
     packages = {line.split("==")[0] for line in found.stdout.splitlines() if "==" in line}
     assert {"ray", "vllm", "torch", "deepspeed"} <= packages

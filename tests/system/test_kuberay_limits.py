@@ -44,7 +44,21 @@ def api(tmp_path, monkeypatch):
     """The API server as a pod of KubeRay's finds it."""
     key, certificate = tmp_path / "key.pem", tmp_path / "ca.crt"
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    call = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-keyout", key, "-out", certificate, *subject]
+    call = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-keyout",
+        key,
+        "-out",
+        certificate,
+        *subject,
+    ]
     subprocess.run(call, check=True, capture_output=True)
     server = HTTPServer(("127.0.0.1", 0), ApiServer)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -90,11 +104,17 @@ def test_groups_of_the_ray_cluster_are_what_it_can_grow_to(api):
 
 
 def test_production_fits_and_what_does_not_fit_is_a_line(api, production):
-    capacity_check.check(production(), "teacher", "reasons", "training")
-    with pytest.raises(InputError, match=r"^the teacher wants 5 x \(8 CPU, 4 GPU with 80 GB, 4 teacher\) and the cluster can grow to 4;"):
-        capacity_check.check(production("--compute.teacher_engines", "5", "--compute.least_teacher_engines", "5"), "teacher")
+    capacity_check.check(production(), "teacher", "rationales", "training")
     with pytest.raises(
-        InputError, match=r"can grow to 0 \(there are GPUs with 24 GB\); see training.workers, compute.student_pool, student_gpu_gb"
+        InputError,
+        match=r"^the teacher wants 5 x \(8 CPU, 4 GPU with 80 GB, 4 teacher\) and the cluster can grow to 4;",
+    ):
+        capacity_check.check(
+            production("--compute.teacher_engines", "5", "--compute.min_teacher_engines", "5"), "teacher"
+        )
+    with pytest.raises(
+        InputError,
+        match=r"can grow to 0 \(there are GPUs with 24 GB\); see training.workers, compute.student_pool, student_gpu_gb",
     ):
         capacity_check.check(production("--compute.student_gpu_gb", "48"), "training")
 
@@ -107,9 +127,16 @@ def test_a_cluster_that_does_not_autoscale_is_what_is_there(api, production):
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [("token", "403 Client Error"), ("namespace", "404 Client Error"), ("missing", "No such file"), ("unnamed", "is not set")],
+    [
+        ("token", "403 Client Error"),
+        ("namespace", "404 Client Error"),
+        ("missing", "No such file"),
+        ("unnamed", "is not set"),
+    ],
 )
-def test_limits_that_cannot_be_read_are_told_and_nothing_is_refused(api, production, tmp_path, capsys, monkeypatch, wrong, said):
+def test_limits_that_cannot_be_read_are_told_and_nothing_is_refused(
+    api, production, tmp_path, capsys, monkeypatch, wrong, said
+):
     if wrong == "missing":
         (tmp_path / "namespace").unlink()
     elif wrong == "unnamed":

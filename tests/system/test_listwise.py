@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.vllm.response_cache import Asked
+from actors.vllm.response_cache import CachedResponse
 from ranking.records import Label, Rejection
 from tests.system.conftest import label_facts
 from tests.testing.facts import QUESTIONS
@@ -19,13 +19,13 @@ def model(tmp_path_factory):
 
 
 def test_structured_output_makes_every_answer_of_any_model_usable(model, finished, settings, cluster):
-    teacher = {"kind": "listwise", "model": str(model), "orders": 3, "temperature": 1.0, "attempts": 1}
+    teacher = {"kind": "listwise", "model": str(model), "orders": 3, "temperature": 1.0, "max_attempts": 1}
     teacher["engine"] = ENGINE
     folder, manifest = label_facts("listwise", teacher, finished, settings, cluster)
     labels = list((folder / "labels").read_rows(Label))
     assert len(labels) == manifest.rows_in > 0
     for row in labels:
-        assert row.answer.verdict == "ok"
+        assert row.answer.parse_status == "ok"
         assert row.answer.orders == 3
         assert 0 <= row.confidence <= 1
         assert len(row.provenance.prompt) == 16
@@ -46,7 +46,7 @@ def test_structured_output_makes_every_answer_of_any_model_usable(model, finishe
 
 
 def test_without_it_every_bad_answer_is_asked_again_and_then_rejected_with_its_text(model, finished, settings, cluster):
-    teacher = {"kind": "listwise", "model": str(model), "structured": False, "temperature": 1.0, "attempts": 2}
+    teacher = {"kind": "listwise", "model": str(model), "structured": False, "temperature": 1.0, "max_attempts": 2}
     teacher["engine"] = ENGINE
     folder, manifest = label_facts("unstructured", teacher, finished, settings, cluster)
     rejected = [row for row in (folder / "rejected").read_rows(Rejection) if row.stage == "labels"]
@@ -55,12 +55,18 @@ def test_without_it_every_bad_answer_is_asked_again_and_then_rejected_with_its_t
 
 
 def test_the_own_model_answers_in_form_by_itself_and_lists_what_answers_first(finished, settings, cluster):
-    teacher = {"kind": "listwise", "model": "minilm-list", "structured": False, "attempts": 1, "document_tokens": 64}
+    teacher = {
+        "kind": "listwise",
+        "model": "minilm-list",
+        "structured": False,
+        "max_attempts": 1,
+        "max_document_tokens": 64,
+    }
     teacher["engine"] = {"dtype": "float32", "enforce_eager": True, "max_num_seqs": 16}
     folder, manifest = label_facts("minilm-list", teacher, finished, settings, cluster)
     labels = list((folder / "labels").read_rows(Label))
     assert len(labels) == manifest.rows_in > 0
-    assert {row.answer.verdict for row in labels} == {"ok"}
+    assert {row.answer.parse_status for row in labels} == {"ok"}
     answers = {query: doc_id for _, query, doc_id in QUESTIONS}
     first = [next(held.doc_id for held in row.candidates if held.position == 1) for row in labels]
     right = sum(answers[row.query] == doc_id for row, doc_id in zip(labels, first, strict=True))
@@ -69,8 +75,13 @@ def test_the_own_model_answers_in_form_by_itself_and_lists_what_answers_first(fi
 
 def rows_of(folder):
     """The answers in a teacher's memory; another teacher's memory holds vectors."""
-    return [row for name in folder.names(".parquet") if "raw" in folder.read_table(name).column_names for row in asked_in(folder, name)]
+    return [
+        row
+        for name in folder.names(".parquet")
+        if "raw" in folder.read_table(name).column_names
+        for row in asked_in(folder, name)
+    ]
 
 
 def asked_in(folder, name):
-    return [Asked.model_validate(row) for row in folder.read_table(name).to_pylist()]
+    return [CachedResponse.model_validate(row) for row in folder.read_table(name).to_pylist()]

@@ -42,7 +42,16 @@ def select(cluster, collection, tmp_path_factory):
     storage = tmp_path_factory.mktemp("selections")
 
     def run(name, log, *more):
-        source = ["--collection.source", f"beir:{collection}", "--storage", str(storage), "--run", name, "--queries.log", str(log)]
+        source = [
+            "--collection.source",
+            f"beir:{collection}",
+            "--storage",
+            str(storage),
+            "--run",
+            name,
+            "--queries.log",
+            str(log),
+        ]
         limits = ["--queries.long_tail", '{"max_frequency": 3, "min_terms": 4}']
         call = [sys.executable, "-m", "ray_jobs.select", "configs/collection.yaml", *source, *limits, *more]
         return Folder(storage / name), ran(call, cluster, 200)
@@ -63,7 +72,7 @@ def test_searches_are_counted_folded_and_accounted_for(selected):
     run, done = selected
     assert done.returncode == 0, done.stderr
     queries = {query.text: query for query in (run / "queries").read_rows(SelectedQuery)}
-    assert {text: (query.frequency, query.folded) for text, query in queries.items()} == {
+    assert {text: (query.frequency, query.duplicates) for text, query in queries.items()} == {
         "how do bats find insects at night": (3, ["How do bats find an insect at night?"]),
         "밤에 박쥐가 곤충을 찾는 방법?": (3, []),
         "why is bamboo so fast, and how tall does it get": (1, []),
@@ -75,7 +84,7 @@ def test_searches_are_counted_folded_and_accounted_for(selected):
         "?": "there are no words in it",
         "glacier valleys": "frequency 9 is above 3",
         "why does salt melt ice on roads": "frequency 4 is above 3",
-        "How do bats find an insect at night?": f"folded into {queries['how do bats find insects at night'].query_id}",
+        "How do bats find an insect at night?": f"duplicate of {queries['how do bats find insects at night'].query_id}",
         "Which METAL goes into cables?": "it asks for the same as a test question",
     }
     manifest = Manifest.model_validate_json((run / "queries").read_text("_manifest.json"))

@@ -20,7 +20,9 @@ NODES = "import json, ray; ray.init(logging_level='ERROR'); print('NODES', json.
 
 
 def node_of(cluster, address):
-    done = subprocess.run([sys.executable, "-c", NODES], env=cluster.driver_environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", NODES], env=cluster.driver_environment, capture_output=True, text=True, check=True
+    )
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("NODES")]
     (node,) = [node for node in json.loads(line.removeprefix("NODES ")) if node["NodeManagerAddress"] == address]
     return node["NodeID"]
@@ -58,7 +60,13 @@ def test_what_a_dead_training_asked_for_is_taken_back(cluster, tmp_path):
 @pytest.mark.timeout(600)
 def test_a_node_that_goes_is_heard_of_and_the_rest_goes_on(labelled, collection, tmp_path):  # noqa: F811
     folder = copied(labelled, tmp_path)
-    settings = {"workers": 2, "least_workers": 1, "epochs": 2000 if GROWS else 15, "validation_fraction": 0, "checkpoint_every": 10_000}
+    settings = {
+        "workers": 2,
+        "min_workers": 1,
+        "epochs": 2000 if GROWS else 15,
+        "validation_fraction": 0,
+        "checkpoint_every": 10_000,
+    }
     call = command(folder, collection, {**BERT, "term_control": {"form": "none"}}, precision="fp32", **settings)
     place, told = folder / "students" / "bert" / "checkpoints", tmp_path / "told.txt"
     with LocalCluster(tmp_path, workers=2, cpus=1) as cluster, told.open("w") as stream:
@@ -69,10 +77,19 @@ def test_a_node_that_goes_is_heard_of_and_the_rest_goes_on(labelled, collection,
         job = subprocess.Popen(call, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
         assert wait_until(lambda: "loss" in told.read_text() or job.poll() is not None, 200), told.read_text()
         assert not place.exists("checkpoint_manager_snapshot.json")
-        drain = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot", "--deadline-remaining-seconds", "120"]
+        drain = [
+            "--reason",
+            "DRAIN_NODE_REASON_PREEMPTION",
+            "--reason-message",
+            "spot",
+            "--deadline-remaining-seconds",
+            "120",
+        ]
         notice = [str(BIN / "ray"), "drain-node", "--address", cluster.address, "--node-id", node, *drain]
         subprocess.run(notice, env=cluster.driver_environment, capture_output=True, check=True)
-        assert wait_until(lambda: place.exists("checkpoint_manager_snapshot.json") or job.poll() is not None, 60), told.read_text()
+        assert wait_until(lambda: place.exists("checkpoint_manager_snapshot.json") or job.poll() is not None, 60), (
+            told.read_text()
+        )
         assert job.poll() is None, told.read_text()
         cluster.kill_worker(going)
         if GROWS:

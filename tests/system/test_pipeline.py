@@ -25,7 +25,16 @@ from tests.testing.programs import ran
 from tools.tiny_models import tiny_student
 
 pytestmark = pytest.mark.timeout(1200)
-STAGES = ("queries", "index", "candidates", "test/candidates", "labels", "test/labels", "students/rra-bert", "evaluation")
+STAGES = (
+    "queries",
+    "index",
+    "candidates",
+    "test/candidates",
+    "labels",
+    "test/labels",
+    "students/rra-bert",
+    "evaluation",
+)
 
 
 def test_every_stage_accounts_for_its_queries(finished):
@@ -47,10 +56,18 @@ def test_evaluation_holds_every_system_and_its_run(finished):
     metrics = Metrics.model_validate_json((folder / "metrics.json").read_text())
     expected = {"bm25", "dense", "fused", "pre-ranker@bm25", "pre-ranker@fused"}
     expected |= {
-        f"{system}@{stage}" for system in ("teacher", "rra-bert.base", "rra-bert", "rra-bert.blended") for stage in ("bm25", "fused")
+        f"{system}@{stage}"
+        for system in ("teacher", "rra-bert.base", "rra-bert", "rra-bert.blended")
+        for stage in ("bm25", "fused")
     }
     assert set(metrics.systems) == expected
-    assert {check.against for check in metrics.verdict.checks} == {"bm25", "dense", "fused", "pre-ranker@bm25", "rra-bert.base@bm25"}
+    assert {check.against for check in metrics.verdict.checks} == {
+        "bm25",
+        "dense",
+        "fused",
+        "pre-ranker@bm25",
+        "rra-bert.base@bm25",
+    }
     for key in expected:
         assert read_trec(folder / "runs" / f"{key}.trec")
     assert metrics.systems["teacher@fused"].measures["nDCG@5"] > 0.5
@@ -78,7 +95,9 @@ def test_evaluation_runs_alone_with_runs_and_models_of_others(finished, settings
         "run": "others",
         "students": "[]",
         "evaluation.teacher": "false",
-        "evaluation.runs": json.dumps([{"name": "theirs", "path": str(facts / "evaluation" / "runs" / "teacher@bm25.trec")}]),
+        "evaluation.runs": json.dumps(
+            [{"name": "theirs", "path": str(facts / "evaluation" / "runs" / "teacher@bm25.trec")}]
+        ),
         "evaluation.models": json.dumps([{"name": "saved", "model": str(facts / "students" / "rra-bert" / "model")}]),
         "evaluation.baseline": "theirs",
     }
@@ -112,12 +131,16 @@ def test_a_second_call_skips_every_stage_and_the_terminal_shows_it(finished, set
     assert again.stderr == ""
 
 
-def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_on(finished, settings, cluster, tmp_path):
+def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_on(
+    finished, settings, cluster, tmp_path
+):
     storage = finished[0]
     lists = list((Folder(storage) / "facts" / "candidates").read_rows(CandidateList))
     recorded = tmp_path / "recorded.trec"
     orders = {row.query_id: [c.doc_id for c in row.candidates[2:5]] for row in lists}
-    recorded.write_text(to_trec({query: {doc: -rank for rank, doc in enumerate(order)} for query, order in orders.items()}, "elsewhere"))
+    recorded.write_text(
+        to_trec({query: {doc: -rank for rank, doc in enumerate(order)} for query, order in orders.items()}, "elsewhere")
+    )
     changed = {
         "run": "recorded",
         "teacher": json.dumps({"kind": "recorded", "path": str(recorded)}),
@@ -136,7 +159,10 @@ def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_o
     first = subprocess.Popen(call, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     place = Path(run.path) / "students" / "plain" / "checkpoints"
     deadline = time.monotonic() + 300
-    while not any(re.search(r'"step": *[1-9]', snapshot.read_text()) for snapshot in place.glob("checkpoint_manager_snapshot.json")):
+    while not any(
+        re.search(r'"step": *[1-9]', snapshot.read_text())
+        for snapshot in place.glob("checkpoint_manager_snapshot.json")
+    ):
         assert first.poll() is None, first.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -151,7 +177,9 @@ def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_o
     assert {label.query_id for label in labels} == set(orders)
     for label in labels:
         listed = sorted((c for c in label.candidates if c.tier == "listed"), key=lambda c: c.position)
-        assert [c.doc_id for c in listed] == [doc for doc in orders[label.query_id] if doc in {c.doc_id for c in label.candidates}]
+        assert [c.doc_id for c in listed] == [
+            doc for doc in orders[label.query_id] if doc in {c.doc_id for c in label.candidates}
+        ]
     rejected = [
         row["query_id"]
         for name in (run / "rejected").names(".parquet")
@@ -162,7 +190,9 @@ def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_o
     assert CrossEncoder(f"{run.path}/students/plain/model", device="cpu").predict([("a", "b")]).shape == (1,)
 
 
-def test_training_that_makes_things_worse_is_not_promoted_and_the_decision_says_what_to_deploy(finished, settings, cluster, tmp_path):
+def test_training_that_makes_things_worse_is_not_promoted_and_the_decision_says_what_to_deploy(
+    finished, settings, cluster, tmp_path
+):
     folder = run_with_labels("worse", finished)
     labels = list((folder / "labels").read_rows(Label))
     worst_first = {label.query_id: {c.doc_id: -c.target for c in label.candidates} for label in labels}
@@ -207,11 +237,15 @@ def test_bad_input_is_one_line_and_exit_code_2(settings, cluster, finished):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_champion_is_served_with_the_scores_of_the_saved_model_and_the_order_that_was_evaluated(finished, settings, cluster):
+def test_the_champion_is_served_with_the_scores_of_the_saved_model_and_the_order_that_was_evaluated(
+    finished, settings, cluster
+):
     storage = Folder(finished[0])
     model = storage / "facts" / "students" / "rra-bert" / "model"
     Registry(storage).promote(model, "rra-bert-test", "facts", "for this test")
-    service = subprocess.Popen([sys.executable, "-m", "ray_jobs.serve", *settings[1]], cwd=ROOT, env={**cluster, "PYTHONUNBUFFERED": "1"})
+    service = subprocess.Popen(
+        [sys.executable, "-m", "ray_jobs.serve", *settings[1]], cwd=ROOT, env={**cluster, "PYTHONUNBUFFERED": "1"}
+    )
     try:
         wait_for("http://127.0.0.1:8123/health", service)
         query, texts = "why does dough get bigger", [text for _, text in FACTS]
@@ -239,7 +273,10 @@ def test_the_champion_is_served_with_the_scores_of_the_saved_model_and_the_order
                 joined = post({"query": text, "documents": documents, "first_stage": "order"})
                 assert [candidates[one["index"]] for one in joined["results"]] == best_first(blended[query_id])
                 assert joined["meta"]["blend"] == "ranks, w = 0.6"
-                scored = [{"text": t, "score": found[query_id][doc_id]} for doc_id, t in zip(candidates, documents, strict=True)]
+                scored = [
+                    {"text": t, "score": found[query_id][doc_id]}
+                    for doc_id, t in zip(candidates, documents, strict=True)
+                ]
                 assert post({"query": text, "documents": scored})["results"] == joined["results"]
     finally:
         service.terminate()
@@ -264,7 +301,9 @@ def wait_for(url, service):
 
 
 def post(body):
-    request = urllib.request.Request("http://127.0.0.1:8123/v1/rerank", json.dumps(body).encode(), {"content-type": "application/json"})
+    request = urllib.request.Request(
+        "http://127.0.0.1:8123/v1/rerank", json.dumps(body).encode(), {"content-type": "application/json"}
+    )
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
@@ -290,9 +329,13 @@ def test_arms_are_trained_on_the_same_labels_and_measured_on_the_test_queries(fi
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 queries, re-ranking bm25, 1 seed" in done.stdout
     results = json.loads((folder / "ablation").read_text("results.json"))
-    assert [(one["arm"], one["candidates"]) for one in results] == [(arm, stage) for stage in ("bm25", "fused") for arm in arms]
+    assert [(one["arm"], one["candidates"]) for one in results] == [
+        (arm, stage) for stage in ("bm25", "fused") for arm in arms
+    ]
     for one in results:
-        reached = json.loads((folder / "ablation" / f"{one['arm']}.1").read_text("per_query.json"))[one["candidates"]]["nDCG@5"]
+        reached = json.loads((folder / "ablation" / f"{one['arm']}.1").read_text("per_query.json"))[one["candidates"]][
+            "nDCG@5"
+        ]
         assert len(reached) == 6
         assert one["per_seed"] == [pytest.approx(sum(reached.values()) / 6)]
         assert one["steps"] > 0

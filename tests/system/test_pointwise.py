@@ -33,7 +33,9 @@ def test_a_cross_encoder_scores_as_in_transformers(finished, settings, cluster, 
     tokenizer = AutoTokenizer.from_pretrained(model)
     classifier = AutoModelForSequenceClassification.from_pretrained(model).eval()
     with torch.inference_mode():
-        agree(pairs, [classifier(**tokenizer(query, text, return_tensors="pt")).logits[0, 0] for query, text, _ in pairs])
+        agree(
+            pairs, [classifier(**tokenizer(query, text, return_tensors="pt")).logits[0, 0] for query, text, _ in pairs]
+        )
 
 
 def test_yes_less_no_is_the_difference_of_the_logits(finished, settings, cluster, tmp_path):
@@ -45,7 +47,9 @@ def test_yes_less_no_is_the_difference_of_the_logits(finished, settings, cluster
     expected = []
     with torch.inference_mode():
         for query, text, _ in pairs:
-            filled = tokenizer.apply_chat_template(prompt.messages(query, text), add_generation_prompt=True, tokenize=False)
+            filled = tokenizer.apply_chat_template(
+                prompt.messages(query, text), add_generation_prompt=True, tokenize=False
+            )
             logits = generator(torch.tensor([tokenizer.encode(filled, add_special_tokens=False)])).logits[0, -1]
             expected.append(logits[yes] - logits[no])
     agree(pairs, expected)

@@ -36,7 +36,9 @@ def test_concurrent_promotions_lose_nothing_and_leave_one_champion(storage, tmp_
 
     def start(number):
         arguments = [place, f"p{number}", str(EACH), str(tmp_path / f"p{number}.log")]
-        return subprocess.Popen([sys.executable, "-m", "tests.testing.promoter", *arguments], cwd=ROOT, env={**os.environ, **variables})
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.testing.promoter", *arguments], cwd=ROOT, env={**os.environ, **variables}
+        )
 
     registry, rng = Registry(Folder(place)), random.Random(4)
     running = {number: start(number) for number in range(PROCESSES)}
@@ -80,7 +82,7 @@ def checked(registry, before):
 def test_a_swap_whose_answer_is_lost_is_not_an_error(tmp_path, monkeypatch):
     from botocore.exceptions import ClientError
 
-    from ranking.storage.pointer import ChangedError, Held, Pointer
+    from ranking.storage.pointer import Pointer, PointerConflictError, PointerContent
 
     with running_s3(tmp_path / "s3.log") as variables:
         for name, value in variables.items():
@@ -96,12 +98,12 @@ def test_a_swap_whose_answer_is_lost_is_not_an_error(tmp_path, monkeypatch):
                 client.put_object(**arguments)
                 return client.put_object(**arguments)
 
-        pointer.swap(Held(), "one")
+        pointer.swap(PointerContent(), "one")
         with monkeypatch.context() as patched:
             patched.setattr(s3, "client", Twice)
             pointer.swap(pointer.read(), "two")
         assert pointer.read().text == "two"
-        with pytest.raises(ChangedError):
-            pointer.swap(Held(), "three")
+        with pytest.raises(PointerConflictError):
+            pointer.swap(PointerContent(), "three")
         with pytest.raises(ClientError):
-            Pointer(Folder("s3://nobodys-bucket/x"), "p.json").swap(Held(), "one")
+            Pointer(Folder("s3://nobodys-bucket/x"), "p.json").swap(PointerContent(), "one")

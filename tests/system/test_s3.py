@@ -19,7 +19,14 @@ from tests.testing.programs import ran
 from tools.ports import free_ports
 from tools.s3_server import BUCKET, client_of, new_user
 
-VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3")
+VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL_S3",
+)
 
 
 @pytest.fixture
@@ -38,7 +45,9 @@ def rows(*ids):
 
 def keys_of(s3, folder):
     """The objects under a folder, without the empty ones that stand for folders."""
-    listed = client_of(s3).list_objects_v2(Bucket=BUCKET, Prefix=folder.path.partition("/")[2] + "/").get("Contents", [])
+    listed = (
+        client_of(s3).list_objects_v2(Bucket=BUCKET, Prefix=folder.path.partition("/")[2] + "/").get("Contents", [])
+    )
     return {item["Key"]: item["LastModified"] for item in listed if not item["Key"].endswith("/")}
 
 
@@ -93,7 +102,9 @@ def test_stages_go_on_are_set_aside_and_come_back(bucket, s3):
     old.folder.write_rows("part-1.parquet", rows("q1"))
     Stage(bucket, "labels", {"v": 1}, []).begin()
     assert old.folder.read_column("query_id") == ["q1"]
-    (bucket / REJECTED).write_rows(old.rejected_prefix + "part-1.parquet", [Rejection(query_id="q2", stage="labels", reason="r")])
+    (bucket / REJECTED).write_rows(
+        old.rejected_prefix + "part-1.parquet", [Rejection(query_id="q2", stage="labels", reason="r")]
+    )
     old.finish(rows_in=2, rows_out=1, rejected=1)
     before = keys_of(s3, old.folder)
     assert old.restore().rows_out == 1
@@ -116,7 +127,11 @@ class CutOff:
 
     def __getattr__(self, name):
         found = getattr(self.filesystem, name)
-        return self._counted(found) if name in ("copy_file", "move", "delete_file", "delete_dir", "open_output_stream") else found
+        return (
+            self._counted(found)
+            if name in ("copy_file", "move", "delete_file", "delete_dir", "open_output_stream")
+            else found
+        )
 
     def _counted(self, change):
         if self.left == 0:
@@ -136,7 +151,9 @@ def test_a_move_cut_off_anywhere_loses_nothing(bucket, monkeypatch, cut_after, d
     old.begin()
     for name in ("q1", "q2"):
         old.folder.write_rows(f"part-{name}.parquet", rows(name))
-    (run / REJECTED).write_rows(old.rejected_prefix + "part-1.parquet", [Rejection(query_id="q3", stage="labels", reason="r")])
+    (run / REJECTED).write_rows(
+        old.rejected_prefix + "part-1.parquet", [Rejection(query_id="q3", stage="labels", reason="r")]
+    )
     old.finish(rows_in=3, rows_out=2, rejected=1)
     if direction == "back":
         new.begin()
@@ -162,7 +179,11 @@ def test_the_registry_lives_in_the_bucket(bucket, tmp_path):
         (model / "tokenizer").write_text("vocabulary", "words")
         registry.promote(model, version, "run", "better")
     champion, folder = registry.champion()
-    assert (champion.champion, folder.names(), folder.read_text("weights")) == ("b-2", [CHECKSUMS, "tokenizer", "weights"], "b-2")
+    assert (champion.champion, folder.names(), folder.read_text("weights")) == (
+        "b-2",
+        [CHECKSUMS, "tokenizer", "weights"],
+        "b-2",
+    )
     check_whole(folder, champion.checksum)
     assert registry.rollback("run").champion == "a-1"
     assert '"rollback"' in registry.folder.read_text(CHAMPION)
@@ -236,6 +257,8 @@ def test_a_dead_endpoint_and_a_silent_one_end_within_seconds(s3):
     assert "the service cannot be reached" in line
     assert seconds < 20
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        line, seconds = refused(f"s3://{BUCKET}/x", {**s3, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"})
+        line, seconds = refused(
+            f"s3://{BUCKET}/x", {**s3, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        )
     assert "the service cannot be reached" in line
     assert seconds < 30

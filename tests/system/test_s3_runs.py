@@ -16,7 +16,16 @@ from tools.s3_server import BUCKET, client_of
 from tools.tiny_models import tiny_student
 
 pytestmark = pytest.mark.timeout(900)
-STAGES = ("queries", "index", "candidates", "test/candidates", "labels", "test/labels", "students/rra-bert", "evaluation")
+STAGES = (
+    "queries",
+    "index",
+    "candidates",
+    "test/candidates",
+    "labels",
+    "test/labels",
+    "students/rra-bert",
+    "evaluation",
+)
 ROOT_URI = f"s3://{BUCKET}/runs"
 INPUT_URI = f"s3://{BUCKET}/input"
 
@@ -29,14 +38,23 @@ def storage(s3, collection, monkeypatch):
     source = Folder(INPUT_URI)
     if not source.exists("recorded.trec"):
         Folder(collection).copy_to(source / "facts")
-        order = {query: {doc: 1.0 if doc == answer else -float(i) for i, (doc, _) in enumerate(FACTS)} for query, _, answer in QUESTIONS}
+        order = {
+            query: {doc: 1.0 if doc == answer else -float(i) for i, (doc, _) in enumerate(FACTS)}
+            for query, _, answer in QUESTIONS
+        }
         source.write_text("recorded.trec", to_trec(order, "elsewhere"))
     return Folder(ROOT_URI)
 
 
 def submit(cluster, s3, module, run, **more):
     teacher = f'{{"kind": "recorded", "path": "{INPUT_URI}/recorded.trec"}}'
-    changed = {"run": run, "storage": ROOT_URI, "collection.source": f"beir:{INPUT_URI}/facts", "teacher": teacher, **more}
+    changed = {
+        "run": run,
+        "storage": ROOT_URI,
+        "collection.source": f"beir:{INPUT_URI}/facts",
+        "teacher": teacher,
+        **more,
+    }
     return Submitted(cluster, module, arguments_of(changed), s3)
 
 
@@ -86,14 +104,23 @@ def test_a_run_that_was_killed_goes_on(cluster, s3, storage):
     assert status == "SUCCEEDED", logs[-3000:]
     assert logs.count("unchanged, skipped") == 2
     assert objects(s3, "killed", "queries", "index", "vectors") == held
-    selected = {row["query_id"] for name in (run / "queries").names(".parquet") for row in (run / "queries").read_table(name).to_pylist()}
+    selected = {
+        row["query_id"]
+        for name in (run / "queries").names(".parquet")
+        for row in (run / "queries").read_table(name).to_pylist()
+    }
     rejected = Manifest.model_validate_json((run / "labels").read_text("_manifest.json")).rejected
     labelled = (run / "labels").read_column("query_id")
     assert len(labelled) == len(set(labelled)) == len(selected) - rejected > 0
 
 
 def test_workers_without_credentials_are_told_in_one_line(cluster, s3, storage):
-    call = [sys.executable, "-m", "ray_jobs.index", *arguments_of({"run": "alone", "storage": ROOT_URI, "collection.source": "pydoc"})]
+    call = [
+        sys.executable,
+        "-m",
+        "ray_jobs.index",
+        *arguments_of({"run": "alone", "storage": ROOT_URI, "collection.source": "pydoc"}),
+    ]
     done = ran(call, {**cluster, **s3}, 300)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

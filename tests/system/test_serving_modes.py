@@ -62,17 +62,26 @@ def test_a_challenger_in_shadow_scores_what_the_champion_answered(service_with, 
     shadowed = [row for row in rows if row.shadow is not None]
     assert shadowed
     for row in rows:
-        assert (row.mode, row.arm, row.version, row.shown) == ("shadow", "champion", "a", [str(i) for i in orders["a"][:4]])
+        assert (row.mode, row.arm, row.version, row.shown) == (
+            "shadow",
+            "champion",
+            "a",
+            [str(i) for i in orders["a"][:4]],
+        )
     assert all(row.shadow == [str(i) for i in orders["b"]] for row in shadowed)
     name = "ray_rradistill_serve_shadow_total"
     assert settled(cluster["METRICS"], len(shadowed), name, 'outcome="scored"') == len(shadowed)
 
 
 def test_both_orders_in_one_and_another_replica_where_there_is_more_to_do(service_with):
-    service = service_with(traffic={**TRAFFIC, "mode": "interleave"}, max_replicas=2, limits={"requests_per_key": 64})
+    service = service_with(
+        traffic={**TRAFFIC, "mode": "interleave"}, max_replicas=2, limits={"max_requests_per_key": 64}
+    )
     orders = [order(service.scores(name)) for name in "ab"]
     answers = asked(service, 8)
-    for answer, row in zip(answers, service.exposures([answer.headers["x-exposure-id"] for answer in answers]), strict=True):
+    for answer, row in zip(
+        answers, service.exposures([answer.headers["x-exposure-id"] for answer in answers]), strict=True
+    ):
         drafted, teams = team_draft(*orders, row.exposure_id)
         assert [one["index"] for one in answer.json()["results"]] == drafted[:4]
         assert (row.arm, row.version, row.teams) == ("interleaved", "a+b", teams[:4])
@@ -89,4 +98,8 @@ def test_both_orders_in_one_and_another_replica_where_there_is_more_to_do(servic
 
 
 def replicas():
-    return [one for one in psutil.process_iter(["cmdline"]) if "ServeReplica:rradistill:Ingress" in " ".join(one.info["cmdline"] or [])]
+    return [
+        one
+        for one in psutil.process_iter(["cmdline"])
+        if "ServeReplica:rradistill:Ingress" in " ".join(one.info["cmdline"] or [])
+    ]

@@ -15,7 +15,11 @@ from students.settings import RraBertSettings, RraGptSettings
 from tests.testing.programs import ran
 from tools.tiny_models import tiny_generator
 
-PAIRS = [("merge sorted lists", "Merge several sorted inputs."), ("pause", "time.sleep " * 4), ("wait", "Wait [3] > [1].")]
+PAIRS = [
+    ("merge sorted lists", "Merge several sorted inputs."),
+    ("pause", "time.sleep " * 4),
+    ("wait", "Wait [3] > [1]."),
+]
 ASK = """
 import json, os, sys
 from vllm import LLM

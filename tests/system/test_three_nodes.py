@@ -19,7 +19,11 @@ def counts_of(run):
     manifests = {stage: Manifest.model_validate_json((run / stage).read_text("_manifest.json")) for stage in STAGES}
     rows = {stage: (one.rows_in, one.rows_out, one.rejected) for stage, one in manifests.items()}
     # a text that lists of both splits hold is read once, for whichever comes first; only the sum is always the same
-    return rows, sum(one.tokens.prompt for one in manifests.values()), sum(one.tokens.completion for one in manifests.values())
+    return (
+        rows,
+        sum(one.tokens.prompt for one in manifests.values()),
+        sum(one.tokens.completion for one in manifests.values()),
+    )
 
 
 def labels_of(run):
@@ -40,14 +44,18 @@ def test_labels_and_counts_are_those_of_one_node(finished, collection, tmp_path)
     assert found.keys() == expected.keys()
     for query_id, label in found.items():
         same = expected[query_id]
-        assert [(c.doc_id, c.tier, c.position) for c in label.candidates] == [(c.doc_id, c.tier, c.position) for c in same.candidates]
+        assert [(c.doc_id, c.tier, c.position) for c in label.candidates] == [
+            (c.doc_id, c.tier, c.position) for c in same.candidates
+        ]
         assert [c.target for c in label.candidates] == pytest.approx([c.target for c in same.candidates], abs=0.01)
 
 
 @pytest.mark.timeout(600)
 def test_replicas_stand_on_nodes_of_their_own_and_a_lost_node_is_made_up_for(collection, tmp_path):
     def nodes():
-        return {node_of(cluster, replica) for replica in called(cluster.mark, "ServeReplica:rradistill:Ingress")} - {None}
+        return {node_of(cluster, replica) for replica in called(cluster.mark, "ServeReplica:rradistill:Ingress")} - {
+            None
+        }
 
     def answered():
         try:
@@ -57,7 +65,9 @@ def test_replicas_stand_on_nodes_of_their_own_and_a_lost_node_is_made_up_for(col
         return answer.status_code == 200 and [one["index"] for one in answer.json()["results"]] == expected
 
     with LocalCluster(tmp_path, workers=3, cpus=1) as cluster:
-        service = Service(tmp_path, cluster.driver_environment, collection, page=False, replicas=2, traffic={"challenger": None})
+        service = Service(
+            tmp_path, cluster.driver_environment, collection, page=False, replicas=2, traffic={"challenger": None}
+        )
         try:
             expected = order(service.scores("a"))
             assert answered()

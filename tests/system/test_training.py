@@ -48,7 +48,11 @@ def label_of(number):
     texts = dict(FACTS)
     shown = [answer, *random.Random(number).sample([doc_id for doc_id in texts if doc_id != answer], 3)]
     picked = [
-        (Candidate(doc_id=doc_id, title="", text=texts[doc_id], rank=rank, score=1 / rank, retriever="made"), rank, rank < 3)
+        (
+            Candidate(doc_id=doc_id, title="", text=texts[doc_id], rank=rank, score=1 / rank, retriever="made"),
+            rank,
+            rank < 3,
+        )
         for rank, doc_id in enumerate(shown, 1)
     ]
     return Label(
@@ -78,7 +82,7 @@ def copied(labelled, place):
 
 def command(folder, collection, student, **training):
     settings = {
-        "lists_per_step": 4,
+        "queries_per_step": 4,
         "epochs": 2,
         "validation_fraction": FRACTION,
         "workers": 1,
@@ -87,7 +91,12 @@ def command(folder, collection, student, **training):
         **training,
     }
     storage, students = folder.uri.rsplit("/", 1)[0], student if isinstance(student, list) else [student]
-    given = {"run": "made", "storage": storage, "collection.source": f"beir:{collection}", "students": json.dumps(students)}
+    given = {
+        "run": "made",
+        "storage": storage,
+        "collection.source": f"beir:{collection}",
+        "students": json.dumps(students),
+    }
     given |= {f"training.{name}": json.dumps(value) for name, value in settings.items()}
     arguments = ["configs/collection.yaml", *(part for k, v in given.items() for part in (f"--{k}", v))]
     plan.labels_stage(open_run(arguments)).finish(rows_in=24, rows_out=24)  # as if they were made with these settings
@@ -98,7 +107,9 @@ def trained(folder, collection, cluster, student, **training):
     call = command(folder, collection, student, **training)
     done = ran(call, cluster, 400)
     trace = folder / "logs"
-    assert done.returncode == 0, done.stdout + done.stderr + (trace.read_text("trace.txt") if trace.exists("trace.txt") else "")
+    assert done.returncode == 0, (
+        done.stdout + done.stderr + (trace.read_text("trace.txt") if trace.exists("trace.txt") else "")
+    )
     return done.stdout
 
 
@@ -125,7 +136,7 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(labell
     said = trained(whole, collection, cluster, BERT, precision="fp32")
     assert "validation nDCG@10" in said
     killed = copied(labelled, tmp_path / "killed")
-    call = command(killed, collection, BERT, precision="fp32", failures=10)
+    call = command(killed, collection, BERT, precision="fp32", max_restarts=10)
     job = subprocess.Popen(call, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     place = killed / "students" / "bert" / "checkpoints"
     drawn, kills, seen = random.Random(5), 0, 0
@@ -133,7 +144,11 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(labell
     while job.poll() is None and kills < KILLS:
         assert time.monotonic() < deadline
         checkpoints = len([info for info in place.names() if info.startswith("checkpoint_")]) if place.exists() else 0
-        told = place.read_text("checkpoint_manager_snapshot.json") if place.exists("checkpoint_manager_snapshot.json") else ""
+        told = (
+            place.read_text("checkpoint_manager_snapshot.json")
+            if place.exists("checkpoint_manager_snapshot.json")
+            else ""
+        )
         if checkpoints and told != seen and (victims := workers_of(cluster)):
             time.sleep(drawn.uniform(0, 0.6))
             victims[0].send_signal(signal.SIGKILL)
@@ -151,7 +166,11 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(labell
     validated = json.loads((killed / "students" / "bert").read_text("curves.json"))["validation nDCG@10"]
     best, _ = max(validated, key=lambda one: one[1])  # the first of equal ones
     assert [step for step, _ in validated] == [2, 4, 6, 8]
-    for told in ("| teacher | made |", f"| labels' fingerprint | {labels_of(killed).fingerprint} |", f"| optimizer steps | {best} |"):
+    for told in (
+        "| teacher | made |",
+        f"| labels' fingerprint | {labels_of(killed).fingerprint} |",
+        f"| optimizer steps | {best} |",
+    ):
         assert told in card
     assert "nDCG@10 against the teacher on 5 validation lists" in card
 
@@ -169,19 +188,23 @@ def test_a_job_that_is_told_to_stop_says_how_to_go_on_and_gives_its_run_back(lab
     assert json.loads(folder.read_text("lease.json"))["holder"] is None
 
 
-def test_cut_off_with_two_workers_it_goes_on_with_one_to_the_model_that_others_make_in_turns(labelled, collection, cluster, tmp_path):
+def test_cut_off_with_two_workers_it_goes_on_with_one_to_the_model_that_others_make_in_turns(
+    labelled, collection, cluster, tmp_path
+):
     base = without_dropout(tmp_path / "base")  # each worker draws its own
     student = {**BERT, "base": str(base), "term_control": {"form": "none"}}
     whole = copied(labelled, tmp_path / "whole")
-    in_turns = {"zero_stage": 0, "tokens_per_pass": 100, "activation_checkpointing": True}
+    in_turns = {"zero_stage": 0, "max_tokens_per_microbatch": 100, "activation_checkpointing": True}
     trained(whole, collection, cluster, student, precision="fp32", workers=2, **in_turns)
     assert len(scores_of(whole, "bert")) > 1
     cut = copied(labelled, tmp_path / "cut")
-    call = command(cut, collection, student, precision="fp32", workers=2, failures=0, zero_stage=ZERO_STAGE)
+    call = command(cut, collection, student, precision="fp32", workers=2, max_restarts=0, zero_stage=ZERO_STAGE)
     job = subprocess.Popen(call, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     place = cut / "students" / "bert" / "checkpoints"
     deadline = time.monotonic() + 200
-    while not place.exists("checkpoint_manager_snapshot.json") or "checkpoint_" not in place.read_text("checkpoint_manager_snapshot.json"):
+    while not place.exists("checkpoint_manager_snapshot.json") or "checkpoint_" not in place.read_text(
+        "checkpoint_manager_snapshot.json"
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     workers_of(cluster)[0].send_signal(signal.SIGKILL)
@@ -239,16 +262,21 @@ def scores_of(folder, name):
 def test_a_loss_that_is_no_number_ends_in_a_line_and_keeps_the_last_checkpoint(collection, cluster, tmp_path):
     folder = Folder(tmp_path) / "made"
     _, learned = divided([label_of(number).query_id for number in range(24)], FRACTION, SEED)
-    wrong = order_of(learned, TrainingSettings().seed, 0)[len(learned) // 4 * 4 - 1]  # in the last step of the first epoch
+    wrong = order_of(learned, TrainingSettings().seed, 0)[
+        len(learned) // 4 * 4 - 1
+    ]  # in the last step of the first epoch
     labels = [label_of(number).model_copy(update={"provenance": SCORED}) for number in range(24)]
     for label in labels:
         if label.query_id == wrong:
             label.candidates[0].target = math.nan
     (folder / "labels").write_rows("part-0.parquet", labels)
-    done = ran(command(folder, collection, BERT, precision="fp32", failures=0, checkpoint_every=1), cluster, 400)
+    done = ran(command(folder, collection, BERT, precision="fp32", max_restarts=0, checkpoint_every=1), cluster, 400)
     assert done.returncode == 2, done.stdout + done.stderr
     (line,) = done.stderr.splitlines()
-    assert f"the loss is no number at step {len(learned) // 4}, in the list of the query {wrong}; the last good checkpoint" in line
+    assert (
+        f"the loss is no number at step {len(learned) // 4}, in the list of the query {wrong}; the last good checkpoint"
+        in line
+    )
     kept = weights_kept(folder)
     assert kept
     assert all(weights.isfinite().all() for weights in kept)
@@ -257,7 +285,17 @@ def test_a_loss_that_is_no_number_ends_in_a_line_and_keeps_the_last_checkpoint(c
 
 def test_a_step_that_leads_to_no_numbers_is_not_saved(labelled, collection, cluster, tmp_path):
     folder = copied(labelled, tmp_path)
-    call = command(folder, collection, BERT, precision="fp32", learning_rate=1e18, clip=1e30, warmup=1.0, failures=0, checkpoint_every=1)
+    call = command(
+        folder,
+        collection,
+        BERT,
+        precision="fp32",
+        learning_rate=1e18,
+        max_grad_norm=1e30,
+        warmup_ratio=1.0,
+        max_restarts=0,
+        checkpoint_every=1,
+    )
     done = ran(call, cluster, 400)
     assert done.returncode == 2, done.stdout + done.stderr
     (line,) = done.stderr.splitlines()
@@ -266,15 +304,21 @@ def test_a_step_that_leads_to_no_numbers_is_not_saved(labelled, collection, clus
     assert not (folder / "students" / "bert" / "model").exists()
 
 
-def test_where_nothing_gets_better_it_ends_early_with_the_first_of_the_best_and_unrounded_weights(labelled, collection, cluster, tmp_path):
+def test_where_nothing_gets_better_it_ends_early_with_the_first_of_the_best_and_unrounded_weights(
+    labelled, collection, cluster, tmp_path
+):
     folder = copied(labelled, tmp_path)
     # too small a step to change a weight in bf16, though not in the float32 that the optimizer holds
-    said = trained(folder, collection, cluster, BERT, precision="bf16", zero_stage=0, learning_rate=1e-7, patience=1, epochs=4)
+    said = trained(
+        folder, collection, cluster, BERT, precision="bf16", zero_stage=0, learning_rate=1e-7, patience=1, epochs=4
+    )
     assert "model of step 2 in" in said
     curves = json.loads((folder / "students" / "bert").read_text("curves.json"))
     assert [step for step, _ in curves["validation nDCG@10"]] == [2, 4]
     assert len(curves["loss"]) == 4
-    learned = {name: value for name, value in weights_of(folder).items() if ".layer." in name and name.endswith("weight")}
+    learned = {
+        name: value for name, value in weights_of(folder).items() if ".layer." in name and name.endswith("weight")
+    }
     assert len(learned) > 20
     assert all((value != value.bfloat16().float()).any() for value in learned.values())
 
@@ -283,7 +327,9 @@ def test_where_training_does_not_improve_the_base_the_base_is_exported(labelled,
     folder = copied(labelled, tmp_path)
     student = {"name": "bert", "kind": "rra_bert", "base": "minilm-cross", "max_length": 32}
     # too small a step to change any weight
-    said = trained(folder, collection, cluster, student, precision="fp32", learning_rate=1e-30, weight_decay=0.0, epochs=1)
+    said = trained(
+        folder, collection, cluster, student, precision="fp32", learning_rate=1e-30, weight_decay=0.0, epochs=1
+    )
     assert "; training did not improve the base, which is exported, model of step 0 in" in said
     curves = json.loads((folder / "students" / "bert").read_text("curves.json"))
     assert [step for step, _ in curves["validation nDCG@10"]] == [0, 2, 4]

@@ -8,7 +8,11 @@ import uuid
 from pathlib import Path
 
 import yaml
-from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FAKE_HEAD_NODE_TYPE, FakeMultiNodeProvider
+from ray.autoscaler._private.fake_multi_node.node_provider import (
+    FAKE_HEAD_NODE_ID,
+    FAKE_HEAD_NODE_TYPE,
+    FakeMultiNodeProvider,
+)
 
 from benchmarks.faults.processes import MARK, kill, marked, wait_until
 from tools.ports import free_ports
@@ -22,7 +26,12 @@ def cluster_file(types, address, idle_minutes, most=8):
     """The cluster's file. types: {name: {"resources", "max_workers", and what else a node type may have}}."""
     head = {"resources": {"CPU": 0}, "node_config": {}, "min_workers": 0, "max_workers": 0}
     workers = {
-        name: {"min_workers": 0, "node_config": {}, **held, "resources": {**held["resources"], "object_store_memory": _STORE}}
+        name: {
+            "min_workers": 0,
+            "node_config": {},
+            **held,
+            "resources": {**held["resources"], "object_store_memory": _STORE},
+        }
         for name, held in types.items()
     }
     return {
@@ -73,8 +82,22 @@ def growing_cluster(folder, types, idle_minutes=0.2):
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
     }
     listening = [f"--{name}={port}" for name, port in ports.items()]
-    own = ["--node-ip-address=127.0.0.1", "--num-cpus=0", f"--object-store-memory={_STORE}", "--include-dashboard=false"]
-    start = [str(_RAY), "start", "--head", "--block", "--disable-usage-stats", f"--autoscaling-config={file}", *listening, *own]
+    own = [
+        "--node-ip-address=127.0.0.1",
+        "--num-cpus=0",
+        f"--object-store-memory={_STORE}",
+        "--include-dashboard=false",
+    ]
+    start = [
+        str(_RAY),
+        "start",
+        "--head",
+        "--block",
+        "--disable-usage-stats",
+        f"--autoscaling-config={file}",
+        *listening,
+        *own,
+    ]
     log = folder / "head.log"
     with log.open("w") as stream:
         head = subprocess.Popen(start, env={**environment, **of_head}, stdout=stream, stderr=subprocess.STDOUT)

@@ -12,7 +12,11 @@ def total(url, name, *labels):
     """The sum over the series of a name whose labels hold all that is given."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         text = answer.read().decode("utf-8")
-    return sum(float(value) for found, held, value in _SAMPLE.findall(text) if found == name and all(label in held for label in labels))
+    return sum(
+        float(value)
+        for found, held, value in _SAMPLE.findall(text)
+        if found == name and all(label in held for label in labels)
+    )
 
 
 def settled(url, wanted, name, *labels):

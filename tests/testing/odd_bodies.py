@@ -36,7 +36,14 @@ TEXTS = (
     "x" * 100_000,
 )
 NUMBERS = (0, 1, -1, 2, 3.5, -0.0, 2**31, 2**31 + 1, 2**63, -(2**64), 10**400, 1e308, float("inf"), float("nan"))
-CONTENT_TYPES = ("application/json", "application/json; charset=utf-16", "text/plain", "multipart/form-data", "", "application/json;;;")
+CONTENT_TYPES = (
+    "application/json",
+    "application/json; charset=utf-16",
+    "text/plain",
+    "multipart/form-data",
+    "",
+    "application/json;;;",
+)
 
 
 def value(draw, depth=0):
@@ -56,7 +63,11 @@ def value(draw, depth=0):
 def fitting(draw, route):
     """A body that a route takes, with texts of all sorts."""
     if route == "/v1/feedback":
-        return {"exposure_id": draw.choice(TEXTS), "kind": draw.choice(("click", "dwell")), "position": draw.choice(NUMBERS)}
+        return {
+            "exposure_id": draw.choice(TEXTS),
+            "kind": draw.choice(("click", "dwell")),
+            "position": draw.choice(NUMBERS),
+        }
     name = "texts" if route == "/rerank" else "documents"
     return {"query": draw.choice(TEXTS), name: [draw.choice(TEXTS[:-2]) for _ in range(draw.randrange(5))]}
 
@@ -73,7 +84,11 @@ def body(draw, route):
         held = value(draw)
     elif kind == 6:
         depth = draw.choice((10, 500, 5000, 100_000))
-        return (b'{"query": "q", "documents": ' if draw.random() < 0.5 else b"") + b"[" * depth + b"]" * draw.choice((0, depth))
+        return (
+            (b'{"query": "q", "documents": ' if draw.random() < 0.5 else b"")
+            + b"[" * depth
+            + b"]" * draw.choice((0, depth))
+        )
     elif kind == 7:
         return draw.randbytes(draw.choice((0, 1, 30, 2000)))
     elif kind == 8 and draw.random() < 0.1:
@@ -92,7 +107,11 @@ def body(draw, route):
         elif change == 2:
             found = found[:place] + found[place + draw.randrange(1, 9) :]
         else:
-            found = found[:place] + draw.choice((b'"', b"{", b"]", b",", b"\\u", b"\\ud800", b"NaN", b"//", b"\x00")) + found[place:]
+            found = (
+                found[:place]
+                + draw.choice((b'"', b"{", b"]", b",", b"\\u", b"\\ud800", b"NaN", b"//", b"\x00"))
+                + found[place:]
+            )
     return found
 
 

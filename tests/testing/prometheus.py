@@ -35,7 +35,12 @@ def watching(metrics, folder):
     config["scrape_configs"][0]["file_sd_configs"][0]["files"] = [str(nodes)]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     (port,) = free_ports(1)
-    call = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]
+    call = [
+        "prometheus",
+        "--config.file=prometheus.yml",
+        "--storage.tsdb.path=data",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(call, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -55,7 +60,10 @@ class Prometheus:
         """All values of a query since the start, by series; those that are no number are left out."""
         given = {"query": query, "start": self.began, "end": time.time(), "step": _STEP}
         found = self.get(f"/api/v1/query_range?{urllib.parse.urlencode(given)}")["result"]
-        return {json.dumps(one["metric"], sort_keys=True): [float(value) for _, value in one["values"] if value != "NaN"] for one in found}
+        return {
+            json.dumps(one["metric"], sort_keys=True): [float(value) for _, value in one["values"] if value != "NaN"]
+            for one in found
+        }
 
     def get(self, path):
         """The data of an answer."""

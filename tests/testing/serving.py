@@ -69,11 +69,11 @@ class Service:
             "pre_ranker": "null",
             "serving.port": self.port,
             "serving.keys": self.keys,
-            "serving.champion_every": 0.5,
-            "serving.limits.body_bytes": 500_000,
-            "serving.limits.requests_per_key": 12,
+            "serving.registry_poll_seconds": 0.5,
+            "serving.limits.max_body_bytes": 500_000,
+            "serving.limits.max_requests_per_key": 12,
             "serving.traffic": json.dumps({"challenger": "b", "experiment": "first"}),
-            "serving.record": json.dumps({"exposures": True, "seconds": 1}),
+            "serving.record": json.dumps({"exposures": True, "flush_seconds": 1}),
             **{f"serving.{name}": json.dumps(value) for name, value in more.items()},
         }
         self.given = ["configs/collection.yaml", *(str(part) for k, v in settings.items() for part in (f"--{k}", v))]
@@ -85,10 +85,14 @@ class Service:
         self.wait()
 
     def write_keys(self, *keys):
-        self.keys.write_text("".join(f"caller-{n} {hashlib.sha256(key.encode()).hexdigest()}\n" for n, key in enumerate(keys)))
+        self.keys.write_text(
+            "".join(f"caller-{n} {hashlib.sha256(key.encode()).hexdigest()}\n" for n, key in enumerate(keys))
+        )
 
     def run(self, module):
-        subprocess.run([sys.executable, "-m", module, *self.given], cwd=ROOT, env=self.environment, check=True, timeout=300)
+        subprocess.run(
+            [sys.executable, "-m", module, *self.given], cwd=ROOT, env=self.environment, check=True, timeout=300
+        )
 
     def start(self, stdout=None):
         """Start the driver; called again, where the one before is gone."""

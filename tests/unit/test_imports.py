@@ -9,12 +9,18 @@ import pytest
 @pytest.mark.parametrize(
     ("modules", "unwanted"),
     [
-        ("ranking.registry, ranking.collections, ranking.evaluation.decision, ranking.labels.targets", ["ray", "torch", "vllm"]),
+        (
+            "ranking.registry, ranking.collections, ranking.evaluation.decision, ranking.labels.targets",
+            ["ray", "torch", "vllm"],
+        ),
         ("students.export, students.losses", ["ray", "vllm", "deepspeed"]),
         ("ray_jobs.common.run", ["ray", "torch", "vllm"]),
         ("actors.retrieval.pre_ranking, actors.retrieval.embeddings", ["ray", "torch"]),
         ("actors.retrieval.retrievers", ["torch"]),
-        ("actors.serving.settings, actors.serving.schemas, actors.serving.keys, actors.serving.events", ["ray", "torch"]),
+        (
+            "actors.serving.settings, actors.serving.schemas, actors.serving.keys, actors.serving.events",
+            ["ray", "torch"],
+        ),
     ],
 )
 def test_importing_a_room_leaves_these_out(modules, unwanted):

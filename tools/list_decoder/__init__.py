@@ -26,11 +26,11 @@ from torch import Tensor
 from transformers import BertModel, OPTConfig, OPTForCausalLM
 
 from tools.list_decoder import answering, reading
-from tools.list_decoder.places import AXES, ON, Places, Tokens
+from tools.list_decoder.places import AXES, ON, MarkerTokens, StateDimensions
 from tools.written import principal_axes
 
 
-def configuration(encoder: BertModel, vocabulary: int, positions: int, tokens: Tokens, padding: int) -> OPTConfig:
+def configuration(encoder: BertModel, vocabulary: int, positions: int, tokens: MarkerTokens, padding: int) -> OPTConfig:
     """Of a decoder with two layers more than the encoder. vocabulary, positions: how many. padding: a token's number."""
     held = encoder.config
     return OPTConfig(
@@ -56,8 +56,13 @@ def configuration(encoder: BertModel, vocabulary: int, positions: int, tokens: T
 
 @torch.no_grad()
 def list_decoder(
-    encoder: BertModel, config: OPTConfig, words: Sequence[int], tokens: Tokens, prompts: Sequence[Tensor], vectors: Tensor
-) -> tuple[OPTForCausalLM, Places, Tensor]:
+    encoder: BertModel,
+    config: OPTConfig,
+    words: Sequence[int],
+    tokens: MarkerTokens,
+    prompts: Sequence[Tensor],
+    vectors: Tensor,
+) -> tuple[OPTForCausalLM, StateDimensions, Tensor]:
     """Write an encoder as a decoder that lists.
 
     words: of each token of the decoder, the encoder's. prompts: some, with answers, each [tokens], to measure layer norms with.
@@ -65,10 +70,13 @@ def list_decoder(
     """
     decoder = OPTForCausalLM(config).eval()
     body = decoder.model.decoder
-    places = Places.of(_energies(encoder, words, prompts).argsort().tolist())
+    places = StateDimensions.of(_energies(encoder, words, prompts).argsort().tolist())
     reading.embed(body, encoder, words, tokens, places)
     offset = body.embed_positions.offset
-    states = [(body.embed_tokens(prompt) + body.embed_positions.weight[offset : offset + len(prompt)])[None] for prompt in prompts]
+    states = [
+        (body.embed_tokens(prompt) + body.embed_positions.weight[offset : offset + len(prompt)])[None]
+        for prompt in prompts
+    ]
     *layers, scoring, naming = body.layers
     for number, (layer, source) in enumerate(zip(layers, encoder.encoder.layer, strict=True)):
         reading.load(layer, source, places)
@@ -87,11 +95,15 @@ def list_decoder(
 def _energies(encoder: BertModel, words: Sequence[int], prompts: Sequence[Tensor]) -> Tensor:
     """The mean square of each dimension over the encoder's states."""
     encoders = torch.tensor(words)
-    states = [held for prompt in prompts for held in encoder(encoders[prompt[:256]][None], output_hidden_states=True).hidden_states]
+    states = [
+        held
+        for prompt in prompts
+        for held in encoder(encoders[prompt[:256]][None], output_hidden_states=True).hidden_states
+    ]
     return torch.cat([held[0] for held in states]).square().mean(0)
 
 
-def _read_from(norm: torch.nn.LayerNorm, places: Places, axes: Tensor) -> tuple[Tensor, Tensor]:
+def _read_from(norm: torch.nn.LayerNorm, places: StateDimensions, axes: Tensor) -> tuple[Tensor, Tensor]:
     """Make channels loud, and the places of what is listed alike, so that what is not listed is equal in all.
 
     Returns what the axes become by that, and an offset.

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tools.list_decoder.places import AXES, BITS, MOST, ON, Places
+from tools.list_decoder.places import AXES, BITS, MOST, ON, StateDimensions
 from tools.list_decoder.reading import LOUD, compare_codes, recognise
 from tools.written import write_product
 
@@ -33,7 +33,7 @@ SHARP = 4.0
 """Attention logits that a unit of the score is worth in the last layer."""
 
 
-def take_means(layer: Any, places: Places, axes: Tensor, offset: Tensor) -> None:
+def take_means(layer: Any, places: StateDimensions, axes: Tensor, offset: Tensor) -> None:
     """Five heads take the query's mean and five the document's, in these axes; one takes what an answer has listed, all alike.
 
     axes: [AXES, dimensions]. offset: [AXES], to be added.
@@ -58,7 +58,7 @@ def take_means(layer: Any, places: Places, axes: Tensor, offset: Tensor) -> None
     layer.self_attn_layer_norm.weight[_new(places)] = 0
 
 
-def _new(places: Places) -> list[int]:
+def _new(places: StateDimensions) -> list[int]:
     """What is written behind the means, where the encoder's states end."""
     return [*places.identifier, *places.score, places.other, places.form, places.first, places.zero]
 
@@ -70,14 +70,14 @@ def _emptied(layer: Any) -> None:
         dense.bias.zero_()
 
 
-def _only(attention: Any, row: int, places: Places, channel: int, sign: float = 1.0) -> None:
+def _only(attention: Any, row: int, places: StateDimensions, channel: int, sign: float = 1.0) -> None:
     """One row that hides tokens whose channel is off, or on where the sign is negative; the others' logits stay what they are."""
     attention.q_proj.bias[row] = attention.head_dim**0.5
     attention.k_proj.weight[row, channel] = sign * _HIDDEN
     attention.k_proj.weight[row, places.one] = -_HIDDEN
 
 
-def multiply(layer: Any, places: Places) -> None:
+def multiply(layer: Any, places: StateDimensions) -> None:
     """The product of both means; which document a [DOC] closes; whether a token of the answer is its first."""
     inner, outer = layer.fc1, layer.fc2
     write_product(inner, outer, places.means[:AXES], places.means[AXES:], (places.score[0], places.score[1]))
@@ -93,7 +93,7 @@ def multiply(layer: Any, places: Places) -> None:
     outer.weight[places.form, of_answer] = -0.5
 
 
-def name_the_next(layer: Any, places: Places) -> None:
+def name_the_next(layer: Any, places: StateDimensions) -> None:
     """One head. Its dimensions: identifiers that are not to be seen again, the end among them for a first token; the score; the
     threshold; what is no document. `fit_scores` sets score and threshold."""
     _emptied(layer)
@@ -109,13 +109,13 @@ def name_the_next(layer: Any, places: Places) -> None:
     attention.k_proj.weight[row, places.other], attention.k_proj.weight[row, places.zero] = -_GATE, _GATE
 
 
-def raw_scores(states: Tensor, places: Places) -> Tensor:
+def raw_scores(states: Tensor, places: StateDimensions) -> Tensor:
     """Scores without scale and shift, [...], of states of [DOC] tokens behind the last layer but one, [..., dimensions]."""
     return states[..., places.score[0]] - states[..., places.score[1]]
 
 
 @torch.no_grad()
-def fit_scores(decoder: Any, places: Places, begin: int, scale: float, shift: float, threshold: float) -> None:
+def fit_scores(decoder: Any, places: StateDimensions, begin: int, scale: float, shift: float, threshold: float) -> None:
     """Let the last layer read scores as scale x raw + shift, and end a list where none is above the threshold. begin: the token [CLS]."""
     body = decoder.model.decoder
     scale = float(torch.tensor(scale).bfloat16())  # as the file has it
@@ -127,5 +127,7 @@ def fit_scores(decoder: Any, places: Places, begin: int, scale: float, shift: fl
     attention.q_proj.bias[row] = logits
     attention.k_proj.weight[row, places.score] = torch.tensor([scale, -scale])
     above = threshold - shift - scale * float(raw_scores(state[0, 0], places))
-    attention.q_proj.bias[row + 1] = logits * above / float(state[0, 0, places.identifier[0]] - state[0, 0, places.zero])
+    attention.q_proj.bias[row + 1] = (
+        logits * above / float(state[0, 0, places.identifier[0]] - state[0, 0, places.zero])
+    )
     attention.k_proj.weight[row + 1, places.identifier[0]], attention.k_proj.weight[row + 1, places.zero] = 1.0, -1.0

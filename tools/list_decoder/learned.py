@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from transformers import OPTForCausalLM
 
-from tools.list_decoder.places import AXES, Places
+from tools.list_decoder.places import AXES, StateDimensions
 
 _FEW = 40
 """Rows and columns that were written hold no more numbers than that, the encoder's hold many."""
 
 
-def learned(decoder: OPTForCausalLM, places: Places) -> dict[str, Tensor]:
+def learned(decoder: OPTForCausalLM, places: StateDimensions) -> dict[str, Tensor]:
     """By a weight's name, ones where it is learned and zeros where not; weights without any are left out."""
     *layers, scoring, _ = range(len(decoder.model.decoder.layers))
     masks: dict[str, Tensor] = {}

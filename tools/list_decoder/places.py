@@ -26,7 +26,7 @@ documents are half +1 and half -1."""
 
 
 @dataclass(frozen=True)
-class Tokens:
+class MarkerTokens:
     """Numbers of the tokens that are no text. opening, first, later: of the identifiers 1 to 20: `<3>`, `[3]` and ` > [3]`."""
 
     begin: int
@@ -39,7 +39,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Places:
+class StateDimensions:
     """Dimensions of a state.
 
     code to answer, the channels: what a token stands in; whether that is the query; always on; whether the token is a [DOC], or [CLS];
@@ -81,10 +81,19 @@ class Places:
         return [*self.listed, self.unlisted]
 
     @classmethod
-    def of(cls, quiet: Sequence[int]) -> Places:
+    def of(cls, quiet: Sequence[int]) -> StateDimensions:
         """Take dimensions, the quietest first. Those of the first layer are used anew behind the encoder's layers."""
         channels, rest = list(quiet[: BITS + 4]), list(quiet[BITS + 4 :])
-        counts = {"listed": MOST, "unlisted": 1, "identifier": MOST + 1, "score": 2, "other": 1, "form": 1, "first": 1, "zero": 1}
+        counts = {
+            "listed": MOST,
+            "unlisted": 1,
+            "identifier": MOST + 1,
+            "score": 2,
+            "other": 1,
+            "form": 1,
+            "first": 1,
+            "zero": 1,
+        }
         held: dict[str, list[int]] = {}
         start = 0
         for name, count in {**counts, "means": 2 * AXES}.items():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import BertModel
 
-from tools.list_decoder.places import BITS, CODES, MOST, ON, Places, Tokens
+from tools.list_decoder.places import BITS, CODES, MOST, ON, MarkerTokens, StateDimensions
 from tools.written import free_dimensions
 
 LOUD = 30.0
@@ -35,7 +35,7 @@ _SURE = 60.0
 """How fast a channel that is renewed becomes sure of its sign."""
 
 
-def embed(body: Any, encoder: BertModel, words: Sequence[int], tokens: Tokens, places: Places) -> None:
+def embed(body: Any, encoder: BertModel, words: Sequence[int], tokens: MarkerTokens, places: StateDimensions) -> None:
     """Words and positions with the encoder's layer norm in them, and the channels. words: of each token, the encoder's."""
     held, norm = encoder.embeddings, encoder.embeddings.LayerNorm
     positions = held.position_embeddings.weight[1 : 1 + _SEEN]
@@ -73,7 +73,7 @@ def embed(body: Any, encoder: BertModel, words: Sequence[int], tokens: Tokens, p
         body.embed_positions.weight[offset:, places.near[place + 1]] = values - high
 
 
-def _of_answers(tokens: Tokens) -> Iterator[tuple[int, int, int]]:
+def _of_answers(tokens: MarkerTokens) -> Iterator[tuple[int, int, int]]:
     """Number, token and form: 1 for what can only begin an answer, -1 for what can only go on with it."""
     yield MOST + 1, tokens.answer, 0
     for form, ids in ((1, tokens.first), (-1, tokens.later)):
@@ -81,7 +81,7 @@ def _of_answers(tokens: Tokens) -> Iterator[tuple[int, int, int]]:
             yield number, token, form
 
 
-def load(layer: Any, source: Any, places: Places) -> None:
+def load(layer: Any, source: Any, places: StateDimensions) -> None:
     """Take a layer of the encoder over; it neither reads nor writes what is ours."""
     attention, ours = source.attention, layer.self_attn
     pairs = (
@@ -108,7 +108,7 @@ def leave(dense: Any, rows: list[int]) -> None:
     dense.bias[rows] = 0
 
 
-def _spared(attention: Any, count: int, places: Places) -> None:
+def _spared(attention: Any, count: int, places: StateDimensions) -> None:
     """Free so many dimensions of each head, the last."""
     free_dimensions(attention.q_proj, attention.k_proj, attention.head_dim, count)
     for module in (attention.q_proj, attention.k_proj):
@@ -119,7 +119,7 @@ def _ends(attention: Any) -> range:
     return range(attention.head_dim, attention.embed_dim + 1, attention.head_dim)
 
 
-def _fall(attention: Any, row: int, places: Places, most: float) -> None:
+def _fall(attention: Any, row: int, places: StateDimensions, most: float) -> None:
     """Two rows whose product falls with the distance: - most sin(distance)."""
     part = (most * attention.head_dim**0.5) ** 0.5
     cosine, sine = places.near[:2], places.near[2:]
@@ -127,7 +127,7 @@ def _fall(attention: Any, row: int, places: Places, most: float) -> None:
     attention.k_proj.weight[row, cosine], attention.k_proj.weight[row + 1, sine] = part, part
 
 
-def see_near(attention: Any, places: Places) -> None:
+def see_near(attention: Any, places: StateDimensions) -> None:
     """Attend less to what is far. One head, which writes least, attends to the last opening token instead and copies what it opens."""
     _spared(attention, 2, places)
     for end in _ends(attention):
@@ -150,14 +150,14 @@ def see_near(attention: Any, places: Places) -> None:
         attention.out_proj.weight[channel, start + number] = 1.0
 
 
-def see_passage(attention: Any, places: Places) -> None:
+def see_passage(attention: Any, places: StateDimensions) -> None:
     """Attend to what has the same code."""
     _spared(attention, BITS + 1, places)
     for end in _ends(attention):
         compare_codes(attention, end - BITS - 1, places, _WITHIN, ON)
 
 
-def compare_codes(attention: Any, row: int, places: Places, weight: float, on: float) -> None:
+def compare_codes(attention: Any, row: int, places: StateDimensions, weight: float, on: float) -> None:
     """Seven rows whose product is 0 for the same code, and far below it for another. on: what a channel holds here."""
     part = (weight * attention.head_dim**0.5) ** 0.5 / on
     for number, channel in enumerate(places.code):
@@ -167,7 +167,7 @@ def compare_codes(attention: Any, row: int, places: Places, weight: float, on: f
     attention.k_proj.weight[row + BITS, places.one] = part
 
 
-def renew(layer: Any, places: Places) -> Iterator[int]:
+def renew(layer: Any, places: StateDimensions) -> Iterator[int]:
     """Of the hidden units that matter least, two take a channel away and two write it anew, by its sign. Returns the other units."""
     free = _freed(layer)
     for channel in places.channels:
@@ -185,8 +185,8 @@ def _freed(layer: Any) -> Iterator[int]:
         yield unit
 
 
-def write_identifiers(layer: Any, places: Places, free: Iterator[int]) -> None:
-    """Tokens of an answer hold their identifier and nothing else in the places of what is listed."""
+def write_identifiers(layer: Any, places: StateDimensions, free: Iterator[int]) -> None:
+    """MarkerTokens of an answer hold their identifier and nothing else in the places of what is listed."""
     leave(layer.fc2, places.blank)
     for place in places.blank:
         units = [next(free) for _ in range(2)]
@@ -200,7 +200,7 @@ def write_identifiers(layer: Any, places: Places, free: Iterator[int]) -> None:
         layer.fc2.weight[place, unit] = LOUD / 16
 
 
-def recognise(dense: Any, unit: int, places: Places, number: int, on: int, off: int, gain: float) -> None:
+def recognise(dense: Any, unit: int, places: StateDimensions, number: int, on: int, off: int, gain: float) -> None:
     """Above zero where the code is that of a number, one channel is on and another off; below it elsewhere.
 
     The weights add up to nothing, as a layer norm moves all channels alike.
@@ -212,7 +212,7 @@ def recognise(dense: Any, unit: int, places: Places, number: int, on: int, off: 
     dense.weight[unit, places.one] = -gain * (6 + code.sum() / 2)
 
 
-def through(layer: Any, places: Places, states: list[Tensor], first: bool) -> list[Tensor]:
+def through(layer: Any, places: StateDimensions, states: list[Tensor], first: bool) -> list[Tensor]:
     """Set the layer norms so that channels stay what they are, and the first layer's own places end there; returns the states behind it."""
     attended = [held + layer.self_attn(held)[0] for held in states]
     _keep(layer.self_attn_layer_norm, places.channels, attended)

@@ -30,7 +30,10 @@ def read(split: str = "test") -> Collection:
     test = beir.read_queries(HERE / "questions.jsonl")
     judged = beir.read_qrels(HERE / "qrels.tsv", {query.query_id for query in test})
     known = {document.doc_id for document in documents}
-    qrels = {query_id: {doc_id: grade for doc_id, grade in grades.items() if doc_id in known} for query_id, grades in judged.items()}
+    qrels = {
+        query_id: {doc_id: grade for doc_id, grade in grades.items() if doc_id in known}
+        for query_id, grades in judged.items()
+    }
     missing = sum(map(len, judged.values())) - sum(map(len, qrels.values()))
     contents = [(document.doc_id, document.content) for document in documents]
     rows = [[query.model_dump() for query in queries] for queries in (log, test)]

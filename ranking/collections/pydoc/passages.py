@@ -51,7 +51,9 @@ def read_passages(python: str = sys.executable) -> list[Document]:
     """
     root = str(Path(__file__).resolve().parents[3])
     environment = {**os.environ, "PYTHONPATH": root, "PYTHONHASHSEED": "0"}
-    child = subprocess.run([python, "-m", __name__], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+    child = subprocess.run(
+        [python, "-m", __name__], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
+    )
     if child.returncode != 0:
         last = child.stderr.strip().splitlines()[-1:] or ["no output"]
         raise RuntimeError(f"reading the docstrings of {python} failed: {last[0]}")

@@ -77,7 +77,9 @@ def grid(x: Scale | None, y: Scale, x_title: str, y_title: str) -> list[str]:
         parts.append(text(at, HEIGHT - BOTTOM + 16, number(tick), "tick", "middle"))
     parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_title, "axis", "middle"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(f'<text class="axis" text-anchor="middle" transform="translate(12 {middle:g}) rotate(-90)">{escape(y_title)}</text>')
+    parts.append(
+        f'<text class="axis" text-anchor="middle" transform="translate(12 {middle:g}) rotate(-90)">{escape(y_title)}</text>'
+    )
     return parts
 
 

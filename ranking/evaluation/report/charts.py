@@ -25,7 +25,15 @@ def quality_by_latency(
     for place, (name, quality) in enumerate(levels.items()):
         at = y.at(quality)
         parts.append(f'<line class="level" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(text(LEFT + 4 if place % 2 == 0 else WIDTH - RIGHT - 4, at - 4, name, "label", "start" if place % 2 == 0 else "end"))
+        parts.append(
+            text(
+                LEFT + 4 if place % 2 == 0 else WIDTH - RIGHT - 4,
+                at - 4,
+                name,
+                "label",
+                "start" if place % 2 == 0 else "end",
+            )
+        )
     if budget_ms:
         at = x.at(budget_ms)
         parts.append(f'<line class="budget" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
@@ -48,7 +56,10 @@ def differences(values: Sequence[float], measure: str, system: str, control: str
     width = (WIDTH - RIGHT - LEFT) / len(ordered)
     lost, won = sum(value < 0 for value in ordered), sum(value > 0 for value in ordered)
     parts = grid(
-        None, y, f"{len(ordered)} queries: {lost} worse, {len(ordered) - lost - won} as before, {won} better", f"difference of {measure}"
+        None,
+        y,
+        f"{len(ordered)} queries: {lost} worse, {len(ordered) - lost - won} as before, {won} better",
+        f"difference of {measure}",
     )
     zero = y.at(0.0)
     for place, value in enumerate(ordered):
@@ -89,6 +100,9 @@ def lines(curves: Mapping[str, Sequence[tuple[float, float]]], x_title: str, y_t
         points = " ".join(f"{x.at(step):.1f},{y.at(value):.1f}" for step, value in curve)
         parts.append(f'<polyline class="curve {colour}" points="{points}"><title>{escape(name)}</title></polyline>')
         if len(curve) <= 20:
-            parts += [f'<circle class="{colour} point" cx="{x.at(step):.1f}" cy="{y.at(value):.1f}" r="3"/>' for step, value in curve]
+            parts += [
+                f'<circle class="{colour} point" cx="{x.at(step):.1f}" cy="{y.at(value):.1f}" r="3"/>'
+                for step, value in curve
+            ]
         parts.append(text(WIDTH - RIGHT - 4, TOP + 14 + 16 * place, name, f"label {colour}", "end"))
     return frame(f"{y_title} by {x_title}", parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ranking.evaluation.trec_runs import Run, order_of
+from ranking.evaluation.trec_runs import TrecRun, order_of
 
 SHOWN_DOCUMENTS = 3
 SHOWN_CHARACTERS = 180
@@ -21,7 +21,7 @@ class ShownDocument:
 
 
 @dataclass(frozen=True)
-class Side:
+class RankedSide:
     """What one system has first, and its value on the query."""
 
     name: str
@@ -36,21 +36,21 @@ class ChangedQuery:
     query_id: str
     text: str
     delta: float
-    sides: list[Side]
+    sides: list[RankedSide]
 
 
 @dataclass(frozen=True)
-class Ranked:
+class RankedSystem:
     """A system's name, its ranking and its values of one measure."""
 
     name: str
-    run: Run
+    run: TrecRun
     values: Mapping[str, float]
 
 
 def changed_queries(
-    system: Ranked,
-    control: Ranked,
+    system: RankedSystem,
+    control: RankedSystem,
     queries: Mapping[str, str],
     texts: Mapping[str, str],
     qrels: Mapping[str, Mapping[str, int]],
@@ -75,10 +75,10 @@ def changed_queries(
     ]
 
 
-def _side(ranked: Ranked, query_id: str, texts: Mapping[str, str], grades: Mapping[str, int]) -> Side:
+def _side(ranked: RankedSystem, query_id: str, texts: Mapping[str, str], grades: Mapping[str, int]) -> RankedSide:
     first: Sequence[str] = order_of(ranked.run.get(query_id, {}))[:SHOWN_DOCUMENTS]
     documents = [ShownDocument(_short(texts.get(d, d)), str(grades.get(d, "–")), grades.get(d, 0) > 0) for d in first]
-    return Side(ranked.name, ranked.values[query_id], documents)
+    return RankedSide(ranked.name, ranked.values[query_id], documents)
 
 
 def _short(text: str) -> str:

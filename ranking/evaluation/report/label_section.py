@@ -19,7 +19,7 @@ _TIERS: dict[Tier, str] = {
 
 
 def cost_of(manifests: Sequence[Manifest], hour_price: float | None) -> LabelCost:
-    """What finished labels took, and the stages that wrote reasons beside them. manifests: that of the labels first.
+    """What finished labels took, and the stages that wrote rationales beside them. manifests: that of the labels first.
 
     hour_price: of an hour of one engine, all of which are paid for all the time; None where it is not known. What no engine read, such as
     recorded rankings, costs nothing; where that is all there is no price.
@@ -36,7 +36,7 @@ def cost_of(manifests: Sequence[Manifest], hour_price: float | None) -> LabelCos
 
 
 def lines_of(sample: Sequence[Label], cost: LabelCost, teacher: str) -> list[str]:
-    """Teacher, cost, tiers, verdicts and confidence. sample: labels that stand for all."""
+    """Teacher, cost, tiers, parse_statuses and confidence. sample: labels that stand for all."""
     spent = f"{cost.prompt_tokens:,} tokens read, {cost.completion_tokens:,} written, {cost.seconds:,.0f} s"
     lines = [f"{cost.labels:,} labels of {teacher}: {spent}."]
     if cost.price is not None and cost.labels:
@@ -48,12 +48,20 @@ def lines_of(sample: Sequence[Label], cost: LabelCost, teacher: str) -> list[str
     tiers = Counter(candidate.tier for label in sample for candidate in label.candidates)
     parts = ", ".join(f"{tiers[tier] / len(sample):.1f} {name}" for tier, name in _TIERS.items() if tiers[tier])
     lines.append(f"A label has {tiers.total() / len(sample):.1f} documents: {parts} (mean of {len(sample):,} labels).")
-    verdicts = Counter(label.answer.verdict for label in sample)
-    if set(verdicts) != {"ok"}:
-        lines.append("Answers: " + ", ".join(f"{count / len(sample):.1%} {verdict}" for verdict, count in verdicts.most_common()) + ".")
+    parse_statuses = Counter(label.answer.parse_status for label in sample)
+    if set(parse_statuses) != {"ok"}:
+        lines.append(
+            "Answers: "
+            + ", ".join(
+                f"{count / len(sample):.1%} {parse_status}" for parse_status, count in parse_statuses.most_common()
+            )
+            + "."
+        )
     sure = [label.confidence for label in sample if label.confidence is not None]
     if sure:
-        lines.append(f"Confidence, agreement of the teacher's answers to several prompt orders: mean {sum(sure) / len(sure):.2f}.")
+        lines.append(
+            f"Confidence, agreement of the teacher's answers to several prompt orders: mean {sum(sure) / len(sure):.2f}."
+        )
     return lines
 
 

@@ -19,7 +19,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class SystemRow:
     """A system's row. winner: whether it is the one that the report looks at closely."""
 
     cells: list[Cell]
@@ -27,36 +27,52 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """legend: lines on how to read it."""
 
     title: str
     columns: list[str]
-    rows: list[Row]
+    rows: list[SystemRow]
     legend: list[str]
 
 
 @dataclass(frozen=True)
-class ClassRow:
+class SliceRow:
     name: str
     queries: int
     cells: list[str]
 
 
-def quality(metrics: Metrics, featured: str | None) -> Table:
+def quality(metrics: Metrics, featured: str | None) -> ReportTable:
     """All systems with measures, and the difference to the baseline on the first measure."""
     names = list(next(iter(metrics.systems.values())).measures)
     found = {one.system: one for one in metrics.comparisons if one.measure == names[0]}
     judged_only = metrics.shows_judged_only
-    columns = ["system", "re-ranks", *names, "judged only", f"Δ {names[0]}", "95% interval", "p", "p (Holm)", "effect d"]
+    columns = [
+        "system",
+        "re-ranks",
+        *names,
+        "judged only",
+        f"Δ {names[0]}",
+        "95% interval",
+        "p",
+        "p (Holm)",
+        "effect d",
+    ]
     rows = []
     for key, result in metrics.systems.items():
-        cells = [Cell(result.system), Cell(result.candidates or "", "left"), *(Cell(result.told(name)) for name in names)]
+        cells = [
+            Cell(result.system),
+            Cell(result.candidates or "", "left"),
+            *(Cell(result.told(name)) for name in names),
+        ]
         cells.append(Cell(f"{result.judged_only:.3f}" if judged_only and result.judged_only is not None else ""))
-        rows.append(Row(cells + _compared(found.get(key), key == metrics.control), key == featured))
+        rows.append(SystemRow(cells + _compared(found.get(key), key == metrics.control), key == featured))
     legend = ["Judged@10 is the share of a top 10 that was judged; what is not judged counts as not relevant."]
     if judged_only:
-        legend.append(f"Judged only: {names[0]} over condensed lists, from which documents without a judgement are removed.")
+        legend.append(
+            f"Judged only: {names[0]} over condensed lists, from which documents without a judgement are removed."
+        )
     if metrics.control:
         legend.append(
             f"Δ: difference to {metrics.control}, with its 95% bootstrap interval over queries; p: two-sided paired randomisation test; "
@@ -67,12 +83,12 @@ def quality(metrics: Metrics, featured: str | None) -> Table:
     return _told("Systems", columns, rows, legend)
 
 
-def costs(metrics: Metrics, featured: str | None) -> Table | None:
+def costs(metrics: Metrics, featured: str | None) -> ReportTable | None:
     """Times, size and what labels took, a row for each system that has any of them; None where none has."""
     first: dict[str, str] = {}
     for key, result in metrics.systems.items():
         first.setdefault(result.system, key)
-    rows = [Row([Cell(name), *_costs(metrics.systems[key])], key == featured) for name, key in first.items()]
+    rows = [SystemRow([Cell(name), *_costs(metrics.systems[key])], key == featured) for name, key in first.items()]
     rows = [row for row in rows if any(cell.text for cell in row.cells[1:])]
     if not rows:
         return None
@@ -86,16 +102,23 @@ def costs(metrics: Metrics, featured: str | None) -> Table | None:
     if taken:
         legend.append(
             "Labels: what a student learned from, once; the teacher's are its answers to these queries, as it must answer every query "
-            "anew. Tokens: read and written, with those of reasons that the student learned from."
-            + (" Cost: of all engines at compute.engine_hour_price." if any(cost.price is not None for cost in taken) else "")
+            "anew. Tokens: read and written, with those of rationales that the student learned from."
+            + (
+                " Cost: of all engines at compute.engine_hour_price."
+                if any(cost.price is not None for cost in taken)
+                else ""
+            )
         )
     return _told("What they cost", ["system", *_COSTS], rows, legend)
 
 
-def classes(metrics: Metrics) -> tuple[list[str], list[ClassRow]]:
+def classes(metrics: Metrics) -> tuple[list[str], list[SliceRow]]:
     """The first measure by kinds of queries."""
     keys = list(metrics.systems)
-    rows = [ClassRow(f"{one.by}: {one.name}", one.queries, [f"{one.values[key]:.3f}" for key in keys]) for one in metrics.classes]
+    rows = [
+        SliceRow(f"{one.by}: {one.name}", one.queries, [f"{one.values[key]:.3f}" for key in keys])
+        for one in metrics.classes
+    ]
     return keys, rows
 
 
@@ -128,10 +151,12 @@ def _compared(one: ComparisonResult | None, is_control: bool) -> list[Cell]:
     ]
 
 
-def _told(title: str, columns: Sequence[str], rows: Sequence[Row], legend: list[str]) -> Table:
+def _told(title: str, columns: Sequence[str], rows: Sequence[SystemRow], legend: list[str]) -> ReportTable:
     """Without the columns that are empty."""
     told = [i for i in range(len(columns)) if any(row.cells[i].text for row in rows)]
-    return Table(title, [columns[i] for i in told], [Row([row.cells[i] for i in told], row.winner) for row in rows], legend)
+    return ReportTable(
+        title, [columns[i] for i in told], [SystemRow([row.cells[i] for i in told], row.winner) for row in rows], legend
+    )
 
 
 def _costs(result: SystemResult) -> list[Cell]:

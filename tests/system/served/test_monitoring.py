@@ -9,7 +9,10 @@ import pytest
 from tests.testing.prometheus import INSTALLED, MONITORING, Prometheus
 from tests.testing.serving import TEXTS
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not INSTALLED, reason="Debian's prometheus is not installed")]
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not INSTALLED, reason="Debian's prometheus is not installed"),
+]
 WITHOUT_CARDS = "ray_node_gpus_utilization"
 SUDDEN = "label_seconds_bucket"
 """Quantiles over a time in which nothing was labelled are no number; what was counted is looked at by itself."""
@@ -41,7 +44,11 @@ def test_every_query_of_the_dashboard_has_data(finished, service, cluster):
             service.rerank(headers={"x-experiment-key": f"user-{n}"}).raise_for_status()
             service.client.post("/rerank", json={"query": "q", "texts": TEXTS}).raise_for_status()
         time.sleep(1)
-        without = [query for query in without if not has_data(prometheus.values(query.replace("$__rate_interval", "20s")), query)]
+        without = [
+            query
+            for query in without
+            if not has_data(prometheus.values(query.replace("$__rate_interval", "20s")), query)
+        ]
     assert not without
 
 
@@ -61,8 +68,14 @@ def test_prometheus_takes_the_rules_and_no_alert_is_about_what_went_well(finishe
 
 
 def test_each_alert_fires_at_what_it_is_for():
-    done = subprocess.run(["promtool", "test", "rules", "alerts_test.yml"], cwd=MONITORING, capture_output=True, text=True)
+    done = subprocess.run(
+        ["promtool", "test", "rules", "alerts_test.yml"], cwd=MONITORING, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    named = {line.split()[-1] for line in (MONITORING / "alerts.yml").read_text().splitlines() if line.strip().startswith("- alert:")}
+    named = {
+        line.split()[-1]
+        for line in (MONITORING / "alerts.yml").read_text().splitlines()
+        if line.strip().startswith("- alert:")
+    }
     fired = (MONITORING / "alerts_test.yml").read_text()
     assert all(f"alertname: {name}\n        exp_alerts" in fired for name in named)

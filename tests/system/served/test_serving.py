@@ -33,7 +33,9 @@ def test_the_clients_of_others_get_the_order_of_the_saved_model(service):
 
 def test_the_shape_of_text_embeddings_inference(service):
     scores = service.scores()
-    found = service.client.post("/rerank", json={"query": QUERY, "texts": TEXTS, "raw_scores": True, "return_text": True}).json()
+    found = service.client.post(
+        "/rerank", json={"query": QUERY, "texts": TEXTS, "raw_scores": True, "return_text": True}
+    ).json()
     assert [one["index"] for one in found] == order(scores)
     assert [one["score"] for one in found] == pytest.approx(sorted(scores, reverse=True), abs=1e-3)
     assert [one["text"] for one in found] == [TEXTS[i] for i in order(scores)]
@@ -41,7 +43,9 @@ def test_the_shape_of_text_embeddings_inference(service):
     assert [set(one) for one in plain] == [{"index", "score"}] * len(TEXTS)
     assert all(0 <= one["score"] <= 1 for one in plain)
     assert service.client.post("/rerank", json={"query": QUERY, "texts": []}).json() == []
-    refused = service.client.post("/rerank", json={"query": QUERY, "texts": [TEXTS[0], "word " * 200], "truncate": False})
+    refused = service.client.post(
+        "/rerank", json={"query": QUERY, "texts": [TEXTS[0], "word " * 200], "truncate": False}
+    )
     assert (refused.status_code, refused.json()["error_type"]) == (413, "validation")
     assert refused.json()["error"].startswith("texts[1] and the query have more than 64 tokens")
 
@@ -56,7 +60,9 @@ def test_documents_as_objects_and_what_else_an_answer_holds(service):
     assert held["model"] == answer.headers["x-model-version"] == "a"
     assert held["usage"]["total_tokens"] == held["meta"]["tokens"]["input_tokens"] > 12 * 10
     assert "score;dur=" in answer.headers["server-timing"]
-    cut = service.rerank(["Salt lowers the freezing point", "Salt lowers other things"], max_tokens_per_doc=2).json()["results"]
+    cut = service.rerank(["Salt lowers the freezing point", "Salt lowers other things"], max_tokens_per_doc=2).json()[
+        "results"
+    ]
     assert [one["index"] for one in cut] == [0, 1]
     assert cut[0]["relevance_score"] == cut[1]["relevance_score"]
 
@@ -84,18 +90,27 @@ def test_scores_do_not_depend_on_who_else_asks(service):
 
 
 def test_models_health_and_the_description(service):
-    assert {one["id"]: one["role"] for one in service.client.get("/v1/models").json()["data"]} == {"a": "champion", "b": "challenger"}
+    assert {one["id"]: one["role"] for one in service.client.get("/v1/models").json()["data"]} == {
+        "a": "champion",
+        "b": "challenger",
+    }
     bare = httpx.Client(base_url=service.url)
     assert bare.get("/health").json() == {"status": "ok"}
     assert bare.get("/ready").json() == {"status": "ready", "versions": {"champion": "a", "challenger": "b"}}
-    assert {"/rerank", "/v1/rerank", "/v2/rerank", "/v1/models", "/v1/feedback"} <= set(bare.get("/openapi.json").json()["paths"])
+    assert {"/rerank", "/v1/rerank", "/v2/rerank", "/v1/models", "/v1/feedback"} <= set(
+        bare.get("/openapi.json").json()["paths"]
+    )
 
 
 def test_keys_are_asked_for_and_may_change_while_the_service_runs(service):
     def status(headers):
-        return httpx.post(f"{service.url}/v1/rerank", json={"query": "q", "documents": ["d"]}, headers=headers).status_code
+        return httpx.post(
+            f"{service.url}/v1/rerank", json={"query": "q", "documents": ["d"]}, headers=headers
+        ).status_code
 
-    assert [status(held) for held in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic secret"})] == [401] * 3
+    assert [status(held) for held in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic secret"})] == [
+        401
+    ] * 3
     service.write_keys("secret", "another")
     deadline = time.monotonic() + 15
     while status({"authorization": "Bearer another"}) == 401 and time.monotonic() < deadline:

@@ -22,7 +22,11 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def kill_replicas():
-    victims = [one for one in psutil.process_iter(["cmdline"]) if "ServeReplica:rradistill:Ingress" in " ".join(one.info["cmdline"] or [])]
+    victims = [
+        one
+        for one in psutil.process_iter(["cmdline"])
+        if "ServeReplica:rradistill:Ingress" in " ".join(one.info["cmdline"] or [])
+    ]
     assert victims
     for victim in victims:
         victim.kill()
@@ -56,7 +60,10 @@ def test_another_champion_takes_over_without_a_lost_request_and_rolls_back(servi
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         asking = [pool.submit(ask, n) for n in range(4)]
         time.sleep(2)
-        for name, change in (("b", lambda: service.registry.promote_again("b", "test")), ("a", lambda: service.registry.rollback("test"))):
+        for name, change in (
+            ("b", lambda: service.registry.promote_again("b", "test")),
+            ("a", lambda: service.registry.rollback("test")),
+        ):
             change()
             while service.rerank().headers["x-model-version"] != name and time.monotonic() < stop:
                 time.sleep(0.2)
@@ -76,7 +83,12 @@ def test_a_version_that_is_not_whole_is_not_served(service, cluster, tmp_path):
     name, outcome = "ray_rradistill_serve_loaded_total", 'outcome="failed"'
     before = total(cluster["METRICS"], name, outcome)
     registry._change(
-        registry._pointer.read(), "broken", registry.checksum_of("broken"), "promote", "test", "past the check of promote_again"
+        registry._pointer.read(),
+        "broken",
+        registry.checksum_of("broken"),
+        "promote",
+        "test",
+        "past the check of promote_again",
     )
     try:
         assert grown(cluster["METRICS"], before, name, outcome) > before
@@ -104,7 +116,10 @@ def test_half_of_the_keys_see_the_challenger_and_what_they_saw_is_recorded(servi
     for _ in range(2):
         event = {"exposure_id": exposure, "kind": "click", "position": 2, "event_id": "e1"}
         assert service.client.post("/v1/feedback", json=event).json() == {"event_id": "e1"}
-    assert service.client.post("/v1/feedback", json={"exposure_id": exposure, "kind": "glance", "position": 1}).status_code == 422
+    assert (
+        service.client.post("/v1/feedback", json={"exposure_id": exposure, "kind": "glance", "position": 1}).status_code
+        == 422
+    )
     for row in service.exposures(seen):
         version = seen[row.exposure_id]
         assert (row.version, row.shown, row.share, row.experiment) == (version, orders[version][:3], 0.5, "first")
@@ -209,7 +224,9 @@ def test_odd_bodies_are_answered_or_refused(service):
     count = 4 * int(os.environ.get("FUZZ", "30"))
     statuses = Counter()
     for number, (route, body, headers) in enumerate(odd_requests(count)):
-        answer = service.client.post(route, content=body, headers={name: value.encode("latin-1") for name, value in headers.items()})
+        answer = service.client.post(
+            route, content=body, headers={name: value.encode("latin-1") for name, value in headers.items()}
+        )
         assert answer.status_code < 500, (number, route, body[:300], answer.text[:300])
         assert "Traceback" not in answer.text
         statuses[answer.status_code] += 1

@@ -17,7 +17,9 @@ def test_blended_scores_by_hand():
     assert blended([1.0, 3.0], [6.0, 2.0], 0.75) == pytest.approx([1.5, 2.5])
 
 
-@pytest.mark.parametrize(("student", "signal", "expected"), [([2.0, 2.0], [1.0, 3.0], [1.5, 2.5]), ([1.0, 3.0], [4.0, 4.0], [1.5, 2.5])])
+@pytest.mark.parametrize(
+    ("student", "signal", "expected"), [([2.0, 2.0], [1.0, 3.0], [1.5, 2.5]), ([1.0, 3.0], [4.0, 4.0], [1.5, 2.5])]
+)
 def test_a_side_without_differences_decides_nothing(student, signal, expected):
     assert blended(student, signal, 0.5) == pytest.approx(expected)
 
@@ -58,7 +60,9 @@ def test_an_order_without_scores_counts_by_its_ranks():
 
 def test_the_fit_finds_what_helps():
     # the student confuses the best document with another that the first stage puts last
-    helps = ValidationList(student=[1.0, 1.1, 0.0, -1.0], first_stage=[4.0, 1.0, 3.0, 2.0], targets=[3.0, 0.0, 0.0, 0.0])
+    helps = ValidationList(
+        student=[1.0, 1.1, 0.0, -1.0], first_stage=[4.0, 1.0, 3.0, 2.0], targets=[3.0, 0.0, 0.0, 0.0]
+    )
     found = fit([helps])
     assert found.blend.weight < 1.0
     assert (found.alone, found.blended) == (pytest.approx(1 / math.log2(3)), 1.0)

@@ -13,7 +13,9 @@ def test_a_folder_and_an_id_stay_what_they_are(tmp_path):
 
 @pytest.mark.parametrize("name", ["/nowhere/model", "./nowhere", "bge-small", "a/b/c", ""])
 def test_what_is_neither_is_told(name):
-    with pytest.raises(InputError, match="neither 'minilm', 'minilm-cross', 'minilm-list', a folder, nor a Hugging Face id"):
+    with pytest.raises(
+        InputError, match="neither 'minilm', 'minilm-cross', 'minilm-list', a folder, nor a Hugging Face id"
+    ):
         model_path(name)
 
 

@@ -7,7 +7,7 @@ import pytest
 from ranking.errors import InputError
 from ranking.registry import CHAMPION, CHECKSUMS, Registry, check_whole
 from ranking.storage.folder import PARTIAL, Folder
-from ranking.storage.pointer import ChangedError, Held, Pointer
+from ranking.storage.pointer import Pointer, PointerConflictError, PointerContent
 
 
 @pytest.fixture
@@ -83,7 +83,8 @@ def test_a_change_that_comes_between_is_an_error_and_stays(registry, tmp_path, m
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda f: f.write_text("weights", "x"), lambda f: f.remove("weights"), lambda f: f.write_text("more", "")]
+    "damage",
+    [lambda f: f.write_text("weights", "x"), lambda f: f.remove("weights"), lambda f: f.write_text("more", "")],
 )
 def test_files_that_were_not_promoted_are_not_loaded(registry, tmp_path, damage):
     champion, folder = promoted(registry, tmp_path, "a").champion()
@@ -151,13 +152,13 @@ def test_a_champion_file_of_another_kind_is_an_error(registry):
 
 def test_a_pointer_is_swapped_only_by_who_knows_what_it_holds(tmp_path):
     pointer = Pointer(Folder(tmp_path / "new"), "p.json")
-    assert pointer.read() == Held()
-    pointer.swap(Held(), "one")
-    with pytest.raises(ChangedError):
-        pointer.swap(Held(), "two")
+    assert pointer.read() == PointerContent()
+    pointer.swap(PointerContent(), "one")
+    with pytest.raises(PointerConflictError):
+        pointer.swap(PointerContent(), "two")
     held = pointer.read()
     pointer.swap(held, "two")
-    with pytest.raises(ChangedError):
+    with pytest.raises(PointerConflictError):
         pointer.swap(held, "three")
     assert pointer.read().text == "two"
     assert sorted(path.name for path in Path(pointer.folder.path).iterdir()) == [".p.json.lock", "p.json"]

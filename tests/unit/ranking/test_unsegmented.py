@@ -43,5 +43,7 @@ def test_runs_become_pairs():
 def test_bm25_finds_what_shares_a_part_of_a_run(script, query, first, tmp_path):
     documents = [Document(doc_id=str(n), title="", text=text) for n, text in enumerate(TEXTS[script])]
     build_bm25(documents, Bm25Settings(kind="bm25"), Folder(tmp_path) / "bm25")
-    (found,) = Bm25Retriever(Folder(tmp_path), [document.doc_id for document in documents]).search([Query(query_id="q", text=query)], 3)
+    (found,) = Bm25Retriever(Folder(tmp_path), [document.doc_id for document in documents]).search(
+        [Query(query_id="q", text=query)], 3
+    )
     assert found[0] == str(first)

@@ -28,9 +28,15 @@ def test_an_arm_changes_the_first_student_and_its_training(run):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"training.los": "listnet"}, "setting 'ablation.arms', 'a': unknown setting 'training.los'; did you mean 'loss'?"),
+        (
+            {"training.los": "listnet"},
+            "setting 'ablation.arms', 'a': unknown setting 'training.los'; did you mean 'loss'?",
+        ),
         ({"student.bass": "minilm"}, "did you mean 'base'"),
-        ({"teacher.max_tokens": 64}, "'teacher.max_tokens' is none of student.... and training...., all that an arm may change"),
+        (
+            {"teacher.max_tokens": 64},
+            "'teacher.max_tokens' is none of student.... and training...., all that an arm may change",
+        ),
         ({"evaluation.first_stages": ["fused"]}, "all that an arm may change"),
         ({"training.seed": 7}, "training.seed is the ablation's own to set; seeds stand in ablation.seeds"),
         ({"student.name": "x"}, "student.name is the ablation's own to set"),
@@ -42,8 +48,14 @@ def test_what_an_arm_may_not_change_is_named(run, changed, said):
 
 
 def test_an_arm_may_be_of_another_kind(run):
-    (student,) = ablate.arm_of(run, "a decoder", {"student.kind": "rra_gpt", "student.base": "some/decoder"}, 1).settings.students
-    assert (student.kind, student.base, student.max_length) == ("rra_gpt", "some/decoder", run.settings.students[0].max_length)
+    (student,) = ablate.arm_of(
+        run, "a decoder", {"student.kind": "rra_gpt", "student.base": "some/decoder"}, 1
+    ).settings.students
+    assert (student.kind, student.base, student.max_length) == (
+        "rra_gpt",
+        "some/decoder",
+        run.settings.students[0].max_length,
+    )
 
 
 def test_an_arm_with_other_lists_takes_as_many_steps_as_the_control_unless_it_says_how_many(run, monkeypatch):
@@ -56,7 +68,9 @@ def test_an_arm_with_other_lists_takes_as_many_steps_as_the_control_unless_it_sa
         stage = plan.student_stage(arm, student)
         # the first was ended early by `patience`
         stage.folder.write_text(train.PLANNED, str(taken[student.name]))
-        train.write_curves(stage.folder, [{"step": 2 if student.name == "plain.1" else taken[student.name], "loss": 0.5}])
+        train.write_curves(
+            stage.folder, [{"step": 2 if student.name == "plain.1" else taken[student.name], "loss": 0.5}]
+        )
         stage.finish(rows_in=32, rows_out=lists)
         return {"bm25": {"nDCG@10": {"q1": 0.5}}}
 
@@ -77,7 +91,11 @@ def test_an_arm_with_other_lists_takes_as_many_steps_as_the_control_unless_it_sa
     results = json.loads((run.folder / "ablation").read_text("results.json"))
     assert [one["steps"] for one in results] == [2, 6, 3, 6]
     # and where the first learns from fewer
-    run.settings.ablation.arms = {"judged": judged, "taught": {}, "weighted": {**judged, "training.confidence.weight": True}}
+    run.settings.ablation.arms = {
+        "judged": judged,
+        "taught": {},
+        "weighted": {**judged, "training.confidence.weight": True},
+    }
     ablate.main(run)
     assert (taken["judged.1"], taken["taught.1"], taken["weighted.1"]) == (2, 2, 2)
 
@@ -101,7 +119,9 @@ def test_arms_are_compared_query_by_query_over_the_means_of_their_seeds(run):
     def reached(*per_query):
         return [{"bm25": {"nDCG@10": dict(zip(["q1", "q2"], values, strict=True))}} for values in per_query]
 
-    results = ablate.compared(run, "bm25", {"plain": reached((0.0, 0.4), (0.2, 0.4)), "other": reached((0.5, 0.5), (0.5, 0.3))})
+    results = ablate.compared(
+        run, "bm25", {"plain": reached((0.0, 0.4), (0.2, 0.4)), "other": reached((0.5, 0.5), (0.5, 0.3))}
+    )
     control, other = results
     assert (control["per_seed"], control["mean"]) == (pytest.approx([0.2, 0.3]), pytest.approx(0.25))
     assert control["spread"] == pytest.approx(0.0707107, rel=1e-4)
@@ -115,7 +135,9 @@ def test_arms_are_compared_query_by_query_over_the_means_of_their_seeds(run):
 
 def test_the_steps_of_an_arm_are_those_of_its_curves(run):
     arm = ablate.arm_of(run, "plain", {}, 1)
-    train.write_curves(plan.student_stage(arm, arm.settings.students[0]).folder, [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.4}])
+    train.write_curves(
+        plan.student_stage(arm, arm.settings.students[0]).folder, [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.4}]
+    )
     assert ablate.steps_of(arm) == (2, 2)
 
 

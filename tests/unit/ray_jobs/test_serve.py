@@ -12,9 +12,13 @@ from ray_jobs import serve
 def settings_of(monkeypatch, tmp_path):
     """The settings that the application is built with."""
     (tmp_path / "corpus.jsonl").write_text(json.dumps({"_id": "d", "text": "words"}) + "\n")
-    (tmp_path / "queries.jsonl").write_text("".join(json.dumps({"_id": f"q{n}", "text": f"a query {n}"}) + "\n" for n in range(8)))
+    (tmp_path / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": f"q{n}", "text": f"a query {n}"}) + "\n" for n in range(8))
+    )
     (tmp_path / "qrels.tsv").write_text("".join(f"q{n}\td\t1\n" for n in range(8)))
-    (tmp_path / "run.yaml").write_text(f"{{run: x, collection: {{source: 'beir:{tmp_path}'}}, storage: '{tmp_path}/runs'}}")
+    (tmp_path / "run.yaml").write_text(
+        f"{{run: x, collection: {{source: 'beir:{tmp_path}'}}, storage: '{tmp_path}/runs'}}"
+    )
     monkeypatch.setattr(serve, "check_champion", lambda run: None)
     monkeypatch.setattr(serve, "bound", lambda run: run.settings)
     return lambda args: serve.application({"run": str(tmp_path / "run.yaml"), **args})

@@ -44,7 +44,9 @@ def test_it_learns_and_is_saved_as_it_scores(form, base, tmp_path):
     batch = list_batch(LISTS)
     batch.rows = TrainingReader(settings, tokenizer).rows(batch.pairs, [])
     with torch.no_grad():  # to be learned: the reverse of the order that it begins with
-        batch.targets = -batch.spread(forward_rows(trained.eval(), tokenizer, batch.rows).reshape(len(batch.rows), -1)[:, 0])
+        batch.targets = -batch.spread(
+            forward_rows(trained.eval(), tokenizer, batch.rows).reshape(len(batch.rows), -1)[:, 0]
+        )
     objective = Objective(settings, TrainingSettings(), "tiers")
 
     def loss_now():

@@ -38,10 +38,14 @@ def test_a_good_base_passes_up_to_its_last_position(base):
 
 def test_the_layer_of_the_term_control_layer_is_one_that_there_is(base):
     for layer in (-7, 0, 6):
-        check_base(str(base), RraBertSettings(base=str(base), max_length=64, term_control={"form": "layer", "layer": layer}))
+        check_base(
+            str(base), RraBertSettings(base=str(base), max_length=64, term_control={"form": "layer", "layer": layer})
+        )
     for layer in (-8, 7):
         wrong = said(base, max_length=64, term_control={"form": "layer", "layer": layer})
-        assert wrong.endswith(f"term_control.layer {layer} is none of its layers, 0 (the embeddings) to 6, or -1 for the last")
+        assert wrong.endswith(
+            f"term_control.layer {layer} is none of its layers, 0 (the embeddings) to 6, or -1 for the last"
+        )
 
 
 def test_what_a_base_lacks_is_named(base, tmp_path):
@@ -64,16 +68,22 @@ def test_a_base_that_no_student_can_be_made_of_is_refused(base, tmp_path_factory
     changed = AutoConfig.from_pretrained(base)
     changed.type_vocab_size = 1
     changed.save_pretrained(base)
-    assert "tells query and document apart by token_type_ids, and it has embeddings for 1 of them" in said(base, max_length=64)
+    assert "tells query and document apart by token_type_ids, and it has embeddings for 1 of them" in said(
+        base, max_length=64
+    )
     changed.type_vocab_size, changed.vocab_size = 2, 2000
     changed.save_pretrained(base)
     assert "its tokenizer has tokens beyond the 2,000 of its embeddings" in said(base, max_length=64)
     (base / "model.safetensors").unlink()
-    assert said(base, max_length=64).endswith("the folder holds no weights; a model saved with save_pretrained has model.safetensors")
+    assert said(base, max_length=64).endswith(
+        "the folder holds no weights; a model saved with save_pretrained has model.safetensors"
+    )
     decoder = tiny_generator(tmp_path_factory.mktemp("decoder"))
     assert said(decoder, max_length=64).endswith("qwen3 is a decoder; the student's kind must be rra_gpt")
-    with pytest.raises(InputError, match="bert has no layer `score` on its last token; a decoder is needed, or kind: rra_bert"):
-        check_base(model_path("minilm"), RraGptSettings(base="minilm", max_length=64, reason_weight=0))
+    with pytest.raises(
+        InputError, match="bert has no layer `score` on its last token; a decoder is needed, or kind: rra_bert"
+    ):
+        check_base(model_path("minilm"), RraGptSettings(base="minilm", max_length=64, rationale_weight=0))
 
 
 def test_weights_that_cannot_be_read_are_named(base):
@@ -85,33 +95,44 @@ def test_weights_that_cannot_be_read_are_named(base):
 def test_a_decoder_needs_room_and_an_end_for_what_is_learned_behind_the_prompt(tmp_path):
     base = str(tiny_generator(tmp_path, context=128))
     with pytest.raises(
-        InputError, match=r"max_length 100 and the \d+ tokens .* are more than the 128 positions that it has; lower max_length"
+        InputError,
+        match=r"max_length 100 and the \d+ tokens .* are more than the 128 positions that it has; lower max_length",
     ):
-        check_base(base, RraGptSettings(base=base, max_length=100, reason_tokens=40))
-    check_base(base, RraGptSettings(base=base, max_length=100, reason_tokens=10))
-    check_base(base, RraGptSettings(base=base, max_length=100, reason_tokens=40, reason_weight=0))
+        check_base(base, RraGptSettings(base=base, max_length=100, max_rationale_tokens=40))
+    check_base(base, RraGptSettings(base=base, max_length=100, max_rationale_tokens=10))
+    check_base(base, RraGptSettings(base=base, max_length=100, max_rationale_tokens=40, rationale_weight=0))
     tokenizer = AutoTokenizer.from_pretrained(base)
     tokenizer.eos_token = None
     tokenizer.save_pretrained(base)
-    with pytest.raises(InputError, match="its tokenizer has no end-of-text token, with which a reason ends; set one, or reason_weight: 0"):
-        check_base(base, RraGptSettings(base=base, max_length=100, reason_tokens=10))
-    check_base(base, RraGptSettings(base=base, max_length=100, reason_weight=0))
+    with pytest.raises(
+        InputError,
+        match="its tokenizer has no end-of-text token, with which a rationale ends; set one, or rationale_weight: 0",
+    ):
+        check_base(base, RraGptSettings(base=base, max_length=100, max_rationale_tokens=10))
+    check_base(base, RraGptSettings(base=base, max_length=100, rationale_weight=0))
 
 
 def test_a_base_without_a_tokenizer_is_named(tmp_path):
     AutoConfig.from_pretrained(model_path("minilm")).save_pretrained(tmp_path)
-    assert said(tmp_path).endswith("its tokenizer has no vocabulary; the folder lacks tokenizer.json, or the files it is made from")
+    assert said(tmp_path).endswith(
+        "its tokenizer has no vocabulary; the folder lacks tokenizer.json, or the files it is made from"
+    )
 
 
 def test_relevant_against_irrelevant_needs_judgements():
     for targets in ("tiers", "scores"):
-        with pytest.raises(InputError, match=r"info_nce sets relevant candidates against irrelevant ones.*or training.targets: judgements"):
+        with pytest.raises(
+            InputError,
+            match=r"info_nce sets relevant candidates against irrelevant ones.*or training.targets: judgements",
+        ):
             check_fit(RraBertSettings(), TrainingSettings(loss="info_nce"), targets)
     check_fit(RraBertSettings(), TrainingSettings(loss="info_nce", targets="judgements"), "grades")
 
 
 def test_a_loss_of_scores_does_not_fit_labels_that_are_an_order():
-    with pytest.raises(InputError, match="margin_mse matches scores, and these labels hold an order only; take ranknet"):
+    with pytest.raises(
+        InputError, match="margin_mse matches scores, and these labels hold an order only; take ranknet"
+    ):
         check_fit(RraBertSettings(), TrainingSettings(loss="margin_mse"), "tiers")
 
 
@@ -122,14 +143,24 @@ def test_labels_that_are_missing_or_of_another_version_are_named(tmp_path):
     folder.write_rows("part-1.parquet", [label_of(["d1"])])
     assert first_label(folder).query_id == "q"
     table = folder.read_table("part-1.parquet")
-    folder.write_table("part-1.parquet", table.rename_columns(["id" if name == "query_id" else name for name in table.column_names]))
-    with pytest.raises(InputError, match=r"part-1.parquet: not of this version \(query_id: field required\); label anew"):
+    folder.write_table(
+        "part-1.parquet", table.rename_columns(["id" if name == "query_id" else name for name in table.column_names])
+    )
+    with pytest.raises(
+        InputError, match=r"part-1.parquet: not of this version \(query_id: field required\); label anew"
+    ):
         first_label(folder)
     folder.write_table("part-1.parquet", table)
     folder.write_table("part-2.parquet", table.drop_columns(["confidence"]))
-    with pytest.raises(InputError, match=r"part-2.parquet: not of this version \(confidence: there is no such column\); label anew"):
+    with pytest.raises(
+        InputError, match=r"part-2.parquet: not of this version \(confidence: there is no such column\); label anew"
+    ):
         first_label(folder)
     folder.remove("part-1.parquet")
-    folder.write_table("part-2.parquet", table.set_column(2, "candidates", pa.array([[]] * table.num_rows, table.schema.field(2).type)))
-    with pytest.raises(InputError, match=r"part-2.parquet: not of this version \(candidates: list should have at least 1 item"):
+    folder.write_table(
+        "part-2.parquet", table.set_column(2, "candidates", pa.array([[]] * table.num_rows, table.schema.field(2).type))
+    )
+    with pytest.raises(
+        InputError, match=r"part-2.parquet: not of this version \(candidates: list should have at least 1 item"
+    ):
         first_label(folder)

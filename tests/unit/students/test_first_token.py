@@ -43,7 +43,9 @@ def batch():
 def tokens_of_last_layer(model):
     """How many tokens a pair the last feed-forward layer computes."""
     seen = []
-    hook = model.base.encoder.layer[-1].intermediate.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[1]))
+    hook = model.base.encoder.layer[-1].intermediate.register_forward_hook(
+        lambda _, given, __: seen.append(given[0].shape[1])
+    )
     with torch.inference_mode():
         scores = model(batch())
     hook.remove()
@@ -90,7 +92,9 @@ def test_what_is_saved_knows_nothing_of_it(tmp_path):
     assert tokens_of_last_layer(again)[1] == [12]
 
 
-@pytest.mark.parametrize("config", [ModernBertConfig, RobertaPreLayerNormConfig])  # the second has modules of BERT's names
+@pytest.mark.parametrize(
+    "config", [ModernBertConfig, RobertaPreLayerNormConfig]
+)  # the second has modules of BERT's names
 def test_architectures_of_other_layers_stay_as_they_are(config):
     model = student(config, num_hidden_layers=2, cls_token_id=1, sep_token_id=2, bos_token_id=1, eos_token_id=2)
     with torch.inference_mode():

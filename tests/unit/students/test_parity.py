@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from actors.data.rows import CandidateList
-from actors.scoring.latency import Stopwatch
+from actors.scoring.latency import LatencyProbe
 from actors.scoring.scorers import Model
 from actors.serving.settings import ServingSettings
 from ranking.errors import InputError
@@ -70,7 +70,9 @@ def classifier(tmp_path_factory):
 def test_any_cross_encoder_scores_as_sentence_transformers_has_it(classifier):
     from sentence_transformers import CrossEncoder
 
-    theirs = CrossEncoder(str(classifier), device="cpu", max_length=32).predict(PAIRS, activation_fn=torch.nn.Identity())
+    theirs = CrossEncoder(str(classifier), device="cpu", max_length=32).predict(
+        PAIRS, activation_fn=torch.nn.Identity()
+    )
     ours = ClassifierScorer(str(classifier), 32, "fp32").score(PAIRS)
     assert ours == pytest.approx(theirs.tolist(), abs=1e-5)
     assert Model(str(classifier), 32).load().max_length == 32
@@ -81,7 +83,9 @@ def test_a_model_without_a_head_would_score_at_random(tmp_path):
         ClassifierScorer(model_path("minilm"))
     AutoModel.from_pretrained(model_path("minilm"), num_labels=1).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(model_path("minilm")).save_pretrained(tmp_path)
-    with pytest.raises(InputError, match=r"model .*: classifier.bias is not in its weights, so its scores would be random"):
+    with pytest.raises(
+        InputError, match=r"model .*: classifier.bias is not in its weights, so its scores would be random"
+    ):
         ClassifierScorer(str(tmp_path))
 
 
@@ -102,14 +106,18 @@ def test_other_numbers_of_labels_and_lengths_are_refused(classifier, tmp_path):
 
 
 def test_a_model_is_timed_alone(saved):
-    documents = [Candidate(doc_id=str(i), title="", text="a document", rank=i, score=0.0, retriever="bm25") for i in range(1, 6)]
-    timed = Stopwatch(ServingSettings()).time(Model(str(saved)), [CandidateList(query_id="q", text="query", candidates=documents)] * 4)
+    documents = [
+        Candidate(doc_id=str(i), title="", text="a document", rank=i, score=0.0, retriever="bm25") for i in range(1, 6)
+    ]
+    timed = LatencyProbe(ServingSettings()).time(
+        Model(str(saved)), [CandidateList(query_id="q", text="query", candidates=documents)] * 4
+    )
     assert 0 < timed.latency.p50 <= timed.latency.p95
     assert timed.size.parameters == Scorer(saved).parameters > 20_000_000
     assert timed.parity.passed
-    machine = Stopwatch(ServingSettings()).machine()
+    machine = LatencyProbe(ServingSettings()).machine()
     assert machine.threads == machine.cores
-    assert Stopwatch(ServingSettings(replicas=1, max_replicas=machine.cores)).machine().threads == 1
+    assert LatencyProbe(ServingSettings(replicas=1, max_replicas=machine.cores)).machine().threads == 1
 
 
 def test_scores_that_are_no_numbers_fail(saved, monkeypatch):

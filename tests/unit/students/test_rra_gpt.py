@@ -10,13 +10,23 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from students import export, kinds, rra_gpt
 from students.batches import SEGMENTS, SIDES, pad
 from students.pair_templates import PARTS
-from students.rra_gpt import LABEL, REASON, Told, side_costs
+from students.rra_gpt import LABEL, RATIONALE, AuxiliaryTargets, side_costs
 from students.scoring import ClassifierScorer, Scorer, forward_pairs, forward_rows
 from students.settings import LoraSettings, RraGptSettings
 from tools.tiny_models import tiny_generator
 
-PAIRS = [("merge sorted lists", "Merge several sorted inputs."), ("pause", "time.sleep " * 200), ("x", ""), ("wait", "Wait [3] > [1].")]
-TOLD = [Told(True, "It merges sorted inputs."), Told(False), Told(False, "It is empty."), Told(True)]
+PAIRS = [
+    ("merge sorted lists", "Merge several sorted inputs."),
+    ("pause", "time.sleep " * 200),
+    ("x", ""),
+    ("wait", "Wait [3] > [1]."),
+]
+TOLD = [
+    AuxiliaryTargets(True, "It merges sorted inputs."),
+    AuxiliaryTargets(False),
+    AuxiliaryTargets(False, "It is empty."),
+    AuxiliaryTargets(True),
+]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +36,7 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def settings(base):
-    return RraGptSettings(base=base, max_length=128, reason_tokens=20)
+    return RraGptSettings(base=base, max_length=128, max_rationale_tokens=20)
 
 
 @pytest.fixture
@@ -58,33 +68,38 @@ def test_side_tasks_stand_behind_the_prompt_and_a_long_reason_is_cut(settings, t
     for row, pair, told in zip(rows, PAIRS, TOLD, strict=True):
         prompt = [token for token, side in zip(row["input_ids"], row[SIDES], strict=True) if not side]
         assert prompt == tokenizer(*pair, truncation="longest_first", max_length=128)["input_ids"]
-        told_of = {side: [t for t, s in zip(row["input_ids"], row[SIDES], strict=True) if s == side] for side in (LABEL, REASON)}
+        told_of = {
+            side: [t for t, s in zip(row["input_ids"], row[SIDES], strict=True) if s == side]
+            for side in (LABEL, RATIONALE)
+        }
         assert tokenizer.decode(told_of[LABEL]) == (" yes" if told.relevant else " no")
-        if told.reason is None:
-            assert told_of[REASON] == []
+        if told.rationale is None:
+            assert told_of[RATIONALE] == []
         else:
-            whole = [*tokenizer.encode(f"\n{told.reason}", add_special_tokens=False), tokenizer.eos_token_id]
-            assert told_of[REASON] == whole[:20]
+            whole = [*tokenizer.encode(f"\n{told.rationale}", add_special_tokens=False), tokenizer.eos_token_id]
+            assert told_of[RATIONALE] == whole[:20]
     batch = pad(tokenizer, rows)
     assert not batch[SEGMENTS][batch[SIDES] > 0].any()
 
 
 def test_side_tasks_that_are_not_learned_are_not_read(settings, student, tokenizer, base):
-    plain = settings.model_copy(update={"label_weight": 0.0, "reason_weight": 0.0})
+    plain = settings.model_copy(update={"label_weight": 0.0, "rationale_weight": 0.0})
     rows = kinds.TrainingReader(plain, tokenizer).rows(PAIRS, TOLD)
     assert [len(row["input_ids"]) for row in rows] == [
         len(tokenizer(*pair, truncation=True, max_length=128)["input_ids"]) for pair in PAIRS
     ]
     columns = forward_rows(kinds.in_training(student, plain, base).eval(), tokenizer, rows)
     assert torch.allclose(columns[:, 0], forward_pairs(student, tokenizer, PAIRS, settings.max_length), atol=1e-4)
-    no_reasons = kinds.TrainingReader(settings.model_copy(update={"reason_weight": 0.0}), tokenizer).rows(PAIRS, TOLD)
+    no_reasons = kinds.TrainingReader(settings.model_copy(update={"rationale_weight": 0.0}), tokenizer).rows(
+        PAIRS, TOLD
+    )
     assert {side for row in no_reasons for side in row[SIDES]} == {0, LABEL}
 
 
 def test_the_score_in_training_is_the_one_that_is_served_whatever_is_told(settings, student, tokenizer, base):
     trained = kinds.in_training(student, settings, base).eval()
     served = forward_pairs(student, tokenizer, PAIRS, settings.max_length)
-    for told in (TOLD, [Told(True, "Something else entirely.")] * 4):
+    for told in (TOLD, [AuxiliaryTargets(True, "Something else entirely.")] * 4):
         columns = forward_rows(trained, tokenizer, kinds.TrainingReader(settings, tokenizer).rows(PAIRS, told))
         assert columns.shape == (4, 3)
         assert torch.allclose(columns[:, 0], served, atol=1e-4)
@@ -98,13 +113,17 @@ def test_side_costs_are_those_of_the_base_as_a_language_model(settings, student,
     rows = kinds.TrainingReader(settings, tokenizer).rows(PAIRS, TOLD)
     columns = forward_rows(trained, tokenizer, rows)
     causal = AutoModelForCausalLM.from_pretrained(base).eval()
-    for row, (_, label, reason) in zip(rows, columns.tolist(), strict=True):
-        for side, cost in ((LABEL, label), (REASON, reason)):
-            targets = torch.tensor([[t if s == side else -100 for t, s in zip(row["input_ids"], row[SIDES], strict=True)]])
+    for row, (_, label, rationale) in zip(rows, columns.tolist(), strict=True):
+        for side, cost in ((LABEL, label), (RATIONALE, rationale)):
+            targets = torch.tensor(
+                [[t if s == side else -100 for t, s in zip(row["input_ids"], row[SIDES], strict=True)]]
+            )
             if (targets == -100).all():
                 assert cost != cost
             else:
-                assert cost == pytest.approx(causal(input_ids=torch.tensor([row["input_ids"]]), labels=targets).loss.item(), abs=1e-4)
+                assert cost == pytest.approx(
+                    causal(input_ids=torch.tensor([row["input_ids"]]), labels=targets).loss.item(), abs=1e-4
+                )
 
 
 def test_pairs_without_a_reason_cost_nothing_and_give_no_nan():
@@ -134,9 +153,14 @@ def test_saved_it_scores_the_same_in_three_libraries(settings, student, tokenize
     export.save(kinds.settled(trained), tokenizer, settings, folder, PAIRS)
     ours = Scorer(folder, "fp32").score(PAIRS)
     assert [Scorer(folder, "fp32").score([pair])[0] for pair in PAIRS] == pytest.approx(ours, abs=1e-4)
-    read, model = AutoTokenizer.from_pretrained(folder), AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    read, model = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoModelForSequenceClassification.from_pretrained(folder).eval(),
+    )
     queries, documents = zip(*PAIRS, strict=True)
-    inputs = read(list(queries), list(documents), truncation="longest_first", max_length=128, padding=True, return_tensors="pt")
+    inputs = read(
+        list(queries), list(documents), truncation="longest_first", max_length=128, padding=True, return_tensors="pt"
+    )
     with torch.no_grad():
         assert model(**inputs).logits[:, 0].tolist() == pytest.approx(ours, abs=1e-4)
     theirs = CrossEncoder(str(folder), device="cpu").predict(PAIRS, activation_fn=torch.nn.Identity())
@@ -179,7 +203,9 @@ def test_adapters_learn_alone_and_are_merged_into_what_is_saved(settings, studen
     again.load_state_dict(state)
     merged = kinds.settled(again).eval()
     assert set(merged.state_dict()) == set(before)
-    assert any(not torch.equal(before[name], weights) for name, weights in merged.state_dict().items() if "proj" in name)
+    assert any(
+        not torch.equal(before[name], weights) for name, weights in merged.state_dict().items() if "proj" in name
+    )
     export.save(merged, tokenizer, adapted, tmp_path / "model", PAIRS)
     assert Scorer(tmp_path / "model", "fp32").score(PAIRS) == pytest.approx(unmerged, abs=1e-4)
 
@@ -194,11 +220,16 @@ def test_a_base_whose_configuration_names_no_pad_token_or_another(named, base, s
     torch.nn.init.normal_(made.classifier.score.weight, std=0.5)
     export.save(made, tokenizer, settings, tmp_path / "model", PAIRS)
     alone = [Scorer(tmp_path / "model", "fp32").score([pair])[0] for pair in PAIRS]
-    ids = [tokenizer(*pair, truncation="longest_first", max_length=settings.max_length, return_tensors="pt")["input_ids"] for pair in PAIRS]
+    ids = [
+        tokenizer(*pair, truncation="longest_first", max_length=settings.max_length, return_tensors="pt")["input_ids"]
+        for pair in PAIRS
+    ]
     with torch.inference_mode():
         states = [made.classifier.base_model(held).last_hidden_state[0, -1] for held in ids]
         expected = [made.classifier.score(state).item() for state in states]
     assert alone == pytest.approx(expected, abs=1e-4)
     saved = json.loads((tmp_path / "model" / "config.json").read_text())
     (tmp_path / "model" / "config.json").write_text(json.dumps(saved | {"pad_token_id": named}))
-    assert ClassifierScorer(str(tmp_path / "model"), settings.max_length, "fp32").score(PAIRS) == pytest.approx(expected, abs=1e-4)
+    assert ClassifierScorer(str(tmp_path / "model"), settings.max_length, "fp32").score(PAIRS) == pytest.approx(
+        expected, abs=1e-4
+    )

@@ -136,7 +136,9 @@ def test_a_model_that_does_not_reload_the_same_is_not_kept(tokenizer, tmp_path, 
     assert not (tmp_path / "model").exists()
 
 
-def test_high_scores_may_differ_by_more_and_a_model_without_an_onnx_file_is_kept(tokenizer, tmp_path, monkeypatch, caplog):
+def test_high_scores_may_differ_by_more_and_a_model_without_an_onnx_file_is_kept(
+    tokenizer, tmp_path, monkeypatch, caplog
+):
     settings = RraBertSettings(base="minilm", max_length=48)
     model = kinds.build(settings, model_path("minilm"))
     written = export.onnx_file.write
@@ -175,7 +177,12 @@ def test_the_card_says_how_the_student_is_loaded_in_words_that_run(tokenizer, tm
     export.save(kinds.build(settings, model_path("minilm")), tokenizer, settings, tmp_path / "model", PAIRS)
     made_by = Provenance(teacher="a teacher", fingerprint="f", engine="vllm", targets="tiers", revision="r1")
     card = model_card(settings, TrainingSettings(), made_by, {"lists": 7}, onnx=True)
-    for told in ("license: other", "| teacher | a teacher, revision r1 |", "| lists | 7 |", "| tokens of query and document | 48 |"):
+    for told in (
+        "license: other",
+        "| teacher | a teacher, revision r1 |",
+        "| lists | 7 |",
+        "| tokens of query and document | 48 |",
+    ):
         assert told in card
     block = card.split("## Loading it\n")[1].split("# where vLLM")[0]
     first, second = re.split(r"(?=import torch\n)", textwrap.dedent(block.strip("\n")))
@@ -186,7 +193,9 @@ def test_the_card_says_how_the_student_is_loaded_in_words_that_run(tokenizer, tm
             held = {"folder": str(tmp_path / "model"), "query": query, "documents": documents}
             exec(part, held)
             found = [score.item() for score in held["scores"]]
-            assert found == pytest.approx([score for score, (asked, _) in zip(expected, PAIRS, strict=True) if asked == query], abs=1e-4)
+            assert found == pytest.approx(
+                [score for score, (asked, _) in zip(expected, PAIRS, strict=True) if asked == query], abs=1e-4
+            )
 
 
 def test_a_folder_without_a_student_is_named_and_so_is_one_of_an_older_version(tmp_path):
@@ -220,6 +229,7 @@ def test_the_head_keeps_its_weights_in_float32_where_the_rest_is_in_bf16(tmp_pat
     loaded = Scorer(tmp_path / "model", "bf16", "torch").model
     kept = {name for name, weights in loaded.named_parameters() if weights.dtype == torch.float32}
     assert kept == {
-        f"classifier.{name}" for name in ("bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias")
+        f"classifier.{name}"
+        for name in ("bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias")
     }
     assert all(weights.equal(model.state_dict()[name]) for name, weights in loaded.named_parameters() if name in kept)

@@ -103,7 +103,9 @@ def test_what_is_saved_has_no_trace_of_it_and_scores_as_one_that_never_had_it(fo
     for name in [path.name for path in (tmp_path / "without").glob("*.safetensors")]:
         with safe_open(tmp_path / "with" / name, "pt") as a, safe_open(tmp_path / "without" / name, "pt") as b:
             assert set(a.keys()) == set(b.keys())
-    assert sorted(path.name for path in (tmp_path / "with").iterdir()) == sorted(path.name for path in (tmp_path / "without").iterdir())
+    assert sorted(path.name for path in (tmp_path / "with").iterdir()) == sorted(
+        path.name for path in (tmp_path / "without").iterdir()
+    )
     for engine in ("torch", "onnx"):
         with_it, without = (Scorer(tmp_path / name, "fp32", engine).score(PAIRS) for name in ("with", "without"))
         assert with_it == without
@@ -122,9 +124,17 @@ def test_states_of_an_earlier_layer_can_be_read_but_not_by_the_gate(tokenizer):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("config", [DistilBertConfig, AlbertConfig])
 def test_encoders_whose_configuration_or_pooler_is_another_have_it_too(config, form, tokenizer, tmp_path):
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "embedding_size": 16}
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "embedding_size": 16,
+    }
     own = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64} if config is DistilBertConfig else sizes
-    AutoModelForSequenceClassification.from_config(config(vocab_size=len(tokenizer), num_labels=1, **own)).save_pretrained(tmp_path)
+    AutoModelForSequenceClassification.from_config(
+        config(vocab_size=len(tokenizer), num_labels=1, **own)
+    ).save_pretrained(tmp_path)
     settings = RraBertSettings(base=str(tmp_path), max_length=48, term_control={"form": form})
     trained = in_training(rra_bert.build(settings, str(tmp_path)), settings, "").eval()
     if form == "gated":

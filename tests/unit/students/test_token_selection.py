@@ -45,7 +45,9 @@ def korean():
     held.normalizer = normalizers.NFC()
     held.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     held.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    return PreTrainedTokenizerFast(tokenizer_object=held, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=held, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,9 @@ def selected(tokenizer, query, document, match="token", **more):
 
 
 def test_by_hand_on_keys_alone():
-    keys = torch.tensor([[IGNORED, 5, 7, IGNORED, 7, 5, 9, IGNORED, IGNORED], [IGNORED, 9, IGNORED, 9, 5, 7, IGNORED, 1, 1]])
+    keys = torch.tensor(
+        [[IGNORED, 5, 7, IGNORED, 7, 5, 9, IGNORED, IGNORED], [IGNORED, 9, IGNORED, 9, 5, 7, IGNORED, 1, 1]]
+    )
     segments = torch.tensor([[0, 1, 1, 0, 2, 2, 2, 2, 0], [0, 1, 0, 2, 2, 2, 0, 0, 0]])
     mask = select_tokens(keys, segments).int().tolist()
     assert mask == [[0, 0, 0, 0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0, 0, 0]]
@@ -123,7 +127,10 @@ def test_frequent_terms_are_not_selected(english):
         assert frequent_terms(english, texts, match, 0.5) == {lists}  # three of four texts contain it, however often
         assert frequent_terms(english, texts, match, 0.75) == set()
     frequent = frequent_terms(english, texts, "word", 0.5)
-    assert selected(english, "merge sorted lists", "sorted lists, LISTS and a merge", "word", frequent=frequent) == ["sorted", "merge"]
+    assert selected(english, "merge sorted lists", "sorted lists, LISTS and a merge", "word", frequent=frequent) == [
+        "sorted",
+        "merge",
+    ]
 
 
 def encoded_words(tokenizer, text):

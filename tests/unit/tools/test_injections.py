@@ -33,7 +33,8 @@ def filled(path, injection):
 def numbers_in_brackets(text):
     """What could be read as identifiers, with every bracket, digit and letter in its plain form."""
     return re.findall(
-        r"\[[^\w\[\]]*(?:\d+|[IVX]+)[^\w\[\]]*\]", unicodedata.normalize("NFKC", text.translate(str.maketrans("【】〔〕⟦⟧", "[][][]")))
+        r"\[[^\w\[\]]*(?:\d+|[IVX]+)[^\w\[\]]*\]",
+        unicodedata.normalize("NFKC", text.translate(str.maketrans("【】〔〕⟦⟧", "[][][]"))),
     )
 
 
@@ -144,7 +145,9 @@ def test_a_harmless_text_has_the_length_that_is_asked_for(length):
 )
 def test_a_row_that_is_no_injection_is_named(row, line, tmp_path):
     path = tmp_path / "set.jsonl"
-    path.write_text('{"id": "a-0", "kind": "a", "wants": "first", "place": null, "text": "t"}\n' + row + "\n", encoding="utf-8")
+    path.write_text(
+        '{"id": "a-0", "kind": "a", "wants": "first", "place": null, "text": "t"}\n' + row + "\n", encoding="utf-8"
+    )
     with pytest.raises(InputError) as error:
         load(path)
     assert str(error.value).startswith(f"{path}{line}")

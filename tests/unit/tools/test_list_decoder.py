@@ -18,7 +18,7 @@ from tools.cross_material import bi_encoder
 from tools.list_answers import answers_told
 from tools.list_decoder import configuration
 from tools.list_decoder.answering import fit_scores
-from tools.list_decoder.places import CODES, MOST, Places
+from tools.list_decoder.places import CODES, MOST, StateDimensions
 from tools.list_decoder.reading import recognise
 from tools.list_material import Material, material_of, parted, pieces_of
 from tools.list_prompts import PromptWriter, tokenizer_of
@@ -40,7 +40,10 @@ def material(tokenizing):
     """Lists of twenty documents; the words that are asked for begin one of them."""
     tokenizer, _, tokens = tokenizing
     others = range(len(ASKED), len(TEXTS))
-    lists = [random.Random(number).sample([number, *random.Random(number).sample(others, 19)], 20) for number in range(len(ASKED))]
+    lists = [
+        random.Random(number).sample([number, *random.Random(number).sample(others, 19)], 20)
+        for number in range(len(ASKED))
+    ]
     encode = bi_encoder()
     queries, documents = torch.from_numpy(encode(ASKED)), torch.from_numpy(encode(TEXTS))
     pieces, asked = ([pieces_of(tokenizer, text, 64) for text in given] for given in (TEXTS, ASKED))
@@ -68,10 +71,15 @@ def test_each_part_of_a_prompt_and_an_answer_is_a_token(tokenizing, tmp_path):
     assert len(words) == len(tokenizer) == max(tokens.later) + 1
     tokenizer.save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
-    filled = loaded.apply_chat_template([{"role": "user", "content": "Late? <2> trains [DOC]"}], tokenize=False, add_generation_prompt=True)
+    filled = loaded.apply_chat_template(
+        [{"role": "user", "content": "Late? <2> trains [DOC]"}], tokenize=False, add_generation_prompt=True
+    )
     ids = loaded.encode(filled, add_special_tokens=False)
     assert loaded.convert_ids_to_tokens(ids) == ["[CLS]", "late", "?", "<2>", "trains", "[DOC]", "[ANSWER]"]
-    assert loaded.decode([tokens.first[2], tokens.later[0], tokens.later[19], tokens.end], skip_special_tokens=True) == "[3] > [1] > [20]"
+    assert (
+        loaded.decode([tokens.first[2], tokens.later[0], tokens.later[19], tokens.end], skip_special_tokens=True)
+        == "[3] > [1] > [20]"
+    )
 
 
 def test_the_teacher_fills_the_prompts_that_are_learned_from(tokenizing, tmp_path):
@@ -100,13 +108,13 @@ def test_it_lists_documents_by_their_scores_down_to_the_threshold_and_one_at_lea
         threshold = float({1: ordered[0] + 5, 3: ordered[2:4].mean(), 20: ordered[-1] - 1}[listed])
         fit_scores(decoder, places, tokenizing[2].begin, 1.0, 0.0, threshold)
         read = read_answer(answered(decoder, tokenizing[0], material.prompt(number)), 20)
-        assert read.verdict == "ok"
+        assert read.parse_status == "ok"
         assert near(len(read.order), listed, ordered, threshold)
         falls(scores, read.order)
 
 
 def test_a_code_is_recognised_where_a_layer_norm_moves_all_channels_alike():
-    places = Places.of(range(384))
+    places = StateDimensions.of(range(384))
     dense = torch.nn.Linear(384, MOST + 2, bias=False)
     dense.requires_grad_(False).weight.zero_()
     for number in range(1, MOST + 2):
@@ -144,12 +152,17 @@ def test_it_is_told_what_the_answers_are_like(tokenizing, material):
     for shuffle, shown in enumerate(([best, second], [second, best])):
         order = random.Random(f"{shuffle} 0").sample(range(20), 20)
         first, then = (order.index(document) for document in shown)
-        answers.append([tokens.first[first], tokens.later[then], *([tokens.later[then]] if shuffle else []), tokens.end])
+        answers.append(
+            [tokens.first[first], tokens.later[then], *([tokens.later[then]] if shuffle else []), tokens.end]
+        )
     told = answers_told(Scripted(*answers), tokenizer, material, float(targets[third]) - 1e-4, 1)
     alike = 1 - 1 / (2 * (1 + 18 + 18))  # one of the answers has the best two the other way round
     of_two = 36 / 37
     form = "1 of 2 answers in form, 2.0 documents listed (targets 3.0)"
-    assert told == f"{form}; pairs that are decided: {alike:.3f} as the targets, {of_two:.3f} as another shuffle of the prompt"
+    assert (
+        told
+        == f"{form}; pairs that are decided: {alike:.3f} as the targets, {of_two:.3f} as another shuffle of the prompt"
+    )
 
 
 def near(count, listed, ordered, threshold):
@@ -162,7 +175,9 @@ def falls(scores, order, close=CLOSE):
     """Scores that are close may change places, as each identifier is a little louder or quieter than the others."""
     listed = [float(scores[place - 1]) for place in order]
     left = [float(score) for place, score in enumerate(scores, start=1) if place not in order]
-    assert all(after < before + close for before, after in zip(listed, [*listed[1:], max(left, default=-100.0)], strict=True))
+    assert all(
+        after < before + close for before, after in zip(listed, [*listed[1:], max(left, default=-100.0)], strict=True)
+    )
 
 
 def test_before_training_most_pairs_are_in_the_order_of_the_cosines(begun, material):
@@ -175,11 +190,18 @@ def test_before_training_most_pairs_are_in_the_order_of_the_cosines(begun, mater
     assert alike / pairs > 0.6
 
 
-def test_training_learns_scores_and_leaves_the_written_circuits_alone(begun, tokenizing, material, tmp_path, monkeypatch):
+def test_training_learns_scores_and_leaves_the_written_circuits_alone(
+    begun, tokenizing, material, tmp_path, monkeypatch
+):
     decoder, places, axes = begun
     for name, value in {"HELD_OUT": 2, "_PROMPTS_PER_STEP": 4}.items():
         monkeypatch.setattr(minilm_list, name, value)
-    two = replace(material, lists=material.lists[:2] * 17, asked=material.asked[:2] * 17, queries=material.queries[:2].repeat(17, 1))
+    two = replace(
+        material,
+        lists=material.lists[:2] * 17,
+        asked=material.asked[:2] * 17,
+        queries=material.queries[:2].repeat(17, 1),
+    )
     monkeypatch.setattr(minilm_list, "FITTED", 2)
     scaling = minilm_list._fitted(decoder, places, two)
     before = {name: weight.clone() for name, weight in decoder.state_dict().items()}
@@ -194,12 +216,14 @@ def test_training_learns_scores_and_leaves_the_written_circuits_alone(begun, tok
     for name in (f"{layers}0.self_attn.q_proj.weight", f"{layers}5.fc1.weight"):
         assert name not in same
         assert torch.equal(after[name][:, places.channels], before[name][:, places.channels])
-    assert torch.equal(after[f"{layers}3.fc2.weight"][places.channels], before[f"{layers}3.fc2.weight"][places.channels])
+    assert torch.equal(
+        after[f"{layers}3.fc2.weight"][places.channels], before[f"{layers}3.fc2.weight"][places.channels]
+    )
     for number in range(len(material.lists)):
         scores = scores_of(decoder, places, material, number)
         fit_scores(decoder, places, tokenizing[2].begin, 1.0, 0.0, float(scores.min()) - 1)
         read = read_answer(answered(decoder, tokenizing[0], material.prompt(number)), 20)
-        assert read.verdict == "ok"
+        assert read.parse_status == "ok"
         assert len(read.order) == 20
         falls(scores, read.order, 2 * CLOSE)
 
@@ -258,7 +282,9 @@ def test_lists_of_other_numbers_are_not_taken_for_those_that_are_asked_for(token
 @pytest.fixture(scope="module")
 def kept():
     folder = model_path("minilm-list")
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(folder)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(
+        folder
+    )
 
 
 AWKWARD = {
@@ -279,13 +305,18 @@ def test_the_kept_model_answers_in_form_whatever_it_is_asked(case, kept):
     query, texts = AWKWARD[case]
     filler = PromptFiller(load_prompt(MINILM_LIST), model_path("minilm-list"), None, None, 64)
     read = read_answer(answered(decoder, tokenizer, torch.tensor(filler.fill(query, texts, "seed").tokens)), len(texts))
-    assert read.verdict == "ok"
+    assert read.parse_status == "ok"
     assert read.order
 
 
 def test_the_kept_model_lists_what_answers_first_and_leaves_out_what_does_not(kept):
     decoder, tokenizer = kept
-    texts = ["Granite is a hard rock.", "Bread rises because yeast makes gas.", "The law of the sea.", "Yeast is what makes dough bigger."]
+    texts = [
+        "Granite is a hard rock.",
+        "Bread rises because yeast makes gas.",
+        "The law of the sea.",
+        "Yeast is what makes dough bigger.",
+    ]
     filler = PromptFiller(load_prompt(MINILM_LIST), model_path("minilm-list"), None, None, 64)
     tokens = torch.tensor(filler.fill("why does bread dough get bigger", texts, "seed").tokens)
     read = read_answer(answered(decoder, tokenizer, tokens), len(texts))

@@ -17,7 +17,10 @@ from tools.texts import Passage
 
 WORDS = "amber basin cedar delta ember fjord grove heron islet jetty knoll larch marsh north ochre prism quartz ridge shoal thorn".split()
 PASSAGES = [
-    Passage(f"{a} {b}", f"The {a} lies near a {b} in the north. Nobody knows why the {a} is there. It was found by {c} hunters.")
+    Passage(
+        f"{a} {b}",
+        f"The {a} lies near a {b} in the north. Nobody knows why the {a} is there. It was found by {c} hunters.",
+    )
     for a, b, c in zip(WORDS, WORDS[1:], WORDS[2:], strict=False)
 ]
 

@@ -33,7 +33,8 @@ def test_docstrings_of_public_names_become_passages_and_titles_words(tmp_path):
     (tmp_path / "package" / "broken.py").write_text("def (:")
     (found,) = docstrings(tmp_path)
     assert found == Passage(
-        "merge sorted lists", "Merge lists that are sorted into one. The result is sorted too, and equal items keep their order."
+        "merge sorted lists",
+        "Merge lists that are sorted into one. The result is sorted too, and equal items keep their order.",
     )
 
 
@@ -57,7 +58,9 @@ def test_paragraphs_have_the_heading_above_them_as_title(tmp_path):
 
 def test_long_texts_are_cut_between_sentences_and_each_text_counts_once(tmp_path):
     sentence = "This sentence has ten words in it and ends here. "
-    (tmp_path / "a.py").write_text(f'def first():\n    """{sentence * 12}"""\ndef again():\n    """{sentence * 12}"""\n')
+    (tmp_path / "a.py").write_text(
+        f'def first():\n    """{sentence * 12}"""\ndef again():\n    """{sentence * 12}"""\n'
+    )
     found = list(docstrings(tmp_path))
     assert [len(passage.text.split()) for passage in found] == [90, 30] * 2
     assert len(list(distinct(iter(found)))) == 2
@@ -65,7 +68,12 @@ def test_long_texts_are_cut_between_sentences_and_each_text_counts_once(tmp_path
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("One. Two! Three", ["One.", "Two!", "Three"]), ("See e.g. this", ["See e.g. this"]), ("head\n\nbody", ["head", "body"]), ("", [])],
+    [
+        ("One. Two! Three", ["One.", "Two!", "Three"]),
+        ("See e.g. this", ["See e.g. this"]),
+        ("head\n\nbody", ["head", "body"]),
+        ("", []),
+    ],
 )
 def test_sentences(text, expected):
     assert sentences(text) == expected
@@ -74,6 +82,12 @@ def test_sentences(text, expected):
 def test_texts_that_share_eight_words_in_a_row_are_found():
     other = "Return True if the path refers to an existing file or a link."
     assert sharing(
-        ["return true, if the PATH refers to an 'existing' thing", "returns true if the path refers to a file", "", other], [other]
+        [
+            "return true, if the PATH refers to an 'existing' thing",
+            "returns true if the path refers to a file",
+            "",
+            other,
+        ],
+        [other],
     ) == {0, 3}
     assert sharing([other], []) == set()

@@ -86,21 +86,27 @@ available_node_types:
   big: {resources: {CPU: 96, GPU: 8}, labels: {gpu-gb: "80"}, max_workers: 8, node_config: {}}
   any: {resources: {CPU: 4}, node_config: {}}
 """
-    assert nodes_of_file(text, "c.yaml") == [Nodes(1, {"CPU": 0}), Nodes(3, {"CPU": 96, "GPU": 8}, 80), Nodes(3, {"CPU": 4})]
+    assert nodes_of_file(text, "c.yaml") == [
+        Nodes(1, {"CPU": 0}),
+        Nodes(3, {"CPU": 96, "GPU": 8}, 80),
+        Nodes(3, {"CPU": 4}),
+    ]
     for wrong in ("a: [", "max_workers: 3", "- 1", "available_node_types: {a: 3}"):
         with pytest.raises(InputError, match=r"^c.yaml: is no cluster file"):
             nodes_of_file(wrong, "c.yaml")
 
 
 def test_placements_take_as_much_of_their_pool_as_gpus():
-    compute = ComputeSettings(teacher_engines=4, least_teacher_engines=2, teacher_gpus=4, teacher_cpus=8, teacher_pool="teacher")
+    compute = ComputeSettings(
+        teacher_engines=4, min_teacher_engines=2, teacher_gpus=4, teacher_cpus=8, teacher_pool="teacher"
+    )
     assert teacher_engines(compute) == EnginePool(4, 2, Placement(8, 4, "teacher"))
     assert Placement(8, 4, "teacher").options == {"num_cpus": 8, "num_gpus": 4, "resources": {"teacher": 4}}
     assert training_worker(False, ComputeSettings(student_pool="student")).demand == {"CPU": 1, "student": 1}
     assert Placement(1).options == {"num_cpus": 1, "num_gpus": 0}
     assert teacher_engines(ComputeSettings(teacher_engines=3)).least == 3
-    with pytest.raises(ValueError, match="least_teacher_engines 5 is more than teacher_engines 4"):
-        ComputeSettings(teacher_engines=4, least_teacher_engines=5)
+    with pytest.raises(ValueError, match="min_teacher_engines 5 is more than teacher_engines 4"):
+        ComputeSettings(teacher_engines=4, min_teacher_engines=5)
 
 
 def test_what_a_stage_takes_beside_its_engines_needs_room_at_the_same_time():

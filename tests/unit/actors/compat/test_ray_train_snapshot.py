@@ -9,7 +9,7 @@ import torch
 from ray.train.v2._internal.execution.checkpoint.checkpoint_manager import _CheckpointManagerState
 
 from actors.compat.ray_train_snapshot import NAME, mend
-from actors.training.assignment import Progress
+from actors.training.assignment import TrainingProgress
 from ranking.storage.folder import Folder
 
 WHOLE = json.dumps({"ray_version": "2", "checkpoint_results": [{"checkpoint_dir_name": "checkpoint_1", "metrics": {}}]})
@@ -49,18 +49,20 @@ def checkpoint(checkpoints, name, progress, parts, workers=1):
 def test_a_list_that_is_cut_off_is_written_anew_of_the_checkpoints_that_are_whole(checkpoints):
     model, optimizer = "mp_rank_00_model_states", "zero_pp_rank_{}_mp_rank_00_optim_states"
     both = [model, optimizer.format(0), optimizer.format(1)]
-    checkpoint(checkpoints, "checkpoint_2", Progress(step=2, best=0.7, best_step=2), both, workers=2)
-    checkpoint(checkpoints, "checkpoint_3", Progress(step=4, best=0.7, best_step=2), both, workers=2)
-    checkpoint(checkpoints, "checkpoint_4", Progress(step=6, best=0.9, best_step=6), both[:2], workers=2)  # one worker's part is missing
-    checkpoint(checkpoints, "checkpoint_5", Progress(step=8, best=0.9, best_step=6), both, workers=2)
+    checkpoint(checkpoints, "checkpoint_2", TrainingProgress(step=2, best=0.7, best_step=2), both, workers=2)
+    checkpoint(checkpoints, "checkpoint_3", TrainingProgress(step=4, best=0.7, best_step=2), both, workers=2)
+    checkpoint(
+        checkpoints, "checkpoint_4", TrainingProgress(step=6, best=0.9, best_step=6), both[:2], workers=2
+    )  # one worker's part is missing
+    checkpoint(checkpoints, "checkpoint_5", TrainingProgress(step=8, best=0.9, best_step=6), both, workers=2)
     place = checkpoints / "checkpoint_5" / "student"
     with place.open(f"{model}.pt") as stream:
         whole = stream.read()
     Path(place.path, f"{model}.pt").write_bytes(whole[:-40])
-    checkpoint(checkpoints, "checkpoint_6", Progress(step=10, best=0.9, best_step=6), both, workers=2)
+    checkpoint(checkpoints, "checkpoint_6", TrainingProgress(step=10, best=0.9, best_step=6), both, workers=2)
     (checkpoints / "checkpoint_6" / "student").write_text(f"{model}.pt", "PK")
     divided = ["zero_pp_rank_0_mp_rank_00_model_states", *both[1:]]  # ZeRO 3, the second worker's weights are missing
-    checkpoint(checkpoints, "checkpoint_7", Progress(step=12, best=0.9, best_step=6), divided, workers=2)
+    checkpoint(checkpoints, "checkpoint_7", TrainingProgress(step=12, best=0.9, best_step=6), divided, workers=2)
     checkpoints.write_text(NAME, WHOLE[:40])
     assert mend(checkpoints) == 4
     assert mend(checkpoints) is None

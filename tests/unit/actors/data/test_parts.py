@@ -5,12 +5,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.data.parts import Slice, doc_ids_in, done_now, hashed, ids_done, ids_in, read_slice, sample_rows, select, settle, slices_of
-from actors.data.rows import CandidateList, NamedList, TestLists
-from ranking.records import Candidate, Label, Query, Rejection
+from actors.data.parts import (
+    doc_ids_in,
+    done_now,
+    hashed,
+    ids_done,
+    ids_in,
+    read_slice,
+    select,
+    settle,
+    slices_of,
+)
+from actors.data.rows import CandidateList, NamedList, QueryCandidates
+from ranking.records import Candidate, Query, Rejection
 from ranking.runs.stages import REJECTED, Stage
 from ranking.storage.folder import Folder, schema_of
-from tests.unit.ranking.labels.test_rationales import label_of
 
 
 def query(name):
@@ -67,7 +76,9 @@ def test_what_is_done_stays_as_it_was_when_asked_first(tmp_path):
 def test_settling_sweeps_away_what_a_killed_writer_left_behind(tmp_path):
     stage = Stage(Folder(tmp_path), "labels", {}, [])
     write(stage.folder, a=["q1"])
-    (stage.run / REJECTED).write_rows(stage.rejected_prefix + "x.parquet", [Rejection(query_id="q2", stage="labels", reason="r")])
+    (stage.run / REJECTED).write_rows(
+        stage.rejected_prefix + "x.parquet", [Rejection(query_id="q2", stage="labels", reason="r")]
+    )
     for folder in (stage.folder, stage.run / REJECTED):
         folder.write_text(".partial-0", "half a par")
     assert settle(stage) == (1, 1)
@@ -83,23 +94,13 @@ def test_the_documents_of_candidate_lists_are_found_once_each(tmp_path):
     log.write_rows("part-1.parquet", [CandidateList(query_id="q", text="t", candidates=listed("b", "a"))])
     log.write_rows(
         "part-2.parquet",
-        [CandidateList(query_id="p", text="t", candidates=listed("a")), CandidateList(query_id="o", text="t", candidates=[])],
+        [
+            CandidateList(query_id="p", text="t", candidates=listed("a")),
+            CandidateList(query_id="o", text="t", candidates=[]),
+        ],
     )
     lists = [NamedList(name="bm25", candidates=listed("c", "d")), NamedList(name="fused", candidates=listed("d"))]
-    test.write_rows("part-1.parquet", [TestLists(query_id="q", text="t", lists=lists)])
+    test.write_rows("part-1.parquet", [QueryCandidates(query_id="q", text="t", lists=lists)])
     assert doc_ids_in(log) == ["a", "b"]
     assert doc_ids_in(test) == ["c", "d"]
     assert doc_ids_in(Folder(tmp_path / "none")) == []
-
-
-def test_labels_of_an_older_version_are_read_beside_those_of_this_one(tmp_path):
-    folder = Folder(tmp_path)
-    folder.write_rows("new.parquet", [label_of(["d1"]).model_copy(update={"query_id": "new"})])
-    older = [label_of(["d1"]).model_copy(update={"query_id": "old"}).model_dump()]
-    for candidate in older[0]["candidates"]:
-        del candidate["folded"]
-    folder.write_table("old.parquet", pa.Table.from_pylist(older))
-    for rows in (sample_rows(folder, 9, 1), read_slice(folder, Slice("old.parquet", 0, 1), schema_of(Label))):
-        for row in rows.to_pylist():
-            assert all(candidate.folded == [] for candidate in Label.model_validate(row).candidates)
-    assert {row["query_id"] for row in sample_rows(folder, 9, 1).to_pylist()} == {"old", "new"}

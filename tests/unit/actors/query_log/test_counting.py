@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from actors.data.rows import records
 from actors.query_log import counting
 from actors.query_log.counting import CountedRow, count_partition, form_rows, partitions_of
-from ranking.selection.near_duplicates import Form, distinct, fold
+from ranking.selection.near_duplicates import QueryForm, distinct, fold
 
-TEXTS = st.lists(st.sampled_from(["sort", "sorts", "List", "a", "dict", "리스트", "정렬", "?"]), max_size=4).map(" ".join)
-FORMS = st.lists(st.builds(Form, TEXTS, st.integers(1, 9), st.none()), min_size=1, max_size=30)
+TEXTS = st.lists(st.sampled_from(["sort", "sorts", "List", "a", "dict", "리스트", "정렬", "?"]), max_size=4).map(
+    " ".join
+)
+FORMS = st.lists(st.builds(QueryForm, TEXTS, st.integers(1, 9), st.none()), min_size=1, max_size=30)
 
 
 def counted(tables):
@@ -30,16 +32,16 @@ def test_partitions_and_blocks_have_no_influence(forms, partitions, blocks):
 
 def test_a_reader_sends_what_it_has_counted_before_it_holds_too_much(monkeypatch):
     monkeypatch.setattr(counting, "_FORMS_AT_ONCE", 2)
-    tables = list(form_rows([Form(text, 1) for text in ("a", "a", "b", "c", "a", "d", "e")], 1))
+    tables = list(form_rows([QueryForm(text, 1) for text in ("a", "a", "b", "c", "a", "d", "e")], 1))
     assert [table["text"].to_pylist() for table in tables] == [["a", "b"], ["c", "a"], ["d", "e"], []]
     assert {row.query.text: row.query.frequency for row in counted(tables)} == {"a": 3, "b": 1, "c": 1, "d": 1, "e": 1}
 
 
 @pytest.mark.parametrize("partitions", [1, 5])
 def test_an_id_stands_for_one_query(partitions):
-    same = [Form("Sort list", 1, "x"), Form("sort list?", 2, "x"), Form("other", 1, "y")]
+    same = [QueryForm("Sort list", 1, "x"), QueryForm("sort list?", 2, "x"), QueryForm("other", 1, "y")]
     assert [row.problem for row in counted(list(form_rows(same, partitions)))] == [None, None]
-    clash = [*same, Form("third", 1, "y")]
+    clash = [*same, QueryForm("third", 1, "y")]
     problems = [row.problem for row in counted(list(form_rows(clash, partitions))) if row.problem]
     assert problems == ["queries.log: id 'y' stands for 2 queries, such as 'other' and 'third'"]
 

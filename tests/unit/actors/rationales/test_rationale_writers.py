@@ -1,4 +1,4 @@
-"""Writers of reasons without their engine: what is asked, once, and what becomes of every answer."""
+"""Writers of rationales without their engine: what is asked, once, and what becomes of every answer."""
 
 import asyncio
 
@@ -8,12 +8,12 @@ from transformers import AutoTokenizer
 from actors.data.parts import count_verdicts
 from actors.data.rows import Outcome, records, table_of
 from actors.rationales.extractive import extracted
-from actors.rationales.rationale_requests import Explainer, ReasonFiller
-from actors.settings import LlmReasonSettings
-from actors.vllm.engine import Written
-from actors.vllm.response_cache import AnswerMemory
-from ranking.prompts.rationale_prompts import load_reason_prompt
-from ranking.records import Label, ReasonList
+from actors.rationales.rationale_requests import Explainer, RationaleFiller
+from actors.settings import LlmRationaleSettings
+from actors.vllm.engine import Completion
+from actors.vllm.response_cache import ResponseCache
+from ranking.prompts.rationale_prompts import load_rationale_prompt
+from ranking.records import Label, RationaleList
 from ranking.storage.folder import Folder
 from tests.unit.ranking.labels.test_rationales import label_of
 from tools.tiny_models import tiny_generator
@@ -43,40 +43,44 @@ class Engine:
         if isinstance(said, Exception):
             raise said
         said, cut, _ = said.partition("…")
-        return Written(said, "length" if cut else "stop", prompt_tokens=10, completion_tokens=5, cached_tokens=0)
+        return Completion(said, "length" if cut else "stop", prompt_tokens=10, completion_tokens=5, cached_tokens=0)
 
 
 SCRIPT = {"text 1": "It has 1.", "text 2": "It lacks a met…", "text 3": ValueError("out of\nroom"), "text": "I cannot."}
 
 
 def explain(model, tokenizer, folder, label, script=SCRIPT, **more):
-    settings = LlmReasonSettings(model=str(model), **more)
+    settings = LlmRationaleSettings(model=str(model), **more)
     engine = Engine(tokenizer, script)
 
     async def ask():
-        memory = AnswerMemory(Folder(folder))
-        found = await Explainer(settings, ReasonFiller(load_reason_prompt(), settings), memory, engine.write).outcome(label)
+        memory = ResponseCache(Folder(folder))
+        found = await Explainer(
+            settings, RationaleFiller(load_rationale_prompt(), settings), memory, engine.write
+        ).outcome(label)
         await memory.write()
         return found
 
     outcome = asyncio.run(ask())
     assert outcome.rejection is None
-    return ReasonList.model_validate_json(outcome.row), outcome.tokens, engine
+    return RationaleList.model_validate_json(outcome.row), outcome.tokens, engine
 
 
 def test_every_answer_stands_in_the_row_with_its_verdict(model, tokenizer, tmp_path):
     found, tokens, engine = explain(model, tokenizer, tmp_path, label_of(["d4", "d1"]))
-    assert [(r.doc_id, r.relevant, r.verdict, r.text) for r in found.reasons] == [
+    assert [(r.doc_id, r.relevant, r.status, r.text) for r in found.rationales] == [
         ("d4", True, "refused", "I cannot."),
         ("d1", True, "ok", "It has 1."),
         ("d2", False, "truncated", "It lacks a met"),
         ("d3", False, "failed", "out of room"),
     ]
-    assert (found.writer, found.prompt) == (str(model), load_reason_prompt().hash)
+    assert (found.writer, found.prompt) == (str(model), load_rationale_prompt().hash)
     assert (found.usage.prompt_tokens, tokens.prompt, tokens.completion) == (30, 30, 15)
     told = {prompt.split("decided: ")[1].split(".")[0] for prompt in engine.prompts if "text 1" in prompt}
     assert told == {"relevant"}
-    assert {prompt.split("decided: ")[1].split(".")[0] for prompt in engine.prompts if "text 2" in prompt} == {"not relevant"}
+    assert {prompt.split("decided: ")[1].split(".")[0] for prompt in engine.prompts if "text 2" in prompt} == {
+        "not relevant"
+    }
     assert engine.sampling[0] == {"temperature": 0.0, "max_tokens": 96}
 
 
@@ -84,8 +88,8 @@ def test_what_was_answered_is_not_asked_again_and_what_failed_is(model, tokenize
     first, _, _ = explain(model, tokenizer, tmp_path, label_of(["d4", "d1"]))
     again, tokens, engine = explain(model, tokenizer, tmp_path, label_of(["d4", "d1"]), {"text 3": "It has 3."})
     assert len(engine.prompts) == 1
-    assert again.reasons[:3] == first.reasons[:3]
-    assert (again.reasons[3].text, tokens.prompt, again.usage.prompt_tokens) == ("It has 3.", 10, 40)
+    assert again.rationales[:3] == first.rationales[:3]
+    assert (again.rationales[3].text, tokens.prompt, again.usage.prompt_tokens) == ("It has 3.", 10, 40)
 
 
 def test_another_decision_on_a_passage_is_another_question(model, tokenizer, tmp_path):
@@ -95,13 +99,17 @@ def test_another_decision_on_a_passage_is_another_question(model, tokenizer, tmp
 
 
 def test_with_a_temperature_each_question_has_a_seed_of_its_own(model, tokenizer, tmp_path):
-    _, _, engine = explain(model, tokenizer, tmp_path, label_of(["d1"]), {"text": "So."}, temperature=0.7, per_list=3)
+    _, _, engine = explain(
+        model, tokenizer, tmp_path, label_of(["d1"]), {"text": "So."}, temperature=0.7, rationales_per_list=3
+    )
     assert len({sampling["seed"] for sampling in engine.sampling}) == 3
 
 
 def test_a_passage_is_cut_so_that_the_answer_fits(model, tokenizer):
-    settings = LlmReasonSettings(model=str(model), document_tokens=1000, max_tokens=96, engine={"max_model_len": 1024})
-    filler = ReasonFiller(load_reason_prompt(), settings)
+    settings = LlmRationaleSettings(
+        model=str(model), max_document_tokens=1000, max_tokens=96, engine={"max_model_len": 1024}
+    )
+    filler = RationaleFiller(load_rationale_prompt(), settings)
     tokens, limit = filler.fill("which?", "wörd 字 " * 2000, True, "s")
     assert len(tokens) + 96 <= 1024
     assert 8 < limit < 1000
@@ -114,9 +122,12 @@ def test_a_passage_is_cut_so_that_the_answer_fits(model, tokenizer):
 def test_the_extractive_writer_gives_a_row_for_every_label(tmp_path):
     labels = [label_of(["d1"]), label_of(["d2"]).model_copy(update={"query_id": "p", "query": "text 2"})]
     outcomes = records(extracted(table_of(labels, Label)), Outcome)
-    rows = [ReasonList.model_validate_json(outcome.row) for outcome in outcomes]
-    assert [(row.query_id, row.writer, len(row.reasons)) for row in rows] == [("q", "extractive", 6), ("p", "extractive", 6)]
-    assert {reason.verdict for reason in rows[0].reasons} == {"unmatched"}
-    assert rows[1].reasons[1].text == "text 2"
+    rows = [RationaleList.model_validate_json(outcome.row) for outcome in outcomes]
+    assert [(row.query_id, row.writer, len(row.rationales)) for row in rows] == [
+        ("q", "extractive", 6),
+        ("p", "extractive", 6),
+    ]
+    assert {rationale.status for rationale in rows[0].rationales} == {"unmatched"}
+    assert rows[1].rationales[1].text == "text 2"
     Folder(tmp_path).write_rows("part-1.parquet", rows)
     assert count_verdicts(Folder(tmp_path)) == {"unmatched": 6, "ok": 6}

@@ -6,12 +6,12 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from actors.data.rows import CandidateList, Outcome, TestLists, records, table_of
+from actors.data.rows import CandidateList, Outcome, QueryCandidates, records, table_of
 from actors.retrieval.candidate_lists import check_given, given_lists, without_lists
 from actors.retrieval.retrievers import RunRetriever, _exact, _graph, check_run
 from ranking.errors import InputError
 from ranking.records import Candidate, Query
-from ranking.retrieval.deduplication import fold_texts
+from ranking.retrieval.deduplication import deduplicate
 from ranking.settings import CandidateSettings, RunRetrieverSettings
 
 GIVEN = CandidateSettings(retrievers=[{"kind": "parquet", "path": "lists.parquet"}], depth=3)
@@ -29,12 +29,15 @@ def outcomes(rows, split="log", settings=GIVEN):
 
 
 def test_the_best_of_equal_texts_stands_for_all():
-    folded = fold_texts(candidates(a="One text", b="another", c="one  TEXT\n", d="ａｎｏｔｈｅｒ", e="third"))
-    assert [(c.doc_id, c.rank, c.folded) for c in folded] == [("a", 1, ["c"]), ("b", 2, ["d"]), ("e", 3, [])]
+    duplicates = deduplicate(candidates(a="One text", b="another", c="one  TEXT\n", d="ａｎｏｔｈｅｒ", e="third"))
+    assert [(c.doc_id, c.rank, c.duplicates) for c in duplicates] == [("a", 1, ["c"]), ("b", 2, ["d"]), ("e", 3, [])]
 
 
 def test_given_lists_keep_their_order_and_their_texts():
-    held = [{"doc_id": i, "text": f"text {i}", "title": None, "score": score} for i, score in enumerate([0.5, 0.5, 0.1, 0.0])]
+    held = [
+        {"doc_id": i, "text": f"text {i}", "title": None, "score": score}
+        for i, score in enumerate([0.5, 0.5, 0.1, 0.0])
+    ]
     (outcome,) = outcomes([{"query_id": 7, "text": "why", "candidates": held}])
     row = CandidateList.model_validate_json(outcome.row)
     assert (row.query_id, row.text) == ("7", "why")
@@ -64,7 +67,7 @@ def test_what_a_given_row_lacks_is_the_reason_of_its_rejection(row, reason):
 def test_of_a_document_that_stands_twice_the_first_counts():
     held = [{"doc_id": i, "text": f"{i} {n}", "score": 1 / n} for n, i in enumerate("abac", start=1)]
     (outcome,) = outcomes([{"query_id": "q", "text": "why", "candidates": held}], split="test")
-    (first, _) = TestLists.model_validate_json(outcome.row).lists
+    (first, _) = QueryCandidates.model_validate_json(outcome.row).lists
     assert [(c.doc_id, c.text, c.rank, c.score) for c in first.candidates] == [
         ("a", "a 1", 1, 1),
         ("b", "b 2", 2, 1 / 2),
@@ -76,7 +79,7 @@ def test_of_a_document_that_stands_twice_the_first_counts():
 def test_scores_that_rise_down_a_given_list_or_lack_give_way_to_the_places_in_it(scores):
     held = [{"doc_id": str(n), "text": f"text {n}", "score": score} for n, score in enumerate(scores)]
     (outcome,) = outcomes([{"query_id": "q", "text": "why", "candidates": held}], split="test")
-    (first, _) = TestLists.model_validate_json(outcome.row).lists
+    (first, _) = QueryCandidates.model_validate_json(outcome.row).lists
     assert [(c.doc_id, c.score) for c in first.candidates] == [("0", 1.0), ("1", 1 / 2), ("2", 1 / 3)]
 
 
@@ -85,7 +88,10 @@ def test_a_query_without_a_list_is_rejected_or_has_empty_lists_in_the_test():
     (logged,) = records(without_lists(queries, "log", GIVEN), Outcome)
     (tested,) = records(without_lists(queries, "test", GIVEN), Outcome)
     assert logged.rejection.reason == "parquet: the query is not among the lists"
-    assert [(one.name, one.candidates) for one in TestLists.model_validate_json(tested.row).lists] == [("parquet", []), ("fused", [])]
+    assert [(one.name, one.candidates) for one in QueryCandidates.model_validate_json(tested.row).lists] == [
+        ("parquet", []),
+        ("fused", []),
+    ]
 
 
 def test_parquet_is_checked_before_anything_starts(tmp_path):

@@ -19,7 +19,9 @@ def fake_vector(text):
 def memory(tmp_path):
     folder = Folder(tmp_path)
     known = ["alpha", "beta"]
-    table = pa.table({"text_id": [text_id_of(text) for text in known], "vector": as_lists(np.stack([fake_vector(t) for t in known]))})
+    table = pa.table(
+        {"text_id": [text_id_of(text) for text in known], "vector": as_lists(np.stack([fake_vector(t) for t in known]))}
+    )
     model_folder(folder, "some/model").write_table("part-1.parquet", table)
     return folder
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.data.rows import CandidateList, NamedList, TestLists
+from actors.data.rows import CandidateList, NamedList, QueryCandidates
 from actors.scoring.latency import WARM_UP, counted, rate_of, seconds_of
 from ranking.records import Candidate
 from ray_jobs.evaluation.systems import DOCUMENTS, QUERIES, lists_to_time
@@ -13,7 +13,7 @@ def row_of(number, documents):
         Candidate(doc_id=f"d{n}", title="", text=f"text {n}", rank=rank, score=0.0, retriever="bm25")
         for rank, n in enumerate(documents, start=1)
     ]
-    return TestLists(query_id=f"q{number}", text="query", lists=[NamedList(name="bm25", candidates=held)])
+    return QueryCandidates(query_id=f"q{number}", text="query", lists=[NamedList(name="bm25", candidates=held)])
 
 
 @pytest.mark.parametrize("documents", [3, 49, 50, 200])

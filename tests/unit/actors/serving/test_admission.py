@@ -6,7 +6,7 @@ import pytest
 
 from actors.serving import keys as keys_module
 from actors.serving.admission import Admission, TooManyError
-from actors.serving.keys import Keys
+from actors.serving.keys import ApiKeys
 from actors.serving.settings import LimitSettings
 from ranking.errors import InputError
 from ranking.storage.folder import Folder
@@ -18,7 +18,7 @@ def line(name, key):
 
 def test_keys_are_known_by_their_hash(tmp_path):
     (tmp_path / "keys").write_text("# of the search team\n" + line("web", "abc") + line("app", "déf") + "\n")
-    keys = Keys(str(tmp_path / "keys"))
+    keys = ApiKeys(str(tmp_path / "keys"))
     assert [keys.caller_of(key) for key in ("abc", "déf", "", "ABC", "\udcff")] == ["web", "app", None, None, None]
 
 
@@ -26,7 +26,7 @@ def test_the_file_is_read_again_when_it_changes_and_kept_when_it_breaks(tmp_path
     monkeypatch.setattr(keys_module, "_LOOK_EVERY", -1.0)
     place = tmp_path / "keys"
     place.write_text(line("web", "abc"))
-    keys = Keys(str(place))
+    keys = ApiKeys(str(place))
     place.write_text(line("web", "abc") + line("new", "xyz"))
     assert keys.caller_of("xyz") == "new"
     place.write_text("broken")
@@ -49,22 +49,24 @@ def test_the_file_is_read_again_when_it_changes_and_kept_when_it_breaks(tmp_path
 def test_a_file_of_keys_that_is_no_good_is_named(tmp_path, text, why):
     (tmp_path / "keys").write_text(text)
     with pytest.raises(InputError, match=why):
-        Keys(str(tmp_path / "keys"))
+        ApiKeys(str(tmp_path / "keys"))
 
 
 def test_a_missing_file_of_keys_is_named(tmp_path):
     with pytest.raises(InputError, match=r"setting 'serving.keys': .*none cannot be read"):
-        Keys(str(tmp_path / "none"))
+        ApiKeys(str(tmp_path / "none"))
 
 
 def test_one_request_too_many_is_sent_away_and_leaves_nothing_behind():
-    admission = Admission(LimitSettings(requests_per_key=2, waiting_documents=100))
+    admission = Admission(LimitSettings(max_requests_per_key=2, max_waiting_documents=100))
     with admission.admitted("a", 10), admission.admitted("a", 10):
         with pytest.raises(TooManyError, match="2 requests of this key are under way"), admission.admitted("a", 1):
             pass
         with (
             admission.admitted("b", 80),
-            pytest.raises(TooManyError, match="100 documents are under way; with 1 more there would be over 100") as refused,
+            pytest.raises(
+                TooManyError, match="100 documents are under way; with 1 more there would be over 100"
+            ) as refused,
             admission.admitted("c", 1),
         ):
             pass
@@ -73,7 +75,7 @@ def test_one_request_too_many_is_sent_away_and_leaves_nothing_behind():
 
 
 def test_a_large_request_alone_is_let_in():
-    with Admission(LimitSettings(waiting_documents=100)).admitted("a", 1000):
+    with Admission(LimitSettings(max_waiting_documents=100)).admitted("a", 1000):
         pass
 
 
@@ -90,7 +92,7 @@ def test_a_key_file_in_a_folder_that_others_own_is_looked_at_alone(tmp_path, mon
     monkeypatch.setattr(Folder, "inventory", lambda folder: looked.append(folder.uri) or [("", len(looked), 0)])
     place = tmp_path / "keys"
     place.write_text(line("web", "abc"))
-    keys = Keys(str(place))
+    keys = ApiKeys(str(place))
     place.write_text(line("app", "abc"))
     assert keys.caller_of("abc") == "app"
     assert set(looked) == {str(place)}

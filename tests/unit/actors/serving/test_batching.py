@@ -6,7 +6,7 @@ import time
 import pytest
 
 from actors.serving.batching import TokenBatcher
-from students.scoring import Tokenized
+from students.scoring import TokenizedPair
 
 BUDGET = 64
 
@@ -34,7 +34,7 @@ class FakeScorer:
 
 
 def rows(*names, width=8):
-    return [Tokenized({"input_ids": [name] * (width - 1)}, width) for name in names]
+    return [TokenizedPair({"input_ids": [name] * (width - 1)}, width) for name in names]
 
 
 @pytest.fixture

@@ -59,7 +59,9 @@ for number in range(100_000):
 
 
 def test_what_was_appended_before_a_kill_is_stored_by_the_next_process(tmp_path):
-    killed = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    killed = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     told = -1
     for line in killed.stdout:
         told = int(line)
@@ -80,7 +82,9 @@ def test_a_journal_that_another_process_holds_is_left_alone_and_a_torn_line_is_n
     holder.append(event(1))
     open_log(tmp_path)
     assert not Folder(tmp_path / "storage").exists()
-    (tmp_path / "journals" / "1-torn.journal").write_text(event(2).model_dump_json() + "\n" + event(3).model_dump_json()[:20])
+    (tmp_path / "journals" / "1-torn.journal").write_text(
+        event(2).model_dump_json() + "\n" + event(3).model_dump_json()[:20]
+    )
     open_log(tmp_path)
     assert ids(tmp_path / "storage") == [2]
 

@@ -54,7 +54,10 @@ def test_first_stage_scores_need_a_finite_score_on_every_document(document):
 def test_scores_are_blended_by_what_the_request_has_and_the_answer_says_how():
     blend = Blend(form="scores", weights={"scores": 0.25, "ranks": 0.5})
     alone = [1.0, 2.0, 4.0]
-    assert _blended(blend, alone, FirstStage([9.0, 5.0, 1.0])) == (blend.apply(alone, [9.0, 5.0, 1.0]), "scores, w = 0.25")
+    assert _blended(blend, alone, FirstStage([9.0, 5.0, 1.0])) == (
+        blend.apply(alone, [9.0, 5.0, 1.0]),
+        "scores, w = 0.25",
+    )
     assert _blended(blend, alone, FirstStage()) == (blend.apply_order(alone), "ranks, w = 0.5")
     assert _blended(blend, alone, None) == (alone, None)
     assert _blended(None, alone, FirstStage()) == (alone, None)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from actors.serving.reranker import Scored
+from actors.serving.reranker import ScoredRequest
 from actors.serving.settings import ServingSettings
 from actors.serving.traffic import Traffic
 from ranking.ab_test.exposure_records import EXPOSURES, SERVING, Exposure
@@ -25,7 +25,7 @@ def traffic(tmp_path, monkeypatch):
     monkeypatch.setenv("RRADISTILL_JOURNALS", str(tmp_path / "journals"))
 
     def made(**more):
-        settings = ServingSettings(traffic=SHADOW, record={"exposures": True, "seconds": 1000}, **more)
+        settings = ServingSettings(traffic=SHADOW, record={"exposures": True, "flush_seconds": 1000}, **more)
         return Traffic(settings, Folder(tmp_path / "storage"), Silent())
 
     return made
@@ -34,7 +34,7 @@ def traffic(tmp_path, monkeypatch):
 def shown(traffic, shadow):
     """Show an answer of two documents, scored in shadow afterwards; returns its id."""
     plan = traffic.plan("user")
-    answer = traffic.show(plan, [Scored([1.0, 2.0], "a", 9, 0.0, 0.0)], None)
+    answer = traffic.show(plan, [ScoredRequest([1.0, 2.0], "a", 9, 0.0, 0.0)], None)
     traffic.record(plan, answer, "q", ["0", "1"], shadow)
     return answer.exposure_id
 
@@ -62,7 +62,7 @@ def test_what_is_still_to_be_scored_is_recorded_when_a_replica_ends(traffic, tmp
 
 def test_a_challenger_that_takes_too_long_costs_its_order_only(traffic, tmp_path):
     async def main():
-        held = traffic(limits={"seconds": 0.05})
+        held = traffic(limits={"timeout_seconds": 0.05})
         name = shown(held, never)
         async with asyncio.timeout(10):
             while held._shadows:

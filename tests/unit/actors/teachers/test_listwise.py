@@ -7,13 +7,13 @@ import re
 import pytest
 from transformers import AutoTokenizer
 
-from actors.data.rows import PickedCandidate, PickedList
+from actors.data.rows import PreRankedCandidate, PreRankedList
 from actors.settings import ListwiseTeacherSettings
 from actors.teachers.label_outcomes import outcome_of
-from actors.teachers.listwise_requests import Asker, list_id_of
-from actors.vllm.engine import Written
+from actors.teachers.listwise_requests import ListwiseRequester, list_id_of
+from actors.vllm.engine import Completion
 from actors.vllm.prompt_tokens import PromptFiller
-from actors.vllm.response_cache import AnswerMemory
+from actors.vllm.response_cache import ResponseCache
 from ranking.labels.answer_constraints import ListRules
 from ranking.labels.listwise_answers import read_answer
 from ranking.prompts import control_tokens, load_prompt
@@ -40,14 +40,14 @@ def filler(model, document_tokens=200, context=None):
 
 def listing(documents=4, text="some text", query_id="q"):
     picked = [
-        PickedCandidate(
+        PreRankedCandidate(
             candidate=Candidate(doc_id=f"d{n}", title="", text=f"{text} {n}", rank=n, score=1.0, retriever="bm25"),
             pre_rank=n,
             of_head=n <= documents // 2,
         )
         for n in range(1, documents + 1)
     ]
-    return PickedList(query_id=query_id, text=f"which? {query_id}", picked=picked)
+    return PreRankedList(query_id=query_id, text=f"which? {query_id}", picked=picked)
 
 
 class Engine:
@@ -68,7 +68,7 @@ class Engine:
             shown = shown_in(prompt)
             said = " > ".join(f"[{shown.index(doc_id) + 1}]" for doc_id in said)
         said, cut, _ = said.partition("…")
-        return Written(said, "length" if cut else "stop", prompt_tokens=10, completion_tokens=5, cached_tokens=0)
+        return Completion(said, "length" if cut else "stop", prompt_tokens=10, completion_tokens=5, cached_tokens=0)
 
 
 def shown_in(prompt):
@@ -81,8 +81,8 @@ def label(model, tokenizer, folder, row, *script, **more):
     engine = Engine(tokenizer, *script)
 
     async def ask():
-        memory = AnswerMemory(Folder(folder))
-        rankings = await Asker(settings, filler(model), memory, engine.write).rankings(row)
+        memory = ResponseCache(Folder(folder))
+        rankings = await ListwiseRequester(settings, filler(model), memory, engine.write).rankings(row)
         await memory.write()
         return rankings
 
@@ -100,7 +100,7 @@ def test_an_answer_becomes_a_label_in_the_documents_own_order(model, tokenizer, 
     }
     shown = shown_in(engine.prompts[0])
     assert [c.prompt_position for c in found.candidates] == [shown.index(f"d{n}") + 1 for n in range(1, 5)]
-    assert (found.answer.verdict, found.answer.missing, found.confidence) == ("ok", 2, None)
+    assert (found.answer.parse_status, found.answer.missing, found.confidence) == ("ok", 2, None)
     assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (10, 5) == (tokens.prompt, tokens.completion)
 
 
@@ -123,15 +123,17 @@ def test_an_unusable_answer_is_asked_again_in_another_order_and_all_are_paid_for
 
 
 def test_a_list_without_a_usable_answer_is_rejected_with_what_was_said(model, tokenizer, tmp_path):
-    found, _, _ = label(model, tokenizer, tmp_path, listing(), "[1] > [2", "As an AI I like them all.", attempts=2)
+    found, _, _ = label(model, tokenizer, tmp_path, listing(), "[1] > [2", "As an AI I like them all.", max_attempts=2)
     assert (found.reason, found.attempts, found.raw) == ("no usable answer: refused", 2, "As an AI I like them all.")
 
 
-def test_what_the_engine_refuses_is_rejected_with_its_reason_and_asked_again_at_the_next_start(model, tokenizer, tmp_path):
-    found, _, _ = label(model, tokenizer, tmp_path, listing(), ValueError("out of\nroom"), attempts=1)
+def test_what_the_engine_refuses_is_rejected_with_its_reason_and_asked_again_at_the_next_start(
+    model, tokenizer, tmp_path
+):
+    found, _, _ = label(model, tokenizer, tmp_path, listing(), ValueError("out of\nroom"), max_attempts=1)
     assert (found.reason, found.raw) == ("out of room", None)
-    found, _, _ = label(model, tokenizer, tmp_path, listing(), ["d1"], attempts=1)
-    assert found.answer.verdict == "ok"
+    found, _, _ = label(model, tokenizer, tmp_path, listing(), ["d1"], max_attempts=1)
+    assert found.answer.parse_status == "ok"
 
 
 def test_several_orders_are_merged_and_their_agreement_is_the_confidence(model, tokenizer, tmp_path):
@@ -162,12 +164,21 @@ def test_a_sliding_window_ranks_from_the_tail_and_keeps_what_it_leaves_out_behin
     found, tokens, engine = label(model, tokenizer, tmp_path, row, *steps, window={"size": 4, "stride": 2})
     assert [shown_in(prompt) for prompt in engine.prompts] == [["d3", "d4", "d5", "d6"], ["d1", "d2", "d6", "d3"]]
     # 1 2 | 6 3 4 5 after the first step, 6 1 2 3 | 4 5 after the second
-    assert [c.doc_id for c in sorted(found.candidates, key=lambda c: c.position)] == ["d6", "d1", "d2", "d3", "d4", "d5"]
+    assert [c.doc_id for c in sorted(found.candidates, key=lambda c: c.position)] == [
+        "d6",
+        "d1",
+        "d2",
+        "d3",
+        "d4",
+        "d5",
+    ]
     assert (found.answer.attempts, found.answer.missing, tokens.prompt) == (2, 3, 20)  # no answer lists d2, d4 and d5
 
 
 def test_a_window_without_a_usable_answer_rejects_the_list(model, tokenizer, tmp_path):
-    found, _, engine = label(model, tokenizer, tmp_path, listing(6), ["d6"], "", "", window={"size": 4, "stride": 2}, attempts=2)
+    found, _, engine = label(
+        model, tokenizer, tmp_path, listing(6), ["d6"], "", "", window={"size": 4, "stride": 2}, max_attempts=2
+    )
     assert found.reason == "no usable answer: empty"
     assert len(engine.prompts) == 3
 
@@ -191,7 +202,9 @@ def test_prompts_fit_the_context_by_fewer_tokens_a_document(documents, model, to
 
 
 def test_a_list_that_cannot_fit_says_so_with_the_numbers(model):
-    with pytest.raises(ValueError, match=r"a prompt of \d+ tokens with 8 for each of 20 documents.* do not fit into 600"):
+    with pytest.raises(
+        ValueError, match=r"a prompt of \d+ tokens with 8 for each of 20 documents.* do not fit into 600"
+    ):
         filler(model, context=600).fill("which?", ["word " * 100] * 20, "s")
 
 
@@ -220,7 +233,7 @@ def test_structured_output_lets_any_model_write_nothing_but_an_answer_in_form(do
             assert len(written) < 200
             written.append(dice.choice(allowed))
         found = read_answer(tokenizer.decode(written, skip_special_tokens=True), documents, "stop")
-        assert found.verdict == "ok"
+        assert found.parse_status == "ok"
         lengths.add(len(found.order))
     assert len(lengths) > 1 or documents == 1
 
@@ -229,8 +242,8 @@ def test_structured_output_lets_any_model_write_nothing_but_an_answer_in_form(do
 def test_the_own_model_is_asked_as_it_learned(engine):
     settings = ListwiseTeacherSettings(model="minilm-list", engine=engine)
     assert settings.engine == {**engine, "dtype": "float32"}
-    assert settings.document_tokens == 64
-    assert ListwiseTeacherSettings(model="minilm-list", document_tokens=40).document_tokens == 40
+    assert settings.max_document_tokens == 64
+    assert ListwiseTeacherSettings(model="minilm-list", max_document_tokens=40).max_document_tokens == 40
 
 
 def test_the_own_model_is_not_asked_with_less_precision():
@@ -241,4 +254,4 @@ def test_the_own_model_is_not_asked_with_less_precision():
 def test_other_models_keep_their_precision_and_length():
     settings = ListwiseTeacherSettings(model="another", engine={"dtype": "bfloat16"})
     assert settings.engine == {"dtype": "bfloat16"}
-    assert settings.document_tokens == 200
+    assert settings.max_document_tokens == 200

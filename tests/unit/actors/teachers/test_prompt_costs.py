@@ -33,7 +33,11 @@ def test_a_listwise_teacher_is_counted_with_the_prompts_that_it_will_be_sent(tmp
     settings = ListwiseTeacherSettings(model=str(model), orders=3)
     (once,) = costs_of(settings, [row])
     filled = filler(model).fill(row.text, [picked.candidate.text for picked in row.picked], "estimate")
-    assert (once.prompts, once.prompt_tokens, once.answer_tokens) == (3, 3 * len(filled.tokens), 3 * filled.answer_tokens)
+    assert (once.prompts, once.prompt_tokens, once.answer_tokens) == (
+        3,
+        3 * len(filled.tokens),
+        3 * filled.answer_tokens,
+    )
     (windowed,) = costs_of(ListwiseTeacherSettings(model=str(model), window={"size": 4, "stride": 2}), [row])
     assert windowed.prompts == 3
 

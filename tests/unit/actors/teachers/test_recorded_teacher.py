@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from actors.data.rows import PickedCandidate, PickedList
+from actors.data.rows import PreRankedCandidate, PreRankedList
 from actors.settings import RecordedTeacherSettings
 from actors.teachers.recorded_teacher import RecordedTeacher
 from ranking.errors import InputError
@@ -15,8 +15,10 @@ from ranking.labels.targets import targets_from_grades, tiers_from_order
 from ranking.records import Candidate, Label
 
 
-def candidate(doc_id, rank=1, folded=()):
-    return Candidate(doc_id=doc_id, title="", text=doc_id, rank=rank, score=1.0 / rank, retriever="bm25", folded=list(folded))
+def candidate(doc_id, rank=1, duplicates=()):
+    return Candidate(
+        doc_id=doc_id, title="", text=doc_id, rank=rank, score=1.0 / rank, retriever="bm25", duplicates=list(duplicates)
+    )
 
 
 def picked(*doc_ids):
@@ -34,7 +36,12 @@ ANSWER = {"query_id": "q", "documents": ["a", "b", "c"], "answer": "[3] > [1]"}
 
 def test_what_was_shown_and_not_listed_is_a_hard_negative_and_what_was_not_shown_is_unseen():
     labelled = {c.doc_id: c for c in tiers_from_order(picked("a", "b", "x", "c"), ["c", "a"], ["a", "b", "c"])}
-    assert {doc_id: c.tier for doc_id, c in labelled.items()} == {"a": "listed", "b": "hard_negative", "x": "unseen", "c": "listed"}
+    assert {doc_id: c.tier for doc_id, c in labelled.items()} == {
+        "a": "listed",
+        "b": "hard_negative",
+        "x": "unseen",
+        "c": "listed",
+    }
     assert [labelled[doc_id].target for doc_id in "cabx"] == [3.0, 2.0, 1.0, 0.0]
     assert {doc_id: c.prompt_position for doc_id, c in labelled.items()} == {"a": 1, "b": 2, "c": 3, "x": 0}
 
@@ -59,8 +66,11 @@ def outcome(folder, rows, doc_ids, query_id="q", name="answers.jsonl", **setting
     if not isinstance(rows[0], dict):
         path.write_text("\n".join(rows) + "\n")
     teacher = RecordedTeacher(RecordedTeacherSettings(path=str(path), **settings), "f")
-    shown = [PickedCandidate(candidate=candidate(d, rank), pre_rank=rank, of_head=True) for rank, d in enumerate(doc_ids, 1)]
-    return teacher._outcome(PickedList(query_id=query_id, text="a query", picked=shown))
+    shown = [
+        PreRankedCandidate(candidate=candidate(d, rank), pre_rank=rank, of_head=True)
+        for rank, d in enumerate(doc_ids, 1)
+    ]
+    return teacher._outcome(PreRankedList(query_id=query_id, text="a query", picked=shown))
 
 
 def label_of(*arguments, **named):
@@ -69,8 +79,13 @@ def label_of(*arguments, **named):
 
 def test_a_recorded_answer_becomes_a_label_with_its_raw_text(tmp_path):
     label = label_of(tmp_path, [ANSWER], ["a", "x", "c", "b"])
-    assert [(c.doc_id, c.tier) for c in label.candidates] == [("a", "listed"), ("x", "unseen"), ("c", "listed"), ("b", "hard_negative")]
-    assert (label.answer.raw, label.answer.verdict, label.answer.missing) == ("[3] > [1]", "ok", 1)
+    assert [(c.doc_id, c.tier) for c in label.candidates] == [
+        ("a", "listed"),
+        ("x", "unseen"),
+        ("c", "listed"),
+        ("b", "hard_negative"),
+    ]
+    assert (label.answer.raw, label.answer.parse_status, label.answer.missing) == ("[3] > [1]", "ok", 1)
     assert label.provenance.targets == "tiers"
 
 
@@ -127,7 +142,10 @@ def test_orders_of_one_query_are_read_and_the_first_is_the_label(tmp_path):
     ("rows", "message"),
     [
         ([ANSWER, ANSWER], "line 2: query 'q' has two answers of order 0"),
-        ([{"query_id": "q", "answer": "[1]"}], "line 1: an object with 'query_id' .text., 'documents' .list of ids. and 'answer'"),
+        (
+            [{"query_id": "q", "answer": "[1]"}],
+            "line 1: an object with 'query_id' .text., 'documents' .list of ids. and 'answer'",
+        ),
         ([{**ANSWER, "documents": ["a", "a"]}], "line 1: 'documents' must be a list of distinct ids"),
         ([{**ANSWER, "order": -1}], "line 1: 'order' must be a whole number from 0 up, not -1"),
     ],

@@ -3,7 +3,7 @@
 import pytest
 
 from actors.training import checkpoints
-from actors.training.assignment import Progress
+from actors.training.assignment import TrainingProgress
 
 
 class FullDisk:
@@ -32,8 +32,8 @@ def test_a_full_disk_is_said_in_a_line_and_reported_to_nobody(monkeypatch):
     reported = []
     monkeypatch.setattr(checkpoints.ray.train, "get_context", OneWorker)
     monkeypatch.setattr(checkpoints.ray.train, "report", lambda *given, **named: reported.append(given))
-    with pytest.raises(checkpoints.NotWrittenError) as error:
-        checkpoints.save(FullDisk(), Progress(step=7))
+    with pytest.raises(checkpoints.CheckpointWriteError) as error:
+        checkpoints.save(FullDisk(), TrainingProgress(step=7))
     assert str(error.value) == (
         "the checkpoint of step 7 could not be written ([Errno 28] No space left on device); "
         "make room and call again, it goes on from the one before"
@@ -44,5 +44,5 @@ def test_a_full_disk_is_said_in_a_line_and_reported_to_nobody(monkeypatch):
 def test_a_worker_lost_meanwhile_is_no_full_disk_and_may_be_tried_again(monkeypatch):
     monkeypatch.setattr(checkpoints.ray.train, "get_context", OneWorker)
     with pytest.raises(RuntimeError, match="Connection closed by peer") as error:
-        checkpoints.save(LostPeer(), Progress(step=7))
-    assert not isinstance(error.value, checkpoints.NotWrittenError)
+        checkpoints.save(LostPeer(), TrainingProgress(step=7))
+    assert not isinstance(error.value, checkpoints.CheckpointWriteError)

@@ -13,7 +13,9 @@ def alone(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         for name, value in {"DS_ACCELERATOR": "cpu", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
             patched.setenv(name, value)
-        torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path_factory.mktemp('alone')}/store", rank=0, world_size=1)
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{tmp_path_factory.mktemp('alone')}/store", rank=0, world_size=1
+        )
         yield
         torch.distributed.destroy_process_group()
 
@@ -23,7 +25,9 @@ def moved(clip, zero_stage):
     torch.manual_seed(1)
     line = torch.nn.Linear(8, 1)
     before = line.weight.detach().clone()
-    training = TrainingSettings(clip=clip, zero_stage=zero_stage, precision="fp32", weight_decay=0, warmup=0, learning_rate=0.01)
+    training = TrainingSettings(
+        max_grad_norm=clip, zero_stage=zero_stage, precision="fp32", weight_decay=0, warmup_ratio=0, learning_rate=0.01
+    )
     engine = make_engine(line, training, steps=2, device="cpu")
     engine.backward(engine(torch.ones(4, 8)).square().mean())
     engine.step()

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.training.assignment import Progress
+from actors.training.assignment import TrainingProgress
 from actors.training.deepspeed_engine import rate_by_step
 from actors.training.label_batches import order_of, sampled, shares
 from ranking.records import LabelledCandidate
@@ -23,7 +23,7 @@ IDS = [f"q{n}" for n in range(23)]
 
 def steps_of(workers, first=0, **settings):
     """Every step's lists, put together again from the shares of all workers."""
-    training = TrainingSettings(**{"lists_per_step": 5, "epochs": 3, **settings})
+    training = TrainingSettings(**{"queries_per_step": 5, "epochs": 3, **settings})
     dealt = [list(shares(IDS, training, first, rank, workers)) for rank in range(workers)]
     assert len({len(one) for one in dealt}) == 1
     steps = []
@@ -49,12 +49,12 @@ def test_a_number_of_steps_takes_as_many_epochs_as_it_needs():
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
-    rate = rate_by_step(TrainingSettings(warmup=0.2), 20)
+    rate = rate_by_step(TrainingSettings(warmup_ratio=0.2), 20)
     assert [rate(step) for step in range(4)] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert rate(12) == pytest.approx(0.5)
     assert rate(19) == pytest.approx(1 / 16)
     assert rate(20) == 0.0
-    assert rate_by_step(TrainingSettings(warmup=0.0), 20)(0) == 1.0
+    assert rate_by_step(TrainingSettings(warmup_ratio=0.0), 20)(0) == 1.0
 
 
 def test_an_epoch_holds_no_list_twice_and_another_has_another_order():
@@ -95,10 +95,10 @@ def test_a_batch_divided_is_the_batch():
 
 
 def test_progress_keeps_the_best_step():
-    progress = Progress().after_a_step().with_validation(0.5).after_a_step().with_validation(0.5)
+    progress = TrainingProgress().after_a_step().with_validation(0.5).after_a_step().with_validation(0.5)
     assert (progress.step, progress.best, progress.best_step) == (2, 0.5, 1)
     assert progress.with_validation(0.6).best_step == 2
-    assert Progress.read(json.dumps({**vars(progress), "of_an_older_version": 1})) == progress
+    assert TrainingProgress.read(json.dumps({**vars(progress), "of_an_older_version": 1})) == progress
 
 
 def test_ndcg_by_hand():
@@ -110,7 +110,11 @@ def test_ndcg_by_hand():
     assert ndcg(scores, targets, mask, depth=1).item() == pytest.approx(0.5)
     assert ndcg(targets, targets, mask).item() == pytest.approx(1.0)
     assert ndcg(scores, torch.ones(1, 3), mask).item() == 1.0
-    padded = ndcg(torch.cat([scores, torch.full((1, 2), 9.0)], 1), torch.cat([targets, torch.full((1, 2), 99.0)], 1), mask_of(3, 5))
+    padded = ndcg(
+        torch.cat([scores, torch.full((1, 2), 9.0)], 1),
+        torch.cat([targets, torch.full((1, 2), 99.0)], 1),
+        mask_of(3, 5),
+    )
     assert padded.item() == pytest.approx(ndcg(scores, targets, mask).item())
 
 
@@ -119,15 +123,17 @@ def test_equal_scores_gain_nothing_by_the_candidates_order():
     backwards = ndcg(torch.tensor([[1.0, 2.0, 3.0]]), targets, mask).item()
     assert ndcg(torch.zeros(1, 3), targets, mask).item() == pytest.approx(backwards)
     assert backwards < 0.7
-    assert ndcg(torch.tensor([[1.0, 1.0, 0.0]]), targets, mask).item() == pytest.approx((0.5 + 1 / 1.5849625) / (1 + 0.5 / 1.5849625))
+    assert ndcg(torch.tensor([[1.0, 1.0, 0.0]]), targets, mask).item() == pytest.approx(
+        (0.5 + 1 / 1.5849625) / (1 + 0.5 / 1.5849625)
+    )
 
 
 def test_training_that_brings_nothing_for_long_enough_has_stalled():
-    progress = Progress(step=6, best=0.5, best_step=2)
+    progress = TrainingProgress(step=6, best=0.5, best_step=2)
     assert progress.stalled(4)
     assert not progress.stalled(5)
     assert not progress.stalled(None)
-    assert not Progress(step=6).stalled(1)
+    assert not TrainingProgress(step=6).stalled(1)
 
 
 def mask_of(real, width):
@@ -165,19 +171,30 @@ def test_what_a_doubtful_list_tells_beside_its_order_counts_as_little_as_its_ord
 def test_scores_are_matched_at_their_scale_and_orders_as_they_are():
     batch = list_batch([("q", [("a", 0.5), ("b", 0.0)])])
     training = TrainingSettings(loss="margin_mse", score_scale=10.0)
-    assert Objective(RraBertSettings(), training, "scores")(torch.tensor([5.0, 0.0]), batch).item() == pytest.approx(0.0)
+    assert Objective(RraBertSettings(), training, "scores")(torch.tensor([5.0, 0.0]), batch).item() == pytest.approx(
+        0.0
+    )
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_steps_loss_is_the_same_however_its_lists_are_divided(loss):
     torch.manual_seed(2)
-    lists = [("q", [(f"d{n}", float(max(0, listed - n))) for n in range(size)]) for size, listed in ((6, 5), (3, 1), (4, 0), (2, 2))]
+    lists = [
+        ("q", [(f"d{n}", float(max(0, listed - n))) for n in range(size)])
+        for size, listed in ((6, 5), (3, 1), (4, 0), (2, 2))
+    ]
     objective = Objective(RraBertSettings(), TrainingSettings(loss=loss), "grades")
     scores = torch.randn(15, requires_grad=True)
     whole = objective(scores, list_batch(lists, [1.0, 0.5, 1.0, 0.25]))
     (expected,) = torch.autograd.grad(whole, scores)
-    parts = [(slice(0, 9), lists[:2], [1.0, 0.5]), (slice(9, 13), lists[2:3], [1.0]), (slice(13, 15), lists[3:], [0.25])]
-    divided_loss = sum(objective(scores[place], list_batch(held, weights)) * len(held) / 4 for place, held, weights in parts)
+    parts = [
+        (slice(0, 9), lists[:2], [1.0, 0.5]),
+        (slice(9, 13), lists[2:3], [1.0]),
+        (slice(13, 15), lists[3:], [0.25]),
+    ]
+    divided_loss = sum(
+        objective(scores[place], list_batch(held, weights)) * len(held) / 4 for place, held, weights in parts
+    )
     (found,) = torch.autograd.grad(divided_loss, scores)
     assert divided_loss.item() == pytest.approx(whole.item(), rel=1e-5)
     assert whole.item() > 0
@@ -202,5 +219,12 @@ def test_a_sample_has_what_the_teacher_listed_up_to_a_half_unless_others_are_too
 
 def candidate_of(number, tier):
     return LabelledCandidate(
-        doc_id=f"d{number:02}", title="", text="t", pre_rank=number + 1, prompt_position=1, tier=tier, position=None, target=0.0
+        doc_id=f"d{number:02}",
+        title="",
+        text="t",
+        pre_rank=number + 1,
+        prompt_position=1,
+        tier=tier,
+        position=None,
+        target=0.0,
     )

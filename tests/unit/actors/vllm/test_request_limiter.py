@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from actors.vllm.crash_log import DeadlyPromptError, Deaths
-from actors.vllm.request_limiter import Turns
+from actors.vllm.crash_log import CrashLog, QuarantinedPromptError
+from actors.vllm.request_limiter import RequestLimiter
 from ranking.storage.folder import Folder
 
 
 def turns_after(folder, deaths, at_once=4):
     for under_way, alone in deaths:
-        Deaths(Folder(folder)).mark(under_way, alone)
-    return Turns(at_once, Deaths(Folder(folder)))
+        CrashLog(Folder(folder)).mark(under_way, alone)
+    return RequestLimiter(at_once, CrashLog(Folder(folder)))
 
 
 async def ask(turns, prompt, seen):
@@ -39,7 +39,7 @@ def test_a_suspect_is_asked_alone_and_the_others_side_by_side(tmp_path):
 
 def test_a_guilty_prompt_gets_no_turn(tmp_path):
     turns = turns_after(tmp_path, [(["g"], True)])
-    with pytest.raises(DeadlyPromptError, match="at last while it read nothing else"):
+    with pytest.raises(QuarantinedPromptError, match="at last while it read nothing else"):
         asyncio.run(ask(turns, "g", []))
 
 

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from actors.vllm.response_cache import AnswerMemory, Asked
+from actors.vllm.response_cache import CachedResponse, ResponseCache
 from ranking.storage.folder import Folder
 
 
 def asked(list_id, number=0, attempt=1, error=None):
-    return Asked(
+    return CachedResponse(
         list_id=list_id,
         number=number,
         step=0,
@@ -34,11 +34,11 @@ def fill(memory, answers):
 
 def test_answers_are_found_before_and_after_they_are_written_and_in_the_next_process(tmp_path):
     answers = [asked(f"list {n}", number) for n in range(50) for number in range(2)]
-    memory = AnswerMemory(Folder(tmp_path))
+    memory = ResponseCache(Folder(tmp_path))
     asyncio.run(memory.add(answers[0]))
     assert memory.find("list 0", 0, 0, 1) == answers[0]
     fill(memory, answers[1:])
-    for held in (memory, AnswerMemory(Folder(tmp_path))):
+    for held in (memory, ResponseCache(Folder(tmp_path))):
         for answer in answers:
             assert held.find(answer.list_id, answer.number, 0, 1) == answer
         assert held.find("list 0", 2, 0, 1) is None
@@ -47,17 +47,17 @@ def test_answers_are_found_before_and_after_they_are_written_and_in_the_next_pro
 
 
 def test_what_failed_in_the_engine_is_asked_again_and_the_first_of_two_answers_counts(tmp_path):
-    memory = AnswerMemory(Folder(tmp_path))
+    memory = ResponseCache(Folder(tmp_path))
     fill(memory, [asked("a", error="out of room"), asked("b")])
     second = asked("b").model_copy(update={"raw": "another"})
     fill(memory, [asked("a"), second])
-    for held in (memory, AnswerMemory(Folder(tmp_path))):
+    for held in (memory, ResponseCache(Folder(tmp_path))):
         assert held.find("a", 0, 0, 1).raw == "[1] > [2] for a"
     assert memory.find("b", 0, 0, 1).raw == "[1] > [2] for b"
 
 
 def test_another_key_of_the_same_hash_is_not_taken_for_it(tmp_path):
-    memory = AnswerMemory(Folder(tmp_path))
+    memory = ResponseCache(Folder(tmp_path))
     fill(memory, [asked("a")])
     memory._places[hash(("b", 0, 0, 1))] = memory._places[hash(("a", 0, 0, 1))]
     assert memory.find("b", 0, 0, 1) is None

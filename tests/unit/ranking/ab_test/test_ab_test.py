@@ -19,17 +19,34 @@ EXPERIMENTS = 500
 
 
 def exposure(number, key="k", arm="champion", **more):
-    held = {"exposure_id": str(number), "at": 0.0, "experiment": "1", "mode": "split", "arm": arm, "version": arm[:4], "key": key}
+    held = {
+        "exposure_id": str(number),
+        "at": 0.0,
+        "experiment": "1",
+        "mode": "split",
+        "arm": arm,
+        "version": arm[:4],
+        "key": key,
+    }
     return Exposure(**{**held, "query": "q", "shown": ["a", "b", "c"], "share": 0.5, **more})
 
 
 def event(event_id, exposure_id, position=1, kind="click", seconds=None):
-    return FeedbackEvent(event_id=event_id, exposure_id=str(exposure_id), at=0.0, kind=kind, position=position, seconds=seconds)
+    return FeedbackEvent(
+        event_id=event_id, exposure_id=str(exposure_id), at=0.0, kind=kind, position=position, seconds=seconds
+    )
 
 
 def test_rows_are_folded_joined_and_added_up_by_key():
     shown = [exposure(1), exposure(1), exposure(2), exposure(3, "other", "challenger"), exposure(4, experiment="old")]
-    events = [event("a", 1, 3), event("a", 1, 3), event("b", 1, 2), event("c", 3, 1, "dwell", 4.5), event("d", 99), event("e", 2, 7)]
+    events = [
+        event("a", 1, 3),
+        event("a", 1, 3),
+        event("b", 1, 2),
+        event("c", 3, 1, "dwell", 4.5),
+        event("d", 99),
+        event("e", 2, 7),
+    ]
     read = outcomes(shown, events, "1", at=2)
     champion, challenger = read.arms["champion"], read.arms["challenger"]
     assert (read.doubles, read.strangers, read.crossed, read.share) == (2, 1, 0, 0.5)
@@ -52,14 +69,23 @@ def test_a_key_in_two_arms_is_left_out_and_a_changed_share_is_told():
 
 
 def test_an_arm_whose_version_changed_is_told():
-    read = outcomes([exposure(1), exposure(2, "other", version="next"), exposure(3, "third", "challenger")], [], "1", 10)
+    read = outcomes(
+        [exposure(1), exposure(2, "other", version="next"), exposure(3, "third", "challenger")], [], "1", 10
+    )
     assert read.notes == ["arm champion was answered by 2 versions, cham, next: its numbers are a mixture of theirs"]
 
 
 def test_wins_of_a_drafted_order():
     drafted = {"arm": "interleaved", "mode": "interleave", "teams": ["champion", "challenger", "challenger"]}
     shown = [exposure(n, str(n), **drafted) for n in range(4)]
-    events = [event("a", 0, 1), event("b", 1, 2), event("c", 1, 3), event("d", 1, 1), event("e", 2, 1), event("f", 2, 2)]
+    events = [
+        event("a", 0, 1),
+        event("b", 1, 2),
+        event("c", 1, 3),
+        event("d", 1, 1),
+        event("e", 2, 1),
+        event("f", 2, 2),
+    ]
     assert outcomes(shown, events, "1", 10).arms["interleaved"].sums[WINS].tolist() == [-1, 1, 0, 0]
 
 
@@ -71,7 +97,9 @@ def test_a_difference_worked_out_by_hand():
     assert found.lift == pytest.approx(0.2)
     assert found.interval == pytest.approx((0.1 - 1.96 * 0.0495, 0.1 + 1.96 * 0.0495), abs=0.01)
     v, tau2 = (0.25 + 0.24) / 199, 0.01 * (0.25 + 0.24) / 2 * 200 / 199
-    assert found.p == pytest.approx(1 / (math.sqrt(v / (v + tau2)) * math.exp(tau2 * 0.01 / (2 * v * (v + tau2)))), rel=1e-3)
+    assert found.p == pytest.approx(
+        1 / (math.sqrt(v / (v + tau2)) * math.exp(tau2 * 0.01 / (2 * v * (v + tau2)))), rel=1e-3
+    )
     low, high = found.always_valid
     assert (low + high) / 2 == pytest.approx(0.1)
     assert high - low > found.interval[1] - found.interval[0]

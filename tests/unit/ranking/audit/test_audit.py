@@ -14,13 +14,13 @@ from ranking.audit.idleness import idleness
 from ranking.audit.position import position_bias, spearman
 from ranking.audit.quality import quality
 from ranking.audit.shown_answers import ShownAnswer
-from ranking.labels.listwise_answers import ReadAnswer, read_answer
-from ranking.records import Verdict
+from ranking.labels.listwise_answers import ParsedAnswer, read_answer
+from ranking.records import ParseStatus
 
 
-def answered(order, documents=None, *, list_id="q", doc_ids=None, grades=None, verdict: Verdict = "ok"):
+def answered(order, documents=None, *, list_id="q", doc_ids=None, grades=None, parse_status: ParseStatus = "ok"):
     documents = documents or len(doc_ids or order)
-    answer = ReadAnswer(verdict, tuple(order), 0, 0, documents - len(order))
+    answer = ParsedAnswer(parse_status, tuple(order), 0, 0, documents - len(order))
     return ShownAnswer(list_id, documents, answer, tuple(doc_ids) if doc_ids else None, grades)
 
 
@@ -52,7 +52,7 @@ def test_idle_answers_by_hand():
             answered([1, 3, 4], 4),  # in order only
             answered([2, 1, 3]),  # neither
             answered([1, 2], 4),  # too short to tell
-            answered([1, 2, 3], verdict="truncated"),  # not usable
+            answered([1, 2, 3], parse_status="truncated"),  # not usable
             answered([1]),  # one document has no order
         ]
     )
@@ -73,7 +73,7 @@ def test_identity_is_flagged_from_the_fourth_answer_and_random_orders_never():
 
 
 def test_an_idle_teacher_is_found_though_many_of_its_answers_cannot_be_used():
-    mixed = [answered(range(1, 21))] * 30 + [answered([], 20, verdict="empty")] * 70
+    mixed = [answered(range(1, 21))] * 30 + [answered([], 20, parse_status="empty")] * 70
     assert idleness(mixed).does_nothing
     assert idleness(mixed).identity.share == 0.3
 
@@ -109,7 +109,9 @@ def test_agreement_between_shuffles_by_hand():
 def test_a_teacher_that_repeats_shuffled_prompts_does_not_agree_with_itself():
     generator = random.Random(3)
     prompts = [(str(number), generator.sample("abcdefghij", 10)) for number in range(100) for _ in range(2)]
-    found = audit([answered(range(1, 11), list_id=list_id, doc_ids=ids) for list_id, ids in prompts], shuffled=True, seed=1)
+    found = audit(
+        [answered(range(1, 11), list_id=list_id, doc_ids=ids) for list_id, ids in prompts], shuffled=True, seed=1
+    )
     assert found.agreement is not None
     assert found.agreement.tau is not None
     assert abs(found.agreement.tau.mean) < 0.1
@@ -120,7 +122,9 @@ def test_a_teacher_that_repeats_shuffled_prompts_does_not_agree_with_itself():
 
 
 def test_position_by_hand():
-    found = position_bias([answered([2, 1, 3], 3), answered([2], 3, list_id="p"), answered([1], 3, verdict="refused")], seed=1)
+    found = position_bias(
+        [answered([2, 1, 3], 3), answered([2], 3, list_id="p"), answered([1], 3, parse_status="refused")], seed=1
+    )
     assert found is not None
     assert found.answers == 2
     assert found.counts == [[0, 1, 0], [2, 0, 0], [0, 0, 1]]
@@ -130,7 +134,7 @@ def test_position_by_hand():
     assert found.correlation is not None
     assert found.correlation.mean == pytest.approx(0.5)  # 1 - 6 * 2 / (3 * 8)
     assert (found.first_third, found.last_third, found.ratio) == (0.5, 0.5, 1.0)
-    assert position_bias([answered([1], verdict="refused")], seed=1) is None
+    assert position_bias([answered([1], parse_status="refused")], seed=1) is None
 
 
 def test_prompts_of_different_lengths_share_their_places():
@@ -186,7 +190,9 @@ def shown_answers(draw):
         ["", "1. ", "sorry, I cannot", "<think>", "["]
     )
     raw = draw(st.lists(pieces, max_size=14).map(" > ".join))
-    grades = draw(st.none() | st.dictionaries(st.sampled_from([f"d{number}" for number in range(14)]), st.integers(-1, 3)))
+    grades = draw(
+        st.none() | st.dictionaries(st.sampled_from([f"d{number}" for number in range(14)]), st.integers(-1, 3))
+    )
     return ShownAnswer(draw(st.sampled_from("pq")), documents, read_answer(raw, documents), doc_ids, grades)
 
 
@@ -194,7 +200,7 @@ def shown_answers(draw):
 @given(st.lists(shown_answers(), max_size=6), st.booleans())
 def test_any_answers_give_an_audit_whose_numbers_hold_together(answers, shuffled):
     found = audit(answers, shuffled=shuffled, seed=1)
-    assert found.answers == sum(found.verdicts.values()) == len(answers)
+    assert found.answers == sum(found.parse_statuses.values()) == len(answers)
     assert found == Audit.model_validate_json(found.model_dump_json())
     assert found.idleness.in_order.of <= found.usable.count
     if found.position is not None:

@@ -12,13 +12,15 @@ from ranking.audit.audit_text import text_of
 from ranking.audit.picture import svg_of
 from ranking.audit.picture_scale import Grid
 from ranking.audit.shown_answers import ShownAnswer
-from ranking.labels.listwise_answers import ReadAnswer
+from ranking.labels.listwise_answers import ParsedAnswer
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def answered(order, documents, list_id="q", doc_ids=None, grades=None):
-    return ShownAnswer(list_id, documents, ReadAnswer("ok", tuple(order), 0, 0, documents - len(order)), doc_ids, grades)
+    return ShownAnswer(
+        list_id, documents, ParsedAnswer("ok", tuple(order), 0, 0, documents - len(order)), doc_ids, grades
+    )
 
 
 def parts(svg, kind):
@@ -26,9 +28,11 @@ def parts(svg, kind):
 
 
 def test_the_text_of_an_idle_teacher():
-    told = text_of(audit([answered(range(1, 21), 20, str(number)) for number in range(40)], shuffled=False, seed=1)).splitlines()
+    told = text_of(
+        audit([answered(range(1, 21), 20, str(number)) for number in range(40)], shuffled=False, seed=1)
+    ).splitlines()
     assert told[0] == "answers       40 about 40 lists, prompts not shuffled"
-    assert "verdicts      ok 40" in told
+    assert "parse status  ok 40" in told
     assert "do-nothing    the answer is the input order in 40 of 40 answers (100.0%; chance: below 0.1%)" in told
     assert told[told.index("listed        20.0 of 20.0 documents an answer") + 2].endswith("the teacher does nothing")
     assert any("correlate at 1.00 (1.00 to 1.00): bias or relevance" in line for line in told)

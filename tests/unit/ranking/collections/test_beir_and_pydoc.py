@@ -60,7 +60,11 @@ def test_qrels_of_other_splits_only_are_an_error(folder):
     ("name", "rows", "expected"),
     [
         ("corpus.jsonl", ['{"_id": "d1", "text": "x"\n'], "corpus.jsonl, line 1: not valid JSON"),
-        ("corpus.jsonl", [{"_id": "d1", "text": "x"}, {"_id": "d1", "text": "y"}], "line 2: id 'd1' stands on line 1 already"),
+        (
+            "corpus.jsonl",
+            [{"_id": "d1", "text": "x"}, {"_id": "d1", "text": "y"}],
+            "line 2: id 'd1' stands on line 1 already",
+        ),
         ("corpus.jsonl", [{"text": "x"}], "line 1: an id is missing"),
         ("corpus.jsonl", [{"_id": "d1", "text": 3}], "line 1: 'text' must be a string"),
         ("corpus.jsonl", [], "the corpus is empty"),
@@ -96,7 +100,9 @@ def test_pydoc_is_what_its_page_says():
     assert {"json.dumps", "os.path.join", "str.split"} <= set(by_id)
     assert len({query.text for query in collection.log}) >= 600
     assert len(collection.test) == 120
-    assert not {query.text.casefold() for query in collection.log} & {query.text.casefold() for query in collection.test}
+    assert not {query.text.casefold() for query in collection.log} & {
+        query.text.casefold() for query in collection.test
+    }
     assert all(any(grade > 0 for grade in grades.values()) for grades in collection.qrels.values())
     assert {grade for grades in collection.qrels.values() for grade in grades.values()} == {0, 1, 2, 3}
 
@@ -127,7 +133,9 @@ def test_judged_passages_that_the_interpreter_lacks_are_counted(monkeypatch):
 
 def test_judged_queries_can_all_be_labelled_or_all_be_tested(tmp_path):
     (tmp_path / "corpus.jsonl").write_text(json.dumps({"_id": "d", "text": "words"}) + "\n")
-    (tmp_path / "queries.jsonl").write_text("".join(json.dumps({"_id": f"q{n}", "text": f"a query {n}"}) + "\n" for n in range(9)))
+    (tmp_path / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": f"q{n}", "text": f"a query {n}"}) + "\n" for n in range(9))
+    )
     (tmp_path / "qrels.tsv").write_text("".join(f"q{n}\td\t1\n" for n in range(8)))
 
     def read(use):
@@ -137,5 +145,10 @@ def test_judged_queries_can_all_be_labelled_or_all_be_tested(tmp_path):
     assert both.halved
     assert 0 < len(both.test) < 8
     assert (len(label.log), label.test, label.qrels, len(label.log_qrels)) == (9, [], {}, 8)
-    assert ([query.query_id for query in test.log], len(test.test), len(test.qrels), test.log_qrels) == (["q8"], 8, 8, {})
+    assert ([query.query_id for query in test.log], len(test.test), len(test.qrels), test.log_qrels) == (
+        ["q8"],
+        8,
+        8,
+        {},
+    )
     assert len({both.fingerprint, label.fingerprint, test.fingerprint}) == 3

@@ -16,7 +16,9 @@ from ranking.selection.settings import LogColumns
 
 
 def read(place, columns=None):
-    return [tuple(form) for split in splits_of(find_log(str(place))) for form in read_split(split, columns or LogColumns())]
+    return [
+        tuple(form) for split in splits_of(find_log(str(place))) for form in read_split(split, columns or LogColumns())
+    ]
 
 
 def written(folder, name, content):
@@ -44,7 +46,11 @@ NAMED = [("sort list", 4, "a"), ("문자열 나누기", 1, "7")]
         ("log.tsv", "sort\tlist\t4\n문자열 나누기\t1\n", PAIRS),
         ("log.csv", '"sort list",4\n문자열 나누기,1\n', PAIRS),
         ("log.csv", '_id,text,frequency\na,"sort\nlist",4\n7,문자열 나누기,1\n', NAMED),
-        ("log.jsonl", '{"_id": "a", "text": "sort list", "frequency": 4}\n{"_id": 7, "text": "문자열 나누기"}\n', NAMED),
+        (
+            "log.jsonl",
+            '{"_id": "a", "text": "sort list", "frequency": 4}\n{"_id": 7, "text": "문자열 나누기"}\n',
+            NAMED,
+        ),
         ("log.jsonl", '{"query": "sort list", "count": 4, "when": 1}\n{"query": "문자열 나누기"}\n', PAIRS),
         ("log.parquet", {"text": ["sort list", "문자열 나누기"], "frequency": [4, 1], "when": [1, 2]}, PAIRS),
         ("log.parquet", {"query": ["sort list", "문자열 나누기"], "count": [4, 1], "_id": ["a", "7"]}, NAMED),
@@ -72,7 +78,9 @@ def test_raw_rows_count_once_each(tmp_path, name, content):
 def test_columns_have_the_names_that_the_settings_give(tmp_path):
     path = written(tmp_path, "log.tsv", "AnonID\tQuery\tText\n1\tsort list\tx\n")
     assert read(path, LogColumns(text="Query", query_id="AnonID")) == [("sort list", 1, "1")]
-    with pytest.raises(LogError, match=r"line 1: there is no column 'Search' \(queries.columns.text\); there are AnonID, Query, Text"):
+    with pytest.raises(
+        LogError, match=r"line 1: there is no column 'Search' \(queries.columns.text\); there are AnonID, Query, Text"
+    ):
         read(path, LogColumns(text="Search"))
 
 
@@ -99,11 +107,19 @@ def test_an_empty_search_is_a_row_of_a_raw_log(tmp_path):
         ("log.jsonl", '{"text": "a"}\n{"words": "b"}\n', "line 2: the query is missing"),
         ("log.jsonl", '{"text": 3}\n', "line 1: the query must be a text, not 3"),
         ("log.jsonl", '{"_id": "a", "text": " "}\n', "line 1: the query is empty"),
-        ("log.jsonl", '{"text": "a", "frequency": true}\n', "line 1: the frequency must be a whole number from 1 up, not True"),
+        (
+            "log.jsonl",
+            '{"text": "a", "frequency": true}\n',
+            "line 1: the frequency must be a whole number from 1 up, not True",
+        ),
         ("log.jsonl", '{"text": "a", "frequency": null}\n', "line 1: 'frequency' is null"),
         ("log.parquet", {"words": ["a"]}, "there is no column text or query; queries.columns.text names one of words"),
         ("log.parquet", {"text": ["a", "b", "c"], "count": [1, 1, None]}, "row 3: 'count' is null"),
-        ("log.parquet", {"text": ["a", "b", "c"], "count": [1, 1, 2.5]}, "the frequency must be a whole number from 1 up, not 1.0"),
+        (
+            "log.parquet",
+            {"text": ["a", "b", "c"], "count": [1, 1, 2.5]},
+            "the frequency must be a whole number from 1 up, not 1.0",
+        ),
     ],
 )
 def test_what_is_malformed_is_named_with_its_line(tmp_path, name, content, expected):
@@ -176,7 +192,9 @@ def test_places_lead_to_files(logs, place, found, monkeypatch):
     assert [file.path for file in find_log(f"{logs.name}{place}")] == expected
 
 
-@pytest.mark.parametrize(("place", "problem"), [("/none.tsv", "no such file"), ("/*.csv", "no such file"), ("", "the ending is none of")])
+@pytest.mark.parametrize(
+    ("place", "problem"), [("/none.tsv", "no such file"), ("/*.csv", "no such file"), ("", "the ending is none of")]
+)
 def test_places_without_a_log(logs, place, problem):
     (logs / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=problem):

@@ -130,7 +130,10 @@ def test_parquet_collections_are_read(tmp_path):
     assert [(q.query_id, q.text, q.frequency) for q in collection.test] == [("1", "a query", 5)]
     assert [q.query_id for q in collection.log] == ["2", "3"]
     assert collection.log_qrels == {"2": {"d2": 1}}
-    assert read(written(tmp_path, qrels={**TABLES["qrels"], "split": ["dev", "dev"]}), "dev").qrels == {"1": {"d1": 2}, "2": {"d2": 1}}
+    assert read(written(tmp_path, qrels={**TABLES["qrels"], "split": ["dev", "dev"]}), "dev").qrels == {
+        "1": {"d1": 2},
+        "2": {"d2": 1},
+    }
 
 
 def test_parquet_collections_may_lack_judgements(tmp_path):
@@ -143,19 +146,37 @@ def test_parquet_collections_may_lack_judgements(tmp_path):
     ("changed", "expected"),
     [
         ({"documents": {"doc_id": ["d1"]}}, r"documents/part-1.parquet: there is no column 'text'; there are doc_id"),
-        ({"documents": {"doc_id": ["d1", "d1"], "text": ["a", "b"]}}, r"documents/part-1.parquet, row 2: doc_id 'd1' stands twice"),
-        ({"documents": {"doc_id": ["d1"], "text": pa.array([None], pa.string())}}, r"row 1: 'text' must be a text, not None"),
+        (
+            {"documents": {"doc_id": ["d1", "d1"], "text": ["a", "b"]}},
+            r"documents/part-1.parquet, row 2: doc_id 'd1' stands twice",
+        ),
+        (
+            {"documents": {"doc_id": ["d1"], "text": pa.array([None], pa.string())}},
+            r"row 1: 'text' must be a text, not None",
+        ),
         ({"queries": {"query_id": ["1"], "text": [3]}}, r"queries/part-1.parquet, row 1: 'text' must be a text, not 3"),
         (
             {"qrels": {"query_id": ["9"], "doc_id": ["d1"], "grade": [1]}},
             r"qrels/part-1.parquet, row 1: query '9' is not among the queries",
         ),
-        ({"qrels": {"query_id": ["1"], "doc_id": ["d1"], "grade": ["x"]}}, r"row 1: 'grade' must be a whole number, not 'x'"),
-        ({"qrels": {"query_id": ["1", "1"], "doc_id": ["d1", "d1"], "grade": [1, 1]}}, r"row 2: query '1' and document 'd1' are judged"),
+        (
+            {"qrels": {"query_id": ["1"], "doc_id": ["d1"], "grade": ["x"]}},
+            r"row 1: 'grade' must be a whole number, not 'x'",
+        ),
+        (
+            {"qrels": {"query_id": ["1", "1"], "doc_id": ["d1", "d1"], "grade": [1, 1]}},
+            r"row 2: query '1' and document 'd1' are judged",
+        ),
         ({"qrels": {**TABLES["qrels"], "split": ["test", None]}}, r"1 queries have judgements without a split"),
         ({"queries": {"query_id": ["1"], "text": ["  "]}}, r"query '1' is empty"),
-        ({"queries": {"query_id": ["1"], "text": ["x"], "frequency": [-3]}}, r"row 1: 'frequency' must be a whole number from 1 up"),
-        ({"qrels": {**TABLES["qrels"], "split": ["dev", "dev"]}}, r"no judgement is of the split 'test'; there are dev"),
+        (
+            {"queries": {"query_id": ["1"], "text": ["x"], "frequency": [-3]}},
+            r"row 1: 'frequency' must be a whole number from 1 up",
+        ),
+        (
+            {"qrels": {**TABLES["qrels"], "split": ["dev", "dev"]}},
+            r"no judgement is of the split 'test'; there are dev",
+        ),
     ],
 )
 def test_malformed_parquet_is_named_with_its_row(tmp_path, changed, expected):
@@ -214,5 +235,7 @@ def test_only_the_word_topic_with_a_colon_is_taken_off_a_title(tmp_path):
         "<top>\n<num> 1\n<title> Topical steroids\n</top>\n<top>\n<num>Number: 2\n<title>Topic: models\n</top>\n"
     )
     assert [query.text for query in trec.read_topics(tmp_path / "topics.txt")] == ["Topical steroids", "models"]
-    (tmp_path / "corpus.trec").write_text("<DOC>\n<DOCNO>1</DOCNO>\n<TEXT>if a < b and c > d <p>then</p></TEXT>\n</DOC>\n")
+    (tmp_path / "corpus.trec").write_text(
+        "<DOC>\n<DOCNO>1</DOCNO>\n<TEXT>if a < b and c > d <p>then</p></TEXT>\n</DOC>\n"
+    )
     assert trec.read_documents(tmp_path / "corpus.trec")[0].text == "if a < b and c > d then"

@@ -68,7 +68,7 @@ def test_systems_are_measured_compared_and_decided_on(collection):
     assert metrics.notes == ["a note"]
     (warning,) = metrics.warnings
     assert "4 queries show a difference of RR@10 from" in warning
-    assert "for 0.03, which evaluation.smallest_difference asks for, some" in warning
+    assert "for 0.03, which evaluation.min_difference asks for, some" in warning
 
 
 def test_a_control_that_is_none_of_them_is_named(collection):
@@ -109,7 +109,10 @@ def test_what_is_odd_about_a_run_is_counted():
 @pytest.mark.parametrize(
     ("run", "expected"),
     [
-        ({"Q1": {"d1": 1.0}}, r"run 'theirs': none of its 1 queries \('Q1'\) is among the 4 test queries \('q1', 'q2', 'q3', \.\.\.\)"),
+        (
+            {"Q1": {"d1": 1.0}},
+            r"run 'theirs': none of its 1 queries \('Q1'\) is among the 4 test queries \('q1', 'q2', 'q3', \.\.\.\)",
+        ),
         ({"q1": {"D1": 1.0}}, r"run 'theirs': none of its 1 documents \('D1'\) is in the collection"),
     ],
 )
@@ -123,7 +126,10 @@ def test_judged_documents_without_a_text_are_not_unknown():
 
 
 def test_queries_without_a_relevant_document_are_counted_and_all_of_them_are_an_error():
-    assert "1 of 2 test queries have no relevant document ('b')" in judgement_checks.check_qrels({"a": {"d": 1}, "b": {"d": 0}})[0]
+    assert (
+        "1 of 2 test queries have no relevant document ('b')"
+        in judgement_checks.check_qrels({"a": {"d": 1}, "b": {"d": 0}})[0]
+    )
     with pytest.raises(InputError, match="none of the 1 test queries has a relevant document"):
         judgement_checks.check_qrels({"b": {"d": 0}})
 
@@ -142,13 +148,20 @@ def test_two_systems_of_one_name_are_an_error(collection):
 
 
 def test_p_values_are_corrected_on_each_list_apart(collection):
-    systems = [system("first_stage", "bm25", ["d3", "d2", "d1"]), *(system("student", "s", ["d1"], stage) for stage in ("bm25", "fused"))]
+    systems = [
+        system("first_stage", "bm25", ["d3", "d2", "d1"]),
+        *(system("student", "s", ["d1"], stage) for stage in ("bm25", "fused")),
+    ]
     metrics, _ = measure(collection, systems, SETTINGS)
     assert all(one.p_holm == one.p for one in metrics.comparisons)
 
 
 def test_students_that_cannot_win_are_named(collection):
-    systems = [system("first_stage", "bm25", ["d3"]), system("student", "s", ["d1"], "bm25"), system("student", "t", ["d2"], "bm25")]
+    systems = [
+        system("first_stage", "bm25", ["d3"]),
+        system("student", "s", ["d1"], "bm25"),
+        system("student", "t", ["d2"], "bm25"),
+    ]
     systems[1].result.parity = Parity(difference=None, passed=False)
     systems[2].result.latency_ms = Latency(p50=90, p95=120)
     metrics, _ = measure(collection, systems, SETTINGS.model_copy(update={"latency_budget_ms": 100}))
@@ -160,7 +173,13 @@ def test_students_that_cannot_win_are_named(collection):
 
 def test_judged_queries_without_a_text_are_left_out_and_counted():
     queries = [Query(query_id="q1", text="bread")]
-    found = assembled("x", "f", [Document(doc_id="d1", text="x")], queries, Judgements({"q1": {"d1": 1}, "gone": {"d1": 1}}, "x", True))
+    found = assembled(
+        "x",
+        "f",
+        [Document(doc_id="d1", text="x")],
+        queries,
+        Judgements({"q1": {"d1": 1}, "gone": {"d1": 1}}, "x", True),
+    )
     assert set(found.qrels) == {"q1"}
     assert found.notes == ["1 judged queries have no text and are left out"]
 

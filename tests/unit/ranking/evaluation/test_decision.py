@@ -39,7 +39,13 @@ DENSE_BEATS_FUSED = against("dense", "fused", 0.07, 0.001)
 
 
 def decided(students, checks, comparisons=(), duels=(), budget=None):
-    return decide({**FIRST, **students}, list(comparisons), list(duels), Rules("fused", "fused", 0.05, budget), lambda key: checks[key])
+    return decide(
+        {**FIRST, **students},
+        list(comparisons),
+        list(duels),
+        Rules("fused", "fused", 0.05, budget),
+        lambda key: checks[key],
+    )
 
 
 def test_a_student_that_passes_every_check_is_promoted_and_deployed():
@@ -68,7 +74,10 @@ def test_training_that_made_the_base_worse_is_not_promoted_though_it_beats_the_f
     checks = [superior(0.05, 0.001), not_inferior("s.base@fused", -0.05, -0.08, False)]
     found = decided(systems, {"s@fused": checks}, [DENSE_BEATS_FUSED, against("s.base@fused", "fused", 0.1, 0.0001)])
     assert (found.champion, found.promoted, found.deploy) == ("s", False, "s.base@fused")
-    assert "it is worse than s.base@fused: nDCG@10 0.400 against 0.450, lower bound of the difference -0.080" in found.reason
+    assert (
+        "it is worse than s.base@fused: nDCG@10 0.400 against 0.450, lower bound of the difference -0.080"
+        in found.reason
+    )
 
 
 def test_a_gain_too_small_to_exclude_a_loss_is_said_to_be_unproven():
@@ -83,7 +92,9 @@ def test_a_gain_too_small_to_exclude_a_loss_is_said_to_be_unproven():
 
 def test_an_alternative_that_is_not_significantly_better_does_not_replace_the_baseline():
     found = decided(
-        {"s@fused": system("student", "s", 0.3, 10)}, {"s@fused": [superior(-0.05, 0.5, False)]}, [against("dense", "fused", 0.07, 0.3)]
+        {"s@fused": system("student", "s", 0.3, 10)},
+        {"s@fused": [superior(-0.05, 0.5, False)]},
+        [against("dense", "fused", 0.07, 0.3)],
     )
     assert found.deploy == "fused"
 
@@ -135,7 +146,10 @@ def test_the_best_within_the_budget_wins(budget, winner):
 def test_when_all_are_too_slow_the_fastest_is_named():
     found = decided(SLOW_GOOD, BOTH_PASS, budget=5)
     assert found.champion is None
-    assert found.reason == "No student answers within 5 ms: small, the fastest, takes 10 ms (p95, 50 documents). Deploy fused."
+    assert (
+        found.reason
+        == "No student answers within 5 ms: small, the fastest, takes 10 ms (p95, 50 documents). Deploy fused."
+    )
 
 
 def test_a_student_that_scores_otherwise_than_when_saved_is_never_promoted():

@@ -93,7 +93,9 @@ def test_runs_hold_every_digit_of_single_precision(tmp_path):
 
 def test_counts_are_added_up_over_queries_and_all_else_is_averaged():
     found = measures.per_query(
-        {"a": {"x": 1, "y": 0}, "b": {"x": 1}}, {"a": {"x": 2.0, "y": 1.0, "z": 0.5}, "b": {"x": 1.0}}, ["NumRet", "P@1"]
+        {"a": {"x": 1, "y": 0}, "b": {"x": 1}},
+        {"a": {"x": 2.0, "y": 1.0, "z": 0.5}, "b": {"x": 1.0}},
+        ["NumRet", "P@1"],
     )
     assert measures.overall("NumRet", found["NumRet"]) == 4
     assert measures.overall("P@1", found["P@1"]) == 1

@@ -13,7 +13,10 @@ from ranking.evaluation.trec_runs import order_of, read_run, to_trec
 NEW = [
     {
         "query": {"text": "what is bm25", "qid": 7},
-        "candidates": [{"docid": "D9", "score": 0.1, "doc": {"contents": "x"}}, {"docid": 3, "score": 0.9, "doc": {"contents": "y"}}],
+        "candidates": [
+            {"docid": "D9", "score": 0.1, "doc": {"contents": "x"}},
+            {"docid": 3, "score": 0.9, "doc": {"contents": "y"}},
+        ],
     },
     {"query": {"text": "nothing found", "qid": "q2"}, "candidates": []},
 ]
@@ -51,7 +54,9 @@ def test_any_other_suffix_is_a_trec_run(tmp_path):
 
 @given(st.dictionaries(st.text(min_size=1), st.lists(st.text(min_size=1), unique=True), min_size=1))
 def test_every_order_comes_back(tmp_path_factory, orders):
-    entries = [{"query": {"qid": q, "text": ""}, "candidates": [{"docid": d} for d in order]} for q, order in orders.items()]
+    entries = [
+        {"query": {"qid": q, "text": ""}, "candidates": [{"docid": d} for d in order]} for q, order in orders.items()
+    ]
     path = written(tmp_path_factory.mktemp("rank_llm"), "x.jsonl", entries)
     assert {query_id: order_of(scores) for query_id, scores in read_rank_llm(path).items()} == orders
 
@@ -65,15 +70,30 @@ def test_every_order_comes_back(tmp_path_factory, orders):
         ([{"query": {"qid": "q"}}], "entry 1: `candidates` is missing .* the fields are 'query'"),
         ([{"query": {"qid": "q"}, "invocations_history": []}], "entry 1: this is RankLLM's history"),
         ([{"query": {"qid": "q"}, "ranking_exec_summary": []}], "entry 1: this is RankLLM's history"),
-        ([{"query": "text", "candidates": []}], "entry 1, field query: an object with `qid` and `text` is expected, not a text"),
-        ([{"query": {"qid": None}, "candidates": []}], "entry 1, field query.qid: a text or whole number is expected, not nothing"),
+        (
+            [{"query": "text", "candidates": []}],
+            "entry 1, field query: an object with `qid` and `text` is expected, not a text",
+        ),
+        (
+            [{"query": {"qid": None}, "candidates": []}],
+            "entry 1, field query.qid: a text or whole number is expected, not nothing",
+        ),
         ([{"query": {"qid": ""}, "candidates": []}], "field query.qid: .*, not an empty text"),
         ([{"query": {"qid": "q"}, "candidates": {}}], "entry 1, candidates: a list is expected, not an object"),
-        ([{"query": {"qid": "q"}, "candidates": ["d"]}], "candidates, document 1: an object with `docid` is expected, not a text"),
+        (
+            [{"query": {"qid": "q"}, "candidates": ["d"]}],
+            "candidates, document 1: an object with `docid` is expected, not a text",
+        ),
         ([{"query": {"qid": "q"}, "candidates": [{"docid": 1.5}]}], "document 1, field docid: a text or whole number"),
-        ([{"query": {"qid": "q"}, "candidates": [{"docid": 1}, {"docid": "1"}]}], "document 2, field docid: '1' stands twice"),
+        (
+            [{"query": {"qid": "q"}, "candidates": [{"docid": 1}, {"docid": "1"}]}],
+            "document 2, field docid: '1' stands twice",
+        ),
         ([{"query": "t", "hits": []}], "entry 1, hits, field qid: one query id is expected"),
-        ([{"query": "t", "hits": [{"qid": 1, "docid": "a"}, {"qid": 2, "docid": "b"}]}], r"one query id .*, not \['1', '2'\]"),
+        (
+            [{"query": "t", "hits": [{"qid": 1, "docid": "a"}, {"qid": 2, "docid": "b"}]}],
+            r"one query id .*, not \['1', '2'\]",
+        ),
         (
             [{"query": "t", "hits": [{"qid": 1, "docid": "a", "rank": 2}, {"qid": 1, "docid": "b", "rank": 1}]}],
             "entry 1, hits, document 2, field rank: a number that rises down the list is expected, not 1",

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import pytest
 
 from ranking.evaluation.comparison import measure
-from ranking.evaluation.report import Findings, axes, charts, html_of, label_section, markdown_of
+from ranking.evaluation.report import ReportData, axes, charts, html_of, label_section, markdown_of
 from ranking.evaluation.results import LabelCost, Latency, Machine
-from ranking.records import Answer, Tokens
+from ranking.records import Answer, TokenCounts
 from ranking.runs.stages import Manifest
 from tests.unit.ranking.evaluation.test_comparison import SETTINGS, collection, system  # noqa: F401
 from tests.unit.ranking.labels.test_rationales import label_of
@@ -29,7 +29,7 @@ def findings(collection):  # noqa: F811
         held.result.latency_ms, held.result.documents_per_second = Latency(p50=ms, p95=ms), 1000.0
     metrics, values = measure(collection, systems, SETTINGS)
     metrics.machine = Machine(processor="A processor", cores=2, threads=2)
-    return Findings(
+    return ReportData(
         run="r",
         collection=collection,
         metrics=metrics,
@@ -98,11 +98,11 @@ def test_markdown_has_the_same_tables(findings):
 def test_without_students_the_best_other_system_is_looked_at(collection):  # noqa: F811
     systems = [system("first_stage", "bm25", ["d3", "d2", "d1"]), system("run", "theirs", ["d1", "d2", "d3"])]
     metrics, values = measure(collection, systems, SETTINGS)
-    findings = Findings("r", collection, metrics, {held.key: held.run for held in systems}, values)
+    findings = ReportData("r", collection, metrics, {held.key: held.run for held in systems}, values)
     assert findings.featured == "theirs"
     assert "documents/s" not in html_of(findings)
     alone, values = measure(collection, systems[:1], SETTINGS)
-    page = html_of(Findings("r", collection, alone, {"bm25": systems[0].run}, values))
+    page = html_of(ReportData("r", collection, alone, {"bm25": systems[0].run}, values))
     assert "Queries that got" not in page
 
 
@@ -133,10 +133,13 @@ def test_log_ticks_span_the_values(low, high):
 
 def test_labels_are_told_with_their_cost_tiers_and_verdicts():
     manifest = Manifest(
-        stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=1800, tokens=Tokens(prompt=900, completion=80),
+        stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=1800, tokens=TokenCounts(prompt=900, completion=80),
         versions={}, settings={},
     )  # fmt: skip
-    sample = [label_of(["d1", "d2"]), label_of(["d1"]).model_copy(update={"answer": Answer(verdict="truncated"), "confidence": 0.5})]
+    sample = [
+        label_of(["d1", "d2"]),
+        label_of(["d1"]).model_copy(update={"answer": Answer(parse_status="truncated"), "confidence": 0.5}),
+    ]
     cost = label_section.cost_of([manifest], 4.0)
     lines = label_section.lines_of(sample, cost, "a teacher")
     assert lines[0] == "4 labels of a teacher: 900 tokens read, 80 written, 1,800 s."
@@ -158,7 +161,9 @@ def test_reliability_is_the_share_of_relevant_documents_by_place():
 def test_the_table_tells_what_each_systems_labels_took(findings):
     assert "label tokens" not in markdown_of(findings)
     held = findings.metrics.systems
-    held["s@bm25"].label_cost = LabelCost(labels=1200, prompt_tokens=3_000_000, completion_tokens=456, seconds=60, price=7.5)
+    held["s@bm25"].label_cost = LabelCost(
+        labels=1200, prompt_tokens=3_000_000, completion_tokens=456, seconds=60, price=7.5
+    )
     text = markdown_of(findings)
     (row,) = [line for line in text.splitlines() if line.startswith("| s | 1,000 |")]
     assert "| labels | label tokens | label cost |" in text
@@ -169,18 +174,24 @@ def test_the_table_tells_what_each_systems_labels_took(findings):
 
 
 def test_recorded_rankings_have_no_price_and_reasons_are_counted_with_the_labels():
-    recorded = Manifest(stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=9, versions={}, settings={})
+    recorded = Manifest(
+        stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=9, versions={}, settings={}
+    )
     assert label_section.cost_of([recorded], 4.0).price is None
-    asked = recorded.model_copy(update={"tokens": Tokens(prompt=90, completion=10), "seconds": 1800})
-    reasons = recorded.model_copy(update={"tokens": Tokens(prompt=7, completion=3), "seconds": 900, "rows_out": 99})
-    assert label_section.cost_of([asked, reasons], 4.0) == LabelCost(
+    asked = recorded.model_copy(update={"tokens": TokenCounts(prompt=90, completion=10), "seconds": 1800})
+    rationales = recorded.model_copy(
+        update={"tokens": TokenCounts(prompt=7, completion=3), "seconds": 900, "rows_out": 99}
+    )
+    assert label_section.cost_of([asked, rationales], 4.0) == LabelCost(
         labels=4, prompt_tokens=97, completion_tokens=13, seconds=2700, price=3.0
     )
 
 
 def test_each_stage_is_priced_by_its_own_engines():
-    stage = Manifest(stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=1800, versions={}, settings={})
-    asked = stage.model_copy(update={"tokens": Tokens(prompt=90), "engines": 4})
-    written = stage.model_copy(update={"tokens": Tokens(prompt=9), "engines": 1})
+    stage = Manifest(
+        stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=1800, versions={}, settings={}
+    )
+    asked = stage.model_copy(update={"tokens": TokenCounts(prompt=90), "engines": 4})
+    written = stage.model_copy(update={"tokens": TokenCounts(prompt=9), "engines": 1})
     extracted = stage.model_copy(update={"seconds": 3600})
     assert label_section.cost_of([asked, written, extracted], 2.0).price == pytest.approx(2.0 * (4 / 2 + 1 / 2))

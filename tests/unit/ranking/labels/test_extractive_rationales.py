@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.labels.extractive_rationales import LONGEST_SENTENCE, best_sentence, extracted_reasons, sentences, term_weights, terms
+from ranking.labels.extractive_rationales import (
+    LONGEST_SENTENCE,
+    best_sentence,
+    extracted_rationales,
+    sentences,
+    term_weights,
+    terms,
+)
 from tests.unit.ranking.labels.test_rationales import label_of
 
 
@@ -64,15 +71,18 @@ def test_the_rarer_term_decides_and_of_equal_sentences_the_earlier():
     assert best_sentence("the tides of the sea", f"{passage} Seas have a tide.", weights) == "Seas have a tide."
     assert best_sentence("tides", passage, weights) == "Tides rise."
     assert best_sentence("moon", passage, weights) is None
-    assert best_sentence("海的潮汐", "月亮很远。潮汐来自月亮。", term_weights(["月亮很远。潮汐来自月亮。"])) == "潮汐来自月亮。"
+    assert (
+        best_sentence("海的潮汐", "月亮很远。潮汐来自月亮。", term_weights(["月亮很远。潮汐来自月亮。"]))
+        == "潮汐来自月亮。"
+    )
 
 
 def test_every_candidate_gets_its_sentence_or_the_word_that_none_fits():
     label = label_of(["d2"], documents=3)
     texts = {"d1": "Granite is hard.", "d2": "Rocks are old. Copper is a metal.", "d3": "metal?"}
     candidates = [c.model_copy(update={"text": texts[c.doc_id]}) for c in label.candidates]
-    found = extracted_reasons(label.model_copy(update={"candidates": candidates}))
-    assert [(r.doc_id, r.relevant, r.verdict, r.text) for r in found] == [
+    found = extracted_rationales(label.model_copy(update={"candidates": candidates}))
+    assert [(r.doc_id, r.relevant, r.status, r.text) for r in found] == [
         ("d1", False, "unmatched", ""),
         ("d2", True, "ok", "Copper is a metal."),
         ("d3", False, "ok", "metal?"),

@@ -28,12 +28,17 @@ def test_left_out_documents_are_listed_last_as_pre_ranked_or_dropped():
 
 
 def test_only_the_head_of_the_pre_rankers_order():
-    assert {c.pre_rank for c in viewed(LABEL, pre_ranked=2)} == {1, 2}
+    assert {c.pre_rank for c in viewed(LABEL, max_pre_rank=2)} == {1, 2}
     assert viewed(label_of([]), "drop") == []
 
 
 def test_a_document_stands_for_those_that_were_folded_into_it():
-    made = [Candidate(doc_id=f"d{n}", title="", text=f"text {n}", rank=n, score=1 / n, retriever="bm25", folded=[f"e{n}"]) for n in (1, 2)]
+    made = [
+        Candidate(
+            doc_id=f"d{n}", title="", text=f"text {n}", rank=n, score=1 / n, retriever="bm25", duplicates=[f"e{n}"]
+        )
+        for n in (1, 2)
+    ]
     labelled = tiers_from_order([(candidate, candidate.rank, True) for candidate in made], ["x", "e2", "d2"])
-    assert [(c.doc_id, c.position, c.folded) for c in labelled] == [("d1", None, ["e1"]), ("d2", 1, ["e2"])]
+    assert [(c.doc_id, c.position, c.duplicates) for c in labelled] == [("d1", None, ["e1"]), ("d2", 1, ["e2"])]
     assert targets(graded(labelled, {"e1": 2, "d1": 1, "d3": 3}, 1)) == {"d1": 2.0, "d2": 0.0}

@@ -1,4 +1,4 @@
-"""Reading a listwise answer: its order, its verdict, and that nothing is repaired unseen."""
+"""Reading a listwise answer: its order, its parse_status, and that nothing is repaired unseen."""
 
 import random
 
@@ -10,7 +10,7 @@ from ranking.labels.listwise_answers import USABLE, may_end, may_go_on, read_ans
 
 
 @pytest.mark.parametrize(
-    ("raw", "verdict", "order"),
+    ("raw", "parse_status", "order"),
     [
         ("[2] > [1] > [3]", "ok", (2, 1, 3)),
         (" [2]>[ 3 ] \n", "ok", (2, 3)),
@@ -34,14 +34,14 @@ from ranking.labels.listwise_answers import USABLE, may_end, may_go_on, read_ans
         ("I am unable to help with that.", "refused", ()),
     ],
 )
-def test_verdicts(raw, verdict, order):
+def test_verdicts(raw, parse_status, order):
     answer = read_answer(raw, 3)
-    assert (answer.verdict, answer.order, answer.missing) == (verdict, order, 3 - len(order))
-    assert answer.usable == (USABLE[verdict] and bool(order))
+    assert (answer.parse_status, answer.order, answer.missing) == (parse_status, order, 3 - len(order))
+    assert answer.usable == (USABLE[parse_status] and bool(order))
 
 
 def test_an_answer_that_the_engine_cut_off_is_truncated_however_it_looks():
-    assert read_answer("[2] > [1]", 3, "length").verdict == "truncated"
+    assert read_answer("[2] > [1]", 3, "length").parse_status == "truncated"
     assert not read_answer("[2] > [1]", 3, "length").usable
 
 
@@ -55,23 +55,28 @@ def test_every_permutation_is_read_back_as_it_is(documents, data):
     order = data.draw(st.permutations(range(1, documents + 1)))
     listed = order[: data.draw(st.integers(1, documents))]
     answer = read_answer(" > ".join(f"[{number}]" for number in listed), documents, "stop")
-    assert (answer.verdict, answer.order, answer.missing) == ("ok", tuple(listed), documents - len(listed))
+    assert (answer.parse_status, answer.order, answer.missing) == ("ok", tuple(listed), documents - len(listed))
 
 
 @given(
-    st.permutations(range(1, 9)), st.text(alphabet="abc .,:;!?äß한\n*-", max_size=30), st.text(alphabet="abc .,:;!?äß한\n*-", max_size=30)
+    st.permutations(range(1, 9)),
+    st.text(alphabet="abc .,:;!?äß한\n*-", max_size=30),
+    st.text(alphabet="abc .,:;!?äß한\n*-", max_size=30),
 )
 def test_a_permutation_with_noise_around_it_is_read_back(order, before, after):
     chain = " > ".join(f"[{number}]" for number in order)
     answer = read_answer(before + chain + after, 8)
     assert answer.order == tuple(order)
-    assert answer.verdict == ("prose" if (before + after).strip() else "ok")
+    assert answer.parse_status == ("prose" if (before + after).strip() else "ok")
 
 
-@given(st.text(alphabet=st.characters() | st.sampled_from("[]>0123456789<think/>I'm sorry\x00"), max_size=200), st.integers(0, 30))
+@given(
+    st.text(alphabet=st.characters() | st.sampled_from("[]>0123456789<think/>I'm sorry\x00"), max_size=200),
+    st.integers(0, 30),
+)
 def test_any_text_gives_a_verdict_and_never_an_exception(raw, documents):
     answer = read_answer(raw, documents)
-    assert answer.verdict in USABLE
+    assert answer.parse_status in USABLE
     assert len(set(answer.order)) == len(answer.order)
     assert all(1 <= number <= documents for number in answer.order)
     assert answer.missing == documents - len(answer.order)
@@ -92,12 +97,26 @@ def test_every_beginning_of_an_answer_in_form_may_go_on_and_the_answer_may_end(d
     assert all(may_go_on(answer[:cut], documents) for cut in range(len(answer) + 1))
     assert may_end(answer, documents)
     assert not may_end(answer[:-1], documents)
-    assert read_answer(answer, documents, "stop").verdict == "ok"
+    assert read_answer(answer, documents, "stop").parse_status == "ok"
 
 
 @pytest.mark.parametrize(
     "text",
-    ["[4", "[0", "[01", "[1] > [1", "[1] > [2] > [3] ", "[1]>", "1", " [1]", "[1] > [2] > [3] > ", "[x", "[1]\n", "[١", "[]"],
+    [
+        "[4",
+        "[0",
+        "[01",
+        "[1] > [1",
+        "[1] > [2] > [3] ",
+        "[1]>",
+        "1",
+        " [1]",
+        "[1] > [2] > [3] > ",
+        "[x",
+        "[1]\n",
+        "[١",
+        "[]",
+    ],
 )
 def test_what_cannot_become_an_answer_in_form_may_not_go_on(text):
     assert not may_go_on(text, 3)

@@ -49,7 +49,11 @@ def test_agreement_by_hand():
     assert agreement([[]], ["a", "b"]) == 1.0
 
 
-@given(st.lists(st.permutations(LETTERS[:5]).flatmap(lambda p: st.integers(0, 5).map(lambda n: p[:n])), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.permutations(LETTERS[:5]).flatmap(lambda p: st.integers(0, 5).map(lambda n: p[:n])), min_size=1, max_size=5
+    )
+)
 def test_kemeny_of_few_documents_is_the_best_order(orders):
     best = min(contradicted(order, orders) for order in itertools.permutations(LETTERS[:5]))
     assert contradicted(kemeny(orders, LETTERS[:5]), orders) == best

@@ -8,7 +8,9 @@ from ranking.retrieval.fusion import reciprocal_rank_fusion
 
 
 def candidates(ids):
-    return [Candidate(doc_id=i, title="", text=i, rank=n, score=1 / n, retriever="bm25") for n, i in enumerate(ids, start=1)]
+    return [
+        Candidate(doc_id=i, title="", text=i, rank=n, score=1 / n, retriever="bm25") for n, i in enumerate(ids, start=1)
+    ]
 
 
 def test_fusion_by_hand():

@@ -31,7 +31,10 @@ def test_the_prompt_by_hand(tmp_path):
     system, user = prompt.messages("a {text}?", ["one", "{query} two"], seed="s")
     assert system == {"role": "system", "content": "Judge."}
     mark = re.search(r"\[1\] (\w{8}) one", user["content"]).group(1)
-    assert user == {"role": "user", "content": f"Rank.\n\n[1] {mark} one\n\n[2] {mark} {{query}} two\n\nQuery: a {{text}}? (2)"}
+    assert user == {
+        "role": "user",
+        "content": f"Rank.\n\n[1] {mark} one\n\n[2] {mark} {{query}} two\n\nQuery: a {{text}}? (2)",
+    }
     assert prompt.messages("a {text}?", ["one", "{query} two"], seed="s") == [system, user]
     assert prompt.messages("a {text}?", ["one", "{query} two"], seed="t") != [system, user]
 
@@ -168,7 +171,12 @@ def test_scripts_and_pictures_stay_whole(text):
 
 
 @example("\ufe0f\u200d\U0001f600")
-@given(st.text(alphabet=st.sampled_from("a3IVم [［]］【】\u200b\u200c\u200d\u00ad\ufe0f\u2060\U000e0033\U0001f600"), max_size=40))
+@given(
+    st.text(
+        alphabet=st.sampled_from("a3IVم [［]］【】\u200b\u200c\u200d\u00ad\ufe0f\u2060\U000e0033\U0001f600"),
+        max_size=40,
+    )
+)
 def test_disarming_twice_is_disarming_once(text):
     assert disarm(disarm(text)) == disarm(text)
 

@@ -1,7 +1,7 @@
 """Folders, parts and stages: skipped, resumed, set aside and brought back."""
 
 from actors.data.streaming import share_time
-from ranking.records import Query, Rejection, Tokens
+from ranking.records import Query, Rejection, TokenCounts
 from ranking.runs import stages
 from ranking.runs.stages import REJECTED, Stage
 from ranking.storage.folder import Folder, part_name
@@ -68,9 +68,9 @@ def test_stages_that_are_worked_on_at_once_have_their_parts_of_the_time(tmp_path
     for stage in both.values():
         stage.begin()
     clock[0] = 80.0
-    share_time(both, {"log": Tokens(), "test": Tokens()})
+    share_time(both, {"log": TokenCounts(), "test": TokenCounts()})
     assert [stage.share for stage in both.values()] == [0.5, 0.5]
-    share_time(both, {"log": Tokens(prompt=250, completion=50), "test": Tokens(prompt=100)})
+    share_time(both, {"log": TokenCounts(prompt=250, completion=50), "test": TokenCounts(prompt=100)})
     assert [stage.finish(rows_in=0, rows_out=0).seconds for stage in both.values()] == [60.0, 20.0]
 
 
@@ -84,13 +84,13 @@ def test_what_cut_off_sessions_spent_up_to_their_last_note_is_counted(tmp_path, 
         stage.begin()
         for seconds, prompt, completion in notes:
             clock[0] += seconds
-            stage.note(Tokens(prompt=prompt, completion=completion))
+            stage.note(TokenCounts(prompt=prompt, completion=completion))
         return stage
 
     session((30, 100, 10), (5, 120, 12))  # the second note comes too early to be written
     session((40, 50, 5))
     last = session((10, 7, 1))
-    found = last.finish(rows_in=1, rows_out=1, tokens=Tokens(prompt=7, completion=1))
+    found = last.finish(rows_in=1, rows_out=1, tokens=TokenCounts(prompt=7, completion=1))
     assert found.seconds == 30 + 40 + 10
     assert (found.tokens.prompt, found.tokens.completion) == (157, 16)
     other = Stage(Folder(tmp_path), "labels", {"other": 1}, [])

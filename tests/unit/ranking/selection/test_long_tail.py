@@ -6,19 +6,22 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ranking.records import SelectedQuery
-from ranking.selection.long_tail import LeftOut, Selection, keys_of_questions, rejections, score
+from ranking.selection.long_tail import Exclusion, Selection, keys_of_questions, rejections, score
 from ranking.selection.near_duplicates import CountedForm, CountedQuery
 from ranking.selection.phrasing import complexity
 from ranking.selection.settings import LongTailSettings, QuerySettings, ScoreWeights
 
 
-def query(text, frequency=1, query_id="q", folded=()):
-    return CountedQuery(query_id=query_id, text=text, frequency=frequency, folded=list(folded))
+def query(text, frequency=1, query_id="q", duplicates=()):
+    return CountedQuery(query_id=query_id, text=text, frequency=frequency, duplicates=list(duplicates))
 
 
 def selection(searches=1024, tested=(), last_lot=None, sample=None, **long_tail):
     return Selection(
-        QuerySettings(long_tail=LongTailSettings(**long_tail), sample=sample), searches, keys_of_questions(list(tested)), last_lot
+        QuerySettings(long_tail=LongTailSettings(**long_tail), sample=sample),
+        searches,
+        keys_of_questions(list(tested)),
+        last_lot,
     )
 
 
@@ -50,7 +53,11 @@ def test_score_by_hand():
     assert (scored.terms, scored.length, scored.complexity) == (6, 0.5, 0.5)
     assert scored.rarity == pytest.approx(0.9)
     assert scored.score == pytest.approx((0.5 + 0.5 + 0.9) / 3)
-    weighted = score(query("how do I sort a list?", 2), 1024, LongTailSettings(weights=ScoreWeights(length=0, complexity=1, rarity=3)))
+    weighted = score(
+        query("how do I sort a list?", 2),
+        1024,
+        LongTailSettings(weights=ScoreWeights(length=0, complexity=1, rarity=3)),
+    )
     assert weighted.score == pytest.approx((0.5 + 3 * 0.9) / 4)
 
 
@@ -76,15 +83,15 @@ def test_weights_that_are_all_zero_are_refused():
 )
 def test_why_a_query_is_left_out(text, frequency, reason):
     verdict = selection(tested=["walk a tree of folders"], min_score=0.5).judge(query(text, frequency))
-    assert isinstance(verdict, LeftOut)
+    assert isinstance(verdict, Exclusion)
     assert verdict.reason == reason
 
 
 def test_a_selected_query_carries_its_parts_and_its_folded_forms():
-    folded = [CountedForm(query_id="f", text="walking trees of folders", frequency=1)]
-    verdict = selection(tested=["another question"]).judge(query("walk a tree of folders", 2, folded=folded))
+    duplicates = [CountedForm(query_id="f", text="walking trees of folders", frequency=1)]
+    verdict = selection(tested=["another question"]).judge(query("walk a tree of folders", 2, duplicates=duplicates))
     assert isinstance(verdict, SelectedQuery)
-    assert (verdict.query_id, verdict.text, verdict.frequency, verdict.folded) == (
+    assert (verdict.query_id, verdict.text, verdict.frequency, verdict.duplicates) == (
         "q",
         "walk a tree of folders",
         2,
@@ -94,13 +101,13 @@ def test_a_selected_query_carries_its_parts_and_its_folded_forms():
 
 
 def test_folded_forms_are_accounted_for_beside_their_query():
-    folded = [CountedForm(query_id="f", text="trees", frequency=1)]
-    rows = rejections(query("tree", 9, folded=folded), LeftOut("too frequent", "frequency 9 is above 2"))
+    duplicates = [CountedForm(query_id="f", text="trees", frequency=1)]
+    rows = rejections(query("tree", 9, duplicates=duplicates), Exclusion("too frequent", "frequency 9 is above 2"))
     assert [(kind, row.query_id, row.reason, row.raw) for kind, row in rows] == [
         ("too frequent", "q", "frequency 9 is above 2", "tree"),
-        ("folded", "f", "folded into q", "trees"),
+        ("duplicate", "f", "duplicate of q", "trees"),
     ]
-    assert [row.query_id for _, row in rejections(query("tree", 1, folded=folded), None)] == ["f"]
+    assert [row.query_id for _, row in rejections(query("tree", 1, duplicates=duplicates), None)] == ["f"]
 
 
 def test_a_lot_hangs_on_seed_and_query_alone():

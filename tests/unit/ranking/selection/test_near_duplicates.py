@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.selection.near_duplicates import Form, distinct, fold, fold_key
+from ranking.selection.near_duplicates import QueryForm, deduplication_key, distinct, fold
 from ranking.selection.query_text import normalise, query_id_of
 
 
 def key(text):
-    return fold_key(normalise(text))
+    return deduplication_key(normalise(text))
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,13 @@ def test_plain_words_alone_make_a_key():
 
 
 FORMS = [
-    Form("JSON dumps", 2, "b"),
-    Form("json dumps", 3, "c"),
-    Form("json dumps", 1, "a"),
-    Form("json dump", 5),
-    Form("문자열 나누기", 1),
-    Form("문자열  나누기?", 1),
-    Form("???", 4),
+    QueryForm("JSON dumps", 2, "b"),
+    QueryForm("json dumps", 3, "c"),
+    QueryForm("json dumps", 1, "a"),
+    QueryForm("json dump", 5),
+    QueryForm("문자열 나누기", 1),
+    QueryForm("문자열  나누기?", 1),
+    QueryForm("???", 4),
 ]
 
 
@@ -69,11 +69,13 @@ def test_counting_and_folding_by_hand():
     queries = {query.text: query for query in fold(counted)}
     assert set(queries) == {"json dumps", "문자열  나누기?", "???"}
     assert queries["json dumps"].frequency == 11
-    assert [(form.text, form.frequency) for form in queries["json dumps"].folded] == [("json dump", 5)]
+    assert [(form.text, form.frequency) for form in queries["json dumps"].duplicates] == [("json dump", 5)]
 
 
-TEXTS = st.lists(st.sampled_from(["sort", "sorts", "List", "a", "to", "리스트", "정렬", "?", "x.y"]), max_size=4).map(" ".join)
-MANY = st.lists(st.builds(Form, TEXTS, st.integers(1, 9), st.none() | st.sampled_from("abc")), max_size=20)
+TEXTS = st.lists(st.sampled_from(["sort", "sorts", "List", "a", "to", "리스트", "정렬", "?", "x.y"]), max_size=4).map(
+    " ".join
+)
+MANY = st.lists(st.builds(QueryForm, TEXTS, st.integers(1, 9), st.none() | st.sampled_from("abc")), max_size=20)
 
 
 @given(MANY, st.randoms(use_true_random=False))
@@ -83,7 +85,7 @@ def test_order_has_no_influence_and_frequencies_are_kept(forms, chance):
     queries = fold(distinct(forms))
     assert fold(distinct(mixed)) == queries
     assert sum(query.frequency for query in queries) == sum(form.frequency for form in forms)
-    assert sum(1 + len(query.folded) for query in queries) == len({normalise(form.text) for form in forms})
+    assert sum(1 + len(query.duplicates) for query in queries) == len({normalise(form.text) for form in forms})
 
 
 @given(MANY, st.integers(1, 4))
@@ -93,5 +95,5 @@ def test_counting_in_pieces_first_changes_nothing(forms, pieces):
         parts = {}
         for form in forms[piece::pieces]:
             parts[form.text, form.query_id] = parts.get((form.text, form.query_id), 0) + form.frequency
-        summed += [Form(text, frequency, query_id) for (text, query_id), frequency in parts.items()]
+        summed += [QueryForm(text, frequency, query_id) for (text, query_id), frequency in parts.items()]
     assert fold(distinct(summed)) == fold(distinct(forms))

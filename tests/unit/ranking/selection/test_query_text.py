@@ -55,7 +55,14 @@ def test_words_by_hand(text, words):
 
 @pytest.mark.parametrize(
     ("text", "terms"),
-    [("sort a list", 3), ("파이썬에서 리스트 정렬", 3), ("列表排序方法", 3), ("pythonで並び替え", 3), ("os.path.join", 1), ("", 0)],
+    [
+        ("sort a list", 3),
+        ("파이썬에서 리스트 정렬", 3),
+        ("列表排序方法", 3),
+        ("pythonで並び替え", 3),
+        ("os.path.join", 1),
+        ("", 0),
+    ],
 )
 def test_terms_by_hand(text, terms):
     assert count_terms(normalise(text)) == terms

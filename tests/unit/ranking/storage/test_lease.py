@@ -47,7 +47,9 @@ def test_it_is_given_back_and_can_be_taken_again_at_once(folder):
 
 def test_a_second_job_is_refused_while_the_first_is_at_work(folder):
     said = []
-    refused = pytest.raises(InputError, match=r"run: ray_jobs.label is at work here, process \d+ on .*; wait for its end, or give")
+    refused = pytest.raises(
+        InputError, match=r"run: ray_jobs.label is at work here, process \d+ on .*; wait for its end, or give"
+    )
     with hold(folder), refused, hold(folder, waits=said.append):
         pass
     assert said == [f"waiting up to 1 s to see whether ray_jobs.label on {leases._here()} is still at work"]

@@ -22,8 +22,13 @@ This process on node 10.0.0.1 was started with:
 def test_where_nothing_listens_a_job_ends_within_seconds_with_a_line(tmp_path):
     address = f"127.0.0.1:{free_ports(1)[0]}"
     call = [sys.executable, "-m", "ray_jobs.select", "configs/quickstart.yaml", "--storage", str(tmp_path)]
-    done = subprocess.run(call, cwd=ROOT, env={**os.environ, "RAY_ADDRESS": address}, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr) == (2, f"error: RAY_ADDRESS {address}: no Ray cluster answers there (Connection refused)\n")
+    done = subprocess.run(
+        call, cwd=ROOT, env={**os.environ, "RAY_ADDRESS": address}, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: RAY_ADDRESS {address}: no Ray cluster answers there (Connection refused)\n",
+    )
 
 
 @pytest.mark.parametrize(

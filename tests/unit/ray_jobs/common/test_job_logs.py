@@ -40,10 +40,16 @@ def test_a_worker_tells_which_query_was_rejected_and_why_but_not_thousands_of_th
     stage = Stage(Folder(tmp_path / "run"), "labels", QuerySettings().model_dump(), [])
     stage.begin()
     rejections = [
-        Outcome(query_id=f"q{n}", rejection=Rejection(query_id=f"q{n}", stage="", reason="no usable answer: refused")) for n in range(50)
+        Outcome(query_id=f"q{n}", rejection=Rejection(query_id=f"q{n}", stage="", reason="no usable answer: refused"))
+        for n in range(50)
     ]
     with caplog.at_level(logging.WARNING, "rradistill"):
         PartSink(Query, {"log": stage})(table_of(rejections, Outcome))
     told = [json.loads(record.message) for record in caplog.records]
     assert len(told) == 20
-    assert told[3] == {"run": stage.run.uri, "stage": "labels", "query_id": "q3", "rejected": "no usable answer: refused"}
+    assert told[3] == {
+        "run": stage.run.uri,
+        "stage": "labels",
+        "query_id": "q3",
+        "rejected": "no usable answer: refused",
+    }

@@ -17,28 +17,32 @@ STAGES = {
     "test/candidates": lambda run: plan.candidates_stage(run, "test"),
     "labels": plan.labels_stage,
     "test/labels": lambda run: plan.labels_stage(run, "test"),
-    "reasons": plan.reasons_stage,
+    "rationales": plan.rationales_stage,
     "student": lambda run: plan.student_stage(run, run.settings.students[0]),
     "evaluation": plan.evaluation_stage,
     "teacher memory": None,
 }
-LEARNED = {"labels", "reasons", "student", "evaluation"}
+LEARNED = {"labels", "rationales", "student", "evaluation"}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plan")
     (folder / "corpus.jsonl").write_text(json.dumps({"_id": "d", "text": "words"}) + "\n")
-    (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": f"q{n}", "text": f"a query {n}"}) + "\n" for n in range(8)))
+    (folder / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": f"q{n}", "text": f"a query {n}"}) + "\n" for n in range(8))
+    )
     (folder / "qrels.tsv").write_text("".join(f"q{n}\td\t1\n" for n in range(8)))
     (folder / "run.yaml").write_text("{run: x, candidates: {depth: 50}, teacher: {kind: pointwise}}")
     return folder
 
 
 def fingerprints(place, *overrides):
-    run = open_run([str(place / "run.yaml"), "--collection.source", f"beir:{place}", "--storage", str(place / "runs"), *overrides])
+    run = open_run(
+        [str(place / "run.yaml"), "--collection.source", f"beir:{place}", "--storage", str(place / "runs"), *overrides]
+    )
     found = {name: stage(run).fingerprint for name, stage in STAGES.items() if stage}
-    return {**found, "teacher memory": plan.teacher_memory(run).uri}
+    return {**found, "teacher memory": plan.teacher_cache(run).uri}
 
 
 @pytest.mark.parametrize(
@@ -48,8 +52,8 @@ def fingerprints(place, *overrides):
         ("evaluation.first_stages", '["bm25"]', {"test/labels", "evaluation"}),
         ("training.validation_fraction", "0.2", {*LEARNED}),
         ("training.epochs", "3", {"student", "evaluation"}),
-        ("training.confidence.at_least", "0.5", {"student", "evaluation"}),
-        ("reasons.kind", "extractive", {"reasons"}),
+        ("training.confidence.min_confidence", "0.5", {"student", "evaluation"}),
+        ("rationales.kind", "extractive", {"rationales"}),
         ("pre_ranker.top", "5", {*LEARNED}),
         ("teacher.max_tokens", "64", {*LEARNED, "test/labels", "teacher memory"}),
         ("queries.long_tail.min_terms", "2", {"queries", "candidates", *LEARNED}),
@@ -74,25 +78,37 @@ def test_a_listwise_teacher_is_asked_anew_for_other_words_and_not_for_other_merg
     prompt = tmp_path / "prompt.yaml"
     prompt.write_text("{system: '', opening: Rank., document: '[{number}] {text}', closing: '{query}'}")
     first = memory()
-    assert memory(attempts=5)["teacher memory"] == memory(orders=3, merge="borda")["teacher memory"] == first["teacher memory"]
+    assert (
+        memory(max_attempts=5)["teacher memory"]
+        == memory(orders=3, merge="borda")["teacher memory"]
+        == first["teacher memory"]
+    )
     assert memory(orders=3)["labels"] != first["labels"]
     assert memory(prompt=str(prompt))["teacher memory"] != first["teacher memory"]
-    assert memory(document_tokens=99)["teacher memory"] != first["teacher memory"]
+    assert memory(max_document_tokens=99)["teacher memory"] != first["teacher memory"]
 
 
 def test_a_writer_is_asked_anew_for_other_words_and_not_for_more_candidates(place, tmp_path):
     def found(**more):
-        reasons = json.dumps({"kind": "llm", "model": "m", **more})
+        rationales = json.dumps({"kind": "llm", "model": "m", **more})
         run = open_run(
-            [str(place / "run.yaml"), "--collection.source", f"beir:{place}", "--storage", str(place / "runs"), "--reasons", reasons]
+            [
+                str(place / "run.yaml"),
+                "--collection.source",
+                f"beir:{place}",
+                "--storage",
+                str(place / "runs"),
+                "--rationales",
+                rationales,
+            ]
         )
-        return plan.reasons_memory(run).uri, plan.reasons_stage(run).fingerprint
+        return plan.rationales_cache(run).uri, plan.rationales_stage(run).fingerprint
 
     prompt = tmp_path / "prompt.yaml"
     prompt.write_text("{system: '', opening: Why., document: '{text}', closing: '{query} {label}'}")
     memory, stage = found()
-    assert found(per_list=8)[0] == memory
-    assert found(per_list=8)[1] != stage
+    assert found(rationales_per_list=8)[0] == memory
+    assert found(rationales_per_list=8)[1] != stage
     for more in ({"prompt": str(prompt)}, {"max_tokens": 50}, {"model": "n"}):
         assert found(**more)[0] != memory
         assert found(**more)[1] != stage
@@ -119,7 +135,9 @@ def test_other_weights_in_a_bases_folder_make_another_student(place, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"some weights")
 
     def student():
-        return fingerprints(place, "--students", json.dumps([{"name": "s", "kind": "rra_bert", "base": str(tmp_path)}]))["student"]
+        return fingerprints(
+            place, "--students", json.dumps([{"name": "s", "kind": "rra_bert", "base": str(tmp_path)}])
+        )["student"]
 
     before = student()
     assert student() == before
@@ -135,7 +153,12 @@ def test_a_trained_student_stays_what_it_is_where_its_base_is_gone(place, tmp_pa
     base = tmp_path / "base"
     base.mkdir()
     (base / "model.safetensors").write_bytes(b"some weights")
-    given = ["--students", json.dumps([{"name": "s", "kind": "rra_bert", "base": str(base)}]), "--storage", str(tmp_path)]
+    given = [
+        "--students",
+        json.dumps([{"name": "s", "kind": "rra_bert", "base": str(base)}]),
+        "--storage",
+        str(tmp_path),
+    ]
     run = open_run([str(place / "run.yaml"), "--collection.source", f"beir:{place}", *given])
     stage = plan.student_stage(run, run.settings.students[0])
     stage.finish(rows_in=1, rows_out=1)
@@ -145,29 +168,53 @@ def test_a_trained_student_stays_what_it_is_where_its_base_is_gone(place, tmp_pa
 
 def test_only_a_student_that_learns_from_reasons_depends_on_them(place):
     class Reading(RraBertSettings):
-        learns_from_reasons = True
+        learns_from_rationales = True
 
     def run(kind):
         return open_run(
-            [str(place / "run.yaml"), "--collection.source", f"beir:{place}", "--storage", str(place / "runs"), "--reasons.kind", kind]
+            [
+                str(place / "run.yaml"),
+                "--collection.source",
+                f"beir:{place}",
+                "--storage",
+                str(place / "runs"),
+                "--rationales.kind",
+                kind,
+            ]
         )
 
     without, extractive = run("none"), run("extractive")
-    assert plan.student_stage(without, RraBertSettings()).fingerprint == plan.student_stage(extractive, RraBertSettings()).fingerprint
+    assert (
+        plan.student_stage(without, RraBertSettings()).fingerprint
+        == plan.student_stage(extractive, RraBertSettings()).fingerprint
+    )
     assert plan.student_stage(without, Reading()).fingerprint != plan.student_stage(extractive, Reading()).fingerprint
-    assert not plan.reads_reasons(without, Reading())
+    assert not plan.reads_rationales(without, Reading())
 
 
 def test_labels_of_another_run_stand_in_for_the_own_wherever_they_lie(place, tmp_path):
     def made(name, *overrides):
         source = f"beir:{place}"
-        return open_run([str(place / "run.yaml"), "--collection.source", source, "--storage", str(tmp_path), "--run", name, *overrides])
+        return open_run(
+            [
+                str(place / "run.yaml"),
+                "--collection.source",
+                source,
+                "--storage",
+                str(tmp_path),
+                "--run",
+                name,
+                *overrides,
+            ]
+        )
 
     def learned(run):
         return fingerprints(place, "--training.labels", run.folder.path)["student"]
 
     same, other = made("same"), made("other", "--teacher.max_tokens", "64")
-    with pytest.raises(InputError, match=r"setting 'training.labels': no finished labels are in .*/same/labels; the folder of a run"):
+    with pytest.raises(
+        InputError, match=r"setting 'training.labels': no finished labels are in .*/same/labels; the folder of a run"
+    ):
         learned(same)
     for run in (same, other):
         plan.labels_stage(run).finish(rows_in=1, rows_out=1)

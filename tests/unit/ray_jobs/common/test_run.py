@@ -53,7 +53,10 @@ def test_a_job_that_lost_its_run_stops_in_a_line(ended, tmp_path):
 
     code, lines = ended(main)
     assert not went_on
-    assert (code, lines) == (2, [f"error: {tmp_path}/quickstart: another job took this run over while this one stood still"])
+    assert (code, lines) == (
+        2,
+        [f"error: {tmp_path}/quickstart: another job took this run over while this one stood still"],
+    )
 
 
 def test_an_interrupted_job_ends_with_its_own_code_whatever_threads_do_as_python_ends(tmp_path):

@@ -17,7 +17,13 @@ def load(tmp_path, text="", *overrides):
 
 def test_command_line_is_laid_over_the_file(tmp_path):
     settings = load(
-        tmp_path, "run: a\nteacher: {kind: pointwise, model: minilm}\n", "--run", "7", "--teacher.model=x/y", "--students", "[]"
+        tmp_path,
+        "run: a\nteacher: {kind: pointwise, model: minilm}\n",
+        "--run",
+        "7",
+        "--teacher.model=x/y",
+        "--students",
+        "[]",
     )
     assert (settings.run, settings.teacher.model, settings.students) == ("7", "x/y", [])
 
@@ -32,11 +38,11 @@ def test_command_line_is_laid_over_the_file(tmp_path):
         ("students: [{kind: rra_bert, bass: x}]\n", "did you mean 'base'?"),
         ("training: {epochs: many}\n", "setting 'training.epochs'"),
         ("teacher: {max_tokens: 9}\n", "setting 'teacher.kind': must be one of listwise, pointwise, recorded"),
-        ("reasons: {kind: oracle}\n", "must be one of none, extractive, llm, not 'oracle'"),
-        ("reasons: {kind: llm, model: m, per_lists: 2}\n", "did you mean 'per_list'?"),
+        ("rationales: {kind: oracle}\n", "must be one of none, extractive, llm, not 'oracle'"),
+        ("rationales: {kind: llm, model: m, per_lists: 2}\n", "did you mean 'rationales_per_list'?"),
         (
-            "training: {confidence: {at_least: 2}}\n",
-            "setting 'training.confidence.at_least': input should be less than or equal to 1, not 2",
+            "training: {confidence: {min_confidence: 2}}\n",
+            "setting 'training.confidence.min_confidence': input should be less than or equal to 1, not 2",
         ),
         ("teacher: {kind: oracle}\n", "must be one of listwise, pointwise, recorded, not 'oracle'"),
         ("- a\n", "a run file is a mapping"),
@@ -52,7 +58,11 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, text, expected):
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
-    [(["--run"], "a value is missing"), (["run"], "settings are given as --key value"), (["--students", "[}"], "not valid JSON")],
+    [
+        (["--run"], "a value is missing"),
+        (["run"], "settings are given as --key value"),
+        (["--students", "[}"], "not valid JSON"),
+    ],
 )
 def test_malformed_arguments(tmp_path, arguments, expected):
     with pytest.raises(InputError, match=expected):
@@ -81,11 +91,25 @@ def test_missing_run_file():
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (["--evaluation.runs", '[{"name": "bm25", "path": "x"}]'], r"'evaluation.runs': the name 'bm25' is taken by another system"),
-        (["--evaluation.models", '[{"name": "rra-bert", "model": "x"}]'], r"'evaluation.models': the name 'rra-bert' is taken"),
-        (["--students", '[{"kind": "rra_bert", "name": "teacher"}]'], r"setting 'students': the name 'teacher' is taken"),
         (
-            ["--evaluation.models", '[{"name": "a", "model": "x"}]', "--evaluation.runs", '[{"name": "a", "path": "x"}]'],
+            ["--evaluation.runs", '[{"name": "bm25", "path": "x"}]'],
+            r"'evaluation.runs': the name 'bm25' is taken by another system",
+        ),
+        (
+            ["--evaluation.models", '[{"name": "rra-bert", "model": "x"}]'],
+            r"'evaluation.models': the name 'rra-bert' is taken",
+        ),
+        (
+            ["--students", '[{"kind": "rra_bert", "name": "teacher"}]'],
+            r"setting 'students': the name 'teacher' is taken",
+        ),
+        (
+            [
+                "--evaluation.models",
+                '[{"name": "a", "model": "x"}]',
+                "--evaluation.runs",
+                '[{"name": "a", "path": "x"}]',
+            ],
             r"runs and models need names of their own; 'a' stands twice",
         ),
     ],
@@ -104,12 +128,20 @@ def test_a_control_is_one_of_the_systems_and_no_student(tmp_path):
     for control in ("bm25", "fused", "pre-ranker", "teacher@fused"):
         checked("--evaluation.baseline", control)
     for control in ("bm52", "rra-bert"):
-        with pytest.raises(InputError, match=rf"'evaluation.baseline': '{control}' is none of bm25, dense, fused, pre-ranker, teacher"):
+        with pytest.raises(
+            InputError, match=rf"'evaluation.baseline': '{control}' is none of bm25, dense, fused, pre-ranker, teacher"
+        ):
             checked("--evaluation.baseline", control)
 
 
 def test_the_fused_list_of_one_retriever_is_a_control_only_where_it_is_asked_for(tmp_path):
-    one = ["--candidates.retrievers", '[{"kind": "bm25"}]', "--evaluation.baseline", "fused", "--evaluation.first_stages"]
+    one = [
+        "--candidates.retrievers",
+        '[{"kind": "bm25"}]',
+        "--evaluation.baseline",
+        "fused",
+        "--evaluation.first_stages",
+    ]
 
     def checked(first_stages):
         (tmp_path / "run.yaml").write_text("run: x\n")

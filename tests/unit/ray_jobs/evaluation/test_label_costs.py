@@ -6,13 +6,15 @@ import pytest
 
 from ranking.evaluation.comparison import System
 from ranking.evaluation.results import SystemResult
-from ranking.records import Tokens
+from ranking.records import TokenCounts
 from ray_jobs.common import plan
 from ray_jobs.common.run import open_run
 from ray_jobs.evaluation import label_costs
 from tests.unit.ray_jobs.common.test_plan import place  # noqa: F401
 
-STUDENTS = json.dumps([{"name": "bert", "kind": "rra_bert", "base": "minilm"}, {"name": "gpt", "kind": "rra_gpt", "base": "b"}])
+STUDENTS = json.dumps(
+    [{"name": "bert", "kind": "rra_bert", "base": "minilm"}, {"name": "gpt", "kind": "rra_gpt", "base": "b"}]
+)
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def run(place, tmp_path):  # noqa: F811
             "--students",
             STUDENTS,
         ]
-        return open_run([*given, "--reasons.kind", "extractive", "--compute.engine_hour_price", "36", *overrides])
+        return open_run([*given, "--rationales.kind", "extractive", "--compute.engine_hour_price", "36", *overrides])
 
     return opened
 
@@ -49,10 +51,10 @@ def finish(stage, rows, tokens, engines=None):
 def test_students_have_the_costs_of_what_they_learned_from_and_the_teacher_those_of_its_answers(run):
     held = run()
     assert set(costs(held).values()) == {None}
-    finish(plan.labels_stage(held), 5, Tokens(prompt=500, completion=50), engines=2)
-    finish(plan.labels_stage(held, "test"), 2, Tokens(prompt=200, completion=20))
-    assert costs(held)["gpt"] is None  # its reasons are not there
-    finish(plan.reasons_stage(held), 5, Tokens(prompt=9, completion=1))
+    finish(plan.labels_stage(held), 5, TokenCounts(prompt=500, completion=50), engines=2)
+    finish(plan.labels_stage(held, "test"), 2, TokenCounts(prompt=200, completion=20))
+    assert costs(held)["gpt"] is None  # its rationales are not there
+    finish(plan.rationales_stage(held), 5, TokenCounts(prompt=9, completion=1))
     found = costs(held)
     assert found["bm25"] is None
     assert (found["teacher"].labels, found["teacher"].prompt_tokens) == (2, 200)
@@ -63,7 +65,7 @@ def test_students_have_the_costs_of_what_they_learned_from_and_the_teacher_those
 
 def test_a_student_of_judgements_and_one_of_other_settings_have_none(run):
     held = run()
-    finish(plan.labels_stage(held), 5, Tokens(prompt=500))
+    finish(plan.labels_stage(held), 5, TokenCounts(prompt=500))
     assert costs(held)["bert"].labels == 5
     assert costs(run("--training.targets", "judgements"))["bert"] is None
     assert costs(run("--pre_ranker.top", "3"))["bert"] is None

@@ -1,4 +1,4 @@
-"""Which labels a student is trained on: by their confidence, and with reasons where it learns from them."""
+"""Which labels a student is trained on: by their confidence, and with rationales where it learns from them."""
 
 import json
 
@@ -6,11 +6,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from actors.training.label_batches import Batches, LabelReader
+from actors.training.label_batches import LabelBatches, LabelReader
 from ranking.errors import InputError
 from ranking.labels.confidence import confident
 from ranking.model_paths import model_path
-from ranking.records import Reason, ReasonList, Usage
+from ranking.records import Rationale, RationaleList, Usage
 from ranking.runs.stages import manifest_of
 from ray_jobs import train
 from ray_jobs.common import plan
@@ -24,20 +24,25 @@ from tests.unit.ranking.labels.test_rationales import label_of
 
 
 class Reading(RraBertSettings):
-    """A student that learns from reasons."""
+    """A student that learns from rationales."""
 
-    learns_from_reasons = True
+    learns_from_rationales = True
 
 
 def labels(*confidences):
-    return [label_of(["d1"]).model_copy(update={"query_id": f"q{n}", "confidence": held}) for n, held in enumerate(confidences)]
+    return [
+        label_of(["d1"]).model_copy(update={"query_id": f"q{n}", "confidence": held})
+        for n, held in enumerate(confidences)
+    ]
 
 
 @pytest.fixture
 def run(tmp_path):
     def opened(*overrides):
         (tmp_path / "run.yaml").write_text("run: x\n")
-        made = open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), "--reasons.kind", "extractive", *overrides])
+        made = open_run(
+            [str(tmp_path / "run.yaml"), "--storage", str(tmp_path), "--rationales.kind", "extractive", *overrides]
+        )
         if not (made.folder / "labels").exists():
             (made.folder / "labels").write_rows("part-1.parquet", labels(0.9, 0.4, None))
         return made
@@ -55,7 +60,7 @@ def test_nothing_left_says_how_high_the_bar_may_be():
     with pytest.raises(InputError) as error:
         confident({"q0": 0.81, "q1": 0.4}, 0.95)
     assert str(error.value) == (
-        "setting 'training.confidence.at_least': none of the 2 labels has a confidence of 0.95 or more; the highest is 0.810"
+        "setting 'training.confidence.min_confidence': none of the 2 labels has a confidence of 0.95 or more; the highest is 0.810"
     )
 
 
@@ -81,13 +86,13 @@ def test_judgements_are_targets_over_the_labels_candidates(run, judged):
     assert training_labels.judged_by(made.collection).targets == "grades"
     training = TrainingSettings(targets="judgements", relevant_grade=1)
     tokenizer = kinds.tokenizer_of(RraBertSettings(), model_path("minilm"))
-    batch = Batches(LabelReader(made.folder / "labels"), training, kinds.TrainingReader(RraBertSettings(), tokenizer), grades).batch(
-        ["q0"], 0
-    )
+    batch = LabelBatches(
+        LabelReader(made.folder / "labels"), training, kinds.TrainingReader(RraBertSettings(), tokenizer), grades
+    ).batch(["q0"], 0)
     documents = [candidate.doc_id for candidate in label_of(["d1"]).candidates]
     assert batch.targets.tolist() == [[float(grades["q0"].get(doc_id, 0)) for doc_id in documents]]
     assert batch.targets.max() == 2.0
-    sampled = Batches(
+    sampled = LabelBatches(
         LabelReader(made.folder / "labels"),
         training.model_copy(update={"candidates_per_list": 2}),
         kinds.TrainingReader(RraBertSettings(), tokenizer),
@@ -101,20 +106,34 @@ def test_judgements_are_targets_over_the_labels_candidates(run, judged):
 
 def test_judgements_that_are_not_there_are_said_to_be_missing(run, judged):
     (judged / "qrels" / "train.tsv").unlink()
-    with pytest.raises(InputError, match=r"judged has no judgements of grade 1 or more for the labelled queries; take labels"):
+    with pytest.raises(
+        InputError, match=r"judged has no judgements of grade 1 or more for the labelled queries; take labels"
+    ):
         training_labels.judgements(run("--collection.source", f"beir:{judged}"), ["q0"])
 
 
 def test_too_few_left_for_a_step_names_both_settings(run):
-    made = run("--training.confidence.at_least", "0.5", "--training.lists_per_step", "4", "--training.validation_fraction", "0")
+    made = run(
+        "--training.confidence.min_confidence",
+        "0.5",
+        "--training.queries_per_step",
+        "4",
+        "--training.validation_fraction",
+        "0",
+    )
     plan.labels_stage(made).finish(rows_in=3, rows_out=3)
-    with pytest.raises(InputError, match=r"2 labels are fewer than one step of 4; lower training.lists_per_step or training.confidence"):
+    with pytest.raises(
+        InputError,
+        match=r"2 labels are fewer than one step of 4; lower training.queries_per_step or training.confidence",
+    ):
         train.train(made, RraBertSettings())
 
 
 def test_labels_of_these_settings_are_learned_from_and_no_others(run):
     made, other = run(), run("--pre_ranker.top", "5")
-    with pytest.raises(InputError, match=r"the labels of these settings are not made, or not all; run ray_jobs\.label first"):
+    with pytest.raises(
+        InputError, match=r"the labels of these settings are not made, or not all; run ray_jobs\.label first"
+    ):
         training_labels.labels_to_learn(made)
     stage = plan.labels_stage(made)
     stage.finish(rows_in=3, rows_out=3)
@@ -127,26 +146,28 @@ def test_labels_of_these_settings_are_learned_from_and_no_others(run):
 
 def test_reasons_of_another_run_are_of_its_labels(run, tmp_path):
     made = run()
-    labelled, reasons = plan.labels_stage(made), plan.reasons_stage(made)
+    labelled, rationales = plan.labels_stage(made), plan.rationales_stage(made)
     labelled.finish(rows_in=3, rows_out=3)
-    reasons.finish(rows_in=3, rows_out=3)
+    rationales.finish(rows_in=3, rows_out=3)
     other = run("--run", "y", "--training.labels", str(tmp_path / "x"))
-    assert plan.reasons_to_learn(other).fingerprint == reasons.fingerprint
+    assert plan.rationales_to_learn(other).fingerprint == rationales.fingerprint
     plan.labels_stage(run("--pre_ranker.top", "5")).begin()
     plan.labels_stage(run("--pre_ranker.top", "5")).finish(rows_in=3, rows_out=3)
-    with pytest.raises(InputError, match=r"x/reasons are of other labels than those beside them; write them anew"):
-        plan.reasons_to_learn(other)
+    with pytest.raises(InputError, match=r"x/rationales are of other labels than those beside them; write them anew"):
+        plan.rationales_to_learn(other)
 
 
 def test_lists_that_order_nothing_are_refused_where_there_are_no_others(run):
     folder = run().folder / "labels"  # each lists one document
     training_labels.check_ordered(folder, TrainingSettings())
-    with pytest.raises(InputError, match=r"no label prefers .* as training.missing \(drop\) and training.pre_ranked \(None\) read it"):
+    with pytest.raises(
+        InputError, match=r"no label prefers .* as training.missing \(drop\) and training.max_pre_rank \(None\) read it"
+    ):
         training_labels.check_ordered(folder, TrainingSettings(missing="drop"))
     folder.write_rows("part-2.parquet", [label_of(["d1", "d2"])])
     training_labels.check_ordered(folder, TrainingSettings(missing="drop"))
     with pytest.raises(InputError, match="there is nothing to learn"):
-        training_labels.check_ordered(folder, TrainingSettings(pre_ranked=1))
+        training_labels.check_ordered(folder, TrainingSettings(max_pre_rank=1))
 
 
 def test_one_label_is_read_from_its_row_group_and_a_wrong_one_is_named(run):
@@ -162,18 +183,21 @@ def test_one_label_is_read_from_its_row_group_and_a_wrong_one_is_named(run):
     assert reader._labels._group.cache_info().misses == 3
     table = folder.read_table("part-1.parquet")
     folder.write_table("part-1.parquet", table.set_column(1, "query", pa.array([None] * 300, pa.string())))
-    with pytest.raises(InputError, match=r"labels/part-1.parquet: query q7: not of this version \(query: input should be a valid string\)"):
+    with pytest.raises(
+        InputError,
+        match=r"labels/part-1.parquet: query q7: not of this version \(query: input should be a valid string\)",
+    ):
         LabelReader(folder).read(["q7"])
 
 
 def test_reasons_come_to_the_student_that_learns_from_them_and_to_no_other(run):
     made = run()
-    stage = plan.reasons_stage(made)
+    stage = plan.rationales_stage(made)
     stage.begin()
     rows = [
-        ReasonList(
+        RationaleList(
             query_id=f"q{n}",
-            reasons=[Reason(doc_id="d1", relevant=True, verdict="ok", text=f"For {n}.")],
+            rationales=[Rationale(doc_id="d1", relevant=True, status="ok", text=f"For {n}.")],
             writer="extractive",
             usage=Usage(),
         )
@@ -181,26 +205,33 @@ def test_reasons_come_to_the_student_that_learns_from_them_and_to_no_other(run):
     ]
     stage.folder.write_rows("part-1.parquet", rows)
     with pytest.raises(InputError, match=r"not written, or not all; run ray_jobs\.rationales first"):
-        training_labels.reasons_to_learn(made, Reading())
+        training_labels.rationales_to_learn(made, Reading())
     stage.finish(rows_in=3, rows_out=3)
-    read = LabelReader(made.folder / "labels", training_labels.reasons_to_learn(made, Reading())).read(["q2", "q0", "q1"])
-    assert [label.candidates[0].reason for label in read] == ["For 2.", "For 0.", "For 1."]
-    assert all(candidate.reason is None for label in read for candidate in label.candidates[1:])
-    assert training_labels.reasons_to_learn(made, RraBertSettings()) is None
-    with pytest.raises(InputError, match="the reasons of these settings are not written"):
-        training_labels.reasons_to_learn(run("--reasons", '{"kind": "llm", "model": "m"}'), Reading())
+    read = LabelReader(made.folder / "labels", training_labels.rationales_to_learn(made, Reading())).read(
+        ["q2", "q0", "q1"]
+    )
+    assert [label.candidates[0].rationale for label in read] == ["For 2.", "For 0.", "For 1."]
+    assert all(candidate.rationale is None for label in read for candidate in label.candidates[1:])
+    assert training_labels.rationales_to_learn(made, RraBertSettings()) is None
+    with pytest.raises(InputError, match="the rationales of these settings are not written"):
+        training_labels.rationales_to_learn(run("--rationales", '{"kind": "llm", "model": "m"}'), Reading())
 
 
 def batches_of(made, grades=None, **settings):
     tokenizer = kinds.tokenizer_of(RraBertSettings(), model_path("minilm"))
-    return Batches(
-        LabelReader(made.folder / "labels"), TrainingSettings(**settings), kinds.TrainingReader(RraBertSettings(), tokenizer), grades
+    return LabelBatches(
+        LabelReader(made.folder / "labels"),
+        TrainingSettings(**settings),
+        kinds.TrainingReader(RraBertSettings(), tokenizer),
+        grades,
     )
 
 
 def test_a_list_of_which_nothing_is_learned_keeps_one_document_and_adds_nothing(run, tmp_path):
     made = run()
-    (made.folder / "labels").write_rows("part-1.parquet", [label_of([]).model_copy(update={"query_id": "q0"}), *labels(1.0, 1.0)[1:]])
+    (made.folder / "labels").write_rows(
+        "part-1.parquet", [label_of([]).model_copy(update={"query_id": "q0"}), *labels(1.0, 1.0)[1:]]
+    )
     batch = batches_of(made, missing="drop").batch(["q0", "q1"], 0)
     assert batch.mask.sum(dim=1).tolist() == [1, 1]
     for loss in LOSSES:
@@ -211,10 +242,12 @@ def test_a_list_of_which_nothing_is_learned_keeps_one_document_and_adds_nothing(
 def test_a_reason_is_told_only_where_the_judgement_is_the_teachers(run):
     made = run()
     label = label_of(["d1"]).model_copy(update={"query_id": "q0"})
-    explained = label.model_copy(update={"candidates": [c.model_copy(update={"reason": f"About {c.doc_id}."}) for c in label.candidates]})
+    explained = label.model_copy(
+        update={"candidates": [c.model_copy(update={"rationale": f"About {c.doc_id}."}) for c in label.candidates]}
+    )
     grades = {"q0": {"d1": 1, "d2": 1}}
     candidates, told = batches_of(made, grades, targets="judgements")._taken(explained, 0)
-    held = {c.doc_id: (one.relevant, one.reason) for c, one in zip(candidates, told, strict=True)}
+    held = {c.doc_id: (one.relevant, one.rationale) for c, one in zip(candidates, told, strict=True)}
     assert held["d1"] == (True, "About d1.")
     assert held["d2"] == (True, None)  # the teacher left it out
     assert held["d3"] == (False, "About d3.")

@@ -55,7 +55,9 @@ def test_listnet_by_hand():
     scores, targets = torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(3.0), 0.0]])
     mask = torch.tensor([[True, True]])
     assert LOSSES["listnet"](scores, targets, mask, None).item() == close(math.log(2))
-    assert LOSSES["listnet"](targets, targets, mask, None).item() == close(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+    assert LOSSES["listnet"](targets, targets, mask, None).item() == close(
+        -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    )
 
 
 def test_list_mle_by_hand():
@@ -139,13 +141,17 @@ def test_shift_of_scores_and_order_of_candidates_change_nothing(name, seed, shif
     scores, targets, mask = drawn(seed)
     value = LOSSES[name](scores, targets, mask, None).item()
     assert LOSSES[name](scores + shift, targets, mask, None).item() == pytest.approx(value, abs=1e-9)
-    assert LOSSES[name](scores[:, order], targets[:, order], mask[:, order], None).item() == pytest.approx(value, abs=1e-9)
+    assert LOSSES[name](scores[:, order], targets[:, order], mask[:, order], None).item() == pytest.approx(
+        value, abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_those_of_finite_differences(name):
     scores, targets, mask = drawn(3)
-    assert torch.autograd.gradcheck(lambda s: LOSSES[name](s, targets, mask, torch.tensor([0.3, 1.0])), scores.requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda s: LOSSES[name](s, targets, mask, torch.tensor([0.3, 1.0])), scores.requires_grad_()
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

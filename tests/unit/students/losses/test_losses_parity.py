@@ -12,7 +12,7 @@ from students.losses.pairwise import lambda_loss
 LISTS = [("q1", [3.0, 0.0, 1.0, 2.0]), ("q2", [0.0, 2.0]), ("q3", [1.0, 0.0, 2.0])]
 
 
-class Told:
+class AuxiliaryTargets:
     """Stands for their CrossEncoder: gives the scores it is told."""
 
     __class__ = CrossEncoder
@@ -36,7 +36,7 @@ def both(loss, theirs_of, lists):
     scores = torch.randn(len(lists), width, generator=generator)
     mask = torch.tensor([[column < len(targets) for column in range(width)] for _, targets in lists])
     targets = torch.tensor([[*targets, *[0.0] * (width - len(targets))] for _, targets in lists])
-    told = Told({query: scores[row].tolist() for row, (query, _) in enumerate(lists)})
+    told = AuxiliaryTargets({query: scores[row].tolist() for row, (query, _) in enumerate(lists)})
     inputs = [[query for query, _ in lists], [[str(column) for column in range(len(targets))] for _, targets in lists]]
     labels = [torch.tensor(targets) for _, targets in lists]
     return loss(scores, targets, mask, None).item(), theirs_of(told)(inputs, labels).item()
@@ -58,23 +58,31 @@ def test_as_sentence_transformers(name, theirs_of):
 
 def test_lambda_loss_as_sentence_transformers():
     ours, other = both(
-        lambda *given: lambda_loss(*given, best_grade=None), lambda model: theirs.LambdaLoss(model, mini_batch_size=-1), LISTS
+        lambda *given: lambda_loss(*given, best_grade=None),
+        lambda model: theirs.LambdaLoss(model, mini_batch_size=-1),
+        LISTS,
     )
     assert ours == pytest.approx(other, rel=1e-5)
 
 
 def test_margin_mse_as_sentence_transformers_for_one_positive_and_one_negative():
     scores, targets = torch.tensor([[1.0, -0.5], [0.2, 0.9]]), torch.tensor([[3.0, 1.0], [2.0, 1.5]])
-    loss = theirs.MarginMSELoss(Told({"a": scores[0].tolist(), "b": scores[1].tolist()}))
+    loss = theirs.MarginMSELoss(AuxiliaryTargets({"a": scores[0].tolist(), "b": scores[1].tolist()}))
     other = loss([["a", "b"], ["0", "0"], ["1", "1"]], targets[:, 0] - targets[:, 1])
-    assert LOSSES["margin_mse"](scores, targets, torch.ones(2, 2, dtype=torch.bool), None).item() == pytest.approx(other.item(), rel=1e-5)
+    assert LOSSES["margin_mse"](scores, targets, torch.ones(2, 2, dtype=torch.bool), None).item() == pytest.approx(
+        other.item(), rel=1e-5
+    )
 
 
 def test_info_nce_as_sentence_transformers_for_one_relevant_document():
     scores, mask = torch.tensor([[1.0, -0.5, 2.0]]), torch.ones(1, 3, dtype=torch.bool)
-    loss = theirs.MultipleNegativesRankingLoss(Told({"a": scores[0].tolist()}), scale=1.0, activation_fn=torch.nn.Identity())
+    loss = theirs.MultipleNegativesRankingLoss(
+        AuxiliaryTargets({"a": scores[0].tolist()}), scale=1.0, activation_fn=torch.nn.Identity()
+    )
     other = loss([["a"], ["0"], ["1"], ["2"]], torch.ones(1))
-    assert LOSSES["info_nce"](scores, torch.tensor([[1.0, 0.0, 0.0]]), mask, None).item() == pytest.approx(other.item(), rel=1e-5)
+    assert LOSSES["info_nce"](scores, torch.tensor([[1.0, 0.0, 0.0]]), mask, None).item() == pytest.approx(
+        other.item(), rel=1e-5
+    )
 
 
 def test_listwise_kl_is_torchs_and_score_distillation_its_sum_with_margin_mse():

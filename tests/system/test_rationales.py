@@ -1,12 +1,12 @@
-"""Reasons on a real engine, of random weights, and by sentences: the labels stay as they are."""
+"""Rationales on a real engine, of random weights, and by sentences: the labels stay as they are."""
 
 import json
 import sys
 
 import pytest
 
-from actors.vllm.response_cache import Asked
-from ranking.records import Label, ReasonList
+from actors.vllm.response_cache import CachedResponse
+from ranking.records import Label, RationaleList
 from ranking.runs.stages import Manifest
 from tests.system.conftest import run_with_labels
 from tests.testing.programs import ran
@@ -16,45 +16,58 @@ ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True, "max
 pytestmark = pytest.mark.timeout(600)
 
 
-def explain(reasons, finished, settings, cluster):
+def explain(rationales, finished, settings, cluster):
     """Explain the facts' labels in a run of its own; returns the folder, the rows and what was printed."""
-    folder = run_with_labels("reasons", finished)
-    arguments = [*settings[1], "--run", "reasons", "--reasons", json.dumps(reasons)]
+    folder = run_with_labels("rationales", finished)
+    arguments = [*settings[1], "--run", "rationales", "--rationales", json.dumps(rationales)]
     done = ran([sys.executable, "-m", "ray_jobs.rationales", *arguments], cluster, 400)
-    assert done.returncode == 0, done.stderr + (folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else "")
-    rows = list((folder / "reasons").read_rows(ReasonList))
+    assert done.returncode == 0, done.stderr + (
+        folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else ""
+    )
+    rows = list((folder / "rationales").read_rows(RationaleList))
     labels = {label.query_id: label for label in (folder / "labels").read_rows(Label)}
     assert sorted(row.query_id for row in rows) == sorted(labels)
     for row in rows:
-        assert {reason.doc_id for reason in row.reasons} <= {candidate.doc_id for candidate in labels[row.query_id].candidates}
-    manifest = Manifest.model_validate_json((folder / "reasons").read_text("_manifest.json"))
+        assert {rationale.doc_id for rationale in row.rationales} <= {
+            candidate.doc_id for candidate in labels[row.query_id].candidates
+        }
+    manifest = Manifest.model_validate_json((folder / "rationales").read_text("_manifest.json"))
     assert (manifest.rows_in, manifest.rows_out, manifest.rejected) == (len(labels), len(labels), 0)
     return folder, rows, manifest, done.stdout
 
 
-def test_a_model_writes_reasons_and_sentences_take_their_place_without_new_labels(finished, settings, cluster, tmp_path):
+def test_a_model_writes_reasons_and_sentences_take_their_place_without_new_labels(
+    finished, settings, cluster, tmp_path
+):
     model = tiny_generator(tmp_path / "model")
-    written = {"kind": "llm", "model": str(model), "temperature": 1.0, "max_tokens": 16, "per_list": 2, "engine": ENGINE}
+    written = {
+        "kind": "llm",
+        "model": str(model),
+        "temperature": 1.0,
+        "max_tokens": 16,
+        "rationales_per_list": 2,
+        "engine": ENGINE,
+    }
     folder, rows, manifest, printed = explain(written, finished, settings, cluster)
     labelled = (folder / "labels").inventory()
-    assert {len(row.reasons) for row in rows} == {2}
-    assert {tuple(reason.relevant for reason in row.reasons) for row in rows} == {(True, False)}
-    assert all(reason.verdict != "failed" for row in rows for reason in row.reasons)
+    assert {len(row.rationales) for row in rows} == {2}
+    assert {tuple(rationale.relevant for rationale in row.rationales) for row in rows} == {(True, False)}
+    assert all(rationale.status != "failed" for row in rows for rationale in row.rationales)
     asked = [
-        Asked.model_validate(row)
+        CachedResponse.model_validate(row)
         for table in (folder / "writer" / (folder / "writer").names()[0]).read_tables()
         for row in table.to_pylist()
     ]
     assert len(asked) == 2 * len(rows)
     assert all(answer.prompt_tokens > 100 and answer.error is None for answer in asked)
     assert manifest.tokens.prompt == sum(answer.prompt_tokens for answer in asked)
-    assert "reasons" in printed
+    assert "rationales" in printed
 
     _, rows, _, printed = explain({"kind": "extractive"}, finished, settings, cluster)
     assert {row.writer for row in rows} == {"extractive"}
-    assert any(reason.verdict == "ok" for row in rows for reason in row.reasons)
+    assert any(rationale.status == "ok" for row in rows for rationale in row.rationales)
     assert (folder / "labels").inventory() == labelled
 
     _, rows, _, printed = explain(written, finished, settings, cluster)
     assert {row.writer for row in rows} == {str(model)}
-    assert "unchanged, skipped" in printed.split("reasons ")[-1]
+    assert "unchanged, skipped" in printed.split("rationales ")[-1]
