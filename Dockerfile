@@ -1,5 +1,5 @@
-# The image of a cluster's nodes: every package of constraints.txt and the weights in models/, none of the project's code, which
-# travels with each job (runtime_env/). So it is built anew when one of these changes, and not for a change of code.
+# Image of the cluster's nodes: the packages of constraints.txt and the weights in models/, without the project's code,
+# which each job uploads (runtime_env/). Rebuild it when packages or weights change, not when code changes.
 #
 #   docker build --build-arg BUILD=gpu -t REGISTRY/rradistill:gpu .      vLLM and torch with CUDA
 #   docker build --build-arg BUILD=cpu -t REGISTRY/rradistill:cpu .      their CPU builds
@@ -9,7 +9,7 @@ FROM rayproject/ray:2.60.0-py311-${BUILD}
 ARG BUILD=gpu
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 
-# g++ and make: DeepSpeed compiles an operator at its first use
+# DeepSpeed compiles an operator on first use and needs g++ and make
 USER 0
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++=4:* make=4.* \
@@ -18,7 +18,8 @@ USER 1000
 
 WORKDIR /home/ray/build
 COPY --chown=1000:100 pyproject.toml constraints.txt ./
-# uv resolves as `make` does, with the project's overrides; the packages alone, as the project itself has no files here
+# Resolves with uv, like `make`, to apply the overrides in pyproject.toml. Installs only the dependencies, because the
+# project's code is not in the image.
 RUN grep '^uv==' constraints.txt > uv.txt \
     && pip install --no-cache-dir --requirement uv.txt \
     && if [ "$BUILD" = cpu ]; then export UV_TORCH_BACKEND=cpu; fi \

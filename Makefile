@@ -1,11 +1,11 @@
-# make quickstart and make test do all the set-up they need; a second call installs nothing.
+# `make quickstart` and `make test` install everything they need into .venv on the first call.
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= configs/quickstart.yaml
-# Every stage starts new processes; without compiled bytecode each would compile its imports again.
+# Stages start many processes; cached bytecode saves each of them from compiling its imports.
 export PYTHONDONTWRITEBYTECODE :=
 UV_VERSION := 0.13.9
-# A torch wheel in pip's find-links is taken from there; else the CPU build comes from PyTorch's own index.
+# Uses a torch wheel in pip's find-links if there is one, else the CPU build from PyTorch's index.
 FIND_LINKS = $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || printf '%s' "$$PIP_FIND_LINKS")
 TORCH_WHEEL = $(firstword $(foreach place,$(FIND_LINKS),$(wildcard $(place)/torch-*.whl)))
 TORCH = $(if $(TORCH_WHEEL),--find-links $(dir $(TORCH_WHEEL)),--torch-backend cpu)
@@ -30,15 +30,15 @@ clean:
 	rm -rf .venv runs logs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
 .venv/installed: pyproject.toml constraints.txt Makefile
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || { echo "Python 3.11 or 3.12 is needed; name one with PYTHON=python3.11" >&2; exit 2; }
-	@echo "install     packages of constraints.txt into .venv, once"
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || { echo "Python 3.11 or 3.12 is required, for example make PYTHON=python3.11" >&2; exit 2; }
+	@echo "install     packages of constraints.txt into .venv"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt $(TORCH) --editable '.[cpu,dev]'
 	@touch $@
 
-# Rewrites the pins from pyproject.toml: one version of each package for the CPU and the GPU build. What an
-# output file holds already is kept where it fits, so the second build takes over the first one's versions.
+# Regenerates constraints.txt from pyproject.toml, with the same version of each package for the CPU and the GPU build:
+# uv keeps compatible versions of an existing output file, so each build starts from the versions of the previous one.
 PINS = $(BIN)/uv pip compile pyproject.toml --quiet --extra dev --python $(BIN)/python \
   --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 constraints:

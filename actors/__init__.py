@@ -1,1 +1,1 @@
-"""What holds state on a worker: retrievers, pre-ranker, teachers, scorer, training worker, serve deployments."""
+"""Stateful workers: retrievers, pre-ranker, teachers, scorer, training worker and serve deployments."""

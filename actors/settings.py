@@ -1,4 +1,4 @@
-"""Settings of the teachers, of the rationales, and of how much of the cluster each stage takes."""
+"""Settings of the teachers, the rationale writers and the compute resources of each stage."""
 
 from __future__ import annotations
 
@@ -12,112 +12,150 @@ from ranking.settings import Settings
 
 
 class PointwiseTeacherSettings(Settings):
-    """A model in vLLM that scores a query and a document at a time."""
+    """A model in vLLM that scores one query-document pair at a time."""
 
     kind: Literal["pointwise"] = "pointwise"
     form: Literal["embed", "score", "yes_no"] = Field(
         "embed",
-        description="`embed`: cosine of the embeddings of a sentence encoder. `score`: logit of a cross-encoder with one label. "
-        "`yes_no`: logit of yes less that of no of a generating model, as Qwen3-Reranker has it.",
+        description=(
+            "`embed`: cosine similarity of sentence embeddings. `score`: logit of a cross-encoder with one label. "
+            "`yes_no`: logit of `yes` minus logit of `no` of a generative model, as in Qwen3-Reranker."
+        ),
     )
     model: str = Field(
-        "minilm", description="`minilm`, or the folder or Hugging Face id of a model of that form that vLLM runs."
+        "minilm",
+        description="`minilm`, or the folder or Hugging Face id of a model that fits `form` and that vLLM supports.",
     )
-    revision: str | None = Field(None, description="Revision of the model on the hub.")
+    revision: str | None = Field(None, description="Revision of the model on the Hugging Face Hub.")
     prompt: str | None = Field(
-        None, description="For `yes_no`: prompt file with the parts system and pair. Null: the project's own."
+        None, description="For `yes_no`: prompt file with the parts system and pair. Null: the built-in prompt."
     )
     engine: dict[str, Any] = Field(
         default_factory=lambda: {"dtype": "auto", "enforce_eager": True, "max_num_seqs": 64},
-        description="Arguments of the vLLM engine. dtype auto on a processor: bf16 where that is native, else fp32.",
+        description=(
+            "Arguments of the vLLM engine. On a CPU, dtype `auto` is bf16 if the CPU supports it natively, else fp32."
+        ),
     )
     max_tokens: int = Field(
         256,
         ge=8,
-        description="Texts are cut to so many tokens of the teacher's tokenizer; of a pair the document is cut.",
+        description=(
+            "Maximum length in tokens of the teacher's tokenizer. `embed`: per text. `score`: per pair; the longer "
+            "text is truncated. `yes_no`: per document."
+        ),
     )
 
 
 class RecordedTeacherSettings(Settings):
-    """Rankings made elsewhere, over the collection's query and document ids."""
+    """Rankings recorded elsewhere, over the query and document ids of the collection."""
 
     kind: Literal["recorded"] = "recorded"
     path: str = Field(
-        description="Answers of a listwise LLM with the documents that it was shown (.jsonl, see docs/teachers.md), a TREC run file, "
-        "RankLLM's JSON, or qrels with the teacher's grades."
+        description=(
+            "Answers of a listwise LLM with the documents of each prompt (.jsonl, see docs/teachers.md), a TREC run "
+            "file, RankLLM's JSON, or qrels with the teacher's grades."
+        )
     )
     collection: str | None = Field(
         None,
-        description="The collection.source that the file was recorded for; any other is refused. Null: not checked.",
+        description=(
+            "The collection.source that the file was recorded for; any other source is an error. Null: no check."
+        ),
     )
     unlisted: Literal["negative", "unseen"] = Field(
         "negative",
-        description="How to treat candidates that a run does not list: `negative`, or `unseen`, which are left out of training. Answers "
-        "and grades say which documents the teacher saw, so this does not apply to them.",
+        description=(
+            "How to treat candidates that a run does not list: `negative`, or `unseen`, which excludes them from "
+            "training. Ignored for answers and grades, which show which documents the teacher saw."
+        ),
     )
 
 
 class WindowSettings(Settings):
-    """The sliding window of RankGPT, to compare with: several calls a query, one after the other."""
+    """RankGPT's sliding window, a baseline: several sequential calls per query."""
 
     size: int = Field(20, ge=2, description="Documents per prompt.")
-    stride: int = Field(10, ge=1, description="Places between two windows.")
+    stride: int = Field(10, ge=1, description="Positions between the starts of two consecutive windows.")
 
     @model_validator(mode="after")
-    def _moves_on(self) -> WindowSettings:
+    def _check_stride(self) -> WindowSettings:
         if self.stride > self.size:
-            raise ValueError(f"a stride of {self.stride} leaves gaps between windows of {self.size}")
+            raise ValueError(f"a stride of {self.stride} leaves gaps between windows of {self.size} documents")
         return self
 
 
 class ListwiseTeacherSettings(Settings):
-    """A language model in vLLM that reads a query's documents in one prompt and writes their order."""
+    """A language model in vLLM that reads the documents of a query in one prompt and writes their ranking."""
 
     kind: Literal["listwise"] = "listwise"
     model: str = Field(
-        description="`minilm-list`, or folder or Hugging Face id of a generating model with a chat template."
+        description="`minilm-list`, or the folder or Hugging Face id of a generative model with a chat template."
     )
-    revision: str | None = Field(None, description="Revision of the model on the hub.")
+    revision: str | None = Field(None, description="Revision of the model on the Hugging Face Hub.")
     engine: dict[str, Any] = Field(
         default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
-        description="Arguments of the vLLM engine. dtype auto on a processor: bf16 where that is native, else fp32; `minilm-list`: fp32.",
+        description=(
+            "Arguments of the vLLM engine. On a CPU, dtype `auto` is bf16 if the CPU supports it natively, else "
+            "fp32. `minilm-list` always runs in fp32."
+        ),
     )
-    temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 takes the likeliest token.")
-    structured: bool = Field(True, description="Let the model write nothing but distinct identifiers in range.")
+    temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 is greedy decoding.")
+    structured: bool = Field(True, description="Constrain decoding to distinct identifiers of the prompt's documents.")
     prompt: str | None = Field(
         None,
-        description="Prompt file with the parts system, opening, document, closing, maybe disarm and most. Null: the project's own.",
+        description=(
+            "Prompt file with the parts system, opening, document, closing, and optionally disarm and most. Null: "
+            "the model's own prompt for `minilm-list`, else the built-in one."
+        ),
     )
     max_attempts: int = Field(
-        3, ge=1, description="How often a list is asked for, each time in another order, until the answer is usable."
+        3,
+        ge=1,
+        description=(
+            "Maximum number of prompts per list and prompt order, each with the documents reshuffled, until an "
+            "answer is usable."
+        ),
     )
     orders: int = Field(
         1, ge=1, description="Prompt orders per list whose answers are merged (permutation self-consistency)."
     )
-    merge: Literal["kemeny", "borda"] = Field("kemeny", description="How several answers become one order.")
+    merge: Literal["kemeny", "borda"] = Field("kemeny", description="Rank aggregation method for several answers.")
     missing: Literal["hard_negative", "append"] = Field(
         "hard_negative",
-        description="What becomes of documents that the answer leaves out. `append`: listed last, as pre-ranked.",
+        description=(
+            "How to label documents that the answer omits. `hard_negative`: as negatives below all listed documents. "
+            "`append`: as listed last, in pre-ranking order."
+        ),
     )
     window: WindowSettings | None = Field(
         None,
-        description="Rank by a sliding window instead of one prompt; what a window leaves out keeps its order behind.",
+        description=(
+            "Rank with a sliding window instead of one prompt. Documents that a window's answer omits keep their "
+            "relative order, after the listed ones."
+        ),
     )
     max_document_tokens: int = Field(
         200,
         ge=8,
-        description="Documents are cut to so many tokens, to fewer where the context is too small; of `minilm-list`: 64.",
+        description=(
+            "Maximum tokens per document; fewer if the prompt would exceed the model's context. Default for "
+            "`minilm-list`: 64."
+        ),
     )
     seed: int = Field(13, description="Seed of the prompt orders.")
 
     @model_validator(mode="after")
-    def _as_it_learned(self) -> ListwiseTeacherSettings:
-        """minilm-list learned from documents of 64 tokens, and lists by differences of scores that less precise numbers lose."""
+    def _apply_minilm_list_defaults(self) -> ListwiseTeacherSettings:
+        """Run minilm-list in fp32, with documents of 64 tokens unless set.
+
+        It was trained on documents of 64 tokens. Its scores are so close together that lower precision changes the
+        ranking.
+        """
         if self.model == "minilm-list":
-            given = self.engine.get("dtype", "auto")
-            if given not in ("auto", "float32", "float"):
+            dtype = self.engine.get("dtype", "auto")
+            if dtype not in ("auto", "float32", "float"):
                 raise ValueError(
-                    f"engine.dtype {given!r}: minilm-list needs float32, as its scores are near each other"
+                    f"engine.dtype {dtype!r}: minilm-list needs float32, because its scores are close together"
                 )
             self.engine = {**self.engine, "dtype": "float32"}
             if "max_document_tokens" not in self.model_fields_set:
@@ -126,7 +164,7 @@ class ListwiseTeacherSettings(Settings):
 
     @property
     def prompt_file(self) -> Path:
-        """The file of the prompt: the one that is given, else the model's own, else the project's."""
+        """Path of the prompt file: `prompt` if set, else that of minilm-list for this model, else the built-in one."""
         return Path(self.prompt) if self.prompt else MINILM_LIST if self.model == "minilm-list" else LISTWISE
 
 
@@ -136,41 +174,48 @@ TeacherSettings = Annotated[
 
 
 class NoRationaleSettings(Settings):
-    """No rationales are written."""
+    """No rationales."""
 
     kind: Literal["none"] = "none"
 
 
 class ExtractiveRationaleSettings(Settings):
-    """Each candidate's sentence that shares most with the query; no model."""
+    """For each candidate, the sentence with the largest term overlap with the query; needs no model."""
 
     kind: Literal["extractive"] = "extractive"
 
 
 class LlmRationaleSettings(Settings):
-    """A language model in vLLM that is told whether a candidate is relevant, and writes why. It may be smaller than the teacher."""
+    """A language model in vLLM that explains the relevance of a candidate. It may be smaller than the teacher."""
 
     kind: Literal["llm"] = "llm"
-    model: str = Field(description="Folder or Hugging Face id of a generating model with a chat template.")
-    revision: str | None = Field(None, description="Revision of the model on the hub.")
+    model: str = Field(description="Folder or Hugging Face id of a generative model with a chat template.")
+    revision: str | None = Field(None, description="Revision of the model on the Hugging Face Hub.")
     engine: dict[str, Any] = Field(
         default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
-        description="Arguments of the vLLM engine. dtype auto on a processor: bf16 where that is native, else fp32.",
+        description=(
+            "Arguments of the vLLM engine. On a CPU, dtype `auto` is bf16 if the CPU supports it natively, else fp32."
+        ),
     )
-    temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 takes the likeliest token.")
+    temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 is greedy decoding.")
     max_tokens: int = Field(
-        96, ge=8, description="Tokens that a rationale may have; what is cut off there is not learned from."
+        96, ge=8, description="Maximum tokens per rationale. Truncated rationales are not used for training."
     )
     max_document_tokens: int = Field(
-        300, ge=8, description="Documents are cut to so many tokens, to fewer where the context is too small."
+        300,
+        ge=8,
+        description="Maximum tokens per document; fewer if the prompt would exceed the model's context.",
     )
     rationales_per_list: int = Field(
         4,
         ge=1,
-        description="Candidates of a list that get a rationale: half the best relevant ones, half the hardest of the others.",
+        description=(
+            "Candidates per list that get a rationale: half are the best relevant ones, half the hardest negatives."
+        ),
     )
     prompt: str | None = Field(
-        None, description="Prompt file with the parts system, opening, document, closing. Null: the project's own."
+        None,
+        description="Prompt file with the parts system, opening, document, closing. Null: the built-in prompt.",
     )
 
 
@@ -180,63 +225,89 @@ RationaleSettings = Annotated[
 
 
 class ComputeSettings(Settings):
-    """How many actors a stage runs, and what each takes."""
+    """Number of actors of each stage, and the resources of each actor."""
 
     encoder: Literal["sentence-transformers", "vllm"] = Field(
         "sentence-transformers",
-        description="Engine of the sentence encoders of dense retrieval and the pre-ranker. `vllm`: as many engines, with as many GPUs, as "
-        "the teacher has.",
+        description=(
+            "Engine of the sentence encoders of dense retrieval and the pre-ranker. `vllm` uses as many engines, "
+            "with as many GPUs, as the teacher."
+        ),
     )
-    cpu_actors: int = Field(2, ge=1, description="Actors of one CPU each that encode, and that score the test split.")
-    dashboard: bool = Field(False, description="Start the dashboard too where the job starts a Ray of its own.")
-    teacher_engines: int = Field(1, ge=1, description="vLLM engines.")
+    cpu_actors: int = Field(2, ge=1, description="Actors with one CPU each that encode texts and score the test split.")
+    dashboard: bool = Field(False, description="Start the Ray dashboard too, if the job starts its own Ray instance.")
+    teacher_engines: int = Field(
+        1, ge=1, description="vLLM engines of the teacher; the maximum if `min_teacher_engines` is set."
+    )
     min_teacher_engines: int | None = Field(
         None,
         ge=1,
-        description="Engines to begin with; more are started as nodes come, up to `teacher_engines`. Null: all at once.",
+        description="Initial number of engines. The pool grows to `teacher_engines` as nodes join. Null: all at once.",
     )
-    teacher_gpus: int = Field(0, ge=0, description="GPUs per engine; 0 runs vLLM's CPU build.")
-    teacher_cpus: int = Field(1, ge=1, description="CPUs that Ray sets aside per engine.")
+    teacher_gpus: int = Field(0, ge=0, description="GPUs per teacher engine; 0 runs vLLM's CPU build.")
+    teacher_cpus: int = Field(1, ge=1, description="CPUs that Ray reserves per teacher engine.")
     teacher_pool: str | None = Field(
         None,
-        description="Custom resource of the nodes that engines belong on, one of it for each GPU; cluster.yaml has `teacher`. Null: any.",
+        description=(
+            "Custom Ray resource of the nodes that teacher engines run on. An engine takes one unit per GPU, or one "
+            "without GPUs. cluster.yaml defines `teacher`. Null: any node."
+        ),
     )
     teacher_gpu_gb: float | None = Field(
         None,
         gt=0,
-        description="Memory that each of those GPUs needs, in GB as its maker names it; the run ends at once where the cluster cannot "
-        "give it. Read from a node's label `gpu-gb` or its card's type; where neither tells, it is not checked.",
+        description=(
+            "Required memory per GPU of a teacher engine, in GB as advertised by the vendor. The run fails at once "
+            "if the cluster cannot provide it. Read from the node label `gpu-gb` or from the GPU type; if neither is "
+            "known, there is no check."
+        ),
     )
-    rationale_engines: int = Field(1, ge=1, description="vLLM engines that write rationales.")
-    min_rationale_engines: int | None = Field(None, ge=1, description="As `min_teacher_engines`, of those.")
-    rationale_gpus: int = Field(0, ge=0, description="GPUs per engine that writes rationales; 0 runs vLLM's CPU build.")
-    rationale_cpus: int = Field(1, ge=1, description="CPUs that Ray sets aside per engine that writes rationales.")
-    rationale_pool: str | None = Field(None, description="As `teacher_pool`, of those.")
-    rationale_gpu_gb: float | None = Field(None, gt=0, description="As `teacher_gpu_gb`, of those.")
+    rationale_engines: int = Field(
+        1, ge=1, description="vLLM engines that write rationales; the maximum if `min_rationale_engines` is set."
+    )
+    min_rationale_engines: int | None = Field(
+        None, ge=1, description="Like `min_teacher_engines`, for rationale engines."
+    )
+    rationale_gpus: int = Field(0, ge=0, description="GPUs per rationale engine; 0 runs vLLM's CPU build.")
+    rationale_cpus: int = Field(1, ge=1, description="CPUs that Ray reserves per rationale engine.")
+    rationale_pool: str | None = Field(None, description="Like `teacher_pool`, for rationale engines.")
+    rationale_gpu_gb: float | None = Field(None, gt=0, description="Like `teacher_gpu_gb`, for rationale engines.")
     student_pool: str | None = Field(
         None,
-        description="Custom resource of the nodes that training workers belong on; cluster.yaml has `student`. Null: any.",
+        description=(
+            "Custom Ray resource of the nodes that training workers run on. cluster.yaml defines `student`. Null: "
+            "any node."
+        ),
     )
-    student_gpu_gb: float | None = Field(None, gt=0, description="As `teacher_gpu_gb`, of a training worker's GPU.")
+    student_gpu_gb: float | None = Field(
+        None, gt=0, description="Like `teacher_gpu_gb`, for the GPU of a training worker."
+    )
     stall_warning_seconds: float = Field(
-        300.0, gt=0, description="A stage without progress for so long says what it waits for."
+        300.0, gt=0, description="Seconds without progress after which a stage reports what it is waiting for."
     )
     cluster_file: str | None = Field(
         None,
-        description="The cluster's file, which says what it can grow to, for the check before a run. Null: the one that `ray up` left "
-        "on the head, or KubeRay's RayCluster; where there is none, the nodes that are there count.",
+        description=(
+            "Cluster config file with the maximum cluster size, for the capacity check before a run. Null: the file "
+            "that `ray up` leaves on the head node, or KubeRay's RayCluster; without either, only the current nodes "
+            "count."
+        ),
     )
     engine_tokens_per_second: float | None = Field(
-        None, gt=0, description="Tokens a second that one teacher engine was seen to read and write; for `--estimate`."
+        None,
+        gt=0,
+        description=(
+            "Measured throughput of one teacher engine, in tokens read and written per second; for `--estimate`."
+        ),
     )
     engine_hour_price: float | None = Field(
-        None, ge=0, description="Price of an hour of one teacher engine's machine, in any currency."
+        None, ge=0, description="Price per hour of the machine of one teacher engine, in any currency."
     )
 
     @model_validator(mode="after")
-    def _least_is_not_more(self) -> ComputeSettings:
+    def _check_min_engines(self) -> ComputeSettings:
         for name in ("teacher_engines", "rationale_engines"):
-            least, most = getattr(self, f"min_{name}"), getattr(self, name)
-            if least is not None and least > most:
-                raise ValueError(f"min_{name} {least} is more than {name} {most}")
+            min_engines, max_engines = getattr(self, f"min_{name}"), getattr(self, name)
+            if min_engines is not None and min_engines > max_engines:
+                raise ValueError(f"min_{name} {min_engines} is more than {name} {max_engines}")
         return self

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 from ranking.audit.audit_report import audit
-from ranking.audit.audit_text import text_of
+from ranking.audit.audit_text import format_audit
 from ranking.audit.picture import svg_of
 from ranking.audit.shown_answers import ShownAnswer
 from ranking.labels.listwise_answers import read_answer
@@ -31,7 +31,7 @@ def main() -> None:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         shown = [ShownAnswer(row["query"], row["n"], read_answer(row["response"], row["n"])) for row in rows]
         found = audit(shown, shuffled=False, seed=SEED)
-        print(f"{path.name}\n{text_of(found)}\n")
+        print(f"{path.name}\n{format_audit(found)}\n")
         if arguments.pictures:
             arguments.pictures.mkdir(parents=True, exist_ok=True)
             (arguments.pictures / f"{path.stem}.svg").write_text(svg_of(found, path.stem), encoding="utf-8")

@@ -59,7 +59,7 @@ def by_model(model: str, engine_arguments: dict[str, Any], document_tokens: int)
 
     async def read(prompt: Prompt, query: str, texts: list[str], seed: str) -> ParsedAnswer:
         filled = by_hash[prompt.hash].fill(query, texts, seed)
-        written = await engine.write(filled.tokens, {"temperature": 0.0, "max_tokens": filled.answer_tokens})
+        written = await engine.generate(filled.tokens, {"temperature": 0.0, "max_tokens": filled.answer_tokens})
         return read_answer(written.text, len(texts), written.finish_reason)
 
     return read, engine.close

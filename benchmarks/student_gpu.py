@@ -36,7 +36,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from students.batches import KEYS, SEGMENTS, SIDES, chunks_by_length, list_batch, pad
+from students.batches import KEYS, SEGMENTS, TASKS, chunks_by_length, list_batch, pad
 from students.classifier import PairClassifier
 from students.objective import Objective
 from students.rra_gpt import LABEL, RATIONALE, RraGptWithAuxiliaryTasks
@@ -107,7 +107,7 @@ def made_rows(pairs: int, tokens: int, sides: bool) -> Rows:
         row = {"input_ids": ids, "attention_mask": [1] * n, SEGMENTS: [1] * query + [2] * (n - query)}
         told = max(2, n // 12)
         row |= (
-            {SIDES: [0] * (n - told) + [LABEL] + [RATIONALE] * (told - 1)} if sides else {KEYS: [i % 997 for i in ids]}
+            {TASKS: [0] * (n - told) + [LABEL] + [RATIONALE] * (told - 1)} if sides else {KEYS: [i % 997 for i in ids]}
         )
         rows.append(row)
     return rows
@@ -170,7 +170,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     )
     for name, (settings, in_training, served) in made_students(given.small).items():
         rows = made_rows(given.pairs, given.tokens, sides=isinstance(settings, RraGptSettings))
-        plain = [{key: value for key, value in row.items() if key not in (SIDES, KEYS)} for row in rows]
+        plain = [{key: value for key, value in row.items() if key not in (TASKS, KEYS)} for row in rows]
         for what, width in itertools.product(("train", "score"), (given.tokens, None)):
             in_training.to(
                 device, torch.float32 if what == "train" else torch.bfloat16

@@ -1,1 +1,1 @@
-"""The domain: records, settings, collections, labels, measures. No Ray, no torch, no vLLM."""
+"""Domain code: records, settings, collections, labels and measures. Does not import Ray, torch or vLLM."""

@@ -1,12 +1,12 @@
-"""The error that a user's input causes: one clear line, exit code 2."""
+"""The exception for invalid user input. Jobs print its message as one line and exit with code 2."""
 
 from __future__ import annotations
 
 
 class InputError(Exception):
-    """What is wrong with the input, where, and what would be right, in one line."""
+    """Report invalid input in one line: what is wrong, where, and what to do."""
 
 
 def first_line(error: Exception) -> str:
-    """What an error of another package says, in a line."""
+    """Return the first line of an error's text, at most 300 characters, or the error's type if it has no text."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,4 +1,4 @@
-"""The records that pass between stages, one class per kind of row."""
+"""Records that pass between stages, one class per kind of row."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ RationaleStatus = Literal[
 
 
 class Record(BaseModel):
-    """A row that crosses a boundary; unknown fields are errors."""
+    """Base class of all rows that pass between stages. Unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Document(Record):
-    """A passage of the collection. title may be empty; text is what is ranked."""
+    """A passage of the collection.
+
+    Attributes:
+        title: May be empty.
+        text: The text to rank.
+    """
 
     doc_id: str
     title: str = ""
@@ -33,7 +38,11 @@ class Document(Record):
 
 
 class Query(Record):
-    """A query of the log or of a test split. frequency: how often the log holds it, 1 or more."""
+    """A query of the log or of a test split.
+
+    Attributes:
+        frequency: Number of occurrences in the log, 1 or more.
+    """
 
     query_id: str
     text: str
@@ -41,10 +50,16 @@ class Query(Record):
 
 
 class SelectedQuery(Query):
-    """A long-tail query: a row of queries/. frequency: with that of its duplicates forms.
+    """A selected long-tail query: a row of queries/.
 
-    duplicates: other forms of it in the log, the most frequent first. terms: its length in terms. length, complexity,
-    rarity: the parts of its score, 0 to 1; score: their weighted mean.
+    Attributes:
+        frequency: Number of occurrences in the log, duplicates included.
+        duplicates: Near-duplicate forms of the query in the log, most frequent first.
+        terms: Length in terms.
+        length: Length component of the score, 0 to 1.
+        complexity: Complexity component of the score, 0 to 1.
+        rarity: Rarity component of the score, 0 to 1.
+        score: Weighted mean of the three components.
     """
 
     duplicates: list[str]
@@ -56,10 +71,13 @@ class SelectedQuery(Query):
 
 
 class Candidate(Record):
-    """A document on a query's candidate list. rank: 1 is best. score: the fused score, higher is better.
+    """A document on a query's candidate list.
 
-    retriever: names of the retrievers that found it, joined with "+" ("bm25+dense"). duplicates: other documents
-    of the list with the same text.
+    Attributes:
+        rank: Rank on the list. 1 is best.
+        score: Fused score. Higher is better.
+        retriever: Names of the retrievers that returned the document, joined with "+" ("bm25+dense").
+        duplicates: Ids of other documents of the list with the same text.
     """
 
     doc_id: str
@@ -74,11 +92,14 @@ class Candidate(Record):
 class LabelledCandidate(Record):
     """A candidate as the teacher saw and judged it.
 
-    pre_rank: rank given by the pre-ranker, 1 is best. prompt_position: place in the prompt, 1 is first; 0 for an unseen document.
-    tier: `unseen` for a document that the teacher was never shown: no negative, and in no pair of a loss over targets.
-    position: place in the teacher's order, 1 is best; None when the teacher left the document out or never saw it.
-    target: what a student learns, higher is better, on the scale that Provenance.targets names; 0 for an unseen document.
-    duplicates: other documents of the list with the same text, which stand for this one where they are judged.
+    Attributes:
+        pre_rank: Rank given by the pre-ranker. 1 is best.
+        prompt_position: Position in the prompt. 1 is first; 0 for an unseen document.
+        tier: `unseen` marks a document that the teacher was not shown. It is not a negative and is in no pair of a loss
+            over targets.
+        position: Rank in the teacher's order. 1 is best; None if the teacher omitted the document or did not see it.
+        target: Training target, on the scale named by Provenance.targets. Higher is better; 0 for an unseen document.
+        duplicates: Ids of other documents of the list with the same text. Judgements of these count for this document.
     """
 
     doc_id: str
@@ -94,12 +115,19 @@ class LabelledCandidate(Record):
 
 
 class Answer(Record):
-    """The teacher's answer and what is the matter with it; raw is None for teachers that only score.
+    """The teacher's answer and its parse status.
 
-    Where several prompt orders were merged, raw holds a line for each, parse_status the gravest, and the counts
-    their sums; missing is what the merged order leaves out, with a sliding window what no window's answer lists.
-    orders: merged answers. attempts: prompts asked.
-    document_tokens: to which each document was cut in the prompt.
+    Attributes:
+        raw: The answer's text; one line per answer if several prompt orders were merged. None for teachers that only
+            score.
+        parse_status: Status of the answer; the most severe one if several were merged.
+        duplicates: Repeated document identifiers, summed over merged answers.
+        out_of_range: Identifiers of no document in the prompt, summed over merged answers.
+        missing: Documents that the merged order omits. With a sliding window: documents that no window's answer lists.
+        finish_reason: The engine's reason for the end of generation.
+        orders: Number of merged answers, one per prompt order.
+        attempts: Number of prompts sent.
+        document_tokens: Token limit to which each document was truncated in the prompt.
     """
 
     raw: str | None = None
@@ -114,9 +142,11 @@ class Answer(Record):
 
 
 class Provenance(Record):
-    """Where a label comes from.
+    """The origin of a label.
 
-    targets: "scores" (differences have a size), "tiers" (only the order counts) or "grades" (above 0: relevant).
+    Attributes:
+        targets: Scale of the targets. "scores": differences are meaningful. "tiers": only the order is. "grades":
+            relevance grades, above 0 is relevant.
     """
 
     teacher: str
@@ -130,14 +160,14 @@ class Provenance(Record):
 
 
 class TokenCounts(Record):
-    """Tokens that a model read and wrote."""
+    """Numbers of prompt and completion tokens of a model."""
 
     prompt: int = 0
     completion: int = 0
 
 
 class Usage(Record):
-    """What the answer cost: tokens and seconds of the teacher."""
+    """Cost of an answer: tokens and seconds of the teacher."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -147,7 +177,9 @@ class Usage(Record):
 class Label(Record):
     """One query's list, ranked by the teacher: a row of labels/.
 
-    confidence: share of the pairs that the merged answers decide alike, 0 to 1; None where one was asked.
+    Attributes:
+        confidence: Share of document pairs on which the merged answers agree, 0 to 1. None if the teacher was asked
+            with only one prompt order.
     """
 
     query_id: str
@@ -160,9 +192,11 @@ class Label(Record):
 
 
 class Rationale(Record):
-    """Why a candidate is relevant to a query, or why not. Only a text whose status is ok is learned from.
+    """An explanation why a candidate is or is not relevant to a query. Students learn only from status `ok`.
 
-    relevant: what the writer was told. text: as it came; with the status failed, what the engine said.
+    Attributes:
+        relevant: The label that the writer was given.
+        text: The writer's unmodified output. With status `failed`, the engine's error.
     """
 
     doc_id: str
@@ -172,7 +206,12 @@ class Rationale(Record):
 
 
 class RationaleList(Record):
-    """The rationales of one query's list: a row of rationales/. writer: a model, or `extractive`. prompt: hash of its words."""
+    """The rationales of one query's list: a row of rationales/.
+
+    Attributes:
+        writer: Name of a model, or `extractive`.
+        prompt: Hash of the prompt's text.
+    """
 
     query_id: str
     rationales: list[Rationale]
@@ -182,9 +221,10 @@ class RationaleList(Record):
 
 
 class Rejection(Record):
-    """A query that a stage could not carry on with: a row of rejected/. Nothing is dropped silently.
+    """A query that a stage could not process: a row of rejected/. No query is dropped silently.
 
-    raw: what the reason is about: the teacher's answer; of a query that was not selected its text.
+    Attributes:
+        raw: The text that the reason refers to: the teacher's answer, or the text of a query that was not selected.
     """
 
     query_id: str
@@ -195,11 +235,11 @@ class Rejection(Record):
 
 
 def content(title: str, text: str) -> str:
-    """Join a title and a text the one way that the whole pipeline reads them."""
+    """Join title and text. The whole pipeline uses this format."""
     return f"{title}\n{text}" if title else text
 
 
 def misfit(error: ValidationError) -> str:
-    """Say in words what keeps a row from being a record."""
+    """Describe in one line why a row does not validate as a record."""
     first = error.errors()[0]
-    return f"not of this version ({'.'.join(map(str, first['loc']))}: {first['msg'].lower()})"
+    return f"written by another version ({'.'.join(map(str, first['loc']))}: {first['msg'].lower()})"

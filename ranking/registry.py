@@ -1,10 +1,10 @@
-"""The registry: immutable versions of served models, and which of them is the champion.
+"""The model registry: immutable versions of served models, and a pointer to the current champion.
 
-<storage>/registry/<version>/       the model folder, never changed once written; checksums.json names its files
+<storage>/registry/<version>/       model folder, immutable once written; checksums.json lists its files
 <storage>/registry/champion.json    {"champion": version, "history": [...]}, newest last
 
-A version appears whole or not at all, and champion.json changes by compare-and-swap: a crash at any moment leaves the
-old champion, and of two changes at once one is an error.
+Versions are added atomically, and champion.json changes by compare-and-swap. After a crash at any moment the old
+champion is still in place. If two changes race, one of them fails with an error.
 """
 
 from __future__ import annotations
@@ -28,14 +28,21 @@ from ranking.storage.pointer import Pointer, PointerConflictError, PointerConten
 CHAMPION = "champion.json"
 CHECKSUMS = "checksums.json"
 REGISTRY = "registry"
-_LEFT_BEHIND_AFTER = 24 * 3600
+_PARTIAL_MAX_AGE_SECONDS = 24 * 3600
 _BLOCK = 2**20
 
 Action = Literal["promote", "rollback"]
 
 
 class ChampionChange(BaseModel):
-    """One change of champion. id: of this change alone. checksum: SHA-256 of the version's checksums.json."""
+    """One change of the champion.
+
+    Attributes:
+        id: Unique id of this change.
+        checksum: SHA-256 of the version's checksums.json.
+        run: Name of the run that made the change.
+        at: Time of the change, ISO 8601 in UTC.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -58,41 +65,49 @@ class Champion(BaseModel):
 
     @property
     def checksum(self) -> str:
-        """The champion's."""
+        """Checksum of the champion."""
         return self.history[-1].checksum
 
     @property
     def line(self) -> list[ChampionChange]:
-        """Promotions that were not rolled back, the champion's last."""
-        kept: list[ChampionChange] = []
+        """Promotions that were not rolled back, oldest first. The last one is the champion."""
+        promotions: list[ChampionChange] = []
         for change in self.history:
             if change.action == "promote":
-                kept.append(change)
+                promotions.append(change)
             else:
-                kept.pop()
-        return kept
+                promotions.pop()
+        return promotions
 
 
 class Registry:
-    """The registry of one storage root, shared by all its runs."""
+    """The registry of one storage root, shared by all runs in it."""
 
     def __init__(self, storage: Folder) -> None:
         self.folder = storage / REGISTRY
         self._pointer = Pointer(self.folder, CHAMPION)
 
     def read(self) -> Champion | None:
-        """The champion and its history; None before the first promotion. Raises InputError for a file that is no such thing."""
-        return self._parsed(self._pointer.read())
+        """Return the champion and its history, or None before the first promotion.
+
+        Raises:
+            InputError: champion.json is not valid.
+        """
+        return self._parse(self._pointer.read())
 
     def champion(self) -> tuple[Champion, Folder]:
-        """The champion and its folder. Raises InputError before the first promotion."""
-        held = self.read()
-        if held is None:
+        """Return the champion and its model folder.
+
+        Raises:
+            InputError: There is no champion yet.
+        """
+        champion = self.read()
+        if champion is None:
             raise InputError(f"registry {self.folder.uri}: no champion yet; run ray_jobs.promote first")
-        return held, self.folder / held.champion
+        return champion, self.folder / champion.champion
 
     def versions(self) -> list[str]:
-        """All versions, champions and others."""
+        """List all complete versions, whether or not they were ever champion."""
         return [
             name
             for name in self.folder.names()
@@ -100,58 +115,70 @@ class Registry:
         ]
 
     def promote(self, model: Folder, version: str, run: str, reason: str) -> Champion:
-        """Copy a model folder in under its version and make it the champion; a no-op where it already is.
+        """Add a model folder as a version and make it the champion. A no-op if it already is the champion.
 
-        Raises InputError where another change came between, or the version is there with another content.
+        Raises:
+            InputError: The champion changed in the meantime, or the version exists with different content.
         """
-        held = self._pointer.read()
-        champion = self._parsed(held)
+        current = self._pointer.read()
+        champion = self._parse(current)
         checksum = self._add(model, version)
         if champion is not None and champion.champion == version:
             return champion
-        return self._change(held, version, checksum, "promote", run, reason)
+        return self._change(current, version, checksum, "promote", run, reason)
 
     def add(self, model: Folder, version: str) -> None:
-        """Copy a model folder in under its version, and leave the champion as it is; a no-op where it is there.
+        """Add a model folder as a version without changing the champion. A no-op if the version exists.
 
-        Raises InputError where the version is there with another content.
+        Raises:
+            InputError: The version exists with different content.
         """
         self._add(model, version)
 
     def promote_again(self, version: str, run: str) -> Champion:
-        """Make a version champion that is here already; a no-op where it is. Raises InputError where it is not here, or not whole."""
-        held = self._pointer.read()
-        champion = self._parsed(held)
+        """Make an existing version the champion. A no-op if it already is the champion.
+
+        Raises:
+            InputError: The version does not exist, or its files do not match its checksums.
+        """
+        current = self._pointer.read()
+        champion = self._parse(current)
         if champion is not None and champion.champion == version:
             return champion
         checksum = self.checksum_of(version)
         check_whole(self.folder / version, checksum)
-        return self._change(held, version, checksum, "promote", run, "chosen by hand")
+        return self._change(current, version, checksum, "promote", run, "chosen by hand")
 
     def rollback(self, run: str) -> Champion:
-        """Make the champion before the present one champion again. Raises InputError where there is none."""
-        held = self._pointer.read()
-        champion = self._parsed(held)
+        """Make the previous champion the champion again.
+
+        Raises:
+            InputError: There is no earlier champion.
+        """
+        current = self._pointer.read()
+        champion = self._parse(current)
         line = champion.line if champion else []
         if len(line) < 2:
-            raise InputError(f"registry {self.folder.uri}: there is no earlier champion to go back to")
-        return self._change(held, line[-2].version, line[-2].checksum, "rollback", run, "rolled back by hand")
+            raise InputError(f"registry {self.folder.uri}: there is no earlier champion to roll back to")
+        return self._change(current, line[-2].version, line[-2].checksum, "rollback", run, "rolled back by hand")
 
-    def _parsed(self, held: PointerContent) -> Champion | None:
-        if held.text is None:
+    def _parse(self, current: PointerContent) -> Champion | None:
+        """Parse champion.json; None if it does not exist."""
+        if current.text is None:
             return None
         try:
-            return Champion.model_validate_json(held.text)
+            return Champion.model_validate_json(current.text)
         except ValueError as error:
             first = " ".join(str(error).split())[:160]
             raise InputError(
-                f"{self.folder.uri}/{CHAMPION}: is not what this version of the registry writes ({first})"
+                f"{self.folder.uri}/{CHAMPION}: not a valid champion file of this version of the registry ({first})"
             ) from None
 
     def _change(
-        self, held: PointerContent, version: str, checksum: str, action: Action, run: str, reason: str
+        self, current: PointerContent, version: str, checksum: str, action: Action, run: str, reason: str
     ) -> Champion:
-        champion = self._parsed(held)
+        """Append a change to the history and swap champion.json."""
+        champion = self._parse(current)
         change = ChampionChange(
             id=uuid.uuid4().hex,
             version=version,
@@ -163,79 +190,88 @@ class Registry:
         )
         changed = Champion(champion=version, history=[*(champion.history if champion else []), change])
         try:
-            self._pointer.swap(held, changed.model_dump_json(indent=2))
+            self._pointer.swap(current, changed.model_dump_json(indent=2))
         except PointerConflictError:
             now = self.read()
-            if now is not None and any(held.id == change.id for held in now.history):
-                return now  # it was written, the answer to that was lost, and another change has followed
-            by = f"{now.champion}, by run {now.history[-1].run!r}" if now else "none"
+            if now is not None and any(entry.id == change.id for entry in now.history):
+                return now  # the write succeeded but its response was lost, and another change followed
+            by = f"now {now.champion}, by run {now.history[-1].run!r}" if now else "now none"
             raise InputError(
-                f"registry {self.folder.uri}: the champion was changed meanwhile (it is {by}); nothing was changed by this call, look and "
-                "call again if it is still to be"
+                f"registry {self.folder.uri}: the champion was changed meanwhile ({by}); this call changed nothing, "
+                "check the new champion and run it again if still needed"
             ) from None
         return changed
 
     def _add(self, model: Folder, version: str) -> str:
-        """Bring a model folder in, whole or not at all; returns its checksum."""
+        """Add a model folder atomically and return its checksum."""
         sums = json.dumps(checksums_of(model), indent=2, sort_keys=True)
-        place = self.folder / version
-        if not place.exists(CHECKSUMS):
+        target = self.folder / version
+        if not target.exists(CHECKSUMS):
             if self.folder.is_local:
-                self._add_local(model, place, sums)
+                self._add_local(model, target, sums)
             else:
-                self._add_remote(model, place, sums)
-        if place.read_text(CHECKSUMS) != sums:
+                self._add_remote(model, target, sums)
+        if target.read_text(CHECKSUMS) != sums:
             raise InputError(
-                f"{place.uri}: this version is there with another content, and a version never changes; name it anew"
+                f"{target.uri}: this version exists with different content, and versions are immutable; choose another "
+                "version name"
             )
         checksum = _sha256(sums.encode("utf-8"))
-        if not self.folder.is_local and checksums_of(place) != json.loads(sums):
-            model.copy_to(place)  # a copy of the same content was cut off
-            check_whole(place, checksum)
+        if not self.folder.is_local and checksums_of(target) != json.loads(sums):
+            model.copy_to(target)  # an earlier copy of the same content was interrupted
+            check_whole(target, checksum)
         return checksum
 
-    def _add_remote(self, model: Folder, place: Folder, sums: str) -> None:
-        """Claim the version with its checksums, then copy: whoever brings another content sees the claim and leaves."""
+    def _add_remote(self, model: Folder, target: Folder, sums: str) -> None:
+        """Claim the version by writing its checksums, then copy.
+
+        A concurrent writer with different content sees the claim and fails.
+        """
         try:
-            Pointer(place, CHECKSUMS).swap(PointerContent(), sums)
+            Pointer(target, CHECKSUMS).swap(PointerContent(), sums)
         except PointerConflictError:
             return
-        for name in checksums_of(place).keys() - json.loads(sums).keys():
-            place.remove(name)  # of something that was never a version
-        model.copy_to(place)
+        for name in checksums_of(target).keys() - json.loads(sums).keys():
+            target.remove(name)  # left over from something that was never a version
+        model.copy_to(target)
 
-    def _add_local(self, model: Folder, place: Folder, sums: str) -> None:
-        self._sweep()
+    def _add_local(self, model: Folder, target: Folder, sums: str) -> None:
+        """Copy to a temporary folder, then rename it."""
+        self._delete_stale_copies()
         copy = self.folder / f"{PARTIAL}{uuid.uuid4().hex}"
         model.copy_to(copy)
         copy.write_text(CHECKSUMS, sums)
         try:
-            Path(copy.path).rename(place.path)
-        except OSError:  # something is there already: the same version, if somebody else brought it in meanwhile
+            Path(copy.path).rename(target.path)
+        except OSError:  # the folder exists: perhaps the same version, added by another process meanwhile
             copy.delete()
-            if not place.exists(CHECKSUMS):
+            if not target.exists(CHECKSUMS):
                 raise InputError(
-                    f"{place.uri}: is there and is no version of the registry ({CHECKSUMS} is missing); move it away"
+                    f"{target.uri}: exists but is not a registry version ({CHECKSUMS} is missing); move it away"
                 ) from None
 
-    def _sweep(self) -> None:
-        """Delete copies that were cut off a day ago or longer."""
+    def _delete_stale_copies(self) -> None:
+        """Delete temporary copies that are older than a day, left by interrupted writes."""
         for name in self.folder.names():
             path = Path(self.folder.path) / name
-            with contextlib.suppress(FileNotFoundError):  # its process has just brought it to its place
-                if name.startswith(PARTIAL) and time.time() - path.stat().st_mtime > _LEFT_BEHIND_AFTER:
+            with contextlib.suppress(FileNotFoundError):  # another process has just renamed it
+                if name.startswith(PARTIAL) and time.time() - path.stat().st_mtime > _PARTIAL_MAX_AGE_SECONDS:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def checksum_of(self, version: str) -> str:
-        """The checksum of a version. Raises InputError for one that is not there."""
+        """Return the checksum of a version.
+
+        Raises:
+            InputError: The version does not exist.
+        """
         if version not in self.versions():
             known = ", ".join(self.versions()) or "none"
-            raise InputError(f"registry {self.folder.uri}: there is no version {version!r}; there are {known}")
+            raise InputError(f"registry {self.folder.uri}: there is no version {version!r}; known versions: {known}")
         return _sha256((self.folder / version).read_text(CHECKSUMS).encode("utf-8"))
 
 
 def checksums_of(model: Folder) -> dict[str, str]:
-    """SHA-256 of every file of a model folder, by its name."""
+    """Compute the SHA-256 of every file of a model folder, by file name. checksums.json itself is excluded."""
     sums = {}
     for name, _, _ in model.inventory():
         name = name.lstrip("/")
@@ -250,19 +286,29 @@ def checksums_of(model: Folder) -> dict[str, str]:
 
 
 def check_whole(model: Folder, checksum: str) -> None:
-    """Raise InputError where a version's files are not those that were promoted. checksum: as champion.json has it."""
+    """Check that a version's files are the ones that were promoted.
+
+    Args:
+        checksum: SHA-256 of checksums.json, as recorded in champion.json.
+
+    Raises:
+        InputError: A file is missing, added or changed.
+    """
     sums = model.read_text(CHECKSUMS) if model.exists(CHECKSUMS) else ""
     if _sha256(sums.encode("utf-8")) != checksum:
         raise InputError(
-            f"{model.uri}/{CHECKSUMS}: is missing or was changed since the version was promoted; roll back, or promote anew"
+            f"{model.uri}/{CHECKSUMS}: missing, or changed since the version was promoted; roll back, or promote "
+            "another version"
         )
-    expected, found = json.loads(sums), checksums_of(model)
-    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    expected, actual = json.loads(sums), checksums_of(model)
+    wrong = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
     if wrong:
         raise InputError(
-            f"{model.uri}/{wrong[0]}: is not the file that was promoted ({len(wrong)} differ); roll back, or promote anew"
+            f"{model.uri}/{wrong[0]}: not the file that was promoted ({len(wrong)} differ); roll back, or promote "
+            "another version"
         )
 
 
 def _sha256(data: bytes) -> str:
+    """Return the SHA-256 of data in hexadecimal."""
     return hashlib.sha256(data).hexdigest()

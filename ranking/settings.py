@@ -1,7 +1,7 @@
-"""The run file's shared parts, and how a run file and the command line become settings.
+"""Settings shared by several packages, and the loading of settings from a run file and the command line.
 
-Each room owns the settings class of its part; those that several rooms read stand here. Unknown keys
-are errors that name the nearest known key.
+Each package defines the settings of its own part of the run file. Settings that several packages read are defined here.
+Unknown keys are errors; the message names the closest known key.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ranking.errors import InputError
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown keys are refused, numbers are taken where a text is asked for."""
+    """Base class of all settings. Rejects unknown keys and accepts numbers for string settings."""
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
@@ -30,33 +30,36 @@ class CollectionSettings(Settings):
 
     source: str = Field(
         "pydoc",
-        description="`pydoc`, the embedded collection; `beir:`, `trec:` or `parquet:` and a folder or URI; `ir_datasets:<id>`.",
+        description="`pydoc` (the bundled collection), `beir:`, `trec:` or `parquet:` followed by a folder or URI, or "
+        "`ir_datasets:<id>`.",
     )
     use: Literal["both", "label", "test"] = Field(
         "both",
-        description="What judged queries are used for. `both`: those of a split of their own are tested; of one set of judgements, half "
-        "are tested and half can be labelled. `label`: all can be labelled, none is tested. `test`: all of one set are tested.",
+        description="Use of the judged queries. `both`: a collection with a separate test split is tested on it; "
+        "otherwise half of the judged queries are test queries and half can be labelled. `label`: all can be labelled, "
+        "there is no test set. `test`: all are test queries.",
     )
 
 
 class NamedRetrieverSettings(Settings):
-    """A first stage, and what its list is called."""
+    """Base class of retriever settings. `name` names the candidate list."""
 
     kind: str
     name: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        description="Name of its list. Null: its kind, of a run its file's stem.",
+        description="Name of the candidate list. Null: the retriever's kind; for a run, the file name without its "
+        "suffix.",
     )
 
     @property
     def called(self) -> str:
-        """The name of its list in files and tables."""
+        """Name of the candidate list in files and tables."""
         return self.name or self.kind
 
 
 class Bm25Settings(NamedRetrieverSettings):
-    """Lucene's BM25 by bm25s, English stop words and Snowball stemmer."""
+    """BM25 (Lucene variant of bm25s) with English stop words and the Snowball stemmer."""
 
     kind: Literal["bm25"] = "bm25"
     k1: float = Field(0.9, gt=0, description="Term frequency saturation.")
@@ -64,36 +67,38 @@ class Bm25Settings(NamedRetrieverSettings):
 
 
 class DenseSettings(NamedRetrieverSettings):
-    """Search over the embeddings of a sentence encoder."""
+    """Dense retrieval with a sentence encoder."""
 
     kind: Literal["dense"] = "dense"
     model: str = Field(
-        "minilm", description="`minilm`, or the folder or Hugging Face id of any sentence-transformers model."
+        "minilm", description="`minilm`, or the folder or Hugging Face id of a sentence-transformers model."
     )
     search: Literal["exact", "faiss"] = Field(
         "exact",
-        description="`exact`: every vector is compared. `faiss`: an HNSW graph, for collections of many millions; needs faiss-cpu.",
+        description="`exact`: brute-force search. `faiss`: approximate search with an HNSW graph, for tens of millions "
+        "of documents; needs faiss-cpu.",
     )
 
 
 class RunRetrieverSettings(NamedRetrieverSettings):
-    """Lists that another system found, over the collection's documents."""
+    """Rankings of another system over the collection's documents."""
 
     kind: Literal["run"] = "run"
-    path: str = Field(description="TREC run file, or RankLLM's .json or .jsonl, over the collection's ids.")
+    path: str = Field(description="TREC run file, or RankLLM results (.json or .jsonl), with the collection's ids.")
 
     @property
     def called(self) -> str:
+        """Name of the candidate list: `name`, or the run file's stem."""
         return self.name or Path(self.path).stem
 
 
 class ParquetRetrieverSettings(NamedRetrieverSettings):
-    """Lists that arrive with their texts; no collection is searched."""
+    """Candidate lists that include their texts. The collection is not searched."""
 
     kind: Literal["parquet"] = "parquet"
     path: str = Field(
-        description="Parquet file or folder, a path or URI. A row is a query: query_id, text, candidates; a candidate: doc_id, text, "
-        "and if known title and score. Candidates stand best first."
+        description="Parquet file or folder, as a path or URI. One row per query with columns query_id, text and "
+        "candidates. A candidate has doc_id, text, and optionally title and score. Candidates are ordered best first."
     )
 
 
@@ -107,61 +112,65 @@ def _default_retrievers() -> list[RetrieverSettings]:
 
 
 class CandidateSettings(Settings):
-    """First-stage retrieval: every retriever's top `depth`, fused by reciprocal rank."""
+    """First-stage retrieval: the top `depth` of each retriever, merged by reciprocal rank fusion."""
 
     retrievers: list[RetrieverSettings] = Field(
         default_factory=_default_retrievers,
         min_length=1,
-        description="Retrievers to fuse. One of kind parquet stands alone.",
+        description="Retrievers to fuse. A retriever of kind `parquet` must be the only one.",
     )
     depth: int = Field(50, ge=2, description="Candidates per query.")
 
     @model_validator(mode="after")
-    def _names_apart(self) -> CandidateSettings:
+    def _check_retrievers(self) -> CandidateSettings:
         names = [retriever.called for retriever in self.retrievers]
         if len(set(names)) != len(names):
-            raise ValueError(f"each retriever needs a name of its own, not {', '.join(names)}")
+            raise ValueError(f"retriever names must be unique, but are {', '.join(names)}")
         if len(names) > 1 and any(isinstance(retriever, ParquetRetrieverSettings) for retriever in self.retrievers):
-            raise ValueError(f"a retriever of kind parquet stands alone, not with {len(names) - 1} more")
+            raise ValueError(f"a retriever of kind parquet must be the only one, but there are {len(names) - 1} more")
         return self
 
     @property
     def given(self) -> ParquetRetrieverSettings | None:
-        """The lists that arrive whole, if that is what the run uses."""
+        """The parquet retriever, if the run uses one; else None."""
         first = self.retrievers[0]
         return first if isinstance(first, ParquetRetrieverSettings) else None
 
 
 class PreRankerSettings(Settings):
-    """The cheap ranker that picks which candidates the teacher sees."""
+    """The pre-ranker: a cheap model that selects the candidates shown to the teacher."""
 
-    model: str = Field("minilm", description="A sentence encoder, named as for dense retrieval.")
-    top: int = Field(10, ge=1, description="Candidates from the head of its order.")
-    bottom: int = Field(10, ge=0, description="Candidates from the tail of its order.")
+    model: str = Field("minilm", description="Sentence encoder: `minilm`, a folder or a Hugging Face id.")
+    top: int = Field(10, ge=1, description="Candidates selected from the top of its ranking.")
+    bottom: int = Field(10, ge=0, description="Candidates selected from the bottom of its ranking.")
 
 
 class AuditSettings(Settings):
-    """The audit of a listwise teacher on a sample."""
+    """Audit of a listwise teacher on a sample of lists."""
 
     lists: int = Field(
-        100, ge=1, description="Lists drawn from the log, and as many from the test queries where there are judgements."
+        100,
+        ge=1,
+        description="Lists sampled from the log, and the same number from the test queries if there are judgements.",
     )
     orders: int = Field(
-        2, ge=1, description="Prompt orders per list; with 2 or more the teacher's agreement with itself is measured."
+        2, ge=1, description="Prompt orders per list. With 2 or more, the teacher's self-consistency is measured."
     )
-    seed: int = Field(13, description="Seed of the draw and of the intervals.")
+    seed: int = Field(13, description="Seed of the sample and of the bootstrap intervals.")
 
 
 class AblationSettings(Settings):
-    """Students that differ in one thing, trained on the same labels for as many steps."""
+    """Ablation study: students that differ in one setting, trained on the same labels for the same number of steps."""
 
     arms: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="Settings of each arm by its name, laid over the run's: keys such as `training.loss`, or `student.term_control.form` "
-        "for the run's first student. The first arm is what the others are compared with.",
+        description="Setting overrides of each arm, by arm name: keys such as `training.loss`, or "
+        "`student.term_control.form` for the run's first student. The first arm is the baseline of the comparisons.",
     )
     seeds: list[int] = Field(
-        default_factory=lambda: [13, 14, 15], min_length=1, description="Seeds that every arm is trained with."
+        default_factory=lambda: [13, 14, 15],
+        min_length=1,
+        description="Training seeds. Every arm is trained once per seed.",
     )
 
 
@@ -169,15 +178,16 @@ S = TypeVar("S", bound=Settings)
 
 
 def load_settings(model: type[S], path: Path, overrides: Sequence[str]) -> S:
-    """Read a run file, lay the command line's `--a.b value` pairs over it, and validate.
+    """Read a run file, apply the command line's `--a.b value` overrides, and validate the result.
 
-    Raises InputError for a file that is missing or no YAML mapping, an unknown key (with the nearest
-    known one) or a value of the wrong kind.
+    Raises:
+        InputError: The file is missing or not a YAML mapping, a key is unknown (the message names the closest known
+            key), or a value has the wrong type.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: the run file cannot be read ({error.strerror})") from None
+        raise InputError(f"{path}: cannot read the run file ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: the run file is not UTF-8 text") from None
     except yaml.YAMLError as error:
@@ -187,14 +197,21 @@ def load_settings(model: type[S], path: Path, overrides: Sequence[str]) -> S:
     if raw is None:
         raw = {}
     if not isinstance(raw, dict):
-        raise InputError(f"{path}: a run file is a mapping of keys to values, this is a {type(raw).__name__}")
+        raise InputError(f"{path}: a run file must be a mapping of keys to values, not a {type(raw).__name__}")
     for key, value in parse_overrides(overrides):
         lay_over(raw, key, value)
     return validate(model, raw, str(path))
 
 
 def validate(model: type[S], raw: dict[str, Any], where: str) -> S:
-    """Validate a mapping; raises InputError with one line for the first thing wrong."""
+    """Validate a mapping of settings.
+
+    Args:
+        where: Source of the settings, the prefix of error messages.
+
+    Raises:
+        InputError: A setting is invalid. The message is one line about the first error.
+    """
     try:
         return model.model_validate(raw)
     except ValidationError as error:
@@ -202,23 +219,28 @@ def validate(model: type[S], raw: dict[str, Any], where: str) -> S:
 
 
 def parse_overrides(arguments: Sequence[str]) -> list[tuple[str, Any]]:
-    """Turn `--a.b value` and `--a.b=value` into (key, value) pairs; values are read as JSON or YAML scalars."""
+    """Parse `--a.b value` and `--a.b=value` into (key, value) pairs. Values are parsed as JSON or YAML scalars.
+
+    Raises:
+        InputError: An argument is not of this form, a value is missing, or a JSON value is invalid.
+    """
     pairs: list[tuple[str, Any]] = []
     rest = list(arguments)
     while rest:
         flag = rest.pop(0)
         if not flag.startswith("--") or len(flag) < 3:
-            raise InputError(f"argument {flag!r}: settings are given as --key value, for example --training.epochs 2")
+            raise InputError(f"argument {flag!r}: expected --key value, for example --training.epochs 2")
         key, equals, value = flag[2:].partition("=")
         if not equals:
             if not rest:
-                raise InputError(f"argument --{key}: a value is missing, for example --{key} VALUE")
+                raise InputError(f"argument --{key}: the value is missing, expected --{key} VALUE")
             value = rest.pop(0)
         pairs.append((key, _parse_value(key, value)))
     return pairs
 
 
 def _parse_value(key: str, value: str) -> Any:
+    """Parse a JSON list or object, or a YAML scalar. Anything else remains a string."""
     if value[:1] in "[{":
         try:
             return json.loads(value)
@@ -232,19 +254,24 @@ def _parse_value(key: str, value: str) -> Any:
 
 
 def lay_over(raw: dict[str, Any], key: str, value: Any) -> None:
-    """Set the value of a key such as `a.b` in nested mappings. Raises InputError where a part of it is no object."""
+    """Set the value of a dotted key such as `a.b` in nested mappings, in place.
+
+    Raises:
+        InputError: A parent of the key is not a mapping.
+    """
     *parents, last = key.split(".")
-    place = raw
+    mapping = raw
     for depth, name in enumerate(parents):
-        held = place.setdefault(name, {})
-        if not isinstance(held, dict):
+        child = mapping.setdefault(name, {})
+        if not isinstance(child, dict):
             path = ".".join(parents[: depth + 1])
-            raise InputError(f"argument --{key}: {path} is not an object; give it whole, as --{path} JSON")
-        place = held
-    place[last] = value
+            raise InputError(f"argument --{key}: {path} is not an object; set all of it with --{path} JSON")
+        mapping = child
+    mapping[last] = value
 
 
 def _explain(model: type[BaseModel], error: ValidationError) -> str:
+    """Describe the first validation error in one line."""
     first = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -254,10 +281,10 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
         hint = f"did you mean {near[0]!r}?" if near else f"known keys here: {', '.join(known)}"
         return f"unknown setting {path!r}; {hint}"
     if first["type"] in {"union_tag_not_found", "union_tag_invalid"}:
-        kinds = [tag for kind in _followed(model, first["loc"]) if "kind" in kind.model_fields for tag in _tags(kind)]
-        given = first["ctx"].get("tag")
+        kinds = [name for kind in _resolve(model, first["loc"]) if "kind" in kind.model_fields for name in _tags(kind)]
+        tag = first["ctx"].get("tag")
         return f"setting {path + '.kind'!r}: must be one of {', '.join(kinds)}" + (
-            f", not {given!r}" if given is not None else ""
+            f", not {tag!r}" if tag is not None else ""
         )
     value = first.get("input")
     shown = "" if isinstance(value, dict | list) else f", not {value!r}"
@@ -265,27 +292,28 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
 
 
 def _known_keys(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
-    """List the keys of the settings classes that a path leads to."""
-    return list(dict.fromkeys(name for kind in _followed(model, path) for name in kind.model_fields))
+    """List the keys of the settings classes at a path."""
+    return list(dict.fromkeys(name for kind in _resolve(model, path) for name in kind.model_fields))
 
 
-def _followed(model: type[BaseModel], path: Sequence[str | int]) -> list[type[BaseModel]]:
-    """Follow a path of keys, list indices and union tags to the settings classes behind it."""
+def _resolve(model: type[BaseModel], path: Sequence[str | int]) -> list[type[BaseModel]]:
+    """Resolve a path of keys, list indices and union tags to the settings classes at its end."""
     kinds: list[Any] = [model]
     for part in path:
-        following: list[Any] = []
+        resolved: list[Any] = []
         for kind in kinds:
-            following += _step(kind, part)
-        kinds = following or kinds
+            resolved += _step(kind, part)
+        kinds = resolved or kinds
     return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
 def _tags(kind: type[BaseModel]) -> tuple[str, ...]:
+    """List the values of a class's union tag, `kind`."""
     return get_args(kind.model_fields["kind"].annotation)
 
 
 def _step(kind: Any, part: str | int) -> list[Any]:
-    """Follow one part of an error's path from a class to the classes behind it."""
+    """Resolve one part of a validation error's path to settings classes."""
     if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
         return []
     if isinstance(part, str) and part in kind.model_fields:
@@ -298,7 +326,7 @@ def _classes(annotation: Any) -> list[Any]:
     """List the settings classes inside an annotation such as list[A | B] or A | None."""
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return [annotation] if issubclass(annotation, BaseModel) else []
-    found: list[Any] = []
+    classes: list[Any] = []
     for argument in get_args(annotation) if get_origin(annotation) in (Union, types.UnionType, Annotated, list) else []:
-        found += _classes(argument)
-    return found
+        classes += _classes(argument)
+    return classes

@@ -1,20 +1,24 @@
-"""Scripts that put no spaces between words: Han, kana, Thai, Lao, Khmer, Burmese. Two neighbouring characters stand for a term."""
+"""Unsegmented scripts, which put no spaces between words: Han, kana, Thai, Lao, Khmer, Burmese.
+
+Character bigrams serve as terms.
+"""
 
 from __future__ import annotations
 
 import re
 
 CHARACTERS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-"""Their characters, for a class of a regular expression."""
+"""Characters of these scripts, for use inside a regular expression's character class."""
 
 RUN = re.compile(f"([{CHARACTERS}]+)")
+"""A maximal run of such characters, as one group."""
 
 
 def pairs(run: str) -> list[str]:
-    """The neighbouring pairs of a run of such characters; one that stands alone is a term of its own."""
+    """Split a run of unsegmented characters into overlapping bigrams; a single character is one term."""
     return [run[start : start + 2] for start in range(max(1, len(run) - 1))]
 
 
 def spaced(text: str) -> str:
-    """The text with spaces between the pairs of its runs; one without such characters stays as it is."""
-    return text if text.isascii() else RUN.sub(lambda found: f" {' '.join(pairs(found[0]))} ", text)
+    """Replace each unsegmented run by its bigrams, separated by spaces. Other text is unchanged."""
+    return text if text.isascii() else RUN.sub(lambda match: f" {' '.join(pairs(match[0]))} ", text)

@@ -1,1 +1,1 @@
-"""Entry points: one file is one thing you can `ray job submit`."""
+"""Entry points. Each module is one job that `ray job submit` can run."""

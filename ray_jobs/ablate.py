@@ -1,11 +1,12 @@
-"""Students that differ in one thing: trained on the same labels with several seeds, and compared on the test queries.
+"""Run an ablation study: train variants of a student on the same labels with several seeds and compare them.
 
     python -m ray_jobs.ablate configs/quickstart.yaml --ablation.arms \\
       '{"plain": {}, "term layer": {"student.term_control.form": "layer"}, "listnet": {"training.loss": "listnet"}}'
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.ablate RUN.yaml
 
-Every arm is the run's first student with some settings changed; the first arm is the control, and all take as many steps as it.
-Writes students/<arm>.<seed>/ and ablation/: what each of them reached per query, and results.json. What was done already is skipped.
+Each arm is the run's first student with some settings changed. The first arm is the baseline, and all arms train for
+the same number of steps. Writes students/<arm>.<seed>/, and per-query values and results.json to ablation/. Skips
+finished arms.
 """
 
 from __future__ import annotations
@@ -34,124 +35,152 @@ PER_QUERY = "per_query.json"
 RESULTS = "results.json"
 STEPS = "steps.json"
 _STUDENT, _TRAINING = "student.", "training."
-_OF_THE_ABLATION = {"student.name", "training.seed"}
-_OTHER_STEPS = ("training.epochs", "training.steps", "training.queries_per_step")
+_SET_BY_ABLATION = {"student.name", "training.seed"}
+_STEP_SETTINGS = ("training.epochs", "training.steps", "training.queries_per_step")
 
 Values = dict[str, dict[str, dict[str, float]]]
 """{first stage: {measure: {query_id: value}}}"""
 
 
 def main(run: Run) -> None:
+    """Train and evaluate all arms, compare them with the first, print tables and write results.json.
+
+    Raises:
+        InputError: If the settings do not describe an ablation, or the test queries have no judgements.
+    """
     run.check_judged()
     ablation = run.settings.ablation
     if len(ablation.arms) < 2:
-        raise InputError("setting 'ablation.arms': at least two arms are needed, the first as the control, for example "
+        raise InputError("setting 'ablation.arms': at least two arms are needed, for example "
                          """'{"plain": {}, "listnet": {"training.loss": "listnet"}}'""")  # fmt: skip
     if not run.settings.students:
-        raise InputError("setting 'students': an ablation trains the first student, and there is none")
+        raise InputError("setting 'students': an ablation trains the first student, but the list is empty")
     if len(set(ablation.seeds)) < len(ablation.seeds):
-        raise InputError(f"setting 'ablation.seeds': each once, not {', '.join(map(str, ablation.seeds))}")
+        raise InputError(f"setting 'ablation.seeds': seeds must be distinct, not {', '.join(map(str, ablation.seeds))}")
     folders = [folder_name(name) for name in ablation.arms]
     if len(set(folders)) < len(folders):
         raise InputError(
-            f"setting 'ablation.arms': each needs a name that differs in letters or digits, not {', '.join(ablation.arms)}"
+            f"setting 'ablation.arms': names must differ in letters or digits, not {', '.join(ablation.arms)}"
         )
     arms = {
-        name: [arm_of(run, name, changed, seed) for seed in ablation.seeds] for name, changed in ablation.arms.items()
+        name: [make_arm(run, name, overrides, seed) for seed in ablation.seeds]
+        for name, overrides in ablation.arms.items()
     }
     measures.parse(run.settings.evaluation.measures)
     if not run.settings.training.labels:
         label.main(run)
     index.main(run)
-    candidates.find_for_test(run)
-    reached: dict[str, list[Values]] = {}
+    candidates.retrieve_for_test(run)
+    values: dict[str, list[Values]] = {}
     steps: dict[str, int] = {}
-    control = next(iter(arms.values()))[0]
+    baseline = next(iter(arms.values()))[0]
     for name, runs in arms.items():
-        if _lists_of(runs[0]) != _lists_of(control) and not any(key in _OTHER_STEPS for key in ablation.arms[name]):
+        same_lists = _training_lists(runs[0]) == _training_lists(baseline)
+        if not same_lists and not any(key in _STEP_SETTINGS for key in ablation.arms[name]):
             for arm in runs:
-                arm.settings.training.steps = steps_of(control).planned
-        reached[name] = [values_of(arm) for arm in runs]
+                arm.settings.training.steps = steps_of(baseline).planned
+        values[name] = [values_of(arm) for arm in runs]
         steps[name] = steps_of(runs[0]).taken
     results = [
         result | {"steps": steps[result["arm"]]}
         for stage in run.settings.evaluation.first_stages
-        for result in compared(run, stage, reached)
+        for result in compare_arms(run, stage, values)
     ]
     (run.folder / "ablation").write_text(RESULTS, json.dumps(results, indent=2))
     for stage in run.settings.evaluation.first_stages:
         run.progress.console.print(table_of(run, [result for result in results if result["candidates"] == stage]))
-    if len(set(steps.values())) > 1:  # as an arm asked for
-        run.progress.line(f"not alike long: {', '.join(f'{name} {count:,} steps' for name, count in steps.items())}")
+    if len(set(steps.values())) > 1:  # an arm set its number of steps, or `patience` ended it early
+        counts = ", ".join(f"{name} {count:,}" for name, count in steps.items())
+        run.progress.line(f"arms trained for different numbers of steps: {counts}")
 
 
-def arm_of(run: Run, name: str, changed: dict[str, Any], seed: int) -> Run:
-    """The run with an arm's settings. Raises InputError for a setting that does not exist."""
+def make_arm(run: Run, name: str, overrides: dict[str, Any], seed: int) -> Run:
+    """Return the run with the settings of an arm.
+
+    Args:
+        run: The run of the ablation.
+        name: Name of the arm.
+        overrides: Settings of the arm, keyed by `student.<setting>` or `training.<setting>`.
+        seed: Training seed.
+
+    Raises:
+        InputError: If a setting does not exist, or an arm may not change it.
+    """
     raw = run.settings.model_dump()
     raw["students"] = raw["students"][:1]
-    if kind := {"rra_bert": RraBertSettings, "rra_gpt": RraGptSettings}.get(changed.get(_STUDENT + "kind", "")):
+    if kind := {"rra_bert": RraBertSettings, "rra_gpt": RraGptSettings}.get(overrides.get(_STUDENT + "kind", "")):
         raw["students"][0] = {key: value for key, value in raw["students"][0].items() if key in kind.model_fields}
-    if "training.epochs" in changed:
+    if "training.epochs" in overrides:
         raw["training"]["steps"] = None
-    for key, value in changed.items():
-        if key in _OF_THE_ABLATION:
+    for key, value in overrides.items():
+        if key in _SET_BY_ABLATION:
             raise InputError(
-                f"setting 'ablation.arms', {name!r}: {key} is the ablation's own to set; seeds stand in ablation.seeds"
+                f"setting 'ablation.arms', {name!r}: the ablation sets {key} itself; set the seeds in ablation.seeds"
             )
-        of_student = key.startswith(_STUDENT)
-        if not of_student and not key.startswith(_TRAINING):
+        is_student = key.startswith(_STUDENT)
+        if not is_student and not key.startswith(_TRAINING):
             raise InputError(
-                f"setting 'ablation.arms', {name!r}: {key!r} is none of {_STUDENT}... and {_TRAINING}..., all that an arm may change"
+                f"setting 'ablation.arms', {name!r}: an arm can only set {_STUDENT}... and {_TRAINING}..., not {key!r}"
             )
-        lay_over(raw["students"][0] if of_student else raw, key.removeprefix(_STUDENT) if of_student else key, value)
+        lay_over(raw["students"][0] if is_student else raw, key.removeprefix(_STUDENT) if is_student else key, value)
     raw["students"][0]["name"] = f"{folder_name(name)}.{seed}"
     raw["training"]["seed"] = seed
     settings = validate(RunSettings, raw, f"setting 'ablation.arms', {name!r}")
     arm = Run(settings, run.progress)
     arm.__dict__["collection"] = run.collection
-    if plan.labels_to_learn(arm).fingerprint != plan.labels_to_learn(run).fingerprint:
+    if plan.labels_for_training(arm).fingerprint != plan.labels_for_training(run).fingerprint:
         raise InputError(
-            f"setting 'ablation.arms', {name!r}: all arms learn from the same labels; change the student or its training only"
+            f"setting 'ablation.arms', {name!r}: all arms must train on the same labels; "
+            "change only the student and how it is trained"
         )
     return arm
 
 
 def folder_name(arm: str) -> str:
-    """An arm's name as it stands in folders: Latin letters, digits and dots, the rest as hyphens; a hash tells other letters apart."""
-    kept = re.sub(r"[^A-Za-z0-9.]+", "-", arm).strip("-.") or "arm"
-    return kept if arm.isascii() else f"{kept}-{fingerprint_of(arm)[:6]}"
+    """Convert the name of an arm to a folder name.
+
+    Keeps Latin letters, digits and dots, and replaces other characters by hyphens. A hash distinguishes names with
+    other characters.
+    """
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", arm).strip("-.") or "arm"
+    return name if arm.isascii() else f"{name}-{fingerprint_of(arm)[:6]}"
 
 
 def values_of(arm: Run) -> Values:
-    """Train an arm with one seed and measure it, or read what it reached before."""
+    """Train and evaluate an arm with one seed, or read the values of an earlier call."""
     (student,) = arm.settings.students
     stage = plan.arm_stage(arm, student)
-    if not arm.skipped(stage):
+    if not arm.skip_if_finished(stage):
         train.train(arm, student)
-        _measure(arm, student)
+        _evaluate(arm, student)
     return json.loads(stage.folder.read_text(PER_QUERY))  # type: ignore[no-any-return]
 
 
 class ArmSteps(NamedTuple):
-    """How many optimizer steps an arm's training was to take, and how many it took; fewer where `patience` ended it."""
+    """Number of optimizer steps of an arm.
+
+    Attributes:
+        planned: Steps that its settings ask for.
+        taken: Steps until training ended, fewer if `patience` ended it early.
+    """
 
     planned: int
     taken: int
 
 
 def steps_of(arm: Run) -> ArmSteps:
-    """The steps of a trained arm: as noted when it was measured."""
+    """Return the steps of a trained arm, as recorded when it was evaluated."""
     student = arm.settings.students[0]
-    measured, stage = plan.arm_stage(arm, student).folder, plan.student_stage(arm, student)
-    if measured.exists(STEPS):
-        return ArmSteps(*json.loads(measured.read_text(STEPS)))
+    evaluated, stage = plan.arm_stage(arm, student).folder, plan.student_stage(arm, student)
+    if evaluated.exists(STEPS):
+        return ArmSteps(*json.loads(evaluated.read_text(STEPS)))
     taken = int(json.loads(stage.folder.read_text(train.CURVES))["loss"][-1][0])
     planned = int(stage.folder.read_text(train.PLANNED)) if stage.folder.exists(train.PLANNED) else taken
     return ArmSteps(planned, taken)
 
 
-def _lists_of(arm: Run) -> tuple[Any, ...]:
-    """What decides from which of the labelled lists an arm learns."""
+def _training_lists(arm: Run) -> tuple[Any, ...]:
+    """Return the settings that select the training lists among the labelled lists."""
     training = arm.settings.training
     judged = training.targets == "judgements"
     return (
@@ -162,7 +191,8 @@ def _lists_of(arm: Run) -> tuple[Any, ...]:
     )
 
 
-def _measure(arm: Run, student: StudentSettings) -> None:
+def _evaluate(arm: Run, student: StudentSettings) -> None:
+    """Measure a trained arm on the test queries and write its steps and per-query values."""
     stage = plan.arm_stage(arm, student)
     settings = arm.settings.evaluation
     arm.start_ray()
@@ -183,13 +213,23 @@ def _measure(arm: Run, student: StudentSettings) -> None:
     stage.finish(rows_in=len(rows), rows_out=len(rows))
 
 
-def compared(run: Run, first_stage: str, reached: dict[str, list[Values]]) -> list[dict[str, Any]]:
-    """Compare arms over one candidate list: mean over seeds, its spread, and a paired test of the queries' means with the first arm."""
+def compare_arms(run: Run, first_stage: str, values: dict[str, list[Values]]) -> list[dict[str, Any]]:
+    """Compare all arms with the first one on the candidate lists of one first stage.
+
+    Args:
+        run: The run of the ablation.
+        first_stage: Name of the candidate lists.
+        values: {arm: values of each seed}
+
+    Returns:
+        One result per arm: the mean over seeds, its standard deviation, and a paired test of per-query means over
+        seeds.
+    """
     settings = run.settings.evaluation
     measure = settings.measures[0]
-    means = {name: [measures.mean(seed[first_stage][measure]) for seed in seeds] for name, seeds in reached.items()}
-    queries = {name: _over_seeds([seed[first_stage][measure] for seed in seeds]) for name, seeds in reached.items()}
-    control = next(iter(reached))
+    means = {name: [measures.mean(seed[first_stage][measure]) for seed in seeds] for name, seeds in values.items()}
+    queries = {name: _over_seeds([seed[first_stage][measure] for seed in seeds]) for name, seeds in values.items()}
+    baseline = next(iter(values))
     results = []
     for name, per_seed in means.items():
         result = {
@@ -200,19 +240,25 @@ def compared(run: Run, first_stage: str, reached: dict[str, list[Values]]) -> li
             "mean": statistics.mean(per_seed),
         }
         result["spread"] = statistics.stdev(per_seed) if len(per_seed) > 1 else None
-        if name != control:
-            found = significance.compare(queries[name], queries[control], settings.permutations, settings.seed)
-            result |= {"control": control, "delta": found.delta, "p": found.p, "interval": found.interval}
+        if name != baseline:
+            comparison = significance.compare(queries[name], queries[baseline], settings.permutations, settings.seed)
+            result |= {
+                "control": baseline,
+                "delta": comparison.delta,
+                "p": comparison.p,
+                "interval": comparison.interval,
+            }
         results.append(result)
     return results
 
 
 def table_of(run: Run, results: list[dict[str, Any]]) -> Table:
-    """Lay out the results over one candidate list for a terminal of 80 columns."""
+    """Format the results on one first stage's lists as a table for a terminal of 80 columns."""
     seeds, queries = len(run.settings.ablation.seeds), len(run.collection.qrels)
     title = (
-        f"{run.collection.name}, {queries} queries, re-ranking {results[0]['candidates']}, {seeds} {'seed' if seeds == 1 else 'seeds'}\n"
-        "p: paired, over the queries' means; not corrected for the number of arms"
+        f"{run.collection.name}, {queries} queries, re-ranking {results[0]['candidates']}, "
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}\n"
+        "p: paired test of the per-query means, not corrected for the number of arms"
     )
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("arm", overflow="fold")
@@ -220,15 +266,16 @@ def table_of(run: Run, results: list[dict[str, Any]]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         spread = "" if result["spread"] is None else f"{result['spread']:.3f}"
-        told = ["control", "", ""]
+        comparison = ["baseline", "", ""]
         if "p" in result:
             low, high = result["interval"]
-            told = [f"{result['delta']:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{result['p']:.4f}"]
-        table.add_row(result["arm"], f"{result['mean']:.3f}", spread, *told)
+            comparison = [f"{result['delta']:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{result['p']:.4f}"]
+        table.add_row(result["arm"], f"{result['mean']:.3f}", spread, *comparison)
     return table
 
 
 def _over_seeds(per_seed: list[dict[str, float]]) -> dict[str, float]:
+    """Average per-query values over seeds."""
     return {query_id: statistics.mean(values[query_id] for values in per_seed) for query_id in per_seed[0]}
 
 

@@ -1,9 +1,9 @@
-"""From queries to candidate lists: retrieval fused by reciprocal rank, or lists that arrive whole.
+"""Retrieve candidate lists for queries with reciprocal rank fusion, or import complete lists.
 
     python -m ray_jobs.candidates configs/quickstart.yaml
 
-Writes candidates/ for the selected queries of the log. Evaluation has the test queries' lists made, with
-each retriever's list beside the fused one, in test/candidates/.
+Writes candidates/ for the selected queries of the log. The evaluation job retrieves for the test queries and writes
+each retriever's list and the fused list to test/candidates/.
 """
 
 from __future__ import annotations
@@ -24,27 +24,35 @@ if TYPE_CHECKING:
 
 
 def main(run: Run) -> None:
+    """Select queries, index the documents, and retrieve candidates for the selected queries."""
     select.main(run)
     index.main(run)
-    find_for_log(run)
+    retrieve_for_log(run)
 
 
-def find_for_log(run: Run) -> None:
-    """Find candidates for every selected query."""
-    _find(run, "log", "candidate lists")
+def retrieve_for_log(run: Run) -> None:
+    """Retrieve candidates for the selected queries of the log."""
+    _retrieve(run, "log", "candidate lists")
 
 
-def find_for_test(run: Run) -> None:
-    """Find for every test query, if there are any, each first stage on its own and fused."""
+def retrieve_for_test(run: Run) -> None:
+    """Retrieve the list of each retriever and the fused list for the test queries, if there are any."""
     if run.collection.test:
-        _find(run, "test", "test queries")
+        _retrieve(run, "test", "test queries")
 
 
-def _find(run: Run, split: SplitName, unit: str) -> None:
+def _retrieve(run: Run, split: SplitName, unit: str) -> None:
+    """Write the candidate lists of a split.
+
+    Args:
+        run: The run.
+        split: The queries to retrieve for.
+        unit: What to count in the progress line.
+    """
     stage = plan.candidates_stage(run, split)
-    if run.skipped(stage):
+    if run.skip_if_finished(stage):
         return
-    _check(run)
+    _check_retrievers(run)
     run.start_ray()
     from actors.data.streaming import finish, forget_rejections, parts_of, write_stages
 
@@ -52,14 +60,15 @@ def _find(run: Run, split: SplitName, unit: str) -> None:
     forget_rejections(stage)
     queries = run.folder / "queries" if split == "log" else _test_queries(run)
     row = CandidateList if split == "log" else QueryCandidates
-    for find in (_given, _not_given) if run.settings.candidates.given else (_retrieved,):
+    for make_lists in (_imported, _not_imported) if run.settings.candidates.given else (_retrieved,):
         todo, rows, left = parts_of(queries, Query, without=stage)
         if left:
-            write_stages({split: stage}, find(run, split, stage, todo), row, left, run.progress, "queries")
-    run.done(finish(stage, rows), unit)
+            write_stages({split: stage}, make_lists(run, split, stage, todo), row, left, run.progress, "queries")
+    run.report_stage(finish(stage, rows), unit)
 
 
 def _retrieved(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
+    """Retrieve the lists of some queries."""
     from actors.data.streaming import through_actor
     from actors.retrieval.candidate_lists import CandidateRetriever, TestRetriever
 
@@ -67,23 +76,23 @@ def _retrieved(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Da
     return through_actor(queries, CandidateRetriever if split == "log" else TestRetriever, arguments)
 
 
-def _given(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
-    """The lists that arrived, of the queries that are wanted."""
+def _imported(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
+    """Read the imported lists of the split's queries."""
     from actors.data.streaming import ids_of, parts_of
-    from actors.retrieval.candidate_lists import given_lists, parquet_at
+    from actors.retrieval.candidate_lists import parquet_at, parquet_lists
 
-    given = run.settings.candidates.given
-    assert given
-    folder, part = parquet_at(given.path)
-    wanted = ids_of(run.folder / ("queries" if split == "log" else "test/queries"))
-    lists, _, _ = parts_of(folder, None, without=stage, only=wanted, part=part)
+    parquet = run.settings.candidates.given
+    assert parquet
+    folder, part = parquet_at(parquet.path)
+    query_ids = ids_of(run.folder / ("queries" if split == "log" else "test/queries"))
+    lists, _, _ = parts_of(folder, None, without=stage, only=query_ids, part=part)
     return lists.map_batches(
-        given_lists, fn_args=(split, run.settings.candidates), batch_format="pyarrow", batch_size=None
+        parquet_lists, fn_args=(split, run.settings.candidates), batch_format="pyarrow", batch_size=None
     )
 
 
-def _not_given(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
-    """The queries that are left after all lists that arrived."""
+def _not_imported(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
+    """Reject the queries that have no imported list; test queries get empty lists instead."""
     from actors.retrieval.candidate_lists import without_lists
 
     return queries.map_batches(
@@ -92,16 +101,16 @@ def _not_given(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Da
 
 
 def _test_queries(run: Run) -> Folder:
-    """Write the test queries, for workers to read; returns their folder."""
+    """Write the test queries to a folder that workers can read, and return it."""
     folder = run.folder / "test/queries"
     folder.delete()
     folder.write_rows(part_name(query.query_id for query in run.collection.test), run.collection.test)
     return folder
 
 
-def _check(run: Run) -> None:
-    """Raise InputError for a first stage that cannot be used."""
-    from actors.retrieval.candidate_lists import check_given
+def _check_retrievers(run: Run) -> None:
+    """Raise InputError if a retriever cannot be used: its files are missing or wrong, or faiss is not installed."""
+    from actors.retrieval.candidate_lists import check_parquet_lists
     from actors.retrieval.retrievers import check_faiss, check_run
 
     for retriever in run.settings.candidates.retrievers:
@@ -110,7 +119,7 @@ def _check(run: Run) -> None:
         if isinstance(retriever, DenseSettings) and retriever.search == "faiss":
             check_faiss()
         if isinstance(retriever, ParquetRetrieverSettings):
-            check_given(retriever.path)
+            check_parquet_lists(retriever.path)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What the first stage searches: documents, their BM25 index, and one vector a text for every encoder of dense retrieval.
+"""Index the documents for retrieval: a BM25 index, and one vector per text for each encoder of dense retrieval.
 
     python -m ray_jobs.index configs/quickstart.yaml
 
-Writes index/ and vectors/ of the run's folder; the jobs that retrieve do this where it is missing.
+Writes index/ and vectors/ in the run's folder. Jobs that retrieve run this first if the index is missing.
 """
 
 from __future__ import annotations
@@ -24,21 +24,27 @@ if TYPE_CHECKING:
 
 _TEXTS_PER_PART = 512
 ENCODED = "_encoded"
+"""Name of the marker file in a model's folder of vectors: the fingerprint of the texts that were encoded last."""
 
 
 def main(run: Run) -> None:
+    """Index the documents and encode texts for dense retrieval."""
     index_documents(run)
     encode_texts(run)
 
 
 def index_documents(run: Run) -> None:
-    """Write the documents that have any text, and their BM25 index."""
+    """Write the documents that have text, and their BM25 index.
+
+    Raises:
+        InputError: If no document has text.
+    """
     stage = plan.index_stage(run)
-    if run.skipped(stage):
+    if run.skip_if_finished(stage):
         return
     documents = _with_text(run)
     if not documents and run.settings.candidates.given is None:
-        raise InputError(f"collection {run.collection.name}: none of its documents has any text")
+        raise InputError(f"collection {run.collection.name}: no document has text")
     run.start_ray()
     import ray
 
@@ -55,7 +61,7 @@ def index_documents(run: Run) -> None:
 
 
 def encode_texts(run: Run) -> None:
-    """Encode documents, selected queries and test queries for dense retrieval, those that have no vector yet."""
+    """Encode the documents, selected queries and test queries that have no vector yet, for dense retrieval."""
     for model in plan.dense_models(run):
         texts = [*(document.content for document in _with_text(run)), *(query.text for query in run.collection.test)]
         _encode(
@@ -69,7 +75,10 @@ def encode_texts(run: Run) -> None:
 
 
 def encode_candidates(run: Run, split: SplitName) -> None:
-    """Encode what the pre-ranker reads, the queries of a split and their candidates, where dense retrieval has not done so."""
+    """Encode the queries of a split and their candidates for the pre-ranker.
+
+    Does nothing without a pre-ranker, or if dense retrieval uses the same encoder.
+    """
     settings = run.settings.pre_ranker
     if settings is None or settings.model in plan.dense_models(run):
         return
@@ -79,8 +88,8 @@ def encode_candidates(run: Run, split: SplitName) -> None:
     from actors.data.parts import doc_ids_in
 
     stage = plan.candidates_stage(run, split)
-    found = set(ray.get(ray.remote(doc_ids_in).options(num_cpus=0.25).remote(stage.folder)))
-    texts = [document.content for document in _with_text(run) if document.doc_id in found]
+    doc_ids = set(ray.get(ray.remote(doc_ids_in).options(num_cpus=0.25).remote(stage.folder)))
+    texts = [document.content for document in _with_text(run) if document.doc_id in doc_ids]
     texts += [query.text for query in run.collection.test] if split == "test" else []
     _encode(
         run,
@@ -92,15 +101,23 @@ def encode_candidates(run: Run, split: SplitName) -> None:
     )
 
 
-def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], selected: bool) -> None:
-    """Encode texts by one model. What it was asked for last is marked in its folder, so that nothing is read where nothing is new.
+def _encode(run: Run, model: str, marker: str, fingerprint: str, texts: list[str], include_log: bool) -> None:
+    """Encode the texts that have no vector yet.
 
-    wanted: names what is asked for. selected: whether the selected queries of the log are to be encoded too.
+    A marker file in the model's folder records the fingerprint of the last call, to return early if nothing changed.
+
+    Args:
+        run: The run.
+        model: The sentence encoder.
+        marker: Name of the marker file.
+        fingerprint: Fingerprint of everything to encode.
+        texts: Texts to encode.
+        include_log: Also encode the selected queries of the log.
     """
     from actors.retrieval.embeddings import model_folder
 
     folder = model_folder(plan.embedding_cache(run), model)
-    if folder.exists(mark) and folder.read_text(mark) == wanted:
+    if folder.exists(marker) and folder.read_text(marker) == fingerprint:
         return
     run.start_ray()
     from actors.data.sink import LIGHT, TableSink
@@ -108,19 +125,19 @@ def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], sele
     from actors.retrieval.embeddings import TextEncoder
 
     began = time.monotonic()
-    asked = texts_of(texts, _TEXTS_PER_PART)
-    if selected:
+    dataset = texts_of(texts, _TEXTS_PER_PART)
+    if include_log:
         queries, _, _ = parts_of(run.folder / "queries", SelectedQuery)
-        asked = asked.union(queries.select_columns(["text"]))
-    new = new_texts(asked, folder).materialize()
+        dataset = dataset.union(queries.select_columns(["text"]))
+    new = new_texts(dataset, folder).materialize()
     total = new.count()
     if not total:
-        folder.write_text(mark, wanted)
+        folder.write_text(marker, fingerprint)
         return
     compute = run.settings.compute
     actors = min(compute.cpu_actors, max(1, total // rows_per_part(total)))
     vectors = (
-        _in_vllm(run, new, model, folder)
+        _encode_in_vllm(run, new, model, folder)
         if compute.encoder == "vllm"
         else through_actor(new, TextEncoder, (model,), actors)
     )
@@ -128,13 +145,15 @@ def _encode(run: Run, model: str, mark: str, wanted: str, texts: list[str], sele
     with run.progress.bar("vectors", total, "texts") as bar:
         for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
             bar.advance(sum(batch["rows"].to_pylist()))
-    folder.write_text(mark, wanted)
+    folder.write_text(marker, fingerprint)
     seconds = time.monotonic() - began
-    run.progress.stage("vectors", f"{total:,} texts by {model} in {seconds:.0f} s ({total / max(seconds, 1e-9):.0f}/s)")
+    run.progress.stage(
+        "vectors", f"{total:,} texts with {model} in {seconds:.0f} s ({total / max(seconds, 1e-9):.0f}/s)"
+    )
 
 
-def _in_vllm(run: Run, texts: Dataset, model: str, folder: Folder) -> Dataset:
-    """Encode texts by vLLM engines."""
+def _encode_in_vllm(run: Run, texts: Dataset, model: str, folder: Folder) -> Dataset:
+    """Encode texts with vLLM engines."""
     capacity_check.check(run, "encoder")
     compute = run.settings.compute
     from actors.cluster.placement import teacher_engines
@@ -147,6 +166,7 @@ def _in_vllm(run: Run, texts: Dataset, model: str, folder: Folder) -> Dataset:
 
 
 def _with_text(run: Run) -> list[Document]:
+    """Return the documents whose content is not blank."""
     return [document for document in run.collection.documents if document.content.strip()]
 
 

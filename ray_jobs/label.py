@@ -1,11 +1,11 @@
-"""From a query log to labels: select long-tail queries, retrieve candidates, pre-rank them, ask the teacher.
+"""Label a query log: select long-tail queries, retrieve candidates, pre-rank them, and let the teacher label them.
 
     python -m ray_jobs.label configs/quickstart.yaml
-    python -m ray_jobs.label configs/listwise.yaml --estimate      prompts, tokens, hours and cost; asks nothing
-    ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.label configs/quickstart.yaml
+    python -m ray_jobs.label configs/listwise.yaml --estimate      prompts, tokens, hours, cost; no labels
+    ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.label RUN.yaml
 
-Writes queries/, index/, vectors/, candidates/, labels/ and rejected/ of the run's folder. A stage that is
-done with the same settings is skipped; one that was cut off goes on where it stopped.
+Writes queries/, index/, vectors/, candidates/, labels/ and rejected/ in the run's folder. Skips stages that are
+finished with the same settings, and resumes an interrupted stage.
 """
 
 from __future__ import annotations
@@ -28,38 +28,53 @@ if TYPE_CHECKING:
     from actors.teachers import Teacher
 
 ESTIMATED_LISTS = 200
+"""Lists to sample for the cost estimate."""
 
 
 def main(run: Run) -> None:
+    """Retrieve candidates for the query log and label them."""
     candidates.main(run)
     ask_teacher(run, ["log"])
 
 
 def show_estimate(run: Run) -> None:
-    """Print what labelling will take, by a sample of the lists and the teacher's tokenizer; the teacher is not asked."""
+    """Estimate the cost of labelling from a sample of the lists and the teacher's tokenizer, and print it.
+
+    Does not run the teacher.
+
+    Raises:
+        InputError: If there are no candidate lists.
+    """
     from actors.data.parts import count_rows
     from actors.teachers.prompt_costs import costs_of
-    from ranking.labels.cost_estimate import estimate, text_of
+    from ranking.labels.cost_estimate import estimate, format_estimate
 
     candidates.main(run)
     compute = run.settings.compute
     lists = count_rows(plan.candidates_stage(run).folder)
-    sample = drawn_lists(run, "log", ESTIMATED_LISTS, run.settings.queries.seed, _validation(run))
+    sample = sample_lists(run, "log", ESTIMATED_LISTS, run.settings.queries.seed, _validation(run))
     if not sample:
-        raise InputError("there are no candidate lists to estimate from")
-    found = estimate(
+        raise InputError("estimate: there are no candidate lists")
+    costs = estimate(
         costs_of(run.settings.teacher, sample), lists, compute.engine_tokens_per_second, compute.engine_hour_price
     )
-    for line in text_of(found).splitlines():
+    for line in format_estimate(costs).splitlines():
         run.progress.line(line)
 
 
-def drawn_lists(
+def sample_lists(
     run: Run, split: SplitName, lists: int, seed: int, validation: tuple[float, int] = (0.0, 0)
 ) -> list[PreRankedList]:
-    """Draw lists as the teacher is shown them; those of test queries are drawn from the fused first stage and picked like the log's.
+    """Sample candidate lists and pre-rank them as for labelling.
 
-    validation: fraction and seed of the validation queries, whose whole lists are shown.
+    Lists of test queries are sampled from the fused first stage and pre-ranked like lists of the log.
+
+    Args:
+        run: The run.
+        split: The queries to sample from.
+        lists: Number of lists.
+        seed: Seed of the sample.
+        validation: Fraction and seed of the validation queries. The teacher sees all candidates of these.
     """
     from actors.data.parts import sample_rows
     from actors.retrieval.pre_ranking import PreRanker, all_candidates
@@ -67,22 +82,25 @@ def drawn_lists(
     rows = sample_rows(plan.candidates_stage(run, split).folder, lists, seed)
     if rows is None:
         return []
-    drawn = records(rows, CandidateList) if split == "log" else [row.fused() for row in records(rows, QueryCandidates)]
-    pick = (
+    sample = records(rows, CandidateList) if split == "log" else [row.fused() for row in records(rows, QueryCandidates)]
+    pre_rank = (
         PreRanker(plan.embedding_cache(run), run.settings.pre_ranker, validation)
         if run.settings.pre_ranker
         else all_candidates
     )
-    return records(pick(table_of([row for row in drawn if row.candidates], CandidateList)), PreRankedList)
+    return records(pre_rank(table_of([row for row in sample if row.candidates], CandidateList)), PreRankedList)
 
 
 def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None = None) -> None:
-    """Have the teacher rank lists, of the log to be learned from, of the test queries to be measured; one start for both.
+    """Let the teacher label the lists of one or both splits, with a single start of its engines.
 
-    teacher: one that is made already; else the settings' own.
+    Args:
+        run: The run.
+        splits: `log` labels are for training, `test` labels for the evaluation of the teacher.
+        teacher: The teacher; None makes it from the settings.
     """
     stages = {split: plan.labels_stage(run, split) for split in splits}
-    stages = {split: stage for split, stage in stages.items() if not run.skipped(stage)}
+    stages = {split: stage for split, stage in stages.items() if not run.skip_if_finished(stage)}
     if not stages:
         return
     capacity_check.check(run, "teacher")
@@ -95,29 +113,33 @@ def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None =
     teacher = teacher or make_teacher(
         run.settings.teacher, run.settings.compute, plan.teacher_fingerprint(run), plan.teacher_cache(run)
     )
-    _note_unknown(run, teacher)
+    _report_unknown_documents(run, teacher)
     CrashLog(plan.teacher_cache(run)).forget()
-    shown, rows, todo = [], {}, 0
+    inputs, rows, todo = [], {}, 0
     for split, stage in stages.items():
         stage.begin()
         forget_rejections(stage)
-        lists, rows[split], left = _shown(run, split, stage)
-        shown.append(lists)
+        lists, rows[split], left = _teacher_input(run, split, stage)
+        inputs.append(lists)
         todo += left
-    lists = shown[0].union(*shown[1:]) if shown[1:] else shown[0]
+    lists = inputs[0].union(*inputs[1:]) if inputs[1:] else inputs[0]
     tokens = write_stages(stages, teacher.label(lists), Label, todo, run.progress, "queries")
     for split, stage in stages.items():
         engines = run.settings.compute.teacher_engines if teacher.actor is not None else None
-        run.done(finish(stage, rows[split], tokens[split], engines), "labels")
+        run.report_stage(finish(stage, rows[split], tokens[split], engines), "labels")
 
 
 def _validation(run: Run) -> tuple[float, int]:
-    """Fraction and seed of the validation queries."""
+    """Return fraction and seed of the validation queries."""
     return run.settings.training.validation_fraction, run.settings.queries.seed
 
 
-def _note_unknown(run: Run, teacher: Teacher) -> None:
-    """Report recorded documents that the collection lacks; they are skipped. Raises InputError if it lacks all of them."""
+def _report_unknown_documents(run: Run, teacher: Teacher) -> None:
+    """Print the number of recorded documents that are not in the collection. They are skipped.
+
+    Raises:
+        InputError: If no recorded document is in the collection.
+    """
     from actors.teachers.recorded_teacher import RecordedTeacher
 
     if isinstance(teacher, RecordedTeacher) and run.settings.candidates.given is None:
@@ -126,10 +148,14 @@ def _note_unknown(run: Run, teacher: Teacher) -> None:
             run.progress.stage("teacher", f"{unknown:,} recorded documents are not in the collection; they are skipped")
 
 
-def _shown(run: Run, split: SplitName, stage: Stage) -> tuple[Dataset, int, int]:
-    """What the teacher is shown of the lists that it has not labelled; how many lists there are, and how many are left."""
+def _teacher_input(run: Run, split: SplitName, stage: Stage) -> tuple[Dataset, int, int]:
+    """Pre-rank the lists that have no label yet.
+
+    Returns:
+        The pre-ranked lists, the number of all lists, and the number of lists without a label.
+    """
     from actors.data.streaming import parts_of, through_actor
-    from actors.retrieval.pre_ranking import PreRanker, all_candidates, all_of_test
+    from actors.retrieval.pre_ranking import PreRanker, all_candidates, all_test_candidates
 
     settings = run.settings
     model = CandidateList if split == "log" else QueryCandidates
@@ -137,7 +163,10 @@ def _shown(run: Run, split: SplitName, stage: Stage) -> tuple[Dataset, int, int]
     if split == "test":
         return (
             lists.map_batches(
-                all_of_test, fn_args=(settings.evaluation.first_stages,), batch_format="pyarrow", batch_size=None
+                all_test_candidates,
+                fn_args=(settings.evaluation.first_stages,),
+                batch_format="pyarrow",
+                batch_size=None,
             ),
             rows,
             left,

@@ -1,9 +1,9 @@
-"""The whole pipeline: label, explain where rationales are wanted, train, evaluate, promote.
+"""Run the whole pipeline: label, write rationales if configured, train, evaluate, promote.
 
     python -m ray_jobs.pipeline configs/quickstart.yaml
-    ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.pipeline configs/quickstart.yaml
+    ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.pipeline RUN.yaml
 
-Stages that are done with the same settings are skipped; one changed setting re-runs what depends on it.
+Skips stages that are finished with the same settings. A changed setting re-runs only the stages that depend on it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from ray_jobs.common.run import Run, job
 
 
 def main(run: Run) -> None:
+    """Run all stages in order."""
     run.check_judged()
     own_labels = not run.settings.training.labels
     if own_labels and plan.labels_stage(run).restore() is None:
-        capacity_check.check(run, "teacher", "rationales", "training")  # before hours go into what cannot be finished
+        # fail before hours of labelling if a later stage has no resources
+        capacity_check.check(run, "teacher", "rationales", "training")
     if own_labels:
         candidates.main(run)
     else:
         index.main(run)
-    candidates.find_for_test(run)
+    candidates.retrieve_for_test(run)
     label.ask_teacher(run, [*(["log"] if own_labels else []), *(["test"] if run.settings.evaluation.teacher else [])])
     if own_labels:
         rationales.write_rationales(run)

@@ -1,13 +1,14 @@
-"""From the promotion decision to the registry: the winning student becomes the champion.
+"""Promote the winning student of the evaluation to champion in the registry.
 
     python -m ray_jobs.promote configs/quickstart.yaml
-    python -m ray_jobs.promote configs/quickstart.yaml --list          the champion, its history, and what else is there
-    python -m ray_jobs.promote configs/quickstart.yaml --rollback      the champion before it again
-    python -m ray_jobs.promote configs/quickstart.yaml --to VERSION    a version of the registry, by hand
-    python -m ray_jobs.promote configs/quickstart.yaml --add STUDENT   into the registry, to be a challenger; the champion stays
+    python -m ray_jobs.promote configs/quickstart.yaml --list          show champion, history, other versions
+    python -m ray_jobs.promote configs/quickstart.yaml --rollback      make the previous champion the champion again
+    python -m ray_jobs.promote configs/quickstart.yaml --to VERSION    promote a version of the registry by hand
+    python -m ray_jobs.promote configs/quickstart.yaml --add STUDENT   add a student as a challenger; keeps the champion
 
-A student is promoted only if it beats the baseline significantly and is not worse than the first stages, the pre-ranker and its own
-base; otherwise the line says why, and what to deploy instead. Of two promotions at once one is an error, and changes nothing.
+Promotes a student only if it beats the baseline significantly and is not worse than the first stages, the pre-ranker
+and its own base model. Otherwise prints the reason and what to deploy instead. If two promotions run at once, one
+fails and changes nothing.
 """
 
 from __future__ import annotations
@@ -20,49 +21,58 @@ from ranking.evaluation.results import Metrics
 from ray_jobs.common import plan
 from ray_jobs.common.run import Run, job
 from ray_jobs.evaluate import METRICS
-from ray_jobs.evaluation.systems import trained_before
+from ray_jobs.evaluation.systems import locate_trained_model
 from students import student_config
 from students.settings import StudentSettings
 
 
 def main(run: Run) -> None:
+    """Promote the winner of the evaluation, or print why there is none.
+
+    Raises:
+        InputError: If there is no evaluation with these settings.
+    """
     stage = plan.evaluation_stage(run)
     if stage.manifest is None:
-        raise InputError(f"{stage.folder.uri}: there is no evaluation of these settings; run ray_jobs.evaluate first")
-    verdict = Metrics.model_validate_json(stage.folder.read_text(METRICS)).verdict
-    if not verdict.promoted or verdict.champion is None:
-        run.progress.stage("promote", f"nothing promoted: {verdict.reason}")
+        raise InputError(f"{stage.folder.uri}: no evaluation with these settings; run ray_jobs.evaluate first")
+    decision = Metrics.model_validate_json(stage.folder.read_text(METRICS)).verdict
+    if not decision.promoted or decision.champion is None:
+        run.progress.stage("promote", f"nothing promoted: {decision.reason}")
         return
-    student = next(student for student in run.settings.students if student.name == verdict.champion)
+    student = next(student for student in run.settings.students if student.name == decision.champion)
     version = version_of(run, student)
-    held = run.registry.read()
-    champion = run.registry.promote(trained_before(run, student), version, run.settings.run, verdict.reason)
-    already = " already" if held is not None and champion.history == held.history else ""
+    before = run.registry.read()
+    champion = run.registry.promote(locate_trained_model(run, student), version, run.settings.run, decision.reason)
+    already = " already" if before is not None and champion.history == before.history else ""
     run.progress.stage("promote", f"{version} is the champion{already}")
 
 
 def rollback(run: Run) -> None:
-    held = run.registry.read()
-    if held is not None and len(held.line) > 1:
-        student_config.read(run.registry.folder / held.line[-2].version)
+    """Make the previous champion the champion again, if this version of the code can load it."""
+    champion = run.registry.read()
+    if champion is not None and len(champion.line) > 1:
+        student_config.read(run.registry.folder / champion.line[-2].version)
     run.progress.stage("promote", f"{run.registry.rollback(run.settings.run).champion} is the champion again")
 
 
 def show(run: Run) -> None:
-    held = run.registry.read()
-    if held is None:
+    """Print the history of champions and the other versions in the registry."""
+    champion = run.registry.read()
+    if champion is None:
         run.progress.line("no champion yet")
         return
-    for change in held.history:
+    for change in champion.history:
         run.progress.line(f"{change.at}  {change.action:<8}  {change.version}  {change.reason}")
-    run.progress.line(f"champion: {held.champion}")
-    others = [version for version in run.registry.versions() if version != held.champion]
-    run.progress.line(f"versions beside it: {', '.join(others) or 'none'}")
+    run.progress.line(f"champion: {champion.champion}")
+    others = [version for version in run.registry.versions() if version != champion.champion]
+    run.progress.line(f"other versions: {', '.join(others) or 'none'}")
 
 
 def promote_by_hand(version: str) -> Callable[[Run], None]:
+    """Return the action that promotes a version of the registry."""
+
     def main(run: Run) -> None:
-        run.registry.checksum_of(version)  # one that is not known is named as such
+        run.registry.checksum_of(version)  # raises InputError for an unknown version
         student_config.read(run.registry.folder / version)
         run.progress.stage(
             "promote", f"{run.registry.promote_again(version, run.settings.run).champion} is the champion"
@@ -72,43 +82,43 @@ def promote_by_hand(version: str) -> Callable[[Run], None]:
 
 
 def add(name: str) -> Callable[[Run], None]:
+    """Return the action that adds a student to the registry without promoting it."""
+
     def main(run: Run) -> None:
-        found = [student for student in run.settings.students if student.name == name]
-        if not found:
-            raise InputError(
-                f"argument --add: no student {name!r}; there are {', '.join(student.name for student in run.settings.students)}"
-            )
-        version = version_of(run, found[0])
-        run.registry.add(trained_before(run, found[0]), version)
+        students = {student.name: student for student in run.settings.students}
+        if name not in students:
+            raise InputError(f"argument --add: unknown student {name!r}; use one of {', '.join(students)}")
+        version = version_of(run, students[name])
+        run.registry.add(locate_trained_model(run, students[name]), version)
         run.progress.stage(
-            "promote", f"{version} is in the registry; --serving.traffic.challenger {version} lets it have traffic"
+            "promote", f"{version} is in the registry; send it traffic with --serving.traffic.challenger {version}"
         )
 
     return main
 
 
 def version_of(run: Run, student: StudentSettings) -> str:
-    """What a student is called in the registry."""
+    """Return the version name of a student in the registry."""
     return f"{student.name}-{plan.student_stage(run, student).fingerprint}"
 
 
-def asked(arguments: list[str]) -> tuple[Callable[[Run], None], list[str]]:
-    """What the command line asks for, and its other arguments."""
-    named = {
-        "--to": (promote_by_hand, "a version is missing; --list shows them"),
-        "--add": (add, "the name of a student is missing"),
+def parse_action(arguments: list[str]) -> tuple[Callable[[Run], None], list[str]]:
+    """Return the action that the command line asks for, and the remaining arguments."""
+    with_value = {
+        "--to": (promote_by_hand, "the version is missing; --list shows all versions"),
+        "--add": (add, "the name of the student is missing"),
     }
-    for flag, (action_of, lacking) in named.items():
+    for flag, (action_of, message) in with_value.items():
         if flag in arguments:
             place = arguments.index(flag)
             if place + 1 == len(arguments):
-                print(f"error: argument {flag}: {lacking}", file=sys.stderr)
+                print(f"error: argument {flag}: {message}", file=sys.stderr)
                 sys.exit(2)
             return action_of(arguments[place + 1]), arguments[:place] + arguments[place + 2 :]
     actions = {"--rollback": rollback, "--list": show}
-    found = [action for flag, action in actions.items() if flag in arguments]
-    return (found[0] if found else main), [argument for argument in arguments if argument not in actions]
+    chosen = [action for flag, action in actions.items() if flag in arguments]
+    return (chosen[0] if chosen else main), [argument for argument in arguments if argument not in actions]
 
 
 if __name__ == "__main__":
-    job(*asked(sys.argv[1:]), alone=False)
+    job(*parse_action(sys.argv[1:]), exclusive=False)

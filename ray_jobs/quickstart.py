@@ -1,6 +1,8 @@
-"""The pipeline, and then one test query to the served champion, beside the first stage; nothing is left running.
+"""Run the pipeline, then send one test query to the served champion and compare it with the first stage.
 
-python -m ray_jobs.quickstart configs/quickstart.yaml
+    python -m ray_jobs.quickstart configs/quickstart.yaml
+
+Stops the service at the end.
 """
 
 from __future__ import annotations
@@ -21,39 +23,45 @@ from ray_jobs import pipeline
 from ray_jobs.common import plan
 from ray_jobs.common.run import Run, job
 from ray_jobs.evaluate import METRICS, PER_QUERY
-from ray_jobs.serve import served
+from ray_jobs.serve import running_service
 
-SHOWN = 5
+TOP_N = 5
+"""Documents per ranking in the printed table."""
 
 
 def main(run: Run) -> None:
+    """Run the pipeline and print both rankings of a typical test query."""
     pipeline.main(run)
     if run.registry.read() is None:
-        run.progress.stage("serve", "no champion, nothing to serve")
+        run.progress.stage("serve", "nothing to serve: there is no champion")
         return
     row, gain = typical_query(run)
     documents = row.of(first_stage := run.settings.evaluation.first_stages[0])
-    with served(run) as address:
-        shown = [{"title": c.title, "text": c.text, "score": c.score} for c in documents]
-        answer = post(f"{address}/v1/rerank", {"query": row.text, "documents": shown, "top_n": SHOWN})
+    with running_service(run) as address:
+        candidates = [{"title": c.title, "text": c.text, "score": c.score} for c in documents]
+        response = post(f"{address}/v1/rerank", {"query": row.text, "documents": candidates, "top_n": TOP_N})
     run.progress.stage(
         "query",
-        f"{row.text} ({run.settings.evaluation.measures[0]} {gain:+.3f}, about the mean where the answer was retrieved)",
+        f"{row.text} ({run.settings.evaluation.measures[0]} {gain:+.3f}, close to the mean gain)",
     )
-    student = f"student, blended ({answer['meta']['blend']})" if "blend" in answer["meta"] else "student"
-    ranked = [documents[result["index"]] for result in answer["results"]]
+    student = f"student, blended ({response['meta']['blend']})" if "blend" in response["meta"] else "student"
+    ranked = [documents[result["index"]] for result in response["results"]]
     run.progress.console.print(
-        side_by_side({first_stage: documents[:SHOWN], student: ranked}, run.collection.qrels.get(row.query_id, {}))
+        side_by_side({first_stage: documents[:TOP_N], student: ranked}, run.collection.qrels.get(row.query_id, {}))
     )
     example = json.dumps({"query": "merge sorted lists", "documents": ["heapq.merge", "os.path.join"]})
-    run.progress.line("\nmake serve keeps the service up; then ask it yourself:")
+    run.progress.line("\nRun `make serve` to keep the service running, then send your own queries:")
     run.progress.line(f"  curl -s {address}/v1/rerank -H 'content-type: application/json' -d '{example}'")
 
 
 def typical_query(run: Run) -> tuple[QueryCandidates, float]:
-    """A test query on which the deployed system gains about the mean, among those whose answer was retrieved: its candidates, and the gain.
+    """Choose the test query whose gain over the first stage is closest to the mean gain of the deployed system.
 
-    An answer is a document of the highest grade that the collection has.
+    Considers only queries whose answer was retrieved, if there are any. An answer is a document of the collection's
+    highest grade.
+
+    Returns:
+        The candidates of the query, and its gain.
     """
     folder = plan.evaluation_stage(run).folder
     deployed = Metrics.model_validate_json(folder.read_text(METRICS)).verdict.deploy
@@ -82,7 +90,7 @@ def typical_query(run: Run) -> tuple[QueryCandidates, float]:
 
 
 def side_by_side(ranked: Mapping[str, Sequence[Candidate]], grades: Mapping[str, int]) -> Table:
-    """Rankings of one query beside each other, each document with its grade where it is judged."""
+    """Format rankings of one query side by side, with the grade of each judged document."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right")
     for name in ranked:
@@ -95,10 +103,10 @@ def side_by_side(ranked: Mapping[str, Sequence[Candidate]], grades: Mapping[str,
 
 
 def post(url: str, body: dict[str, Any]) -> Any:
-    """POST JSON and read JSON."""
+    """POST a JSON body and return the JSON response."""
     request = urllib.request.Request(url, json.dumps(body).encode("utf-8"), {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=120) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(request, timeout=120) as response:
+        return json.load(response)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-r"""From labels to rationales: why candidates are relevant or not, for students that learn to say so (RRA-GPT).
+r"""Write rationales for labels: why candidates are relevant or not, for students that learn to generate them (RRA-GPT).
 
     python -m ray_jobs.rationales configs/quickstart.yaml --rationales.kind extractive
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- \
       python -m ray_jobs.rationales configs/quickstart.yaml --rationales.kind extractive
 
-Writes rationales/ of the run's folder; labels/ stays as it is. Goes on where it was cut off. A candidate whose
-rationale cannot be learned from has none, and its row says what was written and what is the matter with it.
+Writes rationales/ in the run's folder and does not change labels/. Resumes an interrupted run. A candidate whose
+rationale is unusable gets none; its row records the text and the parse status.
 """
 
 from __future__ import annotations
@@ -20,19 +20,24 @@ from ray_jobs.common.run import Run, job
 
 
 def main(run: Run) -> None:
+    """Label if necessary, then write rationales.
+
+    Raises:
+        InputError: If the settings ask for no rationales.
+    """
     if isinstance(run.settings.rationales, NoRationaleSettings):
-        raise InputError("setting 'rationales.kind': is none, so there is nothing to write; take extractive or llm")
+        raise InputError("setting 'rationales.kind': nothing to write for kind none; use extractive or llm")
     label.main(run)
     write_rationales(run)
 
 
 def write_rationales(run: Run) -> None:
-    """Have rationales written for all labels that have none yet; nothing where the settings want none."""
+    """Write rationales for all labels without one. Does nothing if the settings ask for no rationales."""
     settings = run.settings.rationales
     if isinstance(settings, NoRationaleSettings):
         return
     stage = plan.rationales_stage(run)
-    if run.skipped(stage):
+    if run.skip_if_finished(stage):
         return
     capacity_check.check(run, "rationales")
     from actors.data.streaming import finish, parts_of, write_stages
@@ -43,21 +48,21 @@ def write_rationales(run: Run) -> None:
     labels, rows, left = parts_of(plan.labels_stage(run).folder, Label, without=stage)
     tokens = write_stages({"log": stage}, writer.explain(labels), RationaleList, left, run.progress, "labels")
     engines = run.settings.compute.rationale_engines if isinstance(settings, LlmRationaleSettings) else None
-    run.done(finish(stage, rows, tokens["log"], engines), "lists explained")
-    _say_verdicts(run, stage)
+    run.report_stage(finish(stage, rows, tokens["log"], engines), "lists explained")
+    _report_parse_statuses(run, stage)
 
 
-def _say_verdicts(run: Run, stage: Stage) -> None:
-    """Say in a line how many rationales there are, and what is the matter with the others."""
+def _report_parse_statuses(run: Run, stage: Stage) -> None:
+    """Print the number of usable rationales, and of unusable ones by parse status."""
     import ray
 
-    from actors.data.parts import count_verdicts
+    from actors.data.parts import count_rationale_statuses
 
-    counts = dict(ray.get(ray.remote(count_verdicts).options(num_cpus=0.25).remote(stage.folder)))
-    good = counts.pop("ok", 0)
-    bad = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items(), key=lambda item: -item[1]))
+    counts = dict(ray.get(ray.remote(count_rationale_statuses).options(num_cpus=0.25).remote(stage.folder)))
+    usable = counts.pop("ok", 0)
+    unusable = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items(), key=lambda item: -item[1]))
     run.progress.stage(
-        "", f"{good:,} rationales" + (f"; {sum(counts.values()):,} candidates without: {bad}" if bad else "")
+        "", f"{usable:,} rationales" + (f"; {sum(counts.values()):,} unusable: {unusable}" if unusable else "")
     )
 
 

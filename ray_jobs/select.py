@@ -1,10 +1,11 @@
-"""From a query log to the queries worth labelling: the rare, long and complex ones.
+"""Select the queries of a log that are worth labelling: rare, long and complex ones.
 
     python -m ray_jobs.select configs/quickstart.yaml
     python -m ray_jobs.select configs/quickstart.yaml --queries.log s3://bucket/searches/ --queries.sample 7000
 
-Workers read the log, count each query's forms as one, fold near-duplicates, score and choose. Writes queries/
-of the run's folder; what is left out goes to rejected/ with the reason. docs/long_tail.md tells the rest.
+Workers read the log, count the variants of each query together, remove near-duplicates, then score and select
+queries. Writes queries/ in the run's folder; excluded queries go to rejected/ with the reason. See docs/long_tail.md
+for details.
 """
 
 from __future__ import annotations
@@ -27,19 +28,20 @@ if TYPE_CHECKING:
 
 
 def main(run: Run) -> None:
+    """Select queries and write them."""
     stage = plan.queries_stage(run)
-    if run.skipped(stage):
+    if run.skip_if_finished(stage):
         return
     run.start_ray()
-    counted = counted_log(run)
-    sums = checked_sums(run, counted)
+    counted = count_log(run)
+    sums = check_sums(run, counted)
     stage.begin()
     counts = select(run, stage, counted, sums)
     finish(run, stage, sums, counts)
 
 
-def counted_log(run: Run) -> Dataset:
-    """Count the log of the settings, or the collection's own, on workers; the result stays there."""
+def count_log(run: Run) -> Dataset:
+    """Count the distinct queries of `queries.log`, or of the collection's log. The result remains on the workers."""
     from actors.query_log.counting import count, forms_of_files, forms_of_queries
 
     settings = run.settings.queries
@@ -48,8 +50,12 @@ def counted_log(run: Run) -> Dataset:
     return count(*forms_of_files(find_log(settings.log), settings.columns)).materialize()
 
 
-def checked_sums(run: Run, counted: Dataset) -> Sums:
-    """Add up the counted log. Raises InputError where it is malformed or empty."""
+def check_sums(run: Run, counted: Dataset) -> Sums:
+    """Sum up the counted log.
+
+    Raises:
+        InputError: If the log is malformed or empty.
+    """
     from actors.query_log.long_tail_selection import sums_of
 
     name = run.settings.queries.log or f"of {run.collection.name}"
@@ -62,33 +68,42 @@ def checked_sums(run: Run, counted: Dataset) -> Sums:
 
 
 def select(run: Run, stage: Stage, counted: Dataset, sums: Sums) -> Counter[str]:
-    """Choose and write; returns how many queries were selected, and left out by kind of reason."""
+    """Select queries and write them.
+
+    Returns:
+        The number of selected queries, and of excluded queries by kind of reason.
+    """
     from actors.data.streaming import forget_rejections
-    from actors.query_log.long_tail_selection import last_lot, write_selection
+    from actors.query_log.long_tail_selection import max_sampling_key, write_selection
 
     settings = run.settings.queries
     forget_rejections(stage)
     selection = Selection(settings, sums.searches, keys_of_questions([query.text for query in run.collection.test]))
     if settings.sample is not None:
-        selection = replace(selection, last_lot=last_lot(counted, selection, settings.sample))
+        selection = replace(selection, max_sampling_key=max_sampling_key(counted, selection, settings.sample))
     return write_selection(counted, selection, stage)
 
 
 def finish(run: Run, stage: Stage, sums: Sums, counts: Counter[str]) -> None:
-    """Check that each distinct query is accounted for, and say what became of them. Raises InputError where none is selected."""
+    """Check that every distinct query is selected or excluded, finish the stage, and print the counts.
+
+    Raises:
+        InputError: If no query is selected.
+    """
     from actors.query_log.long_tail_selection import SELECTED
 
-    chosen, left = counts.pop(SELECTED, 0), counts.total()
+    selected, excluded = counts.pop(SELECTED, 0), counts.total()
     reasons = ", ".join(f"{rows:,} {kind}" for kind, rows in counts.most_common())
-    if not chosen:
+    if not selected:
         raise InputError(
-            f"queries: none of the {sums.queries:,} queries of the log is long-tail ({reasons}); loosen queries.long_tail"
+            f"queries: none of the {sums.queries:,} queries of the log is long-tail ({reasons}); "
+            "relax queries.long_tail"
         )
-    if chosen + left != sums.queries:
-        raise RuntimeError(f"stage queries: {sums.queries} queries in, but {chosen} selected and {left} left out")
-    stage.finish(rows_in=sums.queries, rows_out=chosen, rejected=left)
+    if selected + excluded != sums.queries:
+        raise RuntimeError(f"stage queries: {sums.queries} queries in, but {selected} selected and {excluded} excluded")
+    stage.finish(rows_in=sums.queries, rows_out=selected, rejected=excluded)
     run.progress.stage(
-        "queries", f"{chosen:,} long-tail queries of {sums.queries:,} in the log; left out: {reasons or 'none'}"
+        "queries", f"{selected:,} long-tail queries of {sums.queries:,} in the log; excluded: {reasons or 'none'}"
     )
 
 

@@ -1,10 +1,11 @@
-"""Serve the champion over HTTP, until it is interrupted.
+"""Serve the champion over HTTP until interrupted.
 
     python -m ray_jobs.serve configs/quickstart.yaml
-    serve deploy configs/serve.yaml                     on a cluster that runs; its args name the run file
+    serve deploy configs/serve.yaml                     on a running cluster; args.run names the run file
     curl -s localhost:8000/v1/rerank -H 'content-type: application/json' -d '{"query": "...", "documents": ["..."]}'
 
-Replicas follow the registry: after `ray_jobs.promote` they load the new champion beside the old one, and it takes over.
+Replicas follow the registry: after `ray_jobs.promote` they load the new champion, then replace the old one without
+downtime.
 """
 
 from __future__ import annotations
@@ -30,72 +31,90 @@ if TYPE_CHECKING:
     from ray.serve import Application
 
 APPLICATION = "rradistill"
-PICKED = 200
+PAGE_QUERIES = 200
+"""Maximum number of test queries on the search page."""
 
 
 def main(run: Run) -> None:
-    with served(run) as address:
-        signal.signal(
-            signal.SIGTERM, lambda *_: sys.exit(0)
-        )  # a service ends well so; for other jobs it is an interruption
-        page = f"; the page is {address}/" if run.settings.serving.page else ""
+    """Serve the champion until SIGTERM or Ctrl-C."""
+    with running_service(run) as address:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the normal end of a service, not an interruption
+        page = f"; search page {address}/" if run.settings.serving.page else ""
         run.progress.stage(
-            "serve", f"{address}/v1/rerank, /v2/rerank, /rerank; {address}/docs describes them{page}; stop with Ctrl-C"
+            "serve", f"{address}/v1/rerank, /v2/rerank, /rerank; API docs {address}/docs{page}; stop with Ctrl-C"
         )
         while True:
             time.sleep(3600)
 
 
 @contextlib.contextmanager
-def served(run: Run) -> Iterator[str]:
-    """Start the service of the champion and yield its address; it is gone at the end."""
+def running_service(run: Run) -> Iterator[str]:
+    """Start the service and yield its address. Shuts the service down at the end.
+
+    Raises:
+        InputError: If the champion cannot be served, or the port is in use.
+    """
     settings = run.settings.serving
     check_champion(run)
-    taken = _taken(settings.host, settings.port)
-    if taken and "RAY_ADDRESS" not in os.environ:
-        raise taken
+    port_error = _port_error(settings.host, settings.port)
+    if port_error and "RAY_ADDRESS" not in os.environ:
+        raise port_error
     run.start_ray()
     import logging
 
     from ray import serve
     from ray.serve.schema import LoggingConfig
 
-    run.logs.take()  # importing Serve put its own handler in place
+    run.logs.attach_handlers()  # importing Serve installs its own handler
     if APPLICATION in serve.status().applications:
         run.progress.stage(
-            "serve", "runs on this cluster already; its replicas are replaced, one by one, where settings changed"
+            "serve", "the service already runs on this cluster; replicas with changed settings are replaced one by one"
         )
-    elif taken:
-        raise taken
-    quiet = LoggingConfig(log_level=logging.WARNING, enable_access_log=False)
-    application = bound(run)
-    run.logs.take()
-    serve.start(http_options={"host": settings.host, "port": settings.port}, logging_config=quiet)
+    elif port_error:
+        raise port_error
+    warnings_only = LoggingConfig(log_level=logging.WARNING, enable_access_log=False)
+    application = build_application(run)
+    run.logs.attach_handlers()
+    serve.start(http_options={"host": settings.host, "port": settings.port}, logging_config=warnings_only)
     try:
-        serve.run(application, name=APPLICATION, route_prefix="/", logging_config=quiet)
+        serve.run(application, name=APPLICATION, route_prefix="/", logging_config=warnings_only)
         yield f"http://{settings.host}:{settings.port}"
     finally:
         serve.shutdown()
 
 
 def application(args: dict[str, Any]) -> Application:
-    """What `serve deploy` builds: args hold `run`, the run file, and settings to lay over it, such as `storage`."""
-    given = dict(args)
-    where = given.pop("run", None)
-    if where is None:
-        raise InputError("serve config: args.run is missing; it names the run file")
-    run = open_run([str(where), *(part for key, value in given.items() for part in (f"--{key}", _argument(value)))])
+    """Build the application for `serve deploy`.
+
+    Args:
+        args: `run`, the run file, and settings that override it, such as `storage`.
+
+    Raises:
+        InputError: If `run` is missing, a setting is invalid, or the champion cannot be served.
+    """
+    overrides = dict(args)
+    run_file = overrides.pop("run", None)
+    if run_file is None:
+        raise InputError("serve config: args.run is missing; set it to the run file")
+    run = open_run(
+        [str(run_file), *(part for key, value in overrides.items() for part in (f"--{key}", _argument(value)))]
+    )
     check_champion(run)
-    return bound(run)
+    return build_application(run)
 
 
 def _argument(value: Any) -> str:
+    """Format a setting as a command-line argument."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def check_champion(run: Run) -> None:
-    """Raise InputError where there is nothing to serve: no champion, a file that changed, an unknown challenger, a student
-    of an older version."""
+    """Check that the champion and the challenger can be served.
+
+    Raises:
+        InputError: If there is no champion, the challenger is unknown or equals the champion, a file does not match its
+            checksum, or a student was saved by an older version.
+    """
     champion, model = run.registry.champion()
     check_whole(model, champion.checksum)
     student_config.read(model)
@@ -105,12 +124,13 @@ def check_champion(run: Run) -> None:
         student_config.read(run.registry.folder / challenger)
         if challenger == champion.champion:
             raise InputError(
-                f"setting 'serving.traffic.challenger': {challenger!r} is the champion itself; promote.py --list shows others"
+                f"setting 'serving.traffic.challenger': {challenger!r} is the champion; choose another version, "
+                "see ray_jobs.promote --list"
             )
 
 
-def bound(run: Run) -> Application:
-    """The deployments, put together."""
+def build_application(run: Run) -> Application:
+    """Bind the deployments: the ingress, and the searcher of the search page if the run has an index."""
     from actors.serving.ingress import Ingress
     from actors.serving.searcher import Searcher
 
@@ -127,28 +147,28 @@ def bound(run: Run) -> Application:
     searcher = None
     if settings.page and run.settings.candidates.given is None and (run.folder / "index").exists(MANIFEST):
         stage = plan.index_stage(run)
-        queries = run.collection.test[:PICKED]
+        queries = run.collection.test[:PAGE_QUERIES]
         qrels = {query.query_id: run.collection.qrels.get(query.query_id, {}) for query in queries}
-        if stage.manifest is not None:  # else it is of other settings
+        if stage.manifest is not None:  # else the index has other settings
             searcher = Searcher.options(ray_actor_options={"num_cpus": 0.25}).bind(
                 stage.folder, plan.embedding_cache(run), run.settings.candidates, queries, qrels
             )
-    placed = {"num_cpus": 1, "num_gpus": settings.gpus}
-    return Ingress.options(ray_actor_options=placed, **scaling).bind(run.storage, settings, searcher)  # type: ignore[no-any-return]
+    resources = {"num_cpus": 1, "num_gpus": settings.gpus}
+    return Ingress.options(ray_actor_options=resources, **scaling).bind(run.storage, settings, searcher)  # type: ignore[no-any-return]
 
 
-def _taken(host: str, port: int) -> InputError | None:
-    """What to say where a port cannot be listened on."""
+def _port_error(host: str, port: int) -> InputError | None:
+    """Return the error if the service cannot listen on a port; None if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             return InputError(
-                f"serving.port {port} on {host}: cannot be used ({error.strerror}); choose another with --serving.port"
+                f"setting 'serving.port': cannot listen on {host}:{port} ({error.strerror}); choose another port"
             )
     return None
 
 
 if __name__ == "__main__":
-    job(main, alone=False)
+    job(main, exclusive=False)

@@ -1,10 +1,11 @@
-"""From labels to students: distil each student with DeepSpeed on Ray Train's workers.
+"""Train students: distil each student from the labels with DeepSpeed on Ray Train workers.
 
     python -m ray_jobs.train configs/quickstart.yaml
-    ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.train configs/quickstart.yaml
+    ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.train RUN.yaml
 
-Writes students/<name>/checkpoints/ and students/<name>/model/, a Hugging Face folder that was reloaded and
-scores as the student did. Training that was cut off goes on from its last checkpoint, in the middle of an epoch too.
+Writes students/<name>/checkpoints/ and students/<name>/model/. The model folder is in Hugging Face format; it is
+reloaded and checked for score parity with the student. Interrupted training resumes from its last checkpoint, also
+within an epoch.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from ray_jobs.common.run import Run, job
 from ray_jobs.training import blend_fitting, label_merging, training_labels
 from students.settings import RraBertSettings, StudentSettings, TrainingSettings
 
-_DOCUMENTS_COUNTED = 50_000
-"""Documents that term frequencies are counted in, at most."""
+_TERM_FREQUENCY_DOCUMENTS = 50_000
+"""Maximum number of documents to count term frequencies in."""
 
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
@@ -38,87 +39,115 @@ PLANNED = "planned_steps.txt"
 
 
 def main(run: Run) -> None:
+    """Train all students of the run."""
     for student in run.settings.students:
         train(run, student)
 
 
 def train(run: Run, student: StudentSettings) -> None:
-    """Train one student and write its model folder."""
+    """Train one student, fit its blend, and write its model folder.
+
+    Raises:
+        InputError: If labels or rationales are missing, or the settings do not fit them.
+    """
     stage = plan.student_stage(run, student)
-    if run.skipped(stage):
+    if run.skip_if_finished(stage):
         return
     training = run.settings.training
     label_merging.merge_labels(run)
-    labels = training_labels.labels_to_learn(run)
+    labels = training_labels.require_labels(run)
     folder = labels.folder
     first = training_labels.first_label(folder)
-    rationales = training_labels.rationales_to_learn(run, student)
-    every = dict(zip(folder.read_column("query_id"), folder.read_column("confidence"), strict=True))
-    kept = confident(every, training.confidence.min_confidence)
-    sure = len(kept)
+    rationales = training_labels.require_rationales(run, student)
+    confidences = dict(zip(folder.read_column("query_id"), folder.read_column("confidence"), strict=True))
+    query_ids = confident(confidences, training.confidence.min_confidence)
+    confident_count = len(query_ids)
     if training.labels:
-        kept = training_labels.not_tested(run, folder, kept)
-    grades = training_labels.judgements(run, kept) if training.targets == "judgements" else None
-    provenance = first.provenance if grades is None else training_labels.judged_by(run.collection)
-    kept = kept if grades is None else list(grades)
-    validation, learned = training_labels.divided(kept, training.validation_fraction, run.settings.queries.seed)
-    if len(learned) < training.queries_per_step:
+        query_ids = training_labels.drop_test_questions(run, folder, query_ids)
+    grades = training_labels.judgements(run, query_ids) if training.targets == "judgements" else None
+    provenance = first.provenance if grades is None else training_labels.judgement_provenance(run.collection)
+    query_ids = query_ids if grades is None else list(grades)
+    validation, train_ids = training_labels.split_validation(
+        query_ids, training.validation_fraction, run.settings.queries.seed
+    )
+    if len(train_ids) < training.queries_per_step:
         lower = ["training.queries_per_step", *(["training.validation_fraction"] if validation else [])]
-        lower += ["training.confidence.min_confidence"] if sure < len(every) else []
+        lower += ["training.confidence.min_confidence"] if confident_count < len(confidences) else []
         raise InputError(
-            f"{len(learned)} labels are fewer than one step of {training.queries_per_step}; lower {' or '.join(lower)}"
+            f"{len(train_ids)} training labels are too few for one step of {training.queries_per_step} queries; "
+            f"lower {' or '.join(lower)}"
         )
     if training.queries_per_step < training.workers:
         raise InputError(
-            f"setting 'training.queries_per_step': {training.queries_per_step} lists are too few for {training.workers} workers; "
-            f"at least {training.workers}"
+            f"setting 'training.queries_per_step': {training.queries_per_step} is less than one query per worker; "
+            f"set it to {training.workers} or more, or lower training.workers"
         )
     if training.min_workers is not None and training.min_workers > training.workers:
         raise InputError(
-            f"setting 'training.min_workers': {training.min_workers} is more than the {training.workers} workers there are"
+            f"setting 'training.min_workers': {training.min_workers} is more than training.workers ({training.workers})"
         )
     check_fit(student, training, provenance.targets)
     if grades is None:
         training_labels.check_ordered(folder, training)
-    _say_confidence(run, every, sure)
+    _report_confidence(run, confidences, confident_count)
     if training.validation_fraction and not validation:
-        text = f"none: {len(kept)} labels are too few for a share of {training.validation_fraction:g}; the last checkpoint is exported"
-        run.progress.stage("validation", text)
+        run.progress.stage(
+            "validation",
+            f"skipped: {len(query_ids)} labels are too few for a fraction of {training.validation_fraction:g}; "
+            "the last checkpoint is exported",
+        )
     capacity_check.check(run, "training")
     stage.begin()
-    told = _fit(run, stage, student, labels, (learned, validation), provenance, rationales, grades)
+    summary = _fit(run, stage, student, labels, (train_ids, validation), provenance, rationales, grades)
     blend_fitting.blend_student(run, student, stage.folder / MODEL, folder, validation, grades)
-    manifest = stage.finish(rows_in=len(every), rows_out=len(kept), rejected=len(every) - len(kept))
-    run.progress.stage(stage.name, f"{len(learned):,} lists, {told} in {manifest.seconds:.0f} s")
+    manifest = stage.finish(
+        rows_in=len(confidences), rows_out=len(query_ids), rejected=len(confidences) - len(query_ids)
+    )
+    run.progress.stage(stage.name, f"{len(train_ids):,} lists, {summary} in {manifest.seconds:.0f} s")
 
 
 def check_fit(student: StudentSettings, training: TrainingSettings, targets: str) -> None:
-    """Raise InputError where the loss does not fit the labels, or the student its base."""
+    """Check that the loss fits the labels, and the student its base model.
+
+    Args:
+        student: The student.
+        training: Training settings.
+        targets: Kind of the targets: `tiers`, `scores` or `grades`.
+
+    Raises:
+        InputError: If they do not fit.
+    """
     from ranking.model_paths import model_path
     from students.bases import check_base
     from students.losses import BY_TARGETS, OF_SCORES
 
     if targets != "scores" and training.loss in OF_SCORES:
-        held = "judgements are grades" if targets == "grades" else "these labels hold an order only"
+        actual = "judgements are grades" if targets == "grades" else "these labels only contain an order"
         raise InputError(
-            f"setting 'training.loss': {training.loss} matches scores, and {held}; take {BY_TARGETS[targets]}"
+            f"setting 'training.loss': {training.loss} needs teacher scores, but {actual}; use {BY_TARGETS[targets]}"
         )
     if targets != "grades" and training.loss == "info_nce":
         raise InputError(
-            "setting 'training.loss': info_nce sets relevant candidates against irrelevant ones, and a teacher's labels call none "
-            f"irrelevant; take {BY_TARGETS[targets]}, or training.targets: judgements"
+            "setting 'training.loss': info_nce contrasts relevant with irrelevant candidates, but a teacher's labels "
+            f"mark none as irrelevant; use {BY_TARGETS[targets]}, or set training.targets to judgements"
         )
     check_base(model_path(student.base), student)
 
 
-def _say_confidence(run: Run, labels: dict[str, float | None], kept: int) -> None:
-    """Say how many labels are left out for their confidence, and where none has one to go by."""
+def _report_confidence(run: Run, confidences: dict[str, float | None], confident_count: int) -> None:
+    """Print how many labels are dropped for low confidence, or that the setting has no effect without confidences."""
     confidence = run.settings.training.confidence
-    if kept < len(labels):
-        text = f"{len(labels) - kept:,} of {len(labels):,} labels left out, of a confidence below {confidence.min_confidence:g}"
-        run.progress.stage("confidence", text)
-    elif (confidence.weight or confidence.min_confidence) and all(held is None for held in labels.values()):
-        run.progress.stage("confidence", "no label has one, so all count alike; teacher.orders of 2 or more gives one")
+    if confident_count < len(confidences):
+        dropped = len(confidences) - confident_count
+        run.progress.stage(
+            "confidence",
+            f"dropped {dropped:,} of {len(confidences):,} labels with a confidence below {confidence.min_confidence:g}",
+        )
+    elif (confidence.weight or confidence.min_confidence) and all(value is None for value in confidences.values()):
+        run.progress.stage(
+            "confidence",
+            "no label has a confidence, so all have equal weight; set teacher.orders to 2 or more to get one",
+        )
 
 
 def _fit(
@@ -131,7 +160,24 @@ def _fit(
     rationales: Folder | None,
     grades: dict[str, dict[str, int]] | None,
 ) -> str:
-    """Run the training workers, the first of which writes the model at the end; returns in words what they did."""
+    """Run the training workers. The first worker writes the model at the end.
+
+    Args:
+        run: The run.
+        stage: Stage of the student.
+        student: The student.
+        labels: Training labels.
+        ids: Ids of the queries to train on, and of the queries to validate on.
+        provenance: Provenance of the targets.
+        rationales: Folder of rationales; None if the student does not learn from them.
+        grades: {query_id: {doc_id: grade}} if the targets are judgements.
+
+    Returns:
+        A summary of the training for the progress line.
+
+    Raises:
+        InputError: If the workers report an error in the input or the settings.
+    """
     import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -146,14 +192,13 @@ def _fit(
     from students.bases import has_ranking_head
 
     training = run.settings.training
-    here = NodeAffinitySchedulingStrategy(
-        ray.get_runtime_context().get_node_id(), soft=False
-    )  # a worker's node may be taken away
-    board = ray.remote(TrainingBoard).options(num_cpus=0, scheduling_strategy=here).remote()
-    places = (stage.folder / MODEL, stage.folder / TENSORBOARD)
-    ranks = has_ranking_head(model_path(student.base), student)
-    terms = _frequent_terms(run, student)
-    work = Assignment(
+    # on the driver's node, because the autoscaler may remove a worker's node
+    driver_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board = ray.remote(TrainingBoard).options(num_cpus=0, scheduling_strategy=driver_node).remote()
+    output_folders = (stage.folder / MODEL, stage.folder / TENSORBOARD)
+    base_ranks = has_ranking_head(model_path(student.base), student)
+    frequent_terms = _frequent_terms(run, student)
+    assignment = Assignment(
         student,
         training,
         labels.folder,
@@ -161,16 +206,16 @@ def _fit(
         *ids,
         provenance,
         labels.fingerprint,
-        *places,
+        *output_folders,
         board,
         grades,
-        ranks,
-        terms,
+        base_ranks,
+        frequent_terms,
     )
-    stage.folder.write_text(PLANNED, str(work.steps))
+    stage.folder.write_text(PLANNED, str(assignment.steps))
     trainer = TorchTrainer(
         train_worker,
-        train_loop_config={"work": work},
+        train_loop_config={"work": assignment},
         scaling_config=ScalingConfig(
             num_workers=(training.min_workers, training.workers) if training.min_workers else training.workers,
             use_gpu=training.gpu,
@@ -186,37 +231,42 @@ def _fit(
             },
         ),
     )
-    mended = ray_train_snapshot.mend(stage.folder / CHECKPOINTS)
-    if mended is not None:
-        goes_on = f"it is written anew, up to the checkpoint of step {mended:,}" if mended else "training begins anew"
-        run.progress.stage(stage.name, f"Ray's list of its checkpoints was cut off as it was written; {goes_on}")
+    last_step = ray_train_snapshot.repair(stage.folder / CHECKPOINTS)
+    if last_step is not None:
+        action = (
+            f"repaired it up to the checkpoint of step {last_step:,}" if last_step else "training restarts from scratch"
+        )
+        run.progress.stage(stage.name, f"Ray's list of checkpoints was incomplete; {action}")
     ray_train_reservations.release(stage.folder)
-    ray_train_reservations.note(stage.folder, trainer)
-    held: dict[str, Any] = {}
-    thread = threading.Thread(target=lambda: held.update(_outcome(trainer)), daemon=True)
+    ray_train_reservations.record(stage.folder, trainer)
+    outcome: dict[str, Any] = {}
+    thread = threading.Thread(target=lambda: outcome.update(_outcome(trainer)), daemon=True)
     thread.start()
-    told = _Told()
+    summary = TrainingSummary()
     try:
-        with run.progress.bar(stage.name, work.steps, "steps") as bar:
+        with run.progress.bar(stage.name, assignment.steps, "steps") as bar:
             while thread.is_alive():
                 time.sleep(0.5)
-                for line in ray.get(board.since.remote(told.lines)):
-                    bar.advance(told.hear(line), told.note)
+                for line in ray.get(board.since.remote(summary.lines)):
+                    bar.advance(summary.add(line), summary.note)
     except BaseException:
-        with contextlib.suppress(Exception):  # what cut it off is to be told
+        with contextlib.suppress(Exception):  # raise the original exception
             write_curves(stage.folder, ray.get(board.since.remote(0)))
         raise
     write_curves(stage.folder, ray.get(board.since.remote(0)))
     first, error = ray.get(board.state.remote())
     if error is not None:
         raise InputError(f"student {student.name}: {error}")
-    if "error" in held:
-        raise held["error"]
-    return told.said + (f", went on after step {first}" if first else "")
+    if "error" in outcome:
+        raise outcome["error"]
+    return summary.text + (f", resumed after step {first}" if first else "")
 
 
 def _frequent_terms(run: Run, student: StudentSettings) -> frozenset[int]:
-    """Keys of the terms that are too frequent for the student's Token Selection, counted in a sample of the collection's documents."""
+    """Return the keys of the terms that are too frequent for the student's Token Selection.
+
+    Document frequencies are counted in a sample of the collection. Empty if the student does not limit them.
+    """
     if (
         not isinstance(student, RraBertSettings)
         or student.term_control.form == "none"
@@ -228,37 +278,59 @@ def _frequent_terms(run: Run, student: StudentSettings) -> frozenset[int]:
     from actors.training.term_frequencies import frequent_terms_of
 
     documents = run.collection.documents
-    sample = random.Random(run.settings.training.seed).sample(documents, min(_DOCUMENTS_COUNTED, len(documents)))
-    found: frozenset[int] = ray.get(
+    sample = random.Random(run.settings.training.seed).sample(documents, min(_TERM_FREQUENCY_DOCUMENTS, len(documents)))
+    terms: frozenset[int] = ray.get(
         ray.remote(frequent_terms_of).remote(student, [document.content for document in sample])
     )
-    run.progress.stage("terms", f"{len(found):,} are too frequent for Token Selection, in {len(sample):,} documents")
-    return found
+    run.progress.stage(
+        "terms", f"{len(terms):,} terms are too frequent for Token Selection, counted in {len(sample):,} documents"
+    )
+    return terms
 
 
 def write_curves(folder: Folder, lines: Sequence[dict[str, float]]) -> None:
-    """Write loss and validation by step beside the model; steps that were told before and not again stay."""
+    """Write loss and validation nDCG@10 by step. Keeps the steps of earlier calls that `lines` does not repeat.
+
+    Args:
+        folder: Folder of the student.
+        lines: What the workers reported, see `TrainingBoard`.
+    """
     curves: dict[str, dict[float, float]] = {"loss": {}, "validation nDCG@10": {}}
     if folder.exists(CURVES):
-        curves |= {name: dict(map(tuple, held)) for name, held in json.loads(folder.read_text(CURVES)).items()}
+        curves |= {name: dict(map(tuple, points)) for name, points in json.loads(folder.read_text(CURVES)).items()}
     for line in lines:
         for key, name in (("loss", "loss"), ("validation", "validation nDCG@10")):
             if key in line:
                 curves[name][line["step"]] = line[key]
-    folder.write_text(CURVES, json.dumps({name: sorted(held.items()) for name, held in curves.items()}))
+    folder.write_text(CURVES, json.dumps({name: sorted(points.items()) for name, points in curves.items()}))
 
 
-class _Told:
-    """What the workers told so far. said: in words."""
+class TrainingSummary:
+    """Totals of what the training workers reported so far.
+
+    Attributes:
+        lines: Number of reports.
+        step: Highest step.
+        pairs: Total number of query-document pairs.
+        seconds: Total time of the optimizer steps, in seconds.
+        note: Text beside the progress bar.
+        validation: Validation nDCG@10 by step.
+        exported: Step of the exported model; 0 for the base model.
+    """
 
     def __init__(self) -> None:
+        """Initialise an empty summary."""
         self.lines, self.step, self.pairs, self.seconds = 0, 0, 0.0, 0.0
         self.note = ""
         self.validation: dict[int, float] = {}
         self.exported = 0
 
-    def hear(self, line: dict[str, float]) -> int:
-        """Take in a line; returns by how many steps training is further."""
+    def add(self, line: dict[str, float]) -> int:
+        """Add one report.
+
+        Returns:
+            Number of steps by which training advanced. 0 while workers repeat steps after a restart.
+        """
         self.lines += 1
         before, self.step = self.step, max(self.step, int(line["step"]))
         if "exported" in line:
@@ -268,27 +340,29 @@ class _Told:
         else:
             self.pairs, self.seconds = self.pairs + line["pairs"], self.seconds + line["seconds"]
             rates = f"{line['pairs'] / line['seconds']:.0f} pairs/s, {line['tokens'] / line['seconds']:,.0f} tokens/s"
-            self.note = f"loss {line['loss']:.3f}, {rates}{self._validated()}"
+            self.note = f"loss {line['loss']:.3f}, {rates}{self._last_validation()}"
         return self.step - before
 
-    def _validated(self) -> str:
+    def _last_validation(self) -> str:
         return f", validation nDCG@10 {list(self.validation.values())[-1]:.3f}" if self.validation else ""
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
+        """The summary as text, with pairs/s and the validation of the exported model."""
         rate = self.pairs / max(self.seconds, 1e-9)
-        validated = (
+        validation = (
             f", validation nDCG@10 {self.validation[self.exported]:.3f}" if self.exported in self.validation else ""
         )
         base = self.validation.get(0)
         if not self.exported:
-            validated += "; training did not improve the base, which is exported"
+            validation += "; training did not improve the base, which is exported"
         elif base is not None:
-            validated += f" (base {base:.3f})"
-        return f"{self.pairs:,.0f} pairs at {rate:.0f}/s{validated}, model of step {self.exported}"
+            validation += f" (base {base:.3f})"
+        return f"{self.pairs:,.0f} pairs at {rate:.0f}/s{validation}, model of step {self.exported}"
 
 
 def _outcome(trainer: Any) -> dict[str, Any]:
+    """Run the trainer and return its exception as `error`, to raise it in the main thread."""
     try:
         trainer.fit()
         return {}

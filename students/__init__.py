@@ -1,1 +1,1 @@
-"""The students and how they learn: torch and transformers only, no Ray."""
+"""The students and their training objectives. Depends on torch and transformers, not on Ray."""

@@ -1,4 +1,4 @@
-"""Whether a model can be read, and a student be made of it, found out before anything starts."""
+"""Check a base model before training starts: its files, its tokenizer and its fit to the student's settings."""
 
 from __future__ import annotations
 
@@ -15,50 +15,73 @@ from students.rra_gpt import LABEL_WORDS
 from students.settings import RraBertSettings, RraGptSettings
 
 _WEIGHTS = ("model*.safetensors", "pytorch_model*.bin", "*.index.json")
-_BEHIND_PADDING = frozenset(
-    "camembert data2vec-text ibert longformer luke mpnet roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod".split()
+
+_POSITIONS_AFTER_PADDING = frozenset(
+    {
+        "camembert",
+        "data2vec-text",
+        "ibert",
+        "longformer",
+        "luke",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    }
 )
-"""Model types whose first positions stand for padding."""
+"""Model types whose positions start after the padding index."""
 
 
 def check_base(path: str, settings: AnySettings) -> None:
-    """Raise InputError where the base lacks its configuration, tokenizer or pad token, or has too few positions.
+    """Check that a student can be made of a base.
 
-    path: folder or Hugging Face id of the base.
+    Args:
+        path: Folder or Hugging Face ID of the base.
+        settings: Settings of the student.
+
+    Raises:
+        InputError: If the base lacks its configuration, weights, tokenizer or pad token, is of the wrong kind for the
+            student, or has too few positions.
     """
     where = f"student {settings.name}: base {settings.base!r}"
     config, tokenizer = read_model(path, None, where)
     if Path(path).is_dir() and not any(
-        fnmatch(held.name, pattern) for held in Path(path).iterdir() for pattern in _WEIGHTS
+        fnmatch(file.name, pattern) for file in Path(path).iterdir() for pattern in _WEIGHTS
     ):
-        raise InputError(
-            f"{where}: the folder holds no weights; a model saved with save_pretrained has model.safetensors"
-        )
+        raise InputError(f"{where}: the folder has no weights; save the model with save_pretrained")
     if not tokenizer.is_fast:
-        raise InputError(f"{where}: a fast tokenizer is needed, one with a tokenizer.json")
+        raise InputError(f"{where}: the tokenizer is not a fast tokenizer; add its tokenizer.json")
     if tokenizer.pad_token_id is None:
         raise InputError(
-            f"{where}: its tokenizer has no pad token; set one and save it, for example tokenizer.pad_token = tokenizer.eos_token"
+            f"{where}: the tokenizer has no pad token; set one and save it, "
+            "for example tokenizer.pad_token = tokenizer.eos_token"
         )
     layers: int | None = getattr(config, "num_hidden_layers", None)
     if isinstance(settings, RraBertSettings) and settings.term_control.form != "none" and layers is not None:
         layer = settings.term_control.layer
         if not -layers - 1 <= layer <= layers:
             raise InputError(
-                f"{where}: term_control.layer {layer} is none of its layers, 0 (the embeddings) to {layers}, or -1 for the last"
+                f"{where}: term_control.layer {layer} does not exist; "
+                f"choose 0 (the embeddings) to {layers}, or -1 for the last layer"
             )
     _check_form(config, tokenizer, settings, where)
-    most = positions(config)
-    if most is not None and settings.max_length > most:
-        raise InputError(f"{where}: max_length {settings.max_length} is more than the {most} positions that it has")
+    limit = max_positions(config)
+    if limit is not None and settings.max_length > limit:
+        raise InputError(f"{where}: max_length {settings.max_length} exceeds the model's {limit} positions")
     if isinstance(settings, RraGptSettings):
-        _check_sides(tokenizer, settings, most, where)
+        _check_auxiliary_tasks(tokenizer, settings, limit, where)
 
 
 def has_ranking_head(path: str, settings: AnySettings) -> bool:
-    """Whether a base ranks before any training: it is a sequence classifier with one label. RRA-GPT's ranking layer is always new.
+    """Return whether a base can rank before training: it is a sequence classifier with one label.
 
-    path: folder or Hugging Face id of the base.
+    The ranking layer of RRA-GPT is always new.
+
+    Args:
+        path: Folder or Hugging Face ID of the base.
+        settings: Settings of the student.
     """
     if isinstance(settings, RraGptSettings):
         return False
@@ -68,59 +91,69 @@ def has_ranking_head(path: str, settings: AnySettings) -> bool:
 
 
 def _check_form(config: Any, tokenizer: Any, settings: AnySettings, where: str) -> None:
-    """A classifier of this configuration can be made, is of the kind's form, and knows the tokenizer's inputs."""
+    """Check that the configuration makes a classifier of the student's kind that accepts the tokenizer's inputs."""
     if isinstance(settings, RraGptSettings):
         config.get_text_config().pad_token_id = tokenizer.pad_token_id
     try:
         with torch.device("meta"):
-            made = AutoModelForSequenceClassification.from_config(config)
+            classifier = AutoModelForSequenceClassification.from_config(config)
     except Exception as error:
         raise InputError(
-            f"{where}: no sequence classifier can be made of its configuration ({first_line(error)})"
+            f"{where}: transformers has no sequence classifier for its configuration ({first_line(error)})"
         ) from None
-    # as transformers calls the head of its decoders, on the last token
-    reads_last = (
-        isinstance(getattr(made, "score", None), torch.nn.Linear) and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    # transformers names the head of decoders, which reads the last token, `score`.
+    is_decoder = (
+        isinstance(getattr(classifier, "score", None), torch.nn.Linear) and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
     )
-    if isinstance(settings, RraGptSettings) and not reads_last:
+    if isinstance(settings, RraGptSettings) and not is_decoder:
         raise InputError(
-            f"{where}: {config.model_type} has no layer `score` on its last token; a decoder is needed, or kind: rra_bert"
+            f"{where}: {config.model_type} is not a decoder with a `score` layer; choose a decoder, or kind: rra_bert"
         )
-    if isinstance(settings, RraBertSettings) and reads_last:
-        raise InputError(f"{where}: {config.model_type} is a decoder; the student's kind must be rra_gpt")
+    if isinstance(settings, RraBertSettings) and is_decoder:
+        raise InputError(f"{where}: {config.model_type} is a decoder; choose an encoder, or kind: rra_gpt")
     inputs = tokenizer("query", "document")
-    words = made.base_model.get_input_embeddings().weight.shape[0]
-    if max(*inputs["input_ids"], tokenizer.pad_token_id) >= words:
+    embeddings = classifier.base_model.get_input_embeddings().weight.shape[0]
+    if max(*inputs["input_ids"], tokenizer.pad_token_id) >= embeddings:
         raise InputError(
-            f"{where}: its tokenizer has tokens beyond the {words:,} of its embeddings; resize_token_embeddings makes room"
+            f"{where}: its tokenizer has token IDs beyond its {embeddings:,} embeddings; "
+            "add some with resize_token_embeddings"
         )
     segments = getattr(config, "type_vocab_size", 0)
     if segments and max(inputs.get("token_type_ids", [0])) >= segments:
         raise InputError(
-            f"{where}: its tokenizer tells query and document apart by token_type_ids, and it has embeddings for {segments} of them; "
-            "a tokenizer without token_type_ids in model_input_names is needed"
+            f"{where}: its tokenizer marks query and document with token_type_ids, but it has embeddings for only "
+            f"{segments}; remove token_type_ids from the tokenizer's model_input_names"
         )
 
 
-def _check_sides(tokenizer: Any, settings: RraGptSettings, most: int | None, where: str) -> None:
-    """What stands behind the prompt in training needs room, and an end."""
+def _check_auxiliary_tasks(tokenizer: Any, settings: RraGptSettings, limit: int | None, where: str) -> None:
+    """Check that label word and rationale fit after the prompt, and that the tokenizer can end a rationale."""
     if settings.rationale_weight and tokenizer.eos_token_id is None:
         raise InputError(
-            f"{where}: its tokenizer has no end-of-text token, with which a rationale ends; set one, or rationale_weight: 0"
+            f"{where}: its tokenizer has no end-of-text token to end a rationale; set one, or rationale_weight: 0"
         )
-    words = max(len(tokenizer.encode(word, add_special_tokens=False)) for word in LABEL_WORDS.values())
-    behind = words + (settings.max_rationale_tokens if settings.rationale_weight else 0)
-    if most is not None and settings.max_length + behind > most:
+    label_tokens = max(len(tokenizer.encode(word, add_special_tokens=False)) for word in LABEL_WORDS.values())
+    extra = label_tokens + (settings.max_rationale_tokens if settings.rationale_weight else 0)
+    if limit is not None and settings.max_length + extra > limit:
         raise InputError(
-            f"{where}: max_length {settings.max_length} and the {behind} tokens that are learned behind the prompt, label word and rationale, "
-            f"are more than the {most} positions that it has; lower max_length or max_rationale_tokens"
+            f"{where}: max_length {settings.max_length} plus {extra} tokens for label word and rationale exceeds the "
+            f"model's {limit} positions; lower max_length or max_rationale_tokens"
         )
 
 
 def read_model(path: str, revision: str | None, where: str) -> tuple[Any, Any]:
-    """Read a model's configuration and tokenizer. where: names it in messages. Raises InputError where one cannot be read."""
+    """Read a model's configuration and tokenizer.
+
+    Args:
+        path: Folder or Hugging Face ID.
+        revision: Revision of the Hugging Face repository; None for the default.
+        where: Names the model in error messages.
+
+    Raises:
+        InputError: If the configuration or the tokenizer cannot be read.
+    """
     if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
-        raise InputError(f"{where}: the folder holds no config.json; a model saved with save_pretrained is needed")
+        raise InputError(f"{where}: the folder has no config.json; save the model with save_pretrained")
     try:
         config = AutoConfig.from_pretrained(path, revision=revision)
     except (OSError, ValueError, KeyError) as error:
@@ -131,14 +164,14 @@ def read_model(path: str, revision: str | None, where: str) -> tuple[Any, Any]:
         raise InputError(f"{where}: its tokenizer cannot be read ({first_line(error)})") from None
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)) or not tokenizer.encode("query", add_special_tokens=False):
         raise InputError(
-            f"{where}: its tokenizer has no vocabulary; the folder lacks tokenizer.json, or the files it is made from"
+            f"{where}: its tokenizer has no vocabulary; add tokenizer.json, or the files that it is built from"
         )
     return config, tokenizer
 
 
-def positions(config: Any) -> int | None:
-    """How many tokens a model can read at most; None where nothing bounds it."""
-    held: int | None = getattr(config, "max_position_embeddings", None)
-    if held is not None and config.model_type in _BEHIND_PADDING:
-        held -= config.pad_token_id + 1
-    return held
+def max_positions(config: Any) -> int | None:
+    """Return the maximum number of tokens that a model reads; None for no limit."""
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    if limit is not None and config.model_type in _POSITIONS_AFTER_PADDING:
+        limit -= config.pad_token_id + 1
+    return limit

@@ -1,4 +1,4 @@
-"""From pairs of texts to tensors: the one way in which training, evaluation and serving read a pair."""
+"""Turn pairs of texts into tensors. Training, evaluation and serving all tokenize pairs here."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from torch import Tensor
 from students.token_selection import IGNORED, TokenKeys
 
 BUCKET = 8
-"""Scored pairs are padded to a multiple of so many tokens."""
+"""Scored pairs are padded to a multiple of this number of tokens."""
 
-SEGMENTS, KEYS, SIDES = "segments", "keys", "sides"
-_PADDING = {SEGMENTS: 0, KEYS: IGNORED, SIDES: 0}
-"""What stands beside a tokenizer's own inputs, and how it is padded."""
+SEGMENTS, KEYS, TASKS = "segments", "keys", "tasks"
+_PADDING = {SEGMENTS: 0, KEYS: IGNORED, TASKS: 0}
+"""Padding value of each input that this project adds to the tokenizer's own."""
 
 
 @dataclass
 class ListBatch:
-    """Lists of candidates as flat pairs. targets and mask: [lists, candidates]; pairs are the mask's True cells, row by row.
+    """Candidate lists as flat pairs.
 
-    weights: [lists], how much each list counts. rows: the pairs as `tokenize` gives them, where that was done already.
+    Attributes:
+        pairs: (query, document) pairs, one for each True cell of the mask, row by row.
+        targets: [lists, candidates], float.
+        mask: [lists, candidates], True for real candidates.
+        weights: [lists], weight of each list in the loss.
+        rows: The tokenized pairs, see `tokenize`; empty if they are not tokenized yet.
     """
 
     pairs: list[tuple[str, str]]
@@ -33,17 +38,21 @@ class ListBatch:
     weights: Tensor
     rows: list[dict[str, list[int]]] = field(default_factory=list)
 
-    def within(self, tokens: int, padded: bool = False) -> list[ListBatch]:
-        """Divide into batches of whole lists, in order, of at most so many tokens; a longer list is one of its own.
+    def split(self, max_tokens: int, padded: bool = False) -> list[ListBatch]:
+        """Split into batches of whole lists, in order, each of at most `max_tokens` tokens.
 
-        padded: a batch's pairs are padded to the longest of them, and padding counts.
+        A longer list becomes a batch by itself.
+
+        Args:
+            max_tokens: Maximum tokens per batch.
+            padded: Count the tokens after padding each pair to the longest of its batch.
         """
         ends = [0, *self.mask.sum(dim=1).cumsum(dim=0).tolist()]
         lengths = [len(pair["input_ids"]) for pair in self.rows]
         bounds = [0]
         for row, end in enumerate(ends[1:]):
-            held = lengths[ends[bounds[-1]] : end]
-            if row > bounds[-1] and (len(held) * max(held, default=0) if padded else sum(held)) > tokens:
+            tokens = lengths[ends[bounds[-1]] : end]
+            if row > bounds[-1] and (len(tokens) * max(tokens, default=0) if padded else sum(tokens)) > max_tokens:
                 bounds.append(row)
         bounds.append(self.mask.shape[0])
         return [
@@ -58,7 +67,7 @@ class ListBatch:
         ]
 
     def spread(self, flat: Tensor) -> Tensor:
-        """Put flat scores [pairs] into their cells, [lists, candidates], zeros elsewhere."""
+        """Put flat scores, [pairs], into their cells, [lists, candidates]; other cells are 0."""
         scores = flat.new_zeros(self.mask.shape)
         return scores.masked_scatter(self.mask.to(flat.device), flat)
 
@@ -66,10 +75,17 @@ class ListBatch:
 def tokenize(
     tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int, token_keys: TokenKeys | None = None
 ) -> list[dict[str, list[int]]]:
-    """Tokenise (query, document) pairs, cutting the longer side first; nothing is padded.
+    """Tokenize (query, document) pairs without padding, truncating the longer text first.
 
-    Returns for each pair the tokenizer's inputs and `segments`: 1 for query tokens, 2 for document tokens,
-    0 for special tokens. token_keys: adds `keys`, by which Token Selection compares them; None: not needed.
+    Args:
+        tokenizer: A fast tokenizer.
+        pairs: (query, document) pairs.
+        max_length: Maximum tokens per pair.
+        token_keys: Adds `keys` for Token Selection; None to omit them.
+
+    Returns:
+        For each pair the tokenizer's inputs and `segments`: 1 for query tokens, 2 for document tokens, 0 for special
+        tokens.
     """
     if not pairs:
         return []
@@ -80,16 +96,25 @@ def tokenize(
         row = {name: values[i] for name, values in encoded.items()}
         row[SEGMENTS] = [0 if part is None else part + 1 for part in encoded.sequence_ids(i)]
         if token_keys is not None:
-            row[KEYS] = token_keys.of(row["input_ids"], row[SEGMENTS], encoded.word_ids(i))
+            row[KEYS] = token_keys.compute(row["input_ids"], row[SEGMENTS], encoded.word_ids(i))
         rows.append(row)
     return rows
 
 
 def pad(tokenizer: Any, rows: Sequence[dict[str, list[int]]], width: int | None = None) -> dict[str, Tensor]:
-    """Pad tokenised pairs to `width` tokens, or to the longest of them. Returns tensors [pairs, tokens]; padding is of segment 0."""
+    """Pad tokenized pairs.
+
+    Args:
+        tokenizer: The tokenizer that made the rows.
+        rows: Tokenized pairs, at least one.
+        width: Tokens to pad to; None for the longest pair.
+
+    Returns:
+        Tensors [pairs, tokens] by input name. Padding has segment 0.
+    """
     inputs = [{name: values for name, values in row.items() if name not in _PADDING} for row in rows]
-    how = {"padding": True} if width is None else {"padding": "max_length", "max_length": width}
-    padded: dict[str, Tensor] = dict(tokenizer.pad(inputs, return_tensors="pt", **how))
+    options = {"padding": True} if width is None else {"padding": "max_length", "max_length": width}
+    padded: dict[str, Tensor] = dict(tokenizer.pad(inputs, return_tensors="pt", **options))
     for name in _PADDING.keys() & rows[0].keys():
         padded[name] = torch.full(padded["input_ids"].shape, _PADDING[name], dtype=torch.long)
         for i, row in enumerate(rows):
@@ -100,14 +125,19 @@ def pad(tokenizer: Any, rows: Sequence[dict[str, list[int]]], width: int | None 
 
 
 def inputs_of(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What of a batch a Hugging Face model takes."""
+    """Return the inputs of the Hugging Face model, without those that this project adds."""
     return {name: values for name, values in batch.items() if name not in _PADDING}
 
 
 def chunks_by_length(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Divide rows into chunks of like length, longest first, of at most `budget` tokens once padded.
+    """Group rows of similar length into chunks of at most `budget` padded tokens, longest first.
 
-    lengths: tokens of each row. Returns indices; a row longer than the budget is a chunk of its own.
+    Args:
+        lengths: Tokens of each row.
+        budget: Maximum tokens per chunk. A longer row becomes a chunk by itself.
+
+    Returns:
+        Row indices of each chunk.
     """
     chunks: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -119,16 +149,25 @@ def chunks_by_length(lengths: Sequence[int], budget: int) -> list[list[int]]:
 
 
 def bucket_of(tokens: int, max_length: int) -> int:
-    """The width that a pair of so many tokens is always padded to when it is scored.
+    """Return the width in tokens that a scored pair of this length is always padded to.
 
-    It depends on the pair alone: a matrix product of another shape may round bf16 otherwise, so a score would move with what
-    else is in the batch.
+    The width depends on the pair alone. bf16 matrix products of different shapes can round differently, and a pair's
+    score must not depend on the rest of its batch.
     """
     return min(-(-tokens // BUCKET) * BUCKET, max_length)
 
 
 def chunks_by_bucket(lengths: Sequence[int], budget: int, max_length: int) -> list[tuple[int, list[int]]]:
-    """Divide rows into chunks of one bucket each, longest first, of at most `budget` tokens; returns widths and indices."""
+    """Group rows of the same bucket into chunks of at most `budget` padded tokens, longest first.
+
+    Args:
+        lengths: Tokens of each row.
+        budget: Maximum tokens per chunk. A longer row becomes a chunk by itself.
+        max_length: Maximum tokens per row.
+
+    Returns:
+        Width in tokens and row indices of each chunk.
+    """
     chunks: list[tuple[int, list[int]]] = []
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         width = bucket_of(lengths[i], max_length)
@@ -142,7 +181,12 @@ def chunks_by_bucket(lengths: Sequence[int], budget: int, max_length: int) -> li
 def list_batch(
     lists: Sequence[tuple[str, Sequence[tuple[str, float]]]], weights: Sequence[float] | None = None
 ) -> ListBatch:
-    """Lay out lists of unequal length. lists: (query, [(document, target)]). weights: of the lists; None for ones."""
+    """Make a batch of lists that can have different lengths.
+
+    Args:
+        lists: (query, [(document, target)]) for each list.
+        weights: Weight of each list; None for 1.
+    """
     width = max((len(documents) for _, documents in lists), default=0)
     targets = torch.zeros(len(lists), width)
     mask = torch.zeros(len(lists), width, dtype=torch.bool)

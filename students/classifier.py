@@ -1,4 +1,4 @@
-"""A sequence classifier with one label that scores pairs: the form in which every student is saved, loaded and served."""
+"""A sequence classifier with one label that scores pairs. Every student is saved, loaded and served in this form."""
 
 from __future__ import annotations
 
@@ -15,49 +15,52 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from students.batches import inputs_of
 
 _ATTENTION_DROPOUT = "attention_dropout"
-"""Attribute of attention modules that have a probability instead of an nn.Dropout: Qwen and ModernBERT, among others."""
+"""Attribute of attention modules that store a probability instead of an nn.Dropout, for example Qwen and ModernBERT."""
 
 
 class PairClassifier(nn.Module):
-    """Scores pairs by a Hugging Face sequence classifier with one label. batch: see `students.batches.pad`; scores: [pairs], float32.
+    """Scores pairs with a Hugging Face sequence classifier with one label.
 
-    Its head, the pooler and all that stands above the base, is computed in float32, whatever the base is in: scores of 2 and more would
-    have steps of a 64th in bf16, and so ties.
+    Batches are those of `students.batches.pad`; scores are [pairs], float32.
+
+    The head (the pooler and all layers above the base) computes in float32 whatever the precision of the base. In bf16,
+    scores of 2 and more would be rounded to steps of 1/64 or more, which causes ties.
     """
 
     def __init__(self, classifier: Any) -> None:
+        """Wrap a classifier and switch its head to float32 computation."""
         super().__init__()
         self.classifier = classifier
         self.config = classifier.config
         above = [child for name, child in classifier.named_children() if name != classifier.base_model_prefix]
         pooler = getattr(self.base, "pooler", None)
-        self._heads = (
-            (*above, pooler) if pooler is not None else (*above,)
-        )  # in a tuple, or their weights would be found twice
+        # A tuple is not registered as a submodule. Otherwise the weights would appear twice in the state dict.
+        self._heads = (*above, pooler) if pooler is not None else (*above,)
         for head in self._heads:
-            _widen(head)
+            _compute_in_float32(head)
 
     @property
     def base(self) -> Any:
         """The model below the head."""
         return self.classifier.base_model
 
-    def lower(self, dtype: torch.dtype) -> None:
-        """Bring all weights but the head's to a lower precision.
+    def cast_base(self, dtype: torch.dtype) -> None:
+        """Cast all weights to `dtype`, except those of the head.
 
-        What no file of weights holds stays as it is: rotary frequencies in bf16 would turn positions by other angles than in training.
+        Buffers that are not saved with the weights keep their precision: rotary frequencies in bf16 would rotate
+        positions by other angles than in training.
         """
-        of_head = {id(weights) for head in self._heads for weights in head.parameters()}
+        head_ids = {id(weights) for head in self._heads for weights in head.parameters()}
         for weights in self.state_dict(keep_vars=True).values():
-            if weights.is_floating_point() and id(weights) not in of_head:
+            if weights.is_floating_point() and id(weights) not in head_ids:
                 weights.data = weights.data.to(dtype)
 
     def freeze_embeddings(self) -> None:
-        """Leave the token embeddings out of training; everything above them learns."""
+        """Exclude the token embeddings from training."""
         self.base.get_input_embeddings().weight.requires_grad_(False)
 
     def set_dropout(self, probability: float) -> None:
-        """Set every dropout of the model; the saved configuration stays the base's."""
+        """Set every dropout probability of the model. The configuration, which is saved, keeps the base's values."""
         for module in self.modules():
             if isinstance(module, nn.Dropout):
                 module.p = probability
@@ -65,7 +68,7 @@ class PairClassifier(nn.Module):
                 setattr(module, _ATTENTION_DROPOUT, probability)
 
     def checkpoint_activations(self) -> None:
-        """Compute activations anew on the way back instead of keeping them: less memory, a third more work."""
+        """Recompute activations in the backward pass instead of storing them: less memory, a third more compute."""
         self.base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
@@ -74,19 +77,19 @@ class PairClassifier(nn.Module):
         return logits[:, 0].float()
 
     def states_and_scores(self, batch: dict[str, Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
-        """The states of every layer, [pairs, tokens, hidden] each, the embeddings' first; and the scores."""
+        """Return the hidden states of all layers, [pairs, tokens, hidden] each, embeddings first, and the scores."""
         out = self.classifier(**inputs_of(batch), output_hidden_states=True)
         return out.hidden_states, out.logits[:, 0].float()
 
-    def of_states(self, states: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """Score pairs by other states of the last layer, [pairs, tokens, hidden], without the model below."""
+    def score_states(self, states: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Score pairs with the head alone, from the given states of the last layer, [pairs, tokens, hidden]."""
         with _encoder_replaced(self.classifier, states):
             scores: Tensor = self(batch)
             return scores
 
 
-def _widen(head: nn.Module) -> None:
-    """Let a head's layers compute in float32; their weights stay what they are."""
+def _compute_in_float32(head: nn.Module) -> None:
+    """Make a head's linear and layer norm modules compute in float32; their weights keep their precision."""
     for layer in head.modules():
         if isinstance(layer, nn.Linear):
             layer.forward = MethodType(_linear, layer)  # type: ignore[method-assign]
@@ -94,14 +97,14 @@ def _widen(head: nn.Module) -> None:
             layer.forward = MethodType(_norm, layer)  # type: ignore[method-assign]
 
 
-def _linear(layer: nn.Linear, given: Tensor) -> Tensor:
-    with torch.autocast(given.device.type, enabled=False):
-        return functional.linear(given.float(), layer.weight.float(), _float(layer.bias))
+def _linear(layer: nn.Linear, inputs: Tensor) -> Tensor:
+    with torch.autocast(inputs.device.type, enabled=False):
+        return functional.linear(inputs.float(), layer.weight.float(), _float(layer.bias))
 
 
-def _norm(layer: nn.LayerNorm, given: Tensor) -> Tensor:
+def _norm(layer: nn.LayerNorm, inputs: Tensor) -> Tensor:
     return functional.layer_norm(
-        given.float(), layer.normalized_shape, _float(layer.weight), _float(layer.bias), layer.eps
+        inputs.float(), layer.normalized_shape, _float(layer.weight), _float(layer.bias), layer.eps
     )
 
 
@@ -109,8 +112,8 @@ def _float(weights: Tensor | None) -> Tensor | None:
     return None if weights is None else weights.float()
 
 
-class _Replaced(nn.Module):
-    """Stands where an encoder stood and gives states that are known already, with the encoder's own pooler on them."""
+class _PrecomputedEncoder(nn.Module):
+    """Replaces an encoder and returns precomputed states, with the encoder's own pooler applied to them."""
 
     def __init__(self, states: Tensor, encoder: Any) -> None:
         super().__init__()
@@ -121,7 +124,7 @@ class _Replaced(nn.Module):
 
 
 def _pooled(encoder: Any, states: Tensor) -> Any:
-    """What an encoder's pooler makes of states; None where it has none. ALBERT's is a bare layer, for [CLS] alone."""
+    """Apply an encoder's pooler; None if it has none. ALBERT's pooler is a plain linear layer for [CLS]."""
     pooler = getattr(encoder, "pooler", None)
     if isinstance(pooler, nn.Linear):
         return encoder.pooler_activation(pooler(states[:, 0]))
@@ -130,9 +133,9 @@ def _pooled(encoder: Any, states: Tensor) -> Any:
 
 @contextmanager
 def _encoder_replaced(classifier: Any, states: Tensor) -> Iterator[None]:
-    """Let a classifier's own head read other states, whatever architecture it is of."""
+    """Make a classifier's own head read the given states, for any architecture."""
     name, encoder = classifier.base_model_prefix, classifier.base_model
-    classifier._modules[name] = _Replaced(states, encoder)
+    classifier._modules[name] = _PrecomputedEncoder(states, encoder)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The kinds of students: how each is made, read to, trained and taken out of training."""
+"""The kinds of students: how each is built, tokenized, wrapped for training and unwrapped."""
 
 from __future__ import annotations
 
@@ -26,32 +26,43 @@ AnySettings = RraBertSettings | RraGptSettings
 
 
 def build(settings: AnySettings, path: str) -> PairClassifier:
-    """Make a student from its base. path: folder or Hugging Face id. Weights in float32.
+    """Build a student from its base, with float32 weights.
 
-    Raises InputError where the weights in the base's folder cannot be read, or are of other sizes than its configuration says.
+    Args:
+        settings: Settings of the student.
+        path: Folder or Hugging Face ID of the base.
+
+    Raises:
+        InputError: If the weights in the base's folder cannot be read or do not match its configuration.
     """
     try:
         return rra_gpt.build(settings, path) if isinstance(settings, RraGptSettings) else rra_bert.build(settings, path)
     except (SafetensorError, RuntimeError, ValueError, KeyError, OSError) as error:
         if not Path(path).is_dir() or (isinstance(error, OSError) and error.errno is not None):
-            raise  # of a hub or a disk, which another try may mend
+            raise  # An error of the Hugging Face Hub or the disk can be temporary.
         raise InputError(
-            f"base {settings.base!r}: no student can be made of its weights ({first_line(error)})"
+            f"base {settings.base!r}: cannot build a student from its weights ({first_line(error)})"
         ) from error
 
 
 def tokenizer_of(settings: AnySettings, path: str) -> Any:
-    """The tokenizer that is saved with a student: what it makes of a pair of texts is what the student reads."""
+    """Return the tokenizer that is saved with the student: the base's, for RRA-GPT with the prompt as a template."""
     tokenizer = AutoTokenizer.from_pretrained(path)
     return with_prompt_template(tokenizer) if isinstance(settings, RraGptSettings) else tokenizer
 
 
-def in_training(student: PairClassifier, settings: AnySettings, path: str) -> nn.Module:
-    """The student with what it has in training only; `settled` takes it off again."""
+def wrap_for_training(student: PairClassifier, settings: AnySettings, path: str) -> nn.Module:
+    """Add the modules that a student only has in training. `unwrap` removes them.
+
+    Args:
+        student: The student.
+        settings: Its settings.
+        path: Folder or Hugging Face ID of its base.
+    """
     if isinstance(settings, RraGptSettings):
         trained = RraGptWithAuxiliaryTasks(student, rra_gpt.output_layer(student, path))
         if settings.lora is not None:
-            trained.adapt(settings.lora)
+            trained.add_adapters(settings.lora)
         return trained
     if settings.term_control.form != "none":
         return TermControlled(student, settings.term_control)
@@ -59,32 +70,41 @@ def in_training(student: PairClassifier, settings: AnySettings, path: str) -> nn
     return student
 
 
-def settled(trained: nn.Module) -> PairClassifier:
-    """The student that is kept, without what it had in training only."""
+def unwrap(trained: nn.Module) -> PairClassifier:
+    """Merge adapters and return the student without its training-only modules."""
     if isinstance(trained, RraGptWithAuxiliaryTasks):
-        trained.merge()
-    kept = trained.student if isinstance(trained, (TermControlled, RraGptWithAuxiliaryTasks)) else trained
-    assert isinstance(kept, PairClassifier)
-    return kept
+        trained.merge_adapters()
+    student = trained.student if isinstance(trained, (TermControlled, RraGptWithAuxiliaryTasks)) else trained
+    assert isinstance(student, PairClassifier)
+    return student
 
 
 class TrainingReader:
-    """Tokenizes pairs as a student reads them in training.
-
-    frequent: keys of terms that Token Selection ignores, from `students.token_selection.frequent_terms`.
-    """
+    """Tokenizes pairs for training, with the extra inputs that a student needs only there."""
 
     def __init__(self, settings: AnySettings, tokenizer: Any, frequent: Collection[int] = ()) -> None:
+        """Prepare Token Selection if the student uses it.
+
+        Args:
+            settings: Settings of the student.
+            tokenizer: The student's tokenizer.
+            frequent: Keys of terms that Token Selection ignores, see `students.token_selection.frequent_terms`.
+        """
         self.settings = settings
         self.tokenizer = tokenizer
         selects = isinstance(settings, RraBertSettings) and settings.term_control.form != "none"
         self.keys = TokenKeys(tokenizer, settings.term_control.match, frequent=frequent) if selects else None  # type: ignore[union-attr]
 
-    def rows(self, pairs: Sequence[tuple[str, str]], told: Sequence[AuxiliaryTargets]) -> list[dict[str, list[int]]]:
-        """Tokenise pairs. told: what a student with side tasks learns of each."""
+    def rows(self, pairs: Sequence[tuple[str, str]], targets: Sequence[AuxiliaryTargets]) -> list[dict[str, list[int]]]:
+        """Tokenize pairs.
+
+        Args:
+            pairs: (query, document) pairs.
+            targets: Auxiliary targets of each pair; ignored by students without auxiliary tasks.
+        """
         rows = tokenize(self.tokenizer, pairs, self.settings.max_length, self.keys)
         if isinstance(self.settings, RraGptSettings) and (self.settings.label_weight or self.settings.rationale_weight):
             if not self.settings.rationale_weight:
-                told = [replace(one, rationale=None) for one in told]
-            rra_gpt.rows_with_sides(self.tokenizer, rows, told, self.settings.max_rationale_tokens)
+                targets = [replace(target, rationale=None) for target in targets]
+            rra_gpt.append_auxiliary_targets(self.tokenizer, rows, targets, self.settings.max_rationale_tokens)
         return rows

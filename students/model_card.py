@@ -1,4 +1,4 @@
-"""The model card: README.md of a student's folder, with what it was made of and how it is loaded."""
+"""Write the model card (README.md) of a student: its base, teacher and settings, and how to load it."""
 
 from __future__ import annotations
 
@@ -12,29 +12,40 @@ from students.kinds import AnySettings
 from students.settings import RraBertSettings, TrainingSettings
 
 NAME = "README.md"
+"""The model card's file name."""
 
 _LOAD = """    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    cut = dict(truncation="longest_first", max_length={max_length}, padding=True, return_tensors="pt")
-    inputs = tokenizer([query] * len(documents), documents, **cut)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    options = dict(truncation="longest_first", max_length={max_length}, padding=True, return_tensors="pt")
+    inputs = tokenizer([query] * len(documents), documents, **options)
     scores = model(**inputs).logits[:, 0]
 
     import torch
     from sentence_transformers import CrossEncoder
-    scores = CrossEncoder(folder).predict([(query, document) for document in documents], activation_fn=torch.nn.Identity())
+    pairs = [(query, document) for document in documents]
+    scores = CrossEncoder(folder).predict(pairs, activation_fn=torch.nn.Identity())
 
-    # where vLLM knows the architecture; then POST /rerank or /score; it puts a sigmoid on the scores
+    # If vLLM supports the architecture: POST /rerank or /score. vLLM applies a sigmoid to the scores.
     vllm serve FOLDER --runner pooling
 """
 _ONNX = """
-model.onnx gives the same scores in onnxruntime, from the tokenizer's inputs.
+`model.onnx` gives the same scores in onnxruntime, from the same tokenizer inputs.
 """
 
 
 def model_card(
     student: AnySettings, training: TrainingSettings, provenance: Provenance, facts: Mapping[str, Any], onnx: bool
 ) -> str:
-    """Write the card. facts: further lines of the table, by their names, in the order given. onnx: whether model.onnx is there."""
+    """Return the text of the model card.
+
+    Args:
+        student: Settings of the student.
+        training: Settings of the training.
+        provenance: Provenance of the labels.
+        facts: Additional rows of the table, in order.
+        onnx: Whether the folder has a model.onnx.
+    """
     front = {
         "library_name": "transformers",
         "pipeline_tag": "text-ranking",
@@ -50,13 +61,13 @@ def model_card(
         "teacher's fingerprint": provenance.fingerprint,
         "prompt": provenance.prompt or "none",
         **facts,
-        "tokens of query and document": student.max_length,
+        "maximum tokens of query and document": student.max_length,
         "settings": f"`{training.model_dump_json()}`",
     }
     if isinstance(student, RraBertSettings):
         rows["Term Control Layer"] = f"`{student.term_control.model_dump_json()}`, in training only"
     else:
-        rows["side tasks"] = (
+        rows["auxiliary tasks"] = (
             f"label word {student.label_weight:g}, rationale {student.rationale_weight:g}, in training only"
         )
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
@@ -68,20 +79,21 @@ def model_card(
 
 # {student.name}
 
-A re-ranker, distilled from a slower ranker. It scores a query and a document together; higher is better, the scale is free.
+A re-ranker, distilled from a slower ranker. It scores a query-document pair. Higher is better; scores have no fixed
+range.
 
 | | |
 |---|---|
 {table}
 
-Quality on the validation share of the labels is agreement with the teacher, not relevance. What was measured on judged
-queries stands in the run's `evaluation/metrics.json`.
+nDCG@10 on validation lists measures agreement with their targets. Results on judged test queries are in the run's
+`evaluation/metrics.json`.
 
-## Loading it
+## Usage
 
 {load}
-## Licence
+## License
 
-Of the base model, of the teacher's terms for what is trained on its output, and of the texts it was trained on; none
-of them is changed by distillation. Fill in `license` above once they are settled.
+The licenses of the base model and of the training texts apply, and the teacher's terms for models trained on its
+output. Distillation changes none of them. Fill in `license` above once you know them.
 """

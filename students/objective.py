@@ -1,4 +1,4 @@
-"""What training makes smaller, and how a student is judged while it learns."""
+"""The training loss over a batch of lists, and nDCG for validation."""
 
 from __future__ import annotations
 
@@ -11,32 +11,41 @@ from torch import Tensor
 from students.batches import ListBatch
 from students.kinds import AnySettings
 from students.losses import BY_TARGETS, LOSSES, Loss
-from students.rra_gpt import side_costs
+from students.rra_gpt import auxiliary_loss
 from students.settings import RraGptSettings, TrainingSettings
 
 
 class Objective:
-    """The loss over a batch of lists: that of the scores, and what the student's form in training adds.
+    """The training loss: the ranking loss of the scores, plus the loss of the student's training-only outputs.
 
-    The mean of what each list has alone. So a step's loss is the same however its lists are divided over workers and passes, and a list
-    with many pairs counts as much as one with few.
+    The loss is computed for each list alone and averaged over lists. A step's loss therefore does not depend on how its
+    lists are split over workers and microbatches, and all lists count the same, whatever their number of pairs.
     """
 
     def __init__(self, student: AnySettings, training: TrainingSettings, targets: str) -> None:
+        """Choose the loss.
+
+        Args:
+            student: Settings of the student.
+            training: Settings of the training.
+            targets: Kind of the targets, see `Provenance.targets`.
+        """
         self.student = student
         self.loss: Loss = LOSSES[BY_TARGETS[targets] if training.loss == "auto" else training.loss]
         self.scale = training.score_scale if targets == "scores" else 1.0
 
     def __call__(self, flat: Tensor, batch: ListBatch, progress: float = 0.0) -> Tensor:
-        """Mean loss over the batch's lists, a scalar.
+        """Return the mean loss over the batch's lists, a scalar.
 
-        flat: what the student in training gives for the batch's pairs, [pairs] or [pairs, columns]. progress: share of the steps
-        done, 0 to 1.
+        Args:
+            flat: Output of the student in training for the batch's pairs, [pairs] or [pairs, columns].
+            batch: The lists.
+            progress: Fraction of completed steps, 0 to 1.
         """
-        return self.of_lists(flat, batch, progress).mean()
+        return self.per_list(flat, batch, progress).mean()
 
-    def of_lists(self, flat: Tensor, batch: ListBatch, progress: float = 0.0) -> Tensor:
-        """The loss of each list alone, [lists]."""
+    def per_list(self, flat: Tensor, batch: ListBatch, progress: float = 0.0) -> Tensor:
+        """Return the loss of each list, [lists]."""
         columns = flat.unsqueeze(1) if flat.dim() == 1 else flat
         targets, weights = (batch.targets * self.scale).to(flat.device), batch.weights.to(flat.device)
         ends = [0, *batch.mask.sum(dim=1).cumsum(dim=0).tolist()]
@@ -48,32 +57,48 @@ class Objective:
         return torch.stack(lists)
 
     def _of_list(self, columns: Tensor, targets: Tensor, weight: Tensor, progress: float) -> Tensor:
-        """columns: [candidates, columns]. targets: [1, candidates]. weight: [1]."""
+        """Return the loss of one list, a scalar.
+
+        Args:
+            columns: [candidates, columns].
+            targets: [1, candidates].
+            weight: [1].
+            progress: Fraction of completed steps, 0 to 1.
+        """
         mask = torch.ones_like(targets, dtype=torch.bool)
-        first, others = columns[:, 0].unsqueeze(0), columns[:, 1:]
-        ranked = self.loss(first, targets, mask, weight)
+        scores, others = columns[:, 0].unsqueeze(0), columns[:, 1:]
+        ranking = self.loss(scores, targets, mask, weight)
         if not others.shape[1]:
-            return ranked
-        if isinstance(self.student, RraGptSettings):  # a list of one stands for one of which nothing is to be learned
-            sides = (
-                side_costs(others, self.student.label_weight, self.student.rationale_weight)
+            return ranking
+        if isinstance(self.student, RraGptSettings):
+            # A list of one candidate is a placeholder for a list without usable candidates, so it adds nothing.
+            auxiliary = (
+                auxiliary_loss(others, self.student.label_weight, self.student.rationale_weight)
                 if len(columns) > 1
                 else 0.0
             )
-            return ranked + weight[0] * sides
-        return ranked + self.student.term_control.weight_at(progress) * self.loss(
+            return ranking + weight[0] * auxiliary
+        return ranking + self.student.term_control.weight_at(progress) * self.loss(
             others[:, 0].unsqueeze(0), targets, mask, weight
         )
 
 
 def ndcg(scores: Tensor, targets: Tensor, mask: Tensor, depth: int = 10) -> Tensor:
-    """nDCG of each list against its own targets (Järvelin and Kekäläinen, 2002), gains linear in the targets.
+    """Return nDCG of each list against its own targets, with linear gains (Järvelin and Kekäläinen, 2002).
 
-        nDCG = DCG(order by s) / DCG(order by t),  DCG = sum over the first `depth` of g_i / log2(1 + place)
+        nDCG = DCG(order by s) / DCG(order by t),  DCG = sum over the first `depth` of g_i / log2(1 + rank)
 
-    g: the targets, stretched in each list to 0..1, so that orders, tiers and scores of any scale are judged alike.
-    scores, targets: [lists, candidates]; mask: True where a candidate is real. Returns [lists]; 1 where all targets are
-    equal. Of equal scores the one of the lower target comes first: a student that tells nothing apart is to gain nothing by it.
+    g is the target, scaled in each list to 0..1, which makes orders, tiers and scores of any scale comparable. Of equal
+    scores the one with the lower target comes first, so constant scores are not rewarded.
+
+    Args:
+        scores: [lists, candidates].
+        targets: [lists, candidates].
+        mask: [lists, candidates], True for real candidates.
+        depth: Cutoff rank.
+
+    Returns:
+        [lists]; 1 for lists whose targets are all equal.
     """
     low = targets.masked_fill(~mask, math.inf).amin(dim=1, keepdim=True)
     high = targets.masked_fill(~mask, -math.inf).amax(dim=1, keepdim=True)
@@ -81,10 +106,10 @@ def ndcg(scores: Tensor, targets: Tensor, mask: Tensor, depth: int = 10) -> Tens
     discounts = 1.0 / torch.log2(torch.arange(gains.shape[1], device=gains.device) + 2.0)
     discounts[depth:] = 0.0
 
-    def gained(by: Tensor) -> Tensor:
+    def dcg(by: Tensor) -> Tensor:
         worst_first = gains.argsort(dim=1)
         order = by.masked_fill(~mask, -math.inf).gather(1, worst_first).argsort(dim=1, descending=True, stable=True)
         return (gains.gather(1, worst_first).gather(1, order) * discounts).sum(dim=1)
 
-    ideal = gained(targets)
-    return torch.where(ideal > 0, gained(scores) / torch.where(ideal > 0, ideal, 1.0), 1.0)
+    ideal = dcg(targets)
+    return torch.where(ideal > 0, dcg(scores) / torch.where(ideal > 0, ideal, 1.0), 1.0)

@@ -1,7 +1,7 @@
-"""An encoder student's ONNX file: model.onnx, float32, any number of pairs and tokens.
+"""An encoder student as an ONNX file: model.onnx, float32, dynamic number of pairs and tokens.
 
-It needs no class of ours, and OpenVINO and onnxruntime compute it faster on a processor than torch does. Inputs,
-int64 [pairs, tokens]: what the folder's tokenizer gives. Output: `scores` [pairs].
+The file needs none of this project's code, and OpenVINO and onnxruntime are faster than torch on a CPU.
+Inputs: those of the folder's tokenizer, int64, [pairs, tokens]. Output: `scores`, [pairs].
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from students.first_token import first_token_only
 _log = logging.getLogger("rradistill")
 
 NAME = "model.onnx"
-LARGEST = 400_000_000
-"""Parameters above which no file is written: the format holds 2 GiB."""
+"""The file's name."""
+
+MAX_PARAMETERS = 400_000_000
+"""Larger models are not exported, because an ONNX file is limited to 2 GiB."""
 
 _OPSET = 17
-_STREAMS = 4
+_MAX_STREAMS = 4
 _EXAMPLES = [("a query", "a document of a few words"), ("another query here", "text")]
 
 
-class _ByPosition(nn.Module):
-    """The student with its inputs one after the other, as the exporter wants them."""
+class _PositionalInputs(nn.Module):
+    """The student with its inputs as positional arguments, as the ONNX exporter requires."""
 
     def __init__(self, student: PairClassifier, names: Sequence[str]) -> None:
         super().__init__()
@@ -45,10 +47,16 @@ class _ByPosition(nn.Module):
 
 
 def write(student: PairClassifier, tokenizer: Any, folder: Path) -> None:
-    """Write the file. student: in evaluation mode, float32, on the processor."""
+    """Export a student.
+
+    Args:
+        student: The student, in evaluation mode, float32, on the CPU.
+        tokenizer: Its tokenizer.
+        folder: Folder to write the file to.
+    """
     batch = inputs_of(pad(tokenizer, tokenize(tokenizer, _EXAMPLES, 64)))
     names = list(batch)
-    free = {name: {0: "pairs", 1: "tokens"} for name in names} | {"scores": {0: "pairs"}}
+    dynamic_axes = {name: {0: "pairs", 1: "tokens"} for name in names} | {"scores": {0: "pairs"}}
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
     exporter.setLevel(logging.ERROR)
@@ -56,132 +64,143 @@ def write(student: PairClassifier, tokenizer: Any, folder: Path) -> None:
         with first_token_only(student), warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                _ByPosition(student, names).eval(),
+                _PositionalInputs(student, names).eval(),
                 tuple(batch.values()),
                 str(folder / NAME),
                 input_names=names,
                 output_names=["scores"],
-                dynamic_axes=free,
+                dynamic_axes=dynamic_axes,
                 opset_version=_OPSET,
-                dynamo=False,  # the other exporter needs one more package
+                dynamo=False,  # the dynamo exporter needs an additional package
             )
     finally:
         exporter.setLevel(level)
 
 
 class OnnxStudent(nn.Module):
-    """The file, ready to score; takes batches as `students.batches.pad` makes them, on the processor."""
+    """Scores batches with the ONNX file in onnxruntime, on the CPU."""
 
     def __init__(self, path: Path) -> None:
-        """threads: as many as torch has when this is made."""
+        """Load the file, with as many threads as torch has now."""
         import onnxruntime
 
         super().__init__()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self.names = [held.name for held in self.session.get_inputs()]
+        self.names = [node.name for node in self.session.get_inputs()]
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Score pairs. Returns [pairs], float32."""
-        (values,) = self.session.run(None, {name: batch[name].numpy() for name in self.names})
-        return torch.from_numpy(values)
+        """Score a batch of `students.batches.pad`. Returns [pairs], float32."""
+        (scores,) = self.session.run(None, {name: batch[name].numpy() for name in self.names})
+        return torch.from_numpy(scores)
 
 
 class OpenVinoStudent(nn.Module):
-    """The file, computed by OpenVINO: the fastest there is on a processor. Takes batches as `OnnxStudent` does, several at once.
+    """Scores batches with the ONNX file in OpenVINO, the fastest engine on a CPU, several batches at once.
 
-    The head, which is little, is computed in float32, whatever the rest is in.
-    A batch goes through one stream, of one core or a few: cores that wait for no other do more than those that share each product.
+    The head computes in float32 whatever the precision of the base; it is a small part of the model. Each batch runs on
+    one stream of one or a few cores. Independent streams have a higher throughput than cores that share each matrix
+    product and wait for each other.
     """
 
     def __init__(self, path: Path, dtype: torch.dtype) -> None:
-        """threads: as many as torch has when this is made. dtype: bfloat16 or float32, in which it computes."""
+        """Load the file, with as many threads as torch has now.
+
+        Args:
+            path: The ONNX file.
+            dtype: Precision of the base, bfloat16 or float32.
+        """
         import openvino
 
         super().__init__()
         threads = torch.get_num_threads()
-        self.streams = min(threads, _STREAMS)
+        self.streams = min(threads, _MAX_STREAMS)
         hints = {
             "INFERENCE_PRECISION_HINT": "bf16" if dtype == torch.bfloat16 else "f32",
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": self.streams,
             "INFERENCE_NUM_THREADS": threads,
-            "ENABLE_CPU_PINNING": False,  # or the threads of two processes would share the same cores, and others stand idle
+            # Pinned threads of two processes would share the same cores and leave the others idle.
+            "ENABLE_CPU_PINNING": False,
         }
         core = openvino.Core()
         model = core.read_model(str(path))
-        self.names = [held.get_any_name() for held in model.inputs]
-        base, *head = divided(model) if dtype == torch.bfloat16 else [model]
+        self.names = [node.get_any_name() for node in model.inputs]
+        base, *head = split_head(model) if dtype == torch.bfloat16 else [model]
         if dtype == torch.bfloat16 and not head:
             _log.warning(
-                "%s: no head can be told from the rest, so its scores are computed in bf16 and have steps", path
+                "%s: cannot separate the head from the base, so the scores are computed in bf16 and can be tied", path
             )
         compiled = [core.compile_model(base, "CPU", hints)]
-        compiled += [core.compile_model(held, "CPU", hints | {"INFERENCE_PRECISION_HINT": "f32"}) for held in head]
+        compiled += [core.compile_model(part, "CPU", hints | {"INFERENCE_PRECISION_HINT": "f32"}) for part in head]
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self.streams):
             self._free.put([part.create_infer_request() for part in compiled])
         self._pool = ThreadPoolExecutor(self.streams, "streams")
-        # one inference alone: where two threads are the first to hand numpy arrays to OpenVINO's bindings, one holds Python's lock and
-        # waits for the other's, for ever
+        # Run the first inference in a single thread. If two threads are the first to pass numpy arrays to OpenVINO's
+        # bindings, they deadlock: one has Python's lock and waits for the lock of the other.
         self(dict.fromkeys(self.names, torch.ones(1, 8, dtype=torch.int64)))
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Score pairs. Returns [pairs], float32. May be called by several threads."""
+        """Score a batch of `students.batches.pad`. Thread-safe. Returns [pairs], float32."""
         requests = self._free.get()
         try:
-            (held,) = requests[0].infer({name: batch[name].numpy() for name in self.names}).values()
+            (output,) = requests[0].infer({name: batch[name].numpy() for name in self.names}).values()
             for request in requests[1:]:
-                (held,) = request.infer([held]).values()
-            return torch.from_numpy(held.copy())  # the request's own memory is written again at its next call
+                (output,) = request.infer([output]).values()
+            return torch.from_numpy(output.copy())  # the next call overwrites the request's own buffer
         finally:
             self._free.put(requests)
 
     def many(self, batches: Iterable[dict[str, Tensor]]) -> list[Tensor]:
-        """Score several batches, on all streams."""
+        """Score several batches on all streams."""
         return list(self._pool.map(self, batches))
 
 
-def divided(model: Any) -> list[Any]:
-    """The model up to one state of each pair, [pairs, hidden], as near to the tokens as there is one, and what makes scores of it.
+def split_head(model: Any) -> list[Any]:
+    """Split an OpenVINO model at a state of each pair, [pairs, hidden], as close to the tokens as possible.
 
-    The whole where there is no such state.
+    Returns:
+        The base, which computes that state, and the head, which computes the scores from it. The whole model alone if
+        it has no such state.
     """
     from openvino import Model, PartialShape, opset13
 
-    place: dict[str, int] = {}
-    varies: set[str] = set()
+    order: dict[str, int] = {}
+    varying: set[str] = set()  # nodes whose value depends on the model's inputs
     for node in model.get_ordered_ops():
-        place[node.get_friendly_name()] = len(place)
-        if node.get_type_name() == "Parameter" or any(_name(given) in varies for given in node.input_values()):
-            varies.add(node.get_friendly_name())
+        order[node.get_friendly_name()] = len(order)
+        if node.get_type_name() == "Parameter" or any(_name(value) in varying for value in node.input_values()):
+            varying.add(node.get_friendly_name())
     score = model.outputs[0].get_node().input_value(0)
     needed, state = {_name(score): score}, None
-    while True:  # from the scores to the tokens, always what is computed last; where it is all that is needed, it is such a state
-        value = needed.pop(max(needed, key=place.__getitem__))
+    # Walk from the scores to the tokens and expand the value that is computed last. If the scores depend on nothing
+    # else, the model can be split at that value.
+    while True:
+        value = needed.pop(max(needed, key=order.__getitem__))
         if not needed and len(value.get_partial_shape()) == 2:
             state = value
-        given = {_name(held): held for held in value.get_node().input_values() if _name(held) in varies}
-        if not all(_is_of_pairs(held.get_partial_shape()) for held in given.values()):
+        inputs = {_name(source): source for source in value.get_node().input_values() if _name(source) in varying}
+        if not all(_is_per_pair(source.get_partial_shape()) for source in inputs.values()):
             break
-        needed.update(given)
+        needed.update(inputs)
     if state is None:
         return [model]
     base = Model([opset13.result(state)], model.get_parameters(), "base")
     states = opset13.parameter(PartialShape([-1, state.get_partial_shape()[1]]), state.get_element_type())
-    for read in state.get_target_inputs():
-        if read.get_node().get_type_name() != "Result":
-            read.replace_source_output(states.output(0))
+    for consumer in state.get_target_inputs():
+        if consumer.get_node().get_type_name() != "Result":
+            consumer.replace_source_output(states.output(0))
     return [base, Model([opset13.result(score)], [states], "head")]
 
 
-def _is_of_pairs(shape: Any) -> bool:
-    """Whether a value has one entry or one vector for each pair, and nothing for each token."""
+def _is_per_pair(shape: Any) -> bool:
+    """Return whether a value has one number or one vector per pair, and none per token."""
     return len(shape) in (1, 2) and shape[0].is_dynamic and all(size.is_static for size in list(shape)[1:])
 
 
 def _name(value: Any) -> str:
-    """Of the node that gives a value; all that are met here give one."""
+    """Return the name of the node that computes a value. Nodes of these models have one output each."""
     name: str = value.get_node().get_friendly_name()
     return name

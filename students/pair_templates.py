@@ -1,4 +1,4 @@
-"""What stands around a pair of texts, kept in a student's tokenizer: every library that tokenises a pair then builds it."""
+"""Store the prompt of a pair in a tokenizer: every library that tokenizes (query, document) builds the same prompt."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 PARTS = ("Query:\n", "\nDocument:\n", "\nRelevant:")
-"""What stands before the query, before the document, and last: the score is read at the last token."""
+"""Text before the query, before the document and at the end. The score is read at the last token."""
 
 _NAMES = ("<rra_query>", "<rra_document>", "<rra_relevant>")
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
 
 def with_prompt_template(tokenizer: Any) -> PreTrainedTokenizerFast:
-    """A tokenizer that puts (query, document) into the prompt, what it adds before a text first (a BOS token, say).
+    """Return a tokenizer that puts (query, document) pairs into the prompt.
 
-    The parts do not count as segments of the pair, and are never cut. A pad token is needed, and the pads stand on the
-    right. Words are this project's own. tokenizer: a fast one. Returns a new tokenizer of the generic class, so that no
-    library makes the model's own post-processor again.
+    The prompt starts with the tokens that the given tokenizer adds before a text, such as a BOS token. The prompt's
+    parts do not belong to the pair's segments and are never truncated. Padding is on the right. The wording of the
+    prompt is this project's own.
+
+    Args:
+        tokenizer: A fast tokenizer with a pad token.
+
+    Returns:
+        A new tokenizer of the generic class, because model-specific classes rebuild their own post-processor on load.
     """
     ids = [tokenizer.encode(part, add_special_tokens=False) for part in PARTS]
-    before = tokenizer.encode("x", add_special_tokens=True)
-    alone = tokenizer.encode("x", add_special_tokens=False)
-    ids[0] = before[: before.index(alone[0])] + ids[0]
+    with_special = tokenizer.encode("x", add_special_tokens=True)
+    without_special = tokenizer.encode("x", add_special_tokens=False)
+    ids[0] = with_special[: with_special.index(without_special[0])] + ids[0]
     special = [
         {"id": name, "ids": part, "tokens": tokenizer.convert_ids_to_tokens(part)}
         for name, part in zip(_NAMES, ids, strict=True)

@@ -1,4 +1,4 @@
-"""Which precision the hardware computes natively."""
+"""Resolve the precision setting for the hardware."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from students.settings import Precision
 
 
 def dtype_of(precision: Precision, device: str) -> torch.dtype:
-    """Resolve a precision of the run file for a device type, `cpu` or `cuda`.
+    """Return the torch dtype of a precision setting.
 
-    `auto` is bf16 on a GPU and on processors with AVX512-BF16 or AMX, and fp32 elsewhere: a processor
-    without them emulates bf16 and takes about ten times as long.
+    `auto` is bf16 on GPUs and on CPUs with AVX512-BF16 or AMX, else fp32: other CPUs emulate bf16, which takes about
+    ten times as long.
+
+    Args:
+        precision: The setting.
+        device: `cpu` or `cuda`.
     """
     if precision == "auto":
-        precision = "bf16" if device != "cpu" or _multiplies_bf16() else "fp32"
+        precision = "bf16" if device != "cpu" or _has_native_bf16() else "fp32"
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
-def _multiplies_bf16() -> bool:
+def _has_native_bf16() -> bool:
+    """Return whether the CPU multiplies bf16 natively."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

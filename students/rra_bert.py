@@ -1,7 +1,7 @@
 """RRA-BERT: the encoder student of RRADistill (Choi et al., EMNLP 2024 Industry), a cross-encoder.
 
-Known from the paper: query and document in one sequence, divided by [SEP]; Token Selection and a Term Control Layer
-(`students.term_control`) in training, left out at inference.
+Known from the paper: query and document form one sequence, separated by [SEP]. Token Selection and a Term Control Layer
+(`students.term_control`) are used in training and removed at inference.
 """
 
 from __future__ import annotations
@@ -15,9 +15,14 @@ from students.settings import RraBertSettings
 
 
 def build(settings: RraBertSettings, path: str) -> PairClassifier:
-    """Make the student from its base. path: folder or Hugging Face id of the encoder; one without a head of one label gets a new one.
+    """Build the student from its base, with float32 weights. A base without a head of one label gets a new head.
 
-    Weights in float32. Raises InputError where the encoder's weights are not of the sizes that its configuration says.
+    Args:
+        settings: Settings of the student.
+        path: Folder or Hugging Face ID of the encoder.
+
+    Raises:
+        InputError: If the sizes of the encoder's weights differ from its configuration.
     """
     config = AutoConfig.from_pretrained(path, num_labels=1)
     model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -25,5 +30,8 @@ def build(settings: RraBertSettings, path: str) -> PairClassifier:
     )
     wrong = sorted(name for name, *_ in info["mismatched_keys"] if name.startswith(f"{model.base_model_prefix}."))
     if wrong:
-        raise InputError(f"base {settings.base!r}: {wrong[0]} is not of the size that its configuration says")
+        raise InputError(
+            f"base {settings.base!r}: the size of {wrong[0]} differs from its configuration; "
+            "use the config.json that belongs to these weights"
+        )
     return PairClassifier(model)

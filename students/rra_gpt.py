@@ -1,15 +1,15 @@
 """RRA-GPT: the decoder student of RRADistill (Choi et al., EMNLP 2024 Industry).
 
 Known from the paper: a light ranking layer on a decoder, trained jointly with relevance classification and with
-generating the reasoning. Reported: at inference only the score is used, nothing is generated. The rest is this
-project's reconstruction:
+generating the reasoning. At inference only the score is used, and nothing is generated. The rest is this project's
+reconstruction:
 
     prompt(query, document) label-word rationale
     score = Linear(state of the last prompt token)
     L = rank(score) + a * cross-entropy(label word) + b * cross-entropy(rationale's tokens)
 
-Label and rationale stand behind the prompt in one sequence: the prompt's states are computed once, and, since a decoder
-reads from left to right, the score sees neither.
+Label word and rationale follow the prompt in the same sequence, so the prompt's states are computed once. The score
+does not depend on them, because a decoder attends from left to right.
 """
 
 from __future__ import annotations
@@ -23,40 +23,58 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from students.batches import SIDES, inputs_of
+from students.batches import TASKS, inputs_of
 from students.classifier import PairClassifier
 from students.settings import LoraSettings, RraGptSettings
 
 LABEL_WORDS = {True: " yes", False: " no"}
+
 LABEL, RATIONALE = 1, 2
+"""Values of the input `tasks`: the auxiliary task of a token. Prompt tokens have 0."""
 
 
 @dataclass(frozen=True)
 class AuxiliaryTargets:
-    """What is told of a pair in training. rationale: None where there is none to learn."""
+    """Targets of the auxiliary tasks for one pair.
+
+    Attributes:
+        relevant: Whether the document is relevant; chooses the label word.
+        rationale: Text that explains the label; None for no rationale.
+    """
 
     relevant: bool
     rationale: str | None = None
 
 
-def continuation(tokenizer: Any, told: AuxiliaryTargets, most: int) -> tuple[list[int], list[int]]:
-    """The tokens behind the prompt, and which side task each belongs to: LABEL or RATIONALE.
+def continuation(tokenizer: Any, target: AuxiliaryTargets, max_rationale_tokens: int) -> tuple[list[int], list[int]]:
+    """Tokenize the text after the prompt: label word and rationale.
 
-    most: tokens of the rationale at most; what is cut off there is not followed by an end. tokenizer: of the base, whose
-    end-of-text token ends a rationale.
+    Args:
+        tokenizer: The base's tokenizer, whose end-of-text token ends a rationale.
+        target: Auxiliary targets of the pair.
+        max_rationale_tokens: Maximum tokens of the rationale. A truncated rationale has no end-of-text token.
+
+    Returns:
+        The tokens, and the task of each, LABEL or RATIONALE.
     """
-    word = tokenizer.encode(LABEL_WORDS[told.relevant], add_special_tokens=False)
-    if told.rationale is None:
+    word = tokenizer.encode(LABEL_WORDS[target.relevant], add_special_tokens=False)
+    if target.rationale is None:
         return word, [LABEL] * len(word)
-    rationale = [*tokenizer.encode(f"\n{told.rationale}", add_special_tokens=False), tokenizer.eos_token_id][:most]
+    rationale = [*tokenizer.encode(f"\n{target.rationale}", add_special_tokens=False), tokenizer.eos_token_id]
+    rationale = rationale[:max_rationale_tokens]
     return word + rationale, [LABEL] * len(word) + [RATIONALE] * len(rationale)
 
 
 def build(settings: RraGptSettings, path: str) -> PairClassifier:
-    """Make the student from its base: a sequence classifier with one label. Weights in float32.
+    """Build the student from its base: a sequence classifier with one label and float32 weights.
 
-    The ranking layer starts from zero, so that all scores are equal before the first step. Its tokenizer's pad token becomes the
-    classifier's, which looks for the last token that is none; many decoders' own configuration names none, or another.
+    The ranking layer is initialized to zero, so all scores are equal before the first step. The classifier takes the
+    tokenizer's pad token, because it looks for the last token that is not padding, and many decoders' configurations
+    have no pad token or a different one.
+
+    Args:
+        settings: Settings of the student.
+        path: Folder or Hugging Face ID of the decoder.
     """
     config = AutoConfig.from_pretrained(path, num_labels=1)
     config.get_text_config().pad_token_id = AutoTokenizer.from_pretrained(path).pad_token_id
@@ -66,16 +84,17 @@ def build(settings: RraGptSettings, path: str) -> PairClassifier:
 
 
 class RraGptWithAuxiliaryTasks(nn.Module):
-    """RRA-GPT in training, with the output layer for its side tasks. The student is the part that is kept."""
+    """RRA-GPT in training: the student and an output layer for its auxiliary tasks. Only the student is saved."""
 
     def __init__(self, student: PairClassifier, output: nn.Module) -> None:
+        """Add an output layer over the vocabulary, see `output_layer`."""
         super().__init__()
         self.student = student
         self.output = output
-        self._adapters: list[Any] = []  # a list, so that their weights are not found twice
+        self._adapters: list[Any] = []  # a list is not registered as a submodule, which would duplicate its weights
 
-    def adapt(self, lora: LoraSettings) -> None:
-        """Put adapters on every linear layer of the decoder; only they and the ranking layer learn from then on."""
+    def add_adapters(self, lora: LoraSettings) -> None:
+        """Add LoRA adapters to every linear layer of the decoder. Only they and the ranking layer are trained."""
         from peft import LoraConfig, LoraModel, TaskType
 
         config = LoraConfig(
@@ -88,33 +107,38 @@ class RraGptWithAuxiliaryTasks(nn.Module):
         self.output.requires_grad_(False)
         self._adapters = [LoraModel(self.student.base, {"default": config}, "default")]
 
-    def merge(self) -> None:
-        """Put what the adapters learned into the decoder's weights, and take them off."""
+    def merge_adapters(self) -> None:
+        """Merge the adapters into the decoder's weights and remove them."""
         for adapters in self._adapters:
             adapters.merge_and_unload()
         self._adapters = []
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Score pairs and tell what the side tasks cost. batch: as `students.batches.pad` makes it, with sides.
+        """Score pairs and compute the losses of the auxiliary tasks.
 
-        Returns [pairs, 3], float32: score; mean cross-entropy of the label word's tokens; of the rationale's, not a
-        number where a pair has no rationale.
+        Args:
+            batch: A batch of `students.batches.pad`, with `tasks` if auxiliary tasks are trained.
+
+        Returns:
+            [pairs, 3], float32: score; mean cross-entropy of the label word's tokens; mean cross-entropy of the
+            rationale's tokens. A mean is NaN if the pair has no such tokens.
         """
         classifier: Any = self.student.classifier
         states = classifier.base_model(**inputs_of(batch)).last_hidden_state
-        sides = batch.get(SIDES, torch.zeros_like(batch["input_ids"]))  # none where neither is learned
-        ends = ((sides == 0) & batch["attention_mask"].bool()).sum(dim=1) - 1
+        tasks = batch.get(TASKS, torch.zeros_like(batch["input_ids"]))
+        ends = ((tasks == 0) & batch["attention_mask"].bool()).sum(dim=1) - 1
         scores = classifier.score(states[torch.arange(len(ends), device=ends.device), ends])[:, 0].float()
-        # the state before a token is the one that foretells it
-        places = sides[:, 1:] > 0
-        foretold = self.output(states[:, :-1][places]).float()
-        costs = torch.zeros(places.shape, device=states.device)
-        costs[places] = functional.cross_entropy(foretold, batch["input_ids"][:, 1:][places], reduction="none")
-        return torch.stack([scores, *(_mean_cost(costs, sides[:, 1:] == side) for side in (LABEL, RATIONALE))], dim=1)
+        # The state at a position predicts the token at the next one.
+        is_target = tasks[:, 1:] > 0
+        logits = self.output(states[:, :-1][is_target]).float()
+        losses = torch.zeros(is_target.shape, device=states.device)
+        losses[is_target] = functional.cross_entropy(logits, batch["input_ids"][:, 1:][is_target], reduction="none")
+        means = [_masked_mean(losses, tasks[:, 1:] == task) for task in (LABEL, RATIONALE)]
+        return torch.stack([scores, *means], dim=1)
 
 
 def output_layer(student: PairClassifier, path: str) -> nn.Module:
-    """The base's output layer over its vocabulary, tied to the student's embeddings where the base ties them."""
+    """Return the base's output layer over its vocabulary, tied to the student's embeddings if the base ties them."""
     causal: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
     layer: nn.Module = causal.get_output_embeddings()
     if causal.config.tie_word_embeddings:
@@ -122,30 +146,39 @@ def output_layer(student: PairClassifier, path: str) -> nn.Module:
     return layer
 
 
-def side_costs(columns: Tensor, label_weight: float, rationale_weight: float) -> Tensor:
-    """a * mean label cost + b * mean rationale cost, over the pairs that have each. columns: [pairs, 2]. Returns a scalar."""
+def auxiliary_loss(columns: Tensor, label_weight: float, rationale_weight: float) -> Tensor:
+    """Return a * mean label loss + b * mean rationale loss, each over the pairs that have one, as a scalar.
+
+    Args:
+        columns: [pairs, 2], loss of the label word and of the rationale; NaN for none.
+        label_weight: a.
+        rationale_weight: b.
+    """
     total = columns.new_zeros(())
     for column, weight in zip(columns.unbind(dim=1), (label_weight, rationale_weight), strict=True):
-        there = ~column.isnan()
-        if weight and there.any():
-            total = total + weight * torch.where(there, column, 0.0).sum() / there.sum()
+        present = ~column.isnan()
+        if weight and present.any():
+            total = total + weight * torch.where(present, column, 0.0).sum() / present.sum()
     return total
 
 
-def rows_with_sides(
-    tokenizer: Any, rows: Sequence[dict[str, list[int]]], told: Sequence[AuxiliaryTargets], most: int
+def append_auxiliary_targets(
+    tokenizer: Any,
+    rows: Sequence[dict[str, list[int]]],
+    targets: Sequence[AuxiliaryTargets],
+    max_rationale_tokens: int,
 ) -> None:
-    """Append to tokenised prompts what is told of them, in place, with `sides`: 0 for the prompt's tokens."""
-    for row, one in zip(rows, told, strict=True):
-        tokens, sides = continuation(tokenizer, one, most)
+    """Append label words and rationales to tokenized prompts, in place, and add the input `tasks`."""
+    for row, target in zip(rows, targets, strict=True):
+        tokens, tasks = continuation(tokenizer, target, max_rationale_tokens)
         prompt = len(row["input_ids"])
         row["input_ids"] = row["input_ids"] + tokens
         row["attention_mask"] = row["attention_mask"] + [1] * len(tokens)
         row["segments"] = row["segments"] + [0] * len(tokens)
-        row[SIDES] = [0] * prompt + sides
+        row[TASKS] = [0] * prompt + tasks
 
 
-def _mean_cost(costs: Tensor, mask: Tensor) -> Tensor:
-    """Mean of costs [pairs, tokens] where the mask is True; not a number where it is nowhere."""
+def _masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean over the True cells of each row, [pairs, tokens] to [pairs]; NaN for rows without any."""
     count = mask.sum(dim=1)
-    return torch.where(count > 0, torch.where(mask, costs, 0.0).sum(dim=1) / count.clamp(min=1), torch.nan)
+    return torch.where(count > 0, torch.where(mask, losses, 0.0).sum(dim=1) / count.clamp(min=1), torch.nan)

@@ -1,4 +1,4 @@
-"""Scoring pairs with a saved student: the one function behind evaluation, serving and the parity check."""
+"""Score pairs with a saved student. Evaluation, serving and the parity check all score with this module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ranking.blending import Blend
 from ranking.errors import InputError, first_line
 from ranking.storage.folder import Folder
 from students import onnx_file, student_config
-from students.bases import positions, read_model
+from students.bases import max_positions, read_model
 from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, pad, tokenize
 from students.classifier import PairClassifier
 from students.first_token import read_first_token_only
@@ -25,27 +25,39 @@ from students.precision import dtype_of
 from students.settings import Precision
 
 Engine = Literal["auto", "torch", "onnx", "openvino"]
-CARD = student_config.NAME
+
+CONFIG_FILE = student_config.NAME
+
 CHUNK_TOKENS = {"cpu": 1024, "cuda": 32_768}
-"""Tokens that go through the model at once: a processor is fastest where they stay in its cache."""
+"""Tokens per forward pass, by device type. A CPU is fastest if the activations fit into its cache."""
 
 
 def forward_pairs(model: nn.Module, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> Tensor:
-    """Score pairs of texts, each padded to its bucket. Returns [pairs], float32, in the order given."""
+    """Score pairs of texts, each padded to its bucket. Returns [pairs], float32, in the given order."""
     rows = tokenize(tokenizer, pairs, max_length)
     lengths = [len(row["input_ids"]) for row in rows]
     return _forward(model, tokenizer, rows, chunks_by_bucket(lengths, CHUNK_TOKENS[_device(model).type], max_length))
 
 
-def forward_rows(model: nn.Module, tokenizer: Any, rows: Sequence[dict[str, list[int]]], whole: bool = False) -> Tensor:
-    """Score pairs, tokenised, in chunks of like length, each padded to its own longest.
+def forward_rows(
+    model: nn.Module, tokenizer: Any, rows: Sequence[dict[str, list[int]]], single_chunk: bool = False
+) -> Tensor:
+    """Score tokenized pairs in chunks of similar length, each padded to its longest pair.
 
-    whole: all in one chunk. Returns what the model does, [pairs] or [pairs, scores], float32, in the order given.
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        rows: Tokenized pairs.
+        single_chunk: Score all pairs in one chunk.
+
+    Returns:
+        The model's output, [pairs] or [pairs, columns], float32, in the given order.
     """
     lengths = [len(row["input_ids"]) for row in rows]
-    chunks = (
-        [list(range(len(rows)))] if whole and rows else chunks_by_length(lengths, CHUNK_TOKENS[_device(model).type])
-    )
+    if single_chunk and rows:
+        chunks = [list(range(len(rows)))]
+    else:
+        chunks = chunks_by_length(lengths, CHUNK_TOKENS[_device(model).type])
     return _forward(model, tokenizer, rows, [(None, chunk) for chunk in chunks])
 
 
@@ -55,6 +67,7 @@ def _forward(
     rows: Sequence[dict[str, list[int]]],
     chunks: Sequence[tuple[int | None, list[int]]],
 ) -> Tensor:
+    """Score rows chunk by chunk and restore their order. chunks: width in tokens, None for the longest, and indices."""
     device = _device(model)
     order = [i for _, chunk in chunks for i in chunk]
     batches = (pad(tokenizer, [rows[i] for i in chunk], width) for width, chunk in chunks)
@@ -62,46 +75,61 @@ def _forward(
         scores = model.many(batches)
     else:
         scores = [model({key: value.to(device) for key, value in batch.items()}) for batch in batches]
-    back = torch.empty(len(order), dtype=torch.long, device=device)
-    back[torch.tensor(order, dtype=torch.long, device=device)] = torch.arange(len(order), device=device)
-    return torch.cat(scores)[back] if scores else torch.zeros(0)
+    inverse = torch.empty(len(order), dtype=torch.long, device=device)
+    inverse[torch.tensor(order, dtype=torch.long, device=device)] = torch.arange(len(order), device=device)
+    return torch.cat(scores)[inverse] if scores else torch.zeros(0)
 
 
 def _device(model: nn.Module) -> torch.device:
+    """Return the device of a model's weights; the CPU for a model without torch weights."""
     return next((weights.device for weights in model.parameters()), torch.device("cpu"))
 
 
 @dataclass(frozen=True)
 class TokenizedPair:
-    """A pair as the model reads it. width: tokens that it is padded to."""
+    """A tokenized pair.
+
+    Attributes:
+        inputs: The model's inputs by name.
+        width: Tokens that the pair is padded to.
+    """
 
     inputs: dict[str, list[int]]
     width: int
 
     @property
     def tokens(self) -> int:
-        """Without padding."""
+        """Tokens without padding."""
         return len(self.inputs["input_ids"])
 
 
 class Scorer:
-    """A saved student, ready to score on this machine. Higher is better; scores have no fixed range."""
+    """A saved student that scores pairs on this machine. Higher is better; scores have no fixed range."""
 
     def __init__(
-        self, folder: str | Path, precision: Precision | None = None, engine: Engine = "auto", called: str | None = None
+        self,
+        folder: str | Path,
+        precision: Precision | None = None,
+        engine: Engine = "auto",
+        display_name: str | None = None,
     ) -> None:
         """Load a folder that `students.export.save` wrote.
 
-        precision: None for the one it was saved to be used with. engine: `auto` takes what is fastest: OpenVINO on a processor, for a
-        student that has a file for it; else torch. called: what the folder is named in messages.
-        Raises InputError where the folder is none.
+        Args:
+            folder: Folder of the student.
+            precision: Precision of the base; None for the one in the student config.
+            engine: `auto` is OpenVINO on a CPU if the folder has a model.onnx, else torch.
+            display_name: Names the folder in error messages; None for its path.
+
+        Raises:
+            InputError: If the folder has no student, or a student that this version cannot load.
         """
         folder = Path(folder)
-        self.card = student_config.read(Folder(folder), called)
-        self.max_length: int = self.card["max_length"]
+        self.config = student_config.read(Folder(folder), display_name)
+        self.max_length: int = self.config["max_length"]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.dtype = dtype_of(precision or self.card["precision"], device)
+        self.dtype = dtype_of(precision or self.config["precision"], device)
         path = folder / onnx_file.NAME
         if engine == "auto":
             engine = "openvino" if device == "cpu" and path.is_file() else "torch"
@@ -111,31 +139,31 @@ class Scorer:
         elif engine == "onnx":
             self.model = onnx_file.OnnxStudent(path)
         else:
-            self.model = _ready(_classifier(folder), device, self.dtype)
-        self.parameters = _count(folder)
+            self.model = _for_inference(_classifier(folder), device, self.dtype)
+        self.parameters = _parameters_in(folder)
 
     @property
     def blend(self) -> Blend | None:
-        """How the student is blended with the first stage; None where it is served alone."""
-        saved = self.card.get("blend")
+        """Blend of the student with the first stage; None if it ranks alone."""
+        saved = self.config.get("blend")
         return None if saved is None else Blend.model_validate(saved)
 
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Score (query, document) pairs, in the order given. A pair's score does not depend on the others."""
+        """Score (query, document) pairs, in the given order. A pair's score does not depend on the other pairs."""
         scores: list[float] = forward_pairs(self.model, self.tokenizer, pairs, self.max_length).tolist()
         return scores
 
     def tokenized(self, pairs: Sequence[tuple[str, str]]) -> list[TokenizedPair]:
-        """Tokenise pairs, for `score_chunk`; one thread at a time, as tokenizers are."""
+        """Tokenize pairs for `score_chunk`. Not thread-safe, because tokenizers are not."""
         rows = tokenize(self.tokenizer, pairs, self.max_length)
         return [TokenizedPair(row, bucket_of(len(row["input_ids"]), self.max_length)) for row in rows]
 
     @torch.inference_mode()
     def score_chunk(self, rows: Sequence[TokenizedPair]) -> list[float]:
-        """Score pairs of one bucket at once, as `score` does; for those that put batches together themselves.
+        """Score pairs of one bucket in a single forward pass, for callers that build their own batches.
 
-        As many threads as there are streams may call it.
+        The scores are those of `score`. Up to `streams` threads can call it at the same time.
         """
         (width,) = {row.width for row in rows}
         scores: list[float] = _forward(
@@ -144,46 +172,55 @@ class Scorer:
         return scores
 
     def cut(self, document: str, tokens: int) -> str:
-        """A document's first tokens, as text."""
-        coded = self.tokenizer(
+        """Return the text of a document's first tokens."""
+        encoded = self.tokenizer(
             document, add_special_tokens=False, truncation=True, max_length=tokens, return_offsets_mapping=True
         )
-        return document[: coded["offset_mapping"][-1][1]] if coded["input_ids"] else ""
+        return document[: encoded["offset_mapping"][-1][1]] if encoded["input_ids"] else ""
 
     def is_cut(self, pair: tuple[str, str]) -> bool:
-        """Whether a pair has more tokens than the model reads."""
+        """Return whether a pair has more than `max_length` tokens."""
         return len(self.tokenizer(*pair, truncation=False, verbose=False)["input_ids"]) > self.max_length
 
     @property
     def chunk_tokens(self) -> int:
-        """Tokens, padding included, that are best scored at once here."""
+        """Recommended tokens per chunk on this device, padding included."""
         return CHUNK_TOKENS[_device(self.model).type]
 
     @property
     def streams(self) -> int:
-        """Chunks that are best scored at the same time."""
+        """Recommended number of chunks to score at the same time."""
         return self.model.streams if isinstance(self.model, onnx_file.OpenVinoStudent) else 1
 
 
 class ClassifierScorer(Scorer):
-    """A sequence classifier with one label that was saved elsewhere: any Hugging Face cross-encoder."""
+    """Any Hugging Face cross-encoder: a sequence classifier with one label that this project did not train."""
 
     def __init__(
-        self, model: str, max_length: int | None = None, precision: Precision = "auto", called: str | None = None
+        self, model: str, max_length: int | None = None, precision: Precision = "auto", display_name: str | None = None
     ) -> None:
-        """Load a folder or Hugging Face id. max_length: None for what its tokenizer and positions allow. called: in messages.
+        """Load a cross-encoder.
 
-        Raises InputError where it cannot be read, has another number of labels or no pad token, or would score at random.
+        Args:
+            model: Folder or Hugging Face ID.
+            max_length: Maximum tokens per pair; None for the limit of its tokenizer and positions.
+            precision: Precision of the base.
+            display_name: Names the model in error messages; None for `model`.
+
+        Raises:
+            InputError: If the model cannot be read, does not have exactly one label, has no pad token, or has no
+                trained head.
         """
-        where = f"model {(called or model)!r}"
+        where = f"model {(display_name or model)!r}"
         config, tokenizer = read_model(model, None, where)
         if config.num_labels != 1:
-            raise InputError(f"{where}: has {config.num_labels} labels; a cross-encoder with one is needed")
+            raise InputError(f"{where}: has {config.num_labels} labels; choose a cross-encoder with one label")
         if tokenizer.pad_token_id is None:
-            raise InputError(f"{where}: its tokenizer has no pad token")
-        most = min(held for held in (positions(config), tokenizer.model_max_length) if held is not None)
-        if max_length is not None and max_length > most:
-            raise InputError(f"{where}: max_length {max_length} is more than the {most} tokens that it can read")
+            raise InputError(f"{where}: its tokenizer has no pad token; set one and save it")
+        limits = (max_positions(config), tokenizer.model_max_length)
+        limit = min(tokens for tokens in limits if tokens is not None)
+        if max_length is not None and max_length > limit:
+            raise InputError(f"{where}: max_length {max_length} exceeds the model's limit of {limit} tokens")
         config.get_text_config().pad_token_id = tokenizer.pad_token_id
         try:
             loaded, info = AutoModelForSequenceClassification.from_pretrained(
@@ -193,13 +230,14 @@ class ClassifierScorer(Scorer):
             raise InputError(f"{where}: its weights cannot be read ({first_line(error)})") from None
         if info["missing_keys"]:
             raise InputError(
-                f"{where}: {min(info['missing_keys'])} is not in its weights, so its scores would be random; it is no cross-encoder"
+                f"{where}: its weights lack {min(info['missing_keys'])}, so its scores would be random; "
+                "choose a trained cross-encoder"
             )
-        self.card = {}
-        self.max_length, self.tokenizer = max_length or most, tokenizer
+        self.config = {}
+        self.max_length, self.tokenizer = max_length or limit, tokenizer
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.dtype = dtype_of(precision, device)
-        self.model = _ready(PairClassifier(loaded), device, self.dtype)
+        self.model = _for_inference(PairClassifier(loaded), device, self.dtype)
         self.parameters = sum(weights.numel() for weights in self.model.parameters())
 
 
@@ -207,17 +245,18 @@ def _classifier(folder: Path) -> PairClassifier:
     return PairClassifier(AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32))
 
 
-def _ready(student: PairClassifier, device: str, dtype: torch.dtype) -> PairClassifier:
-    student.lower(dtype)
+def _for_inference(student: PairClassifier, device: str, dtype: torch.dtype) -> PairClassifier:
+    """Cast the base, move the student to the device and switch it to evaluation mode."""
+    student.cast_base(dtype)
     student = student.to(device).eval()
     read_first_token_only(student)
     return student
 
 
-def _count(folder: Path) -> int:
-    """How many weights a student's files hold."""
-    found = 0
+def _parameters_in(folder: Path) -> int:
+    """Count the weights in a folder's safetensors files."""
+    count = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "pt") as weights:
-            found += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
-    return found
+            count += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    return count

@@ -1,4 +1,4 @@
-"""The card of a saved student: rradistill.json of its folder, which says how it is to be used. Light: nothing here imports torch."""
+"""The student config: rradistill.json in a saved student's folder, which says how to use it. Does not import torch."""
 
 from __future__ import annotations
 
@@ -10,25 +10,31 @@ from ranking.errors import InputError
 from ranking.storage.folder import Folder
 
 NAME = "rradistill.json"
+"""The file's name."""
 
 
-def read(model: Folder, called: str | None = None) -> dict[str, Any]:
-    """What a student's card holds. called: what the folder is named in messages.
+def read(model: Folder, display_name: str | None = None) -> dict[str, Any]:
+    """Read the config of a saved student.
 
-    Raises InputError for a folder that is no student, or one that this version does not load.
+    Args:
+        model: Folder of the student.
+        display_name: Names the folder in error messages; None for its URI.
+
+    Raises:
+        InputError: If the folder has no student, or a student that this version cannot load.
     """
-    where = called or model.uri
+    where = display_name or model.uri
     if not model.exists(NAME):
-        raise InputError(f"{where}: no student is saved here ({NAME} is missing)")
+        raise InputError(f"{where}: not a saved student ({NAME} is missing)")
     try:
-        held: dict[str, Any] = json.loads(model.read_text(NAME))
+        config: dict[str, Any] = json.loads(model.read_text(NAME))
     except json.JSONDecodeError as error:
-        raise InputError(f"{where}: {NAME} is no JSON ({error})") from None
-    if held.get("head") == "interaction":
+        raise InputError(f"{where}: {NAME} is not valid JSON ({error})") from None
+    if config.get("head") == "interaction":
         raise InputError(f"{where}: a student with the `interaction` head of an older version; train it again")
-    return held
+    return config
 
 
 def write_blend(model: Folder, blend: Blend) -> None:
-    """Add a blend to a saved student's config."""
+    """Add a blend to the config of a saved student."""
     model.write_text(NAME, json.dumps(read(model) | {"blend": blend.model_dump()}, indent=2))

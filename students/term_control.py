@@ -1,11 +1,11 @@
-"""The Term Control Layer: term-matching signals of the selected tokens, put into [CLS] while the student learns.
+"""The Term Control Layer: adds term-matching signals of the selected tokens to [CLS] while the student is trained.
 
-Known from RRADistill (Choi et al., EMNLP 2024 Industry): such a layer stands on Token Selection, and is left out at
+Known from RRADistill (Choi et al., EMNLP 2024 Industry): the layer uses the tokens of Token Selection and is removed at
 inference. Both forms here are this project's reconstructions. Each gives the student a second score in training,
 
     L = rank(score) + lambda * rank(term score)
 
-and the score that is served is computed without it.
+and the score that is served is computed without the layer.
 """
 
 from __future__ import annotations
@@ -25,60 +25,94 @@ class TermLayer(nn.Module):
     """One Transformer encoder layer over [CLS] and the selected states, and a linear term score on its [CLS]."""
 
     def __init__(self, config: Any) -> None:
+        """Create the layer with the encoder's sizes.
+
+        Args:
+            config: Hugging Face configuration of the encoder.
+        """
         super().__init__()
         hidden, heads = config.hidden_size, config.num_attention_heads
-        inner = getattr(config, "intermediate_size", 4 * hidden)  # DistilBERT's configuration calls it otherwise
+        inner = getattr(config, "intermediate_size", 4 * hidden)  # DistilBERT's configuration has another name for it
         self.layer = nn.TransformerEncoderLayer(hidden, heads, inner, dropout=0.1, activation="gelu", batch_first=True)
         self.linear = nn.Linear(hidden, 1)
 
     def forward(self, states: Tensor, selected: Tensor) -> Tensor:
-        """states: [pairs, tokens, hidden]. selected: [pairs, tokens], bool. Returns term scores, [pairs], float32."""
-        kept = selected.clone()
-        kept[:, 0] = True
-        order = (~kept).long().argsort(dim=1, stable=True)[:, : int(kept.sum(dim=1).max())]
+        """Compute term scores.
+
+        Args:
+            states: [pairs, tokens, hidden].
+            selected: [pairs, tokens], bool.
+
+        Returns:
+            [pairs], float32.
+        """
+        attended = selected.clone()
+        attended[:, 0] = True
+        order = (~attended).long().argsort(dim=1, stable=True)[:, : int(attended.sum(dim=1).max())]
         packed = states.gather(1, order.unsqueeze(2).expand(-1, -1, states.shape[2]))
-        read = self.layer(packed, src_key_padding_mask=~kept.gather(1, order))
-        scores: Tensor = self.linear(read[:, 0])[:, 0]
+        outputs = self.layer(packed, src_key_padding_mask=~attended.gather(1, order))
+        scores: Tensor = self.linear(outputs[:, 0])[:, 0]
         return scores.float()
 
 
 class TermGate(nn.Module):
-    """A gated residual of the mean selected state into [CLS]:
+    """A gated residual that adds the mean selected state to [CLS].
 
         h' = h + sigmoid(G [h; m]) * P m
 
-    m: mean of the selected states, zero where there is none, so that [CLS] stays as it is. The student's own head
-    scores h'.
+    h is the state of [CLS], m the mean of the selected states. If no token is selected, m is 0 and [CLS] is unchanged.
+    The student's own head scores h'.
     """
 
     def __init__(self, config: Any) -> None:
+        """Create the gate with the encoder's hidden size.
+
+        Args:
+            config: Hugging Face configuration of the encoder.
+        """
         super().__init__()
         hidden = config.hidden_size
         self.gate = nn.Linear(2 * hidden, hidden)
         self.project = nn.Linear(hidden, hidden, bias=False)
 
     def forward(self, states: Tensor, selected: Tensor) -> Tensor:
-        """states: [pairs, tokens, hidden]. selected: [pairs, tokens], bool. Returns states with another [CLS]."""
-        share = selected.unsqueeze(2).to(states.dtype)
-        mean = (states * share).sum(dim=1) / share.sum(dim=1).clamp(min=1.0)
+        """Update [CLS].
+
+        Args:
+            states: [pairs, tokens, hidden].
+            selected: [pairs, tokens], bool.
+
+        Returns:
+            The states with the new [CLS], [pairs, tokens, hidden].
+        """
+        mask = selected.unsqueeze(2).to(states.dtype)
+        mean = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
         first = states[:, 0]
-        moved = first + torch.sigmoid(self.gate(torch.cat([first, mean], dim=1))) * self.project(mean)
-        return torch.cat([moved.unsqueeze(1), states[:, 1:]], dim=1)
+        updated = first + torch.sigmoid(self.gate(torch.cat([first, mean], dim=1))) * self.project(mean)
+        return torch.cat([updated.unsqueeze(1), states[:, 1:]], dim=1)
 
 
 class TermControlled(nn.Module):
-    """A student in training, with its Term Control Layer. The student itself is the part that is kept."""
+    """A student in training with its Term Control Layer. Only the student is saved."""
 
     def __init__(self, student: PairClassifier, settings: TermControlSettings) -> None:
+        """Add a Term Control Layer of the configured form."""
         super().__init__()
         self.student = student
         self.layer = settings.layer
         self.control: nn.Module = TermLayer(student.config) if settings.form == "layer" else TermGate(student.config)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Score pairs. batch: as `students.batches.pad` makes it, with keys. Returns [pairs, 2]: score, term score."""
+        """Score pairs.
+
+        Args:
+            batch: A batch of `students.batches.pad`, with `keys`.
+
+        Returns:
+            [pairs, 2]: score and term score.
+        """
         states, scores = self.student.states_and_scores(batch)
         selected = select_tokens(batch[KEYS], batch[SEGMENTS])
-        told = self.control(states[self.layer], selected)
-        terms = told if isinstance(self.control, TermLayer) else self.student.of_states(told, batch)
+        output = self.control(states[self.layer], selected)
+        terms = output if isinstance(self.control, TermLayer) else self.student.score_states(output, batch)
         return torch.stack([scores, terms], dim=1)

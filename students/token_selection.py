@@ -1,7 +1,7 @@
-"""Token Selection: which document tokens also stand in the query.
+"""Token Selection: find the document tokens that also occur in the query.
 
-Known from RRADistill (Choi et al., EMNLP 2024 Industry): the encoder student puts term-matching signals of
-selected tokens into its dense representation. Which tokens those are, is this project's reconstruction.
+Known from RRADistill (Choi et al., EMNLP 2024 Industry): the encoder student puts term-matching signals of selected
+tokens into its dense representation. How tokens are selected is this project's reconstruction.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from torch import Tensor
 from students.settings import Match
 
 IGNORED = -1
-"""The key of a token that matches nothing: special, punctuation, a stop word, padding."""
+"""Key of tokens that never match: special tokens, punctuation, stop words, padding."""
 
 QUERY, DOCUMENT = 1, 2
+"""Segments of query and document tokens."""
 
 STOP_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being but by can could did do does doing
@@ -31,17 +32,22 @@ STOP_WORDS = frozenset(
 )
 """English function words and Korean particles."""
 
-_CONTINUED = "##"
-_BROKEN = "\N{REPLACEMENT CHARACTER}"
-_WORDS_HELD = 65_536
+_SUBWORD_PREFIX = "##"
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_CACHED_WORDS = 65_536
 _WORD_STARTS = "Ġ▁ "
+"""Characters that mark the first token of a word in byte-level BPE and SentencePiece vocabularies."""
 
 
 def select_tokens(keys: Tensor, segments: Tensor) -> Tensor:
-    """Select the document tokens whose key is also a query token's.
+    """Select the document tokens whose key is also the key of a query token.
 
-    keys: [pairs, tokens], long, equal where two tokens match, IGNORED where a token matches nothing. segments: same
-    shape, 1 for the query's tokens, 2 for the document's. Returns [pairs, tokens], bool.
+    Args:
+        keys: [pairs, tokens], long. Tokens with equal keys match; IGNORED never matches.
+        segments: [pairs, tokens], 1 for query tokens, 2 for document tokens.
+
+    Returns:
+        [pairs, tokens], bool.
     """
     counts = keys != IGNORED
     query = counts & (segments == QUERY)
@@ -51,42 +57,52 @@ def select_tokens(keys: Tensor, segments: Tensor) -> Tensor:
 
 
 def matched_words(tokenizer: Any, query: str, documents: Sequence[str]) -> list[list[str]]:
-    """The words of each document that the whole-word form selects, as they stand there, each once. A fast tokenizer is needed."""
+    """Return the distinct words of each document that match a word of the query, in the document's spelling.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        query: The query.
+        documents: The documents.
+    """
     keys = TokenKeys(tokenizer, "word")
-    found = []
+    matches = []
     for document in documents:
         encoded = tokenizer(query, document, return_offsets_mapping=True)
-        sides, words = encoded.sequence_ids(), encoded.word_ids()
-        held = keys.of(encoded["input_ids"], [0 if side is None else side + 1 for side in sides], words)
-        asked = {key for key, side in zip(held, sides, strict=True) if side == 0 and key != IGNORED}
+        segments, words = encoded.sequence_ids(), encoded.word_ids()
+        token_keys = keys.compute(
+            encoded["input_ids"], [0 if segment is None else segment + 1 for segment in segments], words
+        )
+        query_keys = {key for key, segment in zip(token_keys, segments, strict=True) if segment == 0 and key != IGNORED}
         spans: dict[int, tuple[int, int]] = {}
-        for key, side, word, (start, end) in zip(held, sides, words, encoded["offset_mapping"], strict=True):
-            if side == 1 and key in asked:
-                begin, last = spans.get(word, (start, end))
-                spans[word] = (min(begin, start), max(last, end))
-        found.append(list(dict.fromkeys(document[start:end] for start, end in spans.values())))
-    return found
+        for key, segment, word, (start, end) in zip(
+            token_keys, segments, words, encoded["offset_mapping"], strict=True
+        ):
+            if segment == 1 and key in query_keys:
+                first, last = spans.get(word, (start, end))
+                spans[word] = (min(first, start), max(last, end))
+        matches.append(list(dict.fromkeys(document[start:end] for start, end in spans.values())))
+    return matches
 
 
 def frequent_terms(tokenizer: Any, texts: Iterable[str], match: Match, max_document_frequency: float) -> set[int]:
-    """The keys of terms that occur in more than this share of the texts."""
+    """Return the keys of terms that occur in more than this fraction of the texts."""
     keys = TokenKeys(tokenizer, match)
     documents = 0
     counts: Counter[int] = Counter()
     for text in texts:
         encoded = tokenizer(text, add_special_tokens=False)
-        counts.update(set(keys.of(encoded["input_ids"], [DOCUMENT] * len(encoded["input_ids"]), encoded.word_ids())))
+        segments = [DOCUMENT] * len(encoded["input_ids"])
+        counts.update(set(keys.compute(encoded["input_ids"], segments, encoded.word_ids())))
         documents += 1
     return {key for key, count in counts.items() if key != IGNORED and count > max_document_frequency * documents}
 
 
 class TokenKeys:
-    """What a tokenizer's tokens are compared by. match: `token` by token, or by the whole `word` that it is part of.
+    """Computes the keys by which Token Selection compares tokens.
 
-    frequent: keys of terms that match nothing, from `frequent_terms`.
-
-    Case and the mark of a word's beginning do not count. In token form a continued piece matches only itself ("##ing"
-    is not "ing"). Words need a fast tokenizer, whose words are what its pre-tokenizer divides a text into.
+    Case and the mark of a word's first token do not count. With `match="token"` a continuation piece only matches
+    itself: "##ing" does not match "ing". With `match="word"` the tokenizer must be fast; words are those of its
+    pre-tokenizer.
     """
 
     def __init__(
@@ -96,45 +112,59 @@ class TokenKeys:
         stop_words: Collection[str] = STOP_WORDS,
         frequent: Collection[int] = (),
     ) -> None:
+        """Prepare the keys; for `match="token"` compute those of the whole vocabulary.
+
+        Args:
+            tokenizer: The tokenizer.
+            match: Compare single tokens, or the whole words that they are part of.
+            stop_words: Words that never match.
+            frequent: Keys of terms that never match, see `frequent_terms`.
+        """
         self.match = match
         self.tokenizer = tokenizer
         self.stop_words = stop_words
         self.frequent = frozenset(frequent)
         self.special = set(tokenizer.all_special_ids)
-        self._word_key = functools.lru_cache(_WORDS_HELD)(self._key_of_word)
+        self._word_key = functools.lru_cache(_CACHED_WORDS)(self._key_of_word)
         self._token_keys = [self._key_of_token(i) for i in range(len(tokenizer))] if match == "token" else []
 
-    def of(self, input_ids: Sequence[int], segments: Sequence[int], words: Sequence[int | None]) -> list[int]:
-        """The keys of one tokenised pair. words: which word of its text each token is part of, None for none."""
+    def compute(self, input_ids: Sequence[int], segments: Sequence[int], words: Sequence[int | None]) -> list[int]:
+        """Return the keys of one tokenized pair.
+
+        Args:
+            input_ids: Token IDs.
+            segments: Segment of each token, 0 for special tokens.
+            words: Index of the word that each token is part of, within its text; None for special tokens.
+        """
         if self.match == "token":
             return [self._token_keys[i] if segment else IGNORED for i, segment in zip(input_ids, segments, strict=True)]
-        places = list(zip(segments, words, strict=True))
+        positions = list(zip(segments, words, strict=True))
         parts: dict[tuple[int, int | None], tuple[int, ...]] = {}
-        for i, place in zip(input_ids, places, strict=True):
-            parts[place] = (*parts.get(place, ()), i)
-        keys = {place: IGNORED if place[1] is None else self._word_key(ids) for place, ids in parts.items()}
-        return [keys[place] for place in places]
+        for i, position in zip(input_ids, positions, strict=True):
+            parts[position] = (*parts.get(position, ()), i)
+        keys = {position: IGNORED if position[1] is None else self._word_key(ids) for position, ids in parts.items()}
+        return [keys[position] for position in positions]
 
     def _key_of_token(self, token_id: int) -> int:
         token = self.tokenizer.convert_ids_to_tokens(token_id)
         if token is None or token_id in self.special:
             return IGNORED
-        if token.startswith(_CONTINUED):
-            return self._key(token.casefold(), token.removeprefix(_CONTINUED).casefold())
+        if token.startswith(_SUBWORD_PREFIX):
+            return self._key(token.casefold(), token.removeprefix(_SUBWORD_PREFIX).casefold())
         text = self.tokenizer.convert_tokens_to_string([token])
-        # a token of some bytes of a character has no text of its own
-        read = token.strip(_WORD_STARTS) if _BROKEN in text else text.strip(_WORD_STARTS).casefold()
-        return self._key(read, read)
+        # A token with only some of a character's bytes has no text, so the token itself is the key's name.
+        name = token.strip(_WORD_STARTS) if _REPLACEMENT in text else text.strip(_WORD_STARTS).casefold()
+        return self._key(name, name)
 
     def _key_of_word(self, ids: tuple[int, ...]) -> int:
-        if not self.special.isdisjoint(ids):  # a word that the vocabulary lacks is not the same as another such word
+        if not self.special.isdisjoint(ids):  # unknown words must not match each other
             return IGNORED
         text = self.tokenizer.convert_tokens_to_string(self.tokenizer.convert_ids_to_tokens(list(ids)))
-        read = text.strip(_WORD_STARTS).casefold()
-        return self._key(read, read)
+        name = text.strip(_WORD_STARTS).casefold()
+        return self._key(name, name)
 
     def _key(self, name: str, text: str) -> int:
-        """The key of what is called so, IGNORED where its text tells nothing."""
+        """Hash a name; IGNORED for stop words, frequent terms and text without letters or digits."""
         if text in self.stop_words or not any(character.isalnum() for character in text):
             return IGNORED
         key = int.from_bytes(hashlib.blake2b(name.encode("utf-8"), digest_size=7).digest(), "big")

@@ -1,4 +1,4 @@
-"""What holds for all tests: none of them fails because the machine is slow."""
+"""Settings of all tests: hypothesis has no deadline, because machines may be slow."""
 
 from hypothesis import settings
 

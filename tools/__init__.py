@@ -1,1 +1,1 @@
-"""Scripts that made the small models in models/; not part of the installed package."""
+"""Scripts that build the small models in models/, and helpers for tests. Not part of the installed package."""

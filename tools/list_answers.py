@@ -1,4 +1,4 @@
-"""What a decoder that lists answers without any help, for lists that it did not learn from: form, length, order, two shuffles."""
+"""Measure the answers that the list decoder generates for validation lists: form, length, order and stability."""
 
 from __future__ import annotations
 
@@ -10,23 +10,30 @@ from torch import Tensor
 from transformers import OPTForCausalLM, PreTrainedTokenizerFast
 
 from ranking.labels.listwise_answers import read_answer
-from tools.list_decoder.places import MOST
+from tools.list_decoder.places import MAX_DOCUMENTS
 from tools.list_material import Material
 
-_LONGEST = 2 * MOST
-"""Tokens of an answer: of more than an answer in form has."""
+_MAX_ANSWER_TOKENS = 2 * MAX_DOCUMENTS
+"""Maximum tokens of an answer, more than a well-formed answer has."""
 
 
 @torch.inference_mode()
-def answers_told(
+def describe_answers(
     decoder: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, material: Material, threshold: float, count: int
 ) -> str:
-    """Ask for the first lists, each in two orders, by greedy decoding; says what the answers are like, in a line.
+    """Generate answers for the first lists, each in two random orders, and describe them in one line.
 
-    threshold: of targets, below which documents should be left out. count: of lists.
+    Uses greedy decoding.
+
+    Args:
+        decoder: The decoder.
+        tokenizer: Its tokenizer.
+        material: The lists.
+        threshold: Target score below which a document should not be listed.
+        count: Number of lists.
     """
-    in_form, listed, wanted = 0, 0, 0
-    with_target, between = [0, 0], [0, 0]
+    well_formed, listed, expected = 0, 0, 0
+    with_target, between_shuffles = [0, 0], [0, 0]
     for number in range(count):
         targets = material.targets(number)
         ranks = []
@@ -34,28 +41,38 @@ def answers_told(
             random.Random(f"{shuffle} {number}").sample(range(len(targets)), len(targets)) for shuffle in range(2)
         ):
             prompt = material.prompt(number, order).to(decoder.device)
-            written = decoder.generate(prompt[None], max_new_tokens=_LONGEST, do_sample=False)[0, len(prompt) :]
-            read = read_answer(tokenizer.decode(written, skip_special_tokens=True), len(targets))
-            in_form += read.parse_status == "ok"
-            listed += len(read.order)
-            wanted += max(int((targets > threshold).sum()), 1)
-            ranks.append(_ranks([order[place - 1] for place in read.order], len(targets)))
+            generated = decoder.generate(prompt[None], max_new_tokens=_MAX_ANSWER_TOKENS, do_sample=False)[
+                0, len(prompt) :
+            ]
+            answer = read_answer(tokenizer.decode(generated, skip_special_tokens=True), len(targets))
+            well_formed += answer.parse_status == "ok"
+            listed += len(answer.order)
+            expected += max(int((targets > threshold).sum()), 1)
+            ranks.append(_ranks([order[position - 1] for position in answer.order], len(targets)))
             _count(with_target, ranks[-1], -targets)
-        _count(between, *ranks)
-    form = f"{in_form} of {2 * count} answers in form, {listed / (2 * count):.1f} documents listed (targets {wanted / (2 * count):.1f})"
-    target, shuffled = (f"{alike / max(pairs, 1):.3f}" for alike, pairs in (with_target, between))
-    return f"{form}; pairs that are decided: {target} as the targets, {shuffled} as another shuffle of the prompt"
+        _count(between_shuffles, *ranks)
+    answers = 2 * count
+    form = f"{well_formed} of {answers} answers well-formed"
+    length = f"{listed / answers:.1f} documents listed (targets: {expected / answers:.1f})"
+    target, shuffled = (f"{agreeing / max(pairs, 1):.3f}" for agreeing, pairs in (with_target, between_shuffles))
+    return f"{form}, {length}; ordered pairs agree {target} with the targets, {shuffled} with another shuffle"
 
 
 def _ranks(order: Sequence[int], count: int) -> Tensor:
-    """[count]; what is not in an order stands last, all alike."""
+    """Return the rank of each document, [count]. Unlisted documents share the last rank."""
     ranks = torch.full((count,), float(count))
     ranks[list(order)] = torch.arange(len(order), dtype=torch.float32)
     return ranks
 
 
 def _count(pairs: list[int], ranks: Tensor, others: Tensor) -> None:
-    """Add to [alike, all] the pairs that both decide. ranks, others: [count]"""
+    """Count the pairs that two rankings order, and those that they order in the same way.
+
+    Args:
+        pairs: [agreeing, all], to be increased.
+        ranks: One ranking, [count].
+        others: The other ranking, [count].
+    """
     decided = (ranks[:, None] - ranks) * (others[:, None] - others)
     pairs[0] += int((decided > 0).sum()) // 2
     pairs[1] += int((decided != 0).sum()) // 2

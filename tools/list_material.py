@@ -1,4 +1,4 @@
-"""Lists that a decoder learns to rank: queries made of passages, candidates of BM25, and what a sentence encoder makes of both."""
+"""Training lists for the list decoder: queries from passages, BM25 candidates, and a sentence encoder's vectors."""
 
 from __future__ import annotations
 
@@ -16,129 +16,162 @@ from transformers import PreTrainedTokenizerFast
 
 from ranking.collections.pydoc import read
 from ranking.errors import InputError
-from ranking.prompts import control_tokens, disarm
+from ranking.prompts import control_tokens, sanitize
 from ranking.storage.folder import Folder
 from tools import texts
 from tools.cross_material import Depths, bi_encoder, lists_of
-from tools.list_decoder.places import MOST, MarkerTokens
+from tools.list_decoder.places import MAX_DOCUMENTS, MarkerTokens
 from tools.list_prompts import DOCUMENT_TOKENS, QUERY_TOKENS, PromptWriter
 from tools.texts import Passage
 
 SCALE, MIDDLE = 8.0, 0.4
-"""A document's score is learned to be 8 (cosine - 0.4)."""
+"""Training target of a document's score: 8 * (cosine - 0.4)."""
 
 _DEPTHS = Depths(near=8, far=10, rank=60)
-"""With a query's own passage and a random one 20 candidates."""
+"""With the query's source passage and a random one this gives 20 candidates."""
 
-HELD_OUT, FITTED = 200, 40
-"""Lists that are not learned from, nor any of their passages; lists by which scale and shift of scores begin."""
+VALIDATION_LISTS, CALIBRATION_LISTS = 200, 40
+"""Number of validation lists, which share no passage with training lists, and of lists that calibrate the scores."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """Lists as they are read, and unit vectors to learn from: [lists, dimensions] and [texts, dimensions]. asked: each query's tokens."""
+    """Lists of documents, and unit vectors as training targets.
+
+    Attributes:
+        writer: Writes the prompts.
+        query_tokens: Token ids of each list's query.
+        lists: Indices of each list's texts.
+        queries: Vectors of the queries, [lists, dimensions].
+        documents: Vectors of the texts, [texts, dimensions].
+    """
 
     writer: PromptWriter
-    asked: Sequence[Sequence[int]]
+    query_tokens: Sequence[Sequence[int]]
     lists: Sequence[Sequence[int]]
     queries: Tensor
     documents: Tensor
 
     def prompt(self, number: int, order: Sequence[int] | None = None) -> Tensor:
-        """A list as a prompt, [tokens]. order: of its documents."""
-        shown = self.lists[number] if order is None else [self.lists[number][place] for place in order]
-        return torch.tensor(self.writer.prompt(self.asked[number], shown))
+        """Return a list as a prompt, [tokens].
+
+        Args:
+            number: Index of the list.
+            order: Order of the list's documents. Default: as stored.
+        """
+        shown = self.lists[number] if order is None else [self.lists[number][position] for position in order]
+        return torch.tensor(self.writer.prompt(self.query_tokens[number], shown))
 
     def vectors(self, number: int) -> Tensor:
-        """The query's and the document's, for each document: [documents, 2, dimensions]."""
+        """Return query vector and document vector for each document of a list, [documents, 2, dimensions]."""
         documents = self.documents[self.lists[number]].float()
         return torch.stack([self.queries[number].float().expand_as(documents), documents], 1)
 
     def targets(self, number: int) -> Tensor:
-        """[documents]"""
+        """Return the target scores of a list, [documents]."""
         return SCALE * (self.vectors(number).prod(1).sum(-1) - MIDDLE)
 
 
-def material_of(
-    folder: Path, count: int, most: int, seed: int, tokenizer: PreTrainedTokenizerFast, tokens: MarkerTokens
+def load_material(
+    folder: Path, count: int, passages: int, seed: int, tokenizer: PreTrainedTokenizerFast, tokens: MarkerTokens
 ) -> Material:
-    """So many lists to learn from, behind HELD_OUT others of other passages; made once, and read from the folder after that.
+    """Build the validation and training lists, or load them from the folder if they exist.
 
-    most: passages, of which a fifth is for the lists that are held out. InputError where the folder holds other lists than those.
+    Args:
+        folder: Folder of the lists and vectors.
+        count: Number of training lists, which follow the VALIDATION_LISTS lists for validation.
+        passages: Maximum number of passages. A fifth is for validation.
+        seed: Random seed.
+        tokenizer: The decoder's tokenizer.
+        tokens: Marker tokens.
+
+    Raises:
+        InputError: The folder contains lists of other parameters, or there are too few passages.
     """
-    path, asked_for = folder / "lists.json", {"lists": count, "passages": most, "seed": seed}
+    path, parameters = folder / "lists.json", {"lists": count, "passages": passages, "seed": seed}
     if not path.exists():
         Folder(folder).write_text(
-            path.name, json.dumps({"made": asked_for, **_made(folder, count, most, seed, tokenizer)})
+            path.name, json.dumps({"made": parameters, **_build(folder, count, passages, seed, tokenizer)})
         )
-    held = json.loads(path.read_text(encoding="utf-8"))
-    if held["made"] != asked_for:
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    if stored["made"] != parameters:
         raise InputError(
-            f"{path} was made with {held['made']}, not with {asked_for}: name another folder, or the same numbers"
+            f"{path} was made with {stored['made']}, not with {parameters}; use another folder or the same parameters"
         )
     with np.load(folder / "vectors.npz") as loaded:
         queries, documents = torch.from_numpy(loaded["queries"]), torch.from_numpy(loaded["documents"])
-    lists = [one["passages"] for one in held["lists"]]
-    print(f"{len(lists):,} lists, {sum(map(len, lists)):,} pairs over {len(held['texts']):,} texts", flush=True)
-    pieces = [pieces_of(tokenizer, text, DOCUMENT_TOKENS) for text in held["texts"]]
-    asked = [pieces_of(tokenizer, one["query"], QUERY_TOKENS) for one in held["lists"]]
-    return Material(PromptWriter(tokens, pieces), asked, lists, queries, documents)
+    lists = [row["passages"] for row in stored["lists"]]
+    print(f"{len(lists):,} lists, {sum(map(len, lists)):,} pairs over {len(stored['texts']):,} texts", flush=True)
+    pieces = [pieces_of(tokenizer, text, DOCUMENT_TOKENS) for text in stored["texts"]]
+    query_tokens = [pieces_of(tokenizer, row["query"], QUERY_TOKENS) for row in stored["lists"]]
+    return Material(PromptWriter(tokens, pieces), query_tokens, lists, queries, documents)
 
 
-def _made(folder: Path, count: int, most: int, seed: int, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """Texts and lists; writes the vectors. The lists that are held out come first."""
+def _build(
+    folder: Path, count: int, max_passages: int, seed: int, tokenizer: PreTrainedTokenizerFast
+) -> dict[str, Any]:
+    """Return texts and lists, validation lists first, and write their vectors to the folder."""
     encoder = bi_encoder()
     vectors: list[np.ndarray] = []
-    texts_made: list[str] = []
-    made: list[dict[str, Any]] = []
+    all_texts: list[str] = []
+    rows: list[dict[str, Any]] = []
 
-    def encode(given: Sequence[str]) -> np.ndarray:
-        """Called for the queries, then for the texts."""
+    def encode(batch: Sequence[str]) -> np.ndarray:
+        """Encode queries and texts in turns, truncated as in the prompts."""
         tokens = DOCUMENT_TOKENS if len(vectors) % 2 else QUERY_TOKENS
-        vectors.append(encoder([cut(tokenizer, text, tokens) for text in given]))
+        vectors.append(encoder([truncate(tokenizer, text, tokens) for text in batch]))
         return vectors[-1]
 
-    for passages, wanted in zip(parted(texts.passages_of(most, seed), seed), (HELD_OUT, count), strict=True):
+    splits = split_passages(texts.sample_passages(max_passages, seed), seed)
+    for passages, wanted in zip(splits, (VALIDATION_LISTS, count), strict=True):
         pool, lists = lists_of(passages, wanted, encode, seed, _DEPTHS)
         if len(lists) < wanted:
             raise InputError(
-                f"{len(passages):,} passages are too few for {wanted:,} lists: raise --passages or lower --lists"
+                f"{len(passages):,} passages are too few for {wanted:,} lists; raise --passages or lower --lists"
             )
-        made += [
-            {"query": one.query, "passages": [len(texts_made) + number for number in one.passages[:MOST]]}
-            for one in lists
+        rows += [
+            {"query": row.query, "passages": [len(all_texts) + number for number in row.passages[:MAX_DOCUMENTS]]}
+            for row in lists
         ]
-        texts_made += pool
+        all_texts += pool
     queries, documents = (np.concatenate(vectors[start::2]).astype(np.float16) for start in range(2))
     np.savez(folder / "vectors.npz", queries=queries, documents=documents)
-    return {"texts": texts_made, "lists": made}
+    return {"texts": all_texts, "lists": rows}
 
 
-def parted(passages: Sequence[Passage], seed: int) -> tuple[list[Passage], list[Passage]]:
-    """Passages to hold out, a fifth, and to learn from. Eight words in a row that one has in common with the pydoc collection's passages,
-    log or questions, or one that is held out with one that is learned from, keep it out of both."""
+def split_passages(passages: Sequence[Passage], seed: int) -> tuple[list[Passage], list[Passage]]:
+    """Split passages into validation (a fifth) and training.
+
+    Drops passages that share an 8-gram of words with a passage, logged query or test question of the pydoc collection,
+    and validation passages that share an 8-gram with a training passage.
+
+    Returns:
+        Validation passages and training passages.
+    """
     pydoc = read()
     known = [*(document.text for document in pydoc.documents), *(query.text for query in [*pydoc.log, *pydoc.test])]
-    taken = texts.sharing([one.text for one in passages], known)
-    left = [one for number, one in enumerate(passages) if number not in taken]
-    random.Random(seed).shuffle(left)
-    unseen, learned = left[: len(left) // 5], left[len(left) // 5 :]
-    alike = texts.sharing([one.text for one in unseen], (one.text for one in learned))
+    in_pydoc = texts.overlapping([passage.text for passage in passages], known)
+    usable = [passage for number, passage in enumerate(passages) if number not in in_pydoc]
+    random.Random(seed).shuffle(usable)
+    validation, training = usable[: len(usable) // 5], usable[len(usable) // 5 :]
+    in_training = texts.overlapping([passage.text for passage in validation], (passage.text for passage in training))
     print(
-        f"{len(taken):,} passages left out for the pydoc collection, {len(alike):,} as they are held out and like others",
+        f"dropped {len(in_pydoc):,} passages that overlap with pydoc, {len(in_training):,} that overlap with training",
         flush=True,
     )
-    return [one for number, one in enumerate(unseen) if number not in alike], learned
+    return [passage for number, passage in enumerate(validation) if number not in in_training], training
 
 
-def pieces_of(tokenizer: PreTrainedTokenizerFast, text: str, most: int) -> list[int]:
-    """A text as the teacher's prompts hold it: cut to so many tokens, then taken apart, by which it may become a little longer."""
+def pieces_of(tokenizer: PreTrainedTokenizerFast, text: str, max_tokens: int) -> list[int]:
+    """Return a text's token ids as in the teacher's prompts: truncated, then sanitized, which can add a few tokens."""
     return list(
-        tokenizer(disarm(cut(tokenizer, text, most), control_tokens(tokenizer)), add_special_tokens=False)["input_ids"]
+        tokenizer(sanitize(truncate(tokenizer, text, max_tokens), control_tokens(tokenizer)), add_special_tokens=False)[
+            "input_ids"
+        ]
     )
 
 
-def cut(tokenizer: PreTrainedTokenizerFast, text: str, most: int) -> str:
-    """A text up to the last of so many tokens."""
+def truncate(tokenizer: PreTrainedTokenizerFast, text: str, max_tokens: int) -> str:
+    """Truncate a text to a number of tokens."""
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    return text[: offsets[most - 1][1]] if len(offsets) > most else text
+    return text[: offsets[max_tokens - 1][1]] if len(offsets) > max_tokens else text

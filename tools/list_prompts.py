@@ -1,4 +1,4 @@
-"""The tokenizer of a decoder that lists, and its prompts as tokens."""
+"""The tokenizer of the list decoder, and its prompts and answers as token ids."""
 
 from __future__ import annotations
 
@@ -10,34 +10,40 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders
 from transformers import PreTrainedTokenizerFast
 
-from tools.list_decoder.places import MOST, MarkerTokens
+from tools.list_decoder.places import MAX_DOCUMENTS, MarkerTokens
 
 DOCUMENT_TOKENS, QUERY_TOKENS, POSITIONS = 64, 32, 1536
-"""Documents and queries to learn from are cut to so many tokens; 20 of those documents, such a query and an answer fit."""
+"""Maximum tokens per document and per query in training, and maximum positions of a prompt with its answer."""
 
-_WORDS = 26_000
-"""Word pieces that are kept: with more, weights in bf16 would be above 50 MB."""
+_VOCABULARY = 26_000
+"""Size of the vocabulary. A larger one would make the bf16 weights exceed 50 MB."""
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 _TEMPLATE = "[CLS] {% for message in messages %}{{ message['content'] }} {% endfor %}[ANSWER]"
-_NUMBERS = range(1, MOST + 1)
+_NUMBERS = range(1, MAX_DOCUMENTS + 1)
 _OPENING = [f"<{number}>" for number in _NUMBERS]
 _FIRST, _LATER = [f"[{number}]" for number in _NUMBERS], [f" > [{number}]" for number in _NUMBERS]
 
 
 def tokenizer_of(path: str) -> tuple[PreTrainedTokenizerFast, list[int], MarkerTokens]:
-    """A BERT tokenizer's word pieces of ASCII characters, the rarest left out, and one token for each part of a prompt or an answer.
+    """Build the decoder's tokenizer from a BERT tokenizer.
 
-    path: of a folder with tokenizer.json. Returns also, of each token, the encoder's number, and the tokens that are no text.
+    Keeps the most frequent ASCII word pieces, and adds one token for each part of a prompt or an answer.
+
+    Args:
+        path: Folder that contains tokenizer.json.
+
+    Returns:
+        The tokenizer, the encoder's token id for each token, and the marker tokens.
     """
-    held = Tokenizer.from_file(f"{path}/tokenizer.json")
-    by_number = sorted(held.get_vocab().items(), key=lambda pair: pair[1])
-    kept = [
+    bert = Tokenizer.from_file(f"{path}/tokenizer.json")
+    by_id = sorted(bert.get_vocab().items(), key=lambda pair: pair[1])
+    vocabulary = [
         (piece, number)
-        for piece, number in by_number
+        for piece, number in by_id
         if piece.isascii() and not piece.startswith("[unused") and piece != "[MASK]"
-    ][:_WORDS]
-    ours = Tokenizer.from_str(json.dumps(_with_pieces(json.loads(held.to_str()), [piece for piece, _ in kept])))
+    ][:_VOCABULARY]
+    ours = Tokenizer.from_str(json.dumps(_with_pieces(json.loads(bert.to_str()), [piece for piece, _ in vocabulary])))
     ours.decoder = decoders.Fuse()
     ours.add_special_tokens(
         [AddedToken(text, special=True, normalized=False) for text in (*_OPENING, "[DOC]", "[ANSWER]")]
@@ -54,25 +60,29 @@ def tokenizer_of(path: str) -> tuple[PreTrainedTokenizerFast, list[int], MarkerT
         model_max_length=POSITIONS,
         chat_template=_TEMPLATE,
     )
-    number = ours.get_vocab()
-    opening, first, later = ([number[text] for text in part] for part in (_OPENING, _FIRST, _LATER))
-    known = dict(kept)
-    words = [place for _, place in kept] + [known["[CLS]"]] * MOST + [known["[SEP]"]] * (2 + 2 * MOST)
+    ids = ours.get_vocab()
+    opening, first, later = ([ids[text] for text in part] for part in (_OPENING, _FIRST, _LATER))
+    encoder_ids = dict(vocabulary)
+    words = (
+        [encoder_id for _, encoder_id in vocabulary]
+        + [encoder_ids["[CLS]"]] * MAX_DOCUMENTS
+        + [encoder_ids["[SEP]"]] * (2 + 2 * MAX_DOCUMENTS)
+    )
     return (
         tokenizer,
         words,
-        MarkerTokens(number["[CLS]"], number["[DOC]"], number["[ANSWER]"], number["[SEP]"], opening, first, later),
+        MarkerTokens(ids["[CLS]"], ids["[DOC]"], ids["[ANSWER]"], ids["[SEP]"], opening, first, later),
     )
 
 
-def _with_pieces(written: dict[str, Any], pieces: Sequence[str]) -> dict[str, Any]:
-    """A tokenizer's file with other word pieces, numbered anew."""
+def _with_pieces(file: dict[str, Any], pieces: Sequence[str]) -> dict[str, Any]:
+    """Return the content of a tokenizer.json with other word pieces, renumbered from 0."""
     numbers = {piece: number for number, piece in enumerate(pieces)}
     special = [
-        token | {"id": numbers[token["content"]]} for token in written["added_tokens"] if token["content"] in _SPECIAL
+        token | {"id": numbers[token["content"]]} for token in file["added_tokens"] if token["content"] in _SPECIAL
     ]
-    model = written["model"] | {"vocab": numbers}
-    return written | {
+    model = file["model"] | {"vocab": numbers}
+    return file | {
         "model": model,
         "added_tokens": special,
         "post_processor": None,
@@ -83,18 +93,32 @@ def _with_pieces(written: dict[str, Any], pieces: Sequence[str]) -> dict[str, An
 
 @dataclass(frozen=True)
 class PromptWriter:
-    """Writes prompts and answers. pieces: the tokens of each text, cut."""
+    """Writes prompts and answers as token ids.
+
+    Attributes:
+        tokens: Marker tokens.
+        pieces: Token ids of each text, truncated.
+    """
 
     tokens: MarkerTokens
     pieces: Sequence[Sequence[int]]
 
     def prompt(self, query: Sequence[int], shown: Sequence[int]) -> list[int]:
-        """query: its tokens. shown: the numbers of the texts, in the order in which they stand in the prompt, up to 20."""
-        held = [self.tokens.begin, *query]
+        """Write a prompt.
+
+        Args:
+            query: Token ids of the query.
+            shown: Indices of up to 20 texts, in prompt order.
+        """
+        ids = [self.tokens.begin, *query]
         for opening, text in zip(self.tokens.opening, shown, strict=False):
-            held += [opening, *self.pieces[text], self.tokens.document]
-        return [*held, self.tokens.answer]
+            ids += [opening, *self.pieces[text], self.tokens.document]
+        return [*ids, self.tokens.answer]
 
     def answer(self, order: Sequence[int]) -> list[int]:
-        """order: places in the prompt, the first is 0."""
-        return [(self.tokens.later if place else self.tokens.first)[number] for place, number in enumerate(order)]
+        """Write an answer.
+
+        Args:
+            order: Positions in the prompt, from 0, best first.
+        """
+        return [(self.tokens.later if rank else self.tokens.first)[number] for rank, number in enumerate(order)]

@@ -1,12 +1,12 @@
-"""minilm-cross: `minilm` made a plain cross-encoder, from its own scores as a bi-encoder mixed with BM25's.
+"""Train minilm-cross: the bi-encoder `minilm` as a cross-encoder, from its own scores mixed with BM25 scores.
 
     python -m tools.minilm_cross FOLDER [--lists 26000] [--passages 40000]
 
-No label is needed: queries are made of passages of free texts (`tools.texts`), candidates are BM25's, and each pair's
-target is the cosine of its two vectors and a part of BM25 (`tools.cross_material`); lists with a text of the pydoc collection are
-left out. The classifier begins with weights that give nearly the cosine (`tools.cosine_classifier`), and learns the target by
-squared error. The model is FOLDER/model, whose weights are those of models/minilm-cross. What was made is kept: called again, it
-goes on from its last checkpoint.
+Training needs no labels. Queries are made from passages of free texts (`tools.texts`), candidates come from BM25, and a
+pair's target is its cosine plus a share of its BM25 score (`tools.cross_material`). Lists with a text of the pydoc
+collection are dropped. The classifier starts with weights that approximate the cosine (`tools.cosine_classifier`), and
+is trained with squared error. The result is FOLDER/model, the weights of models/minilm-cross. The same command resumes
+an interrupted run from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -38,42 +38,49 @@ from tools.cosine_classifier import cosine_classifier, fit_logits
 from tools.cross_material import TrainingList, bi_encoder, lists_of
 
 SCALE, MIDDLE = 8.0, 0.4
-"""A pair's logit is learned to be 8 (target - 0.4): a sigmoid tells good from bad."""
+"""Training target of a pair's logit: 8 * (target - 0.4), which spreads well under a sigmoid."""
 
 _SETTINGS = RraBertSettings(name="minilm-cross", base="minilm", max_length=192)
 _LISTS_PER_STEP = 32
-_RATE, _WARM = 6e-5, 0.05
-_MEASURED = 2000
-"""Queries and texts that are looked at for the first weights, each."""
+_LEARNING_RATE, _WARMUP_RATIO = 6e-5, 0.05
+_INITIAL_TEXTS = 2000
+"""Number of queries, and of texts, that determine the initial weights."""
 
-_EACH = 50
+_CHECKPOINT_EVERY = 50
 """Steps between checkpoints."""
 
 
-def make(folder: Path, count: int, most: int, seed: int = 13) -> Path:
-    """Write the model's folder, below the one given; returns its path."""
+def make(folder: Path, count: int, passages: int, seed: int = 13) -> Path:
+    """Train the model and return its folder, FOLDER/model.
+
+    Args:
+        folder: Folder for the lists, the checkpoint and the model.
+        count: Maximum number of lists.
+        passages: Maximum number of passages.
+        seed: Random seed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    pool, lists = _made_lists(folder / "lists.json", count, most, seed)
+    pool, lists = _load_lists(folder / "lists.json", count, passages, seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     settings, path = _SETTINGS, model_path("minilm")
     tokenizer = kinds.tokenizer_of(settings, path)
-    student = begun(tokenizer, path, pool, lists).to(device)
+    student = initial_classifier(tokenizer, path, pool, lists).to(device)
     for module in student.modules():
         if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0  # targets are exact, and attention without it is faster
+            module.p = 0.0  # targets have no noise, and attention is faster without dropout
     student.base.get_input_embeddings().requires_grad_(False)
-    learn(kinds.in_training(student, settings, path), tokenizer, pool, lists, folder / "checkpoint.pt", seed)
-    probes = [(held.query, pool[held.passages[0]]) for held in lists[:64]]
-    worst = save(student.cpu(), tokenizer, probes, folder / "model")
-    print(f"in bf16 the scores of {len(probes)} pairs differ by {worst:.3f} at most", flush=True)
+    train(kinds.wrap_for_training(student, settings, path), tokenizer, pool, lists, folder / "checkpoint.pt", seed)
+    probes = [(row.query, pool[row.passages[0]]) for row in lists[:64]]
+    difference = save(student.cpu(), tokenizer, probes, folder / "model")
+    print(f"maximum score difference in bf16 over {len(probes)} pairs: {difference:.3f}", flush=True)
     return folder / "model"
 
 
-def begun(tokenizer: Any, path: str, pool: Sequence[str], lists: Sequence[TrainingList]) -> PairClassifier:
-    """The encoder written as a classifier, with logits as near to the targets' as they are without training."""
+def initial_classifier(tokenizer: Any, path: str, pool: Sequence[str], lists: Sequence[TrainingList]) -> PairClassifier:
+    """Write the encoder as a classifier, with its logits fitted to the targets."""
     encoder = BertModel.from_pretrained(path, add_pooling_layer=False, dtype=torch.float32)
-    some = [held.query for held in lists[:_MEASURED]] + list(pool[:_MEASURED])
+    some = [row.query for row in lists[:_INITIAL_TEXTS]] + list(pool[:_INITIAL_TEXTS])
     inputs = tokenizer(
         some[:: max(1, len(some) // 256)],
         padding=True,
@@ -82,19 +89,22 @@ def begun(tokenizer: Any, path: str, pool: Sequence[str], lists: Sequence[Traini
         return_tensors="pt",
     )
     classifier = cosine_classifier(encoder, dict(inputs), torch.from_numpy(bi_encoder()(some)))
-    read = [(held.query, pool[passage], target) for held in lists[:50] for passage, target in _pairs(held)]
+    pairs = [(row.query, pool[passage], target) for row in lists[:50] for passage, target in _pairs(row)]
     with torch.inference_mode():
         logits = forward_pairs(
-            PairClassifier(classifier), tokenizer, [(query, text) for query, text, _ in read], _SETTINGS.max_length
+            PairClassifier(classifier), tokenizer, [(query, text) for query, text, _ in pairs], _SETTINGS.max_length
         )
-    fit_logits(classifier, logits, SCALE * (torch.tensor([target for _, _, target in read]) - MIDDLE))
+    fit_logits(classifier, logits, SCALE * (torch.tensor([target for _, _, target in pairs]) - MIDDLE))
     return PairClassifier(classifier)
 
 
 def save(student: Any, tokenizer: Any, probes: Sequence[tuple[str, str]], folder: Path) -> float:
-    """Write a sequence classifier of one label, weights in bf16; returns by how much the scores of pairs differ at most.
+    """Write a sequence classifier with one label and bf16 weights.
 
-    Its configuration says float32, so that libraries compute in it: scores in bf16 have steps of a 64th, and so ties.
+    Its config.json says float32, to make libraries compute in float32: bf16 scores have steps of 1/64, which tie.
+
+    Returns:
+        The maximum difference that bf16 weights cause in the scores of the probes.
     """
     with torch.inference_mode():
         expected = forward_pairs(student.eval(), tokenizer, probes, _SETTINGS.max_length)
@@ -109,97 +119,98 @@ def save(student: Any, tokenizer: Any, probes: Sequence[tuple[str, str]], folder
     )
 
 
-def learn(
+def train(
     student: Any, tokenizer: Any, pool: Sequence[str], lists: Sequence[TrainingList], checkpoint: Path, seed: int
 ) -> None:
-    """One pass over all lists. Goes on from the checkpoint where there is one."""
+    """Train for one epoch. Resumes from the checkpoint if it exists."""
     device = next(student.parameters()).device
-    weights = [held for held in student.parameters() if held.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=_RATE, weight_decay=0.01)
+    weights = [weight for weight in student.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=_LEARNING_RATE, weight_decay=0.01)
     order = random.Random(seed).sample(range(len(lists)), len(lists))
     steps = [order[start : start + _LISTS_PER_STEP] for start in range(0, len(order), _LISTS_PER_STEP)]
-    first = _resumed(checkpoint, student, optimizer)
+    first = _load_checkpoint(checkpoint, student, optimizer)
     dtype = dtype_of("auto", device.type)
     student.train()
-    began, pairs = time.monotonic(), 0
+    started, pairs = time.monotonic(), 0
     for number in range(first, len(steps)):
         for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(
-                (number + 1) / (_WARM * len(steps)), (len(steps) - number) / ((1 - _WARM) * len(steps)), 1.0
+            group["lr"] = _LEARNING_RATE * min(
+                (number + 1) / (_WARMUP_RATIO * len(steps)),
+                (len(steps) - number) / ((1 - _WARMUP_RATIO) * len(steps)),
+                1.0,
             )
-        read = [(lists[i].query, pool[passage], target) for i in steps[number] for passage, target in _pairs(lists[i])]
+        batch = [(lists[i].query, pool[passage], target) for i in steps[number] for passage, target in _pairs(lists[i])]
         error = 0.0
-        for batch, targets in _chunks(tokenizer, read, device):
+        for inputs, targets in _microbatches(tokenizer, batch, device):
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                scores = student(batch)
-            cost = (scores.float() - SCALE * (targets - MIDDLE)).square().sum() / len(read)
-            cost.backward()
-            error += float(cost.detach())
+                scores = student(inputs)
+            loss = (scores.float() - SCALE * (targets - MIDDLE)).square().sum() / len(batch)
+            loss.backward()
+            error += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        pairs += len(read)
+        pairs += len(batch)
         if number % 10 == 0:
-            rate = pairs / (time.monotonic() - began)
-            left = (len(steps) - number - 1) * len(read) / rate / 60
+            rate = pairs / (time.monotonic() - started)
+            left = (len(steps) - number - 1) * len(batch) / rate / 60
             print(
                 f"{number + 1}/{len(steps)} steps, error {error:.3f}, {rate:.0f} pairs/s, {left:.0f} minutes left",
                 flush=True,
             )
-        if (number + 1) % _EACH == 0 or number + 1 == len(steps):
-            _save(checkpoint, student, optimizer, number + 1)
+        if (number + 1) % _CHECKPOINT_EVERY == 0 or number + 1 == len(steps):
+            _save_checkpoint(checkpoint, student, optimizer, number + 1)
 
 
-def _pairs(held: TrainingList) -> Iterator[tuple[int, float]]:
-    return zip(held.passages, held.targets, strict=True)
+def _pairs(row: TrainingList) -> Iterator[tuple[int, float]]:
+    """Yield the index and the target of each candidate."""
+    return zip(row.passages, row.targets, strict=True)
 
 
-def _chunks(
-    tokenizer: Any, read: Sequence[tuple[str, str, float]], device: torch.device
+def _microbatches(
+    tokenizer: Any, pairs: Sequence[tuple[str, str, float]], device: torch.device
 ) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
-    """Pairs of like length together, as many as a processor's cache holds."""
-    rows = tokenize(tokenizer, [(query, text) for query, text, _ in read], _SETTINGS.max_length)
+    """Yield padded inputs and targets, with pairs of similar length together, sized for the device."""
+    rows = tokenize(tokenizer, [(query, text) for query, text, _ in pairs], _SETTINGS.max_length)
     for chunk in chunks_by_length([len(row["input_ids"]) for row in rows], CHUNK_TOKENS[device.type]):
-        batch = {name: held.to(device) for name, held in pad(tokenizer, [rows[i] for i in chunk]).items()}
-        yield batch, torch.tensor([read[i][2] for i in chunk], device=device)
+        batch = {name: tensor.to(device) for name, tensor in pad(tokenizer, [rows[i] for i in chunk]).items()}
+        yield batch, torch.tensor([pairs[i][2] for i in chunk], device=device)
 
 
-def _made_lists(path: Path, count: int, most: int, seed: int) -> tuple[list[str], list[TrainingList]]:
-    """The texts and lists, made once; without lists in which a passage is, in part, one of the pydoc collection's."""
+def _load_lists(path: Path, count: int, passages: int, seed: int) -> tuple[list[str], list[TrainingList]]:
+    """Build the texts and lists, or load them if the file exists. Drops lists with a text that overlaps with pydoc."""
     if not path.exists():
-        pool, lists = lists_of(texts.passages_of(most, seed), count, bi_encoder(), seed)
-        Folder(path.parent).write_text(
-            path.name, json.dumps({"texts": pool, "lists": [asdict(held) for held in lists]})
-        )
-    held = json.loads(path.read_text(encoding="utf-8"))
-    taken = texts.sharing(held["texts"], (document.text for document in read_passages()))
-    lists = [TrainingList(**one) for one in held["lists"] if taken.isdisjoint(one["passages"])]
-    print(
-        f"{len(held['lists']) - len(lists):,} lists left out, as they hold one of {len(taken)} texts of the pydoc collection",
-        flush=True,
-    )
-    print(
-        f"{len(lists):,} lists, {sum(len(one.passages) for one in lists):,} pairs over {len(held['texts']):,} texts",
-        flush=True,
-    )
-    return held["texts"], lists
+        pool, lists = lists_of(texts.sample_passages(passages, seed), count, bi_encoder(), seed)
+        Folder(path.parent).write_text(path.name, json.dumps({"texts": pool, "lists": [asdict(row) for row in lists]}))
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    in_pydoc = texts.overlapping(stored["texts"], (document.text for document in read_passages()))
+    lists = [TrainingList(**row) for row in stored["lists"] if in_pydoc.isdisjoint(row["passages"])]
+    dropped = len(stored["lists"]) - len(lists)
+    print(f"dropped {dropped:,} lists, which contain {len(in_pydoc):,} texts that overlap with pydoc", flush=True)
+    pairs = sum(len(row.passages) for row in lists)
+    print(f"{len(lists):,} lists, {pairs:,} pairs over {len(stored['texts']):,} texts", flush=True)
+    return stored["texts"], lists
 
 
-def _resumed(checkpoint: Path, student: Any, optimizer: Any) -> int:
-    """Load the last checkpoint, if there is one; returns the step to go on with."""
+def _load_checkpoint(checkpoint: Path, student: Any, optimizer: Any) -> int:
+    """Load the checkpoint, if it exists, and return the next step.
+
+    Raises:
+        InputError: The checkpoint is from a different model.
+    """
     if not checkpoint.exists():
         return 0
-    held = torch.load(checkpoint, map_location=next(student.parameters()).device)
+    state = torch.load(checkpoint, map_location=next(student.parameters()).device)
     try:
-        student.load_state_dict(held["student"])
+        student.load_state_dict(state["student"])
     except RuntimeError:
-        raise InputError(f"{checkpoint} is of a model of another form; take it away, or name another folder") from None
-    optimizer.load_state_dict(held["optimizer"])
-    return int(held["step"])
+        raise InputError(f"{checkpoint} is from a different model; delete it or use another folder") from None
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
 
 
-def _save(checkpoint: Path, student: Any, optimizer: Any, step: int) -> None:
-    """Whole or not at all."""
+def _save_checkpoint(checkpoint: Path, student: Any, optimizer: Any, step: int) -> None:
+    """Write the checkpoint atomically."""
     partial = checkpoint.with_suffix(".partial")
     torch.save({"student": student.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
     partial.replace(checkpoint)
@@ -209,11 +220,18 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="for the lists, the checkpoint and the model")
-    parser.add_argument("--lists", type=int, default=26_000, help="of up to eight pairs each")
-    parser.add_argument("--passages", type=int, default=40_000, help="to make queries of, and candidates")
-    given = parser.parse_args()
+    parser.add_argument("folder", type=Path, help="folder for the lists, the checkpoint and the model")
+    parser.add_argument(
+        "--lists", type=int, default=26_000, help="number of lists, of up to eight pairs each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--passages",
+        type=int,
+        default=40_000,
+        help="number of passages to make queries and candidates from (default: %(default)s)",
+    )
+    arguments = parser.parse_args()
     try:
-        print(make(given.folder, given.lists, given.passages))
+        print(make(arguments.folder, arguments.lists, arguments.passages))
     except InputError as error:
         parser.exit(2, f"error: {error}\n")

@@ -1,11 +1,11 @@
-"""Ports of this machine that nobody listens on, so that two test runs do not meet."""
+"""Free TCP ports on this machine, to keep parallel test runs apart."""
 
 import socket
 from contextlib import ExitStack
 
 
-def free_ports(count):
-    """Find ports, each another one."""
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+def free_ports(count: int) -> list[int]:
+    """Return distinct loopback ports that nothing listens on."""
+    with ExitStack() as sockets:
+        probes = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [probe.getsockname()[1] for probe in probes]

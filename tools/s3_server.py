@@ -1,4 +1,4 @@
-"""An S3 server in a process of its own, on loopback, that checks every signature."""
+"""A local S3 server in a separate process that verifies request signatures."""
 
 import json
 import os
@@ -6,7 +6,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -14,13 +17,19 @@ from ranking.storage.folder import _opened
 from tools.ports import free_ports
 
 BUCKET = "rra"
-SET_UP_CALLS = 3  # that the server takes unsigned; from then on it checks keys, signatures and policies
-ALL = ("s3:*", "iam:*")
+SET_UP_CALLS = 3
+"""Calls that the server accepts unsigned. Afterwards it checks keys, signatures and policies."""
+
+ALL_ACTIONS = ("s3:*", "iam:*")
 
 
 @contextmanager
-def running_s3(log):
-    """Run the server with one user and one bucket; yields the AWS_* variables of that user."""
+def running_s3(log: Path) -> Iterator[dict[str, str]]:
+    """Run the server with one user and one bucket, and yield the AWS_* variables of that user.
+
+    Args:
+        log: File for the server's output.
+    """
     (port,) = free_ports(1)
     endpoint = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_REGION": "eu-north-1"}
     with log.open("w") as stream:
@@ -31,7 +40,7 @@ def running_s3(log):
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_for_port(port, server, log)
+        _wait_for_port(port, server, log)
         variables = {**endpoint, **new_user(endpoint)}
         client_of(variables).create_bucket(
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": variables["AWS_REGION"]}
@@ -43,7 +52,8 @@ def running_s3(log):
         server.wait(timeout=30)
 
 
-def client_of(variables, service="s3"):
+def client_of(variables: Mapping[str, str], service: str = "s3") -> Any:
+    """Return a boto3 client for the server, with dummy keys if the variables contain none."""
     return boto3.client(
         service,
         region_name=variables["AWS_REGION"],
@@ -53,8 +63,10 @@ def client_of(variables, service="s3"):
     )
 
 
-def new_user(variables, name="distiller", actions=ALL):
-    """Make a user who may do these actions, in as many calls as SET_UP_CALLS says; returns the keys as AWS_* variables."""
+def new_user(
+    variables: Mapping[str, str], name: str = "distiller", actions: Sequence[str] = ALL_ACTIONS
+) -> dict[str, str]:
+    """Create a user with these permissions, in `SET_UP_CALLS` calls, and return its keys as AWS_* variables."""
     iam = client_of(variables, "iam")
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}
     iam.create_user(UserName=name)
@@ -63,7 +75,7 @@ def new_user(variables, name="distiller", actions=ALL):
     return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
 
-def wait_for_port(port, server, log):
+def _wait_for_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()

@@ -1,7 +1,7 @@
-"""Passages of free texts on this machine: docstrings of installed packages, WordNet's glosses, the Debian handbook.
+"""Passages from free texts on this machine: docstrings of installed packages, WordNet glosses, the Debian handbook.
 
-Python's own library is not read, but packages bring copies of parts of it; `sharing` finds them, so that nothing of the pydoc collection
-is learned from.
+Does not read Python's standard library, which is the pydoc collection. Packages contain copies of parts of it;
+`overlapping` finds these, to keep them out of training.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pathlib import Path
 from ranking.errors import InputError
 
 WORDNET = Path("/usr/share/wordnet")
-"""Of Debian's package wordnet-base."""
+"""From the Debian package wordnet-base."""
 
 HANDBOOK = Path("/usr/share/doc/debian-handbook/html/en-US")
-"""Of Debian's package debian-handbook."""
+"""From the Debian package debian-handbook."""
 
-_LEAST, _MOST = 8, 90
+_MIN_WORDS, _MAX_WORDS = 8, 90
 _PARTS = ("noun", "verb", "adj", "adv")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5"}
@@ -33,59 +33,64 @@ _TESTS = re.compile(r"(^|[/_])tests?([/_.]|$)")
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of text of 8 to 90 words. title: what it is about, in words."""
+    """A text of 8 to 90 words.
+
+    Attributes:
+        title: Topic of the text, in words.
+        text: The text.
+    """
 
     title: str
     text: str
 
 
 def docstrings(packages: Path) -> Iterator[Passage]:
-    """Of modules, classes and functions below a folder such as site-packages; tests and private names are left out."""
+    """Yield the docstrings of public classes and functions below a folder such as site-packages. Skips tests."""
     for path in sorted(packages.rglob("*.py")):
         if not _TESTS.search(str(path.relative_to(packages))):
-            yield from _of_module(path)
+            yield from _module_docstrings(path)
 
 
 def glosses(folder: Path) -> Iterator[Passage]:
-    """One of each of WordNet's synsets: its words, what they mean, and what its first hypernym means."""
+    """Yield a passage for each WordNet synset: its words, their gloss, and the gloss of the first hypernym."""
     for part in _PARTS:
         lines = [
             line
             for line in (folder / f"data.{part}").read_text(encoding="utf-8").splitlines()
             if not line.startswith("  ")
         ]
-        held = {line.split(" ", 1)[0]: line for line in lines}
+        by_offset = {line.split(" ", 1)[0]: line for line in lines}
         for line in lines:
             words, gloss = _synset(line)
-            above = re.search(r" @ (\d{8}) ", line.partition(" | ")[0] + " ")
-            wider = ""
-            if above and above[1] in held:
-                names, meaning = _synset(held[above[1]])
-                wider = f" {names[0].capitalize()}: {meaning.split(';')[0]}."
-            yield from _passages(words[0], f"{', '.join(words).capitalize()}: {gloss}.{wider}")
+            hypernym = re.search(r" @ (\d{8}) ", line.partition(" | ")[0] + " ")
+            explanation = ""
+            if hypernym and hypernym[1] in by_offset:
+                names, meaning = _synset(by_offset[hypernym[1]])
+                explanation = f" {names[0].capitalize()}: {meaning.split(';')[0]}."
+            yield from _passages(words[0], f"{', '.join(words).capitalize()}: {gloss}.{explanation}")
 
 
 def handbook(folder: Path) -> Iterator[Passage]:
-    """Of the paragraphs of HTML pages, each with the heading above it as title."""
+    """Yield the paragraphs of HTML pages, each with the heading above it as title."""
     for path in sorted(folder.glob("*.html")):
         reader = _Paragraphs()
         reader.feed(path.read_text(encoding="utf-8"))
-        for title, text in reader.found:
+        for title, text in reader.paragraphs:
             yield from _passages(title, text)
 
 
-def sharing(texts: Sequence[str], others: Iterable[str], words: int = 8) -> set[int]:
-    """Which texts have so many words in a row in common with one of the others; case and punctuation do not count."""
-    known = {run for other in others for run in _runs(other, words)}
-    return {number for number, text in enumerate(texts) if not known.isdisjoint(_runs(text, words))}
+def overlapping(texts: Sequence[str], others: Iterable[str], words: int = 8) -> set[int]:
+    """Return the indices of texts that share an n-gram of words with the others, ignoring case and punctuation."""
+    known = {ngram for other in others for ngram in _ngrams(other, words)}
+    return {number for number, text in enumerate(texts) if not known.isdisjoint(_ngrams(text, words))}
 
 
-def _runs(text: str, words: int) -> set[tuple[str, ...]]:
-    held = re.findall(r"\w+", text.lower())
-    return {tuple(held[start : start + words]) for start in range(len(held) - words + 1)}
+def _ngrams(text: str, size: int) -> set[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.lower())
+    return {tuple(words[start : start + size]) for start in range(len(words) - size + 1)}
 
 
-def _of_module(path: Path) -> Iterator[Passage]:
+def _module_docstrings(path: Path) -> Iterator[Passage]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -100,7 +105,7 @@ def _of_module(path: Path) -> Iterator[Passage]:
 
 
 def _synset(line: str) -> tuple[list[str], str]:
-    """The words and the meaning of a line of WordNet's data: offset, file, type, count in hex, words, pointers | gloss."""
+    """Return words and gloss of a WordNet data line: offset, file, type, count in hex, words, pointers | gloss."""
     head, _, gloss = line.partition(" | ")
     fields = head.split(" ")
     words = [fields[4 + 2 * number].partition("(")[0].replace("_", " ") for number in range(int(fields[3], 16))]
@@ -108,82 +113,98 @@ def _synset(line: str) -> tuple[list[str], str]:
 
 
 def _passages(title: str, text: str) -> Iterator[Passage]:
-    """Cut into pieces of whole sentences; what is too short, or hardly prose, is left out."""
-    held: list[str] = []
+    """Split a text into passages of whole sentences. Drops those that are too short or mostly not prose."""
+    collected: list[str] = []
     for sentence in sentences(text):
         words = sentence.split()
-        if held and len(held) + len(words) > _MOST:
-            yield from _checked(title, held)
-            held = []
-        held += words
-    yield from _checked(title, held)
+        if collected and len(collected) + len(words) > _MAX_WORDS:
+            yield from _checked(title, collected)
+            collected = []
+        collected += words
+    yield from _checked(title, collected)
 
 
 def sentences(text: str) -> list[str]:
-    """Divide at full stops and at empty lines."""
+    """Split a text at the ends of sentences and at empty lines."""
     return [part.strip() for part in re.split(r"(?<=[.!?])\s+(?=[A-Z\"'(])|\n\s*\n", text) if part.strip()]
 
 
 def _checked(title: str, words: Sequence[str]) -> Iterator[Passage]:
-    words = words[:_MOST]
+    """Yield a passage if it has a title, enough words and at least 60% prose words."""
+    words = words[:_MAX_WORDS]
     prose = sum(re.fullmatch(r"[(\"'`]*[A-Za-z][a-z'-]*[.,;:!?)\"'`]*", word) is not None for word in words)
-    if title and len(words) >= _LEAST and prose >= 0.6 * len(words):
+    if title and len(words) >= _MIN_WORDS and prose >= 0.6 * len(words):
         yield Passage(title, " ".join(words))
 
 
 class _Paragraphs(HTMLParser):
-    """found: (heading, paragraph) pairs."""
+    """Collects the paragraphs of a page.
+
+    Attributes:
+        paragraphs: (heading, paragraph) pairs.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[tuple[str, str]] = []
+        self.paragraphs: list[tuple[str, str]] = []
         self._title, self._inside = "", ""
         self._text: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Start collecting text at a heading or a paragraph."""
         if tag in _HEADINGS or tag == "p" or ("class", "para") in attrs:
             self._inside, self._text = tag, []
 
     def handle_endtag(self, tag: str) -> None:
+        """Store the collected paragraph, or keep the heading, without its number, as title."""
         if tag != self._inside:
             return
         text = " ".join("".join(self._text).split())
         if tag not in _HEADINGS:
-            self.found.append((self._title, text))
+            self.paragraphs.append((self._title, text))
         else:
             self._title = re.sub(r"^(Chapter |Appendix )?([A-Z]?[\d.]+|[A-Z]\.)\s+", "", text)
         self._inside = ""
 
     def handle_data(self, data: str) -> None:
+        """Collect text inside a heading or a paragraph."""
         if self._inside:
             self._text.append(data)
 
 
 def distinct(passages: Iterator[Passage]) -> Iterator[Passage]:
-    """Each text once."""
+    """Drop passages with the same text as an earlier one."""
     seen: set[str] = set()
-    for one in passages:
-        if one.text not in seen:
-            seen.add(one.text)
-            yield one
+    for passage in passages:
+        if passage.text not in seen:
+            seen.add(passage.text)
+            yield passage
 
 
-def passages_of(most: int, seed: int) -> list[Passage]:
-    """So many passages of all sources that are here: the whole handbook, and of the others alike many."""
-    drawn = random.Random(seed)
-    held = []
-    for name, found, needed in (
+def sample_passages(count: int, seed: int) -> list[Passage]:
+    """Sample passages from all sources: equal shares, except that small sources are used completely.
+
+    Args:
+        count: Maximum number of passages.
+        seed: Random seed.
+
+    Raises:
+        InputError: A source is not installed.
+    """
+    rng = random.Random(seed)
+    sources = []
+    for name, passages, package in (
         ("the Debian handbook", handbook(HANDBOOK), "debian-handbook"),
         ("WordNet", glosses(WORDNET), "wordnet-base"),
         ("docstrings", docstrings(Path(sysconfig.get_paths()["purelib"])), ""),
     ):
         try:
-            held.append(list(distinct(found)))
+            sources.append(list(distinct(passages)))
         except FileNotFoundError as error:
-            raise InputError(f"{error.filename} is missing; install Debian's package {needed}") from None
-        print(f"{len(held[-1]):,} passages of {name}", flush=True)
+            raise InputError(f"{error.filename} is missing; install the Debian package {package}") from None
+        print(f"{len(sources[-1]):,} passages from {name}", flush=True)
     chosen: list[Passage] = []
-    for number, passages in enumerate(sorted(held, key=len)):
-        part = (most - len(chosen)) // (len(held) - number)
-        chosen += drawn.sample(passages, min(part, len(passages)))
+    for number, source in enumerate(sorted(sources, key=len)):
+        share = (count - len(chosen)) // (len(sources) - number)
+        chosen += rng.sample(source, min(share, len(source)))
     return chosen

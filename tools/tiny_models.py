@@ -1,7 +1,8 @@
-"""Tiny models made by code, for tests that need a real engine and no real answers."""
+"""Tiny models with random weights, for tests that need a real engine but no meaningful answers."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -28,7 +29,10 @@ TEMPLATE = (
 
 
 def tiny_generator(folder: Path, hidden: int = 64, layers: int = 2, context: int = 2048) -> Path:
-    """Write a Qwen3 with random weights and a byte-level tokenizer of 400 tokens; 768 and 12 make 113M parameters."""
+    """Write a Qwen3 decoder with random weights and a byte-level tokenizer of 400 tokens.
+
+    `hidden=768` and `layers=12` give 113M parameters.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -62,7 +66,7 @@ def tiny_generator(folder: Path, hidden: int = 64, layers: int = 2, context: int
 
 
 def tiny_cross_encoder(folder: Path) -> Path:
-    """Write a sequence classifier with one label: the embedded sentence encoder under a random head."""
+    """Write a sequence classifier with one label: the bundled sentence encoder with a random head."""
     torch.manual_seed(0)
     source = model_path("minilm")
     model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=1)
@@ -83,19 +87,21 @@ _SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "
 
 def tiny_xlm_roberta(folder: Path) -> Path:
     """Write an XLM-RoBERTa with random weights and a unigram tokenizer."""
-    tokenizer = _unigram(["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "<unk>", "<s>", "</s>", " </s>")
-    fast = _fast(tokenizer, cls="<s>", sep="</s>", pad="<pad>", unk="<unk>", mask="<mask>", bos="<s>", eos="</s>")
+    tokenizer = _unigram_tokenizer(["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "<unk>", "<s>", "</s>", " </s>")
+    fast = _fast_tokenizer(
+        tokenizer, cls="<s>", sep="</s>", pad="<pad>", unk="<unk>", mask="<mask>", bos="<s>", eos="</s>"
+    )
     config = XLMRobertaConfig(
         vocab_size=len(fast), max_position_embeddings=130, type_vocab_size=1, pad_token_id=fast.pad_token_id, **_SIZES
     )
-    return _written(folder, config, fast)
+    return _save_untrained(folder, config, fast)
 
 
 def tiny_deberta(folder: Path) -> Path:
     """Write a DeBERTa-v3 with random weights and a unigram tokenizer."""
-    tokenizer = _unigram(["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"], "[UNK]", "[CLS]", "[SEP]", "")
+    tokenizer = _unigram_tokenizer(["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"], "[UNK]", "[CLS]", "[SEP]", "")
     config = DebertaV2Config(
-        vocab_size=len(_of_bert(tokenizer)),
+        vocab_size=len(_bert_tokenizer(tokenizer)),
         max_position_embeddings=128,
         type_vocab_size=0,
         relative_attention=True,
@@ -107,13 +113,14 @@ def tiny_deberta(folder: Path) -> Path:
         pad_token_id=0,
         **_SIZES,
     )
-    return _written(folder, config, _of_bert(tokenizer))
+    return _save_untrained(folder, config, _bert_tokenizer(tokenizer))
 
 
 def tiny_modern_bert(folder: Path, pooling: str = "cls") -> Path:
-    """Write a ModernBERT with random weights and a byte-level tokenizer; every second layer attends to 16 tokens.
+    """Write a ModernBERT with random weights and a byte-level tokenizer. Every second layer attends to 16 tokens.
 
-    pooling: what its classifier reads, `cls` or the `mean` of all tokens.
+    Args:
+        pooling: Input of the classifier: the `cls` token or the `mean` of all tokens.
     """
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -126,7 +133,7 @@ def tiny_modern_bert(folder: Path, pooling: str = "cls") -> Path:
         ),
     )
     tokenizer.post_processor = _template(tokenizer, "[CLS]", "[SEP]", "")
-    fast = _of_bert(tokenizer)
+    fast = _bert_tokenizer(tokenizer)
     ids = {"pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1, "eos_token_id": 2}
     config = ModernBertConfig(
         vocab_size=len(fast),
@@ -137,18 +144,21 @@ def tiny_modern_bert(folder: Path, pooling: str = "cls") -> Path:
         **ids,
         **_SIZES,
     )
-    return _written(folder, config, fast)
+    return _save_untrained(folder, config, fast)
 
 
 def tiny_student(folder: Path) -> str:
-    """Write a BERT with random weights; returns the setting `students`, the quickstart's on it. 17 MB, which S3 gets in two parts."""
+    """Write a BERT with random weights and return a value for the setting `students` that uses it as base.
+
+    The model has 17 MB, which makes an upload to S3 use two parts.
+    """
     sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
     source = model_path("minilm")
-    _written(folder, AutoConfig.from_pretrained(source, **sizes), AutoTokenizer.from_pretrained(source))
+    _save_untrained(folder, AutoConfig.from_pretrained(source, **sizes), AutoTokenizer.from_pretrained(source))
     return json.dumps([{"name": "rra-bert", "kind": "rra_bert", "base": str(folder), "max_length": 96}])
 
 
-def _unigram(special, unknown, begin, end, between):
+def _unigram_tokenizer(special: list[str], unknown: str, begin: str, end: str, between: str) -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
@@ -159,7 +169,7 @@ def _unigram(special, unknown, begin, end, between):
     return tokenizer
 
 
-def _template(tokenizer, begin, end, between):
+def _template(tokenizer: Tokenizer, begin: str, end: str, between: str) -> processors.TemplateProcessing:
     return processors.TemplateProcessing(
         single=f"{begin} $A {end}",
         pair=f"{begin} $A {end}{between} $B {end}",
@@ -167,18 +177,18 @@ def _template(tokenizer, begin, end, between):
     )
 
 
-def _of_bert(tokenizer):
-    return _fast(tokenizer, cls="[CLS]", sep="[SEP]", pad="[PAD]", unk="[UNK]", mask="[MASK]")
+def _bert_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    return _fast_tokenizer(tokenizer, cls="[CLS]", sep="[SEP]", pad="[PAD]", unk="[UNK]", mask="[MASK]")
 
 
-def _fast(tokenizer, **special):
-    named = {f"{name}_token": token for name, token in special.items()}
+def _fast_tokenizer(tokenizer: Tokenizer, **special: str) -> PreTrainedTokenizerFast:
+    tokens = {f"{name}_token": token for name, token in special.items()}
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_input_names=["input_ids", "attention_mask"], **named
+        tokenizer_object=tokenizer, model_input_names=["input_ids", "attention_mask"], **tokens
     )
 
 
-def _written(folder, config, tokenizer):
+def _save_untrained(folder: Path, config: Any, tokenizer: Any) -> Path:
     torch.manual_seed(0)
     AutoModel.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""What the models whose first weights are written have in common: dimensions of heads made free, principal axes, products."""
+"""Building blocks for models with constructed initial weights: free head dimensions, principal axes, products."""
 
 from __future__ import annotations
 
@@ -9,36 +9,49 @@ from torch import Tensor
 from torch.nn import Linear
 
 _UNIT = 0.3
-"""What hidden units make of a dimension of a normalised state: small enough for gelu to be a parabola."""
+"""Scale of hidden-unit inputs for a normalised state. Small enough to keep gelu close to a parabola."""
 
 _PARABOLA = 0.798
-"""gelu(x) + gelu(-x) = this x^2: 2 / sqrt(2 pi)."""
+"""2 / sqrt(2 pi): gelu(x) + gelu(-x) is about _PARABOLA * x^2 for small x."""
 
 
 @torch.no_grad()
 def free_dimensions(query: Linear, key: Linear, size: int, count: int) -> None:
-    """Free so many dimensions of each head, the last, in its queries and keys; logits are as near to what they were as can be.
+    """Free the last dimensions of each attention head in place, with the smallest possible change of the logits.
 
-    size: dimensions of a head. What is freed is what matters least: the smallest singular values of their product.
+    Truncates the singular value decomposition of each head's query-key product: the directions with the smallest
+    singular values become the free dimensions.
+
+    Args:
+        query: Query projection.
+        key: Key projection.
+        size: Dimensions per head.
+        count: Dimensions to free per head.
     """
     for start in range(0, query.out_features, size):
         rows = slice(start, start + size)
-        left, of_asked = torch.linalg.qr(torch.cat([query.weight[rows], query.bias[rows, None]], 1).T)
-        right, of_keys = torch.linalg.qr(key.weight[rows].T)
-        u, values, v = torch.linalg.svd(of_asked @ of_keys.T)
+        left, query_factor = torch.linalg.qr(torch.cat([query.weight[rows], query.bias[rows, None]], 1).T)
+        right, key_factor = torch.linalg.qr(key.weight[rows].T)
+        u, values, v = torch.linalg.svd(query_factor @ key_factor.T)
         queries, keys = (left @ u * values.sqrt()).T, (right @ v.T * values.sqrt()).T
         queries[-count:], keys[-count:] = 0, 0
         query.weight[rows], query.bias[rows] = queries[:, :-1], queries[:, -1]
         key.weight[rows], key.bias[rows] = keys, 0.0
 
 
-def principal_axes(vectors: Tensor, left_out: Sequence[int], count: int) -> Tensor:
-    """The first principal axes of unit vectors, [texts, dimensions]: [count, dimensions], rotated at random, so that each holds alike much.
+def principal_axes(vectors: Tensor, ignored: Sequence[int], count: int) -> Tensor:
+    """Compute the first principal axes of unit vectors, rotated at random to spread the variance evenly over them.
 
-    left_out: dimensions that they do not read.
+    Args:
+        vectors: [texts, dimensions].
+        ignored: Dimensions that get zero weight.
+        count: Number of axes.
+
+    Returns:
+        The axes, [count, dimensions].
     """
-    held = vectors.double().index_fill(1, torch.tensor(left_out), 0.0)
-    axes = torch.linalg.eigh(held.T @ held).eigenvectors[:, -count:].T
+    masked = vectors.double().index_fill(1, torch.tensor(ignored), 0.0)
+    axes = torch.linalg.eigh(masked.T @ masked).eigenvectors[:, -count:].T
     rotation = torch.linalg.qr(torch.randn(count, count, generator=torch.Generator().manual_seed(1)).double()).Q
     rotated: Tensor = (rotation @ axes).float()
     return rotated
@@ -48,16 +61,22 @@ def principal_axes(vectors: Tensor, left_out: Sequence[int], count: int) -> Tens
 def write_product(
     inner: Linear, outer: Linear, left: Sequence[int], right: Sequence[int], results: tuple[int, int]
 ) -> None:
-    """Let the first four hidden units of each pair of dimensions multiply the two, since gelu(x) + gelu(-x) = .8 x^2 for a small x,
-    and (l + r)^2 - (l - r)^2 = 4 l r.
+    """Write a feed-forward layer that multiplies pairs of state dimensions, with four hidden units per pair.
 
-    left, right: dimensions of a state. results: ten times the mean of the products goes to the first, and its negative to the second.
+    gelu(x) + gelu(-x) is about 0.8 x^2 for small x, and (l + r)^2 - (l - r)^2 = 4 l r.
+
+    Args:
+        inner: First projection of the layer. Uses its first 4 * pairs hidden units.
+        outer: Second projection of the layer.
+        left: First dimension of each pair.
+        right: Second dimension of each pair.
+        results: State dimensions that receive ten times the mean of the products, and its negative.
     """
     pairs = len(left)
     share = 10 / (4 * _PARABOLA * _UNIT**2 * pairs)
-    for number, (of_left, of_right, sign) in enumerate(((1, 1, 1), (-1, -1, 1), (1, -1, -1), (-1, 1, -1))):
+    for number, (left_sign, right_sign, sign) in enumerate(((1, 1, 1), (-1, -1, 1), (1, -1, -1), (-1, 1, -1))):
         units = torch.arange(pairs) + number * pairs
-        inner.weight[units, torch.tensor(left)] = of_left * _UNIT
-        inner.weight[units, torch.tensor(right)] = of_right * _UNIT
+        inner.weight[units, torch.tensor(left)] = left_sign * _UNIT
+        inner.weight[units, torch.tensor(right)] = right_sign * _UNIT
         outer.weight[results[0], units] = sign * share
         outer.weight[results[1], units] = -sign * share

@@ -1,1 +1,1 @@
-"""What a cluster can run: capacity, limits, placement of actors, and reports of stalls."""
+"""Cluster capacity: what a run needs, what the cluster offers, actor placement, and stall reports."""

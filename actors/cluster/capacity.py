@@ -1,4 +1,7 @@
-"""Whether a cluster has, or can grow to, what a run needs: said in a line at once, where Ray would wait for ever."""
+"""Check whether a cluster has, or can scale up to, the resources that a run needs.
+
+Ray waits forever for resources that no node offers. This check reports them in one line before the run starts.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Demand:
-    """What a part of a run needs at least. who: in words. shape: resources that one of `count` takes on one node.
+    """The minimum resources that one part of a run needs.
 
-    gpu_gb: memory that each GPU has to have, in GB; None where any will do. settings: where that is set, for the line.
-    beside: CPUs that the same stage takes at the same time, on whatever nodes.
+    Attributes:
+        consumer: Name of the part in messages, such as "the teacher".
+        count: Number of workers.
+        shape: Resources that each worker takes on one node.
+        settings: Names of the settings that determine this demand, for messages.
+        gpu_gb: Minimum memory of each GPU in GB. None accepts any GPU.
+        extra_cpus: CPUs that the same stage uses at the same time, on any nodes.
     """
 
-    who: str
+    consumer: str
     count: int
     shape: Mapping[str, float]
     settings: str
     gpu_gb: float | None = None
-    beside: float = 0
+    extra_cpus: float = 0
 
     @property
-    def told(self) -> str:
-        """The shape in words: "8 CPU, 4 GPU with 80 GB, 4 teacher"."""
+    def shape_text(self) -> str:
+        """The shape for messages: "8 CPU, 4 GPU with 80 GB, 4 teacher"."""
         memory = f" with {self.gpu_gb:g} GB" if self.gpu_gb is not None else ""
         return ", ".join(
             f"{amount:g} {name}{memory if name == 'GPU' else ''}" for name, amount in self.shape.items() if amount
@@ -32,7 +40,13 @@ class Demand:
 
 @dataclass(frozen=True)
 class Nodes:
-    """So many nodes, or at most so many, with these resources each. gpu_gb: memory of each GPU; None where it is not known."""
+    """A group of identical nodes.
+
+    Attributes:
+        count: Number of nodes, or the maximum number for a node type that autoscales.
+        resources: Resources of each node.
+        gpu_gb: Memory of each GPU in GB. None if unknown.
+    """
 
     count: int
     resources: Mapping[str, float]
@@ -40,55 +54,70 @@ class Nodes:
 
 
 def room_for(shape: Mapping[str, float], nodes: Sequence[Nodes]) -> int:
-    """How many of a shape fit on nodes that are otherwise empty."""
+    """Count how many workers of a shape fit on otherwise empty nodes."""
     return sum(
-        one.count * min(int(one.resources.get(name, 0) // amount) for name, amount in shape.items() if amount)
-        for one in nodes
+        group.count * min(int(group.resources.get(name, 0) // amount) for name, amount in shape.items() if amount)
+        for group in nodes
     )
 
 
-def lacking(demands: Sequence[Demand], nodes: Sequence[Nodes], grows: bool) -> str | None:
-    """The first demand that nodes do not meet, in words; None where they do. Each is looked at alone, as stages take turns.
+def unmet_demand(demands: Sequence[Demand], nodes: Sequence[Nodes], grows: bool) -> str | None:
+    """Describe the first demand that the nodes cannot meet.
 
-    A node whose GPUs are known to be too small is no room; nor may an engine come onto one, as Ray looks at no GPU's memory.
+    Each demand is checked alone, because stages run one after another. Nodes whose GPUs are known to be too small do
+    not count as room. They are also an error if a worker fits on them, because Ray does not look at GPU memory when
+    it places a worker.
+
+    Args:
+        demands: Demands to check.
+        nodes: Nodes of the cluster, or the nodes that it can scale up to.
+        grows: Whether `nodes` are those that the cluster can scale up to.
+
+    Returns:
+        A one-line message, or None if all demands are met.
     """
     for demand in demands:
-        small = [one for one in nodes if _too_small(one, demand)]
-        large = [one for one in nodes if one not in small]
+        small = [group for group in nodes if _too_small(group, demand)]
+        large = [group for group in nodes if group not in small]
         room = room_for(demand.shape, large)
         if room < demand.count:
-            verb = "can grow to" if grows else "has room for"
-            why = _largest(demand, nodes)
-            return f"{demand.who} wants {demand.count} x ({demand.told}) and the cluster {verb} {room}{why}; see {demand.settings}"
-        cpus = sum(one.count * one.resources.get("CPU", 0) for one in nodes)
-        if demand.beside and cpus < demand.count * demand.shape.get("CPU", 0) + demand.beside:
-            has = "can grow to" if grows else "has"
+            verb = "can scale up to" if grows else "has room for"
+            reason = _limiting_resource(demand, nodes)
             return (
-                f"{demand.who} wants {demand.count} x ({demand.told}) and {demand.beside:g} CPU beside them, and the cluster {has} "
-                f"{cpus:g} CPU in all; see {demand.settings}"
+                f"{demand.consumer} needs {demand.count} x ({demand.shape_text}), but the cluster {verb} {room}"
+                f"{reason}; see {demand.settings}"
+            )
+        cpus = sum(group.count * group.resources.get("CPU", 0) for group in nodes)
+        if demand.extra_cpus and cpus < demand.count * demand.shape.get("CPU", 0) + demand.extra_cpus:
+            verb = "can scale up to" if grows else "has"
+            return (
+                f"{demand.consumer} needs {demand.count} x ({demand.shape_text}) and {demand.extra_cpus:g} CPU in "
+                f"addition, but the cluster {verb} {cpus:g} CPU in total; see {demand.settings}"
             )
         if room_for(demand.shape, small):
-            least = min(one.gpu_gb for one in small if one.gpu_gb is not None)
+            smallest = min(group.gpu_gb for group in small if group.gpu_gb is not None)
             return (
-                f"{demand.who} wants ({demand.told}) and could come onto a node whose GPUs have {least:g} GB: let the nodes that are "
-                f"large enough offer a resource of their own, and name it; see {demand.settings}"
+                f"{demand.consumer} needs ({demand.shape_text}), but Ray could place it on a node whose GPUs have "
+                f"{smallest:g} GB; give the large enough nodes a custom resource and name it in the pool setting; "
+                f"see {demand.settings}"
             )
     return None
 
 
 def _too_small(nodes: Nodes, demand: Demand) -> bool:
+    """Return whether the GPUs of these nodes are known to have less memory than the demand needs."""
     return demand.gpu_gb is not None and nodes.gpu_gb is not None and nodes.gpu_gb < demand.gpu_gb
 
 
-def _largest(demand: Demand, nodes: Sequence[Nodes]) -> str:
-    """What single resource no node has enough of, or that its GPUs are too small."""
+def _limiting_resource(demand: Demand, nodes: Sequence[Nodes]) -> str:
+    """Name the resource that no single node has enough of, or the memory of GPUs that are too small."""
     for name, amount in demand.shape.items():
-        most = max((one.resources.get(name, 0) for one in nodes if one.count), default=0)
-        if most < amount:
-            return f" (no node has more than {most:g} {name})"
+        largest = max((group.resources.get(name, 0) for group in nodes if group.count), default=0)
+        if largest < amount:
+            return f" (no node has more than {largest:g} {name})"
     small = [
-        one.gpu_gb
-        for one in nodes
-        if one.gpu_gb is not None and _too_small(one, demand) and room_for(demand.shape, [one])
+        group.gpu_gb
+        for group in nodes
+        if group.gpu_gb is not None and _too_small(group, demand) and room_for(demand.shape, [group])
     ]
     return f" (there are GPUs with {max(small):g} GB)" if small else ""

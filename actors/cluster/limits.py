@@ -1,4 +1,7 @@
-"""The nodes that a cluster has, and those that it can grow to: read from the file of `ray up`, or from KubeRay's RayCluster."""
+"""Read the nodes that a cluster has, and the nodes that it can scale up to.
+
+The limits come from the cluster file of `ray up` or from KubeRay's RayCluster resource.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,24 @@ import yaml
 from actors.cluster.capacity import Nodes
 from ranking.errors import InputError
 
-LEFT_ON_THE_HEAD = "~/ray_bootstrap_config.yaml"
-"""Where `ray up` leaves the cluster's file on its head."""
+HEAD_NODE_CLUSTER_FILE = "~/ray_bootstrap_config.yaml"
+"""Path of the copy of the cluster file that `ray up` leaves on the head node."""
 
 GPU_GB = "gpu-gb"
-"""Label of a node or node type: the memory of each of its GPUs in GB, as its maker names it."""
+"""Label of a node or node type: memory of each GPU in GB, as the vendor specifies it."""
 
 _KUBERAY, _CLUSTER = "RAY_USAGE_STATS_KUBERAY_IN_USE", "RAY_CLUSTER_NAME"
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _TYPE_LABEL, _TYPE_RESOURCE = "ray.io/accelerator-type", "accelerator_type:"
 _KNOWN_GB = {"T4": 16, "L4": 24, "A10G": 24, "L40S": 48, "H100": 80, "H200": 141}
-"""Cards as Ray names them that come with one size of memory on clouds; an A100 has 40 or 80, and is told by the label."""
+"""Memory in GB by Ray's accelerator type, for GPUs that clouds offer in one size.
+
+An A100 has 40 or 80 GB, so it needs the label.
+"""
 
 
 def nodes_now() -> list[Nodes]:
-    """The nodes of the cluster that this driver is connected to."""
+    """List the live nodes of the cluster that this driver is connected to."""
     import ray
 
     return [
@@ -37,55 +43,83 @@ def nodes_now() -> list[Nodes]:
 
 
 def gpu_gb_of(labels: Mapping[str, str], resources: Mapping[str, float]) -> float | None:
-    """GB of each GPU by the label `gpu-gb`, else by the card's type; None where neither tells. Raises InputError for a wrong label."""
+    """Return the memory of each GPU of a node in GB.
+
+    Reads the label `gpu-gb`, or else the accelerator type.
+
+    Returns:
+        The memory in GB, or None if it is unknown.
+
+    Raises:
+        InputError: The label is not a number.
+    """
     if GPU_GB in labels:
         try:
             return float(labels[GPU_GB])
         except ValueError:
-            raise InputError(f"label {GPU_GB!r} of a node: a number of GB is needed, not {labels[GPU_GB]!r}") from None
-    named = [name.removeprefix(_TYPE_RESOURCE) for name in resources if name.startswith(_TYPE_RESOURCE)]
-    types = [labels[_TYPE_LABEL]] if _TYPE_LABEL in labels else named
+            raise InputError(
+                f"node label {GPU_GB!r}: must be a number of GB such as 80, not {labels[GPU_GB]!r}"
+            ) from None
+    resource_types = [name.removeprefix(_TYPE_RESOURCE) for name in resources if name.startswith(_TYPE_RESOURCE)]
+    types = [labels[_TYPE_LABEL]] if _TYPE_LABEL in labels else resource_types
     return next((float(_KNOWN_GB[name]) for name in types if name in _KNOWN_GB), None)
 
 
 def nodes_of_file(text: str, where: str) -> list[Nodes]:
-    """What a cluster file lets a cluster grow to, the head included. Raises InputError for a file that is none."""
+    """Parse a cluster file into the nodes that the cluster can scale up to, the head included.
+
+    Args:
+        text: Content of the file.
+        where: Name of the file in messages.
+
+    Raises:
+        InputError: The text is not a cluster file.
+    """
     try:
         return _nodes_of(yaml.safe_load(text))
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{where}: is no cluster file ({type(error).__name__}: {error})") from None
+        raise InputError(f"{where}: not a Ray cluster file ({type(error).__name__}: {error})") from None
 
 
-def _nodes_of(held: Mapping[str, Any]) -> list[Nodes]:
-    head, most = held.get("head_node_type"), int(held.get("max_workers", 0))
+def _nodes_of(config: Mapping[str, Any]) -> list[Nodes]:
+    """Return the node types of an autoscaler configuration.
+
+    A node type without its own `max_workers` is limited only by the cluster's `max_workers`.
+    """
+    head, max_workers = config.get("head_node_type"), int(config.get("max_workers", 0))
     nodes = []
-    for name, one in held["available_node_types"].items():
-        resources = {resource: float(amount) for resource, amount in (one.get("resources") or {}).items()}
-        count = (
-            1 if name == head else min(most, int(one.get("max_workers", most)))
-        )  # a type without a number of its own may have all
-        nodes.append(Nodes(count, resources, gpu_gb_of(one.get("labels") or {}, resources)))
+    for name, node_type in config["available_node_types"].items():
+        resources = {resource: float(amount) for resource, amount in (node_type.get("resources") or {}).items()}
+        count = 1 if name == head else min(max_workers, int(node_type.get("max_workers", max_workers)))
+        nodes.append(Nodes(count, resources, gpu_gb_of(node_type.get("labels") or {}, resources)))
     return nodes
 
 
 def on_kuberay() -> bool:
-    """Whether this process is in a pod that KubeRay started."""
+    """Return whether this process runs in a pod that KubeRay started."""
     return _KUBERAY in os.environ
 
 
 def nodes_of_kuberay() -> list[Nodes] | None:
-    """What the RayCluster of this pod lets it grow to, the head included; None where it does not grow.
+    """Read the nodes that this pod's RayCluster can scale up to, the head included.
 
-    Read as Ray's autoscaler reads it, with the pod's service account, which KubeRay allows that where the cluster autoscales. Raises
-    OSError where it cannot be read: no account, no permission, no answer.
+    Uses the client of Ray's autoscaler and the pod's service account. KubeRay grants the account this permission if
+    the cluster autoscales.
+
+    Returns:
+        The nodes, or None if the cluster does not autoscale.
+
+    Raises:
+        OSError: The RayCluster cannot be read: no service account, no permission, or no response.
     """
     from ray.autoscaler._private.kuberay import autoscaling_config, node_provider
 
     namespace = _NAMESPACE.read_text(encoding="utf-8").strip()
     if _CLUSTER not in os.environ:
-        raise OSError(f"{_CLUSTER} is not set in this pod")
+        raise OSError(f"environment variable {_CLUSTER} is not set in this pod")
     path = f"rayclusters/{os.environ[_CLUSTER]}"
-    found = node_provider.KubernetesHttpApiClient(namespace).get(path)  # its errors are requests', which are OSErrors
-    if not found["spec"].get("enableInTreeAutoscaling"):
+    # Raises exceptions of requests, which are subclasses of OSError.
+    ray_cluster = node_provider.KubernetesHttpApiClient(namespace).get(path)
+    if not ray_cluster["spec"].get("enableInTreeAutoscaling"):
         return None
-    return _nodes_of(autoscaling_config._derive_autoscaling_config_from_ray_cr(found))
+    return _nodes_of(autoscaling_config._derive_autoscaling_config_from_ray_cr(ray_cluster))

@@ -1,4 +1,4 @@
-"""What an actor takes of a node, and on which nodes it belongs."""
+"""Resources of each kind of actor, and the node pools that it runs on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from actors.settings import ComputeSettings
 
 @dataclass(frozen=True)
 class Placement:
-    """pool: custom resource of the nodes that the actor belongs on; it takes one of it for each GPU, and one where it has none."""
+    """Resources that one actor takes.
+
+    Attributes:
+        cpus: CPUs of the actor.
+        gpus: GPUs of the actor.
+        pool: Custom resource of the nodes that the actor runs on. The actor takes one unit for each GPU, and one unit
+            if it has no GPU. None allows any node.
+    """
 
     cpus: float
     gpus: float = 0
@@ -18,41 +25,47 @@ class Placement:
 
     @property
     def pooled(self) -> dict[str, float]:
-        """The custom resources it takes."""
+        """Custom resources that the actor takes."""
         return {} if self.pool is None else {self.pool: max(1, self.gpus)}
 
     @property
     def options(self) -> dict[str, Any]:
-        """For Ray's `options` and Ray Data's `map_batches`."""
+        """Arguments for Ray's `options` and Ray Data's `map_batches`."""
         return {"num_cpus": self.cpus, "num_gpus": self.gpus, **({"resources": self.pooled} if self.pool else {})}
 
     @property
     def demand(self) -> dict[str, float]:
-        """All resources it takes, as an autoscaler reads them."""
+        """All resources that the actor takes, in the autoscaler's format."""
         return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {}), **self.pooled}
 
 
 @dataclass(frozen=True)
 class EnginePool:
-    """A pool of engines. least: with how many it begins; more come as there is room for them."""
+    """An autoscaling pool of engines.
+
+    Attributes:
+        engines: Maximum number of engines.
+        min_engines: Number of engines at the start. More start as the cluster has room for them.
+        placement: Resources of each engine.
+    """
 
     engines: int
-    least: int
+    min_engines: int
     placement: Placement
 
 
 def teacher_engines(compute: ComputeSettings) -> EnginePool:
-    """Where the teacher runs."""
+    """Return the engine pool of the teacher."""
     placement = Placement(compute.teacher_cpus, compute.teacher_gpus, compute.teacher_pool)
     return EnginePool(compute.teacher_engines, compute.min_teacher_engines or compute.teacher_engines, placement)
 
 
 def rationale_engines(compute: ComputeSettings) -> EnginePool:
-    """Where rationales are written."""
+    """Return the engine pool of the LLM that writes rationales."""
     placement = Placement(compute.rationale_cpus, compute.rationale_gpus, compute.rationale_pool)
     return EnginePool(compute.rationale_engines, compute.min_rationale_engines or compute.rationale_engines, placement)
 
 
 def training_worker(gpu: bool, compute: ComputeSettings) -> Placement:
-    """What a training worker takes."""
+    """Return the resources of one training worker."""
     return Placement(1, 1 if gpu else 0, compute.student_pool)

@@ -1,4 +1,4 @@
-"""What waits for room on the cluster, in words."""
+"""Explain why a stage makes no progress: the resources that Ray is waiting for."""
 
 from __future__ import annotations
 
@@ -7,37 +7,43 @@ from collections.abc import Mapping
 
 
 def why_waiting() -> str:
-    """Why work may stand still: what is waited for, by the cluster's own account."""
+    """Ask the autoscaler which resources are pending and return them as a one-line message."""
     import ray
     from ray.autoscaler.v2.sdk import get_cluster_status
 
     try:
         status = get_cluster_status(ray.get_runtime_context().gcs_address)
         demands = status.resource_demands
-        every = [*demands.ray_task_actor_demand, *demands.placement_group_demand]
+        pending = [*demands.ray_task_actor_demand, *demands.placement_group_demand]
         waiting: Counter[str] = Counter()
-        for demand in every:
+        for demand in pending:
             for bundle in demand.bundles_by_count:
-                waiting[shape_text(bundle.bundle)] += bundle.count
-        failed = Counter(f"{one.ray_node_type_name}: {one.details}" for one in status.failed_launches)
-        coming = sum(one.count for one in status.pending_launches) + len(status.pending_nodes)
+                waiting[bundle_text(bundle.bundle)] += bundle.count
+        failed = Counter(f"{launch.ray_node_type_name}: {launch.details}" for launch in status.failed_launches)
+        starting = sum(launch.count for launch in status.pending_launches) + len(status.pending_nodes)
     except Exception as error:
-        return f"the cluster does not say why ({type(error).__name__})"
-    return text_of(waiting, coming, failed)
+        return f"the cluster status cannot be read ({type(error).__name__})"
+    return waiting_text(waiting, starting, failed)
 
 
-def text_of(waiting: Mapping[str, int], coming: int, failed: Mapping[str, int]) -> str:
-    """In words. waiting: shapes of resources with how many of them. coming: nodes that are starting. failed: launches that failed."""
+def waiting_text(waiting: Mapping[str, int], starting: int, failed: Mapping[str, int]) -> str:
+    """Describe pending resources in one line.
+
+    Args:
+        waiting: Number of pending bundles by their resources, as `bundle_text` formats them.
+        starting: Number of nodes that are starting.
+        failed: Failed node launches, with their number.
+    """
     if not waiting:
-        return "nothing waits for room on the cluster; workers are busy or starting, their logs are in the dashboard"
-    shapes = " and ".join(f"{count} x ({shape})" for shape, count in sorted(waiting.items()))
-    nodes = f"{coming} nodes are coming" if coming else "no node is coming"
+        return "no resource request is pending; workers are busy or starting, see their logs in the Ray dashboard"
+    bundles = " and ".join(f"{count} x ({bundle})" for bundle, count in sorted(waiting.items()))
+    nodes = f"{starting} nodes are starting" if starting else "no node is starting"
     launches = "; ".join(sorted(failed))
-    return f"waiting for room for {shapes}; {nodes}" + (f"; could not be started: {launches}" if launches else "")
+    return f"waiting for {bundles}; {nodes}" + (f"; failed to start: {launches}" if launches else "")
 
 
-def shape_text(bundle: Mapping[str, float]) -> str:
-    """Resources of a bundle; Ray's own of placement groups are left out."""
+def bundle_text(bundle: Mapping[str, float]) -> str:
+    """Format the resources of a bundle, without the resources that Ray adds for placement groups."""
     return (
         ", ".join(f"{amount:g} {name}" for name, amount in sorted(bundle.items()) if "_group_" not in name and amount)
         or "no resources"

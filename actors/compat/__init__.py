@@ -1,1 +1,4 @@
-"""Workarounds for private APIs of our dependencies, one module each."""
+"""Workarounds for private APIs of Ray Train, one module each.
+
+Each module docstring names the Ray version, the private API and the condition for removing the workaround.
+"""

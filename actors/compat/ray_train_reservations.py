@@ -1,7 +1,16 @@
-"""What a training asked Ray for, taken back by the next call where the job that asked was killed.
+"""Cancel the resource request that a killed training job left in Ray's autoscaling coordinator.
 
-Ray's coordinator of resources keeps a request for three minutes after its last sign of life; an elastic training that is called
-again at once would wait so long for nodes that nobody uses.
+Problem: a running Ray Train job renews its resource request every 20 s, and the coordinator drops a request 180 s after
+the last renewal. If a job is killed and started again at once, its elastic scaling policy waits up to three minutes for
+nodes that the dead job still reserves. The job therefore stores its requester ID in the student's folder, and the next
+job cancels the request of that ID.
+
+Version: written for ray==2.60.0.
+
+Private API: the named actor `AutoscalingCoordinator` and its method `cancel_request`, the attribute
+`TorchTrainer.train_run_context`, and the requester ID `train-{run_id}`.
+
+Remove when: Ray cancels the request of a training job whose driver has died, or offers a public call that cancels it.
 """
 
 from __future__ import annotations
@@ -12,20 +21,29 @@ from typing import Any
 from ranking.storage.folder import Folder
 
 NAME = "reserved.txt"
+"""File in the student's folder with the requester ID of the last training job."""
+
 _COORDINATOR = "AutoscalingCoordinator"
-_SECONDS = 10.0
+"""Name and namespace of Ray's coordinator actor."""
+
+_TIMEOUT_SECONDS = 10.0
 
 
-def note(folder: Folder, trainer: Any) -> None:
-    """Note under which name a trainer asks. folder: of the student."""
+def record(folder: Folder, trainer: Any) -> None:
+    """Store the requester ID of a trainer.
+
+    Args:
+        folder: Folder of the student.
+        trainer: The `TorchTrainer` that is about to run.
+    """
     folder.write_text(NAME, f"train-{trainer.train_run_context.run_id}")
 
 
 def release(folder: Folder) -> None:
-    """Take back what the call before asked for, if there was one; nothing where Ray does not know of it."""
+    """Cancel the resource request of the previous training job; no-op if there is none or Ray does not know it."""
     import ray
 
     if folder.exists(NAME):
         with contextlib.suppress(ValueError, ray.exceptions.RayError):
             coordinator = ray.get_actor(_COORDINATOR, namespace=_COORDINATOR)
-            ray.get(coordinator.cancel_request.remote(folder.read_text(NAME)), timeout=_SECONDS)
+            ray.get(coordinator.cancel_request.remote(folder.read_text(NAME)), timeout=_TIMEOUT_SECONDS)

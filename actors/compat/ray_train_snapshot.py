@@ -1,6 +1,16 @@
-"""Ray's list of a training's checkpoints.
+"""Repair the checkpoint list of a Ray Train run.
 
-It is written in place, so a kill at that moment leaves it cut off, and no later call could start.
+Problem: Ray Train overwrites `checkpoint_manager_snapshot.json` in place. A kill during that write leaves a truncated
+file, and every later call with the same run name fails with `CheckpointManagerInitializationError`. The file can also
+name a checkpoint that does not exist. `repair` rebuilds the file from the complete checkpoints in the same folder.
+
+Version: written for ray==2.60.0.
+
+Private API: name and schema of the file, which are those of `_CheckpointManagerState` in
+`ray.train.v2._internal.execution.checkpoint.checkpoint_manager`, and the folder names `checkpoint_*`.
+
+Remove when: Ray Train replaces the file atomically and ignores incomplete checkpoints when it restores a run.
+https://github.com/ray-project/ray/issues/41700 tracks incomplete checkpoints.
 """
 
 from __future__ import annotations
@@ -16,79 +26,90 @@ from actors.training.checkpoints import STATE, TAG, WORKERS, metrics_of
 from ranking.storage.folder import Folder
 
 NAME = "checkpoint_manager_snapshot.json"
-_DIVIDED = ("zero_pp_rank", "bf16_zero_pp_rank")
-_NONE = (
+"""Ray's checkpoint list, in the run's folder."""
+
+_SHARD_PREFIXES = ("zero_pp_rank", "bf16_zero_pp_rank")
+"""Prefixes of the files that ZeRO writes once per worker."""
+
+_EMPTY_FIELDS = (
     "pending_training_results",
     "pending_validation_specs",
     "validated_checkpoint_dir_names",
     "timed_out_validation_checkpoint_dir_names",
     "failed_validation_checkpoint_dir_names",
 )
+"""Required fields of Ray's schema for validation in the background, which this project does not use."""
 
 
-def mend(checkpoints: Folder) -> int | None:
-    """Write a list anew that is cut off, or names a checkpoint that is not there, of the whole checkpoints beside it.
+def repair(checkpoints: Folder) -> int | None:
+    """Rebuild the checkpoint list if it is truncated or names a missing checkpoint.
 
-    Returns the step of the last of them, 0 where there is none and training begins anew; None where the list is whole, or there is none.
+    Args:
+        checkpoints: Folder of the Ray Train run.
+
+    Returns:
+        The step of the latest complete checkpoint. 0 if there is none: the list is removed, and training starts from
+        scratch. None if the list is valid or does not exist.
     """
-    if not checkpoints.exists(NAME) or _is_whole(checkpoints):
+    if not checkpoints.exists(NAME) or _is_valid(checkpoints):
         return None
-    found = {
-        name: held
+    complete = {
+        name: progress
         for name in checkpoints.names()
-        if name.startswith("checkpoint_") and (held := _progress_of(checkpoints / name))
+        if name.startswith("checkpoint_") and (progress := _progress_of(checkpoints / name))
     }
-    if not found:
+    if not complete:
         checkpoints.remove(NAME)
         return 0
-    # as Ray orders them: the best last
-    results = [{"version": 0, "checkpoint_dir_name": name, "metrics": metrics_of(held)} for name, held in found.items()]
-    results.sort(key=lambda one: (one["metrics"]["ndcg"], one["metrics"]["step"]))
-    by_step = sorted(results, key=lambda one: one["metrics"]["step"])
-    state: dict[str, Any] = {name: [] for name in _NONE}
+    results = [
+        {"version": 0, "checkpoint_dir_name": name, "metrics": metrics_of(progress)}
+        for name, progress in complete.items()
+    ]
+    # Ray's order: the best checkpoint is last.
+    results.sort(key=lambda result: (result["metrics"]["ndcg"], result["metrics"]["step"]))
+    by_step = sorted(results, key=lambda result: result["metrics"]["step"])
+    state: dict[str, Any] = {name: [] for name in _EMPTY_FIELDS}
     state |= {"ray_version": ray.__version__, "checkpoint_results": results, "latest_checkpoint_result": by_step[-1]}
     state |= {
-        "checkpoint_report_indices": [by_step.index(one) for one in results],
+        "checkpoint_report_indices": [by_step.index(result) for result in results],
         "current_report_index": len(results),
     }
     checkpoints.write_text(NAME, json.dumps(state))
     return int(by_step[-1]["metrics"]["step"])
 
 
-def _is_whole(checkpoints: Folder) -> bool:
+def _is_valid(checkpoints: Folder) -> bool:
+    """Return whether the list can be parsed and all its checkpoints exist."""
     try:
-        names = [one["checkpoint_dir_name"] for one in json.loads(checkpoints.read_text(NAME))["checkpoint_results"]]
+        results = json.loads(checkpoints.read_text(NAME))["checkpoint_results"]
+        names = [result["checkpoint_dir_name"] for result in results]
     except (ValueError, KeyError, TypeError):
         return False
     return all((checkpoints / name).exists() for name in names)
 
 
 def _progress_of(checkpoint: Folder) -> TrainingProgress | None:
-    """Where training was at a checkpoint; None where the checkpoint is not whole: not every worker's part is there to its last byte."""
+    """Read the progress stored in a checkpoint; None if a worker's file is missing or truncated."""
     try:
-        progress, workers = (
-            TrainingProgress.read(checkpoint.read_text(STATE)),
-            json.loads(checkpoint.read_text(WORKERS)),
-        )
+        progress = TrainingProgress.read(checkpoint.read_text(STATE))
+        workers = json.loads(checkpoint.read_text(WORKERS))
     except (OSError, ValueError, TypeError):
         return None
-    parts = (checkpoint / TAG).names(".pt")
-    models, optimizer = ([name for name in parts if kind in name] for kind in ("model_states", "optim_states"))
-    divided = [
-        held for held in (models, optimizer) if any(name.startswith(_DIVIDED) for name in held)
-    ]  # by ZeRO, over the workers
-    whole = (
+    files = (checkpoint / TAG).names(".pt")
+    models, optimizers = ([name for name in files if kind in name] for kind in ("model_states", "optim_states"))
+    sharded = [names for names in (models, optimizers) if any(name.startswith(_SHARD_PREFIXES) for name in names)]
+    complete = (
         models
-        and all(len(held) == workers for held in divided)
-        and all(_is_archive(checkpoint / TAG, name) for name in parts)
+        and all(len(names) == workers for names in sharded)
+        and all(_is_archive(checkpoint / TAG, name) for name in files)
     )
-    return progress if whole else None
+    return progress if complete else None
 
 
 def _is_archive(folder: Folder, name: str) -> bool:
-    """Whether torch wrote this file to its end."""
+    """Return whether a file written by `torch.save` is complete: a zip archive ends with its directory."""
     try:
         with folder.open(name) as stream:
             return zipfile.is_zipfile(stream)
-    except (OSError, ValueError):  # of a file that is too short
+    except (OSError, ValueError):  # the file is too short for a zip archive
         return False

@@ -1,1 +1,1 @@
-"""Streaming stages through Ray Data: typed rows, parts on storage, and the sink that writes them."""
+"""Streaming stages through Ray Data: typed rows, Parquet parts on storage, and the sink that writes them."""

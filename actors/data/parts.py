@@ -1,4 +1,4 @@
-"""The parquet parts of a stage, read in slices, and how each query is kept to one row."""
+"""Read the Parquet parts of a stage in slices, and keep exactly one row for each query."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Ids = npt.NDArray[np.bytes_]
 
 @dataclass(frozen=True)
 class PartSlice:
-    """Some rows of a part: [start, stop)."""
+    """The rows [start, stop) of a part."""
 
     part: str
     start: int
@@ -33,9 +33,15 @@ class PartSlice:
 def slices_of(
     folder: Folder, rows_per_slice: Callable[[int], int], part: str | None = None
 ) -> tuple[list[PartSlice], int]:
-    """Divide the parts of a folder, or one of them, into slices; returns them and the number of rows.
+    """Divide the parts of a folder into slices.
 
-    rows_per_slice: how many rows a slice has, by the number of all rows.
+    Args:
+        folder: Folder of the parts.
+        rows_per_slice: Maps the total number of rows to the number of rows per slice.
+        part: The only part to divide. None divides all parts.
+
+    Returns:
+        The slices, and the total number of rows.
     """
     counts = {name: folder.count_rows(name) for name in ([part] if part else folder.names(".parquet"))}
     total = sum(counts.values())
@@ -48,93 +54,129 @@ def slices_of(
     return slices, total
 
 
-def read_slice(folder: Folder, one: PartSlice, schema: pa.Schema | None) -> pa.Table:
-    """Read some rows of a part; only the row groups that hold them are fetched. schema: None for the part's own."""
-    with folder.open(one.part) as stream:
+def read_slice(folder: Folder, part_slice: PartSlice, schema: pa.Schema | None) -> pa.Table:
+    """Read a slice of a part. Fetches only the row groups that overlap with the slice.
+
+    Args:
+        folder: Folder of the part.
+        part_slice: Rows to read.
+        schema: Columns to select and their types. None keeps the schema of the part.
+    """
+    with folder.open(part_slice.part) as stream:
         file = pq.ParquetFile(stream)
         groups, skipped, before = [], 0, 0
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
-            if before + rows <= one.start:
+            if before + rows <= part_slice.start:
                 skipped += rows
-            elif before < one.stop:
+            elif before < part_slice.stop:
                 groups.append(group)
             before += rows
         table = file.read_row_groups(groups)
-    table = table.slice(one.start - skipped, one.stop - one.start)
+    table = table.slice(part_slice.start - skipped, part_slice.stop - part_slice.start)
     return table if schema is None else table.select(schema.names).cast(schema)
 
 
 def count_rows(folder: Folder) -> int:
-    """How many rows a folder's parts hold, by their footers."""
+    """Count the rows of all parts in a folder. Reads only the Parquet footers."""
     return sum(folder.count_rows(name) for name in folder.names(".parquet"))
 
 
 def sample_rows(folder: Folder, rows: int, seed: int) -> pa.Table | None:
-    """Draw rows of a folder's parts, all where there are no more; the same for the same parts. None where there are none."""
+    """Draw a random sample of the rows of a folder. The same parts and seed give the same sample.
+
+    Args:
+        folder: Folder of the parts.
+        rows: Number of rows to draw. If the folder has fewer rows, all of them are returned.
+        seed: Seed of the random generator.
+
+    Returns:
+        The sampled rows in their original order, or None if the folder has no rows.
+    """
     counts = [(name, folder.count_rows(name)) for name in folder.names(".parquet")]
     total = sum(count for _, count in counts)
     drawn = sorted(random.Random(seed).sample(range(total), min(rows, total)))
     tables, before = [], 0
     for name, count in counts:
-        inside = [row - before for row in drawn if before <= row < before + count]
-        if inside:
-            tables.append(folder.read_table(name).take(inside))
+        in_part = [row - before for row in drawn if before <= row < before + count]
+        if in_part:
+            tables.append(folder.read_table(name).take(in_part))
         before += count
-    return pa.concat_tables(tables, promote_options="permissive") if tables else None  # older parts may lack a column
+    # Parts of older versions may lack a column.
+    return pa.concat_tables(tables, promote_options="permissive") if tables else None
 
 
 def ids_in(folder: Folder) -> Ids:
-    """The queries that a folder's parts hold, as sorted hashes of their ids: workers share one copy of the array."""
-    return hashed(query_id for table in folder.read_tables(["query_id"]) for query_id in table["query_id"].to_pylist())
+    """Read the query ids of a folder's parts as sorted hashes. Workers on a node share one copy of the array."""
+    return hash_ids(
+        query_id for table in folder.read_tables(["query_id"]) for query_id in table["query_id"].to_pylist()
+    )
 
 
 @dataclass(frozen=True)
-class Done:
-    """The parts that a stage held at one moment: a worker that is lost and asked again must find the same queries done."""
+class FinishedParts:
+    """The parts that a stage had written at one moment.
+
+    A task that Ray runs again after a lost worker must see the same finished queries as the first time.
+
+    Attributes:
+        stage: The stage.
+        rows: Names of the parts in the folder of the stage.
+        rejected: Names of the parts in rejected/ that belong to the stage.
+    """
 
     stage: Stage
     rows: list[str]
     rejected: list[str]
 
 
-def done_now(stage: Stage) -> Done:
-    """The parts that a stage holds."""
-    return Done(stage, stage.folder.names(".parquet"), stage.rejected_parts())
+def finished_parts(stage: Stage) -> FinishedParts:
+    """List the parts that a stage has written so far."""
+    return FinishedParts(stage, stage.folder.names(".parquet"), stage.rejected_parts())
 
 
-def ids_done(done: Done) -> Ids:
-    """The queries of which some parts hold a row or a rejection."""
-    parts = [(done.stage.folder, name) for name in done.rows] + [
-        (done.stage.run / REJECTED, name) for name in done.rejected
+def finished_ids(finished: FinishedParts) -> Ids:
+    """Read the ids of the queries that have a row or a rejection in these parts, as sorted hashes."""
+    parts = [(finished.stage.folder, name) for name in finished.rows] + [
+        (finished.stage.run / REJECTED, name) for name in finished.rejected
     ]
     tables = (folder.read_table(name, ["query_id"]) for folder, name in parts)
-    return hashed(query_id for table in tables for query_id in table["query_id"].to_pylist())
+    return hash_ids(query_id for table in tables for query_id in table["query_id"].to_pylist())
 
 
-def hashed(query_ids: Iterable[Any]) -> Ids:
-    """Sorted hashes of query ids."""
+def hash_ids(query_ids: Iterable[Any]) -> Ids:
+    """Hash query ids into a sorted array without duplicates."""
     return np.unique(np.array([text_id_of(str(query_id)).encode("ascii") for query_id in query_ids], dtype="S24"))
 
 
-def select(table: pa.Table, ids: Ids, inside: bool) -> pa.Table:
-    """The rows whose query is among the ids, or, if not inside, those whose is not."""
+def filter_by_id(table: pa.Table, ids: Ids, include: bool) -> pa.Table:
+    """Filter the rows of a table by their query id.
+
+    Args:
+        table: Rows with a column `query_id`.
+        ids: Sorted hashes of query ids, from `hash_ids`.
+        include: Whether to keep the rows whose id is among `ids`, or the others.
+    """
     if not table.num_rows:
         return table
     if not len(ids):
-        return table.slice(0, 0) if inside else table
+        return table.slice(0, 0) if include else table
     hashes = np.array(
         [text_id_of(str(query_id)).encode("ascii") for query_id in table["query_id"].to_pylist()], dtype="S24"
     )
-    found = ids[np.minimum(np.searchsorted(ids, hashes), len(ids) - 1)] == hashes
-    return table.filter(pa.array(found if inside else ~found))
+    known = ids[np.minimum(np.searchsorted(ids, hashes), len(ids) - 1)] == hashes
+    return table.filter(pa.array(known if include else ~known))
 
 
-def settle(stage: Stage) -> tuple[int, int]:
-    """Leave each query once: a first row stands, a second row and a rejection beside a row go. Returns rows and rejections.
+def remove_duplicate_rows(stage: Stage) -> tuple[int, int]:
+    """Keep one row or rejection for each query of a stage.
 
-    Doubles come only from a block that was run again after a crash and came out cut in another way. Nobody may
-    write here meanwhile: what writes that were cut off have left behind goes too.
+    The first row wins over later rows and over rejections. Duplicates occur only if Ray runs a block again after a
+    crash and divides it differently. Also deletes partial files of interrupted writes, so nobody else may write to
+    the stage at the same time.
+
+    Returns:
+        The number of rows and the number of rejections that remain.
     """
     seen: set[str] = set()
     for folder, names in (
@@ -144,38 +186,43 @@ def settle(stage: Stage) -> tuple[int, int]:
         folder.sweep()
         for name in names:
             ids = folder.read_table(name, ["query_id"])["query_id"].to_pylist()
-            new = []
+            is_first = []
             for query_id in ids:
-                new.append(query_id not in seen)
+                is_first.append(query_id not in seen)
                 seen.add(query_id)
-            if not all(new):
-                _keep(folder, name, new)
+            if not all(is_first):
+                _filter_part(folder, name, is_first)
     rejected = sum((stage.run / REJECTED).count_rows(name) for name in stage.rejected_parts())
     return len(seen) - rejected, rejected
 
 
-def count_verdicts(folder: Folder) -> dict[str, int]:
-    """How many rationales of a stage of rationales have each status."""
+def count_rationale_statuses(folder: Folder) -> dict[str, int]:
+    """Count the rationales in a folder by status."""
     counts: Counter[str] = Counter()
     for table in folder.read_tables(["rationales"]):
         counts.update(rationale["status"] for rationales in table["rationales"].to_pylist() for rationale in rationales)
     return dict(counts)
 
 
-def _keep(folder: Folder, name: str, which: list[bool]) -> None:
-    if any(which):
-        folder.write_table(name, folder.read_table(name).filter(pc.equal(pa.array(which), True)))
+def _filter_part(folder: Folder, name: str, mask: list[bool]) -> None:
+    """Rewrite a part with the rows that the mask selects, or delete it if none is left."""
+    if any(mask):
+        folder.write_table(name, folder.read_table(name).filter(pc.equal(pa.array(mask), True)))
     else:
         folder.remove(name)
 
 
 def doc_ids_in(folder: Folder) -> list[str]:
-    """The ids of all candidates in a folder of candidate lists, those of the log or of test queries, each once."""
-    found: set[str] = set()
+    """Return the sorted distinct document ids of all candidates in a folder.
+
+    Args:
+        folder: Candidate lists, either one list per query (`CandidateList`) or one per first stage (`QueryCandidates`).
+    """
+    doc_ids: set[str] = set()
     for name in folder.names(".parquet"):
         table = folder.read_table(name)
         candidates = table["candidates"] if "candidates" in table.column_names else pc.list_flatten(table["lists"])
         if "candidates" not in table.column_names:
             candidates = pc.struct_field(candidates, "candidates")
-        found.update(pc.unique(pc.struct_field(pc.list_flatten(candidates), "doc_id")).to_pylist())
-    return sorted(found)
+        doc_ids.update(pc.unique(pc.struct_field(pc.list_flatten(candidates), "doc_id")).to_pylist())
+    return sorted(doc_ids)

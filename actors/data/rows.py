@@ -1,4 +1,4 @@
-"""Records in Ray Data: typed rows as Arrow tables, outcomes as a row or a rejection."""
+"""Records in Ray Data: typed rows as Arrow tables, and outcomes that are a row or a rejection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FUSED = "fused"
 """Name of the fused first stage."""
 
 SplitName = Literal["log", "test"]
-"""Where a query comes from: the log, to be learned from, or the judged test queries."""
+"""Origin of a query: the query log, whose labels are training data, or the judged test queries."""
 
 
 class CandidateList(Record):
@@ -28,34 +28,40 @@ class CandidateList(Record):
 
 
 class NamedList(Record):
-    """One first stage's candidates, best first."""
+    """The candidates of one first stage, best first."""
 
     name: str
     candidates: list[Candidate]
 
 
 class QueryCandidates(Record):
-    """A test query and what every first stage finds for it: a row of test/candidates/."""
+    """A test query and the candidates of every first stage: a row of test/candidates/."""
 
     query_id: str
     text: str
     lists: list[NamedList]
 
     def of(self, name: str) -> list[Candidate]:
-        """The candidates of a first stage; raises StopIteration where there is none of that name."""
-        return next(found.candidates for found in self.lists if found.name == name)
+        """Return the candidates of a first stage. Raises StopIteration if no first stage has this name."""
+        return next(stage.candidates for stage in self.lists if stage.name == name)
 
     def fused(self) -> CandidateList:
-        """The fused first stage's list."""
+        """Return the list of the fused first stage."""
         return CandidateList(query_id=self.query_id, text=self.text, candidates=self.of(FUSED))
 
     def union(self, names: Sequence[str]) -> list[Candidate]:
-        """Every candidate of some first stages, once."""
+        """Return the distinct candidates of several first stages."""
         return list({candidate.doc_id: candidate for name in names for candidate in self.of(name)}.values())
 
 
 class PreRankedCandidate(Record):
-    """A candidate that the pre-ranker picked. of_head: whether it is of its best, not of its worst."""
+    """A candidate that the pre-ranker selected for the teacher.
+
+    Attributes:
+        candidate: The candidate.
+        pre_rank: Rank by the pre-ranker, 1 is best.
+        of_head: Whether it is from the head of the pre-ranker's order. False for the tail.
+    """
 
     candidate: Candidate
     pre_rank: int
@@ -63,7 +69,14 @@ class PreRankedCandidate(Record):
 
 
 class PreRankedList(Record):
-    """A query and what the teacher is shown of its candidates."""
+    """A query and the candidates that the teacher labels.
+
+    Attributes:
+        query_id: Id of the query.
+        split: Origin of the query.
+        text: Text of the query.
+        picked: Selected candidates, in the pre-ranker's order.
+    """
 
     query_id: str
     split: SplitName = "log"
@@ -71,14 +84,19 @@ class PreRankedList(Record):
     picked: list[PreRankedCandidate]
 
     def as_tuples(self) -> list[tuple[Candidate, int, bool]]:
-        """The picked candidates as `ranking.labels.targets` takes them."""
+        """Return the selected candidates as (candidate, pre_rank, of_head), the input of `ranking.labels.targets`."""
         return [(picked.candidate, picked.pre_rank, picked.of_head) for picked in self.picked]
 
 
 class Outcome(Record):
-    """What came of a query in a stage: a row (as JSON) or a rejection, never both, never neither.
+    """The result of a stage for one query: either a row or a rejection, never both or neither.
 
-    tokens: that were spent on it just now, not those of answers that were there already.
+    Attributes:
+        query_id: Id of the query.
+        split: Origin of the query.
+        row: The row as JSON.
+        rejection: Why there is no row.
+        tokens: Tokens spent on the query in this session. Cached answers do not count.
     """
 
     query_id: str
@@ -89,16 +107,22 @@ class Outcome(Record):
 
 
 def rejected(row: PreRankedList, reason: str, raw: str | None = None) -> Outcome:
-    """A list that no teacher can label. raw: the teacher's answer, if any."""
+    """Reject a list that the teacher cannot label.
+
+    Args:
+        row: The list.
+        reason: Why it cannot be labelled.
+        raw: The teacher's answer, if any.
+    """
     rejection = Rejection(query_id=row.query_id, stage="labels", reason=reason, raw=raw)
     return Outcome(query_id=row.query_id, split=row.split, rejection=rejection)
 
 
 def records(batch: pa.Table, model: type[R]) -> list[R]:
-    """Read a batch as records."""
+    """Convert the rows of a batch to records."""
     return [model.model_validate(row) for row in batch.to_pylist()]
 
 
 def table_of(rows: Sequence[BaseModel], model: type[BaseModel]) -> pa.Table:
-    """Write records as a batch, with the schema of their class even where there are none."""
+    """Convert records to a batch with the schema of their class, also for an empty sequence."""
     return pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema_of(model))

@@ -1,6 +1,6 @@
-"""Running a stage through Ray Data: what is left to do goes in, parts and rejections come out.
+"""Run a stage through Ray Data: stream the unfinished queries in, write parts and rejections.
 
-The driver holds names and counts, never rows: it reads and filters on workers, however long the query log is.
+The driver holds only names and counts. Workers read and filter rows, so the query log can be of any length.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ import pyarrow as pa
 import ray.data
 from pydantic import BaseModel
 
-from actors.data.parts import PartSlice, done_now, ids_done, ids_in, read_slice, select, settle, slices_of
+from actors.data.parts import (
+    PartSlice,
+    filter_by_id,
+    finished_ids,
+    finished_parts,
+    ids_in,
+    read_slice,
+    remove_duplicate_rows,
+    slices_of,
+)
 from actors.data.rows import SplitName, table_of
 from actors.data.sink import LIGHT, PartSink
 from actors.retrieval.embeddings import text_ids_in, without_known
@@ -23,38 +32,42 @@ from ranking.storage.folder import Folder, schema_of
 
 R = TypeVar("R", bound=BaseModel)
 LISTS_PER_PART = 16
-_MOST_PER_PART = 2048
-_PARTS = 256
+"""Rows in a block of `dataset_of`, and the minimum number of rows in a part."""
+_MAX_ROWS_PER_PART = 2048
+_TARGET_PARTS = 256
 _READERS = 4
 
 
 def rows_per_part(rows: int) -> int:
-    """How many rows a part gets: few, so that little is lost when a run is cut off, more where parts would be too many."""
-    return min(_MOST_PER_PART, max(LISTS_PER_PART, rows // _PARTS))
+    """Choose the number of rows in a part for a stage with this many rows.
+
+    Small parts lose little work if a run is interrupted. Large stages get larger parts to limit the number of files.
+    """
+    return min(_MAX_ROWS_PER_PART, max(LISTS_PER_PART, rows // _TARGET_PARTS))
 
 
 def dataset_of(rows: Sequence[R], model: type[R], per_block: int = LISTS_PER_PART) -> ray.data.Dataset:
-    """Make a dataset of records in small blocks, for rows that the driver holds anyway."""
+    """Make a dataset with small blocks from records in the driver's memory."""
     blocks = [table_of(rows[start : start + per_block], model) for start in range(0, len(rows), per_block)]
     return ray.data.from_arrow(blocks or [table_of([], model)])
 
 
 def texts_of(texts: Sequence[str], per_block: int) -> ray.data.Dataset:
-    """Make a dataset of texts that the driver holds anyway: rows {text}."""
+    """Make a dataset with rows {text} from texts in the driver's memory."""
     column = pa.array(texts, pa.string())
     return ray.data.from_arrow(
         [pa.table({"text": column[start : start + per_block]}) for start in range(0, max(1, len(texts)), per_block)]
     )
 
 
-def new_texts(texts: ray.data.Dataset, memory: Folder) -> ray.data.Dataset:
-    """The texts that a memory of vectors lacks: rows {text_id, text}."""
-    known = _light(text_ids_in).remote(memory)
+def new_texts(texts: ray.data.Dataset, cache: Folder) -> ray.data.Dataset:
+    """Select the texts that are not in an embedding cache: rows {text} to rows {text_id, text}."""
+    known = _remote(text_ids_in).remote(cache)
 
-    def lacking(batch: pa.Table) -> pa.Table:
+    def drop_known(batch: pa.Table) -> pa.Table:
         return without_known(batch, ray.get(known))
 
-    return texts.map_batches(lacking, batch_format="pyarrow", batch_size=None, **LIGHT)
+    return texts.map_batches(drop_known, batch_format="pyarrow", batch_size=None, **LIGHT)
 
 
 def parts_of(
@@ -64,41 +77,49 @@ def parts_of(
     only: ray.ObjectRef | None = None,
     part: str | None = None,
 ) -> tuple[ray.data.Dataset, int, int]:
-    """Stream the parquet parts of a folder in small blocks, read on workers.
+    """Stream the Parquet parts of a folder in small blocks. Workers read them.
 
-    model: whose columns are read; None for all columns. without: a stage whose queries are left out, those
-    that are done. only: ids, from `ids_of`, whose queries alone are read. part: the one part that is read; None
-    for all. Returns the rows, how many there are, and how many of them are left.
+    Args:
+        folder: Folder of the parts.
+        model: Record class whose columns are read. None reads all columns.
+        without: Stage whose finished queries are skipped.
+        only: Query ids from `ids_of`. Other queries are skipped.
+        part: The only part to read. None reads all parts.
+
+    Returns:
+        The dataset, the number of rows in the parts, and the number of rows after filtering.
     """
-    slices, rows = ray.get(_light(slices_of).remote(folder, rows_per_part, part))
-    chosen = [(_light(ids_done).remote(done_now(without)), False)] if without is not None else []
-    chosen += [(only, True)] if only is not None else []
-    left = ray.get(_light(_count).remote(folder, [*{one.part: None for one in slices}], chosen)) if chosen else rows
+    slices, rows = ray.get(_remote(slices_of).remote(folder, rows_per_part, part))
+    filters = [(_remote(finished_ids).remote(finished_parts(without)), False)] if without is not None else []
+    filters += [(only, True)] if only is not None else []
+    parts = [*{part_slice.part: None for part_slice in slices}]
+    remaining = ray.get(_remote(_count_filtered).remote(folder, parts, filters)) if filters else rows
     schema = schema_of(model) if model else None
 
     def read(batch: pa.Table) -> pa.Table:
         table = pa.concat_tables([read_slice(folder, PartSlice(**row), schema) for row in batch.to_pylist()])
-        for ids, inside in chosen:
-            table = select(table, ray.get(ids), inside)
+        for ids, include in filters:
+            table = filter_by_id(table, ray.get(ids), include)
         return table
 
-    blocks = [pa.Table.from_pylist([vars(one)]) for one in slices]
+    blocks = [pa.Table.from_pylist([vars(part_slice)]) for part_slice in slices]
     if not blocks:
-        return ray.data.from_arrow([(schema or pa.schema([])).empty_table()]), rows, left
-    pool = ray.data.TaskPoolStrategy(size=_READERS)  # else four for each CPU, each a process that has to start first
+        return ray.data.from_arrow([(schema or pa.schema([])).empty_table()]), rows, remaining
+    # Without a limit, num_cpus=0.25 starts four tasks for each CPU, and each task needs a new worker process.
+    pool = ray.data.TaskPoolStrategy(size=_READERS)
     lists = ray.data.from_arrow(blocks).map_batches(
         read, batch_format="pyarrow", batch_size=None, num_cpus=0.25, compute=pool
     )
-    return lists, rows, left
+    return lists, rows, remaining
 
 
 def ids_of(folder: Folder) -> ray.ObjectRef:
-    """The ids of a folder's queries, shared by all workers."""
-    return _light(ids_in).remote(folder)
+    """Put the query ids of a folder into the object store, where all workers share them."""
+    return _remote(ids_in).remote(folder)
 
 
 def forget_rejections(stage: Stage) -> None:
-    """Take back what a stage rejected when it was begun before, so that it is tried again."""
+    """Delete the rejections of a stage, so the rejected queries are tried again."""
     for name in stage.rejected_parts():
         (stage.run / REJECTED).remove(name)
 
@@ -111,7 +132,16 @@ def through_actor(
     per_batch: int | None = None,
     cpus: float = 1,
 ) -> ray.data.Dataset:
-    """Stream batches through a pool of actors of `cpus` each; a batch is a block where no size is given."""
+    """Stream batches through a pool of actors.
+
+    Args:
+        data: Dataset to transform.
+        actor: Class of the actors.
+        arguments: Arguments of the actor's constructor.
+        actors: Number of actors.
+        per_batch: Rows in a batch. None makes each block a batch.
+        cpus: CPUs of each actor.
+    """
     return data.map_batches(
         actor,  # type: ignore[arg-type]
         fn_constructor_args=arguments,
@@ -130,16 +160,29 @@ def write_stages(
     progress: Progress,
     unit: str,
 ) -> dict[SplitName, TokenCounts]:
-    """Write outcomes as they come, each to the stage of its split; returns the tokens that each split took."""
+    """Write outcomes as they arrive, each to the stage of its split.
+
+    Args:
+        stages: Stage of each split.
+        outcomes: Dataset of `Outcome` rows.
+        model: Record class of the rows.
+        todo: Number of queries, for the progress bar.
+        progress: Where to show the progress bar.
+        unit: Unit of the progress bar.
+
+    Returns:
+        The tokens that each split used.
+    """
     counts = outcomes.map_batches(PartSink(model, stages), batch_format="pyarrow", batch_size=None, **LIGHT)
     tokens: dict[SplitName, TokenCounts] = {split: TokenCounts() for split in stages}
     share_time(stages, tokens)
     with progress.bar(next(iter(stages.values())).name, todo, unit) as bar:
         for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
             for row in batch.to_pylist():
-                held = tokens[row["split"]]
+                previous = tokens[row["split"]]
                 tokens[row["split"]] = TokenCounts(
-                    prompt=held.prompt + row["prompt_tokens"], completion=held.completion + row["completion_tokens"]
+                    prompt=previous.prompt + row["prompt_tokens"],
+                    completion=previous.completion + row["completion_tokens"],
                 )
                 share_time(stages, tokens)
                 stages[row["split"]].note(tokens[row["split"]])
@@ -148,34 +191,42 @@ def write_stages(
 
 
 def share_time(stages: Mapping[SplitName, Stage], tokens: Mapping[SplitName, TokenCounts]) -> None:
-    """Divide the session's time among stages by their tokens; alike where none were read."""
-    read = {split: held.prompt + held.completion for split, held in tokens.items()}
-    every = sum(read.values())
+    """Divide the time of a session among stages in proportion to their tokens, or equally if no tokens were used."""
+    used = {split: counts.prompt + counts.completion for split, counts in tokens.items()}
+    total = sum(used.values())
     for split, stage in stages.items():
-        stage.share = read[split] / every if every else 1 / len(stages)
+        stage.share = used[split] / total if total else 1 / len(stages)
 
 
 def finish(stage: Stage, rows_in: int, tokens: TokenCounts | None = None, engines: int | None = None) -> Manifest:
-    """Count what a stage of queries holds, earlier parts included, and write its manifest. engines: that worked on it.
+    """Check that a stage has a row or a rejection for every query, and write its manifest.
 
-    Raises RuntimeError where queries went missing on the way.
+    Args:
+        stage: The stage. Parts of earlier sessions count too.
+        rows_in: Number of queries that entered the stage.
+        tokens: Tokens of this session.
+        engines: Number of engines that worked on the stage.
+
+    Raises:
+        RuntimeError: Queries are missing.
     """
-    rows, rejected = ray.get(_light(settle).remote(stage))
+    rows, rejected = ray.get(_remote(remove_duplicate_rows).remote(stage))
     if rows + rejected != rows_in:
         raise RuntimeError(f"stage {stage.name}: {rows_in} queries in, but {rows} rows and {rejected} rejections out")
     return stage.finish(rows_in=rows_in, rows_out=rows, rejected=rejected, tokens=tokens, engines=engines)
 
 
-def _count(folder: Folder, parts: Sequence[str], chosen: Sequence[tuple[ray.ObjectRef, bool]]) -> int:
-    """How many rows of some parts are among the chosen ones."""
+def _count_filtered(folder: Folder, parts: Sequence[str], filters: Sequence[tuple[ray.ObjectRef, bool]]) -> int:
+    """Count the rows of parts that pass all filters. A filter is (ids, include), as in `filter_by_id`."""
     rows = 0
     for part in parts:
         table = folder.read_table(part, ["query_id"])
-        for ids, inside in chosen:
-            table = select(table, ray.get(ids), inside)
+        for ids, include in filters:
+            table = filter_by_id(table, ray.get(ids), include)
         rows += table.num_rows
     return rows
 
 
-def _light(function: Callable[..., Any]) -> Any:
+def _remote(function: Callable[..., Any]) -> Any:
+    """Make a function a cheap Ray task."""
     return ray.remote(function).options(num_cpus=0.25)

@@ -1,1 +1,1 @@
-"""Counting a query log on workers, and selecting the long-tail queries to label."""
+"""Count a query log on workers and select the long-tail queries to label."""

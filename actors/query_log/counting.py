@@ -1,7 +1,8 @@
-"""Counting a query log with Ray Data: workers read its splits, one shuffle brings the forms of a query together.
+"""Count a query log with Ray Data: workers read its splits, and one shuffle brings the forms of each query together.
 
-The driver holds the list of the splits and sums, never the log. The shuffle's key is the partition: a hash of
-the fold key, so that all that is counted or duplicates together meets in one place, however the log was divided.
+The driver holds the list of splits and the sums, never the log. The shuffle key is the partition, a hash of the
+deduplication key. Everything that is counted or merged together is therefore in one partition, regardless of how the
+log was divided into splits.
 """
 
 from __future__ import annotations
@@ -19,20 +20,30 @@ from actors.data.rows import records, table_of
 from ranking.collections.log_files import FileSplit, LogFile, splits_of
 from ranking.collections.log_rows import LogError, read_split
 from ranking.records import Query, Record
-from ranking.selection.near_duplicates import CountedQuery, QueryForm, deduplication_key, distinct, fold
+from ranking.selection.near_duplicates import (
+    CountedQuery,
+    QueryForm,
+    count_distinct,
+    deduplication_key,
+    merge_near_duplicates,
+)
 from ranking.selection.query_text import normalise, shown
 from ranking.selection.settings import LogColumns
 
 _BYTES_PER_PARTITION = 8 * 2**20
-_MOST_PARTITIONS = 1024
-_FORMS_AT_ONCE = 50_000
+_MAX_PARTITIONS = 1024
+_MAX_BUFFERED_FORMS = 50_000
 
 
 class FormRow(Record):
-    """What a reader sends to a partition.
+    """A row that a reader sends to a partition.
 
-    form: a form and how often it was read; claim: an id and the normalised text that it stands for; problem:
-    where a file is malformed, with what is wrong as text, the file as query_id and the line as frequency.
+    Attributes:
+        partition: The partition that the row belongs to.
+        kind: "form" for a query form, "claim" for an id and the query it names, "problem" for a malformed file.
+        text: The form, the normalised text that the id names, or the error message.
+        frequency: How often the form was read; for a problem the line number.
+        query_id: Id of the form or the claim; for a problem the path of the file.
     """
 
     partition: int
@@ -51,12 +62,16 @@ class CountedRow(Record):
 
 
 def partitions_of(size: int) -> int:
-    """How many partitions a log of so many bytes is counted in; one worker holds one of them at a time."""
-    return min(_MOST_PARTITIONS, 1 + size // _BYTES_PER_PARTITION)
+    """Choose the number of partitions for a log of `size` bytes. Each partition must fit in a worker's memory."""
+    return min(_MAX_PARTITIONS, 1 + size // _BYTES_PER_PARTITION)
 
 
 def forms_of_files(files: Sequence[LogFile], columns: LogColumns) -> tuple[ray.data.Dataset, int]:
-    """Have workers read the files of a log; returns the rows for the partitions, and how many partitions there are."""
+    """Read the files of a log on workers.
+
+    Returns:
+        A dataset of `FormRow`, and the number of partitions.
+    """
     partitions = partitions_of(sum(file.size for file in files))
     splits = [pa.Table.from_pylist([asdict(split)]) for split in splits_of(files)]
     read = SplitReader(columns, partitions)
@@ -64,7 +79,11 @@ def forms_of_files(files: Sequence[LogFile], columns: LogColumns) -> tuple[ray.d
 
 
 def forms_of_queries(queries: Sequence[Query]) -> tuple[ray.data.Dataset, int]:
-    """Bring the log of a collection, which the driver holds anyway, into the same form."""
+    """Convert the log of a collection, which is in the driver's memory.
+
+    Returns:
+        A dataset of `FormRow`, and the number of partitions.
+    """
     table = table_of(queries, Query)
     partitions = partitions_of(table.nbytes)
 
@@ -76,18 +95,19 @@ def forms_of_queries(queries: Sequence[Query]) -> tuple[ray.data.Dataset, int]:
 
 
 def count(forms: ray.data.Dataset, partitions: int) -> ray.data.Dataset:
-    """Count and fold forms, a partition at a time; gives CountedRows."""
+    """Count forms and merge near-duplicates, one partition at a time. Returns a dataset of `CountedRow`."""
     return forms.groupby("partition", num_partitions=partitions).map_groups(count_partition, batch_format="pyarrow")
 
 
 class SplitReader:
-    """Reads splits into the rows of partitions, equal forms counted together as far as memory allows."""
+    """Ray Data UDF that reads splits into `FormRow` tables. Adds up equal forms before they are sent."""
 
     def __init__(self, columns: LogColumns, partitions: int) -> None:
         self.columns = columns
         self.partitions = partitions
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Read the splits of a batch. A malformed file yields a "problem" row instead of an exception."""
         for row in batch.to_pylist():
             try:
                 yield from form_rows(read_split(FileSplit(**row), self.columns), self.partitions)
@@ -99,41 +119,49 @@ class SplitReader:
 
 
 def form_rows(forms: Iterable[QueryForm], partitions: int) -> Iterator[pa.Table]:
-    """Turn forms into the rows of partitions, at least one table, in tables of limited size."""
+    """Convert forms to `FormRow` tables of limited size. Yields at least one table."""
     counts: dict[tuple[str, str | None], int] = defaultdict(int)
     for form in forms:
         counts[form.text, form.query_id] += form.frequency
-        if len(counts) == _FORMS_AT_ONCE:
+        if len(counts) == _MAX_BUFFERED_FORMS:
             yield _table(counts, partitions)
             counts.clear()
     yield _table(counts, partitions)
 
 
 def count_partition(batch: pa.Table) -> pa.Table:
-    """Count and fold the forms of one partition, and find the ids that stand for two queries."""
+    """Count the forms of one partition, merge near-duplicates, and report ids that name more than one query.
+
+    Returns:
+        A table of `CountedRow`, with at most one problem of each kind.
+    """
     rows = records(batch, FormRow)
     partition = rows[0].partition
     forms = [QueryForm(row.text, row.frequency, row.query_id) for row in rows if row.kind == "form"]
-    counted = [CountedRow(partition=partition, query=query) for query in fold(distinct(forms))]
+    queries = merge_near_duplicates(count_distinct(forms))
+    counted = [CountedRow(partition=partition, query=query) for query in queries]
     problems = [(row.query_id or "", row.frequency, row.text) for row in rows if row.kind == "problem"]
     counted += [CountedRow(partition=partition, problem=text) for _, _, text in sorted(problems)[:1]]
-    counted += [CountedRow(partition=partition, problem=text) for text in _contested(rows)[:1]]
+    counted += [CountedRow(partition=partition, problem=text) for text in _ambiguous_ids(rows)[:1]]
     return table_of(counted, CountedRow)
 
 
-def _contested(rows: Sequence[FormRow]) -> list[str]:
-    claimed: dict[str, set[str]] = defaultdict(set)
+def _ambiguous_ids(rows: Sequence[FormRow]) -> list[str]:
+    """Return an error message for each id that names more than one query."""
+    texts_by_id: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         if row.kind == "claim":
-            claimed[str(row.query_id)].add(row.text)
+            texts_by_id[str(row.query_id)].add(row.text)
     return [
-        f"queries.log: id {query_id!r} stands for {len(texts)} queries, such as {' and '.join(map(repr, sorted(texts)[:2]))}"
-        for query_id, texts in sorted(claimed.items())
+        f"queries.log: id {query_id!r} is used for {len(texts)} different queries, "
+        f"such as {' and '.join(map(repr, sorted(texts)[:2]))}"
+        for query_id, texts in sorted(texts_by_id.items())
         if len(texts) > 1
     ]
 
 
 def _table(counts: dict[tuple[str, str | None], int], partitions: int) -> pa.Table:
+    """Convert counted forms to a `FormRow` table, with a claim for each form that has an id."""
     rows: list[dict[str, Any]] = []
     for (text, query_id), frequency in counts.items():
         normal = normalise(text)
@@ -155,4 +183,5 @@ def _table(counts: dict[tuple[str, str | None], int], partitions: int) -> pa.Tab
 
 
 def _partition_of(key: str, partitions: int) -> int:
+    """Hash a key to a partition."""
     return zlib.crc32(key.encode("utf-8")) % partitions

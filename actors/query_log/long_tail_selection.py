@@ -1,4 +1,4 @@
-"""Choosing among the counted queries of a log on workers: what is selected goes to queries/, the rest to rejected/."""
+"""Select long-tail queries from a counted log on workers. Selected queries go to queries/, the others to rejected/."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ R = TypeVar("R", bound=BaseModel)
 
 
 class Sums(Record):
-    """Of a block of counted queries: searches, distinct queries, and the first thing that is wrong with the log."""
+    """Totals of a counted log or of one of its blocks.
+
+    Attributes:
+        searches: Sum of the frequencies.
+        queries: Number of distinct queries before near-duplicates were merged.
+        problem: The first error in the log, if any.
+    """
 
     searches: int
     queries: int
@@ -33,59 +39,66 @@ class Sums(Record):
 
 
 class Count(Record):
-    """How many rows a worker wrote of a kind: "selected", or the kind of reason."""
+    """Number of rows that a worker wrote, by kind: "selected" or the kind of `Exclusion`."""
 
     kind: str
     rows: int
 
 
-class Lot(Record):
-    """A query's lot for the sample."""
-
-    lot: str
-
-
 def sums_of(counted: ray.data.Dataset) -> Sums:
     """Add up a counted log."""
-    blocks = _collected(counted.map_batches(_sums, batch_format="pyarrow", batch_size=None), Sums)
+    blocks = _collect(counted.map_batches(_sums, batch_format="pyarrow", batch_size=None), Sums)
     problems = [block.problem for block in blocks if block.problem is not None]
     searches, queries = sum(block.searches for block in blocks), sum(block.queries for block in blocks)
     return Sums(searches=searches, queries=queries, problem=min(problems, default=None))
 
 
-def last_lot(counted: ray.data.Dataset, selection: Selection, sample: int) -> str | None:
-    """The highest lot of a sample of so many selectable queries, drawn over all blocks; None where there are no more."""
+def max_sampling_key(counted: ray.data.Dataset, selection: Selection, sample: int) -> str | None:
+    """Find the largest sampling key of a sample over all blocks.
 
-    def draw(batch: pa.Table) -> pa.Table:
-        selectable = (query for query in _queries(batch) if isinstance(selection.judge(query), SelectedQuery))
-        lots = heapq.nsmallest(sample + 1, map(selection.lot_of, selectable))
-        return table_of([Lot(lot=lot) for lot in lots], Lot)
+    Args:
+        counted: The counted log.
+        selection: Selection without a sampling limit.
+        sample: Number of queries to sample.
 
-    lots: list[str] = []
-    for batch in counted.map_batches(draw, batch_format="pyarrow", batch_size=None).iter_batches(
+    Returns:
+        The key, or None if no more than `sample` queries can be selected.
+    """
+
+    def smallest_keys(batch: pa.Table) -> pa.Table:
+        selectable = (query for query in _queries(batch) if isinstance(selection.classify(query), SelectedQuery))
+        keys = heapq.nsmallest(sample + 1, map(selection.sampling_key, selectable))
+        return pa.table({"sampling_key": pa.array(keys, pa.string())})
+
+    keys: list[str] = []
+    for batch in counted.map_batches(smallest_keys, batch_format="pyarrow", batch_size=None).iter_batches(
         batch_size=None, batch_format="pyarrow"
     ):
-        lots = heapq.nsmallest(sample + 1, [*lots, *batch["lot"].to_pylist()])
-    return lots[sample - 1] if len(lots) > sample else None
+        keys = heapq.nsmallest(sample + 1, [*keys, *batch["sampling_key"].to_pylist()])
+    return keys[sample - 1] if len(keys) > sample else None
 
 
 def write_selection(counted: ray.data.Dataset, selection: Selection, stage: Stage) -> Counter[str]:
-    """Judge every query, write it where it belongs, and count what was written by kind."""
+    """Select or reject every query, write it, and count the written rows by kind."""
     written = counted.map_batches(SelectionSink(selection, stage), batch_format="pyarrow", batch_size=None)
     counts: Counter[str] = Counter()
-    for count in _collected(written, Count):
+    for count in _collect(written, Count):
         counts[count.kind] += count.rows
     return counts
 
 
 class SelectionSink:
-    """Writes the queries of counted blocks; a partition's parts have the same names and rows whenever it is written."""
+    """Ray Data UDF that writes the queries of counted blocks.
+
+    Writing a partition again gives parts with the same names and rows, so retried tasks leave no duplicates.
+    """
 
     def __init__(self, selection: Selection, stage: Stage) -> None:
         self.selection = selection
         self.stage = stage
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Write the queries of a batch and return a table of `Count`."""
         counts: Counter[str] = Counter()
         for partition in sorted(set(batch["partition"].to_pylist())):
             queries = [
@@ -95,29 +108,32 @@ class SelectionSink:
         return table_of([Count(kind=kind, rows=rows) for kind, rows in counts.items()], Count)
 
     def _write(self, queries: Sequence[CountedQuery]) -> Counter[str]:
+        """Write the queries of one partition and count them by kind."""
         selected: list[SelectedQuery] = []
-        left: list[Rejection] = []
+        rejected: list[Rejection] = []
         counts: Counter[str] = Counter()
         for query in queries:
-            verdict = self.selection.judge(query)
-            if isinstance(verdict, SelectedQuery):
-                selected.append(verdict)
-            for kind, rejection in rejections(query, verdict if isinstance(verdict, Exclusion) else None):
+            result = self.selection.classify(query)
+            if isinstance(result, SelectedQuery):
+                selected.append(result)
+            for kind, rejection in rejections(query, result if isinstance(result, Exclusion) else None):
                 counts[kind] += 1
-                left.append(rejection)
+                rejected.append(rejection)
         counts[SELECTED] = len(selected)
         _write_parts(self.stage.folder, "", selected)
-        _write_parts(self.stage.run / REJECTED, self.stage.rejected_prefix, left)
+        _write_parts(self.stage.run / REJECTED, self.stage.rejected_prefix, rejected)
         return counts
 
 
 def _write_parts(folder: Folder, prefix: str, rows: Sequence[SelectedQuery | Rejection]) -> None:
+    """Write rows in parts of at most `_ROWS_PER_PART` rows."""
     for start in range(0, len(rows), _ROWS_PER_PART):
         part = rows[start : start + _ROWS_PER_PART]
         folder.write_rows(prefix + part_name(row.query_id for row in part), part)
 
 
 def _sums(batch: pa.Table) -> pa.Table:
+    """Add up one block."""
     rows = records(batch, CountedRow)
     queries = [row.query for row in rows if row.query is not None]
     distinct = sum(1 + len(query.duplicates) for query in queries)
@@ -129,11 +145,12 @@ def _sums(batch: pa.Table) -> pa.Table:
 
 
 def _queries(batch: pa.Table) -> Iterator[CountedQuery]:
+    """Yield the queries of a block."""
     return (row.query for row in records(batch, CountedRow) if row.query is not None)
 
 
-def _collected(data: ray.data.Dataset, model: type[R]) -> list[R]:
-    """Bring small rows, a few for each block, to the driver."""
+def _collect(data: ray.data.Dataset, model: type[R]) -> list[R]:
+    """Collect a small dataset, with a few rows per block, in the driver."""
     return [
         row for batch in data.iter_batches(batch_size=None, batch_format="pyarrow") for row in records(batch, model)
     ]

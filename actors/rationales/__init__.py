@@ -1,7 +1,7 @@
-"""Rationales for labels: a language model's, or the passages' own sentences. One class a kind of the run file.
+"""Rationales for labels: written by a language model, or extracted from the passages.
 
-rationales/ holds ids and rationales alone, not the labels again: the texts stay in labels/, which is not touched, and a
-rationale finds its candidate by query and document when students are trained.
+Each `rationales.kind` of the run file has one class. rationales/ contains only ids and rationales. The labels stay
+unchanged; training joins rationales to candidates by query and document id.
 """
 
 from __future__ import annotations
@@ -16,21 +16,37 @@ if TYPE_CHECKING:
 
 
 class RationaleWriter(Protocol):
-    """What every kind does."""
+    """Interface of all rationale writers."""
 
     def explain(self, labels: Dataset) -> Dataset:
-        """Give rationales. labels: rows of Label. Returns rows of Outcome with a ReasonList, one for each label."""
+        """Write rationales for labels.
+
+        Args:
+            labels: Rows of Label.
+
+        Returns:
+            Rows of Outcome with a RationaleList, one per label.
+        """
 
 
 def make_writer(
-    settings: ExtractiveRationaleSettings | LlmRationaleSettings, compute: ComputeSettings, memory: Folder
+    settings: ExtractiveRationaleSettings | LlmRationaleSettings, compute: ComputeSettings, cache: Folder
 ) -> RationaleWriter:
-    """Make the writer that the settings name. memory: folder for answers. Raises InputError for a model that cannot be read."""
-    # imported by kind: sentences need no engine
+    """Make the rationale writer that the settings describe.
+
+    Args:
+        settings: Rationale settings.
+        compute: Compute settings.
+        cache: Folder of the response cache.
+
+    Raises:
+        InputError: The model is missing or malformed.
+    """
+    # imported by kind: extraction needs no engine
     if isinstance(settings, LlmRationaleSettings):
         from actors.rationales.llm_writer import LlmWriter
 
-        return LlmWriter(settings, compute, memory)
+        return LlmWriter(settings, compute, cache)
     from actors.rationales.extractive import ExtractiveWriter
 
     return ExtractiveWriter()

@@ -1,4 +1,4 @@
-"""Rationales without a model: each candidate's sentence that shares most with the query."""
+"""Rationales without a model: for each candidate, the sentence with the largest term overlap with the query."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class ExtractiveWriter:
-    """Takes a sentence of every candidate."""
+    """Extracts one sentence from each candidate."""
 
     def explain(self, labels: Dataset) -> Dataset:
-        """Give rationales. labels: rows of Label. Returns rows of Outcome with a RationaleList, one for each label."""
+        """Extract rationales: rows of Label to rows of Outcome with a RationaleList, one per label."""
         return labels.map_batches(extracted, batch_format="pyarrow", batch_size=None)
 
 
 def extracted(batch: pa.Table) -> pa.Table:
-    """Labels to outcomes."""
+    """Extract the rationales of a batch: rows of Label to rows of Outcome with a RationaleList."""
     outcomes = []
     for label in records(batch, Label):
-        found = RationaleList(
+        rationales = RationaleList(
             query_id=label.query_id, rationales=extracted_rationales(label), writer="extractive", usage=Usage()
         )
-        outcomes.append(Outcome(query_id=label.query_id, row=found.model_dump_json()))
+        outcomes.append(Outcome(query_id=label.query_id, row=rationales.model_dump_json()))
     return table_of(outcomes, Outcome)

@@ -1,7 +1,7 @@
-"""Rationales by a language model in vLLM that is told whether a passage is relevant, and writes why.
+"""Rationales by a language model in vLLM that explains why a passage is or is not relevant.
 
-Every answer is kept on storage as it came, so an interrupted run asks only what is left. One that cannot be
-learned from stays in its row with its status, and its candidate has no rationale; no query is lost for it.
+Every raw response is cached on storage, so an interrupted run requests only the missing ones. An unusable response
+stays in its row with its status, and its candidate has no rationale. No query is rejected for it.
 """
 
 from __future__ import annotations
@@ -32,34 +32,46 @@ _SETTING = "rationales.model"
 
 
 class LlmWriter:
-    """Has a pool of engines write rationales."""
+    """Writes rationales with a pool of engines.
 
-    def __init__(self, settings: LlmRationaleSettings, compute: ComputeSettings, memory: Folder) -> None:
+    Args:
+        settings: Rationale settings.
+        compute: Compute settings.
+        cache: Folder of the response cache and crash log.
+
+    Raises:
+        InputError: The model is missing or malformed.
+    """
+
+    def __init__(self, settings: LlmRationaleSettings, compute: ComputeSettings, cache: Folder) -> None:
         check_model(settings.model, settings.revision, _SETTING, chat=True)
-        CrashLog(memory).forget()
+        CrashLog(cache).forget()
         self.settings = settings
         self.compute = compute
-        self.memory = memory
+        self.cache = cache
 
     def explain(self, labels: Dataset) -> Dataset:
-        """Give rationales. labels: rows of Label. Returns rows of Outcome with a ReasonList, one for each label."""
-        arguments = (self.settings, self.compute.rationale_gpus, self.memory)
+        """Write rationales: rows of Label to rows of Outcome with a RationaleList, one per label."""
+        arguments = (self.settings, self.compute.rationale_gpus, self.cache)
         return through_engines(labels, LlmActor, arguments, rationale_engines(self.compute))
 
 
 class LlmActor:
-    """Ray Data actor: labels to outcomes, by an engine of its own. Labels are under way side by side."""
+    """Ray Data actor that writes rationales with its own engine, for many labels concurrently."""
 
-    def __init__(self, settings: LlmRationaleSettings, gpus: int, memory: Folder) -> None:
-        self.deaths = CrashLog(memory)
-        self.deaths.check()
-        self.memory = ResponseCache(memory)
+    def __init__(self, settings: LlmRationaleSettings, gpus: int, cache: Folder) -> None:
+        self.crash_log = CrashLog(cache)
+        self.crash_log.check()
+        self.cache = ResponseCache(cache)
         prompt = load_rationale_prompt(Path(settings.prompt) if settings.prompt else RATIONALE)
         filler = RationaleFiller(prompt, settings)
-        engine = VllmEngine(settings.model, settings.revision, "generate", settings.engine, gpus, self.deaths, _SETTING)
-        self.explainer = Explainer(settings, filler, self.memory, engine.write)
+        engine = VllmEngine(
+            settings.model, settings.revision, "generate", settings.engine, gpus, self.crash_log, _SETTING
+        )
+        self.explainer = Explainer(settings, filler, self.cache, engine.generate)
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
+        """Explain a batch: rows of Label to rows of Outcome with a RationaleList."""
         outcomes = await asyncio.gather(*(self.explainer.outcome(label) for label in records(batch, Label)))
-        await self.memory.write()
+        await self.cache.write()
         return table_of(outcomes, Outcome)

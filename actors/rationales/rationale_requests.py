@@ -1,4 +1,4 @@
-"""Asking a language model for the rationales of one label's candidates, each on its own, none twice."""
+"""Requests to a language model for the rationales of one label, one request per candidate."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from actors.vllm.chat import ChatTokens
 from actors.vllm.engine import Completion
 from actors.vllm.response_cache import CachedResponse, ResponseCache
 from ranking.labels.rationales import parse_rationale
-from ranking.labels.relevance import relevance, telling
+from ranking.labels.relevance import candidates_to_explain, relevance
 from ranking.prompts.rationale_prompts import RationalePrompt
 from ranking.records import Label, Rationale, RationaleList, TokenCounts, Usage, content
 
-Write = Callable[[Sequence[int], Mapping[str, Any]], Awaitable[Completion]]
+Generate = Callable[[Sequence[int], Mapping[str, Any]], Awaitable[Completion]]
 
 
 class RationaleFiller:
-    """Fills the prompt for a rationale, the passage cut so that all of it and the answer fit."""
+    """Fills the rationale prompt, with the passage truncated until the prompt and the answer fit the context."""
 
     def __init__(self, prompt: RationalePrompt, settings: LlmRationaleSettings) -> None:
         self.prompt = prompt
@@ -31,95 +31,114 @@ class RationaleFiller:
         self.chat = ChatTokens(settings.model, settings.revision, settings.engine.get("max_model_len"))
 
     def fill(self, query: str, passage: str, relevant: bool, seed: str) -> tuple[list[int], int]:
-        """The prompt, and to how many tokens the passage was cut. Raises ValueError where no passage would fit."""
+        """Fill the prompt.
 
-        def filled(limit: int) -> list[int]:
-            return self.chat.of(
-                self.prompt.messages(query, self.chat.cut(passage, limit), relevant, seed, self.chat.special)
-            )
+        Args:
+            query: Text of the query.
+            passage: Text of the candidate.
+            relevant: Whether the prompt says that the passage is relevant.
+            seed: Seed of the random mark that fences the passage.
 
-        return self.chat.fit(filled, self.settings.max_document_tokens, 1, self.settings.max_tokens)
+        Returns:
+            Token ids of the prompt, and the maximum number of passage tokens that was used.
+
+        Raises:
+            ValueError: The prompt is too long even with a passage of eight tokens.
+        """
+
+        def tokens_with(limit: int) -> list[int]:
+            truncated = self.chat.truncate(passage, limit)
+            return self.chat.encode(self.prompt.messages(query, truncated, relevant, seed, self.chat.special))
+
+        return self.chat.fit(tokens_with, self.settings.max_document_tokens, 1, self.settings.max_tokens)
 
 
 class Explainer:
-    """Asks for rationales. write: the engine's. What the memory holds already is not asked again."""
+    """Requests rationales. Cached responses are not requested again.
+
+    Args:
+        settings: Rationale settings.
+        filler: Fills the prompt.
+        cache: Response cache.
+        generate: Generation function of the engine.
+    """
 
     def __init__(
-        self, settings: LlmRationaleSettings, filler: RationaleFiller, memory: ResponseCache, write: Write
+        self, settings: LlmRationaleSettings, filler: RationaleFiller, cache: ResponseCache, generate: Generate
     ) -> None:
         self.settings = settings
         self.filler = filler
-        self.memory = memory
-        self.write = write
+        self.cache = cache
+        self.generate = generate
 
     async def outcome(self, label: Label) -> Outcome:
-        """The rationales of the label's telling candidates, all asked for at once."""
+        """Explain up to `rationales_per_list` candidates of a label concurrently."""
         relevant = relevance(label)
-        chosen = telling(label, self.settings.rationales_per_list)
+        chosen = candidates_to_explain(label, self.settings.rationales_per_list)
         passages = [content(label.candidates[i].title, label.candidates[i].text) for i in chosen]
-        answers = await asyncio.gather(
-            *(self._answer(label.query, passage, relevant[i]) for i, passage in zip(chosen, passages, strict=True))
+        responses = await asyncio.gather(
+            *(self._response(label.query, passage, relevant[i]) for i, passage in zip(chosen, passages, strict=True))
         )
         rationales = [
-            _rationale(label.candidates[i].doc_id, passage, relevant[i], asked)
-            for i, passage, (asked, _) in zip(chosen, passages, answers, strict=True)
+            _rationale(label.candidates[i].doc_id, passage, relevant[i], response)
+            for i, passage, (response, _) in zip(chosen, passages, responses, strict=True)
         ]
-        found = RationaleList(
+        rationale_list = RationaleList(
             query_id=label.query_id,
             rationales=rationales,
             writer=self.settings.model,
             prompt=self.filler.prompt.hash,
             usage=Usage(
-                prompt_tokens=sum(asked.prompt_tokens for asked, _ in answers),
-                completion_tokens=sum(asked.completion_tokens for asked, _ in answers),
-                seconds=sum(asked.seconds for asked, _ in answers),
+                prompt_tokens=sum(response.prompt_tokens for response, _ in responses),
+                completion_tokens=sum(response.completion_tokens for response, _ in responses),
+                seconds=sum(response.seconds for response, _ in responses),
             ),
         )
-        fresh = TokenCounts(
-            prompt=sum(asked.prompt_tokens for asked, new in answers if new),
-            completion=sum(asked.completion_tokens for asked, new in answers if new),
+        tokens = TokenCounts(
+            prompt=sum(response.prompt_tokens for response, fresh in responses if fresh),
+            completion=sum(response.completion_tokens for response, fresh in responses if fresh),
         )
-        return Outcome(query_id=label.query_id, row=found.model_dump_json(), tokens=fresh)
+        return Outcome(query_id=label.query_id, row=rationale_list.model_dump_json(), tokens=tokens)
 
-    async def _answer(self, query: str, passage: str, relevant: bool) -> tuple[CachedResponse, bool]:
-        """What was written about a passage, and whether it was just now."""
-        name = text_id_of(json.dumps([query, passage, relevant], ensure_ascii=False))
-        held = self.memory.find(name, 0, 0, 1)
-        return (held, False) if held else (await self._ask(name, query, passage, relevant), True)
+    async def _response(self, query: str, passage: str, relevant: bool) -> tuple[CachedResponse, bool]:
+        """Return the response about a passage, and whether it is fresh rather than cached."""
+        request_id = text_id_of(json.dumps([query, passage, relevant], ensure_ascii=False))
+        cached = self.cache.find(request_id, 0, 0, 1)
+        return (cached, False) if cached else (await self._request(request_id, query, passage, relevant), True)
 
-    async def _ask(self, name: str, query: str, passage: str, relevant: bool) -> CachedResponse:
-        began = time.monotonic()
-        written, error, limit = None, None, 0
+    async def _request(self, request_id: str, query: str, passage: str, relevant: bool) -> CachedResponse:
+        start = time.monotonic()
+        completion, error, limit = None, None, 0
         try:
-            tokens, limit = await asyncio.to_thread(self.filler.fill, query, passage, relevant, name)
-            written = await self.write(tokens, self._sampling(name))
-        except ValueError as refused:
-            error = " ".join(str(refused).split())
-        asked = CachedResponse(
-            list_id=name,
+            tokens, limit = await asyncio.to_thread(self.filler.fill, query, passage, relevant, request_id)
+            completion = await self.generate(tokens, self._sampling(request_id))
+        except ValueError as failure:
+            error = " ".join(str(failure).split())
+        response = CachedResponse(
+            list_id=request_id,
             number=0,
             step=0,
             attempt=1,
-            raw=written.text if written else None,
+            raw=completion.text if completion else None,
             error=error,
-            finish_reason=written.finish_reason if written else None,
+            finish_reason=completion.finish_reason if completion else None,
             document_tokens=limit,
-            prompt_tokens=written.prompt_tokens if written else 0,
-            cached_tokens=written.cached_tokens if written else 0,
-            completion_tokens=written.completion_tokens if written else 0,
-            seconds=time.monotonic() - began,
+            prompt_tokens=completion.prompt_tokens if completion else 0,
+            cached_tokens=completion.cached_tokens if completion else 0,
+            completion_tokens=completion.completion_tokens if completion else 0,
+            seconds=time.monotonic() - start,
         )
-        await self.memory.add(asked)
-        return asked
+        await self.cache.add(response)
+        return response
 
-    def _sampling(self, name: str) -> dict[str, Any]:
+    def _sampling(self, request_id: str) -> dict[str, Any]:
         sampling: dict[str, Any] = {"temperature": self.settings.temperature, "max_tokens": self.settings.max_tokens}
-        return sampling | ({"seed": int(name[:8], 16)} if self.settings.temperature > 0 else {})
+        return sampling | ({"seed": int(request_id[:8], 16)} if self.settings.temperature > 0 else {})
 
 
-def _rationale(doc_id: str, passage: str, relevant: bool, asked: CachedResponse) -> Rationale:
-    """Read an answer; what the engine refused is a failure with its words."""
-    if asked.error is not None:
-        return Rationale(doc_id=doc_id, relevant=relevant, status="failed", text=asked.error)
-    status, text = parse_rationale(asked.raw or "", passage, relevant, asked.finish_reason)
+def _rationale(doc_id: str, passage: str, relevant: bool, response: CachedResponse) -> Rationale:
+    """Parse a response. An engine error becomes a rationale with status `failed` and the error as text."""
+    if response.error is not None:
+        return Rationale(doc_id=doc_id, relevant=relevant, status="failed", text=response.error)
+    status, text = parse_rationale(response.raw or "", passage, relevant, response.finish_reason)
     return Rationale(doc_id=doc_id, relevant=relevant, status=status, text=text)

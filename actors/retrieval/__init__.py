@@ -1,1 +1,1 @@
-"""First-stage retrieval and pre-ranking on workers: retrievers, candidate lists, embeddings."""
+"""First-stage retrieval and pre-ranking on workers: retrievers, candidate lists and embeddings."""

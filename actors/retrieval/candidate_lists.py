@@ -1,4 +1,4 @@
-"""Candidate lists: what the first stages find for a query, fused; or lists that arrive whole."""
+"""Make candidate lists: retrieve and fuse the results of the first stages, or read ready-made lists from Parquet."""
 
 from __future__ import annotations
 
@@ -21,26 +21,33 @@ from ranking.storage.folder import Folder
 
 
 class CandidateRetriever:
-    """Ray Data actor: queries of the log to candidate lists, from all retrievers of the settings, fused.
+    """Ray Data actor that retrieves candidates for log queries from all configured retrievers and fuses them.
 
-    Documents of equal text stand once.
+    Documents with the same text are merged into one candidate.
     """
 
     def __init__(self, index: Folder, vectors: Folder, settings: CandidateSettings) -> None:
         self.depth = settings.depth
         self.documents = {document.doc_id: document for document in (index / DOCUMENTS).read_rows(Document)}
         documents = list(self.documents.values())
-        self.retrievers = {part.called: make_retriever(part, index, vectors, documents) for part in settings.retrievers}
+        self.retrievers = {
+            retriever.called: make_retriever(retriever, index, vectors, documents) for retriever in settings.retrievers
+        }
 
-    def found(self, queries: Sequence[Query]) -> list[dict[str, list[str]]]:
-        """Retrieve for each query: {retriever: ids of up to depth documents, best first}."""
+    def retrieve(self, queries: Sequence[Query]) -> list[dict[str, list[str]]]:
+        """Run every retriever.
+
+        Returns:
+            For each query {retriever name: ids of up to `depth` documents, best first}.
+        """
         lists = {name: retriever.search(queries, self.depth) for name, retriever in self.retrievers.items()}
         return [{name: per_query[i] for name, per_query in lists.items()} for i in range(len(queries))]
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Map queries to outcomes with a `CandidateList`. Rejects queries without a result."""
         queries = records(batch, Query)
         outcomes = []
-        for query, ranked in zip(queries, self.found(queries), strict=True):
+        for query, ranked in zip(queries, self.retrieve(queries), strict=True):
             fused = self.candidates(reciprocal_rank_fusion(ranked, sum(map(len, ranked.values()))))
             outcomes.append(
                 _list_outcome(
@@ -50,7 +57,7 @@ class CandidateRetriever:
         return table_of(outcomes, Outcome)
 
     def candidates(self, fused: Sequence[tuple[str, float, str]]) -> list[Candidate]:
-        """Candidates with their texts, from (doc_id, score, retrievers), best first."""
+        """Add title and text to fused results (doc_id, score, retriever names), best first."""
         return [
             Candidate(
                 doc_id=doc_id,
@@ -65,13 +72,16 @@ class CandidateRetriever:
 
 
 class TestRetriever(CandidateRetriever):
-    """Ray Data actor: test queries to every retriever's list and the fused one; a list may be empty, and nothing is duplicates,
-    since each document is judged by its own id."""
+    """Ray Data actor that retrieves test queries: one list for every retriever, and the fused list.
+
+    Lists may be empty. Documents with the same text are not merged, because each is judged by its own id.
+    """
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Map queries to outcomes with `QueryCandidates`."""
         queries = records(batch, Query)
         outcomes = []
-        for query, ranked in zip(queries, self.found(queries), strict=True):
+        for query, ranked in zip(queries, self.retrieve(queries), strict=True):
             lists = {
                 name: self.candidates(reciprocal_rank_fusion({name: ids}, self.depth)) for name, ids in ranked.items()
             }
@@ -80,52 +90,62 @@ class TestRetriever(CandidateRetriever):
         return table_of(outcomes, Outcome)
 
 
-def given_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings) -> pa.Table:
-    """Rows that arrived with their candidates to outcomes; what a row of the log lacks is the reason of its rejection."""
+def parquet_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings) -> pa.Table:
+    """Convert ready-made candidate lists to outcomes.
+
+    Malformed or empty lists of the log are rejected with a reason. In the test split they become empty lists.
+
+    Args:
+        batch: Rows of the Parquet retriever: query_id, text and candidates.
+        split: Origin of the queries.
+        settings: Settings whose only retriever is of kind `parquet`.
+    """
     name = settings.retrievers[0].called
     outcomes = []
     for row in batch.to_pylist():
         query_id, text = str(row["query_id"]), row.get("text") or ""
         try:
-            candidates = _given(row, name)
-            lacking = "the list of candidates is empty" if text.strip() else "the query has no text"
+            candidates = _parquet_candidates(row, name)
+            problem = "the list of candidates is empty" if text.strip() else "the query has no text"
         except (ValidationError, TypeError, KeyError, AttributeError) as error:
-            candidates, lacking = (
+            candidates, problem = (
                 [],
-                f"a candidate needs doc_id and text, and may have title and score ({_first(error)})",
+                f"a candidate needs doc_id and text, and may have title and score ({_first_problem(error)})",
             )
         if split == "test":
             outcomes.append(
                 _test_outcome(query_id, text, {name: candidates[: settings.depth], FUSED: candidates[: settings.depth]})
             )
         else:
-            kept = deduplicate(candidates)[: settings.depth] if text.strip() else []
-            outcomes.append(_list_outcome(query_id, text, kept, f"{name}: {lacking}"))
+            distinct = deduplicate(candidates)[: settings.depth] if text.strip() else []
+            outcomes.append(_list_outcome(query_id, text, distinct, f"{name}: {problem}"))
     return table_of(outcomes, Outcome)
 
 
 def without_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings) -> pa.Table:
-    """Queries for which no candidates arrived to outcomes."""
+    """Convert queries without a ready-made list to outcomes: rejections for the log, empty lists for the test split."""
     name = settings.retrievers[0].called
     outcomes = []
     for query in records(batch, Query):
         if split == "test":
             outcomes.append(_test_outcome(query.query_id, query.text, {name: [], FUSED: []}))
         else:
-            outcomes.append(_list_outcome(query.query_id, query.text, [], f"{name}: the query is not among the lists"))
+            outcomes.append(
+                _list_outcome(query.query_id, query.text, [], f"{name}: there is no candidate list for this query")
+            )
     return table_of(outcomes, Outcome)
 
 
-def _list_outcome(query_id: str, text: str, candidates: list[Candidate], lacking: str) -> Outcome:
-    """A candidate list, or a rejection with what is lacking where it is empty."""
+def _list_outcome(query_id: str, text: str, candidates: list[Candidate], problem: str) -> Outcome:
+    """Make the outcome of a log query: a candidate list, or a rejection for `problem` if the list is empty."""
     if not candidates:
-        return Outcome(query_id=query_id, rejection=Rejection(query_id=query_id, stage="candidates", reason=lacking))
+        return Outcome(query_id=query_id, rejection=Rejection(query_id=query_id, stage="candidates", reason=problem))
     row = CandidateList(query_id=query_id, text=text, candidates=candidates)
     return Outcome(query_id=query_id, row=row.model_dump_json())
 
 
 def parquet_at(path: str) -> tuple[Folder, str | None]:
-    """The folder of a parquet folder or file, and the file's name where it is one."""
+    """Return the folder at a path and None, or the parent folder and name of the file at a path."""
     place = Folder(path)
     if not place.is_file():
         return place, None
@@ -133,58 +153,64 @@ def parquet_at(path: str) -> tuple[Folder, str | None]:
     return Folder(parent), name
 
 
-def check_given(path: str) -> None:
-    """Raise InputError where there is no parquet, or one of its files lacks a column."""
+def check_parquet_lists(path: str) -> None:
+    """Check that ready-made lists can be read.
+
+    Raises:
+        InputError: There is no Parquet file, or the first file is unreadable or lacks a column.
+    """
     folder, part = parquet_at(path)
     names = [part] if part else folder.names(".parquet")
     if not names:
-        raise InputError(f"{path}: holds no .parquet file")
+        raise InputError(f"{path}: no .parquet file found")
     for name in names[:1]:
         try:
             with folder.open(name) as stream:
                 columns = pq.read_schema(stream).names
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(
-                f"{path}: {name} is no parquet file that can be read ({' '.join(str(error).split())})"
+                f"{path}: {name} cannot be read as a Parquet file ({' '.join(str(error).split())})"
             ) from None
-        if lacking := [column for column in ("query_id", "text", "candidates") if column not in columns]:
+        if missing := [column for column in ("query_id", "text", "candidates") if column not in columns]:
             raise InputError(
-                f"{path}: {name} lacks column {lacking[0]!r}; a row is a query with query_id, text and candidates"
+                f"{path}: {name} has no column {missing[0]!r}; required columns are query_id, text and candidates"
             )
 
 
-def _given(row: dict[str, Any], source: str) -> list[Candidate]:
-    """A row's candidates, best first as they stand; of a document that stands twice, the first.
+def _parquet_candidates(row: dict[str, Any], source: str) -> list[Candidate]:
+    """Read the candidates of a row in their order, best first. Keeps the first entry of a repeated document.
 
-    Scores that rise down the list, distances say, or lack somewhere, give way to 1 / place.
+    Replaces all scores by 1 / rank if a score is missing or scores increase down the list, as distances do.
     """
-    first: dict[str, dict[str, Any]] = {}
-    for held in row["candidates"] or []:
-        first.setdefault(str(held["doc_id"]), held)
-    rows = list(first.values())
-    scores = [held.get("score") for held in rows]
+    by_id: dict[str, dict[str, Any]] = {}
+    for entry in row["candidates"] or []:
+        by_id.setdefault(str(entry["doc_id"]), entry)
+    rows = list(by_id.values())
+    scores = [entry.get("score") for entry in rows]
     if None in scores or any(after > before for before, after in itertools.pairwise(scores)):
         scores = [1.0 / rank for rank in range(1, len(rows) + 1)]
     return [
         Candidate(
-            doc_id=str(held["doc_id"]),
-            title=held.get("title") or "",
-            text=held["text"],
+            doc_id=str(entry["doc_id"]),
+            title=entry.get("title") or "",
+            text=entry["text"],
             rank=rank,
             score=score,
             retriever=source,
         )
-        for rank, (held, score) in enumerate(zip(rows, scores, strict=True), start=1)
+        for rank, (entry, score) in enumerate(zip(rows, scores, strict=True), start=1)
     ]
 
 
 def _test_outcome(query_id: str, text: str, lists: dict[str, list[Candidate]]) -> Outcome:
+    """Make the outcome of a test query."""
     named = [NamedList(name=name, candidates=candidates) for name, candidates in lists.items()]
     row = QueryCandidates(query_id=query_id, text=text, lists=named)
     return Outcome(query_id=query_id, split="test", row=row.model_dump_json())
 
 
-def _first(error: Exception) -> str:
+def _first_problem(error: Exception) -> str:
+    """Describe the first problem that an error reports."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

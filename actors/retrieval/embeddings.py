@@ -1,7 +1,7 @@
-"""Unit vectors of texts, kept on storage by the text's content, so that no text is encoded twice by a model.
+"""Cache of text embeddings on storage, keyed by the content of the text. No model encodes a text twice.
 
-One folder a model: parquet parts with text_id and vector. Light: torch is imported only
-where a text is encoded.
+Each model has a folder with Parquet parts: text_id and vector, a unit vector. Importing this module is cheap; torch is
+imported only when a text is encoded.
 """
 
 from __future__ import annotations
@@ -19,12 +19,21 @@ from ranking.storage.folder import Folder
 if TYPE_CHECKING:
     from actors.retrieval.encoder import SentenceEncoder
 
-_MOST_ENCODED = 100_000
+_MAX_ENCODED = 100_000
+"""Number of vectors in memory above which `TextVectors` drops the vectors it no longer needs."""
+
 Vectors = npt.NDArray[np.float32]
 
 
 class VectorTable:
-    """The vectors of a folder, in memory, by text_id. prompt_tokens: of each, in order, where the folder has them; else empty."""
+    """The vectors of a folder in memory, by text_id.
+
+    Attributes:
+        ids: Text ids, in the order of `vectors`.
+        vectors: Matrix [texts, dimensions].
+        prompt_tokens: Prompt tokens of each text, in the order of `vectors`. Empty if the folder has no such column.
+        row_of: Row in `vectors` by text id.
+    """
 
     def __init__(self, folder: Folder) -> None:
         tables = [folder.read_table(name) for name in folder.names(".parquet")]
@@ -36,37 +45,45 @@ class VectorTable:
         self.row_of = {text_id: row for row, text_id in enumerate(self.ids)}
 
     def __contains__(self, text_id: str) -> bool:
+        """Return whether the folder has a vector for this text id."""
         return text_id in self.row_of
 
     def __getitem__(self, text_id: str) -> Vectors:
+        """Return the vector of a text id."""
         vector: Vectors = self.vectors[self.row_of[text_id]]
         return vector
 
 
 class TextVectors:
-    """Vectors of texts by a sentence encoder: from storage where they are, else encoded here and remembered."""
+    """Embeddings of a sentence encoder: read from the embedding cache, or encoded here and kept in memory.
 
-    def __init__(self, memory: Folder, model: str) -> None:
+    Args:
+        cache: Folder of the embedding cache.
+        model: Name or path of the sentence encoder.
+    """
+
+    def __init__(self, cache: Folder, model: str) -> None:
         self.model = model
-        self.table = VectorTable(model_folder(memory, model))
+        self.table = VectorTable(model_folder(cache, model))
         self.encoded: dict[str, Vectors] = {}
         self._encoder: SentenceEncoder | None = None
 
     def of(self, texts: Sequence[str]) -> Vectors:
-        """Look up or encode texts; unit vectors [texts, dimensions], at least one text."""
+        """Look up or encode one or more texts. Returns unit vectors [texts, dimensions]."""
         ids = [text_id_of(text) for text in texts]
         new = {
             text_id: text
             for text_id, text in zip(ids, texts, strict=True)
             if text_id not in self.table and text_id not in self.encoded
         }
-        if len(self.encoded) > _MOST_ENCODED:
+        if len(self.encoded) > _MAX_ENCODED:
             self.encoded = {text_id: self.encoded[text_id] for text_id in ids if text_id in self.encoded}
         if new:
             self.encoded.update(zip(new, self._encode(list(new.values())), strict=True))
         return np.stack([self.table[text_id] if text_id in self.table else self.encoded[text_id] for text_id in ids])
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
+        """Encode texts. Loads the encoder at the first call."""
         from actors.retrieval.encoder import SentenceEncoder
 
         self._encoder = self._encoder or SentenceEncoder(self.model)
@@ -74,7 +91,7 @@ class TextVectors:
 
 
 class TextEncoder:
-    """Ray Data actor: rows {text_id, text} to {text_id, vector}."""
+    """Ray Data actor that encodes texts: rows {text_id, text} to {text_id, vector}."""
 
     def __init__(self, model: str) -> None:
         from actors.retrieval.encoder import SentenceEncoder
@@ -82,6 +99,7 @@ class TextEncoder:
         self.encoder = SentenceEncoder(model)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Encode a batch into unit vectors."""
         if not batch.num_rows:
             return pa.table({"text_id": pa.array([], pa.string())})
         return pa.table(
@@ -90,39 +108,40 @@ class TextEncoder:
 
 
 def text_ids_in(folder: Folder) -> npt.NDArray[np.bytes_]:
-    """The ids of the texts that a folder holds vectors of, sorted: workers share one copy of the array."""
+    """Read the sorted ids of the texts in a model's folder. Workers on a node share one copy of the array."""
     return np.unique(np.array(folder.read_column("text_id"), dtype="S24"))
 
 
 def without_known(batch: pa.Table, known: npt.NDArray[np.bytes_]) -> pa.Table:
-    """Rows {text} to rows {text_id, text}, each distinct text that is not known."""
+    """Select the distinct texts whose id is not in `known`: rows {text} to rows {text_id, text}."""
     new = {text_id_of(text): text for text in batch["text"].to_pylist()}
     ids = np.array(list(new), dtype="S24")
-    lacking = ids[~np.isin(ids, known)].astype(str).tolist()
+    missing = ids[~np.isin(ids, known)].astype(str).tolist()
     return pa.table(
         {
-            "text_id": pa.array(lacking, pa.string()),
-            "text": pa.array([new[text_id] for text_id in lacking], pa.string()),
+            "text_id": pa.array(missing, pa.string()),
+            "text": pa.array([new[text_id] for text_id in missing], pa.string()),
         }
     )
 
 
-def model_folder(memory: Folder, model: str) -> Folder:
-    """Where a memory keeps the vectors of a model."""
-    return memory / model.replace("/", "--")
+def model_folder(cache: Folder, model: str) -> Folder:
+    """Return the folder of a model in an embedding cache."""
+    return cache / model.replace("/", "--")
 
 
 def text_id_of(text: str) -> str:
-    """Name a text by its content."""
+    """Return the id of a text: the first 24 hex digits of its SHA-256."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:24]
 
 
 def as_lists(vectors: Vectors) -> pa.Array:
-    """Turn a matrix into an Arrow column of float lists."""
+    """Convert a matrix to an Arrow column of fixed-size float lists."""
     flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
 
 
 def _as_matrix(column: pa.ChunkedArray) -> Vectors:
+    """Convert an Arrow column of float lists to a matrix."""
     flat = pa.concat_arrays([chunk.flatten() for chunk in column.chunks])
     return np.asarray(flat.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(len(column), -1)

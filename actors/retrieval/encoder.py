@@ -1,4 +1,4 @@
-"""A sentence encoder on a worker: texts in, unit vectors out. Slow to import: only those that encode do."""
+"""Sentence encoder for workers: texts to unit vectors. Imports torch, so import it only where texts are encoded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ _BATCH = 32
 
 
 class SentenceEncoder:
-    """A sentence encoder by sentence-transformers, in bf16 where that is native, one CPU thread unless given more."""
+    """A sentence-transformers model, in bf16 on hardware that supports it natively.
+
+    Args:
+        model: Name or path of the model.
+        threads: CPU threads that torch uses.
+    """
 
     def __init__(self, model: str, threads: int = 1) -> None:
         torch.set_num_threads(threads)
@@ -26,6 +31,6 @@ class SentenceEncoder:
         )
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Encode texts into unit vectors [texts, dimensions]."""
+        """Encode texts. Returns unit vectors [texts, dimensions]."""
         vectors = self.model.encode(list(texts), batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(vectors, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a teacher is shown of a candidate list: the pre-ranker's head and tail, or all of it."""
+"""Select the candidates that the teacher labels: head and tail of the pre-ranker's order, or the whole list."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from ranking.storage.folder import Folder
 
 
 class PreRanker:
-    """A sentence encoder that orders candidates by the cosine of query and document vector.
+    """Ray Data actor that orders candidates by the cosine similarity of query and document.
 
-    memory: folder of the stored vectors. validation: fraction and seed that choose the validation queries, whose whole lists are shown.
+    Args:
+        cache: Folder of the embedding cache.
+        settings: Model, and how many candidates to select from head and tail.
+        validation: Fraction and seed that determine the validation queries. Their lists are selected whole.
     """
 
-    def __init__(self, memory: Folder, settings: PreRankerSettings, validation: tuple[float, int] = (0.0, 0)) -> None:
+    def __init__(self, cache: Folder, settings: PreRankerSettings, validation: tuple[float, int] = (0.0, 0)) -> None:
         self.settings = settings
         self.validation = validation
-        self.vectors = TextVectors(memory, settings.model)
+        self.vectors = TextVectors(cache, settings.model)
 
     def scores(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
-        """Score candidates for a query, in the order given; cosines from -1 to 1."""
+        """Return the cosine similarity of the query and each candidate, from -1 to 1, in candidate order."""
         if not candidates:
             return []
         vectors = self.vectors.of([query, *(content(c.title, c.text) for c in candidates)])
@@ -35,32 +38,40 @@ class PreRanker:
         return scores
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Ray Data actor: candidate lists to the head and tail of the pre-ranker's order."""
-        picked = []
+        """Map `CandidateList` rows to `PreRankedList` rows with the head and tail of the pre-ranker's order."""
+        lists = []
         for row in records(batch, CandidateList):
             scores = self.scores(row.text, row.candidates)
             order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
             top = len(order) if is_validation(row.query_id, *self.validation) else self.settings.top
             ends = head_and_tail([row.candidates[i] for i in order], top, self.settings.bottom)
-            kept = [PreRankedCandidate(candidate=c, pre_rank=rank, of_head=of_head) for c, rank, of_head in ends]
-            picked.append(PreRankedList(query_id=row.query_id, text=row.text, picked=kept))
-        return table_of(picked, PreRankedList)
+            picked = [PreRankedCandidate(candidate=c, pre_rank=rank, of_head=of_head) for c, rank, of_head in ends]
+            lists.append(PreRankedList(query_id=row.query_id, text=row.text, picked=picked))
+        return table_of(lists, PreRankedList)
 
 
 def all_candidates(batch: pa.Table) -> pa.Table:
-    """Candidate lists as they are, where there is no pre-ranker."""
+    """Map `CandidateList` rows to `PreRankedList` rows with all candidates, for runs without a pre-ranker."""
     return table_of(
         [_whole(row.query_id, row.text, row.candidates) for row in records(batch, CandidateList)], PreRankedList
     )
 
 
-def all_of_test(batch: pa.Table, first_stages: Sequence[str]) -> pa.Table:
-    """Each test query with every candidate of the lists that are re-ranked, so that each pair is scored once."""
+def all_test_candidates(batch: pa.Table, first_stages: Sequence[str]) -> pa.Table:
+    """Map `QueryCandidates` rows to `PreRankedList` rows with all candidates of the lists to re-rank.
+
+    The lists are merged, so the teacher scores each query-document pair once.
+
+    Args:
+        batch: Test queries.
+        first_stages: Names of the lists to re-rank.
+    """
     lists = [_whole(row.query_id, row.text, row.union(first_stages)) for row in records(batch, QueryCandidates)]
     return table_of([row.model_copy(update={"split": "test"}) for row in lists], PreRankedList)
 
 
 def _whole(query_id: str, text: str, candidates: Sequence[Candidate]) -> PreRankedList:
+    """Make a `PreRankedList` of all candidates in their order."""
     picked = [
         PreRankedCandidate(candidate=candidate, pre_rank=rank, of_head=True)
         for rank, candidate in enumerate(candidates, 1)

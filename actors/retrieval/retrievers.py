@@ -1,6 +1,7 @@
-"""First stages on a worker: BM25 and dense search over an index, and lists that another system found.
+"""First-stage retrievers for workers: BM25, dense retrieval, and TREC runs of other systems.
 
-The index is a folder: documents/*.parquet and bm25/ (bm25s' own files). Vectors come from their memory.
+The index is a folder with documents/*.parquet and bm25/, the files of bm25s. Document vectors come from the embedding
+cache.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ _HNSW_NEIGHBOURS = 32
 
 
 class Retriever(Protocol):
-    """A first stage."""
+    """A first-stage retriever."""
 
     def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
-        """Ids of up to depth documents per query, best first."""
+        """Return the ids of up to `depth` documents for each query, best first."""
 
 
 def build_bm25(documents: Sequence[Document], settings: Bm25Settings, target: Folder) -> None:
-    """Index documents with bm25s and write the index; documents keep their order."""
+    """Index documents with bm25s and write the index to `target`. Row i of the index is document i."""
     retriever = bm25s.BM25(method="lucene", k1=settings.k1, b=settings.b)
     retriever.index(_tokens([document.content for document in documents]), show_progress=False)
     with tempfile.TemporaryDirectory() as local:
@@ -45,7 +46,12 @@ def build_bm25(documents: Sequence[Document], settings: Bm25Settings, target: Fo
 
 
 class Bm25Retriever:
-    """Lucene's BM25 over the documents of an index."""
+    """BM25 as in Lucene.
+
+    Args:
+        index: Folder of the index.
+        doc_ids: Ids of the indexed documents, in the order of the index.
+    """
 
     def __init__(self, index: Folder, doc_ids: Sequence[str]) -> None:
         self.doc_ids = doc_ids
@@ -54,36 +60,53 @@ class Bm25Retriever:
             self.retriever = bm25s.BM25.load(str(Path(local) / "bm25"))
 
     def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
-        """Retrieve up to depth documents per query, best first; documents that share no term are not results."""
+        """Return the ids of up to `depth` documents for each query, best first.
+
+        Documents that share no term with the query are not results.
+        """
         depth = min(depth, len(self.doc_ids))
-        found, scores = self.retriever.retrieve(
+        results, scores = self.retriever.retrieve(
             _tokens([query.text for query in queries]), k=depth, show_progress=False
         )
         return [
             [self.doc_ids[row] for row, score in zip(rows, row_scores, strict=True) if score > 0]
-            for rows, row_scores in zip(found, scores, strict=True)
+            for rows, row_scores in zip(results, scores, strict=True)
         ]
 
 
 class DenseRetriever:
-    """The cosine of query and document vector: exact, or by a faiss graph that may miss some."""
+    """Dense retrieval by cosine similarity: exact search, or approximate search in a faiss HNSW graph.
 
-    def __init__(self, memory: Folder, settings: DenseSettings, documents: Sequence[Document]) -> None:
+    Args:
+        cache: Folder of the embedding cache.
+        settings: Sentence encoder and kind of search.
+        documents: Documents to search.
+    """
+
+    def __init__(self, cache: Folder, settings: DenseSettings, documents: Sequence[Document]) -> None:
         self.doc_ids = [document.doc_id for document in documents]
-        self.vectors = TextVectors(memory, settings.model)
+        self.vectors = TextVectors(cache, settings.model)
         matrix = self.vectors.of([document.content for document in documents])
         self.nearest: Callable[[np.ndarray, int], np.ndarray] = (
             _graph(matrix) if settings.search == "faiss" else _exact(matrix)
         )
 
     def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
-        """Retrieve depth documents per query, best first; equal scores in the index's order."""
-        found = self.nearest(self.vectors.of([query.text for query in queries]), min(depth, len(self.doc_ids)))
-        return [[self.doc_ids[row] for row in rows if row >= 0] for rows in found]
+        """Return the ids of up to `depth` documents for each query, best first.
+
+        Exact search breaks ties by the index order.
+        """
+        results = self.nearest(self.vectors.of([query.text for query in queries]), min(depth, len(self.doc_ids)))
+        return [[self.doc_ids[row] for row in rows if row >= 0] for rows in results]
 
 
 class RunRetriever:
-    """Lists that another system found, from a run file; documents without text here are left out."""
+    """Results of another system, read from a run file.
+
+    Args:
+        path: Path or URI of the run file.
+        doc_ids: Ids of the collection. Other documents are dropped.
+    """
 
     def __init__(self, path: str, doc_ids: Sequence[str]) -> None:
         known = set(doc_ids)
@@ -94,16 +117,23 @@ class RunRetriever:
         }
 
     def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
-        """The best depth documents that the run holds for each query; none where it does not hold the query."""
+        """Return the first `depth` documents of the run for each query, or an empty list if the run lacks the query."""
         return [self.orders.get(query.query_id, [])[:depth] for query in queries]
 
 
 def make_retriever(
-    settings: RetrieverSettings, index: Folder, memory: Folder, documents: Sequence[Document]
+    settings: RetrieverSettings, index: Folder, cache: Folder, documents: Sequence[Document]
 ) -> Retriever:
-    """Make the retriever that the settings name."""
+    """Create a retriever from its settings.
+
+    Args:
+        settings: Settings of the retriever.
+        index: Folder of the index.
+        cache: Folder of the embedding cache.
+        documents: Documents of the index, in its order.
+    """
     if isinstance(settings, DenseSettings):
-        return DenseRetriever(memory, settings, documents)
+        return DenseRetriever(cache, settings, documents)
     doc_ids = [document.doc_id for document in documents]
     if isinstance(settings, RunRetrieverSettings):
         return RunRetriever(settings.path, doc_ids)
@@ -111,27 +141,29 @@ def make_retriever(
 
 
 def check_run(settings: RunRetrieverSettings, doc_ids: set[str], collection: str) -> None:
-    """Raise InputError where a run names documents that the collection lacks."""
+    """Raise InputError if a run contains documents that are not in the collection."""
     with fetched(settings.path) as local:
         unknown = {doc_id for scores in read_run(local).values() for doc_id in scores} - doc_ids
     if unknown:
         raise InputError(
-            f"{settings.path}: {len(unknown):,} documents are not in collection {collection}, one of them {min(unknown)!r}; "
-            "a run is over the collection's own ids"
+            f"{settings.path}: {len(unknown):,} documents are not in collection {collection}, such as {min(unknown)!r}"
+            "; the run must use the document ids of the collection"
         )
 
 
 def check_faiss() -> None:
-    """Raise InputError where faiss is wanted and not installed."""
+    """Raise InputError if faiss is not installed."""
     try:
         import faiss  # noqa: F401
     except ImportError:
         raise InputError(
-            "setting 'candidates.retrievers': search: faiss needs the package faiss-cpu; install '.[faiss]'"
+            "setting 'candidates.retrievers': search: faiss needs the package faiss-cpu; install the extra '.[faiss]'"
         ) from None
 
 
 def _exact(matrix: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
+    """Return an exact search over a matrix [documents, dimensions]: (query vectors, depth) to rows [queries, depth]."""
+
     def nearest(vectors: np.ndarray, depth: int) -> np.ndarray:
         return np.argsort(-(vectors @ matrix.T), axis=1, kind="stable")[:, :depth]
 
@@ -139,6 +171,7 @@ def _exact(matrix: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
 
 
 def _graph(matrix: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
+    """Return an approximate search in an HNSW graph. Same as `_exact`, with row -1 for missing results."""
     import faiss
 
     index: Any = faiss.IndexHNSWFlat(matrix.shape[1], _HNSW_NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
@@ -153,8 +186,11 @@ def _graph(matrix: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
 
 
 def _tokens(texts: Sequence[str]) -> bm25s.tokenization.Tokenized:
-    """Words of two characters or more, in English without stop words and by their stems; pairs where a script has no spaces."""
-    divided = [unsegmented.spaced(text) for text in texts]
+    """Tokenize texts: stemmed words of two or more characters without English stop words.
+
+    In scripts without spaces between words, tokens are overlapping character pairs.
+    """
+    spaced = [unsegmented.spaced(text) for text in texts]
     return bm25s.tokenize(
-        divided, token_pattern=_TERM, stopwords="en", stemmer=Stemmer.Stemmer("english"), show_progress=False
+        spaced, token_pattern=_TERM, stopwords="en", stemmer=Stemmer.Stemmer("english"), show_progress=False
     )

@@ -1,4 +1,4 @@
-"""A sentence encoder in vLLM: the engine of dense retrieval and the pre-ranker where `compute.encoder` is `vllm`."""
+"""Sentence encoder in vLLM, for dense retrieval and the pre-ranker if `compute.encoder` is `vllm`."""
 
 from __future__ import annotations
 
@@ -14,27 +14,34 @@ from actors.vllm.crash_log import CrashLog
 from actors.vllm.engine import VllmEngine
 from ranking.model_paths import model_path
 from ranking.storage.folder import Folder
-from students.bases import positions
+from students.bases import max_positions
 
 _ARGUMENTS = {"dtype": "auto", "enforce_eager": True, "max_num_seqs": 64}
-_LONGEST = 8192
-_SETTINGS_OF_SENTENCE_TRANSFORMERS = "sentence_bert_config.json"
+_DEFAULT_MAX_TOKENS = 8192
+_SENTENCE_TRANSFORMERS_CONFIG = "sentence_bert_config.json"
 
 
 class VllmTextEncoder:
-    """Ray Data actor: rows {text_id, text} to {text_id, vector}; unit vectors. memory: folder of the crash log."""
+    """Ray Data actor that encodes texts with vLLM: rows {text_id, text} to {text_id, vector}.
 
-    def __init__(self, model: str, memory: Folder, gpus: int) -> None:
+    Args:
+        model: Name or path of the sentence encoder.
+        crash_folder: Folder of the crash log.
+        gpus: GPUs of the engine.
+    """
+
+    def __init__(self, model: str, crash_folder: Folder, gpus: int) -> None:
         from transformers import AutoTokenizer
 
         path = model_path(model)
         self.tokenizer = AutoTokenizer.from_pretrained(path)
         self.max_tokens = min(_max_tokens(path), self.tokenizer.model_max_length)
-        deaths = CrashLog(memory)
-        deaths.check()
-        self.engine = VllmEngine(model, None, "embed", _ARGUMENTS, gpus, deaths, "candidates.retrievers")
+        crash_log = CrashLog(crash_folder)
+        crash_log.check()
+        self.engine = VllmEngine(model, None, "embed", _ARGUMENTS, gpus, crash_log, "candidates.retrievers")
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
+        """Encode a batch into unit vectors."""
         if not batch.num_rows:
             return pa.table({"text_id": pa.array([], pa.string())})
         tokens = self.tokenizer(batch["text"].to_pylist(), truncation=True, max_length=self.max_tokens)["input_ids"]
@@ -44,10 +51,10 @@ class VllmTextEncoder:
 
 
 def _max_tokens(path: str) -> int:
-    """The length that sentence-transformers truncates texts to: `max_seq_length`, else what the model's positions allow."""
+    """Return the maximum length of texts: `max_seq_length` of sentence-transformers, or else the model's positions."""
     from transformers import AutoConfig
     from transformers.utils import cached_file
 
-    file = cached_file(path, _SETTINGS_OF_SENTENCE_TRANSFORMERS, _raise_exceptions_for_missing_entries=False)
+    file = cached_file(path, _SENTENCE_TRANSFORMERS_CONFIG, _raise_exceptions_for_missing_entries=False)
     length = json.loads(Path(file).read_text(encoding="utf-8")).get("max_seq_length") if file else None
-    return int(length or positions(AutoConfig.from_pretrained(path)) or _LONGEST)
+    return int(length or max_positions(AutoConfig.from_pretrained(path)) or _DEFAULT_MAX_TOKENS)

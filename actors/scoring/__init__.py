@@ -1,1 +1,1 @@
-"""Scoring candidate lists with a model on workers, and measuring latency."""
+"""Score candidate lists with a model on workers, and measure latency."""

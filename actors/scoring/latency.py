@@ -1,4 +1,4 @@
-"""How fast what ranks is: students, cross-encoders of others, the pre-ranker, first stages and the teacher, each alone on its machine."""
+"""Measure the latency of students, cross-encoders, the pre-ranker, first stages and the teacher, one at a time."""
 
 from __future__ import annotations
 
@@ -26,15 +26,26 @@ from ranking.retrieval.fusion import reciprocal_rank_fusion
 from ranking.settings import CandidateSettings, PreRankerSettings
 from ranking.storage.folder import Folder
 from students import parity
-from students.scoring import CARD
+from students.scoring import CONFIG_FILE
 
 WARM_UP = 3
+"""Calls that run before the measured ones."""
+
+_WARM_UP_TEXT = "any text, to load the encoder"
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class MeasuredLatency:
-    """What something that ranks is like to wait for. documents_per_second: None for a first stage, which searches."""
+    """Latency of one system.
+
+    Attributes:
+        latency: Median and 95th percentile per query, in milliseconds.
+        documents_per_second: Throughput; None for a first stage, which searches instead of scoring documents.
+        size: Parameters and bytes of a model; None for other systems.
+        parity: Result of a student's parity check; None for other systems.
+    """
 
     latency: Latency
     documents_per_second: float | None = None
@@ -43,57 +54,76 @@ class MeasuredLatency:
 
 
 class LatencyProbe:
-    """Ray actor: times what ranks, alone on its machine, one query after another, after some that do not count."""
+    """Ray actor that measures systems on one machine, one query at a time, after a few warm-up queries."""
 
     def __init__(self, serving: ServingSettings) -> None:
-        """serving: of the service, whose replicas share a machine's cores."""
+        """Use as many threads as one replica of the service has.
+
+        Args:
+            serving: Settings of the service, whose replicas share a machine's cores.
+        """
         self.threads = serving.threads
         torch.set_num_threads(self.threads)
 
     def time(self, model: Model, lists: Sequence[CandidateList]) -> MeasuredLatency:
-        """Score each list by itself."""
+        """Measure a model on one candidate list at a time."""
         scorer = model.load()
         pairs = [[(row.text, content(c.title, c.text)) for c in row.candidates] for row in lists]
-        seconds = seconds_of(scorer.score, pairs)
+        seconds = measure_seconds(scorer.score, pairs)
         size = Size(parameters=scorer.parameters, bytes=scorer.parameters * scorer.dtype.itemsize)
-        return MeasuredLatency(latency_of(seconds), rate_of(seconds, lists), size, _parity_of(model))
+        return MeasuredLatency(
+            latency_percentiles(seconds), documents_per_second(seconds, lists), size, _parity_of(model)
+        )
 
     def time_pre_ranker(
-        self, memory: Folder, settings: PreRankerSettings, lists: Sequence[CandidateList]
+        self, cache: Folder, settings: PreRankerSettings, lists: Sequence[CandidateList]
     ) -> MeasuredLatency:
-        """Order each list: the query is encoded, the documents' vectors are there."""
-        ranker = PreRanker(memory, settings)
-        ranker.vectors.of(
-            [content(c.title, c.text) for row in lists for c in row.candidates]
-            + ["any text, so that the encoder is loaded"]
-        )
+        """Measure the pre-ranker: it encodes the query, the document embeddings are cached.
+
+        Args:
+            cache: Folder of the embedding cache.
+            settings: Settings of the pre-ranker.
+            lists: Candidate lists to order, one at a time.
+        """
+        ranker = PreRanker(cache, settings)
+        ranker.vectors.of([content(c.title, c.text) for row in lists for c in row.candidates] + [_WARM_UP_TEXT])
         torch.set_num_threads(self.threads)
-        seconds = seconds_of(lambda row: ranker.scores(_unseen(row.text, 1), row.candidates), lists)
-        return MeasuredLatency(latency_of(seconds), rate_of(seconds, lists))
+        seconds = measure_seconds(lambda row: ranker.scores(_uncached(row.text, 1), row.candidates), lists)
+        return MeasuredLatency(latency_percentiles(seconds), documents_per_second(seconds, lists))
 
     def time_first_stages(
-        self, index: Folder, memory: Folder, settings: CandidateSettings, texts: Sequence[str]
+        self, index: Folder, cache: Folder, settings: CandidateSettings, texts: Sequence[str]
     ) -> dict[str, MeasuredLatency]:
-        """Search for each query: every retriever, and all of them for the fused list. Lists that were imported are left out."""
-        stage = CandidateRetriever(index, memory, settings)
-        own = {
+        """Measure the search of each retriever and of the fused list; skip imported lists.
+
+        Args:
+            index: Folder of the indexes.
+            cache: Folder of the embedding cache.
+            settings: Settings of the first stages.
+            texts: Queries to search for, one at a time.
+
+        Returns:
+            Latency by first stage. The fused list is only measured if no retriever is an imported list.
+        """
+        stage = CandidateRetriever(index, cache, settings)
+        searched = {
             name: retriever for name, retriever in stage.retrievers.items() if not isinstance(retriever, RunRetriever)
         }
-        found = {}
-        for place, (name, retriever) in enumerate(own.items(), start=1):
-            retriever.search([Query(query_id="", text="any text, so that an encoder is loaded")], 1)
+        measured = {}
+        for spaces, (name, retriever) in enumerate(searched.items(), start=1):
+            retriever.search([Query(query_id="", text=_WARM_UP_TEXT)], 1)
             torch.set_num_threads(self.threads)
-            queries = [Query(query_id="", text=_unseen(text, place)) for text in texts]
+            queries = [Query(query_id="", text=_uncached(text, spaces)) for text in texts]
             search = partial(_search, retriever, settings.depth)
-            found[name] = MeasuredLatency(latency_of(seconds_of(search, queries)))
-        if 1 < len(own) == len(stage.retrievers):
-            queries = [Query(query_id="", text=_unseen(text, len(own) + 1)) for text in texts]
+            measured[name] = MeasuredLatency(latency_percentiles(measure_seconds(search, queries)))
+        if 1 < len(searched) == len(stage.retrievers):
+            queries = [Query(query_id="", text=_uncached(text, len(searched) + 1)) for text in texts]
             search = partial(_search_all, stage)
-            found[FUSED] = MeasuredLatency(latency_of(seconds_of(search, queries)))
-        return found
+            measured[FUSED] = MeasuredLatency(latency_percentiles(measure_seconds(search, queries)))
+        return measured
 
     def machine(self) -> Machine:
-        """Where this is."""
+        """Describe the machine that this actor runs on."""
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
         return Machine(processor=_processor(), cores=os.cpu_count() or 1, threads=self.threads, gpu=gpu)
 
@@ -103,58 +133,63 @@ def _search(retriever: Retriever, depth: int, query: Query) -> None:
 
 
 def _search_all(stage: CandidateRetriever, query: Query) -> None:
-    reciprocal_rank_fusion(*stage.found([query]), stage.depth)
+    reciprocal_rank_fusion(*stage.retrieve([query]), stage.depth)
 
 
-def counted(asked: Sequence[T]) -> Sequence[T]:
-    """Those of which the time counts: all behind the first few, as what was done once may be remembered; all where there are no more."""
-    return asked[WARM_UP:] or asked
+def without_warm_up(inputs: Sequence[T]) -> Sequence[T]:
+    """Drop the warm-up inputs, unless there are no others."""
+    return inputs[WARM_UP:] or inputs
 
 
-def seconds_of(work: Callable[[T], object], asked: Sequence[T]) -> list[float]:
-    """Time something on one after another of those that count, after the others."""
-    for one in asked[:WARM_UP]:
-        work(one)
+def measure_seconds(work: Callable[[T], object], inputs: Sequence[T]) -> list[float]:
+    """Call `work` on one input at a time, after the warm-up inputs, and return the seconds of each measured call."""
+    for warm_up in inputs[:WARM_UP]:
+        work(warm_up)
     seconds = []
-    for one in counted(asked):
-        began = time.perf_counter()
-        work(one)
-        seconds.append(time.perf_counter() - began)
+    for measured in without_warm_up(inputs):
+        start = time.perf_counter()
+        work(measured)
+        seconds.append(time.perf_counter() - start)
     return seconds
 
 
-def latency_of(seconds: Sequence[float]) -> Latency:
-    """Median and 95th percentile."""
+def latency_percentiles(seconds: Sequence[float]) -> Latency:
+    """Return median and 95th percentile in milliseconds."""
     return Latency(p50=1000 * _quantile(seconds, 0.5), p95=1000 * _quantile(seconds, 0.95))
 
 
-def rate_of(seconds: Sequence[float], lists: Sequence[CandidateList]) -> float:
-    """Documents a second. seconds: of `lists`, as `seconds_of` gives them."""
-    return sum(len(row.candidates) for row in counted(lists)) / sum(seconds)
+def documents_per_second(seconds: Sequence[float], lists: Sequence[CandidateList]) -> float:
+    """Return the throughput over the lists without warm-up.
+
+    Args:
+        seconds: Result of `measure_seconds` for `lists`.
+        lists: All lists, warm-up included.
+    """
+    return sum(len(row.candidates) for row in without_warm_up(lists)) / sum(seconds)
 
 
-def _unseen(text: str, spaces: int) -> str:
-    """The same words for an encoder, and a text that no memory of vectors holds."""
+def _uncached(text: str, spaces: int) -> str:
+    """Append spaces: the encoder reads the same words, but no embedding cache contains the text."""
     return text + " " * spaces
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that so large a share of them does not exceed."""
+    """Return the smallest value that is at least as large as this share of the values."""
     return sorted(values)[max(0, -(-len(values) * share // 1).__int__() - 1)]
 
 
 def _parity_of(model: Model) -> Parity | None:
-    """Whether a student still scores as when it was saved; None for a model that is no student of ours."""
-    if model.folder is None or not model.folder.exists(CARD):
+    """Compare a student's scores with those saved with it; None for a model that is not a student."""
+    if model.folder is None or not model.folder.exists(CONFIG_FILE):
         return None
     with tempfile.TemporaryDirectory() as local:
         model.folder.copy_to(Folder(local))
-        found = parity.difference(Path(local))
-    return Parity(difference=found, passed=found is not None and found <= parity.TOLERANCE)
+        difference = parity.difference(Path(local))
+    return Parity(difference=difference, passed=difference is not None and difference <= parity.TOLERANCE)
 
 
 def _processor() -> str:
-    """The processor's name, as the system tells it."""
+    """Return the processor's name as the operating system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

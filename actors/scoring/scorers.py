@@ -1,4 +1,4 @@
-"""Scorers on workers: candidate lists in, scores out."""
+"""Score candidate lists on Ray workers."""
 
 from __future__ import annotations
 
@@ -15,46 +15,54 @@ from ranking.model_paths import model_path
 from ranking.records import content
 from ranking.registry import check_whole
 from ranking.storage.folder import Folder
-from students.scoring import CARD, ClassifierScorer, Scorer
+from students.scoring import CONFIG_FILE, ClassifierScorer, Scorer
 from students.settings import Precision
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model that scores pairs: a student's folder, or anything that is a sequence classifier.
+    """A model that scores pairs: a saved student or any sequence classifier with one label.
 
-    place: path, URI or hub id. max_length, precision: of a classifier; a student's are in its config. as_classifier: read a student's
-    folder as a plain classifier.
+    Attributes:
+        location: Path, URI or Hugging Face ID.
+        max_length: Maximum tokens per pair of a classifier; None for the model's own limit. A student has its own.
+        precision: Precision of a classifier. A student has its own.
+        as_classifier: Load a student's folder as a plain classifier.
     """
 
-    place: str
+    location: str
     max_length: int | None = None
     precision: Precision = "auto"
     as_classifier: bool = False
 
     @property
     def folder(self) -> Folder | None:
-        """Where its files are; None for a model of a hub or of a package."""
-        return Folder(self.place) if "://" in self.place or Path(self.place).is_dir() else None
+        """Folder with the model's files; None for a Hugging Face ID or an embedded model."""
+        return Folder(self.location) if "://" in self.location or Path(self.location).is_dir() else None
 
     def load(self) -> Scorer:
-        """Load it. Raises InputError where it is no such model."""
+        """Load the model.
+
+        Raises:
+            InputError: If it is neither a student nor a sequence classifier with one label, or if `max_length` is set
+                for a student.
+        """
         if self.folder is None:
-            return ClassifierScorer(model_path(self.place), self.max_length, self.precision, self.place)
+            return ClassifierScorer(model_path(self.location), self.max_length, self.precision, self.location)
         with tempfile.TemporaryDirectory() as local:
-            place = Path(local) / "model"
-            self.folder.copy_to(Folder(place))
-            if (place / CARD).is_file() and not self.as_classifier:
+            path = Path(local) / "model"
+            self.folder.copy_to(Folder(path))
+            if (path / CONFIG_FILE).is_file() and not self.as_classifier:
                 if self.max_length is not None:
                     raise InputError(
-                        f"model {self.place!r}: is a saved student, whose max_length is its own; leave it out"
+                        f"model {self.location!r}: max_length cannot be set for a saved student; remove it"
                     )
-                return Scorer(place, called=self.place)
-            return ClassifierScorer(str(place), self.max_length, self.precision, self.place)
+                return Scorer(path, display_name=self.location)
+            return ClassifierScorer(str(path), self.max_length, self.precision, self.location)
 
 
-def refusal(model: Model) -> str | None:
-    """Why a model cannot be used, in a line; None where it can."""
+def load_error(model: Model) -> str | None:
+    """Return the error message of loading a model; None if it loads."""
     try:
         model.load()
     except InputError as error:
@@ -63,22 +71,32 @@ def refusal(model: Model) -> str | None:
 
 
 def load_champion(model: Folder, checksum: str) -> Scorer:
-    """Load a version of the registry. Raises InputError where a file is not the one that was promoted."""
+    """Load a model version from the registry.
+
+    Args:
+        model: Folder of the version.
+        checksum: Checksum that was stored when the version was promoted.
+
+    Raises:
+        InputError: If the files do not match the checksum.
+    """
     with tempfile.TemporaryDirectory() as local:
-        place = Path(local) / "model"
-        model.copy_to(Folder(place))
-        check_whole(Folder(place), checksum)
-        return Scorer(place, called=model.uri)
+        path = Path(local) / "model"
+        model.copy_to(Folder(path))
+        check_whole(Folder(path), checksum)
+        return Scorer(path, display_name=model.uri)
 
 
 class ListScorer:
-    """Ray Data actor: candidate lists to {query_id, doc_ids, scores}, one row a query."""
+    """Ray Data actor that scores candidate lists: one row {query_id, doc_ids, scores} per query."""
 
     def __init__(self, model: Model) -> None:
+        """Load the model. An actor uses one thread; several actors run in parallel."""
         torch.set_num_threads(1)
         self.scorer = model.load()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Score a batch of `CandidateList` rows."""
         rows = []
         for row in records(batch, CandidateList):
             scores = self.scorer.score([(row.text, content(c.title, c.text)) for c in row.candidates])

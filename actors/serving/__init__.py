@@ -1,1 +1,1 @@
-"""The service: HTTP routes, scorer replicas, traffic between two models, and what is recorded of it."""
+"""The serving deployments: HTTP routes, scoring, traffic between two models, and the exposure and feedback logs."""

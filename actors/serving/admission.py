@@ -1,4 +1,4 @@
-"""Who is let in: requests under way are counted, and one too many is sent away with a time to come back."""
+"""Limit the requests in progress and send rejected clients a time to retry after."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from contextlib import contextmanager
 
 from actors.serving.settings import LimitSettings
 
-_LONGEST = 30
+_MAX_RETRY_SECONDS = 30
 _SMOOTHING = 0.1
 
 
-class TooManyError(Exception):
-    """A request that is one too many. after: seconds until another try is worth it."""
+class TooManyRequestsError(Exception):
+    """A request exceeds a limit. `retry_after` is the number of seconds to wait before a retry."""
 
-    def __init__(self, message: str, after: int) -> None:
+    def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
-        self.after = after
+        self.retry_after = retry_after
 
 
 class Admission:
-    """Counts what is under way in one ingress replica."""
+    """Counts the requests and documents in progress in one ingress replica."""
 
     def __init__(self, limits: LimitSettings) -> None:
         self.limits = limits
@@ -33,32 +33,39 @@ class Admission:
 
     @contextmanager
     def admitted(self, caller: str, documents: int) -> Iterator[None]:
-        """Let a request in for as long as it takes. Raises TooManyError."""
-        if self.requests[caller] >= self.limits.max_requests_per_key:
-            raise TooManyError(
-                f"{self.requests[caller]} requests of this key are under way; {self.limits.max_requests_per_key} may be",
-                1,
+        """Count a request for the duration of the context.
+
+        Raises:
+            TooManyRequestsError: The request exceeds a limit.
+        """
+        max_requests, max_documents = self.limits.max_requests_per_key, self.limits.max_waiting_documents
+        if self.requests[caller] >= max_requests:
+            raise TooManyRequestsError(
+                f"{self.requests[caller]} requests with this key are in progress, the limit is {max_requests}", 1
             )
-        if self.documents and self.documents + documents > self.limits.max_waiting_documents:
-            message = f"{self.documents:,} documents are under way; with {documents:,} more there would be over {self.limits.max_waiting_documents:,}"
-            raise TooManyError(message, self.seconds_of(self.documents))
+        if self.documents and self.documents + documents > max_documents:
+            raise TooManyRequestsError(
+                f"{self.documents:,} documents are in progress, {documents:,} more would exceed the limit of "
+                f"{max_documents:,}",
+                self.estimate_seconds(self.documents),
+            )
         self.requests[caller] += 1
         self.documents += documents
-        ahead, began = self.documents, time.monotonic()
+        in_progress, started = self.documents, time.monotonic()
         try:
             yield
-            if documents:  # else nothing was waited for
-                self._learn(ahead, time.monotonic() - began)
+            if documents:  # a request without documents does not wait and says nothing about the throughput
+                self._update_throughput(in_progress, time.monotonic() - started)
         finally:
             self.documents -= documents
             self.requests[caller] -= 1
             if not self.requests[caller]:
                 del self.requests[caller]
 
-    def seconds_of(self, documents: int) -> int:
-        """How long so many documents will take, in whole seconds."""
-        return min(_LONGEST, max(1, math.ceil(documents / self._documents_per_second)))
+    def estimate_seconds(self, documents: int) -> int:
+        """Estimate the time to score documents, in whole seconds from 1 to 30."""
+        return min(_MAX_RETRY_SECONDS, max(1, math.ceil(documents / self._documents_per_second)))
 
-    def _learn(self, documents: int, seconds: float) -> None:
+    def _update_throughput(self, documents: int, seconds: float) -> None:
         if documents and seconds > 0:
             self._documents_per_second += _SMOOTHING * (documents / seconds - self._documents_per_second)

@@ -1,4 +1,4 @@
-"""Batches across requests: pairs of one bucket go through a model together, up to its token budget, whoever asked for them."""
+"""Batch across requests: pairs of the same padded length share a batch, whichever request they belong to."""
 
 from __future__ import annotations
 
@@ -14,28 +14,36 @@ from students.scoring import TokenizedPair
 
 _SECONDS_PER_TOKEN = 1e-4
 _SMOOTHING = 0.05
-_SPARE = 1e9
-"""Seconds by which spare work is due later."""
+_LOW_PRIORITY_DELAY = 1e9
+"""Seconds added to the deadline of low-priority requests."""
 
 
 class ChunkScorer(Protocol):
-    """What a batcher needs of a scorer."""
+    """The interface that the batcher needs of a scorer."""
 
     def score_chunk(self, rows: Sequence[TokenizedPair]) -> list[float]:
-        """Score pairs of one bucket."""
+        """Score pairs that are all padded to the same width."""
 
     @property
     def chunk_tokens(self) -> int:
-        """Tokens, padding included, that are best scored at once."""
+        """Best size of a chunk in tokens, padding included."""
 
     @property
     def streams(self) -> int:
-        """Chunks that are best scored at the same time."""
+        """Best number of chunks to score concurrently."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """What went through a model at once. tokens: without padding. budget: tokens that would have fitted."""
+    """Statistics of a batch that was scored.
+
+    Attributes:
+        pairs: Pairs in the batch.
+        tokens: Tokens without padding.
+        padded: Tokens with padding.
+        budget: Token budget of the scorer.
+        seconds: Time in the model.
+    """
 
     pairs: int
     tokens: int
@@ -45,8 +53,14 @@ class Chunk:
 
 
 @dataclass
-class Batched:
-    """A request's scores, in its order. queued: seconds before its first chunk; scored: from there to its last."""
+class BatchedScores:
+    """The scores of one request.
+
+    Attributes:
+        scores: One score per pair, in request order.
+        queued: Seconds before the request's first chunk.
+        scored: Seconds from its first chunk to its last.
+    """
 
     scores: list[float]
     queued: float
@@ -54,19 +68,21 @@ class Batched:
 
 
 @dataclass(eq=False)
-class _Waiting:
+class _PendingRequest:
+    """A request with pairs to score. `buckets` maps a padded width to the indices of the rows that still wait."""
+
     scorer: ChunkScorer
     rows: Sequence[TokenizedPair]
-    future: Future[Batched]
+    future: Future[BatchedScores]
     arrived: float
     due: float
     scores: list[float] = field(default_factory=list)
     buckets: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
-    began: float | None = None
-    left: int = 0
+    started: float | None = None
+    unscored: int = 0
 
     def __post_init__(self) -> None:
-        self.scores, self.left = [0.0] * len(self.rows), len(self.rows)
+        self.scores, self.unscored = [0.0] * len(self.rows), len(self.rows)
         for i, row in enumerate(self.rows):
             self.buckets[row.width].append(i)
 
@@ -74,41 +90,55 @@ class _Waiting:
 class TokenBatcher:
     """A few threads that score all requests of a process.
 
-    The request that is due first decides the bucket, and others fill the chunk. A request is due after the time that it would
-    take alone, counted from its arrival: so a small one does not wait for all of a large one that came just before, and
-    a large one does not wait for ever.
+    The request with the earliest deadline determines the bucket, and other requests fill up the chunk. A deadline is
+    the arrival time plus the time that the request would take alone. A small request therefore does not wait for all of
+    a large one that arrived just before it, and a large one is not postponed indefinitely.
     """
 
-    def __init__(self, told: Callable[[Chunk], None] = lambda chunk: None, threads: int = 1) -> None:
-        """told: is called after each chunk. threads: chunks that are scored at the same time, where a scorer has as many streams."""
-        self._told = told
+    def __init__(self, on_chunk: Callable[[Chunk], None] = lambda chunk: None, threads: int = 1) -> None:
+        """Start the threads.
+
+        Args:
+            on_chunk: Called after each chunk.
+            threads: Maximum number of chunks to score concurrently. A scorer's `streams` also limits its own chunks.
+        """
+        self._on_chunk = on_chunk
         self._changed = threading.Condition()
-        self._waiting: list[_Waiting] = []
-        self._under_way: Counter[ChunkScorer] = Counter()
+        self._pending: list[_PendingRequest] = []
+        self._running: Counter[ChunkScorer] = Counter()
         self._seconds_per_token = _SECONDS_PER_TOKEN
         self._closed = False
         self._threads = [threading.Thread(target=self._run, name=f"batches-{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, scorer: ChunkScorer, rows: Sequence[TokenizedPair], spare: bool = False) -> Future[Batched]:
-        """Score tokenised pairs; may be cancelled. An exception of the scorer is that of the future.
+    def submit(
+        self, scorer: ChunkScorer, rows: Sequence[TokenizedPair], low_priority: bool = False
+    ) -> Future[BatchedScores]:
+        """Queue tokenised pairs for scoring.
 
-        spare: only in time that nobody else wants.
+        Args:
+            scorer: Model to score with.
+            rows: Tokenised pairs.
+            low_priority: Whether all other requests go first. Its pairs may still fill up their chunks.
+
+        Returns:
+            A future, which may be cancelled. It raises the exception of the scorer if the scorer fails.
         """
-        future: Future[Batched] = Future()
+        future: Future[BatchedScores] = Future()
         now = time.monotonic()
         if not rows:
-            future.set_result(Batched([], 0.0, 0.0))
+            future.set_result(BatchedScores([], 0.0, 0.0))
             return future
-        due = now + self._seconds_per_token * sum(row.width for row in rows) + (_SPARE if spare else 0.0)
+        seconds = self._seconds_per_token * sum(row.width for row in rows)
+        due = now + seconds + (_LOW_PRIORITY_DELAY if low_priority else 0.0)
         with self._changed:
-            self._waiting.append(_Waiting(scorer, rows, future, now, due))
+            self._pending.append(_PendingRequest(scorer, rows, future, now, due))
             self._changed.notify()
         return future
 
     def close(self) -> None:
-        """End the threads after the chunks that they are at."""
+        """Stop the threads once their current chunks are scored."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -118,81 +148,87 @@ class TokenBatcher:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._next() is not None)
+                self._changed.wait_for(lambda: self._closed or self._next_request() is not None)
                 if self._closed:
                     return
-                chosen = self._choose()
-                if not chosen:  # the only one that waited was given up just now
+                chunk = self._take_chunk()
+                if not chunk:  # the only pending request was cancelled just now
                     continue
-                scorer = chosen[0][0].scorer
-                self._under_way[scorer] += 1
-                self._changed.notify()  # there may be more for another thread
+                scorer = chunk[0][0].scorer
+                self._running[scorer] += 1
+                self._changed.notify()  # another thread may find a second chunk
             try:
-                self._score(scorer, chosen)
+                self._score(scorer, chunk)
             finally:
                 with self._changed:
-                    self._under_way[scorer] -= 1
-                    if not self._under_way[scorer]:
-                        del self._under_way[scorer]
+                    self._running[scorer] -= 1
+                    if not self._running[scorer]:
+                        del self._running[scorer]
                     self._changed.notify()
 
-    def _next(self) -> _Waiting | None:
-        """The request that is due first of those that a chunk can be taken of now."""
-        self._waiting = [one for one in self._waiting if not one.future.cancelled()]
-        ready = (one for one in self._waiting if one.buckets and self._under_way[one.scorer] < one.scorer.streams)
-        return min(ready, key=lambda one: one.due, default=None)
+    def _next_request(self) -> _PendingRequest | None:
+        """Return the request with the earliest deadline among those that have rows left and a free stream."""
+        self._pending = [request for request in self._pending if not request.future.cancelled()]
+        ready = (
+            request
+            for request in self._pending
+            if request.buckets and self._running[request.scorer] < request.scorer.streams
+        )
+        return min(ready, key=lambda request: request.due, default=None)
 
-    def _choose(self) -> list[tuple[_Waiting, list[int]]]:
-        """Take the pairs of the next chunk, by request; none where nothing waits any more."""
-        first = self._next()
+    def _take_chunk(self) -> list[tuple[_PendingRequest, list[int]]]:
+        """Take the rows of the next chunk, grouped by request. Returns an empty list if no request is pending."""
+        first = self._next_request()
         if first is None:
             return []
         width = max(first.buckets)
         room = max(1, first.scorer.chunk_tokens // width)
-        chosen = []
-        for one in sorted(self._waiting, key=lambda one: one.due):
-            if one.scorer is not first.scorer or width not in one.buckets or not room:
+        chunk = []
+        for request in sorted(self._pending, key=lambda request: request.due):
+            if request.scorer is not first.scorer or width not in request.buckets or not room:
                 continue
-            held = one.buckets[width]
-            chosen.append((one, held[:room]))
-            one.buckets[width] = held[room:]
-            room -= len(chosen[-1][1])
-            if not one.buckets[width]:
-                del one.buckets[width]
-        return chosen
+            indices = request.buckets[width]
+            chunk.append((request, indices[:room]))
+            request.buckets[width] = indices[room:]
+            room -= len(chunk[-1][1])
+            if not request.buckets[width]:
+                del request.buckets[width]
+        return chunk
 
-    def _score(self, scorer: ChunkScorer, chosen: Sequence[tuple[_Waiting, list[int]]]) -> None:
-        began = time.monotonic()
-        rows = [one.rows[i] for one, held in chosen for i in held]
-        for one, _ in chosen:
-            one.began = one.began or began
+    def _score(self, scorer: ChunkScorer, chunk: Sequence[tuple[_PendingRequest, list[int]]]) -> None:
+        started = time.monotonic()
+        rows = [request.rows[i] for request, indices in chunk for i in indices]
+        for request, _ in chunk:
+            request.started = request.started or started
         try:
             scores = iter(scorer.score_chunk(rows))
         except Exception as error:
-            self._fail([one for one, _ in chosen], error)
+            self._fail([request for request, _ in chunk], error)
             return
         ended = time.monotonic()
         padded = rows[0].width * len(rows)
         with self._changed:
             done = []
-            for one, held in chosen:
-                for i in held:
-                    one.scores[i] = next(scores)
-                one.left -= len(held)
-                if not one.left and one in self._waiting:  # else another chunk of it failed
-                    self._waiting.remove(one)
-                    done.append(one)
-            self._seconds_per_token += _SMOOTHING * ((ended - began) / padded - self._seconds_per_token)
-        for one in done:
-            assert one.began is not None
-            if one.future.set_running_or_notify_cancel():
-                one.future.set_result(Batched(one.scores, one.began - one.arrived, ended - one.began))
-        self._told(Chunk(len(rows), sum(row.tokens for row in rows), padded, scorer.chunk_tokens, ended - began))
+            for request, indices in chunk:
+                for i in indices:
+                    request.scores[i] = next(scores)
+                request.unscored -= len(indices)
+                if not request.unscored and request in self._pending:  # not there if another of its chunks failed
+                    self._pending.remove(request)
+                    done.append(request)
+            self._seconds_per_token += _SMOOTHING * ((ended - started) / padded - self._seconds_per_token)
+        for request in done:
+            assert request.started is not None
+            if request.future.set_running_or_notify_cancel():
+                request.future.set_result(
+                    BatchedScores(request.scores, request.started - request.arrived, ended - request.started)
+                )
+        self._on_chunk(Chunk(len(rows), sum(row.tokens for row in rows), padded, scorer.chunk_tokens, ended - started))
 
-    def _fail(self, those: Sequence[_Waiting], error: Exception) -> None:
+    def _fail(self, requests: Sequence[_PendingRequest], error: Exception) -> None:
         with self._changed:
-            failed = [one for one in those if one in self._waiting]
-            self._waiting = [one for one in self._waiting if one not in failed]
-        for one in failed:
-            if one.future.set_running_or_notify_cancel():
-                one.future.set_exception(error)
+            failed = [request for request in requests if request in self._pending]
+            self._pending = [request for request in self._pending if request not in failed]
+        for request in failed:
+            if request.future.set_running_or_notify_cancel():
+                request.future.set_exception(error)

@@ -1,7 +1,7 @@
-"""Rows that must not get lost: a local journal first, then parquet files of bounded size on storage.
+"""Durable event log: a local journal first, then parquet files of bounded size on storage.
 
-A row counts once it is in the journal, which survives the process. A file on storage is written before its journal goes
-away, so a crash between the two writes rows twice; whoever reads them folds rows of one id.
+A row is durable once it is in the journal, which survives the process. The journal is deleted after its rows are on
+storage, so a crash between the two steps writes rows twice. Readers must deduplicate rows by id.
 """
 
 from __future__ import annotations
@@ -28,40 +28,54 @@ _OPENING = ".opening"
 
 
 class EventLog(Generic[R]):
-    """Appends rows of one kind. target: folder on storage. journals: a local folder, shared by the processes of a node."""
+    """An append-only log of rows of one record type."""
 
-    def __init__(self, model: type[R], target: Folder, journals: Path, rows: int, seconds: float) -> None:
+    def __init__(
+        self, model: type[R], target: Folder, journals: Path, max_rows_per_file: int, flush_seconds: float
+    ) -> None:
+        """Store the journals that earlier processes left behind and open a new one.
+
+        Args:
+            model: Type of the rows.
+            target: Folder on storage for the parquet files.
+            journals: Local folder for the journals, shared by the processes of a node.
+            max_rows_per_file: Maximum number of rows in a file.
+            flush_seconds: Seconds between writes to storage.
+        """
         self._model, self._target, self._journals = model, target, journals
-        self._rows, self._seconds = rows, seconds
+        self._max_rows, self._flush_seconds = max_rows_per_file, flush_seconds
         self._lock = threading.Lock()
-        self._storing = threading.Lock()
+        self._store_lock = threading.Lock()
         self._closed: list[tuple[IO[str], Path]] = []
         self._wake = threading.Event()
         journals.mkdir(parents=True, exist_ok=True)
         self._recover()
         self._open()
-        threading.Thread(target=self._turn, name="events", daemon=True).start()
+        threading.Thread(target=self._run, name="events", daemon=True).start()
 
     def append(self, row: R) -> None:
-        """Write a row to the journal. It is durable when this returns, unless the machine itself fails. Storage is not waited for."""
+        """Write a row to the journal, without waiting for storage.
+
+        The row survives the process when this returns, but not a failure of the machine.
+        """
         line = row.model_dump_json() + "\n"
         with self._lock:
             self._journal.write(line)
             self._journal.flush()
-            self._held += 1
-            if self._held >= self._rows:
-                self._close()
+            self._rows += 1
+            if self._rows >= self._max_rows:
+                self._rotate()
                 self._wake.set()
 
     def flush(self) -> None:
-        """Bring all rows to storage. Raises what storage raises; what it did not take stays in the journals."""
+        """Write all rows to storage. If storage raises an error, the remaining rows stay in the journals."""
         with self._lock:
-            if self._held:
-                self._close()
+            if self._rows:
+                self._rotate()
         self._store_closed()
 
     def _store_closed(self) -> None:
-        with self._storing:
+        with self._store_lock:
             while self._closed:
                 stream, path = self._closed.pop(0)
                 try:
@@ -69,43 +83,43 @@ class EventLog(Generic[R]):
                 finally:
                     stream.close()
 
-    def _close(self) -> None:
-        """Begin another journal; the one before is to be stored."""
+    def _rotate(self) -> None:
+        """Open another journal and queue the current one for storage."""
         self._closed.append((self._journal, self._path))
         self._open()
 
     def _open(self) -> None:
         self._path = self._journals / f"{time.time_ns()}-{uuid.uuid4().hex}{_JOURNAL}"
-        unlocked = self._path.with_suffix(_OPENING)  # under its own name it could be taken for one that nobody holds
+        unlocked = self._path.with_suffix(_OPENING)  # _recover() takes unlocked journals for those of dead processes
         self._journal: IO[str] = unlocked.open("w", encoding="utf-8")
         fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
         unlocked.rename(self._path)
-        self._held = 0
+        self._rows = 0
 
     def _store(self, path: Path) -> None:
-        """Write a journal's rows to storage, and delete it."""
-        rows = [self._model.model_validate_json(line) for line in _whole_lines(path)]
+        """Write the rows of a journal to storage, then delete the journal."""
+        rows = [self._model.model_validate_json(line) for line in _complete_lines(path)]
         if rows:
             self._target.write_rows(f"part-{path.name.removesuffix(_JOURNAL)}.parquet", rows)
         path.unlink(missing_ok=True)
 
-    def _turn(self) -> None:
+    def _run(self) -> None:
         flushed = time.monotonic()
         while True:
-            self._wake.wait(max(0.0, flushed + self._seconds - time.monotonic()))
+            self._wake.wait(max(0.0, flushed + self._flush_seconds - time.monotonic()))
             self._wake.clear()
             try:
-                if time.monotonic() - flushed < self._seconds:
+                if time.monotonic() - flushed < self._flush_seconds:
                     self._store_closed()
-                else:  # also where journals are full all the time
+                else:  # decided by the clock, because full journals may set _wake all the time
                     flushed = time.monotonic()
                     self.flush()
                     self._recover()
-            except Exception as error:  # storage that does not answer now may later; the journals stay
-                _log.error("rows wait in %s: %s", self._journals, error)
+            except Exception as error:  # storage may be unavailable for a while; the journals are stored later
+                _log.error("cannot write events to storage, keeping them in %s: %s", self._journals, error)
 
     def _recover(self) -> None:
-        """Store the journals that nobody holds: those of processes that died, and those that storage did not take."""
+        """Store the unlocked journals: those of dead processes, and those that could not be stored before."""
         for path in sorted(self._journals.glob(f"*{_JOURNAL}")):
             try:
                 with path.open("a", encoding="utf-8") as stream:
@@ -117,22 +131,25 @@ class EventLog(Generic[R]):
             except FileNotFoundError:
                 continue
             except Exception as error:
-                _log.error("rows wait in %s: %s", path, error)
+                _log.error("cannot write events to storage, keeping them in %s: %s", path, error)
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """The lines of a journal that were written to their end."""
-    found = []
+def _complete_lines(path: Path) -> list[str]:
+    """Return the complete lines of a journal. A crash may leave an incomplete last line."""
+    lines = []
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
         try:
             json.loads(line)
         except ValueError:
             continue
-        found.append(line)
-    return found
+        lines.append(line)
+    return lines
 
 
 def local_journals(storage: Folder) -> Path:
-    """Where a node keeps the journals of a storage root."""
+    """Return a node's local journal folder for a storage root.
+
+    It is in the folder that RRADISTILL_JOURNALS names, by default the system's folder for temporary files.
+    """
     name = hashlib.sha256(storage.uri.encode("utf-8")).hexdigest()[:16]
     return Path(os.environ.get("RRADISTILL_JOURNALS", tempfile.gettempdir())) / f"rradistill-journal-{name}"

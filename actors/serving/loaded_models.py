@@ -1,4 +1,4 @@
-"""The models of a scorer replica: the champion, followed as the registry changes, and perhaps a challenger."""
+"""Load the models that a replica serves: the registry's champion, polled for changes, and an optional challenger."""
 
 from __future__ import annotations
 
@@ -16,97 +16,114 @@ from ranking.storage.folder import Folder
 from students.scoring import Scorer
 
 Role = Literal["champion", "challenger"]
-_LONGEST_WAIT = 60.0
-_DOUBLED = 10
+_MAX_BACKOFF_SECONDS = 60.0
+_MAX_DOUBLINGS = 10
 _WARM_UP = ("a query to warm up with", "word ")
 _log = logging.getLogger("ray.serve")
 
 
 @dataclass(frozen=True)
 class ServedVersion:
-    """A version of the registry, loaded."""
+    """A loaded version of the registry."""
 
     version: str
     scorer: Scorer
 
 
 class LoadedModels:
-    """Holds what is served. A new champion is loaded and warmed up beside the old one, and takes over at once."""
+    """The models of one replica.
+
+    A background thread polls the registry. It loads and warms up a new champion next to the current one, then switches
+    new requests to it.
+    """
 
     def __init__(
-        self, storage: Folder, challenger: str | None, every: float, told: Callable[[str, Exception | None], None]
+        self,
+        storage: Folder,
+        challenger: str | None,
+        poll_seconds: float,
+        on_load: Callable[[str, Exception | None], None],
     ) -> None:
-        """every: seconds between looks at the registry. told: is called with each version that was loaded, or why it was not.
+        """Load the models and start polling the registry.
 
-        Where the champion cannot be loaded, the one before it serves until that changes: a replica that starts while a bad version
-        is champion does no worse than those that were there before.
+        If the champion cannot be loaded, the most recent earlier champion is served. A replica that starts while a
+        broken version is champion therefore serves the same model as the replicas that were running before.
 
-        Raises InputError where there is no champion, none that was ever one can be loaded, or the challenger cannot.
+        Args:
+            storage: Storage root that contains the registry.
+            challenger: Version to serve next to the champion, if any.
+            poll_seconds: Seconds between reads of the registry.
+            on_load: Called after each attempt to load a version, with the version and the error (None on success).
+
+        Raises:
+            InputError: The registry has no champion, or neither the champion nor any earlier one can be loaded, or the
+                challenger cannot be loaded.
         """
         self._registry = Registry(storage)
-        self._told = told
-        self._served: dict[Role, ServedVersion] = {"champion": self._first()}
+        self._on_load = on_load
+        self._served: dict[Role, ServedVersion] = {"champion": self._load_champion()}
         if challenger is not None:
             self._served["challenger"] = self._load(challenger, self._registry.checksum_of(challenger))
-        self._every = every
-        threading.Thread(target=self._follow, name="champion", daemon=True).start()
+        self._poll_seconds = poll_seconds
+        threading.Thread(target=self._poll, name="champion", daemon=True).start()
 
     def of(self, role: Role) -> ServedVersion:
-        """What is served now; the champion where there is no challenger."""
+        """Return the version in a role. Without a challenger, both roles return the champion."""
         return self._served.get(role) or self._served["champion"]
 
     def versions(self) -> dict[Role, str]:
-        """The versions that are loaded."""
+        """Return the loaded version of each role."""
         return {role: served.version for role, served in self._served.items()}
 
     @property
-    def are_one(self) -> bool:
-        """Whether the challenger has become the champion, so that there is nothing to compare."""
+    def challenger_is_champion(self) -> bool:
+        """Whether the challenger was promoted, which leaves nothing to compare."""
         return "challenger" in self._served and self._served["challenger"].version == self._served["champion"].version
 
-    def _first(self) -> ServedVersion:
+    def _load_champion(self) -> ServedVersion:
+        """Load the champion, or the most recent earlier champion that can be loaded."""
         champion, _ = self._registry.champion()
         versions = {change.version: change.checksum for change in reversed(champion.line)}
-        told = None
+        first_error = None
         for version, checksum in versions.items():
             try:
                 return self._load(version, checksum)
-            except Exception as error:  # whatever it is, an earlier champion is better than none
-                told = told or error
-                self._failed(version, error)
-        assert told is not None
-        raise told
+            except Exception as error:  # any error: an earlier champion is better than no service
+                first_error = first_error or error
+                self._report_failure(version, error)
+        assert first_error is not None
+        raise first_error
 
-    def _failed(self, version: str, error: Exception) -> None:
-        _log.error("the registry's champion cannot be served, the one before goes on: %s", error)
-        self._told(version, error)
+    def _report_failure(self, version: str, error: Exception) -> None:
+        _log.error("cannot serve the registry's champion, using the previous champion instead: %s", error)
+        self._on_load(version, error)
 
-    def _follow(self) -> None:
-        wanted, failures = "", 0
+    def _poll(self) -> None:
+        version, failures = "", 0
         while True:
-            time.sleep(min(self._every * 2 ** min(failures, _DOUBLED), max(self._every, _LONGEST_WAIT)))
+            backoff = self._poll_seconds * 2 ** min(failures, _MAX_DOUBLINGS)
+            time.sleep(min(backoff, max(self._poll_seconds, _MAX_BACKOFF_SECONDS)))
             try:
                 champion = self._registry.read()
                 if champion is None or champion.champion == self._served["champion"].version:
                     failures = 0
                     continue
-                wanted = champion.champion
-                self._served = {**self._served, "champion": self._load(wanted, champion.checksum)}
+                version = champion.champion
+                self._served = {**self._served, "champion": self._load(version, champion.checksum)}
                 failures = 0
-                if self.are_one:
-                    _log.warning("version %s is champion and challenger: no experiment goes on", wanted)
-            except (
-                Exception
-            ) as error:  # whatever it is, the old champion goes on, and the new one is tried again, less and less often
+                if self.challenger_is_champion:
+                    _log.warning("version %s is both champion and challenger, the experiment has ended", version)
+            except Exception as error:  # any error: keep serving the current champion and retry with backoff
                 failures += 1
-                self._failed(wanted, error)
+                self._report_failure(version, error)
 
     def _load(self, version: str, checksum: str) -> ServedVersion:
+        """Load a version and score one pair per bucket width, so the first requests are not slower than later ones."""
         try:
             scorer = load_champion(self._registry.folder / version, checksum)
         except InputError as error:
             raise InputError(f"version {version}: {error}") from None
         query, word = _WARM_UP
         scorer.score([(query, word * length) for length in range(4, scorer.max_length, 8)])
-        self._told(version, None)
+        self._on_load(version, None)
         return ServedVersion(version, scorer)

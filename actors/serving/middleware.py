@@ -1,4 +1,4 @@
-"""The door of the service: who calls, bodies that are too large, and a count of every answer."""
+"""ASGI middleware and authentication: limit the size of bodies, count responses, identify callers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fastapi import HTTPException, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actors.serving.keys import ApiKeys
-from actors.serving.responses import refused_body
+from actors.serving.responses import error_response
 from actors.serving.service_metrics import IngressMetrics
 
-ANYBODY = "anybody"
-GONE = 499
-"""Counted for callers that hung up: nothing failed here."""
+ANONYMOUS = "anybody"
+CLIENT_CLOSED_REQUEST = 499
+"""Status that is counted if the client disconnects, since the service did not fail."""
 
-_LISTED = {
+_COUNTED_ROUTES = {
     "/",
     "/health",
     "/ready",
@@ -28,14 +28,16 @@ _LISTED = {
     "/v2/rerank",
     "/v1/models",
     "/v1/feedback",
+    "/page/queries",
+    "/page/search",
 }
-_LISTED |= {"/page/queries", "/page/search"}
 
 
 class AccessMiddleware:
-    """ASGI middleware.
+    """Rejects bodies above the size limit and counts each response by route and status.
 
-    What it needs is the class's own, set once in a process: Serve copies the application before its replica is made.
+    The state belongs to the class and is set once per process, because Serve copies the application before it creates
+    the replica.
     """
 
     keys: ClassVar[ApiKeys | None] = None
@@ -43,58 +45,65 @@ class AccessMiddleware:
     metrics: ClassVar[IngressMetrics]
 
     @classmethod
-    def open(cls, keys: ApiKeys | None, max_body_bytes: int, metrics: IngressMetrics) -> None:
-        """Say who may come in, and with how much."""
+    def configure(cls, keys: ApiKeys | None, max_body_bytes: int, metrics: IngressMetrics) -> None:
+        """Set the accepted keys (None: no key is needed), the size limit of bodies and the metrics of this process."""
         cls.keys, cls.max_body_bytes, cls.metrics = keys, max_body_bytes, metrics
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, most, arrived, status = time.perf_counter(), AccessMiddleware.max_body_bytes, 0, 500
+        started, max_bytes, received, status = time.perf_counter(), AccessMiddleware.max_body_bytes, 0, 500
 
-        too_large = HTTPException(413, f"the body has more than {most:,} bytes (serving.limits.max_body_bytes)")
+        too_large = HTTPException(413, f"the body has more than {max_bytes:,} bytes (serving.limits.max_body_bytes)")
 
-        async def counted() -> Message:
-            nonlocal arrived
+        async def limited_receive() -> Message:
+            nonlocal received
             message = await receive()
             if message["type"] == "http.request":
-                arrived += len(message.get("body", b""))
-                if arrived > most:
-                    raise too_large  # FastAPI lets none but this kind through
+                received += len(message.get("body", b""))
+                if received > max_bytes:
+                    raise too_large  # FastAPI turns any other exception into a 400
             return message
 
-        async def noted(message: Message) -> None:
+        async def recording_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            announced = dict(scope["headers"]).get(b"content-length", b"0")
-            if announced.isdigit() and int(announced) > most:
-                await refused_body(413, too_large.detail)(scope, receive, noted)
+            content_length = dict(scope["headers"]).get(b"content-length", b"0")
+            if content_length.isdigit() and int(content_length) > max_bytes:
+                await error_response(413, too_large.detail)(scope, receive, recording_send)
             else:
-                await self.app(scope, counted, noted)
+                await self.app(scope, limited_receive, recording_send)
         except asyncio.CancelledError:
-            status = GONE
+            status = CLIENT_CLOSED_REQUEST
             raise
         finally:
-            route = scope["path"] if scope["path"] in _LISTED else "other"
-            AccessMiddleware.metrics.answered(route, status, time.perf_counter() - began)
+            route = scope["path"] if scope["path"] in _COUNTED_ROUTES else "other"
+            AccessMiddleware.metrics.answered(route, status, time.perf_counter() - started)
 
 
 def caller_of(request: Request) -> str:
-    """Who calls. Answers 401 where a key is asked for and the one shown is unknown."""
+    """Return the name of the caller.
+
+    Raises:
+        HTTPException: Status 401 if the service requires a key and the request has none or an unknown one.
+    """
     if AccessMiddleware.keys is None:
-        return ANYBODY
+        return ANONYMOUS
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     caller = AccessMiddleware.keys.caller_of(key.strip()) if scheme.lower() == "bearer" else None
     if caller is None:
         raise HTTPException(
-            401, "a known key is needed, as Authorization: Bearer <key>", {"www-authenticate": "Bearer"}
+            401,
+            "the API key is missing or unknown; send the header Authorization: Bearer <key>",
+            {"www-authenticate": "Bearer"},
         )
     return caller

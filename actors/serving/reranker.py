@@ -1,4 +1,4 @@
-"""What scores in a replica: models, a tokenizer's thread, and a thread for batches across requests."""
+"""Score requests in a replica: tokenise in one thread, batch across requests in others."""
 
 from __future__ import annotations
 
@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ScoredRequest:
-    """The result of a request.
+    """The scores of one request.
 
-    scores: raw or blended, in the order of the documents. tokens: read by the model. queued, scored: seconds. blend: how scores were
-    blended with the first stage, such as "ranks, w = 0.7"; None for the student's alone.
+    Attributes:
+        scores: Raw or blended scores, in document order.
+        version: Version of the model.
+        tokens: Tokens that the model read, without padding.
+        queued: Seconds before the request's first chunk.
+        scored: Seconds from its first chunk to its last.
+        blend: How scores were blended with the first stage, such as "ranks, w = 0.7". None if they were not.
     """
 
     scores: list[float]
@@ -38,64 +43,87 @@ class ScoredRequest:
 
 
 class TooLongError(Exception):
-    """A document that was to be read whole has too many tokens."""
+    """A document exceeds the model's maximum length and the request forbids truncation."""
 
 
 class Reranker:
-    """Holds the champion, and a challenger where there is one; scores documents, those of many requests together."""
+    """Scores documents with the champion or the challenger. Pairs of concurrent requests share batches."""
 
-    def __init__(self, storage: Folder, challenger: str | None, every: float, threads: int) -> None:
+    def __init__(self, storage: Folder, challenger: str | None, poll_seconds: float, threads: int) -> None:
+        """Load the models and start the threads.
+
+        Args:
+            storage: Storage root that contains the registry.
+            challenger: Version to serve next to the champion, if any.
+            poll_seconds: Seconds between reads of the registry.
+            threads: Threads of torch, and batches that are scored at the same time.
+        """
         torch.set_num_threads(threads)
         self._metrics = ScorerMetrics()
-        self._models = LoadedModels(storage, challenger, every, self._metrics.loaded)
+        self._models = LoadedModels(storage, challenger, poll_seconds, self._metrics.loaded)
         self._batcher = TokenBatcher(self._metrics.chunk, threads)
-        self._tokenizing = ThreadPoolExecutor(1, "tokens")  # one thread: a tokenizer serves one at a time
+        self._tokenizer_pool = ThreadPoolExecutor(1, "tokens")  # one thread: tokenizers are not thread-safe
 
     async def score(
         self,
         query: str,
         documents: list[str],
-        cut: int | None = None,
-        whole: bool = False,
+        max_tokens_per_doc: int | None = None,
+        truncate: bool = True,
         role: Role = "champion",
-        spare: bool = False,
+        low_priority: bool = False,
         first_stage: FirstStage | None = None,
     ) -> ScoredRequest:
-        """Score documents for a query. cut: tokens of a document that are read at most; None for all that fit.
+        """Score documents for a query.
 
-        whole: raise TooLongError where a document does not fit. spare: only in time that nobody else wants. first_stage: ranking to
-        blend with, if the student has a blend.
+        Args:
+            query: Text of the query.
+            documents: Texts of the documents.
+            max_tokens_per_doc: Tokens to keep of each document. None for all that fit into the model.
+            truncate: Whether to truncate documents that do not fit.
+            role: Model to score with.
+            low_priority: Whether all other requests go first. Its pairs may still fill up their chunks.
+            first_stage: First-stage ranking to blend with, if the student has a blend.
+
+        Raises:
+            TooLongError: A document does not fit and `truncate` is False.
         """
         served = self._models.of(role)
         loop = asyncio.get_running_loop()
-        rows = await loop.run_in_executor(self._tokenizing, _read, served.scorer, query, documents, cut, whole)
-        batched = await asyncio.wrap_future(self._batcher.submit(served.scorer, rows, spare))
+        rows = await loop.run_in_executor(
+            self._tokenizer_pool, _tokenize, served.scorer, query, documents, max_tokens_per_doc, truncate
+        )
+        result = await asyncio.wrap_future(self._batcher.submit(served.scorer, rows, low_priority))
         tokens = sum(row.tokens for row in rows)
-        self._metrics.scored(served.version, role, tokens, batched)
-        scores, blend = _blended(served.scorer.blend, batched.scores, first_stage)
-        return ScoredRequest(scores, served.version, tokens, batched.queued, batched.scored, blend)
+        self._metrics.scored(served.version, role, tokens, result)
+        scores, blend = _blended(served.scorer.blend, result.scores, first_stage)
+        return ScoredRequest(scores, served.version, tokens, result.queued, result.scored, blend)
 
     def versions(self) -> dict[Role, str]:
-        """The versions that this replica holds."""
+        """Return the loaded version of each role."""
         return self._models.versions()
 
     @property
-    def are_one(self) -> bool:
-        """Whether the challenger has become the champion."""
-        return self._models.are_one
+    def challenger_is_champion(self) -> bool:
+        """Whether the challenger was promoted."""
+        return self._models.challenger_is_champion
 
     async def matches(self, query: str, documents: list[str]) -> list[list[str]]:
-        """The words of each document that Token Selection picks: those that the query holds too."""
+        """Return the words of each document that Token Selection matches with the query."""
         scorer = self._models.of("champion").scorer
         return await asyncio.get_running_loop().run_in_executor(
-            self._tokenizing, matched_words, scorer.tokenizer, query, documents
+            self._tokenizer_pool, matched_words, scorer.tokenizer, query, documents
         )
 
 
 def _blended(
     blend: Blend | None, scores: list[float], first_stage: FirstStage | None
 ) -> tuple[list[float], str | None]:
-    """Blend scores with the first stage; returns them and how. Unchanged, with None, if the student has no such blend."""
+    """Blend scores with the first stage, by its scores if the request has them, else by its ranks.
+
+    Returns:
+        The scores and how they were blended. Unchanged scores and None if the student has no blend of the needed form.
+    """
     if blend is None or first_stage is None:
         return scores, None
     if first_stage.scores is not None:
@@ -105,14 +133,16 @@ def _blended(
     return blend.apply_order(scores), f"ranks, w = {blend.weights['ranks']:g}"
 
 
-def _read(scorer: Scorer, query: str, documents: list[str], cut: int | None, whole: bool) -> list[TokenizedPair]:
-    if cut is not None:
-        documents = [scorer.cut(document, cut) for document in documents]
+def _tokenize(
+    scorer: Scorer, query: str, documents: list[str], max_tokens_per_doc: int | None, truncate: bool
+) -> list[TokenizedPair]:
+    if max_tokens_per_doc is not None:
+        documents = [scorer.cut(document, max_tokens_per_doc) for document in documents]
     rows = scorer.tokenized([(query, document) for document in documents])
-    if whole:
+    if not truncate:
         for i, row in enumerate(rows):
             if row.tokens == scorer.max_length and scorer.is_cut((query, documents[i])):
                 raise TooLongError(
-                    f"texts[{i}] and the query have more than {scorer.max_length} tokens; truncate: true cuts them"
+                    f"texts[{i}] and the query have more than {scorer.max_length} tokens; set truncate to true"
                 )
     return rows

@@ -1,4 +1,4 @@
-"""Answers that are no ranking: refusals in one shape for all clients, and the headers of every answer."""
+"""Error responses, which have one format for all clients, and the headers of ranking responses."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 VERSION, ARM, EXPOSURE, BLEND, TIMING = "x-model-version", "x-arm", "x-exposure-id", "x-blend", "server-timing"
-_MOST_TOLD = 3
+_MAX_REPORTED_ERRORS = 3
 
 
-def refused_body(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """A refusal: `message` for Cohere's clients, `error` and `error_type` for those of Text Embeddings Inference."""
+def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Build an error response: `message` is read by Cohere's clients, `error` and `error_type` by those of TEI."""
     kind = (
         "validation"
         if status in (400, 413, 422)
@@ -27,16 +27,18 @@ def refused_body(status: int, message: str, headers: Mapping[str, str] | None = 
     return JSONResponse({"message": message, "error": message, "error_type": kind}, status, dict(headers or {}))
 
 
-def refused_request(error: RequestValidationError) -> JSONResponse:
-    """What is wrong with a request's fields, without the values that were given."""
+def validation_error_response(error: RequestValidationError) -> JSONResponse:
+    """Build a 422 response that names the invalid fields. It does not repeat their values."""
     if error.errors()[0]["type"] == "json_invalid":
-        return refused_body(422, f"the body is no valid JSON, at character {error.errors()[0]['loc'][-1]}")
-    lines = [f"{_place(one['loc'])}: {str(one['msg'])[:200]}" for one in error.errors()]
-    left = len(lines) - _MOST_TOLD
-    return refused_body(422, "; ".join(lines[:_MOST_TOLD]) + (f"; and {left} more" if left > 0 else ""))
+        return error_response(422, f"the body is not valid JSON, error at character {error.errors()[0]['loc'][-1]}")
+    lines = [f"{_field_path(detail['loc'])}: {str(detail['msg'])[:200]}" for detail in error.errors()]
+    omitted = len(lines) - _MAX_REPORTED_ERRORS
+    return error_response(
+        422, "; ".join(lines[:_MAX_REPORTED_ERRORS]) + (f"; and {omitted} more" if omitted > 0 else "")
+    )
 
 
-def told(
+def set_ranking_headers(
     response: Response,
     version: str,
     queued: float,
@@ -45,17 +47,30 @@ def told(
     exposure_id: str | None = None,
     blend: str | None = None,
 ) -> None:
-    """Set the headers that say what answered. queued, scored: seconds before the model and in it. blend: how scores were blended."""
+    """Set the headers that describe how a ranking was computed.
+
+    Args:
+        response: Response to set the headers of.
+        version: Version of the model, "champion+challenger" for an interleaved ranking.
+        queued: Seconds before the model started.
+        scored: Seconds in the model.
+        arm: Arm of the experiment, if any.
+        exposure_id: Id of the recorded exposure, if any.
+        blend: How scores were blended with the first stage, if they were.
+    """
     response.headers[TIMING] = f"queue;dur={1000 * queued:.1f}, score;dur={1000 * scored:.1f}"
     for name, value in ((VERSION, version), (ARM, arm), (EXPOSURE, exposure_id), (BLEND, blend)):
         if value is not None:
             response.headers[name] = value
 
 
-def _place(location: tuple[Any, ...]) -> str:
-    """Where in the body: the first part says only that it is the body, others the kind that a document was tried as."""
-    text = ""
+def _field_path(location: tuple[Any, ...]) -> str:
+    """Format a pydantic location as a path in the body, such as `documents[1].text`.
+
+    Drops the first part, which is always "body", and the member names of the document union.
+    """
+    path = ""
     for part in location[1:]:
         if part not in ("str", "TextDocument"):
-            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text or "body"
+            path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path or "body"

@@ -1,8 +1,10 @@
-"""Requests and answers in the shapes that clients know: Cohere's, Jina's and Text Embeddings Inference's.
+"""Requests and responses in the formats of Cohere, Jina and Text Embeddings Inference (TEI).
 
-All have one order, that of the raw scores, equal ones in the order given. `relevance_score` and `score` are the sigmoid
-of the raw score; `raw_scores: true` gives the raw score itself. Where a student has a blend, a request may say how the first stage ranked
-its documents: `first_stage: order` (as given) or `scores` (a `score` on every document); raw scores are then blended ones.
+All formats return the same order: by raw score, ties in request order. `relevance_score` and `score` are the sigmoid of
+the raw score; `raw_scores: true` returns the raw score itself.
+
+If the student has a blend, a request may pass the first-stage ranking of its documents: `first_stage: order` (request
+order) or `scores` (a `score` in every document). The raw scores are then the blended ones.
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ from pydantic_core import PydanticCustomError
 
 
 def _not_empty(text: str) -> str:
-    """Not by min_length, as pydantic then refuses halves of characters, which documents may hold."""
+    """Reject empty text. With `min_length` pydantic would also reject lone surrogates, which are allowed here."""
     if not text:
         raise PydanticCustomError("empty", "Input should have at least 1 character")
     return text
 
 
-LONGEST_ID = 200
+MAX_ID_CHARACTERS = 200
 Count = Annotated[int, Field(ge=1, le=2**31)]
 QueryText = Annotated[str, AfterValidator(_not_empty), Field(json_schema_extra={"minLength": 1})]
 
@@ -32,16 +34,17 @@ QueryText = Annotated[str, AfterValidator(_not_empty), Field(json_schema_extra={
 FirstStageField = Annotated[
     Literal["order", "scores", "none"] | None,
     Field(
-        description="How the first stage ranked the documents, for a student with a blend: `order`, as they are given; `scores`, by the "
-        "`score` of each document; `none`, not to be blended. Left out: `scores` where every document has one, else `none`."
+        description="First-stage ranking to blend with, if the student has a blend. `order`: the order of the "
+        "documents in the request. `scores`: the `score` of each document. `none`: no blending. Default: `scores` if "
+        "every document has a finite score, else `none`."
     ),
 ]
 
 
 class TextDocument(BaseModel):
-    """A document as an object. Other fields are accepted and ignored; the title is read before the text.
+    """A document as an object. The title is read before the text. Other fields are ignored.
 
-    score: the first stage's; used for blending if it is a finite number.
+    `score` is the first-stage score, used for blending if it is a finite number.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -54,13 +57,17 @@ class TextDocument(BaseModel):
 
 @dataclass(frozen=True)
 class FirstStage:
-    """How the first stage ranked a request's documents. scores: one for each; None where their order is all that is known."""
+    """The first-stage ranking of a request's documents.
+
+    Attributes:
+        scores: One score per document. None if only the order is known, which is the request order.
+    """
 
     scores: list[float] | None = None
 
 
 class RerankRequest(BaseModel):
-    """The request of /v1/rerank and /v2/rerank. Other fields of Cohere's and Jina's are taken and not used, `model` too."""
+    """A request to /v1/rerank or /v2/rerank. Other fields of Cohere's and Jina's APIs, such as `model`, are ignored."""
 
     query: QueryText
     documents: Annotated[list[str | TextDocument], FailFast()]
@@ -69,8 +76,12 @@ class RerankRequest(BaseModel):
     max_tokens_per_doc: Count | None = None
     first_stage: FirstStageField = None
 
-    def ranked_before(self) -> FirstStage | None:
-        """How the first stage ranked the documents; None where the request does not say. Raises ValueError for a missing score."""
+    def first_stage_ranking(self) -> FirstStage | None:
+        """Return the first-stage ranking, None if the request has none.
+
+        Raises:
+            ValueError: `first_stage` is "scores" and a document has no finite score.
+        """
         if self.first_stage == "none" or not self.documents:
             return None
         if self.first_stage == "order":
@@ -78,24 +89,24 @@ class RerankRequest(BaseModel):
         scores = [_score_of(document) for document in self.documents]
         if self.first_stage == "scores" and None in scores:
             raise ValueError(
-                f"documents[{scores.index(None)}].score: a finite number is needed, as first_stage is scores"
+                f"documents[{scores.index(None)}].score: first_stage 'scores' needs a finite number in every document"
             )
         return None if None in scores else FirstStage([score for score in scores if score is not None])
 
     @property
     def texts(self) -> list[str]:
-        """Documents as the model reads them."""
+        """The text of each document, as the model reads it."""
         return [document_text(document) for document in self.documents]
 
     @property
     def ids(self) -> list[str]:
-        """What documents are called: by their `id`, cut at 200 characters, else by their place."""
-        given = [None if isinstance(document, str) else document.id for document in self.documents]
-        return [readable(str(place if one is None else one))[:LONGEST_ID] for place, one in enumerate(given)]
+        """The `id` of each document, truncated to 200 characters. A document without one gets its index."""
+        ids = [None if isinstance(document, str) else document.id for document in self.documents]
+        return [readable(str(i if doc_id is None else doc_id))[:MAX_ID_CHARACTERS] for i, doc_id in enumerate(ids)]
 
 
 class TextsRequest(BaseModel):
-    """The request of /rerank, as in Text Embeddings Inference."""
+    """A request to /rerank, in the format of Text Embeddings Inference."""
 
     query: QueryText
     texts: Annotated[list[str], FailFast()]
@@ -103,12 +114,16 @@ class TextsRequest(BaseModel):
     return_text: bool = False
     truncate: bool = True
     first_stage: Annotated[
-        Literal["order", "none"] | None, Field(description="As in /v1/rerank; texts have no scores.")
+        Literal["order", "none"] | None, Field(description="As in /v1/rerank, except that texts have no scores.")
     ] = None
 
 
 class Feedback(BaseModel):
-    """What a user did with an answer. event_id: events of one id count once; position: from 1, in the order shown."""
+    """A user's reaction to a ranking.
+
+    `position` counts from 1 in the displayed order, `seconds` is the dwell time. Events with the same `event_id` count
+    once.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -120,7 +135,7 @@ class Feedback(BaseModel):
 
 
 def _score_of(document: str | TextDocument) -> float | None:
-    """The first stage's score of a document; None where it has no finite one."""
+    """Return the first-stage score of a document, None if it has no finite one."""
     score = None if isinstance(document, str) else document.score
     if isinstance(score, bool) or not isinstance(score, int | float):
         return None
@@ -132,24 +147,24 @@ def _score_of(document: str | TextDocument) -> float | None:
 
 
 def document_text(document: str | TextDocument) -> str:
-    """A document's text, below its title where it has one."""
+    """Return the text of a document, preceded by its title if it has one."""
     if isinstance(document, str):
         return readable(document)
     return readable(f"{document.title}\n{document.text}" if document.title else document.text)
 
 
 def readable(text: str) -> str:
-    """Replace halves of characters, which JSON can hold and UTF-8 cannot."""
+    """Replace lone surrogates, which JSON can represent and UTF-8 cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def sigmoid(score: float) -> float:
-    """Map a score to 0..1."""
+    """Map a raw score to [0, 1]."""
     return 1.0 / (1.0 + math.exp(-score)) if score >= 0 else math.exp(score) / (1.0 + math.exp(score))
 
 
 def order_of(scores: Sequence[float], top_n: int | None = None) -> list[int]:
-    """Places of the best scores, best first; equal ones in the order given."""
+    """Return the indices of the `top_n` best scores (all if None), best first. Ties keep their order."""
     return sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:top_n]
 
 
@@ -162,7 +177,17 @@ def ranking(
     api: str,
     blend: str | None = None,
 ) -> dict[str, Any]:
-    """The answer of /v1/rerank and /v2/rerank: what Cohere's clients read, and what Jina's do. blend: how scores were blended."""
+    """Build the response of /v1/rerank and /v2/rerank, which both Cohere's and Jina's clients can read.
+
+    Args:
+        request: The request.
+        order: Indices of the documents, best first.
+        scores: Raw score of each document.
+        version: Version of the model.
+        tokens: Tokens that the model read.
+        api: Version of the API, "1" or "2".
+        blend: How scores were blended with the first stage, if they were.
+    """
     texts = request.texts if request.return_documents else []
     results = [
         {
@@ -190,7 +215,7 @@ def ranking(
 
 
 def texts_ranking(request: TextsRequest, scores: Sequence[float]) -> list[dict[str, Any]]:
-    """The answer of /rerank: a bare list."""
+    """Build the response of /rerank, a list without an envelope."""
     return [
         {
             "index": i,

@@ -1,4 +1,4 @@
-"""The page's first stage: the run's own retrievers over its collection, and its test queries to pick from."""
+"""First-stage retrieval for the demo page: the run's retrievers over its collection, and its test queries."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from ranking.records import Query, content
 from ranking.settings import CandidateSettings
 from ranking.storage.folder import Folder
 
-SHOWN = 20
+MAX_DOCUMENTS = 20
+"""Documents per query on the page."""
 
 
 @serve.deployment(max_ongoing_requests=16)
 class Searcher:
-    """Finds documents for the page."""
+    """Retrieves documents for the demo page."""
 
     def __init__(
         self,
@@ -27,6 +28,15 @@ class Searcher:
         queries: Sequence[Query],
         qrels: Mapping[str, Mapping[str, int]],
     ) -> None:
+        """Load the retrievers.
+
+        Args:
+            index: Folder of the run's index.
+            vectors: Folder of the embedding cache.
+            settings: Retrievers and their settings.
+            queries: Test queries to offer on the page.
+            qrels: Grades of the test queries: query id to document id to grade.
+        """
         from actors.retrieval.candidate_lists import CandidateRetriever
 
         self._retriever = CandidateRetriever(index, vectors, settings)
@@ -34,18 +44,18 @@ class Searcher:
         self._qrels = qrels
 
     async def queries(self) -> list[str]:
-        """Test queries, in the collection's order."""
+        """Return the texts of the test queries, in collection order."""
         return list(self._queries)
 
     async def search(self, query: str) -> dict[str, Any]:
-        """The first documents for a query, fused, with grades where they are known."""
+        """Return the top documents for a query, fused from all retrievers, with their grades if the query is judged."""
         return await asyncio.to_thread(self._search, query)
 
     def _search(self, query: str) -> dict[str, Any]:
         from ranking.retrieval.fusion import reciprocal_rank_fusion
 
-        (ranked,) = self._retriever.found([Query(query_id="page", text=query)])
-        candidates = self._retriever.candidates(reciprocal_rank_fusion(ranked, SHOWN))
+        (rankings,) = self._retriever.retrieve([Query(query_id="page", text=query)])
+        candidates = self._retriever.candidates(reciprocal_rank_fusion(rankings, MAX_DOCUMENTS))
         grades = self._qrels.get(self._queries.get(query, ""), {})
         documents = [
             {
@@ -58,4 +68,4 @@ class Searcher:
             }
             for c in candidates
         ]
-        return {"query": query, "documents": documents, "judged": bool(grades), "first_stage": "+".join(ranked)}
+        return {"query": query, "documents": documents, "judged": bool(grades), "first_stage": "+".join(rankings)}

@@ -1,4 +1,4 @@
-"""Traffic between the champion and a challenger, and what is recorded of it."""
+"""Divide traffic between the champion and a challenger, and record exposures and feedback."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ from actors.serving.reranker import ScoredRequest
 from actors.serving.schemas import Feedback, order_of
 from actors.serving.service_metrics import IngressMetrics
 from actors.serving.settings import ServingSettings
-from ranking.ab_test.arm_assignment import Arm, hash_of, place_of, team_draft
+from ranking.ab_test.arm_assignment import Arm, bucket_of, hash_of, team_draft
 from ranking.ab_test.exposure_records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
 from ranking.storage.folder import Folder
 
-MOST_SHADOWS = 4
-"""Requests that a challenger scores afterwards at once, in time that nobody else wants; more are dropped."""
+MAX_SHADOW_REQUESTS = 4
+"""Shadow requests in progress per replica. Further ones are dropped, which bounds the backlog of low-priority work."""
 
 
 @dataclass(frozen=True)
 class TrafficPlan:
-    """How a request is answered. roles: who scores it. key: the caller's, None outside an experiment."""
+    """The models that score a request.
+
+    Attributes:
+        arm: Arm of the experiment that the key belongs to.
+        roles: Models that score the request before the response is sent.
+        key: The caller's experiment key. None if the request is not part of an experiment.
+        shadowed: Whether the challenger scores the request after the response is sent.
+    """
 
     arm: Arm
     roles: tuple[Role, ...]
@@ -34,7 +41,16 @@ class TrafficPlan:
 
 @dataclass(frozen=True)
 class ShownRanking:
-    """An answer: the order of the documents, and for each of them the score that it is shown with."""
+    """The ranking of a response.
+
+    Attributes:
+        order: Indices of the documents, best first.
+        scores: The displayed score of each document, in document order.
+        version: Version of the model, "champion+challenger" for an interleaved ranking.
+        arm: Arm of the experiment, if any.
+        exposure_id: Id of the exposure, if any.
+        teams: For an interleaved ranking, the model that contributed each document, in the order of `order`.
+    """
 
     order: list[int]
     scores: list[float]
@@ -45,50 +61,64 @@ class ShownRanking:
 
 
 class Traffic:
-    """Divides keys, shows, and records; one in each ingress replica."""
+    """Assigns keys to arms, builds rankings and records exposures and feedback. One instance per ingress replica."""
 
     def __init__(self, settings: ServingSettings, storage: Folder, metrics: IngressMetrics) -> None:
         self._settings, self._metrics = settings.traffic, metrics
-        self._record = settings.record
+        self._record_settings = settings.record
         self._shadows: dict[asyncio.Task[None], Exposure] = {}
-        self._seconds = settings.limits.timeout_seconds
+        self._timeout_seconds = settings.limits.timeout_seconds
         self._exposures: EventLog[Exposure] | None = None
         self._feedback: EventLog[FeedbackEvent] | None = None
         if settings.record.exposures:
-            place, journals = storage / SERVING, local_journals(storage)
-            bounds = (settings.record.max_rows_per_file, settings.record.flush_seconds)
-            self._exposures = EventLog(Exposure, place / EXPOSURES, journals / EXPOSURES, *bounds)
-            self._feedback = EventLog(FeedbackEvent, place / FEEDBACK, journals / FEEDBACK, *bounds)
+            folder, journals = storage / SERVING, local_journals(storage)
+            limits = (settings.record.max_rows_per_file, settings.record.flush_seconds)
+            self._exposures = EventLog(Exposure, folder / EXPOSURES, journals / EXPOSURES, *limits)
+            self._feedback = EventLog(FeedbackEvent, folder / FEEDBACK, journals / FEEDBACK, *limits)
 
-    def plan(self, key: str | None, are_one: bool = False) -> TrafficPlan:
-        """Decide by the caller's key who answers. are_one: the challenger is the champion by now, so that nothing is to be learned."""
+    def plan(self, key: str | None, challenger_is_champion: bool = False) -> TrafficPlan:
+        """Choose the models that score a request.
+
+        Args:
+            key: The caller's experiment key, if any.
+            challenger_is_champion: Whether the challenger was promoted. The experiment is then over: the champion gets
+                all traffic and nothing is recorded.
+        """
         settings = self._settings
-        if settings.challenger is not None and are_one:
+        if settings.challenger is not None and challenger_is_champion:
             return TrafficPlan("champion", ("champion",))
         if key is None or settings.challenger is None:
             return TrafficPlan("champion", ("champion",), key)
-        inside = place_of(key, settings.experiment) < settings.share
+        in_share = bucket_of(key, settings.experiment) < settings.share
         if settings.mode == "shadow":
-            return TrafficPlan("champion", ("champion",), key, shadowed=inside)
-        if not inside:
+            return TrafficPlan("champion", ("champion",), key, shadowed=in_share)
+        if not in_share:
             return TrafficPlan("champion", ("champion",), key)
         if settings.mode == "interleave":
             return TrafficPlan("interleaved", ("champion", "challenger"), key)
         return TrafficPlan("challenger", ("challenger",), key)
 
     def show(self, plan: TrafficPlan, scored: Sequence[ScoredRequest], top_n: int | None) -> ShownRanking:
-        """Make the answer; within an experiment, or where answers are recorded, it has an id of its own."""
-        named = plan.key is not None and (self._settings.challenger is not None or self._exposures is not None)
-        exposure_id = str(uuid.uuid4()) if named else None
-        arm = plan.arm if named else None
+        """Build the ranking of a response.
+
+        Requests with a key get an exposure id if an experiment is running or exposures are recorded.
+
+        Args:
+            plan: Plan of the request.
+            scored: Scores of each model in `plan.roles`.
+            top_n: Documents to return, None for all.
+        """
+        exposed = plan.key is not None and (self._settings.challenger is not None or self._exposures is not None)
+        exposure_id = str(uuid.uuid4()) if exposed else None
+        arm = plan.arm if exposed else None
         first = scored[0]
         if len(scored) == 1:
             return ShownRanking(order_of(first.scores, top_n), first.scores, first.version, arm, exposure_id)
         order, teams = team_draft(order_of(first.scores), order_of(scored[1].scores), exposure_id or "")
         by_team = {"champion": first.scores, "challenger": scored[1].scores}
         scores = list(first.scores)
-        for place, team in zip(order, teams, strict=True):
-            scores[place] = by_team[team][place]
+        for i, team in zip(order, teams, strict=True):
+            scores[i] = by_team[team][i]
         version = f"{first.version}+{scored[1].version}"
         return ShownRanking(order[:top_n], scores, version, arm, exposure_id, list(teams[:top_n]))
 
@@ -100,7 +130,15 @@ class Traffic:
         ids: Sequence[str],
         shadow: Callable[[], Awaitable[ScoredRequest]],
     ) -> None:
-        """Write down an answer that has an id, and have the challenger score it afterwards where the plan says so."""
+        """Record a ranking that has an exposure id, after the challenger has scored it if the plan asks for that.
+
+        Args:
+            plan: Plan of the request.
+            shown: Ranking of the response.
+            query: Text of the query.
+            ids: Id of each document.
+            shadow: Scores the request with the challenger.
+        """
         if plan.key is None or shown.exposure_id is None:
             return
         settings = self._settings
@@ -113,23 +151,23 @@ class Traffic:
             arm=plan.arm,
             version=shown.version,
             key=hash_of(plan.key),
-            query=query if self._record.queries == "text" else hash_of(query),
-            shown=[ids[place] for place in shown.order],
+            query=query if self._record_settings.queries == "text" else hash_of(query),
+            shown=[ids[i] for i in shown.order],
             share=settings.share if settings.challenger is not None and settings.mode != "shadow" else None,
             teams=shown.teams,  # type: ignore[arg-type]
         )
         if not plan.shadowed:
             self._write(row)
-        elif len(self._shadows) >= MOST_SHADOWS:
+        elif len(self._shadows) >= MAX_SHADOW_REQUESTS:
             self._metrics.shadowed("dropped")
             self._write(row)
         else:
-            task = asyncio.create_task(self._in_shadow(row, ids, shadow))
+            task = asyncio.create_task(self._score_shadow(row, ids, shadow))
             self._shadows[task] = row
             task.add_done_callback(lambda done: self._shadows.pop(done, None))
 
     def feedback(self, event: Feedback) -> str:
-        """Write down what a user did; durable when this returns. Returns the event's id."""
+        """Record a feedback event and return its id. The event is durable when this returns."""
         assert self._feedback is not None
         event_id = event.event_id or str(uuid.uuid4())
         self._feedback.append(
@@ -145,27 +183,28 @@ class Traffic:
         return event_id
 
     def close(self) -> None:
-        """Bring all rows to storage, also of answers that the challenger has yet to score."""
+        """Write all rows to storage, including those that still wait for the challenger's scores."""
         for row in list(self._shadows.values()):
             self._write(row)
         for log in (self._exposures, self._feedback):
             if log is not None:
                 log.flush()
 
-    async def _in_shadow(
+    async def _score_shadow(
         self, row: Exposure, ids: Sequence[str], shadow: Callable[[], Awaitable[ScoredRequest]]
     ) -> None:
+        """Record an exposure with the challenger's order, or without it if the challenger fails or is too slow."""
         try:
-            scored = await asyncio.wait_for(shadow(), self._seconds)
+            scored = await asyncio.wait_for(shadow(), self._timeout_seconds)
         except asyncio.CancelledError:
             self._write(row)
             raise
-        except Exception:  # the answer was given; that the challenger failed is counted
+        except Exception:  # the response is already sent, so a failure is only counted
             self._metrics.shadowed("failed")
             self._write(row)
             return
         self._metrics.shadowed("scored")
-        self._write(row.model_copy(update={"shadow": [ids[place] for place in order_of(scored.scores)]}))
+        self._write(row.model_copy(update={"shadow": [ids[i] for i in order_of(scored.scores)]}))
 
     def _write(self, row: Exposure) -> None:
         if self._exposures is not None:

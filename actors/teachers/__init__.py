@@ -1,4 +1,4 @@
-"""Teachers: lists of candidates in, labels or rejections out. One class a kind of the run file."""
+"""Teachers label candidate lists. Each `teacher.kind` of the run file has one class."""
 
 from __future__ import annotations
 
@@ -14,31 +14,44 @@ if TYPE_CHECKING:
 
 
 class Teacher(Protocol):
-    """What every teacher does."""
+    """Interface of all teachers."""
 
     @property
     def actor(self) -> tuple[type[EngineActor], tuple[Any, ...]] | None:
-        """The class that runs its engine, and what that is made with; None where there is no engine."""
+        """Actor class that runs the engine, and its constructor arguments; None without an engine."""
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists. lists: rows of PickedList. Returns rows of Outcome, one for each list."""
+        """Label lists.
+
+        Args:
+            lists: Rows of PreRankedList.
+
+        Returns:
+            Rows of Outcome, one per list.
+        """
 
 
-def make_teacher(settings: TeacherSettings, compute: ComputeSettings, fingerprint: str, memory: Folder) -> Teacher:
-    """Make the teacher that the settings name.
+def make_teacher(settings: TeacherSettings, compute: ComputeSettings, fingerprint: str, cache: Folder) -> Teacher:
+    """Make the teacher that the settings describe.
 
-    fingerprint: of what makes the answers, stored in every label. memory: folder for what the teacher need
-    not compute twice. Raises InputError where the teacher's own input is missing or malformed.
+    Args:
+        settings: Teacher settings.
+        compute: Compute settings.
+        fingerprint: Hash of all inputs that determine the answers. It is stored in every label.
+        cache: Folder of the teacher's response or pooling cache.
+
+    Raises:
+        InputError: An input of the teacher, such as its model or file, is missing or malformed.
     """
     # imported by kind: a recorded teacher needs no engine
     if isinstance(settings, ListwiseTeacherSettings):
         from actors.teachers.listwise import ListwiseTeacher
 
-        return ListwiseTeacher(settings, compute, fingerprint, memory)
+        return ListwiseTeacher(settings, compute, fingerprint, cache)
     if isinstance(settings, PointwiseTeacherSettings):
         from actors.teachers.pointwise import PointwiseTeacher
 
-        return PointwiseTeacher(settings, compute, fingerprint, memory)
+        return PointwiseTeacher(settings, compute, fingerprint, cache)
     from actors.teachers.recorded_teacher import RecordedTeacher
 
     return RecordedTeacher(settings, fingerprint)

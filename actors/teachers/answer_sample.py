@@ -1,4 +1,4 @@
-"""What a listwise teacher answered for some lists, as an audit reads it."""
+"""Cached answers of a listwise teacher, as input of the audit."""
 
 from __future__ import annotations
 
@@ -14,28 +14,35 @@ from ranking.storage.folder import Folder
 
 
 def shown_answers(
-    memory: Folder,
+    cache: Folder,
     settings: ListwiseTeacherSettings,
     lists: Sequence[PreRankedList],
     qrels: Mapping[str, Mapping[str, int]],
 ) -> list[ShownAnswer]:
-    """The first answer of every order of every list that the memory holds, read."""
-    held = ResponseCache(memory)
+    """Read and parse the first attempt for each list and prompt order. Skips responses that are not in the cache.
+
+    Args:
+        cache: Folder of the teacher's response cache.
+        settings: Settings that the responses were requested with.
+        lists: The lists.
+        qrels: Relevance grades, {query_id: {doc_id: grade}}.
+    """
+    responses = ResponseCache(cache)
     answers = []
     for row in lists:
         list_id = list_id_of(row)
         doc_ids = [picked.candidate.doc_id for picked in row.picked]
         for number in range(settings.orders):
-            asked = held.find(list_id, number, 0, 1)
-            if asked is None:
-                continue  # the engine refused it, and says why in the run's rejections once it is labelled
-            shown = drawn_order(len(doc_ids), settings.seed, list_id, number, 0, 1)
+            response = responses.find(list_id, number, 0, 1)
+            if response is None:
+                continue  # the engine rejected the prompt; labelling writes the reason to the rejections
+            prompt_order = drawn_order(len(doc_ids), settings.seed, list_id, number, 0, 1)
             answers.append(
                 ShownAnswer(
                     list_id=list_id,
                     documents=len(doc_ids),
-                    answer=read_answer(asked.raw or "", len(doc_ids), asked.finish_reason),
-                    doc_ids=tuple(doc_ids[place] for place in shown),
+                    answer=read_answer(response.raw or "", len(doc_ids), response.finish_reason),
+                    doc_ids=tuple(doc_ids[index] for index in prompt_order),
                     grades=qrels.get(row.query_id),
                 )
             )

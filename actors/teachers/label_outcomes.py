@@ -1,4 +1,4 @@
-"""From a listwise teacher's answers to a label or a rejection. No model runs here."""
+"""Convert parsed responses of a listwise teacher to a label or a rejection. No model runs here."""
 
 from __future__ import annotations
 
@@ -12,97 +12,112 @@ from ranking.labels.targets import tiers_from_order
 from ranking.records import Answer, Label, LabelledCandidate, Provenance, Rejection, TokenCounts, Usage
 
 _MERGES = {"borda": borda, "kemeny": kemeny}
-_GRAVITY = ["ok", "duplicates", "out_of_range", "prose", "thinking", "truncated", "refused", "empty"]
+_BY_SEVERITY = ["ok", "duplicates", "out_of_range", "prose", "thinking", "truncated", "refused", "empty"]
 
 
 def outcome_of(
     row: PreRankedList, rankings: Sequence[ListRanking], settings: ListwiseTeacherSettings, provenance: Provenance
 ) -> Outcome:
-    """Make a list's label of its usable rankings; a list without any is rejected with its last raw answer."""
-    replies = [reply for ranking in rankings for reply in ranking.replies]
-    tokens = tokens_of([reply for reply in replies if reply.fresh])
-    used = [ranking for ranking in rankings if ranking.order is not None]
-    if not used:
+    """Make the label of a list from its usable rankings.
+
+    Args:
+        row: The list.
+        rankings: Rankings of the list, one per prompt order.
+        settings: Teacher settings.
+        provenance: Provenance to store in the label.
+
+    Returns:
+        The label, or a rejection with the last raw response if no ranking is usable.
+    """
+    responses = [parsed for ranking in rankings for parsed in ranking.responses]
+    tokens = tokens_of([parsed for parsed in responses if parsed.fresh])
+    usable = [ranking for ranking in rankings if ranking.order is not None]
+    if not usable:
         last = rankings[-1].last
-        reason = last.asked.error or f"no usable answer: {last.read.parse_status}"
+        reason = last.response.error or f"no usable answer: {last.answer.parse_status}"
         rejection = Rejection(
-            query_id=row.query_id, stage="labels", reason=reason, attempts=len(replies), raw=last.asked.raw
+            query_id=row.query_id, stage="labels", reason=reason, attempts=len(responses), raw=last.response.raw
         )
         return Outcome(query_id=row.query_id, split=row.split, rejection=rejection, tokens=tokens)
     doc_ids = [picked.candidate.doc_id for picked in row.picked]
-    orders = [[doc_ids[index] for index in _order_of(ranking, settings)] for ranking in used]
+    orders = [[doc_ids[index] for index in _order_of(ranking, settings)] for ranking in usable]
     merged = _merge(orders, doc_ids, settings.merge)
-    whole = [*merged, *(doc_id for doc_id in doc_ids if doc_id not in set(merged))]
-    windowed = any(ranking.windowed for ranking in used)
-    appended = settings.missing == "append" and not windowed
-    candidates = tiers_from_order(row.as_tuples(), whole if appended else merged)
-    deciding = [reply for ranking in used for reply in ranking.replies if reply.read.usable]
+    complete = [*merged, *(doc_id for doc_id in doc_ids if doc_id not in set(merged))]
+    windowed = any(ranking.windowed for ranking in usable)
+    append_missing = settings.missing == "append" and not windowed
+    candidates = tiers_from_order(row.as_tuples(), complete if append_missing else merged)
+    used = [parsed for ranking in usable for parsed in ranking.responses if parsed.answer.usable]
     label = Label(
         query_id=row.query_id,
         query=row.text,
-        candidates=_placed(candidates, used[0]),
+        candidates=_with_prompt_positions(candidates, usable[0]),
         answer=Answer(
-            raw="\n".join(reply.asked.raw or "" for reply in deciding),
-            parse_status=max((reply.read.parse_status for reply in deciding), key=_GRAVITY.index),
-            duplicates=sum(reply.read.duplicates for reply in deciding),
-            out_of_range=sum(reply.read.out_of_range for reply in deciding),
-            missing=_never_listed(used, len(doc_ids)) if windowed else len(doc_ids) - len(merged),
-            finish_reason=deciding[0].asked.finish_reason,
-            orders=len(used),
-            attempts=len(replies),
-            document_tokens=min(reply.asked.document_tokens for reply in deciding),
+            raw="\n".join(parsed.response.raw or "" for parsed in used),
+            parse_status=max((parsed.answer.parse_status for parsed in used), key=_BY_SEVERITY.index),
+            duplicates=sum(parsed.answer.duplicates for parsed in used),
+            out_of_range=sum(parsed.answer.out_of_range for parsed in used),
+            missing=_never_listed(usable, len(doc_ids)) if windowed else len(doc_ids) - len(merged),
+            finish_reason=used[0].response.finish_reason,
+            orders=len(usable),
+            attempts=len(responses),
+            document_tokens=min(parsed.response.document_tokens for parsed in used),
         ),
-        confidence=agreement(orders, whole) if len(orders) > 1 else None,
+        confidence=agreement(orders, complete) if len(orders) > 1 else None,
         provenance=provenance,
-        usage=_usage(replies),
+        usage=_usage(responses),
     )
     return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json(), tokens=tokens)
 
 
 def _order_of(ranking: ListRanking, settings: ListwiseTeacherSettings) -> list[int]:
-    """A ranking's order. A window that was not asked for only splits a long list: what no answer lists is left out, as in one prompt."""
+    """Return a ranking's order, without the documents that no answer lists if the settings require it.
+
+    A window that the settings do not request only splits a list that is too long for the prompt. Documents that no
+    answer lists are then dropped, as with a single prompt.
+    """
     order = ranking.order or []
     if not ranking.windowed or settings.window is not None or settings.missing == "append":
         return order
-    listed = {index for reply in ranking.replies if reply.read.usable for index in reply.listed}
+    listed = {index for parsed in ranking.responses if parsed.answer.usable for index in parsed.listed}
     return [index for index in order if index in listed]
 
 
-def tokens_of(replies: Sequence[ParsedResponse]) -> TokenCounts:
-    """What some replies cost."""
+def tokens_of(responses: Sequence[ParsedResponse]) -> TokenCounts:
+    """Sum the tokens of responses."""
     return TokenCounts(
-        prompt=sum(reply.asked.prompt_tokens for reply in replies),
-        completion=sum(reply.asked.completion_tokens for reply in replies),
+        prompt=sum(parsed.response.prompt_tokens for parsed in responses),
+        completion=sum(parsed.response.completion_tokens for parsed in responses),
     )
 
 
 def _never_listed(rankings: Sequence[ListRanking], documents: int) -> int:
-    """How many documents no window's answer lists; of several orders the mean, rounded down."""
+    """Count documents that no window's answer lists; for several prompt orders the mean, rounded down."""
     listed = (
-        len({index for reply in ranking.replies if reply.read.usable for index in reply.listed}) for ranking in rankings
+        len({index for parsed in ranking.responses if parsed.answer.usable for index in parsed.listed})
+        for ranking in rankings
     )
     return sum(documents - count for count in listed) // len(rankings)
 
 
 def _merge(orders: Sequence[Sequence[str]], doc_ids: Sequence[str], how: str) -> list[str]:
-    """Merge orders; a document counts as listed where more than half of them list it, or where only one order is there."""
+    """Merge orders. Of several, the result lists the documents that more than half of the orders list."""
     if len(orders) == 1:
         return list(orders[0])
     listed = {doc_id for doc_id in doc_ids if 2 * sum(doc_id in order for order in orders) > len(orders)}
     return [doc_id for doc_id in _MERGES[how](orders, doc_ids) if doc_id in listed]
 
 
-def _placed(candidates: list[LabelledCandidate], ranking: ListRanking) -> list[LabelledCandidate]:
-    """Tell where each document stood in the prompt that decided, or in the last window that showed it."""
-    place: dict[int, int] = {}
-    for reply in ranking.replies:
-        place.update({index: position for position, index in enumerate(reply.shown, start=1)})
+def _with_prompt_positions(candidates: list[LabelledCandidate], ranking: ListRanking) -> list[LabelledCandidate]:
+    """Set each document's position in the prompt, or in the last window that showed it."""
+    positions: dict[int, int] = {}
+    for parsed in ranking.responses:
+        positions.update({index: position for position, index in enumerate(parsed.shown, start=1)})
     return [
-        candidate.model_copy(update={"prompt_position": place[index]}) for index, candidate in enumerate(candidates)
+        candidate.model_copy(update={"prompt_position": positions[index]}) for index, candidate in enumerate(candidates)
     ]
 
 
-def _usage(replies: Sequence[ParsedResponse]) -> Usage:
-    tokens = tokens_of(replies)
-    seconds = sum(reply.asked.seconds for reply in replies)
+def _usage(responses: Sequence[ParsedResponse]) -> Usage:
+    tokens = tokens_of(responses)
+    seconds = sum(parsed.response.seconds for parsed in responses)
     return Usage(prompt_tokens=tokens.prompt, completion_tokens=tokens.completion, seconds=seconds)

@@ -1,7 +1,7 @@
-"""The listwise teacher: a language model in vLLM reads a query's documents in one prompt and writes their order.
+"""The listwise teacher: a language model in vLLM that ranks the documents of a query in one prompt.
 
-Every answer is kept on storage as it came, also one that cannot be used, so an interrupted run asks only
-what is left, and a label can be traced to the words behind it.
+Every raw response is cached on storage, including unusable ones. An interrupted run requests only the missing
+responses, and each label can be traced to the text behind it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,29 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 STRUCTURED = "actors.vllm.structured_output:ListProcessor"
+"""Import path of the logits processor, as vLLM's engine argument `logits_processors` expects it."""
 
 
 class ListwiseTeacher:
-    """Asks for every list, with as many prompt orders as the settings say, again where an answer is unusable."""
+    """Requests a ranking of every list, in one or more prompt orders, with retries for unusable answers.
+
+    Args:
+        settings: Teacher settings.
+        compute: Compute settings.
+        fingerprint: Hash of all inputs that determine the answers.
+        cache: Folder of the response cache.
+
+    Raises:
+        InputError: The model or the prompt file is missing or malformed.
+    """
 
     def __init__(
-        self, settings: ListwiseTeacherSettings, compute: ComputeSettings, fingerprint: str, memory: Folder
+        self, settings: ListwiseTeacherSettings, compute: ComputeSettings, fingerprint: str, cache: Folder
     ) -> None:
         check_model(settings.model, settings.revision, "teacher.model", chat=True)
         self.settings = settings
         self.compute = compute
-        self.memory = memory
+        self.cache = cache
         self.provenance = Provenance(
             teacher=settings.model,
             revision=settings.revision,
@@ -53,34 +64,38 @@ class ListwiseTeacher:
 
     @property
     def actor(self) -> tuple[type[EngineActor], tuple[Any, ...]]:
-        """The class that runs its engine, and what that is made with."""
-        return ListwiseActor, (self.settings, self.compute, self.memory, self.provenance)
+        """Actor class that runs the engine, and its constructor arguments."""
+        return ListwiseActor, (self.settings, self.compute, self.cache, self.provenance)
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists. lists: rows of PreRankedList. Returns rows of Outcome."""
+        """Label lists: rows of PreRankedList to rows of Outcome."""
         return through_teachers(lists, *self.actor, self.compute)
 
 
 class ListwiseActor(EngineActor):
-    """Ray Data actor: lists to outcomes, by an engine of its own."""
+    """Ray Data actor that labels lists with its own language model."""
 
     def __init__(
-        self, settings: ListwiseTeacherSettings, compute: ComputeSettings, memory: Folder, provenance: Provenance
+        self, settings: ListwiseTeacherSettings, compute: ComputeSettings, cache: Folder, provenance: Provenance
     ) -> None:
-        super().__init__(settings.model, compute, memory)
+        super().__init__(settings.model, compute, cache)
         self.settings = settings
         self.provenance = provenance
-        self.memory = ResponseCache(memory)
+        self.cache = ResponseCache(cache)
         context = settings.engine.get("max_model_len")
         prompt = load_prompt(settings.prompt_file)
         filler = PromptFiller(prompt, settings.model, settings.revision, context, settings.max_document_tokens)
         processors = [*settings.engine.get("logits_processors", []), *([STRUCTURED] if settings.structured else [])]
         arguments = settings.engine | ({"logits_processors": processors} if processors else {})
-        engine = VllmEngine(settings.model, settings.revision, "generate", arguments, compute.teacher_gpus, self.deaths)
-        self.asker = ListwiseRequester(settings, filler, self.memory, engine.write)
+        engine = VllmEngine(
+            settings.model, settings.revision, "generate", arguments, compute.teacher_gpus, self.crash_log
+        )
+        self.requester = ListwiseRequester(settings, filler, self.cache, engine.generate)
 
     async def outcome(self, row: PreRankedList) -> Outcome:
-        return outcome_of(row, await self.asker.rankings(row), self.settings, self.provenance)
+        """Label one list that has candidates."""
+        return outcome_of(row, await self.requester.rankings(row), self.settings, self.provenance)
 
-    async def settle(self) -> None:
-        await self.memory.write()
+    async def flush(self) -> None:
+        """Write new responses to storage."""
+        await self.cache.write()

@@ -1,4 +1,4 @@
-"""Asking a listwise teacher for one list: in several orders or by a sliding window, again where an answer is unusable."""
+"""Requests to a listwise teacher for one list: several prompt orders or a sliding window, with retries."""
 
 from __future__ import annotations
 
@@ -21,87 +21,109 @@ from ranking.labels.permutations import prompt_order
 from ranking.labels.windows import reordered, windows
 from ranking.records import content
 
-Write = Callable[[Sequence[int], Mapping[str, Any]], Awaitable[Completion]]
+Generate = Callable[[Sequence[int], Mapping[str, Any]], Awaitable[Completion]]
 
 
 @dataclass(frozen=True)
 class ParsedResponse:
-    """An answer, read. shown: the documents of the prompt in their order, as indices into the list. fresh: asked for just now."""
+    """A response and its parsed answer.
 
-    asked: CachedResponse
-    read: ParsedAnswer
+    Attributes:
+        response: The raw response.
+        answer: The parsed answer.
+        shown: Documents in prompt order, as indices into the list.
+        fresh: Whether the response was requested just now, rather than read from the cache.
+    """
+
+    response: CachedResponse
+    answer: ParsedAnswer
     shown: Sequence[int]
     fresh: bool
 
     @property
     def listed(self) -> list[int]:
-        """What the answer lists, best first, as indices into the list."""
-        return [self.shown[identifier - 1] for identifier in self.read.order]
+        """Documents of the answer, best first, as indices into the list."""
+        return [self.shown[identifier - 1] for identifier in self.answer.order]
 
 
 @dataclass
 class ListRanking:
-    """The result of asking for a list in one order.
+    """Ranking of a list from one prompt order.
 
-    order: indices into the list, best first; None if no answer is usable. windowed: whether a sliding window ranked the list.
+    Attributes:
+        order: Documents, best first, as indices into the list; None without a usable answer.
+        responses: All responses, in order of request.
+        windowed: Whether a sliding window ranked the list.
     """
 
     order: list[int] | None = None
-    replies: list[ParsedResponse] = field(default_factory=list)
+    responses: list[ParsedResponse] = field(default_factory=list)
     windowed: bool = False
 
     @property
     def last(self) -> ParsedResponse:
-        """The reply that decided."""
-        return self.replies[-1]
+        """The last response, which determines the result."""
+        return self.responses[-1]
 
 
 class ListwiseRequester:
-    """Asks for lists. write: the engine's. What the memory holds already is not asked again."""
+    """Requests rankings of lists. Cached responses are not requested again.
+
+    Args:
+        settings: Teacher settings.
+        filler: Fills the prompt.
+        cache: Response cache.
+        generate: Generation function of the engine.
+    """
 
     def __init__(
-        self, settings: ListwiseTeacherSettings, filler: PromptFiller, memory: ResponseCache, write: Write
+        self, settings: ListwiseTeacherSettings, filler: PromptFiller, cache: ResponseCache, generate: Generate
     ) -> None:
         self.settings = settings
         self.filler = filler
-        self.memory = memory
-        self.write = write
+        self.cache = cache
+        self.generate = generate
 
     async def rankings(self, row: PreRankedList) -> list[ListRanking]:
-        """Ask for a list in every one of the settings' orders, all at once.
+        """Rank a list in all prompt orders concurrently.
 
-        Ranks a list with more documents than the prompt can show by a sliding window; see `window_of`.
+        A list with more documents than the prompt can show is ranked with a sliding window, see `window_of`.
+
+        Returns:
+            One ranking per prompt order.
         """
-        window = window_of(self.settings, self.filler.prompt.most, len(row.picked))
-        asked = (
-            self._by_window(row, list_id_of(row), number, window)
+        window = window_of(self.settings, self.filler.prompt.max_documents, len(row.picked))
+        rankings = (
+            self._rank_with_window(row, list_id_of(row), number, window)
             if window
-            else self._at_once(row, list_id_of(row), number)
+            else self._rank_in_one_prompt(row, list_id_of(row), number)
             for number in range(self.settings.orders)
         )
-        return list(await asyncio.gather(*asked))
+        return list(await asyncio.gather(*rankings))
 
-    async def _at_once(self, row: PreRankedList, list_id: str, number: int) -> ListRanking:
-        replies = await self._until_usable(row, list_id, number, 0, range(len(row.picked)), shuffle_first=True)
-        return ListRanking(replies[-1].listed if replies[-1].read.usable else None, replies)
+    async def _rank_in_one_prompt(self, row: PreRankedList, list_id: str, number: int) -> ListRanking:
+        responses = await self._until_usable(row, list_id, number, 0, range(len(row.picked)), shuffle_first=True)
+        return ListRanking(responses[-1].listed if responses[-1].answer.usable else None, responses)
 
-    async def _by_window(self, row: PreRankedList, list_id: str, number: int, window: WindowSettings) -> ListRanking:
-        """One step after the other; what a step leaves out keeps its order behind what it lists, as in RankGPT."""
+    async def _rank_with_window(
+        self, row: PreRankedList, list_id: str, number: int, window: WindowSettings
+    ) -> ListRanking:
+        """Rank window by window. Omitted documents keep their relative order after the listed ones, as in RankGPT."""
         ranking, order = ListRanking(windowed=True), list(range(len(row.picked)))
         for step, (start, end) in enumerate(windows(len(order), window.size, window.stride)):
-            replies = await self._until_usable(row, list_id, number, step, order[start:end], shuffle_first=number > 0)
-            ranking.replies += replies
-            if not replies[-1].read.usable:
+            responses = await self._until_usable(row, list_id, number, step, order[start:end], shuffle_first=number > 0)
+            ranking.responses += responses
+            if not responses[-1].answer.usable:
                 return ranking
-            order = reordered(order, start, end, replies[-1].listed)
+            order = reordered(order, start, end, responses[-1].listed)
         ranking.order = order
         return ranking
 
     async def _until_usable(
         self, row: PreRankedList, list_id: str, number: int, step: int, indices: Sequence[int], shuffle_first: bool
     ) -> list[ParsedResponse]:
-        """Ask for some of a list's documents until an answer is usable, each time in another order, or until the engine refuses."""
-        replies: list[ParsedResponse] = []
+        """Retry with the documents reshuffled until an answer is usable, the engine fails or attempts run out."""
+        responses: list[ParsedResponse] = []
         for attempt in range(1, self.settings.max_attempts + 1):
             shown = list(indices)
             if shuffle_first or attempt > 1:
@@ -109,41 +131,43 @@ class ListwiseRequester:
                     shown[place]
                     for place in drawn_order(len(shown), self.settings.seed, list_id, number, step, attempt)
                 ]
-            held = self.memory.find(list_id, number, step, attempt)
-            asked = held or await self._ask(row, shown, (list_id, number, step, attempt))
-            read = read_answer(asked.raw or "", len(shown), asked.finish_reason)
-            replies.append(ParsedResponse(asked, read, shown, fresh=held is None))
-            if read.usable or asked.error is not None:  # what the engine refuses or dies of stays so in any order
+            cached = self.cache.find(list_id, number, step, attempt)
+            response = cached or await self._request(row, shown, (list_id, number, step, attempt))
+            answer = read_answer(response.raw or "", len(shown), response.finish_reason)
+            responses.append(ParsedResponse(response, answer, shown, fresh=cached is None))
+            if answer.usable or response.error is not None:  # another order would not help against an engine error
                 break
-        return replies
+        return responses
 
-    async def _ask(self, row: PreRankedList, shown: Sequence[int], key: tuple[str, int, int, int]) -> CachedResponse:
-        began = time.monotonic()
+    async def _request(
+        self, row: PreRankedList, shown: Sequence[int], key: tuple[str, int, int, int]
+    ) -> CachedResponse:
+        start = time.monotonic()
         texts = [content(row.picked[index].candidate.title, row.picked[index].candidate.text) for index in shown]
         filled: FilledPrompt | None = None
-        written, error = None, None
+        completion, error = None, None
         try:
             filled = await asyncio.to_thread(self.filler.fill, row.text, texts, " ".join(map(str, key)))
-            written = await self.write(filled.tokens, self._sampling(filled, len(shown), key))
-        except ValueError as refused:
-            error = " ".join(str(refused).split())
+            completion = await self.generate(filled.tokens, self._sampling(filled, len(shown), key))
+        except ValueError as failure:
+            error = " ".join(str(failure).split())
         list_id, number, step, attempt = key
-        asked = CachedResponse(
+        response = CachedResponse(
             list_id=list_id,
             number=number,
             step=step,
             attempt=attempt,
-            raw=written.text if written else None,
+            raw=completion.text if completion else None,
             error=error,
-            finish_reason=written.finish_reason if written else None,
+            finish_reason=completion.finish_reason if completion else None,
             document_tokens=filled.document_tokens if filled else 0,
-            prompt_tokens=written.prompt_tokens if written else 0,
-            cached_tokens=written.cached_tokens if written else 0,
-            completion_tokens=written.completion_tokens if written else 0,
-            seconds=time.monotonic() - began,
+            prompt_tokens=completion.prompt_tokens if completion else 0,
+            cached_tokens=completion.cached_tokens if completion else 0,
+            completion_tokens=completion.completion_tokens if completion else 0,
+            seconds=time.monotonic() - start,
         )
-        await self.memory.add(asked)
-        return asked
+        await self.cache.add(response)
+        return response
 
     def _sampling(self, filled: FilledPrompt, documents: int, key: tuple[str, int, int, int]) -> dict[str, Any]:
         sampling: dict[str, Any] = {"temperature": self.settings.temperature, "max_tokens": filled.answer_tokens}
@@ -154,23 +178,29 @@ class ListwiseRequester:
         return sampling
 
 
-def window_of(settings: ListwiseTeacherSettings, most: int | None, documents: int) -> WindowSettings | None:
-    """The sliding window for a list; None for one prompt.
+def window_of(settings: ListwiseTeacherSettings, max_documents: int | None, documents: int) -> WindowSettings | None:
+    """Choose the sliding window for a list.
 
-    It is the settings' own, or one of the prompt's size, with half of that as stride, if the prompt cannot show the whole list. most:
-    documents that the prompt can show; None for any number.
+    Args:
+        settings: Teacher settings.
+        max_documents: Maximum number of documents that the prompt can show; None for no limit.
+        documents: Number of documents in the list.
+
+    Returns:
+        The window of the settings; for a list that is too long for the prompt, by default a window of the prompt's
+        size with half of it as stride; None to rank the list in one prompt.
     """
-    if settings.window is None and most is not None and documents > most >= 2:
-        return WindowSettings(size=most, stride=most // 2)
+    if settings.window is None and max_documents is not None and documents > max_documents >= 2:
+        return WindowSettings(size=max_documents, stride=max_documents // 2)
     return settings.window
 
 
 def drawn_order(documents: int, seed: int, list_id: str, number: int, step: int, attempt: int) -> list[int]:
-    """The order in which a prompt shows so many documents, as places among them."""
+    """Shuffle documents for a prompt, reproducibly. Returns their indices in prompt order."""
     return prompt_order(documents, seed, f"{list_id} {number} {step}", attempt)
 
 
 def list_id_of(row: PreRankedList) -> str:
-    """Name a list by its query and what is shown for it."""
+    """Hash a list's query text and the ids, titles and texts of its documents."""
     shown = [[picked.candidate.doc_id, picked.candidate.title, picked.candidate.text] for picked in row.picked]
     return text_id_of(json.dumps([row.text, shown], ensure_ascii=False))

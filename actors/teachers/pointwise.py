@@ -1,4 +1,4 @@
-"""The pointwise teacher: a model in vLLM scores a query and a document at a time, in one of three forms."""
+"""The pointwise teacher: a model in vLLM that scores one query-document pair at a time, in one of three forms."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from ranking.labels.targets import targets_from_scores
 from ranking.model_paths import model_path
 from ranking.prompts import control_tokens
 from ranking.prompts.pair_prompts import YES_NO, load_pair_prompt
-from ranking.records import Answer, Label, Provenance, Usage, content
-from ranking.records import TokenCounts as TokenCount
+from ranking.records import Answer, Label, Provenance, TokenCounts, Usage, content
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -34,15 +33,25 @@ _YES_NO = {"classifier_from_token": ["no", "yes"], "method": "from_2_way_softmax
 
 
 class PointwiseTeacher:
-    """Scores every candidate, and lists all of them in the order of their scores."""
+    """Scores every candidate of a list, and ranks all of them by score.
+
+    Args:
+        settings: Teacher settings.
+        compute: Compute settings.
+        fingerprint: Hash of all inputs that determine the scores.
+        cache: Folder of the pooling cache.
+
+    Raises:
+        InputError: The model or the prompt file is missing or malformed.
+    """
 
     def __init__(
-        self, settings: PointwiseTeacherSettings, compute: ComputeSettings, fingerprint: str, memory: Folder
+        self, settings: PointwiseTeacherSettings, compute: ComputeSettings, fingerprint: str, cache: Folder
     ) -> None:
         check_model(settings.model, settings.revision, "teacher.model", chat=settings.form == "yes_no")
         self.settings = settings
         self.compute = compute
-        self.memory = memory
+        self.cache = cache
         self.provenance = Provenance(
             teacher=settings.model,
             revision=settings.revision,
@@ -55,94 +64,109 @@ class PointwiseTeacher:
 
     @property
     def actor(self) -> tuple[type[EngineActor], tuple[Any, ...]]:
-        """The class that runs its engine, and what that is made with."""
-        return PointwiseActor, (self.settings, self.compute, self.memory, self.provenance)
+        """Actor class that runs the engine, and its constructor arguments."""
+        return PointwiseActor, (self.settings, self.compute, self.cache, self.provenance)
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists. lists: rows of PreRankedList. Returns rows of Outcome."""
+        """Label lists: rows of PreRankedList to rows of Outcome."""
         return through_teachers(lists, *self.actor, self.compute)
 
 
 class PointwiseActor(EngineActor):
-    """Ray Data actor: lists to outcomes, by an engine of its own."""
+    """Ray Data actor that labels lists with its own scoring model."""
 
     def __init__(
-        self, settings: PointwiseTeacherSettings, compute: ComputeSettings, memory: Folder, provenance: Provenance
+        self, settings: PointwiseTeacherSettings, compute: ComputeSettings, cache: Folder, provenance: Provenance
     ) -> None:
-        super().__init__(settings.model, compute, memory)
+        super().__init__(settings.model, compute, cache)
         self.provenance = provenance
         self.scorer = make_scorer(settings)
         arguments = settings.engine | self.scorer.engine_arguments
         engine = VllmEngine(
-            settings.model, settings.revision, self.scorer.task, arguments, compute.teacher_gpus, self.deaths
+            settings.model, settings.revision, self.scorer.task, arguments, compute.teacher_gpus, self.crash_log
         )
-        self.memory = PoolingCache(memory, engine.pool)
+        self.cache = PoolingCache(cache, engine.pool)
 
     async def outcome(self, row: PreRankedList) -> Outcome:
+        """Label one list that has candidates; reject it if any text has no score."""
         texts = [content(picked.candidate.title, picked.candidate.text) for picked in row.picked]
-        prompts = self.scorer.prompts(row.text, texts)
-        found = await asyncio.gather(
-            *(self.memory.get(text_id_of(name), lambda held=held: self.scorer.tokens(held)) for name, held in prompts),  # type: ignore[misc]
+        inputs = self.scorer.inputs(row.text, texts)
+        results = await asyncio.gather(
+            *(
+                self.cache.get(text_id_of(key), lambda value=value: self.scorer.tokens(value))  # type: ignore[misc]
+                for key, value in inputs
+            ),
             return_exceptions=True,
         )
-        pooled = [one for one in found if isinstance(one, PooledOutput)]
-        fresh = TokenCount(prompt=sum(one.tokens for one in pooled if one.fresh))
-        if len(pooled) < len(prompts):
-            first = next(error for error in found if not isinstance(error, PooledOutput))
+        pooled = [result for result in results if isinstance(result, PooledOutput)]
+        fresh = TokenCounts(prompt=sum(output.tokens for output in pooled if output.fresh))
+        if len(pooled) < len(inputs):
+            first = next(result for result in results if not isinstance(result, PooledOutput))
             if not isinstance(first, ValueError):
                 raise first
-            outcome = rejected(row, f"no score for {len(prompts) - len(pooled)} of {len(prompts)} texts; {first}")
+            missing = len(inputs) - len(pooled)
+            outcome = rejected(row, f"scores are missing for {missing} of {len(inputs)} texts: {first}")
             return outcome.model_copy(update={"tokens": fresh})
-        scores = self.scorer.scores([one.vector for one in pooled])
+        scores = self.scorer.scores([output.vector for output in pooled])
         label = Label(
             query_id=row.query_id,
             query=row.text,
             candidates=targets_from_scores(row.as_tuples(), scores),
             answer=Answer(),
             provenance=self.provenance,
-            usage=Usage(prompt_tokens=sum(one.tokens for one in pooled)),
+            usage=Usage(prompt_tokens=sum(output.tokens for output in pooled)),
         )
         return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json(), tokens=fresh)
 
-    async def settle(self) -> None:
-        await self.memory.write()
+    async def flush(self) -> None:
+        """Write new outputs to storage."""
+        await self.cache.write()
 
 
 class PointwiseForm(Protocol):
-    """A form of pointwise teacher: what the engine is given, and how what it pools becomes scores."""
+    """A form of pointwise teacher: the inputs to pool for a list, and the scores from the pooled outputs.
+
+    Attributes:
+        task: Task that the engine runs.
+        engine_arguments: Engine arguments of vLLM that the form needs.
+    """
 
     task: Task
     engine_arguments: dict[str, Any]
 
-    def __init__(self, settings: PointwiseTeacherSettings) -> None: ...
+    def __init__(self, settings: PointwiseTeacherSettings) -> None:
+        """Load the tokenizer and prompt."""
 
-    def prompts(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
-        """What has to be pooled for a list: a name by its content, and what `tokens` takes."""
+    def inputs(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
+        """List the inputs to pool for a list, each as a cache key and the argument of `tokens`."""
 
-    def tokens(self, held: Any) -> PromptTokens:
-        """Make the prompt."""
+    def tokens(self, value: Any) -> PromptTokens:
+        """Tokenize one input."""
 
     def scores(self, vectors: Sequence[np.ndarray]) -> list[float]:
-        """Scores of the texts, from what was pooled for `prompts`, in that order."""
+        """Compute the scores of the texts from the pooled outputs of `inputs`, in the same order."""
 
 
 class Embeddings:
-    """The cosine of the embeddings of query and document; each distinct text is embedded once."""
+    """Cosine similarity of the embeddings of query and document. Each distinct text is embedded once."""
 
     task: Task = "embed"
     engine_arguments: dict[str, Any] = {}
 
     def __init__(self, settings: PointwiseTeacherSettings) -> None:
         self.tokenizer = _tokenizer(settings)
-        self.most = settings.max_tokens
+        self.max_tokens = settings.max_tokens
 
-    def prompts(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
+    def inputs(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
+        """List the query and the texts."""
         return [(text, text) for text in (query, *texts)]
 
-    def tokens(self, held: str) -> PromptTokens:
-        return self.tokenizer(held, truncation=True, max_length=self.most)["input_ids"], None
+    def tokens(self, value: str) -> PromptTokens:
+        """Tokenize a text, truncated to `max_tokens`."""
+        return self.tokenizer(value, truncation=True, max_length=self.max_tokens)["input_ids"], None
 
     def scores(self, vectors: Sequence[np.ndarray]) -> list[float]:
+        """Compute the cosine of the first vector, the query's, with each of the others."""
         matrix = np.stack(vectors)
         matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
         scores: list[float] = (matrix[1:] @ matrix[0]).tolist()
@@ -150,29 +174,32 @@ class Embeddings:
 
 
 class CrossEncoder:
-    """The logit of a sequence classifier with one label that reads query and document together."""
+    """Logit of a sequence classifier with one label that reads query and document together."""
 
     task: Task = "classify"
     engine_arguments: dict[str, Any] = {}
 
     def __init__(self, settings: PointwiseTeacherSettings) -> None:
         self.tokenizer = _tokenizer(settings)
-        self.most = settings.max_tokens
+        self.max_tokens = settings.max_tokens
 
-    def prompts(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
+    def inputs(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
+        """List the query-document pairs."""
         return [(json.dumps([query, text], ensure_ascii=False), (query, text)) for text in texts]
 
-    def tokens(self, held: tuple[str, str]) -> PromptTokens:
-        coded = self.tokenizer(*held, truncation="longest_first", max_length=self.most)
-        types = coded.get("token_type_ids") or []
-        return coded["input_ids"], types.index(1) if 1 in types else None
+    def tokens(self, value: tuple[str, str]) -> PromptTokens:
+        """Tokenize a pair, truncated to `max_tokens`, longest text first."""
+        encoding = self.tokenizer(*value, truncation="longest_first", max_length=self.max_tokens)
+        types = encoding.get("token_type_ids") or []
+        return encoding["input_ids"], types.index(1) if 1 in types else None
 
     def scores(self, vectors: Sequence[np.ndarray]) -> list[float]:
+        """Return the logits."""
         return [float(vector[0]) for vector in vectors]
 
 
 class YesNo(CrossEncoder):
-    """The logit of yes less that of no, where a generating model would write next: Qwen3-Reranker's form."""
+    """Logit of `yes` minus logit of `no` as the next token of a generative model, as in Qwen3-Reranker."""
 
     def __init__(self, settings: PointwiseTeacherSettings) -> None:
         from transformers import AutoConfig
@@ -184,12 +211,13 @@ class YesNo(CrossEncoder):
         classes = [name.replace("ForCausalLM", "ForSequenceClassification") for name in config.architectures or ()]
         self.engine_arguments = {"hf_overrides": {**_YES_NO, "architectures": classes}}
 
-    def tokens(self, held: tuple[str, str]) -> PromptTokens:
-        query, text = held
-        coded = self.tokenizer(
-            text, add_special_tokens=False, truncation=True, max_length=self.most, return_offsets_mapping=True
+    def tokens(self, value: tuple[str, str]) -> PromptTokens:
+        """Fill and tokenize the prompt, with the document truncated to `max_tokens`."""
+        query, text = value
+        encoding = self.tokenizer(
+            text, add_special_tokens=False, truncation=True, max_length=self.max_tokens, return_offsets_mapping=True
         )
-        end = coded["offset_mapping"][-1][1] if coded["input_ids"] else 0
+        end = encoding["offset_mapping"][-1][1] if encoding["input_ids"] else 0
         messages = self.prompt.messages(query, text[:end], self.special)
         filled = self.tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False, enable_thinking=False
@@ -201,7 +229,7 @@ _FORMS: dict[str, type[PointwiseForm]] = {"embed": Embeddings, "score": CrossEnc
 
 
 def make_scorer(settings: PointwiseTeacherSettings) -> PointwiseForm:
-    """Make the scorer of the form that the settings name."""
+    """Make the form that the settings name."""
     return _FORMS[settings.form](settings)
 
 

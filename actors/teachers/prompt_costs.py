@@ -1,4 +1,4 @@
-"""What a teacher's prompts will take, counted with its own tokenizer and without its engine."""
+"""Token counts of a teacher's prompts, for cost estimates. Uses the teacher's tokenizer but no engine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,25 @@ from ranking.records import content
 
 
 def costs_of(settings: TeacherSettings, lists: Sequence[PreRankedList]) -> list[ListCost]:
-    """Count what each list takes, in the order given. Raises InputError for a recorded teacher, which takes nothing."""
+    """Count the prompts and tokens of each list.
+
+    Args:
+        settings: Teacher settings.
+        lists: Lists to count.
+
+    Returns:
+        Costs in the order of `lists`.
+
+    Raises:
+        InputError: The teacher is a recorded one, which costs nothing, or its model is missing or malformed.
+    """
     if isinstance(settings, ListwiseTeacherSettings):
         check_model(settings.model, settings.revision, "teacher.model", chat=True)
         return _listwise(settings, lists)
     if isinstance(settings, PointwiseTeacherSettings):
         check_model(settings.model, settings.revision, "teacher.model", chat=settings.form == "yes_no")
         return _pointwise(settings, lists)
-    raise InputError("setting 'teacher.kind': a recorded teacher costs nothing; there is nothing to estimate")
+    raise InputError("setting 'teacher.kind': a recorded teacher costs nothing; leave out --estimate")
 
 
 def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PreRankedList]) -> list[ListCost]:
@@ -36,9 +47,9 @@ def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PreRankedList])
     costs = []
     for row in lists:
         texts = [content(picked.candidate.title, picked.candidate.text) for picked in row.picked]
-        window = window_of(settings, prompt.most, len(texts))
-        places = windows(len(texts), window.size, window.stride) if window else [(0, len(texts))]
-        filled = [filler.fill(row.text, texts[start:end], "estimate") for start, end in places]
+        window = window_of(settings, prompt.max_documents, len(texts))
+        spans = windows(len(texts), window.size, window.stride) if window else [(0, len(texts))]
+        filled = [filler.fill(row.text, texts[start:end], "estimate") for start, end in spans]
         costs.append(
             ListCost(
                 prompts=len(filled) * settings.orders,
@@ -50,13 +61,13 @@ def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PreRankedList])
 
 
 def _pointwise(settings: PointwiseTeacherSettings, lists: Sequence[PreRankedList]) -> list[ListCost]:
-    """Texts that several lists share are counted for each, though they are read once."""
+    """Count each list on its own. A text that several lists share is counted for each, though it is pooled once."""
     from actors.teachers.pointwise import make_scorer
 
     scorer = make_scorer(settings)
     costs = []
     for row in lists:
         texts = [content(picked.candidate.title, picked.candidate.text) for picked in row.picked]
-        tokens = [len(scorer.tokens(held)[0]) for _, held in scorer.prompts(row.text, texts)]
+        tokens = [len(scorer.tokens(value)[0]) for _, value in scorer.inputs(row.text, texts)]
         costs.append(ListCost(prompts=len(tokens), prompt_tokens=sum(tokens), answer_tokens=0))
     return costs

@@ -1,4 +1,4 @@
-"""A teacher that was asked elsewhere: recorded answers, runs or grades."""
+"""A teacher that labels from a file: recorded answers, runs or grades."""
 
 from __future__ import annotations
 
@@ -21,14 +21,22 @@ if TYPE_CHECKING:
 
 
 class RecordedTeacher:
-    """Labels by what a file says: an order with the documents that were shown, an order alone, or a grade for each document."""
+    """Labels from recorded rankings: answers with their prompt's documents, plain orders, or a grade per document.
+
+    Args:
+        settings: Teacher settings.
+        fingerprint: Hash of all inputs that determine the labels.
+
+    Raises:
+        InputError: The file is missing or malformed.
+    """
 
     actor = None
 
     def __init__(self, settings: RecordedTeacherSettings, fingerprint: str) -> None:
         with fetched(settings.path) as path:
             self.lists = read_recorded(path)
-        graded = any(one.scores is not None for one in self.lists.values())
+        graded = any(recorded.scores is not None for recorded in self.lists.values())
         self.unlisted_is_unseen = settings.unlisted == "unseen"
         self.provenance = Provenance(
             teacher=Path(settings.path).name,
@@ -38,17 +46,27 @@ class RecordedTeacher:
         )
 
     def unknown(self, doc_ids: Set[str]) -> int:
-        """Count distinct recorded ids that the collection lacks. Raises InputError where it lacks all of them."""
-        recorded = {doc_id for one in self.lists.values() for doc_id in one.shown or one.order}
-        if recorded and not recorded & doc_ids:
+        """Count recorded documents that are not in the collection.
+
+        Args:
+            doc_ids: Document ids of the collection.
+
+        Returns:
+            Number of distinct unknown ids.
+
+        Raises:
+            InputError: None of the recorded documents is in the collection.
+        """
+        recorded_ids = {doc_id for recorded in self.lists.values() for doc_id in recorded.shown or recorded.order}
+        if recorded_ids and not recorded_ids & doc_ids:
             raise InputError(
-                f"setting 'teacher.path': the collection has none of the {len(recorded):,} recorded documents, such as {min(recorded)!r}; "
-                "record rankings over the collection's document ids"
+                f"setting 'teacher.path': the collection has none of the {len(recorded_ids):,} recorded documents, "
+                f"such as {min(recorded_ids)!r}; record rankings over the collection's document ids"
             )
-        return len(recorded - doc_ids)
+        return len(recorded_ids - doc_ids)
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists. lists: rows of PreRankedList. Returns rows of Outcome."""
+        """Label lists: rows of PreRankedList to rows of Outcome."""
         return lists.map_batches(self._label_batch, batch_format="pyarrow", batch_size=None)
 
     def _label_batch(self, batch: pa.Table) -> pa.Table:
@@ -62,9 +80,9 @@ class RecordedTeacher:
             return rejected(row, "the recorded file has no entry for this query")
         if recorded.answer is not None and not recorded.answer.usable:
             if (recorded.raw or "").strip() == NOTHING_HELPS:
-                return rejected(row, "the recorded answer is none: no document helps", recorded.raw)
+                return rejected(row, "the recorded answer is none: no document is relevant", recorded.raw)
             return rejected(
-                row, f"the recorded answer is not usable, parse status {recorded.answer.parse_status}", recorded.raw
+                row, f"the recorded answer is unusable, parse status {recorded.answer.parse_status}", recorded.raw
             )
         candidates = self._labelled(row, recorded)
         if all(candidate.position is None for candidate in candidates):
@@ -87,15 +105,15 @@ class RecordedTeacher:
 
 
 def _answer(recorded: RecordedList, candidates: list[LabelledCandidate]) -> Answer:
-    """The answer as recorded. missing: candidates that were shown and are not listed."""
+    """Make the label's answer. `missing` counts candidates that the teacher saw and did not list."""
     missing = sum(candidate.position is None and candidate.tier != "unseen" for candidate in candidates)
     if recorded.answer is None:
         return Answer(missing=missing)
-    read = recorded.answer
+    answer = recorded.answer
     return Answer(
         raw=recorded.raw,
-        parse_status=read.parse_status,
-        duplicates=read.duplicates,
-        out_of_range=read.out_of_range,
+        parse_status=answer.parse_status,
+        duplicates=answer.duplicates,
+        out_of_range=answer.out_of_range,
         missing=missing,
     )

@@ -1,1 +1,1 @@
-"""Distilling a student with DeepSpeed on Ray Train's workers."""
+"""Distill a student with DeepSpeed on Ray Train workers."""

@@ -1,4 +1,4 @@
-"""What the driver tells every training worker, and how far training has come."""
+"""The training configuration that the driver sends to every worker, and the progress that the workers report."""
 
 from __future__ import annotations
 
@@ -14,14 +14,24 @@ from students.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class Assignment:
-    """One student's training. labels, rationales: folders of Label and ReasonList parts; None where rationales are not learned from.
+    """Everything that a worker needs to train one student.
 
-    train, validation: query ids to learn from and to validate on.
-
-    provenance: of what is learned from. grades: {query_id: {doc_id: grade}} where that is judgements.
-
-    model: folder to export to. board: handle of a TrainingBoard. base_ranks: whether the base has a ranking head. If so, it is
-    validated as step 0, and exported if training does not improve it. frequent_terms: keys that Token Selection ignores.
+    Attributes:
+        student: Settings of the student.
+        training: Settings of the training.
+        labels: Folder with parts of `Label` rows.
+        rationales: Folder with parts of `RationaleList` rows; None if the student does not learn from rationales.
+        train: IDs of the queries to learn from.
+        validation: IDs of the validation queries.
+        provenance: Provenance of the labels or judgements.
+        fingerprint: Fingerprint of the labels.
+        model: Folder to export the student to.
+        tensorboard: Folder for TensorBoard's event files.
+        board: Actor handle of a `TrainingBoard`.
+        grades: Judgements to learn from, {query_id: {doc_id: grade}}; None to learn from the labels.
+        base_ranks: Whether the base has a ranking head. If so, it is validated as step 0, and exported if training does
+            not improve it.
+        frequent_terms: Keys of terms that Token Selection ignores.
     """
 
     student: AnySettings
@@ -41,19 +51,23 @@ class Assignment:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole steps; what is left over of an epoch waits for the next one's order."""
+        """Complete steps per epoch. Lists that do not fill a step are skipped; the next epoch shuffles again."""
         return len(self.train) // self.training.queries_per_step
 
     @property
     def steps(self) -> int:
-        return self.training.steps_over(len(self.train))
+        """Optimizer steps of the whole training."""
+        return self.training.optimizer_steps(len(self.train))
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Where training is. step: optimizer steps done. best: highest validation value so far; None where there is none.
+    """Progress of a training, stored in every checkpoint.
 
-    best_step: after which it was reached.
+    Attributes:
+        step: Completed optimizer steps.
+        best: Highest validation nDCG@10; None before the first validation.
+        best_step: Step after which `best` was measured.
     """
 
     step: int = 0
@@ -62,49 +76,50 @@ class TrainingProgress:
 
     @classmethod
     def read(cls, text: str) -> TrainingProgress:
-        """Of a checkpoint's file; what older versions wrote beside is left out."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in json.loads(text).items() if name in known})
+        """Parse a checkpoint's state file and ignore the fields of older versions."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in json.loads(text).items() if name in names})
 
     def after_a_step(self) -> TrainingProgress:
-        """One step further."""
+        """Return the progress after one more step."""
         return replace(self, step=self.step + 1)
 
     def with_validation(self, value: float) -> TrainingProgress:
-        """After a validation at the current step; the first of equal values counts as the best."""
+        """Return the progress after a validation at the current step; of equal values the first is the best."""
         better = self.best is None or value > self.best
         best, best_step = (value, self.step) if better else (self.best, self.best_step)
         return TrainingProgress(self.step, best, best_step)
 
     def stalled(self, steps: int | None) -> bool:
-        """Whether the validations of so many steps brought nothing; None: never."""
+        """Return whether validation has not improved for this many steps; always False for None."""
         return steps is not None and self.best is not None and self.step - self.best_step >= steps
 
 
 class TrainingBoard:
-    """Ray actor: where the training workers are, for the driver to ask."""
+    """Ray actor that collects the workers' reports for the driver to poll."""
 
     def __init__(self) -> None:
+        """Start without reports."""
         self.lines: list[dict[str, float]] = []
         self.first_step = 0
         self.error: str | None = None
 
     def begin(self, step: int) -> None:
-        """Note the step that training begins with: 0, or how many the checkpoint has that it goes on from."""
+        """Record the step that training starts after: 0, or the step of the checkpoint that it resumes from."""
         self.first_step = step
 
     def fail(self, error: str) -> None:
-        """Say in a line why training cannot go on."""
+        """Record the one-line error that ends training."""
         self.error = error
 
     def state(self) -> tuple[int, str | None]:
-        """The first step, and the error if there is one."""
+        """Return the step that training started after, and the error or None."""
         return self.first_step, self.error
 
     def add(self, line: dict[str, float]) -> None:
-        """Note a step or a validation."""
+        """Add the report of a step, a validation or an export."""
         self.lines.append(line)
 
     def since(self, count: int) -> list[dict[str, float]]:
-        """What was noted after the first `count`."""
+        """Return the reports after the first `count`."""
         return self.lines[count:]

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: written by all workers, taken up again, and at the end turned into the student's folder."""
+"""Write checkpoints from all workers, resume from them, and export the best one as the student's folder."""
 
 from __future__ import annotations
 
@@ -26,28 +26,33 @@ from ranking.storage.folder import Folder
 from students import export, kinds, model_card, onnx_file
 
 MEASURE = "ndcg"
-"""The metric by which Ray Train keeps the best checkpoint."""
+"""Metric by which Ray Train chooses the best checkpoint."""
 
 STATE = "state.json"
+"""File with the `TrainingProgress` of a checkpoint."""
+
 WORKERS = "workers.json"
+"""File with the number of workers that wrote a checkpoint."""
+
 TAG = "student"
+"""DeepSpeed's tag: the subfolder of a checkpoint with the workers' files."""
 
-
-_NO_ROOM = ("No space left", "Disk quota exceeded", "inline_container.cc")
-"""What the systems below say of a disk that is full; torch names its own file and no reason."""
+_DISK_FULL_MESSAGES = ("No space left", "Disk quota exceeded", "inline_container.cc")
+"""Substrings of the errors that a full disk causes; torch only names its own source file."""
 
 
 class CheckpointWriteError(RuntimeError):
-    """There is no room for a checkpoint or a model."""
+    """The disk is full, so a checkpoint or a model cannot be written."""
 
 
 def save(engine: Any, progress: TrainingProgress) -> None:
-    """Report a checkpoint: every worker writes its part, the first one also where training is.
+    """Write a checkpoint and report it to Ray Train. Call it on every worker; worker 0 also writes the progress.
 
-    Raises CheckpointWriteError; the checkpoint before is then still whole.
+    Raises:
+        CheckpointWriteError: If the disk is full. The previous checkpoint stays complete.
     """
     context = ray.train.get_context()
-    with _told(f"the checkpoint of step {progress.step}"), tempfile.TemporaryDirectory() as local:
+    with _disk_full_errors(f"the checkpoint of step {progress.step}"), tempfile.TemporaryDirectory() as local:
         engine.save_checkpoint(local, tag=TAG)
         if context.get_world_rank() == 0:
             (Path(local) / STATE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
@@ -56,44 +61,54 @@ def save(engine: Any, progress: TrainingProgress) -> None:
 
 
 def metrics_of(progress: TrainingProgress) -> dict[str, Any]:
-    """What Ray Train is told of a checkpoint, by which it keeps the best; one that is not the best so far counts as the worst."""
+    """Return a checkpoint's metrics, from which Ray Train chooses the best: -1 unless this step is the best so far."""
     return {"step": progress.step, MEASURE: progress.best if progress.best_step == progress.step else -1.0}
 
 
 def resume(engine: Any) -> TrainingProgress:
-    """Load the last checkpoint where there is one, of any number of workers; returns where training goes on."""
+    """Load the latest checkpoint, written by any number of workers.
+
+    Returns:
+        Its progress; step 0 if there is no checkpoint.
+    """
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return TrainingProgress()
     with checkpoint.as_directory() as local:
         progress = TrainingProgress.read((Path(local) / STATE).read_text(encoding="utf-8"))
-        if progress.step == 0:  # the engine is as built, and DeepSpeed has no optimizer state yet
+        if progress.step == 0:  # The engine is unchanged, and DeepSpeed has no optimizer state to load.
             return progress
         workers = json.loads((Path(local) / WORKERS).read_text(encoding="utf-8"))
-        divided = any((Path(local) / TAG).glob("*_optim_states.pt"))
-        if divided and workers != ray.train.get_context().get_world_size():
-            _load_joined(engine, Path(local), checkpoint.path)
+        sharded = any((Path(local) / TAG).glob("*_optim_states.pt"))
+        if sharded and workers != ray.train.get_context().get_world_size():
+            _load_resharded(engine, Path(local), checkpoint.path)
         else:
             engine.load_checkpoint(local, tag=TAG)
     return progress
 
 
-def _load_joined(engine: Any, checkpoint: Path, name: str) -> None:
-    """Load ZeRO's parts that another number of workers wrote: joined on each node, then divided anew.
+def _load_resharded(engine: Any, checkpoint: Path, name: str) -> None:
+    """Load ZeRO shards that a different number of workers wrote.
 
-    checkpoint: the folder here. name: the same for all workers. The form between is DeepSpeed's universal checkpoint (arXiv 2406.18820).
+    Worker 0 of each node converts the shards to DeepSpeed's universal checkpoint format (arXiv 2406.18820), from which
+    every worker loads its own shard.
+
+    Args:
+        engine: The DeepSpeed engine.
+        checkpoint: Local folder of the checkpoint.
+        name: Storage path of the checkpoint, which is the same for all workers.
     """
     from deepspeed.checkpoint import ds_to_universal
 
     context = ray.train.get_context()
-    joined = Path(tempfile.gettempdir()) / f"rradistill-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    universal = Path(tempfile.gettempdir()) / f"rradistill-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     if context.get_local_rank() == 0:
-        shutil.rmtree(joined, ignore_errors=True)
+        shutil.rmtree(universal, ignore_errors=True)
         with contextlib.redirect_stdout(None):
             ds_to_universal.main(
                 argparse.Namespace(
                     input_folder=str(checkpoint / TAG),
-                    output_folder=str(joined / TAG),
+                    output_folder=str(universal / TAG),
                     num_extract_workers=1,
                     num_merge_workers=1,
                     keep_temp_folder=False,
@@ -102,57 +117,73 @@ def _load_joined(engine: Any, checkpoint: Path, name: str) -> None:
                 )
             )
     torch.distributed.barrier()
-    engine._config.load_universal_checkpoint = True  # a setting of the whole engine, for this one load
-    engine.load_checkpoint(joined, tag=TAG)
+    # DeepSpeed has this as a setting of the engine; it applies to this load only.
+    engine._config.load_universal_checkpoint = True
+    engine.load_checkpoint(universal, tag=TAG)
     engine._config.load_universal_checkpoint = False
     torch.distributed.barrier()
     if context.get_local_rank() == 0:
-        shutil.rmtree(joined, ignore_errors=True)
+        shutil.rmtree(universal, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Turn what a full disk raises into one line. All else stays as it is: a worker lost meanwhile, a network, may be tried again."""
+def _disk_full_errors(target: str) -> Iterator[None]:
+    """Raise a one-line CheckpointWriteError if the disk is full.
+
+    Other errors pass through, because Ray Train can retry after a lost worker or a network error.
+    """
     try:
         yield
     except Exception as error:
-        if not any(mark in str(error) for mark in _NO_ROOM):
+        if not any(message in str(error) for message in _DISK_FULL_MESSAGES):
             raise
         raise CheckpointWriteError(
-            f"{what} could not be written ({first_line(error)}); make room and call again, it goes on from the one before"
+            f"cannot write {target} ({first_line(error)}); free disk space and run the job again, "
+            "it resumes from the previous checkpoint"
         ) from error
 
 
 def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
-    """Turn the best checkpoint into the student's model folder: whole float32 weights, reloaded and compared.
+    """Export the best checkpoint, or the latest without validation, as a model folder with full float32 weights.
 
-    The best is the last where nothing was validated. probes: pairs for the comparison. Returns the step after which it
-    was saved. Raises students.export.ParityError where the reloaded model scores differently, CheckpointWriteError where
-    the folder cannot be written; there is no folder then.
+    The folder is loaded again and must give the same scores.
+
+    Args:
+        work: The training.
+        probes: Pairs whose scores are compared.
+
+    Returns:
+        The step of the exported checkpoint.
+
+    Raises:
+        students.export.ParityError: If the loaded model scores differently. No folder is written.
+        CheckpointWriteError: If the disk is full. No folder is left behind.
     """
     reported = ray.train.get_all_reported_checkpoints()
-    chosen = max(reported, key=lambda one: (one.metrics[MEASURE], one.metrics["step"]))
-    with chosen.checkpoint.as_directory() as place, tempfile.TemporaryDirectory() as local:
-        progress = TrainingProgress.read((Path(place) / STATE).read_text(encoding="utf-8"))
+    best = max(reported, key=lambda one: (one.metrics[MEASURE], one.metrics["step"]))
+    with best.checkpoint.as_directory() as checkpoint, tempfile.TemporaryDirectory() as local:
+        progress = TrainingProgress.read((Path(checkpoint) / STATE).read_text(encoding="utf-8"))
         path = model_path(work.student.base)
         model = kinds.build(work.student, path)
         if work.training.freeze_embeddings:
             model.freeze_embeddings()
-        trained = kinds.in_training(model, work.student, path)
-        kept = {name: value for name, value in trained.state_dict(keep_vars=True).items() if _is_frozen(value)}
-        learning: dict[int, list[str]] = defaultdict(list)
+        trained = kinds.wrap_for_training(model, work.student, path)
+        frozen = {name: value for name, value in trained.state_dict(keep_vars=True).items() if _is_frozen(value)}
+        names_by_weight: dict[int, list[str]] = defaultdict(list)
         for name, value in trained.named_parameters(remove_duplicate=False):
             if value.requires_grad:
-                learning[id(value)].append(name)
-        trained.load_state_dict(_whole_weights(Path(place), work.training.zero_stage, list(learning.values())) | kept)
-        model = kinds.settled(trained)
-        export.save(model, kinds.tokenizer_of(work.student, path), work.student, Path(local) / "model", probes)
-        onnx = (Path(local) / "model" / onnx_file.NAME).is_file()
-        (Path(local) / "model" / model_card.NAME).write_text(_card(work, progress, onnx), encoding="utf-8")
+                names_by_weight[id(value)].append(name)
+        trainable = list(names_by_weight.values())
+        trained.load_state_dict(_full_weights(Path(checkpoint), work.training.zero_stage, trainable) | frozen)
+        model = kinds.unwrap(trained)
+        folder = Path(local) / "model"
+        export.save(model, kinds.tokenizer_of(work.student, path), work.student, folder, probes)
+        onnx = (folder / onnx_file.NAME).is_file()
+        (folder / model_card.NAME).write_text(_model_card(work, progress, onnx), encoding="utf-8")
         work.model.delete()
         try:
-            with _told(f"the model in {work.model.uri}"):
-                Folder(Path(local) / "model").copy_to(work.model)
+            with _disk_full_errors(f"the model to {work.model.uri}"):
+                Folder(folder).copy_to(work.model)
         except CheckpointWriteError:
             work.model.delete()
             raise
@@ -160,14 +191,17 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
 
 
 def _is_frozen(value: torch.Tensor) -> bool:
-    """Whether a weight is left out of training: it is as the base has it, and ZeRO 1 does not write it down."""
+    """Return whether a weight is not trained: it equals the base's, and ZeRO stage 1 does not save it."""
     return isinstance(value, torch.nn.Parameter) and not value.requires_grad
 
 
-def _whole_weights(checkpoint: Path, zero_stage: int, learning: list[list[str]]) -> dict[str, Any]:
-    """The weights of a checkpoint in float32, put together from the workers' parts where ZeRO divided them; frozen ones may lack.
+def _full_weights(checkpoint: Path, zero_stage: int, trainable: list[list[str]]) -> dict[str, Any]:
+    """Read a checkpoint's weights in float32 and merge the shards of all workers. Frozen weights can be missing.
 
-    learning: the names of each weight that learns, tied ones have several, in the optimizer's order.
+    Args:
+        checkpoint: Local folder of the checkpoint.
+        zero_stage: DeepSpeed ZeRO stage that wrote it.
+        trainable: The names of each trainable weight, in the optimizer's order; a tied weight has several.
     """
     if zero_stage == 0:
         (path,) = (checkpoint / TAG).glob("*_model_states.pt")
@@ -175,17 +209,18 @@ def _whole_weights(checkpoint: Path, zero_stage: int, learning: list[list[str]])
         module = {
             name: value.float() if value.is_floating_point() else value for name, value in states["module"].items()
         }
-        if "fp32_groups" in states["optimizer"]:  # in bf16; the module's own are rounded then
-            for names, weights in zip(learning, itertools.chain(*states["optimizer"]["fp32_groups"]), strict=True):
+        if "fp32_groups" in states["optimizer"]:  # Trained in bf16: the module's own weights are rounded.
+            for names, weights in zip(trainable, itertools.chain(*states["optimizer"]["fp32_groups"]), strict=True):
                 module |= dict.fromkeys(names, weights.detach())
         return module
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
-    weights: dict[str, Any] = get_fp32_state_dict_from_zero_checkpoint(checkpoint)
-    return weights
+    merged: dict[str, Any] = get_fp32_state_dict_from_zero_checkpoint(checkpoint)
+    return merged
 
 
-def _card(work: Assignment, progress: TrainingProgress, onnx: bool) -> str:
+def _model_card(work: Assignment, progress: TrainingProgress, onnx: bool) -> str:
+    """Return the text of the student's model card."""
     facts: dict[str, Any] = {
         "labels' fingerprint": work.fingerprint,
         "lists": len(work.train),

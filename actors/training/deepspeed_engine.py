@@ -1,7 +1,8 @@
-"""DeepSpeed, set up for one student."""
+"""Set up DeepSpeed for one student."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,13 +14,22 @@ from students.settings import TrainingSettings
 
 
 def make_engine(model: nn.Module, training: TrainingSettings, steps: int, device: str) -> Any:
-    """Wrap a model for training. steps: optimizer steps in all, for the learning rate. device: `cpu` or `cuda`."""
-    import deepspeed  # not at the top: the driver imports this package too, and DeepSpeed prints as it looks for devices
+    """Wrap a model in a DeepSpeed engine with AdamW and a linear learning rate schedule.
+
+    Args:
+        model: The student in training.
+        training: Settings of the training.
+        steps: Optimizer steps of the whole training, for the schedule.
+        device: `cpu` or `cuda`.
+    """
+    # Imported here: the driver imports this package too, and DeepSpeed logs to the console as it probes devices.
+    import deepspeed
 
     if device == "cpu":
-        deepspeed.ops.__compatible_ops__ = {}  # else it compiles, for a minute, an op that only inference calls
-    learning = [weights for weights in model.parameters() if weights.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=training.learning_rate, weight_decay=training.weight_decay)
+        # Otherwise DeepSpeed spends a minute compiling an op that only inference uses.
+        deepspeed.ops.__compatible_ops__ = {}
+    trainable = [weights for weights in model.parameters() if weights.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=training.learning_rate, weight_decay=training.weight_decay)
     zero: dict[str, Any] = {"stage": training.zero_stage}
     if training.offload:
         zero["offload_optimizer"] = {"device": "cpu"}
@@ -32,18 +42,18 @@ def make_engine(model: nn.Module, training: TrainingSettings, steps: int, device
         "bf16": {"enabled": dtype_of(training.precision, device) == torch.bfloat16},
         "steps_per_print": 2**31,
     }
-    schedule = rate_by_step(training, steps)
+    schedule = learning_rate_schedule(training, steps)
     engine, *_ = deepspeed.initialize(
-        model=model, optimizer=optimizer, config=config, lr_scheduler=lambda held: LambdaLR(held, schedule)
+        model=model, optimizer=optimizer, config=config, lr_scheduler=lambda wrapped: LambdaLR(wrapped, schedule)
     )
     return engine
 
 
-def rate_by_step(training: TrainingSettings, steps: int) -> Any:
-    """The learning rate's share of its peak by the step: a linear rise, then a linear fall to nothing."""
-    rise = max(1, round(steps * training.warmup_ratio))
+def learning_rate_schedule(training: TrainingSettings, steps: int) -> Callable[[int], float]:
+    """Return a function from the step to the fraction of the peak learning rate: linear warm-up, linear decay to 0."""
+    warmup_steps = max(1, round(steps * training.warmup_ratio))
 
     def rate(step: int) -> float:
-        return min((step + 1) / rise, max(0.0, (steps - step) / max(1, steps - rise)))
+        return min((step + 1) / warmup_steps, max(0.0, (steps - step) / max(1, steps - warmup_steps)))
 
     return rate

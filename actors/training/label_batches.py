@@ -1,8 +1,8 @@
-"""Labels as batches: the same lists in the same order for the same seed, whatever the number of workers.
+"""Read labels as training batches: the same seed gives the same lists in the same order for any number of workers.
 
-Every worker reads its share of a step's lists from storage when it needs them, a step ahead of the training. So
-an epoch can be taken up in its middle by another number of workers, and no worker holds more labels than some row groups of their
-files, about a megabyte each.
+Each worker reads its share of a step's lists from storage one step ahead of training. Training can therefore resume in
+the middle of an epoch with a different number of workers, and a worker never has more labels in memory than a few row
+groups of about 1 MB each.
 """
 
 from __future__ import annotations
@@ -31,46 +31,66 @@ from students.rra_gpt import AuxiliaryTargets
 from students.settings import TrainingSettings
 
 R = TypeVar("R", bound=BaseModel)
-_GROUPS_HELD = 64
+
+_CACHED_ROW_GROUPS = 64
 
 
 class RowReader(Generic[R]):
-    """Rows of a folder's parts, looked up by query id."""
+    """Looks up the rows of a folder's Parquet parts by query ID."""
 
     def __init__(self, folder: Folder, model: type[R]) -> None:
+        """Read the query IDs of all parts, but no other column.
+
+        Args:
+            folder: Folder with the parts.
+            model: Record class of the rows.
+        """
         self.folder, self.model = folder, model
-        self._place = {
-            query_id: place
+        self._location = {
+            query_id: location
             for part in folder.names(".parquet")
-            for query_id, place in zip(
-                folder.read_table(part, ["query_id"])["query_id"].to_pylist(), self._places(part), strict=True
+            for query_id, location in zip(
+                folder.read_table(part, ["query_id"])["query_id"].to_pylist(), self._locations(part), strict=True
             )
         }
-        self._group = functools.lru_cache(_GROUPS_HELD)(folder.read_row_group)
+        self._group = functools.lru_cache(_CACHED_ROW_GROUPS)(folder.read_row_group)
 
     def read(self, query_id: str) -> R:
-        """Read one row. Raises KeyError for an id that is not here, InputError for a row of another version."""
-        part, group, row = self._place[query_id]
+        """Read one row.
+
+        Raises:
+            KeyError: If the folder has no row for this query.
+            InputError: If the row does not match the record class.
+        """
+        part, group, row = self._location[query_id]
         table: pa.Table = self._group(part, group)
         try:
             return self.model.model_validate(table.slice(row, 1).to_pylist()[0])
         except ValidationError as error:
-            raise InputError(f"{self.folder.uri}/{part}: query {query_id}: {misfit(error)}; label anew") from None
+            raise InputError(
+                f"{self.folder.uri}/{part}: query {query_id}: {misfit(error)}; run ray_jobs.label again"
+            ) from None
 
-    def _places(self, part: str) -> list[tuple[str, int, int]]:
-        """Where each row of a part is: its row group and its place there."""
+    def _locations(self, part: str) -> list[tuple[str, int, int]]:
+        """Return part, row group and index within the group for each row of a part."""
         return [(part, group, row) for group, rows in enumerate(self.folder.rows_by_group(part)) for row in range(rows)]
 
 
 class LabelReader:
-    """Labels by query id. rationales: folder of rationales that their candidates get; None for none."""
+    """Reads labels, with rationales if there are any, by query ID."""
 
     def __init__(self, labels: Folder, rationales: Folder | None = None) -> None:
+        """Index the labels.
+
+        Args:
+            labels: Folder of the labels.
+            rationales: Folder of the rationales to add to the labels' candidates; None for none.
+        """
         self._labels = RowReader(labels, Label)
         self._rationales = RowReader(rationales, RationaleList) if rationales else None
 
     def read(self, ids: Sequence[str]) -> list[Label]:
-        """Read labels, in the order of their ids. Raises KeyError for an id that is not here."""
+        """Read labels in the order of their query IDs. Raises KeyError for an unknown ID."""
         labels = map(self._labels.read, ids)
         return [
             with_rationales(label, self._rationales.read(label.query_id).rationales) if self._rationales else label
@@ -80,15 +100,21 @@ class LabelReader:
 
 @dataclass(frozen=True)
 class StepShare:
-    """One worker's share of a step. epoch: from 0. ids: its queries. of: how many lists the step has over all workers."""
+    """One worker's share of an optimizer step.
+
+    Attributes:
+        epoch: Epoch, counted from 0.
+        ids: IDs of this worker's queries.
+        lists_in_step: Lists of all workers.
+    """
 
     epoch: int
     ids: list[str]
-    of: int
+    lists_in_step: int
 
 
-def order_of(ids: Sequence[str], seed: int, epoch: int) -> list[str]:
-    """The order of an epoch: a permutation that depends on the ids, the seed and the epoch alone."""
+def epoch_order(ids: Sequence[str], seed: int, epoch: int) -> list[str]:
+    """Shuffle the IDs for an epoch. The result depends only on the set of IDs, the seed and the epoch."""
     ordered = sorted(ids)
     random.Random(f"{seed} {epoch}").shuffle(ordered)
     return ordered
@@ -97,26 +123,30 @@ def order_of(ids: Sequence[str], seed: int, epoch: int) -> list[str]:
 def shares(
     ids: Sequence[str], training: TrainingSettings, first_step: int, rank: int, workers: int
 ) -> Iterator[StepShare]:
-    """This worker's share of every step from `first_step` on, counted from 0 over all epochs.
+    """Yield a worker's share of every step from `first_step` on.
 
-    A step's lists are dealt out one by one, so that workers differ by one list at most.
+    A step's lists are assigned round-robin, so the shares of two workers differ by at most one list.
+
+    Args:
+        ids: IDs of all training queries.
+        training: Settings of the training.
+        first_step: First step to yield, counted from 0 over all epochs.
+        rank: Rank of this worker.
+        workers: Number of workers.
     """
     per_step = training.queries_per_step
     per_epoch = len(ids) // per_step
     ordered: list[str] = []
-    for step in range(first_step, training.steps_over(len(ids))):
-        epoch, place = divmod(step, per_epoch)
-        if place == 0 or not ordered:
-            ordered = order_of(ids, training.seed, epoch)
-        lists = ordered[place * per_step : (place + 1) * per_step]
+    for step in range(first_step, training.optimizer_steps(len(ids))):
+        epoch, index = divmod(step, per_epoch)
+        if index == 0 or not ordered:
+            ordered = epoch_order(ids, training.seed, epoch)
+        lists = ordered[index * per_step : (index + 1) * per_step]
         yield StepShare(epoch, lists[rank::workers], len(lists))
 
 
 class LabelBatches:
-    """Turns shares into batches, read and tokenised a step ahead.
-
-    rows: how the student's pairs are tokenised. grades: {query_id: {doc_id: grade}} to learn from instead of the labels.
-    """
+    """Turns shares into tokenized batches, one step ahead of training."""
 
     def __init__(
         self,
@@ -125,76 +155,96 @@ class LabelBatches:
         rows: TrainingReader,
         grades: dict[str, dict[str, int]] | None = None,
     ) -> None:
+        """Create batches from a reader.
+
+        Args:
+            reader: Reads the labels.
+            training: Settings of the training.
+            rows: Tokenizes pairs for the student.
+            grades: Judgements to learn from instead of the labels, {query_id: {doc_id: grade}}.
+        """
         self.reader = reader
         self.training = training
         self.rows = rows
         self.grades = grades
-        self._reading = (
-            threading.Lock()
-        )  # a tokenizer has one truncation at a time, and validation reads beside the step ahead
+        # A tokenizer has one truncation setting at a time, and validation tokenizes while the next step is read ahead.
+        self._tokenizing = threading.Lock()
 
-    def of(self, dealt: Iterator[StepShare]) -> Iterator[tuple[StepShare, ListBatch]]:
-        """Yield each share with its lists."""
+    def iterate(self, shares: Iterator[StepShare]) -> Iterator[tuple[StepShare, ListBatch]]:
+        """Yield each share with its batch, while a thread reads the next one."""
         with ThreadPoolExecutor(1) as pool:
-            ahead = None
-            for share in dealt:
-                coming = (share, pool.submit(self.batch, share.ids, share.epoch))
-                if ahead is not None:
-                    yield ahead[0], ahead[1].result()
-                ahead = coming
-            if ahead is not None:
-                yield ahead[0], ahead[1].result()
+            current = None
+            for share in shares:
+                upcoming = (share, pool.submit(self.batch, share.ids, share.epoch))
+                if current is not None:
+                    yield current[0], current[1].result()
+                current = upcoming
+            if current is not None:
+                yield current[0], current[1].result()
 
     def batch(self, ids: Sequence[str], epoch: int | None) -> ListBatch:
-        """Lay out the lists of some queries. epoch: decides which candidates are sampled; None for all of them."""
+        """Read and tokenize the lists of some queries.
+
+        Args:
+            ids: IDs of the queries.
+            epoch: Seeds the sample of candidates; None for all candidates.
+        """
         labels = self.reader.read(ids)
         weights = [trust(label.confidence) for label in labels] if self.training.confidence.weight else None
-        taken = [self._taken(label, epoch) for label in labels]
+        selected = [self._select(label, epoch) for label in labels]
         lists = [
             (label.query, [(content(c.title, c.text), c.target) for c in candidates])
-            for label, (candidates, _) in zip(labels, taken, strict=True)
+            for label, (candidates, _) in zip(labels, selected, strict=True)
         ]
         batch = list_batch(lists, weights)
-        with self._reading:
-            batch.rows = self.rows.rows(batch.pairs, [told for _, tellings in taken for told in tellings])
+        with self._tokenizing:
+            batch.rows = self.rows.rows(batch.pairs, [target for _, targets in selected for target in targets])
         return batch
 
-    def _taken(self, label: Label, epoch: int | None) -> tuple[list[LabelledCandidate], list[AuxiliaryTargets]]:
-        """The candidates of a label that are learned from, at least one, and what is told of each."""
+    def _select(self, label: Label, epoch: int | None) -> tuple[list[LabelledCandidate], list[AuxiliaryTargets]]:
+        """Return the candidates of a label to learn from, at least one, and the auxiliary targets of each."""
         explained = relevant = dict(zip((c.doc_id for c in label.candidates), relevance(label), strict=True))
-        # one document alone orders nothing, so a list of which nothing is to be learned adds nothing
+        # A list without usable candidates keeps one document: a single document has no order, so its loss is 0.
         candidates = viewed(label, self.training.missing, self.training.max_pre_rank) or label.candidates[:1]
         if self.grades is not None:
             candidates = graded(candidates, self.grades[label.query_id], self.training.relevant_grade)
             relevant = {c.doc_id: c.target > 0 for c in candidates}
         sample = self.training.candidates_per_list
         if epoch is not None and sample is not None and sample < len(candidates):
-            drawn = random.Random(f"{self.training.seed} {epoch} {label.query_id}")
-            candidates = sampled(
-                candidates, sample, drawn, [_teaches_most(c, self.grades is not None) for c in candidates]
-            )
-        # a rationale tells why the teacher decided so; where the judgement is another one, there is none
+            generator = random.Random(f"{self.training.seed} {epoch} {label.query_id}")
+            preferred = [_is_preferred(c, self.grades is not None) for c in candidates]
+            candidates = sample_candidates(candidates, sample, generator, preferred)
+        # A rationale explains the teacher's decision. Drop it if the judgement disagrees with the teacher.
         return candidates, [
             AuxiliaryTargets(relevant[c.doc_id], c.rationale if relevant[c.doc_id] == explained[c.doc_id] else None)
             for c in candidates
         ]
 
 
-def _teaches_most(candidate: LabelledCandidate, judged: bool) -> bool:
-    """Whether a sample should contain this candidate: it was listed with a target above 0, or judged relevant."""
+def _is_preferred(candidate: LabelledCandidate, judged: bool) -> bool:
+    """Return whether samples prefer a candidate: its target is above 0, and it is listed by the teacher or judged."""
     return candidate.target > 0 and (judged or candidate.tier == "listed")
 
 
-def sampled(
-    candidates: Sequence[LabelledCandidate], count: int, drawn: random.Random, first: Sequence[bool]
+def sample_candidates(
+    candidates: Sequence[LabelledCandidate], count: int, generator: random.Random, preferred: Sequence[bool]
 ) -> list[LabelledCandidate]:
-    """Sample candidates of a list, up to half of them from those marked in `first`.
+    """Sample candidates of a list, up to half of them from the preferred ones.
 
-    A teacher lists few documents, and a uniform sample would often miss all of them. If one group is too small, the other fills the sample.
-    count: at most the number of candidates. Returns them in the list's order.
+    A teacher lists few documents, and a uniform sample would often miss all of them. If one group is too small, the
+    other fills the sample.
+
+    Args:
+        candidates: The candidates of one list.
+        count: Size of the sample, at most the number of candidates.
+        generator: Source of randomness.
+        preferred: Whether each candidate is preferred.
+
+    Returns:
+        The sample, in the list's order.
     """
-    preferred = [i for i, wanted in enumerate(first) if wanted]
-    others = [i for i, wanted in enumerate(first) if not wanted]
-    share = max(min(len(preferred), (count + 1) // 2), count - len(others))
-    chosen = {*drawn.sample(preferred, share), *drawn.sample(others, count - share)}
+    first = [i for i, is_preferred in enumerate(preferred) if is_preferred]
+    others = [i for i, is_preferred in enumerate(preferred) if not is_preferred]
+    from_first = max(min(len(first), (count + 1) // 2), count - len(others))
+    chosen = {*generator.sample(first, from_first), *generator.sample(others, count - from_first)}
     return [candidate for i, candidate in enumerate(candidates) if i in chosen]

@@ -1,4 +1,4 @@
-"""Where training is, told as it goes: to the driver, to Ray's metrics, and to TensorBoard's files beside the model."""
+"""Report training progress to the driver, to Ray's metrics and to TensorBoard files beside the model."""
 
 from __future__ import annotations
 
@@ -14,33 +14,40 @@ from ranking.storage.folder import Folder
 
 
 class TrainingMonitor:
-    """Tells for all workers; only the first one has it."""
+    """Reports the progress of all workers. Only worker 0 has one."""
 
     def __init__(self, work: Assignment) -> None:
+        """Create the metrics and a local folder for TensorBoard's event files."""
         self.board = work.board
         self.target = work.tensorboard
         self._local = tempfile.TemporaryDirectory()
         self._events = SummaryWriter(logdir=self._local.name)
         tags = {"student": work.student.name}
-        self._loss = Gauge("rradistill_train_loss", "Loss of the last step.", tag_keys=("student",))
+        self._loss = Gauge("rradistill_train_loss", "Loss of the last optimizer step.", tag_keys=("student",))
         self._ndcg = Gauge(
             "rradistill_train_validation_ndcg",
-            "nDCG@10 against the teacher on validation lists.",
+            "nDCG@10 against the teacher on the validation lists.",
             tag_keys=("student",),
         )
-        self._pairs = Counter("rradistill_train_pairs", "Pairs that were learned from.", tag_keys=("student",))
-        self._tokens = Counter(
-            "rradistill_train_tokens", "Tokens that were read, padding left out.", tag_keys=("student",)
-        )
+        self._pairs = Counter("rradistill_train_pairs", "Trained query-document pairs.", tag_keys=("student",))
+        self._tokens = Counter("rradistill_train_tokens", "Trained tokens, without padding.", tag_keys=("student",))
         for metric in (self._loss, self._ndcg, self._pairs, self._tokens):
             metric.set_default_tags(tags)
 
     def begin(self, step: int) -> None:
-        """Training begins after so many steps."""
+        """Report the step that training starts after."""
         ray.get(self.board.begin.remote(step))
 
     def step(self, step: int, loss: float, pairs: int, tokens: int, seconds: float) -> None:
-        """A step is done. pairs, tokens: over all workers."""
+        """Report a finished optimizer step.
+
+        Args:
+            step: Completed steps.
+            loss: Loss of the step.
+            pairs: Pairs of all workers.
+            tokens: Tokens of all workers, without padding.
+            seconds: Duration of the step.
+        """
         self._loss.set(loss)
         self._pairs.inc(pairs)
         self._tokens.inc(tokens)
@@ -49,12 +56,12 @@ class TrainingMonitor:
         self.board.add.remote({"step": step, "loss": loss, "pairs": pairs, "tokens": tokens, "seconds": seconds})
 
     def validation(self, step: int, value: float) -> None:
-        """The validation lists were measured."""
+        """Report the validation nDCG@10 after a step."""
         self._ndcg.set(value)
         self._events.add_scalar("validation nDCG@10", value, step)
         self.board.add.remote({"validation": value, "step": step})
 
-    def keep(self) -> None:
-        """Copy TensorBoard's files to storage."""
+    def upload(self) -> None:
+        """Copy TensorBoard's event files to storage."""
         self._events.flush()
         Folder(Path(self._local.name)).copy_to(self.target)

@@ -1,7 +1,7 @@
-"""The training worker: one student distilled with DeepSpeed, run by Ray Train on every worker.
+"""The Ray Train worker: distill one student with DeepSpeed.
 
-Every worker holds the student and trains on its share of each step's lists; ZeRO divides optimizer states,
-gradients and, in stage 3, weights between them.
+Every worker has a copy of the student and trains on its share of each step's lists. DeepSpeed ZeRO shards the optimizer
+states, the gradients and, in stage 3, the weights over the workers.
 """
 
 from __future__ import annotations
@@ -31,24 +31,31 @@ from students.objective import Objective, ndcg
 from students.scoring import forward_rows
 
 _PROBES = 64
-_PROBED_LISTS = 16
-"""Lists that the probes are taken from, at least."""
+"""Maximum pairs for the parity check."""
+
+_MIN_PROBED_LISTS = 16
+"""Minimum lists that the probes are taken from."""
 
 
 class NonFiniteError(RuntimeError):
-    """The loss or the scores are no numbers any more."""
+    """The loss or the scores are NaN or infinite."""
 
 
 def train_worker(config: dict[str, Any]) -> None:
-    """Train on one worker, and at the end export the student from the first. config: `work`, an Assignment."""
+    """Train on one worker; worker 0 exports the student at the end.
+
+    Args:
+        config: {"work": Assignment}.
+    """
     work: Assignment = config["work"]
     _, error = ray.get(work.board.state.remote())
     if error is not None:
-        return  # started again after what another start does not mend
+        return  # Ray Train restarted the workers after an error that a restart cannot fix.
     try:
         worker = TrainingWorker(work)
         progress = worker.train(checkpoints.resume(worker.engine))
-        torch.distributed.barrier()  # every worker's part of the last checkpoint is on storage from here on
+        # After the barrier every worker's part of the last checkpoint is in storage.
+        torch.distributed.barrier()
         if worker.rank == 0:
             ray.get(
                 work.board.add.remote(
@@ -61,9 +68,10 @@ def train_worker(config: dict[str, Any]) -> None:
 
 
 class TrainingWorker:
-    """A training worker: its part of the model and of the lists."""
+    """One training worker, with its DeepSpeed engine and its share of the lists."""
 
     def __init__(self, work: Assignment) -> None:
+        """Build the student, the engine and the batches. Call it within a Ray Train worker."""
         self.work = work
         context = ray.train.get_context()
         self.rank, self.workers = context.get_world_rank(), context.get_world_size()
@@ -81,153 +89,154 @@ class TrainingWorker:
             model.set_dropout(training.dropout)
         if training.activation_checkpointing:
             model.checkpoint_activations()
-        self.engine = make_engine(kinds.in_training(model, student, path), training, work.steps, self.device.type)
+        trained = kinds.wrap_for_training(model, student, path)
+        self.engine = make_engine(trained, training, work.steps, self.device.type)
         self.objective = Objective(student, training, work.provenance.targets)
-        self.watch = TrainingMonitor(work) if self.rank == 0 else None
-        # in ZeRO 3 every forward gathers weights from all workers, which so have to do equally many
-        self.whole = training.zero_stage == 3
-        self.saved_for_loss = False
+        self.monitor = TrainingMonitor(work) if self.rank == 0 else None
+        # In ZeRO stage 3 each forward pass gathers weights from all workers, so all must run the same number of them.
+        self.single_chunk = training.zero_stage == 3
+        self.saved_for_preemption = False
         reader = LabelReader(work.labels, work.rationales)
         self.batches = LabelBatches(
             reader, training, kinds.TrainingReader(student, self.tokenizer, work.frequent_terms), work.grades
         )
 
     def train(self, progress: TrainingProgress) -> TrainingProgress:
-        """Train from where training is to its end, or until validation has not improved for long enough."""
+        """Train from `progress` to the last step, or until validation stops improving."""
         training = self.work.training
-        if self.watch:
-            self.watch.begin(progress.step)
-        every = training.checkpoint_every or self.work.steps_per_epoch
-        most = None if training.patience is None else training.patience * every
-        if progress.stalled(most):  # it was cut off behind its end
+        if self.monitor:
+            self.monitor.begin(progress.step)
+        interval = training.checkpoint_every or self.work.steps_per_epoch
+        patience_steps = None if training.patience is None else training.patience * interval
+        if progress.stalled(patience_steps):  # The previous job was interrupted after the end of training.
             return progress
         if progress.step == 0 and progress.best is None and self.work.validation and self.work.base_ranks:
-            progress = self._validated(progress)  # training must improve on the base
+            # Validate the base as step 0: a trained checkpoint is only exported if it is better.
+            progress = self._validate(progress)
             checkpoints.save(self.engine, progress)
-        dealt = shares(self.work.train, training, progress.step, self.rank, self.workers)
-        for share, batch in self.batches.of(dealt):
-            began = time.monotonic()
+        own_shares = shares(self.work.train, training, progress.step, self.rank, self.workers)
+        for share, batch in self.batches.iterate(own_shares):
+            start = time.monotonic()
             loss = self._step(progress.step, share, batch)
             progress = progress.after_a_step()
-            self._note(progress, loss, share, batch, time.monotonic() - began)
-            if progress.step % every and progress.step != self.work.steps:
-                self._save_if_a_node_goes(progress)
+            self._report_step(progress, loss, share, batch, time.monotonic() - start)
+            if progress.step % interval and progress.step != self.work.steps:
+                self._save_before_preemption(progress)
             else:
-                progress = self._validated(progress)
+                progress = self._validate(progress)
                 checkpoints.save(self.engine, progress)
-                if self.watch:
-                    self.watch.keep()
-                if progress.stalled(most):
+                if self.monitor:
+                    self.monitor.upload()
+                if progress.stalled(patience_steps):
                     break
         return progress
 
-    def _save_if_a_node_goes(self, progress: TrainingProgress) -> None:
-        """Save once where a node of the workers is about to be taken away; every worker has to ask."""
-        if not self.saved_for_loss and ray.train.get_preemption_info() is not None:
+    def _save_before_preemption(self, progress: TrainingProgress) -> None:
+        """Save one checkpoint when the cluster announces that it will take away a node. Call it on every worker."""
+        if not self.saved_for_preemption and ray.train.get_preemption_info() is not None:
             checkpoints.save(self.engine, progress)
-            if self.watch:
-                self.watch.keep()
-            self.saved_for_loss = True
+            if self.monitor:
+                self.monitor.upload()
+            self.saved_for_preemption = True
 
     def probes(self) -> list[tuple[str, str]]:
-        """Some pairs of the labels, for the parity check: 64 where there are as many."""
+        """Return up to 64 pairs of the labels for the parity check."""
         pairs: list[tuple[str, str]] = []
-        for read, query_id in enumerate(self.work.train, start=1):
+        for lists, query_id in enumerate(self.work.train, start=1):
             (label,) = self.batches.reader.read([query_id])
             pairs += [(label.query, content(c.title, c.text)) for c in label.candidates]
-            if read >= _PROBED_LISTS and len(pairs) >= _PROBES:
+            if lists >= _MIN_PROBED_LISTS and len(pairs) >= _PROBES:
                 break
         return pairs[:: max(1, len(pairs) // _PROBES)][:_PROBES]
 
     def _step(self, step: int, share: StepShare, batch: ListBatch) -> float:
-        """One optimizer step. Returns the loss."""
+        """Run one optimizer step and return this worker's loss."""
         self.engine.train()
-        # drawn anew for each step, so that a resumed training drops out what the other would have
+        # Seed each step, for a resumed training to apply the same dropout as an uninterrupted one.
         torch.manual_seed(hash((self.work.training.seed, step, self.rank)))
-        parts = batch.within(self.work.training.max_tokens_per_microbatch, padded=self.whole)
-        passes = self._most(len(parts))
+        microbatches = batch.split(self.work.training.max_tokens_per_microbatch, padded=self.single_chunk)
+        passes = self._max_over_workers(len(microbatches))
         loss_sum = 0.0
-        for turn in range(passes):
-            counts = turn < len(parts)  # ZeRO has all workers do equally many passes; a further one adds nothing
-            part = parts[turn] if counts else parts[0]
-            before = sum(len(earlier.mask) for earlier in parts[:turn]) if counts else 0
-            ids = share.ids[before : before + len(part.mask)]
-            self.engine.set_gradient_accumulation_boundary(turn == passes - 1)
-            flat = self._scores(part)
-            # DeepSpeed averages over workers and adds up passes; this makes it the mean over the step's lists
-            loss = self.objective(flat, part, step / self.work.steps) * (
-                part.mask.shape[0] * self.workers / share.of if counts else 0.0
+        for index in range(passes):
+            # ZeRO needs the same number of passes on all workers. Extra passes repeat a microbatch with weight 0.
+            is_real = index < len(microbatches)
+            microbatch = microbatches[index] if is_real else microbatches[0]
+            start = sum(len(earlier.mask) for earlier in microbatches[:index]) if is_real else 0
+            ids = share.ids[start : start + len(microbatch.mask)]
+            self.engine.set_gradient_accumulation_boundary(index == passes - 1)
+            flat = self._scores(microbatch)
+            # DeepSpeed averages over workers and sums over passes. This factor makes it the mean over the step's lists.
+            loss = self.objective(flat, microbatch, step / self.work.steps) * (
+                microbatch.mask.shape[0] * self.workers / share.lists_in_step if is_real else 0.0
             )
             if not torch.isfinite(loss):
-                self._stop(
-                    f"the loss is no number at step {step + 1}, in {_lists_of(ids, self.objective.of_lists(flat, part))}"
-                )
+                queries = _non_finite_queries(ids, self.objective.per_list(flat, microbatch))
+                self._stop(f"the loss is NaN or infinite at step {step + 1}, {queries}")
             self.engine.backward(loss)
-            if counts:
+            if is_real:
                 loss_sum += float(loss.detach())
         self.engine.step()
         return loss_sum
 
-    def _most(self, count: int) -> int:
-        """The highest count of all workers."""
+    def _max_over_workers(self, count: int) -> int:
+        """Return the highest count of all workers."""
         if self.workers == 1:
             return count
-        held = torch.tensor(count, device=self.device)
-        torch.distributed.all_reduce(held, torch.distributed.ReduceOp.MAX)
-        return int(held)
+        highest = torch.tensor(count, device=self.device)
+        torch.distributed.all_reduce(highest, torch.distributed.ReduceOp.MAX)
+        return int(highest)
 
     def _scores(self, batch: ListBatch) -> torch.Tensor:
-        return forward_rows(self.engine, self.tokenizer, batch.rows, self.whole)
+        """Run the model on the batch's pairs; returns [pairs] or [pairs, columns]."""
+        return forward_rows(self.engine, self.tokenizer, batch.rows, self.single_chunk)
 
-    def _validated(self, progress: TrainingProgress) -> TrainingProgress:
-        """Measure nDCG@10 on the validation queries, dealt out over the workers.
+    def _validate(self, progress: TrainingProgress) -> TrainingProgress:
+        """Measure nDCG@10 on the validation queries, distributed over the workers.
 
-        Where there are none, one list is looked at for scores that are no numbers, with which nothing is to be saved.
+        Without validation queries, score one training list, so no checkpoint with NaN or infinite scores is saved.
         """
-        looked_at = self.work.validation or self.work.train[:1]
+        queries = self.work.validation or self.work.train[:1]
         self.engine.eval()
-        mine = looked_at[self.rank :: self.workers]
-        rounds = -(-len(looked_at) // self.workers)
-        found = torch.zeros(2, device=self.device)
+        own_queries = queries[self.rank :: self.workers]
+        rounds = -(-len(queries) // self.workers)
+        sum_and_count = torch.zeros(2, device=self.device)
         with torch.no_grad():
-            for turn in range(
-                rounds
-            ):  # equally many on every worker: a list too few is made up by one that does not count
-                counts = turn < len(mine)
-                query = mine[turn] if counts else looked_at[0]
-                batch = self.batches.batch([query], None)
+            # Same number of rounds on every worker; a worker with fewer queries scores one that does not count.
+            for index in range(rounds):
+                is_real = index < len(own_queries)
+                query_id = own_queries[index] if is_real else queries[0]
+                batch = self.batches.batch([query_id], None)
                 flat = self._scores(batch).reshape(len(batch.pairs), -1)[:, 0]
                 if not torch.isfinite(flat).all():
-                    self._stop(
-                        f"the scores are no numbers after step {progress.step}, in the list of the query {query}"
-                    )
-                if counts:
+                    self._stop(f"the scores are NaN or infinite after step {progress.step}, query {query_id}")
+                if is_real:
                     value = ndcg(batch.spread(flat), batch.targets.to(self.device), batch.mask.to(self.device))
-                    found += torch.tensor([float(value.sum()), 1.0], device=self.device)
+                    sum_and_count += torch.tensor([float(value.sum()), 1.0], device=self.device)
         if not self.work.validation:
             return progress
-        torch.distributed.all_reduce(found)
-        value = float(found[0] / found[1])
-        if self.watch:
-            self.watch.validation(progress.step, value)
-        return progress.with_validation(value)
+        torch.distributed.all_reduce(sum_and_count)
+        mean = float(sum_and_count[0] / sum_and_count[1])
+        if self.monitor:
+            self.monitor.validation(progress.step, mean)
+        return progress.with_validation(mean)
 
-    def _stop(self, what: str) -> None:
+    def _stop(self, problem: str) -> None:
+        """Raise NonFiniteError with the next step for the user."""
         raise NonFiniteError(
-            f"{what}; the last good checkpoint is kept; with a lower training.learning_rate training begins anew"
+            f"{problem}; the last good checkpoint is kept. Lower training.learning_rate to restart training."
         )
 
-    def _note(
+    def _report_step(
         self, progress: TrainingProgress, loss: float, share: StepShare, batch: ListBatch, seconds: float
     ) -> None:
-        """Of pairs and tokens this worker knows its own; the step's other lists are taken to be like them."""
-        if self.watch:
-            lists = share.of / max(1, len(share.ids))
-            pairs, tokens = len(batch.pairs) * lists, sum(len(row["input_ids"]) for row in batch.rows) * lists
-            self.watch.step(progress.step, loss, round(pairs), round(tokens), seconds)
+        """Report a step. Pairs and tokens of all workers are estimated from the lists of this one."""
+        if self.monitor:
+            factor = share.lists_in_step / max(1, len(share.ids))
+            pairs, tokens = len(batch.pairs) * factor, sum(len(row["input_ids"]) for row in batch.rows) * factor
+            self.monitor.step(progress.step, loss, round(pairs), round(tokens), seconds)
 
 
-def _lists_of(ids: Sequence[str], losses: torch.Tensor) -> str:
-    """Name the queries whose losses, [lists], are no numbers."""
+def _non_finite_queries(ids: Sequence[str], losses: torch.Tensor) -> str:
+    """Name the queries whose losses, [lists], are NaN or infinite."""
     wrong = [query_id for query_id, finite in zip(ids, torch.isfinite(losses).tolist(), strict=True) if not finite]
-    return f"the list of the query {wrong[0]}" if len(wrong) == 1 else f"the lists of the queries {', '.join(wrong)}"
+    return f"query {wrong[0]}" if len(wrong) == 1 else f"queries {', '.join(wrong)}"

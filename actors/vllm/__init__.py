@@ -1,1 +1,1 @@
-"""The vLLM engine that teachers and rationale writers share, with its caches, limits and crash log."""
+"""The vLLM engine of teachers and rationale writers, with its caches, request limiter and crash log."""

@@ -1,4 +1,4 @@
-"""A chat model's tokenizer and context: texts cut to tokens, messages as tokens, as much of a text as fits."""
+"""Chat templates and token budgets: messages as token ids, texts truncated until the prompt fits the context."""
 
 from __future__ import annotations
 
@@ -7,11 +7,21 @@ from collections.abc import Callable
 from ranking.model_paths import model_path
 from ranking.prompts import control_tokens
 
-FEWEST_TOKENS = 8
+MIN_DOCUMENT_TOKENS = 8
 
 
 class ChatTokens:
-    """What a chat model reads. context: the engine's max_model_len; None for the model's own."""
+    """Tokenizer and context length of a chat model.
+
+    Args:
+        model: Folder or Hugging Face id.
+        revision: Revision of the model on the Hugging Face Hub.
+        context: The engine's max_model_len in tokens; None for the model's own maximum.
+
+    Attributes:
+        context: Context length in tokens.
+        special: Control tokens of the tokenizer, which prompts must not contain as text.
+    """
 
     def __init__(self, model: str, revision: str | None, context: int | None) -> None:
         from transformers import AutoConfig, AutoTokenizer
@@ -22,35 +32,46 @@ class ChatTokens:
         self.context = int(context or limit)
         self.special = control_tokens(self.tokenizer)
 
-    def of(self, messages: list[dict[str, str]]) -> list[int]:
-        """Messages as the tokens before which the model answers."""
-        filled = self.tokenizer.apply_chat_template(
+    def encode(self, messages: list[dict[str, str]]) -> list[int]:
+        """Encode chat messages with the generation prompt, thinking disabled."""
+        text = self.tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False, enable_thinking=False
         )
-        return list(self.tokenizer.encode(filled, add_special_tokens=False))
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def cut(self, text: str, limit: int) -> str:
-        """Cut a text to so many tokens, at a token's end."""
-        head = text[: limit * 32]
+    def truncate(self, text: str, max_tokens: int) -> str:
+        """Truncate a text to at most `max_tokens` tokens, at a token boundary, and to 32 characters per token."""
+        head = text[: max_tokens * 32]
         offsets = self.tokenizer(head, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        return head[: offsets[limit - 1][1]] if len(offsets) > limit else head
+        return head[: offsets[max_tokens - 1][1]] if len(offsets) > max_tokens else head
 
     def fit(
         self, fill: Callable[[int], list[int]], limit: int, documents: int, answer_tokens: int
     ) -> tuple[list[int], int]:
-        """Fill a prompt so that it leaves room for the answer. fill: makes it of documents of at most so many tokens.
+        """Fill a prompt, with documents truncated until the prompt and the answer fit the context.
 
-        limit: the most tokens a document gets. Returns the prompt and the limit that was used. Raises ValueError
-        where not even documents of eight tokens leave the room.
+        Args:
+            fill: Makes the prompt's token ids from documents of at most the given number of tokens each.
+            limit: Maximum tokens per document.
+            documents: Number of documents in the prompt.
+            answer_tokens: Tokens to reserve for the answer.
+
+        Returns:
+            The prompt's token ids, and the limit per document that was used.
+
+        Raises:
+            ValueError: The prompt is too long even with documents of eight tokens.
         """
-        room = self.context - answer_tokens
+        max_prompt_tokens = self.context - answer_tokens
         tokens = fill(limit)
-        while len(tokens) > room and limit > FEWEST_TOKENS:
-            limit = max(FEWEST_TOKENS, min(limit - 1, limit - (len(tokens) - room) // max(1, documents) - 1))
+        while len(tokens) > max_prompt_tokens and limit > MIN_DOCUMENT_TOKENS:
+            excess = len(tokens) - max_prompt_tokens
+            limit = max(MIN_DOCUMENT_TOKENS, min(limit - 1, limit - excess // max(1, documents) - 1))
             tokens = fill(limit)
-        if len(tokens) > room:
+        if len(tokens) > max_prompt_tokens:
             raise ValueError(
-                f"a prompt of {len(tokens)} tokens with {limit} for each of {documents} documents, and {answer_tokens} for the answer, "
-                f"do not fit into {self.context}"
+                f"prompt exceeds the context of {self.context} tokens: {len(tokens)} with {limit} for each of "
+                f"{documents} documents, plus {answer_tokens} for the answer; show fewer documents or raise "
+                "engine.max_model_len"
             )
         return tokens, limit

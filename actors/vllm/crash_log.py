@@ -1,6 +1,7 @@
-"""Engines that died, marked on storage, since nothing else outlives the process that an engine takes down with it.
+"""Crash log of vLLM engines.
 
-A model that cannot run must not start for ever, and one prompt that kills its engine must not end the others.
+A crashing engine takes its worker process down with it, so the log is on storage. It keeps a model that cannot run from
+being restarted forever, and it keeps one prompt that crashes the engine from failing all other prompts.
 """
 
 from __future__ import annotations
@@ -14,57 +15,70 @@ from collections.abc import Iterable
 
 from ranking.storage.folder import Folder
 
-MOST = 4
-"""CrashLog in a row, without an answer between them, that end the job."""
+MAX_CONSECUTIVE_CRASHES = 4
+"""Crashes without an answer in between that end the job."""
 
-_SUSPECTED = 2
-_GUILTY = 1
-_SINCE = "since-an-answer"
-_LOOKS_EVERY = 5.0
+_ISOLATE_AFTER_CRASHES = 2
+_QUARANTINE_AFTER_CRASHES = 1
+_SINCE_ANSWER = "since-an-answer"
+_CHECK_SECONDS = 5.0
 
 
 class QuarantinedPromptError(ValueError):
-    """The engine died each time that it read this prompt, at last while it read nothing else."""
+    """The prompt crashed the engine repeatedly, at last with no other prompt in flight, and is not sent again."""
 
 
 class CrashLog:
-    """What is known of a teacher's engines that died. memory: the teacher's folder.
+    """Engine crashes of one teacher or rationale writer, and the prompts that caused them.
 
-    suspects: prompts that were under way at two deaths or more; they are to be asked alone. guilty: those of which the
-    engine died all the same; they are not to be asked any more.
+    Args:
+        folder: Folder of the teacher's or writer's cache. The log is a subfolder of it.
+
+    Attributes:
+        isolated: Prompts that were in flight during two or more crashes. They must be sent alone.
+        quarantined: Prompts that crashed the engine while sent alone. They must not be sent again.
     """
 
-    def __init__(self, memory: Folder) -> None:
-        self.folder = memory / "deaths"
-        self._since = self.folder / _SINCE
-        self._looked = -math.inf
-        marks = [json.loads(self.folder.read_text(name)) for name in self.folder.names(".json")]
-        under_way = Counter(prompt for mark in marks for prompt in mark["under_way"])
-        alone = Counter(prompt for mark in marks for prompt in mark["under_way"] if mark["alone"])
-        self.suspects = {prompt for prompt, times in under_way.items() if times >= _SUSPECTED}
-        self.guilty = {prompt for prompt, times in alone.items() if times >= _GUILTY}
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder / "deaths"
+        self._since_answer = self.folder / _SINCE_ANSWER
+        self._checked_at = -math.inf
+        crashes = [json.loads(self.folder.read_text(name)) for name in self.folder.names(".json")]
+        in_flight = Counter(prompt for crash in crashes for prompt in crash["under_way"])
+        alone = Counter(prompt for crash in crashes for prompt in crash["under_way"] if crash["alone"])
+        self.isolated = {prompt for prompt, count in in_flight.items() if count >= _ISOLATE_AFTER_CRASHES}
+        self.quarantined = {prompt for prompt, count in alone.items() if count >= _QUARANTINE_AFTER_CRASHES}
 
     def check(self) -> None:
-        """Raise RuntimeError where engines died too often since the last answer."""
-        died = len(self._since.names())
-        if died >= MOST:
+        """Raise RuntimeError if engines crashed too often since the last answer."""
+        crashes = len(self._since_answer.names())
+        if crashes >= MAX_CONSECUTIVE_CRASHES:
             raise RuntimeError(
-                f"the vLLM engine died {died} times without an answer; its words are in the logs of Ray's workers"
+                f"the vLLM engine crashed {crashes} times without an answer in between; "
+                "see the logs of the Ray workers for the cause"
             )
 
-    def mark(self, under_way: Iterable[str], alone: bool) -> None:
-        """An engine died. under_way: names of the prompts that it was reading. alone: whether one of them was asked alone."""
-        name = f"{uuid.uuid4().hex}.json"
-        self.folder.write_text(name, json.dumps({"under_way": sorted(under_way), "alone": alone}))
-        self._since.write_text(name, "")
+    def record_crash(self, in_flight: Iterable[str], alone: bool) -> None:
+        """Record an engine crash.
 
-    def answered(self) -> None:
-        """Prompts were answered: engines can run this model, so deaths up to now are not in a row. Looks at storage now and then."""
-        if time.monotonic() - self._looked >= _LOOKS_EVERY:
-            self._looked = time.monotonic()
-            if self._since.names():
-                self._since.delete()
+        Args:
+            in_flight: Ids of the prompts that the engine was processing.
+            alone: Whether one of them was sent alone.
+        """
+        name = f"{uuid.uuid4().hex}.json"
+        self.folder.write_text(name, json.dumps({"under_way": sorted(in_flight), "alone": alone}))
+        self._since_answer.write_text(name, "")
+
+    def record_answer(self) -> None:
+        """Record that engines can run this model, which resets the count of consecutive crashes.
+
+        Reads storage at most once every five seconds.
+        """
+        if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
+            self._checked_at = time.monotonic()
+            if self._since_answer.names():
+                self._since_answer.delete()
 
     def forget(self) -> None:
-        """Begin anew, with nothing suspected."""
+        """Delete all recorded crashes."""
         self.folder.delete()

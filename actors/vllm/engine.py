@@ -1,6 +1,6 @@
-"""A vLLM engine in the process of a teacher or a rationale writer: many requests at once, each awaited on its own.
+"""A vLLM engine in the process of a teacher or a rationale writer, with many concurrent requests.
 
-So a list can be asked again, or in several steps, while the engine goes on with the others.
+Each request is awaited separately, so one list can be retried or ranked in several steps while others are in flight.
 """
 
 from __future__ import annotations
@@ -29,13 +29,21 @@ _RUNNERS: dict[Task, dict[str, str]] = {
     "embed": {"runner": "pooling", "convert": "embed"},
     "classify": {"runner": "pooling", "convert": "classify"},
 }
-_ENDED_BY_SIGNAL = re.compile(r"Failed core proc\(s\): \{.*: -\d+")
+_KILLED_BY_SIGNAL = re.compile(r"Failed core proc\(s\): \{.*: -\d+")
 _CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
 
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model wrote. finish_reason: `stop` or `length`. cached_tokens: of the prompt, found in the prefix cache."""
+    """Generated text.
+
+    Attributes:
+        text: The text.
+        finish_reason: `stop` or `length`.
+        prompt_tokens: Tokens of the prompt.
+        completion_tokens: Tokens of the text.
+        cached_tokens: Tokens of the prompt that were in the prefix cache.
+    """
 
     text: str
     finish_reason: str | None
@@ -45,11 +53,22 @@ class Completion:
 
 
 class VllmEngine:
-    """A vLLM engine. arguments: of vLLM. gpus: that it spreads over; 0 runs the CPU build.
+    """A vLLM engine for one model and task.
 
-    deaths: where it is marked that the engine died, before this process ends with it: Ray starts both anew, and the
-    lists that were under way are asked again. setting: that names the model, for the message. Raises InputError where
-    vLLM cannot load the model.
+    If the engine crashes, this process records the crash and exits. Ray then restarts the process and retries the
+    lists that were in flight.
+
+    Args:
+        model: Folder or Hugging Face id.
+        revision: Revision of the model on the Hugging Face Hub.
+        task: Task that the engine runs.
+        arguments: Engine arguments of vLLM.
+        gpus: GPUs that the engine spreads over; 0 runs the CPU build.
+        crash_log: Crash log of the teacher or rationale writer.
+        setting: Setting that names the model, for error messages.
+
+    Raises:
+        InputError: vLLM cannot load the model.
     """
 
     def __init__(
@@ -59,7 +78,7 @@ class VllmEngine:
         task: Task,
         arguments: Mapping[str, Any],
         gpus: int,
-        deaths: CrashLog,
+        crash_log: CrashLog,
         setting: str = "teacher.model",
     ) -> None:
         if not gpus:
@@ -68,98 +87,126 @@ class VllmEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
         from vllm.v1.metrics.ray_wrappers import RayPrometheusStatLogger
 
-        settled = engine_arguments(arguments, gpus) | _RUNNERS[task] | ({"revision": revision} if revision else {})
+        all_arguments = (
+            engine_arguments(arguments, gpus) | _RUNNERS[task] | ({"revision": revision} if revision else {})
+        )
         try:
             self._llm = AsyncLLM.from_engine_args(
-                AsyncEngineArgs(model=model_path(model), **settled), stat_loggers=[RayPrometheusStatLogger]
+                AsyncEngineArgs(model=model_path(model), **all_arguments), stat_loggers=[RayPrometheusStatLogger]
             )
         except Exception as error:
-            if killed_from_outside(error):
-                _end_with_engine(deaths, (), False)
-            raise InputError(f"{setting} {model!r}: vLLM cannot load it ({_first_line(error)})") from error
+            if killed_by_signal(error):
+                _record_crash_and_exit(crash_log, (), False)
+            raise InputError(f"{setting} {model!r}: vLLM cannot load the model ({_first_line(error)})") from error
         self._task = task
-        self._seeds = gpus > 0
-        self._names = map(str, itertools.count())
-        # a few more than run at once, so that none waits for this process; many more would only wait in the engine
-        self._turns = RequestLimiter(math.ceil(1.1 * self._llm.vllm_config.scheduler_config.max_num_seqs), deaths)
+        self._supports_seeds = gpus > 0
+        self._request_ids = map(str, itertools.count())
+        # 10% more than run at once keep the engine busy; more would only queue inside the engine
+        max_in_flight = math.ceil(1.1 * self._llm.vllm_config.scheduler_config.max_num_seqs)
+        self._limiter = RequestLimiter(max_in_flight, crash_log)
 
-    async def write(self, tokens: Sequence[int], sampling: Mapping[str, Any]) -> Completion:
-        """Let the model write after a prompt. sampling: of vLLM's SamplingParams. Raises ValueError for what vLLM refuses or died of."""
+    async def generate(self, tokens: Sequence[int], sampling: Mapping[str, Any]) -> Completion:
+        """Generate text after a prompt.
+
+        Args:
+            tokens: Token ids of the prompt.
+            sampling: Arguments of vLLM's SamplingParams.
+
+        Raises:
+            ValueError: vLLM rejects the prompt, or the prompt is quarantined.
+        """
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        # a request with a seed of its own kills vLLM's CPU engine: "CPU Generator does not use offset"
-        known = {name: value for name, value in sampling.items() if self._seeds or name != "seed"}
-        parameters = SamplingParams(**known, output_kind=RequestOutputKind.FINAL_ONLY)
-        output = await self._last(self._llm.generate, tokens, parameters)
-        written = output.outputs[0]
-        cached = output.num_cached_tokens or 0
-        return Completion(written.text, written.finish_reason, len(tokens), len(written.token_ids), cached)
+        # a per-request seed crashes vLLM's CPU engine: "CPU Generator does not use offset"
+        supported = {name: value for name, value in sampling.items() if self._supports_seeds or name != "seed"}
+        parameters = SamplingParams(**supported, output_kind=RequestOutputKind.FINAL_ONLY)
+        output = await self._final_output(self._llm.generate, tokens, parameters)
+        completion = output.outputs[0]
+        cached_tokens = output.num_cached_tokens or 0
+        return Completion(
+            completion.text, completion.finish_reason, len(tokens), len(completion.token_ids), cached_tokens
+        )
 
-    async def pool(self, tokens: Sequence[int], second_from: int | None = None) -> np.ndarray:
-        """Let the model pool a prompt: an embedding, or the logits of a classifier, [values], float32.
+    async def pool(self, tokens: Sequence[int], second_start: int | None = None) -> np.ndarray:
+        """Pool a prompt into an embedding or the logits of a classifier.
 
-        second_from: where the second text of a pair begins, for models that tell the two apart by token types.
-        Raises ValueError for what vLLM refuses or died of.
+        Args:
+            tokens: Token ids of the prompt.
+            second_start: Index where the second text of a pair starts, for models with token types.
+
+        Returns:
+            The embedding or logits, [values], float32.
+
+        Raises:
+            ValueError: vLLM rejects the prompt, or the prompt is quarantined.
         """
         from vllm import PoolingParams
 
-        extra = {} if second_from is None else {"compressed_token_type_ids": second_from}
+        extra = {} if second_start is None else {"compressed_token_type_ids": second_start}
         parameters = PoolingParams(
             task=self._task, use_activation=None if self._task == "embed" else False, extra_kwargs=extra or None
         )
-        output = await self._last(self._llm.encode, tokens, parameters)
+        output = await self._final_output(self._llm.encode, tokens, parameters)
         return np.asarray(output.outputs.data, dtype=np.float32).reshape(-1)
 
     def close(self) -> None:
-        """End the engine's processes; a program that keeps them does not end by itself."""
+        """Shut down the engine's processes. Without this, the calling program does not exit."""
         self._llm.shutdown()
 
-    async def _last(self, ask: Any, tokens: Sequence[int], parameters: Any) -> Any:
+    async def _final_output(self, request: Any, tokens: Sequence[int], parameters: Any) -> Any:
         from vllm.exceptions import VLLMError
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        async with self._turns.turn(_name_of(tokens)):
+        async with self._limiter.slot(_prompt_id(tokens)):
             try:
                 last = None
-                async for output in ask({"prompt_token_ids": list(tokens)}, parameters, next(self._names)):
+                async for output in request({"prompt_token_ids": list(tokens)}, parameters, next(self._request_ids)):
                     last = output
-                self._turns.deaths.answered()
+                self._limiter.crash_log.record_answer()
                 return last
             except EngineDeadError:
-                _end_with_engine(self._turns.deaths, self._turns.under_way, self._turns.alone)
+                _record_crash_and_exit(self._limiter.crash_log, self._limiter.in_flight, self._limiter.alone)
             except VLLMError as error:
                 raise ValueError(f"vLLM: {_first_line(error.__cause__ or error)}") from error
 
 
 def set_cpu_environment() -> None:
-    """What vLLM's CPU build reads from the environment at its start, where nothing else is set there."""
+    """Set defaults for the environment variables that vLLM's CPU build reads at its start."""
     for name, value in _CPU_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
 def engine_arguments(arguments: Mapping[str, Any], gpus: int) -> dict[str, Any]:
-    """Settle what vLLM would guess wrong: the dtype on a processor (fp16, which few compute natively), and who starts its workers."""
-    settled = dict(arguments)
-    if settled.get("dtype", "auto") == "auto" and not gpus:
-        settled["dtype"] = str(dtype_of("auto", "cpu")).removeprefix("torch.")
-    if gpus > 1 and not {"tensor_parallel_size", "pipeline_parallel_size"} & set(settled):
-        settled["tensor_parallel_size"] = gpus
-    settled.setdefault("distributed_executor_backend", "mp" if gpus > 1 else "uni")
-    return settled
+    """Complete engine arguments for which vLLM's defaults do not fit.
+
+    Sets the dtype on a CPU (vLLM picks fp16, which few CPUs compute natively), the tensor parallel size and the
+    executor backend. Arguments that are already set stay unchanged.
+
+    Args:
+        arguments: Engine arguments of vLLM.
+        gpus: GPUs that the engine spreads over; 0 runs the CPU build.
+    """
+    completed = dict(arguments)
+    if completed.get("dtype", "auto") == "auto" and not gpus:
+        completed["dtype"] = str(dtype_of("auto", "cpu")).removeprefix("torch.")
+    if gpus > 1 and not {"tensor_parallel_size", "pipeline_parallel_size"} & set(completed):
+        completed["tensor_parallel_size"] = gpus
+    completed.setdefault("distributed_executor_backend", "mp" if gpus > 1 else "uni")
+    return completed
 
 
-def killed_from_outside(error: BaseException) -> bool:
-    """Whether vLLM says that a process of its engine was ended by a signal while it started, as where memory runs out."""
-    return bool(_ENDED_BY_SIGNAL.search(str(error)))
+def killed_by_signal(error: BaseException) -> bool:
+    """Check whether vLLM reports that a signal killed an engine process at startup, for example out of memory."""
+    return bool(_KILLED_BY_SIGNAL.search(str(error)))
 
 
-def _end_with_engine(deaths: CrashLog, under_way: Iterable[str], alone: bool) -> NoReturn:
-    deaths.mark(under_way, alone)
+def _record_crash_and_exit(crash_log: CrashLog, in_flight: Iterable[str], alone: bool) -> NoReturn:
+    crash_log.record_crash(in_flight, alone)
     os._exit(1)
 
 
-def _name_of(tokens: Sequence[int]) -> str:
+def _prompt_id(tokens: Sequence[int]) -> str:
     return text_id_of(" ".join(map(str, tokens)))
 
 

@@ -1,4 +1,4 @@
-"""What all teachers that run an engine share: lists in, outcomes out, many lists under way at once."""
+"""Base of all teachers that run an engine: lists in, outcomes out, many lists concurrently."""
 
 from __future__ import annotations
 
@@ -18,32 +18,42 @@ from ranking.storage.folder import Folder
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-_BATCHES_UNDER_WAY = 16
+_CONCURRENT_BATCHES = 16
 
 
 class EngineActor(ABC):
-    """Ray Data actor: lists to outcomes. Lists are under way side by side, so that the engine always has enough to do."""
+    """Ray Data actor that labels lists with its own engine, many lists at once to keep the engine busy.
 
-    def __init__(self, model: str, compute: ComputeSettings, memory: Folder) -> None:
+    Args:
+        model: Name of the model, for metrics.
+        compute: Compute settings.
+        folder: Folder of the teacher's cache and crash log.
+
+    Raises:
+        RuntimeError: Engines crashed too often since the last answer.
+    """
+
+    def __init__(self, model: str, compute: ComputeSettings, folder: Folder) -> None:
         self.metrics = LabellingMetrics(model, compute)
-        self.deaths = CrashLog(memory)
-        self.deaths.check()
+        self.crash_log = CrashLog(folder)
+        self.crash_log.check()
 
     @abstractmethod
     async def outcome(self, row: PreRankedList) -> Outcome:
         """Label one list that has candidates."""
 
     @abstractmethod
-    async def settle(self) -> None:
-        """Write what was paid for, before the outcomes made from it leave."""
+    async def flush(self) -> None:
+        """Write cached responses to storage, before the outcomes made from them leave the actor."""
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
-        outcomes = await asyncio.gather(*(self._counted(row) for row in records(batch, PreRankedList)))
-        await self.settle()
+        """Label a batch: rows of PreRankedList to rows of Outcome."""
+        outcomes = await asyncio.gather(*(self._measured(row) for row in records(batch, PreRankedList)))
+        await self.flush()
         return table_of(outcomes, Outcome)
 
-    async def _counted(self, row: PreRankedList) -> Outcome:
-        with self.metrics.list_under_way():
+    async def _measured(self, row: PreRankedList) -> Outcome:
+        with self.metrics.measure_query():
             outcome = await self.outcome(row) if row.picked else rejected(row, "no candidates to rank")
         self.metrics.count(outcome)
         return outcome
@@ -52,20 +62,30 @@ class EngineActor(ABC):
 def through_teachers(
     lists: Dataset, actor: type[EngineActor], arguments: tuple[Any, ...], compute: ComputeSettings
 ) -> Dataset:
-    """Stream lists through a pool of teachers, each with an engine. lists: rows of PreRankedList. Returns rows of Outcome."""
+    """Stream lists through a pool of teachers, each with its own engine.
+
+    Args:
+        lists: Rows of PreRankedList.
+        actor: Class of the teacher.
+        arguments: Constructor arguments of the class.
+        compute: Compute settings.
+
+    Returns:
+        Rows of Outcome.
+    """
     return through_engines(lists, actor, arguments, teacher_engines(compute))
 
 
 def through_engines(rows: Dataset, actor: type[Any], arguments: tuple[Any, ...], engines: EnginePool) -> Dataset:
-    """Stream rows through a pool of actors with an engine each, many batches at once."""
+    """Stream rows through an autoscaling pool of actors, each with its own engine and several concurrent batches."""
     import ray.data
 
     pool = ray.data.ActorPoolStrategy(
-        min_size=engines.least,
+        min_size=engines.min_engines,
         max_size=engines.engines,
-        initial_size=engines.least,
-        max_tasks_in_flight_per_actor=_BATCHES_UNDER_WAY,
-        max_concurrent_calls_per_actor=_BATCHES_UNDER_WAY,
+        initial_size=engines.min_engines,
+        max_tasks_in_flight_per_actor=_CONCURRENT_BATCHES,
+        max_concurrent_calls_per_actor=_CONCURRENT_BATCHES,
     )
     return rows.map_batches(
         actor,

@@ -1,4 +1,4 @@
-"""What an engine pooled, an embedding or a score, kept on storage by the text's or pair's content."""
+"""Cache of pooled outputs (embeddings and scores) on storage, keyed by the content of the text or pair."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ from ranking.storage.folder import Folder
 
 Pool = Callable[[Sequence[int], int | None], Awaitable[np.ndarray]]
 PromptTokens = tuple[Sequence[int], int | None]
-"""A prompt, and where its second text begins for models that need to know."""
+"""Token ids of a prompt, and the index where its second text starts, for models with token types."""
 
 
 @dataclass(frozen=True)
 class PooledOutput:
-    """What was pooled. tokens: that it took. fresh: whether it was pooled for the one who asked, just now."""
+    """A pooled output.
+
+    Attributes:
+        vector: Embedding or logits, [values], float32.
+        tokens: Number of prompt tokens.
+        fresh: Whether this call computed it, rather than the cache or a concurrent call.
+    """
 
     vector: np.ndarray
     tokens: int
@@ -28,38 +34,53 @@ class PooledOutput:
 
 
 class PoolingCache:
-    """Asks the engine once for each text or pair, however many lists hold it. pool: the engine's."""
+    """Pools each text or pair once, however many lists contain it.
+
+    Args:
+        folder: Folder of the cache.
+        pool: The engine's pooling function.
+    """
 
     def __init__(self, folder: Folder, pool: Pool) -> None:
         self.folder = folder
         self.pool = pool
         table = VectorTable(folder)
-        self._held = {text_id: (table.vectors[row], table.prompt_tokens[row]) for text_id, row in table.row_of.items()}
-        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._outputs = {
+            text_id: (table.vectors[row], table.prompt_tokens[row]) for text_id, row in table.row_of.items()
+        }
+        self._in_flight: dict[str, asyncio.Task[None]] = {}
         self._unwritten: list[str] = []
 
     async def get(self, text_id: str, tokens: Callable[[], PromptTokens]) -> PooledOutput:
-        """Look up or pool. tokens: makes the prompt, where it is needed. Raises ValueError for what the engine refuses."""
-        fresh = text_id not in self._held and text_id not in self._under_way
+        """Look up an output, or compute it.
+
+        Args:
+            text_id: Id of the text or pair by its content.
+            tokens: Makes the prompt; called only on a cache miss.
+
+        Raises:
+            ValueError: The engine rejects the prompt.
+        """
+        fresh = text_id not in self._outputs and text_id not in self._in_flight
         if fresh:
-            self._under_way[text_id] = asyncio.create_task(self._pool(text_id, tokens))
-        if text_id not in self._held:
-            await self._under_way[text_id]
-        return PooledOutput(*self._held[text_id], fresh)
+            self._in_flight[text_id] = asyncio.create_task(self._pool(text_id, tokens))
+        if text_id not in self._outputs:
+            await self._in_flight[text_id]
+        return PooledOutput(*self._outputs[text_id], fresh)
 
     async def write(self) -> None:
-        """Write what is not written yet, beside the event loop."""
+        """Write new outputs to storage, in a thread."""
         ids, self._unwritten = self._unwritten, []
         if ids:
-            vectors = np.stack([self._held[text_id][0] for text_id in ids])
-            tokens = [self._held[text_id][1] for text_id in ids]
+            vectors = np.stack([self._outputs[text_id][0] for text_id in ids])
+            tokens = [self._outputs[text_id][1] for text_id in ids]
             table = pa.table({"text_id": ids, "prompt_tokens": tokens, "vector": as_lists(vectors)})
             await asyncio.to_thread(self.folder.write_table, f"part-{uuid.uuid4().hex}.parquet", table)
 
     async def _pool(self, text_id: str, tokens: Callable[[], PromptTokens]) -> None:
         try:
-            prompt, second_from = tokens()
-            self._held[text_id] = (await self.pool(prompt, second_from), len(prompt))
+            prompt, second_start = tokens()
+            self._outputs[text_id] = (await self.pool(prompt, second_start), len(prompt))
             self._unwritten.append(text_id)
         finally:
-            del self._under_way[text_id]
+            del self._in_flight[text_id]

@@ -1,4 +1,4 @@
-"""Filled prompts as tokens that fit the teacher's context."""
+"""Listwise prompts as token ids that fit the teacher's context."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from actors.vllm.chat import ChatTokens
 from ranking.labels.listwise_answers import longest_answer
 from ranking.prompts import Prompt
 
-_ANSWER_ROOM = 16
+_EXTRA_ANSWER_TOKENS = 16
 
 
 @dataclass(frozen=True)
 class FilledPrompt:
-    """A prompt as tokens. document_tokens: to which each document was cut. answer_tokens: room for the answer."""
+    """A prompt as token ids.
+
+    Attributes:
+        tokens: Token ids of the prompt.
+        document_tokens: Maximum tokens per document; longer documents were truncated.
+        answer_tokens: Tokens reserved for the answer.
+    """
 
     tokens: list[int]
     document_tokens: int
@@ -22,9 +28,14 @@ class FilledPrompt:
 
 
 class PromptFiller:
-    """Fills a prompt with a query and documents, these cut so that all of it fits.
+    """Fills a prompt with a query and documents, truncated until the prompt and the answer fit the context.
 
-    context: the engine's max_model_len; None for the model's own. document_tokens: the most a document gets.
+    Args:
+        prompt: The prompt's parts.
+        model: Folder or Hugging Face id of the teacher.
+        revision: Revision of the model on the Hugging Face Hub.
+        context: The engine's max_model_len in tokens; None for the model's own maximum.
+        document_tokens: Maximum tokens per document.
     """
 
     def __init__(
@@ -35,17 +46,22 @@ class PromptFiller:
         self.document_tokens = document_tokens
 
     def fill(self, query: str, texts: Sequence[str], seed: str) -> FilledPrompt:
-        """Fill the prompt. texts: documents in the order in which they are shown. seed: of the fence's mark.
+        """Fill the prompt.
 
-        Raises ValueError where not even documents of eight tokens leave room for the answer.
+        Args:
+            query: Text of the query.
+            texts: Documents in prompt order.
+            seed: Seed of the random mark that fences the documents.
+
+        Raises:
+            ValueError: The prompt is too long even with documents of eight tokens.
         """
 
-        def filled(limit: int) -> list[int]:
-            return self.chat.of(
-                self.prompt.messages(query, [self.chat.cut(text, limit) for text in texts], seed, self.chat.special)
-            )
+        def tokens_with(limit: int) -> list[int]:
+            truncated = [self.chat.truncate(text, limit) for text in texts]
+            return self.chat.encode(self.prompt.messages(query, truncated, seed, self.chat.special))
 
-        # a token a character at most: a model need not cut its answer as the tokenizer would
-        answer_tokens = len(longest_answer(len(texts))) + _ANSWER_ROOM
-        tokens, limit = self.chat.fit(filled, self.document_tokens, len(texts), answer_tokens)
+        # one token per character: a model may split its answer differently than the tokenizer would
+        answer_tokens = len(longest_answer(len(texts))) + _EXTRA_ANSWER_TOKENS
+        tokens, limit = self.chat.fit(tokens_with, self.document_tokens, len(texts), answer_tokens)
         return FilledPrompt(tokens, limit, answer_tokens)

@@ -1,4 +1,4 @@
-"""Who may ask an engine now: as many prompts at once as it reads, or a suspect alone."""
+"""Admission of prompts to a vLLM engine: a bounded number at once, isolated prompts alone, quarantined ones never."""
 
 from __future__ import annotations
 
@@ -11,52 +11,68 @@ from actors.vllm.crash_log import CrashLog, QuarantinedPromptError
 
 
 class RequestLimiter:
-    """Lets prompts through to an engine. at_once: how many. What was under way when engines died decides who waits."""
+    """Limits the prompts in flight at an engine.
 
-    def __init__(self, at_once: int, deaths: CrashLog) -> None:
-        self.deaths = deaths
-        self.under_way: Counter[str] = Counter()
+    Args:
+        max_in_flight: Maximum number of prompts at once.
+        crash_log: Decides which prompts are sent alone and which are not sent at all.
+
+    Attributes:
+        in_flight: Number of requests in flight by prompt id.
+        alone: Whether the prompt in flight is sent alone.
+    """
+
+    def __init__(self, max_in_flight: int, crash_log: CrashLog) -> None:
+        self.crash_log = crash_log
+        self.in_flight: Counter[str] = Counter()
         self.alone = False
-        self._places = at_once
-        self._room = asyncio.Semaphore(at_once)
-        self._one_suspect = asyncio.Lock()
+        self._max_in_flight = max_in_flight
+        self._slots = asyncio.Semaphore(max_in_flight)
+        self._isolation = asyncio.Lock()
 
     @asynccontextmanager
-    async def turn(self, prompt: str) -> AsyncIterator[None]:
-        """Wait for a place. prompt: its name. Raises QuarantinedPromptError for a prompt that killed its engine while it was alone."""
-        if prompt in self.deaths.guilty:
+    async def slot(self, prompt: str) -> AsyncIterator[None]:
+        """Wait for a slot; a prompt that must be isolated waits for all of them.
+
+        Args:
+            prompt: Id of the prompt.
+
+        Raises:
+            QuarantinedPromptError: The prompt crashed the engine while sent alone.
+        """
+        if prompt in self.crash_log.quarantined:
             raise QuarantinedPromptError(
-                "the vLLM engine died each time that it read this prompt, at last while it read nothing else"
+                "the vLLM engine crashed each time it processed this prompt, at last with no other prompt in flight"
             )
-        if prompt in self.deaths.suspects:
-            async with self._one_suspect, self._places_taken(self._places):
+        if prompt in self.crash_log.isolated:
+            async with self._isolation, self._acquired(self._max_in_flight):
                 self.alone = True
                 try:
-                    with self._under_way(prompt):
+                    with self._counted(prompt):
                         yield
                 finally:
                     self.alone = False
         else:
-            async with self._places_taken(1):
-                with self._under_way(prompt):
+            async with self._acquired(1):
+                with self._counted(prompt):
                     yield
 
     @contextmanager
-    def _under_way(self, prompt: str) -> Iterator[None]:
-        self.under_way[prompt] += 1
+    def _counted(self, prompt: str) -> Iterator[None]:
+        self.in_flight[prompt] += 1
         try:
             yield
         finally:
-            self.under_way -= Counter([prompt])
+            self.in_flight -= Counter([prompt])
 
     @asynccontextmanager
-    async def _places_taken(self, places: int) -> AsyncIterator[None]:
-        taken = 0
+    async def _acquired(self, slots: int) -> AsyncIterator[None]:
+        acquired = 0
         try:
-            for _ in range(places):
-                await self._room.acquire()
-                taken += 1
+            for _ in range(slots):
+                await self._slots.acquire()
+                acquired += 1
             yield
         finally:
-            for _ in range(taken):
-                self._room.release()
+            for _ in range(acquired):
+                self._slots.release()

@@ -1,4 +1,4 @@
-"""What a listwise teacher was asked and what it answered, kept on storage as it came, also where it cannot be used."""
+"""Cache of language model responses on storage. It keeps every raw response, including unusable ones."""
 
 from __future__ import annotations
 
@@ -12,17 +12,27 @@ import pyarrow.compute as pc
 from ranking.records import Record
 from ranking.storage.folder import Folder, schema_of
 
-_SECONDS_UNWRITTEN = 20.0
+_MAX_UNWRITTEN_SECONDS = 20.0
 _ROW_BITS = 32
 _ROW_MASK = (1 << _ROW_BITS) - 1
 
 
 class CachedResponse(Record):
-    """One answer as it came: a row of the teacher's memory.
+    """One raw response: a row of the response cache.
 
-    list_id: of the query and the documents shown. number: which of the list's orders, from 0. step: which
-    window of a sliding one, else 0. attempt: from 1. raw: None where the engine failed; then error says why.
-    document_tokens: to which each document was cut. cached_tokens: of the prompt, found in the prefix cache.
+    Attributes:
+        list_id: Content hash of the query and its documents; for rationales, of the query, passage and decision.
+        number: Index of the prompt order, from 0.
+        step: Index of the sliding window, from 0; 0 without windows.
+        attempt: Attempt, from 1.
+        raw: Text of the response; None if the engine failed.
+        error: Error message of the engine; None if it answered.
+        finish_reason: vLLM's finish reason, `stop` or `length`.
+        document_tokens: Maximum tokens per document in the prompt.
+        prompt_tokens: Tokens of the prompt.
+        cached_tokens: Tokens of the prompt that were in the engine's prefix cache.
+        completion_tokens: Tokens of the response.
+        seconds: Time from the request to the response.
     """
 
     list_id: str
@@ -40,7 +50,7 @@ class CachedResponse(Record):
 
     @property
     def key(self) -> tuple[str, int, int, int]:
-        """What names an answer."""
+        """Key of the response: list_id, number, step and attempt."""
         return self.list_id, self.number, self.step, self.attempt
 
 
@@ -50,51 +60,53 @@ _KEY = ("list_id", "number", "step", "attempt")
 
 
 class ResponseCache:
-    """The answers of a folder. New ones are written in parts: when asked to, and when they have waited for a while.
+    """The responses of a folder. New ones are written as parquet parts, on `write` or after 20 seconds.
 
-    What is written is held as it lies in the parts, in Arrow, with a number for each key: a fifth of what records would take.
+    Written responses stay in memory as Arrow tables with an index of key hashes, which takes a fifth of the memory of
+    records.
     """
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
         self._tables: list[pa.Table] = []
-        self._places: dict[int, int] = {}
+        self._index: dict[int, int] = {}
         self._unwritten: dict[tuple[str, int, int, int], CachedResponse] = {}
         self._written_at = time.monotonic()
         for table in folder.read_tables():
-            self._hold(table.select(_COLUMNS).cast(_SCHEMA))
+            self._append(table.select(_COLUMNS).cast(_SCHEMA))
 
     def find(self, list_id: str, number: int, step: int, attempt: int) -> CachedResponse | None:
-        """An answer that is held; None where it was not given."""
+        """Look up a response; None if it is not in the cache."""
         key = (list_id, number, step, attempt)
         if key in self._unwritten:
             return self._unwritten[key]
-        place = self._places.get(hash(key))
-        if place is None:
+        location = self._index.get(hash(key))
+        if location is None:
             return None
-        (row,) = self._tables[place >> _ROW_BITS].slice(place & _ROW_MASK, 1).to_pylist()
-        found = CachedResponse.model_validate(row)
-        return found if found.key == key else None  # two keys of one hash: asked again at worst
+        (row,) = self._tables[location >> _ROW_BITS].slice(location & _ROW_MASK, 1).to_pylist()
+        response = CachedResponse.model_validate(row)
+        return response if response.key == key else None  # a hash collision costs at worst a repeated request
 
-    async def add(self, asked: CachedResponse) -> None:
-        """Keep an answer."""
-        self._unwritten[asked.key] = asked
-        if time.monotonic() - self._written_at > _SECONDS_UNWRITTEN:
+    async def add(self, response: CachedResponse) -> None:
+        """Add a response."""
+        self._unwritten[response.key] = response
+        if time.monotonic() - self._written_at > _MAX_UNWRITTEN_SECONDS:
             await self.write()
 
     async def write(self) -> None:
-        """Write what is not written yet, beside the event loop."""
+        """Write new responses to storage, in a thread."""
         self._written_at = time.monotonic()
         rows = self._unwritten
         if rows:
-            table = pa.Table.from_pylist([asked.model_dump() for asked in rows.values()], _SCHEMA)
-            self._hold(table)
+            table = pa.Table.from_pylist([response.model_dump() for response in rows.values()], _SCHEMA)
+            self._append(table)
             self._unwritten = {}
             await asyncio.to_thread(self.folder.write_table, f"part-{uuid.uuid4().hex}.parquet", table)
 
-    def _hold(self, table: pa.Table) -> None:
-        table = table.filter(pc.is_null(table["error"])).combine_chunks()  # what failed in the engine is asked again
-        where = len(self._tables) << _ROW_BITS
+    def _append(self, table: pa.Table) -> None:
+        """Index the responses of a table; failed requests are excluded, and so repeated."""
+        table = table.filter(pc.is_null(table["error"])).combine_chunks()
+        offset = len(self._tables) << _ROW_BITS
         self._tables.append(table)
         for row, key in enumerate(zip(*(table[name].to_pylist() for name in _KEY), strict=True)):
-            self._places.setdefault(hash(key), where | row)
+            self._index.setdefault(hash(key), offset | row)

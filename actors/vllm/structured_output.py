@@ -1,7 +1,7 @@
-"""Structured output for listwise answers, inside vLLM: only distinct identifiers in range can be written.
+"""Structured output for listwise answers in vLLM: a logits processor that allows only distinct identifiers in range.
 
-A logits processor and not a grammar: that identifiers are distinct is no regular language of practical
-size (`ranking.labels.listwise_answers.may_go_on`). The model may stop after any whole chain.
+A grammar does not work: a regular language that keeps the identifiers distinct is impractically large
+(`ranking.labels.listwise_answers.is_answer_prefix`). The model may stop after any complete chain of identifiers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ListProcessor(AdapterLogitsProcessor):  # type: ignore[misc]
-    """Masks every token that would make the answer none in form."""
+    """Masks every token that would make the answer malformed."""
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
         super().__init__(vllm_config, device, is_pin_memory)
@@ -29,9 +29,11 @@ class ListProcessor(AdapterLogitsProcessor):  # type: ignore[misc]
         self.rules = ListRules(AutoTokenizer.from_pretrained(model.tokenizer, revision=model.tokenizer_revision))
 
     def is_argmax_invariant(self) -> bool:
+        """Return False: masking can change the most likely token."""
         return False
 
     def new_req_logits_processor(self, params: SamplingParams) -> Any:
+        """Return the mask of one request, or None for requests that are not listwise."""
         documents = (params.extra_args or {}).get(DOCUMENTS)
         if documents is None:
             return None

@@ -56,12 +56,12 @@ def against_the_window(model: str, queries: int) -> dict[str, Any]:
     async def arm(settings: ListwiseTeacherSettings, rows: list[PreRankedList]) -> dict[str, float]:
         filler = PromptFiller(load_prompt(), model, None, ENGINE["max_model_len"], settings.max_document_tokens)  # type: ignore[arg-type]
         with tempfile.TemporaryDirectory() as folder:
-            asker = ListwiseRequester(settings, filler, ResponseCache(Folder(folder)), engine.write)
+            asker = ListwiseRequester(settings, filler, ResponseCache(Folder(folder)), engine.generate)
             await asyncio.gather(*(asker.rankings(row) for row in rows[:_WARM]))
             began = time.perf_counter()
             rankings = await asyncio.gather(*(asker.rankings(row) for row in rows[_WARM:]))
             seconds = time.perf_counter() - began
-        asked = [reply.asked for (ranking,) in rankings for reply in ranking.replies]
+        asked = [parsed.response for (ranking,) in rankings for parsed in ranking.responses]
         return {
             "usable": sum(ranking.order is not None for (ranking,) in rankings),
             "written_per_call": sum(one.completion_tokens for one in asked) / len(asked),

@@ -33,7 +33,7 @@ class TimedActor(ListwiseActor):
     async def __call__(self, batch: pa.Table) -> pa.Table:
         async with self.warm:
             if self.began is None:
-                await asyncio.gather(*(self.asker.rankings(row) for row in self.warming))
+                await asyncio.gather(*(self.requester.rankings(row) for row in self.warming))
                 self.began = time.time()
         answered = await super().__call__(batch)
         self.folder.write_text("times.json", json.dumps([self.began, time.time()]))

@@ -1,1 +1,1 @@
-"""A/B tests of two re-rankers: who sees which, what is recorded of it, and what the records say."""
+"""A/B tests of two re-rankers: arm assignment, exposure records, and statistical inference."""

@@ -1,4 +1,4 @@
-"""Which arm a key is in: a hash, so that a key stays where it is, in every replica and after every restart."""
+"""Assign keys to arms by hash: assignments are the same in all replicas and after restarts. Interleave two orders."""
 
 from __future__ import annotations
 
@@ -11,22 +11,29 @@ Arm = Literal["champion", "challenger", "interleaved"]
 Team = Literal["champion", "challenger"]
 
 
-def place_of(key: str, experiment: str) -> float:
-    """Where a key stands in an experiment: [0, 1), evenly, and anew for each experiment."""
+def bucket_of(key: str, experiment: str) -> float:
+    """Hash a key to a uniform value in [0, 1), independent between experiments."""
     digest = hashlib.sha256(f"{experiment}\0{key}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def hash_of(text: str) -> str:
-    """What is kept of a key or a query whose text is not."""
+    """Return the hash that is stored for a key or query instead of its text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 def team_draft(champion: Sequence[int], challenger: Sequence[int], seed: str) -> tuple[list[int], list[Team]]:
-    """Draft two orders of the same documents into one (Radlinski et al., CIKM 2008, team-draft interleaving).
+    """Interleave two orders of the same documents by team-draft interleaving (Radlinski et al., CIKM 2008).
 
-    In each round both teams, in an order drawn by chance, take the best document that is still there. seed: of the draws.
-    Returns the order, and whose choice each document was.
+    In each round both teams, in random order, take their best document that is still available.
+
+    Args:
+        champion: the champion's order, best first.
+        challenger: the challenger's order, best first.
+        seed: seed of the random choices.
+
+    Returns:
+        The interleaved order, and the team that chose each document.
     """
     draw = random.Random(seed)
     rankings: dict[Team, Sequence[int]] = {"champion": champion, "challenger": challenger}

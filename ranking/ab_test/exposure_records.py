@@ -1,4 +1,4 @@
-"""What the service writes down: rows of serving/exposures/ and serving/feedback/."""
+"""Records written by the service: rows of serving/exposures/ and serving/feedback/."""
 
 from __future__ import annotations
 
@@ -9,17 +9,28 @@ from ranking.records import Record
 
 EXPOSURES, FEEDBACK = "exposures", "feedback"
 SERVING = "serving"
-"""Folder under the storage root."""
+"""Folder under the storage root for exposures, feedback and reports."""
 
 Mode = Literal["split", "shadow", "interleave"]
 
 
 class Exposure(Record):
-    """An answer that a caller with a key was shown.
+    """A ranking that was shown to a caller with a key.
 
-    at: seconds since 1970. key: its hash. query: its hash or its text. shown: ids of the documents, in their order. share: of the keys
-    that were to get the challenger or the drafted order, None in shadow mode. teams: of a drafted order, whose choice each document was.
-    shadow: the challenger's order, where it scored afterwards.
+    Attributes:
+        exposure_id: unique id, which feedback refers to.
+        at: Unix time in seconds.
+        experiment: name of the experiment.
+        mode: how the challenger takes part.
+        arm: arm of the caller.
+        version: version of the model, or "champion+challenger" for an interleaved order.
+        key: hash of the caller's key.
+        query: hash of the query, or its text.
+        shown: ids of the documents in the order shown.
+        share: configured share of keys that get the challenger or an interleaved order; None in shadow mode and
+            without a challenger.
+        teams: team that chose each document; None unless the order is interleaved.
+        shadow: the challenger's order in shadow mode; None if the challenger did not score the request.
     """
 
     exposure_id: str
@@ -37,7 +48,16 @@ class Exposure(Record):
 
 
 class FeedbackEvent(Record):
-    """What a user did with an answer. position: of the document, from 1. seconds: of a dwell."""
+    """A user's action on a ranking.
+
+    Attributes:
+        event_id: unique id.
+        exposure_id: id of the exposure.
+        at: Unix time in seconds.
+        kind: type of the action.
+        position: position of the document, from 1.
+        seconds: dwell time in seconds; None for clicks.
+    """
 
     event_id: str
     exposure_id: str

@@ -1,6 +1,6 @@
-"""What sums by key say of a difference: intervals, a test that may be looked at early, and checks of the division.
+"""Inference from per-key sums: confidence intervals, a sequential test, and the sample ratio mismatch check.
 
-Keys are what was divided by chance, so they are what is resampled and counted; exposures of one key are not independent.
+Keys are the randomised units, so statistics and bootstraps are over keys. Exposures of one key are not independent.
 """
 
 from __future__ import annotations
@@ -14,18 +14,27 @@ import numpy.typing as npt
 
 Values = npt.NDArray[np.float64]
 PRIOR = 0.1
-"""Effects that the sequential test is tuned to, in standard deviations of a key; any size keeps its level."""
+"""Standard deviation of the sequential test's mixture, in standard deviations per key. The test's power is best for
+effects of about this size; it keeps its level for effects of any size."""
 
-FEWEST_KEYS = 100
-"""Keys of an arm below which the sequential test says nothing: it leans on a normal limit."""
+MIN_KEYS = 100
+"""Minimum number of keys per arm for the sequential test, which relies on asymptotic normality."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """challenger minus champion. delta: of the means over exposures; lift: delta by the champion's mean.
+    """Difference of a metric, challenger minus champion.
 
-    interval, lift_interval: bootstrap over keys, for one look. always_valid: holds at every look; None below FEWEST_KEYS
-    keys. p: always valid too.
+    Attributes:
+        champion: the champion's mean over exposures.
+        challenger: the challenger's mean over exposures.
+        delta: difference of the means.
+        interval: bootstrap interval of delta over keys, valid for a single look.
+        lift: delta divided by the champion's mean; None if that mean is 0.
+        lift_interval: bootstrap interval of lift over keys, valid for a single look; None if the
+            champion's mean is 0, overall or in a resample.
+        always_valid: interval of delta that is valid at every look; None below MIN_KEYS keys.
+        p: p-value that is valid at every look; None below MIN_KEYS keys.
     """
 
     champion: float
@@ -41,7 +50,15 @@ class Difference:
 def compare(
     champion: tuple[Values, Values], challenger: tuple[Values, Values], level: float, resamples: int, seed: int
 ) -> Difference:
-    """Compare a metric of two arms. champion, challenger: (sums [keys], exposures [keys]), at least a key each."""
+    """Compare a metric between two arms.
+
+    Args:
+        champion: per-key sums and exposure counts of the champion's arm, each of shape [keys], with one or more keys.
+        challenger: the same for the challenger's arm.
+        level: significance level; 0.05 gives 95% intervals.
+        resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
+    """
     means = [float(sums.sum() / shown.sum()) for sums, shown in (champion, challenger)]
     delta = means[1] - means[0]
     generator = np.random.default_rng(seed)
@@ -61,7 +78,17 @@ def compare(
 
 
 def one_sample(sums: Values, shown: Values, level: float, resamples: int, seed: int) -> Difference:
-    """Whether a mean over exposures differs from 0, as the wins of a drafted order do."""
+    """Compare a mean over exposures with 0, as for the wins of an interleaved order.
+
+    The result has 0 as the champion's mean.
+
+    Args:
+        sums: per-key sums, [keys].
+        shown: per-key exposure counts, [keys].
+        level: significance level; 0.05 gives 95% intervals.
+        resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
+    """
     mean = float(sums.sum() / shown.sum())
     drawn = _resampled(sums, shown, resamples, np.random.default_rng(seed))
     always_valid, p = _sequential(mean, [_residuals(sums, shown)], level)
@@ -69,7 +96,7 @@ def one_sample(sums: Values, shown: Values, level: float, resamples: int, seed: 
 
 
 def _resampled(sums: Values, shown: Values, resamples: int, generator: np.random.Generator) -> Values:
-    """Means of resampled keys, [resamples]."""
+    """Return the means of bootstrap resamples over keys, [resamples]."""
     keys = len(sums)
     means = np.empty(resamples)
     for i in range(resamples):
@@ -84,21 +111,25 @@ def _interval(values: Values, level: float) -> tuple[float, float]:
 
 
 def _residuals(sums: Values, shown: Values) -> Values:
-    """What each key adds to the error of the mean (delta method for a ratio of sums)."""
+    """Return each key's contribution to the error of the mean (delta method for a ratio of sums), [keys]."""
     residuals: Values = (sums - sums.sum() / shown.sum() * shown) / shown.mean()
     return residuals
 
 
 def _sequential(delta: float, residuals: list[Values], level: float) -> tuple[tuple[float, float] | None, float | None]:
-    """Interval and p that hold at every look: a normal mixture over effects (Robbins, 1970; mixture SPRT, Johari et al., 2017).
+    """Return an interval and p-value that are valid at every look.
 
-    With V the variance of delta and tau² that of the mixture, the likelihood ratio is
-    sqrt(V / (V + tau²)) exp(tau² delta² / (2 V (V + tau²))), and p is its inverse.
+    The test is the mixture SPRT with a normal mixture over effects (Robbins, 1970; Johari et al., 2017). Its
+    likelihood ratio is
+
+        sqrt(V / (V + tau²)) exp(tau² delta² / (2 V (V + tau²)))
+
+    with V the variance of delta and tau² the variance of the mixture. The p-value is the inverse of the ratio.
     """
-    if min(len(held) for held in residuals) < FEWEST_KEYS:
+    if min(len(values) for values in residuals) < MIN_KEYS:
         return None, None
-    variance = sum(float(held.var(ddof=1)) / len(held) for held in residuals)
-    spread = float(np.mean([held.var(ddof=1) for held in residuals]))
+    variance = sum(float(values.var(ddof=1)) / len(values) for values in residuals)
+    spread = float(np.mean([values.var(ddof=1) for values in residuals]))
     if variance == 0:
         return (delta, delta), 1.0 if delta == 0 else 0.0
     tau2 = PRIOR**2 * spread
@@ -109,21 +140,37 @@ def _sequential(delta: float, residuals: list[Values], level: float) -> tuple[tu
     return (delta - radius, delta + radius), min(1.0, math.exp(-log_ratio))
 
 
-def mismatch(champion: int, challenger: int, share: float) -> float:
-    """p of so uneven a division of keys, were `share` of them the challenger's (chi-square test, one degree of freedom).
+def sample_ratio_p_value(champion: int, challenger: int, share: float) -> float:
+    """Return the p-value of a sample ratio mismatch (chi-square test, one degree of freedom).
 
-    Below .001 something loses keys of one arm, and no other number can be trusted.
+    A p-value below .001 means that keys of one arm get lost, and other results cannot be trusted.
+
+    Args:
+        champion: number of keys in the champion's arm.
+        challenger: number of keys in the challenger's arm.
+        share: configured share of the challenger's keys.
     """
     total = champion + challenger
     expected = (total * (1 - share), total * share)
     if min(expected) == 0:
         return 1.0 if (champion, challenger) == (round(expected[0]), round(expected[1])) else 0.0
-    chi2 = sum((seen - wanted) ** 2 / wanted for seen, wanted in zip((champion, challenger), expected, strict=True))
+    chi2 = sum((count - mean) ** 2 / mean for count, mean in zip((champion, challenger), expected, strict=True))
     return math.erfc(math.sqrt(chi2 / 2))
 
 
 def keys_needed(sums: Values, shown: Values, lift: float, level: float, power: float = 0.8) -> int | None:
-    """Keys of each arm that show a relative lift of the champion's mean, at one look. None where that mean is 0."""
+    """Return the number of keys per arm to detect a relative lift at a single look.
+
+    Args:
+        sums: the champion's per-key sums, [keys].
+        shown: the champion's per-key exposure counts, [keys].
+        lift: relative lift to detect.
+        level: significance level.
+        power: probability of detecting the lift.
+
+    Returns:
+        Number of keys, or None if the champion's mean is not positive or there are fewer than 2 keys.
+    """
     mean = float(sums.sum() / shown.sum())
     if mean <= 0 or len(sums) < 2:
         return None

@@ -1,4 +1,4 @@
-"""From exposures and feedback to one row a key and arm: sums of what happened, and how often something was shown."""
+"""Join exposures with feedback and sum the metrics by arm and key."""
 
 from __future__ import annotations
 
@@ -11,15 +11,27 @@ import numpy.typing as npt
 from ranking.ab_test.exposure_records import Exposure, FeedbackEvent
 
 METRICS = ("CTR", "clicks", "dwell", "MRR")
-"""Of an exposure: whether it was clicked down to some position; clicks; seconds of dwell; the reciprocal of the first click's position."""
+"""Metrics of an exposure.
+
+- CTR: 1 if a document down to a given position was clicked, else 0.
+- clicks: number of clicked documents.
+- dwell: dwell time in seconds.
+- MRR: reciprocal of the topmost clicked position, or 0 without clicks.
+"""
 
 WINS = "wins"
-"""Of a drafted exposure: 1 where more of the challenger's documents were clicked, -1 where more of the champion's, 0 else."""
+"""Metric of an interleaved exposure: 1 if more of the challenger's documents were clicked, -1 if fewer, 0 for a tie."""
 
 
 @dataclass
 class ArmSums:
-    """Keys of an arm. shown: [keys], exposures of each; sums: of each metric, [keys]."""
+    """Per-key sums of an arm.
+
+    Attributes:
+        version: version of the model that answered.
+        shown: number of exposures per key, [keys].
+        sums: sum per key by metric, [keys] each.
+    """
 
     version: str
     shown: npt.NDArray[np.float64]
@@ -27,18 +39,29 @@ class ArmSums:
 
     @property
     def keys(self) -> int:
+        """Number of keys."""
         return len(self.shown)
 
 
 @dataclass
 class RecordedExperiment:
-    """What was recorded of an experiment. doubles: rows that stood twice; strangers: events about no exposure of it."""
+    """Joined and summed records of an experiment.
+
+    Attributes:
+        arms: sums by arm.
+        share: configured share of the challenger's keys; None in shadow mode or if it changed.
+        mode: mode of the experiment; several, joined with ", ", if it changed.
+        duplicate_rows: number of repeated exposures and events.
+        unmatched_events: number of events without an exposure of this experiment.
+        crossed: number of keys that are in several arms.
+        notes: problems to report to the reader.
+    """
 
     arms: dict[str, ArmSums]
     share: float | None
     mode: str
-    doubles: int = 0
-    strangers: int = 0
+    duplicate_rows: int = 0
+    unmatched_events: int = 0
     crossed: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -46,67 +69,75 @@ class RecordedExperiment:
 def outcomes(
     exposures: Iterable[Exposure], events: Iterable[FeedbackEvent], experiment: str, at: int
 ) -> RecordedExperiment:
-    """Fold rows of one id, join events to exposures, and add up by key and arm.
+    """Join events to exposures and sum the metrics by arm and key.
 
-    A key that is in two arms (the share was changed on the way) is counted in `crossed` and left out.
+    Repeated ids count once. Keys in several arms, after a change of the share, are excluded and counted in `crossed`.
+
+    Args:
+        exposures: exposures of any experiments.
+        events: feedback events of any experiments.
+        experiment: name of the experiment.
+        at: deepest position whose clicks count in CTR.
     """
-    held: dict[str, Exposure] = {}
-    doubles = 0
+    unique: dict[str, Exposure] = {}
+    duplicate_rows = 0
     for row in exposures:
         if row.experiment != experiment:
             continue
-        doubles += row.exposure_id in held
-        held.setdefault(row.exposure_id, row)
+        duplicate_rows += row.exposure_id in unique
+        unique.setdefault(row.exposure_id, row)
     clicks: dict[str, set[int]] = {}
     dwell: dict[str, float] = {}
     seen: set[str] = set()
-    strangers = 0
+    unmatched_events = 0
     for event in events:
         if event.event_id in seen:
-            doubles += 1
+            duplicate_rows += 1
             continue
         seen.add(event.event_id)
-        if event.exposure_id not in held:
-            strangers += 1
+        if event.exposure_id not in unique:
+            unmatched_events += 1
         elif event.kind == "click":
             clicks.setdefault(event.exposure_id, set()).add(event.position)
         else:
             dwell[event.exposure_id] = dwell.get(event.exposure_id, 0.0) + (event.seconds or 0.0)
     arms_of: dict[str, set[str]] = {}
-    for row in held.values():
+    for row in unique.values():
         arms_of.setdefault(row.key, set()).add(row.arm)
     crossed = {key for key, arms in arms_of.items() if len(arms) > 1}
     sums: dict[str, dict[str, dict[str, float]]] = {}
     versions: dict[str, set[str]] = {}
-    for row in held.values():
+    for row in unique.values():
         if row.key in crossed:
             continue
         versions.setdefault(row.arm, set()).add(row.version)
-        of_key = sums.setdefault(row.arm, {}).setdefault(row.key, dict.fromkeys(("shown", *METRICS, WINS), 0.0))
+        key_sums = sums.setdefault(row.arm, {}).setdefault(row.key, dict.fromkeys(("shown", *METRICS, WINS), 0.0))
         for name, value in _values(
             row, clicks.get(row.exposure_id, set()), dwell.get(row.exposure_id, 0.0), at
         ).items():
-            of_key[name] += value
+            key_sums[name] += value
     arms = {
         arm: ArmSums(
             ", ".join(sorted(versions[arm])),
-            np.array([held_of["shown"] for held_of in keys.values()]),
-            {name: np.array([held_of[name] for held_of in keys.values()]) for name in (*METRICS, WINS)},
+            np.array([key_sums["shown"] for key_sums in keys.values()]),
+            {name: np.array([key_sums[name] for key_sums in keys.values()]) for name in (*METRICS, WINS)},
         )
         for arm, keys in sums.items()
     }
-    shares = {row.share for row in held.values()}
-    modes = {row.mode for row in held.values()}
+    shares = {row.share for row in unique.values()}
+    modes = {row.mode for row in unique.values()}
     notes = []
     if len(shares) > 1 or len(modes) > 1:
-        notes.append("the share or the mode was changed during the experiment; begin another one, with another name")
+        notes.append("the share or the mode changed during the experiment; start a new experiment with another name")
     for arm, names in sorted(versions.items()):
         if len(names) > 1:
             notes.append(
-                f"arm {arm} was answered by {len(names)} versions, {', '.join(sorted(names))}: its numbers are a mixture of theirs"
+                f"arm {arm} was served by {len(names)} versions ({', '.join(sorted(names))}); its results mix them"
             )
     share = next(iter(shares)) if len(shares) == 1 else None
-    return RecordedExperiment(arms, share, ", ".join(sorted(modes)), doubles, strangers, len(crossed), notes)
+    return RecordedExperiment(
+        arms, share, ", ".join(sorted(modes)), duplicate_rows, unmatched_events, len(crossed), notes
+    )
 
 
 def _values(row: Exposure, clicked: set[int], dwell: float, at: int) -> dict[str, float]:

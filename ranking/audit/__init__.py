@@ -1,1 +1,1 @@
-"""A teacher on a sample: is it in form, does it do anything, does it agree with itself, does place sway it, is it right?"""
+"""Audit a teacher on a sample: parse status, copied input order, self-agreement, position bias and quality."""

@@ -1,4 +1,4 @@
-"""Does the teacher say the same of the same documents when it reads them in another order?"""
+"""Self-agreement: how similar a teacher's answers are for the same documents in different prompt orders."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from ranking.audit.shown_answers import ShownAnswer
 from ranking.records import Record
 
 TOP = 10
+"""Depth of the top that is compared between two answers."""
 
 
 class ShuffleAgreement(Record):
-    """Two answers about one list, shown in different orders, compared: means over lists of the means over pairs.
+    """Agreement of pairs of answers to one list in different prompt orders, averaged over pairs, then over lists.
 
-    pairs: of answers. tau: Kendall's, over the documents that both list, -1 to 1 and 0 by chance; None where
-    no pair shares two documents. overlap: documents in both top tens, as a share of the longer top.
-    overlap_chance: what two random choices of the same sizes would share.
+    Attributes:
+        pairs: number of pairs of answers.
+        tau: Kendall's tau over the documents that both answers list, from -1 to 1, 0 by chance; None if no pair
+            shares two documents.
+        overlap: number of documents in both top tens, divided by the size of the larger one.
+        overlap_chance: expected overlap of two random choices of the same sizes.
     """
 
     pairs: int
@@ -27,19 +31,25 @@ class ShuffleAgreement(Record):
 
 
 def shuffle_agreement(answers: Sequence[ShownAnswer], seed: int) -> ShuffleAgreement | None:
-    """Compare all pairs of usable answers to one list whose prompts showed the same documents in different orders.
+    """Compare all pairs of usable answers whose prompts have the same documents in different orders.
 
-    None where there is no such pair. Answers without document ids are left out, and so are pairs of windows
-    that slid over a list.
+    Answers without document ids are ignored, as are pairs of sliding windows, which have different documents.
+
+    Args:
+        answers: answers to any lists.
+        seed: seed of the bootstrap intervals.
+
+    Returns:
+        The agreement, or None if there is no such pair.
     """
     by_list: dict[str, list[ShownAnswer]] = {}
-    for shown in answers:
-        if shown.usable and shown.doc_ids is not None:
-            by_list.setdefault(shown.list_id, []).append(shown)
+    for answer in answers:
+        if answer.usable and answer.doc_ids is not None:
+            by_list.setdefault(answer.list_id, []).append(answer)
     pairs = [
         (list_id, one, other)
-        for list_id, asked in by_list.items()
-        for one, other in itertools.combinations(asked, 2)
+        for list_id, list_answers in by_list.items()
+        for one, other in itertools.combinations(list_answers, 2)
         if _are_shuffles(one, other)
     ]
     overlap = mean_over_lists(((list_id, overlap_of(one.ranked, other.ranked)) for list_id, one, other in pairs), seed)
@@ -52,7 +62,10 @@ def shuffle_agreement(answers: Sequence[ShownAnswer], seed: int) -> ShuffleAgree
 
 
 def tau_of(one: Sequence[str], other: Sequence[str]) -> float | None:
-    """Kendall's tau over the documents in both orders: (concordant - discordant) / pairs; None below two documents."""
+    """Return Kendall's tau over the documents in both orders, or None for fewer than two.
+
+    tau = (concordant - discordant) / pairs
+    """
     places = {doc_id: place for place, doc_id in enumerate(other)}
     shared = [places[doc_id] for doc_id in one if doc_id in places]
     pairs = list(itertools.combinations(shared, 2))
@@ -60,7 +73,7 @@ def tau_of(one: Sequence[str], other: Sequence[str]) -> float | None:
 
 
 def overlap_of(one: Sequence[str], other: Sequence[str]) -> float:
-    """Documents in the first ten of both, divided by the longer of the two tops. Neither may be empty."""
+    """Return the number of documents in both top tens, divided by the size of the larger one. Both are non-empty."""
     return len(set(one[:TOP]) & set(other[:TOP])) / max(len(one[:TOP]), len(other[:TOP]))
 
 
@@ -69,5 +82,8 @@ def _are_shuffles(one: ShownAnswer, other: ShownAnswer) -> bool:
 
 
 def _overlap_by_chance(one: ShownAnswer, other: ShownAnswer) -> float:
-    """Expected overlap of two random tops of these sizes: a b / n documents are shared, of max(a, b)."""
+    """Return the expected overlap of two random tops of sizes a and b.
+
+    They share a b / n of n documents; divided by max(a, b), this is min(a, b) / n.
+    """
     return min(len(one.ranked[:TOP]), len(other.ranked[:TOP])) / one.documents

@@ -1,4 +1,4 @@
-"""The whole audit of a teacher's answers."""
+"""The complete audit of a teacher's answers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,21 @@ from ranking.records import ParseStatus, Record
 
 
 class Audit(Record):
-    """What a sample of answers says of the teacher.
+    """Audit of a sample of a teacher's answers.
 
-    lists: how many different list ids. shuffled: whether prompts showed documents in random order; if not,
-    position cannot tell bias from relevance. parse_statuses: how often each came. well_formed: answers that are ok.
-    usable: answers that may become labels. listed, shown: mean documents in the order and in the prompt, over
-    usable answers. agreement: None where no list was asked twice; position: None without a usable answer;
-    quality: None without judgements.
+    Attributes:
+        answers: number of answers.
+        lists: number of distinct list ids.
+        shuffled: whether prompts had random order. If not, `position` mixes position bias with relevance.
+        parse_statuses: number of answers by parse status.
+        well_formed: answers with parse status `ok`.
+        usable: answers that may become labels.
+        listed: mean number of documents that usable answers list.
+        shown: mean number of documents in the prompts of usable answers.
+        idleness: answers that copy the input order.
+        agreement: agreement between prompt orders; None if no list has answers to two orders.
+        position: position bias; None without usable answers.
+        quality: quality by human judgements; None without judgements.
     """
 
     answers: int
@@ -39,18 +47,24 @@ class Audit(Record):
 
 
 def audit(answers: Sequence[ShownAnswer], *, shuffled: bool, seed: int) -> Audit:
-    """Audit answers. shuffled: whether their prompts were in random order. seed: of the resampled intervals."""
-    parse_statuses = Counter(shown.answer.parse_status for shown in answers)
-    usable = [shown for shown in answers if shown.usable]
+    """Audit answers.
+
+    Args:
+        answers: answers with their prompts.
+        shuffled: whether the prompts had random order.
+        seed: seed of the bootstrap intervals.
+    """
+    parse_statuses = Counter(answer.answer.parse_status for answer in answers)
+    usable = [answer for answer in answers if answer.usable]
     return Audit(
         answers=len(answers),
-        lists=len({shown.list_id for shown in answers}),
+        lists=len({answer.list_id for answer in answers}),
         shuffled=shuffled,
         parse_statuses=dict(parse_statuses.most_common()),
         well_formed=share(parse_statuses["ok"], len(answers)),
         usable=share(len(usable), len(answers)),
-        listed=mean_of([len(shown.answer.order) for shown in usable]),
-        shown=mean_of([shown.documents for shown in usable]),
+        listed=mean_of([len(answer.answer.order) for answer in usable]),
+        shown=mean_of([answer.documents for answer in usable]),
         idleness=idleness(answers),
         agreement=shuffle_agreement(answers, seed),
         position=position_bias(answers, seed),

@@ -1,4 +1,4 @@
-"""Shares and means with their 95% intervals."""
+"""Proportions and means with 95% confidence intervals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ _RESAMPLES = 2000
 
 
 class Proportion(Record):
-    """count of so many. share and interval (Wilson, 95%): None of nothing."""
+    """A proportion.
+
+    Attributes:
+        count: number of successes.
+        of: number of trials.
+        share: count / of; None if `of` is 0.
+        interval: 95% Wilson score interval; None if `of` is 0.
+    """
 
     count: int
     of: int
@@ -23,7 +30,13 @@ class Proportion(Record):
 
 
 class MeanEstimate(Record):
-    """A mean over lists. interval: percentile bootstrap over lists, 95%; None for a single list."""
+    """A mean over lists.
+
+    Attributes:
+        mean: the mean.
+        interval: 95% percentile bootstrap interval over lists; None for a single list.
+        lists: number of lists.
+    """
 
     mean: float
     interval: tuple[float, float] | None
@@ -31,11 +44,15 @@ class MeanEstimate(Record):
 
 
 def share(count: int, of: int) -> Proportion:
-    """Proportion with the score interval (Wilson, 1927).
+    """Return a proportion with its score interval (Wilson, 1927).
 
         centre = (p + z^2 / 2n) / (1 + z^2 / n)     half = z sqrt(p (1 - p) / n + z^2 / 4n^2) / (1 + z^2 / n)
 
-    count: from 0 to `of`. The interval stays within 0 and 1 and has a width even where count is 0 or all.
+    The interval stays within 0 and 1, and has a positive width even if count is 0 or `of`.
+
+    Args:
+        count: number of successes, from 0 to `of`.
+        of: number of trials, n in the formula.
     """
     if of == 0:
         return Proportion(count=count, of=of, share=None, interval=None)
@@ -47,10 +64,16 @@ def share(count: int, of: int) -> Proportion:
 
 
 def mean_over_lists(values: Iterable[tuple[str, float]], seed: int) -> MeanEstimate | None:
-    """Average (list_id, value) pairs, first within each list, then over lists; None without any.
+    """Average (list_id, value) pairs within each list, then over lists.
 
-    Lists are what is resampled, because values of one list are not independent. The same seed gives the
-    same interval.
+    The bootstrap resamples lists, because values of one list are not independent.
+
+    Args:
+        values: pairs of list id and value.
+        seed: seed of the bootstrap. The same seed gives the same interval.
+
+    Returns:
+        The mean, or None without values.
     """
     by_list: dict[str, list[float]] = {}
     for list_id, value in values:
@@ -62,7 +85,7 @@ def mean_over_lists(values: Iterable[tuple[str, float]], seed: int) -> MeanEstim
 
 
 def mean_of(values: Sequence[float]) -> float | None:
-    """Average; None of nothing."""
+    """Return the mean, or None without values."""
     return sum(values) / len(values) if values else None
 
 

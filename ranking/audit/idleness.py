@@ -1,4 +1,4 @@
-"""Does the teacher do anything, or does it give the prompt's order back?"""
+"""Detect idle teachers, which return the documents in the order of the prompt."""
 
 from __future__ import annotations
 
@@ -9,18 +9,25 @@ from ranking.audit.estimates import Proportion, mean_of, share
 from ranking.audit.shown_answers import ShownAnswer
 from ranking.records import Record
 
-LEAST_LISTED = 3
+MIN_LISTED = 3
+"""Minimum number of listed documents. Shorter answers are too often in input order by chance."""
+
 IDLE_LEVEL = 0.5
+"""A teacher is idle if more than this share of its answers, by the lower end of the interval, keep the input order."""
 
 
 class Idleness(Record):
-    """How often the answer is the prompt's order.
+    """How often answers repeat the order of the prompt.
 
-    identity: usable answers that list every document as shown, of all answers. in_order: answers whose listed
-    documents stand as shown, of the usable ones that list 3 or more (below that, chance is too often in
-    order). chance: of in_order, for a teacher to whom all orders of what it lists are alike: the mean of
-    1 / listed!. identity_chance: the mean of 1 / documents!, for one that leaves nothing out. does_nothing:
-    the lower end of in_order's interval is above one half, which is at least three times what chance gives.
+    Attributes:
+        identity: usable answers that list every document in input order, among all answers to two or more documents.
+        identity_chance: expected share of identity for a teacher that orders all documents at random: the mean of
+            1 / documents!.
+        in_order: answers that list their documents in input order, among the usable answers with 3 or more listed
+            documents.
+        chance: expected share of in_order for a teacher that orders its listed documents at random: the mean of
+            1 / listed!.
+        does_nothing: whether the lower end of in_order's interval is above one half, three or more times the chance.
     """
 
     identity: Proportion
@@ -31,24 +38,24 @@ class Idleness(Record):
 
 
 def idleness(answers: Sequence[ShownAnswer]) -> Idleness:
-    """Count the answers that repeat their prompt. A list of one document has no order and is no identity."""
-    telling = [shown for shown in answers if shown.usable and len(shown.answer.order) >= LEAST_LISTED]
-    in_order = share(sum(_stands_as_shown(shown) for shown in telling), len(telling))
-    several = [shown for shown in answers if shown.documents > 1]
-    whole = [shown for shown in several if shown.usable and len(shown.answer.order) == shown.documents]
+    """Count the answers that repeat the order of their prompt. Prompts with one document do not count."""
+    long_enough = [answer for answer in answers if answer.usable and len(answer.answer.order) >= MIN_LISTED]
+    in_order = share(sum(_keeps_input_order(answer) for answer in long_enough), len(long_enough))
+    several = [answer for answer in answers if answer.documents > 1]
+    complete = [answer for answer in several if answer.usable and len(answer.answer.order) == answer.documents]
     return Idleness(
-        identity=share(sum(_stands_as_shown(shown) for shown in whole), len(several)),
-        identity_chance=mean_of([_chance(shown.documents) for shown in several]),
+        identity=share(sum(_keeps_input_order(answer) for answer in complete), len(several)),
+        identity_chance=mean_of([_chance(answer.documents) for answer in several]),
         in_order=in_order,
-        chance=mean_of([_chance(len(shown.answer.order)) for shown in telling]),
+        chance=mean_of([_chance(len(answer.answer.order)) for answer in long_enough]),
         does_nothing=in_order.interval is not None and in_order.interval[0] > IDLE_LEVEL,
     )
 
 
-def _stands_as_shown(shown: ShownAnswer) -> bool:
-    return list(shown.answer.order) == sorted(shown.answer.order)
+def _keeps_input_order(answer: ShownAnswer) -> bool:
+    return list(answer.answer.order) == sorted(answer.answer.order)
 
 
 def _chance(documents: int) -> float:
-    """1 / documents!, without overflow for long lists."""
+    """Return 1 / documents!, without overflow for long lists."""
     return math.exp(-math.lgamma(documents + 1))

@@ -1,4 +1,4 @@
-"""Prompt place against answer place as one self-contained SVG that follows the reader's light or dark theme."""
+"""Heat map of prompt position against answer position: a self-contained SVG with a light and a dark theme."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ from ranking.audit.picture_legend import legend_of
 from ranking.audit.picture_scale import STYLE, Grid, scale_end, text
 from ranking.audit.position import PositionBias
 
-_LONGEST_TITLE = 56
-_SHUFFLED = "Prompts were shuffled: a lasting slope away from the dotted line is position bias."
-_NOT_SHUFFLED = "Prompts were not shuffled: relevance shows here as well as position bias."
+_MAX_TITLE_LENGTH = 56
+_SHUFFLED = "Prompts were shuffled: a consistent slope away from the dotted line is position bias."
+_NOT_SHUFFLED = "Prompts were not shuffled: a slope may be relevance or position bias."
 
 
 def svg_of(audit: Audit, title: str) -> str:
-    """Draw where the document at each prompt place stood in the answer. title: of any length and any characters.
+    """Draw the distribution of answer positions for each prompt position.
 
-    Each row holds the answers in which one prompt place was shown and sums to 100%, the column "left out"
-    included. An audit without a usable answer gives a picture that says so.
+    Each row sums to 100%, including the column "omitted". Without usable answers the picture only has a message.
+
+    Args:
+        audit: the audit to draw.
+        title: any text; long titles are truncated in the picture.
     """
-    short = title if len(title) <= _LONGEST_TITLE else title[: _LONGEST_TITLE - 1] + "…"
+    short = title if len(title) <= _MAX_TITLE_LENGTH else title[: _MAX_TITLE_LENGTH - 1] + "…"
     if audit.position is None:
         return _framed(
             title,
             640,
             120,
-            [text(24, 38, short, "title"), text(24, 66, "No answer is usable: there is nothing to draw.", "muted")],
+            [text(24, 38, short, "title"), text(24, 66, "No usable answers to draw.", "muted")],
         )
     position = audit.position
     grid = Grid(len(position.counts))
     parts = [
         text(24, 38, short, "title"),
-        text(24, 62, _finding(audit, position), "body"),
+        text(24, 62, _summary(audit, position), "body"),
         text(24, 84, _SHUFFLED if audit.shuffled else _NOT_SHUFFLED, "muted"),
         *_axes(grid),
         *_cells(grid, position),
-        *_left_out(grid, position),
+        *_omitted(grid, position),
         *_guides(grid, position),
         *_mean_line(grid, position),
         *legend_of(grid, scale_end(position)),
@@ -46,17 +49,18 @@ def svg_of(audit: Audit, title: str) -> str:
 
 
 def _framed(title: str, width: float, height: float, parts: list[str]) -> str:
-    label = escape(_printable(f"Prompt place against answer place: {title}"), {'"': "&quot;"})
+    label = escape(_printable(f"Prompt position against answer position: {title}"), {'"': "&quot;"})
     body = _printable("\n".join(parts))
+    size = f'width="{width:g}" height="{height:g}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" {size} '
         f'role="img" aria-label="{label}">\n<style>{STYLE}</style>\n'
-        f'<rect class="page" width="{width:g}" height="{height:g}"/>\n{body}\n</svg>\n'
+        f'<rect class="page" {size}/>\n{body}\n</svg>\n'
     )
 
 
 def _printable(content: str) -> str:
-    """Replace what no XML file may hold: control characters and lone surrogates."""
+    """Replace characters that XML does not allow: control characters and lone surrogates."""
     return "".join(
         letter
         if letter in "\n\t" or (letter >= " " and not "\ud800" <= letter <= "\udfff" and letter not in "\ufffe\uffff")
@@ -65,25 +69,25 @@ def _printable(content: str) -> str:
     )
 
 
-def _finding(audit: Audit, position: PositionBias) -> str:
-    """What the picture shows, in one line."""
-    said = [f"{position.answers} usable {'answer' if position.answers == 1 else 'answers'}"]
+def _summary(audit: Audit, position: PositionBias) -> str:
+    """Return the key numbers in one line."""
+    parts = [f"{position.answers} usable {'answer' if position.answers == 1 else 'answers'}"]
     if position.correlation is not None:
         interval = position.correlation.interval
-        said.append(
-            f"places correlate at {position.correlation.mean:.2f}"
+        parts.append(
+            f"correlation of positions {position.correlation.mean:.2f}"
             + (f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else "")
         )
     if audit.idleness.does_nothing:
-        said.append("the teacher does nothing")
-    return " · ".join(said)
+        parts.append("the teacher copies the input order")
+    return " · ".join(parts)
 
 
 def _axes(grid: Grid) -> Iterator[str]:
-    yield text(grid.middle_x, grid.top - 34, "place in the answer (1 is best)", "body", anchor="middle")
-    yield text(grid.left_out_x + grid.left_out_width / 2, grid.top - 12, "left out", "muted", anchor="middle")
-    down = f' transform="rotate(-90 30 {grid.middle_y:g})"'
-    yield text(30, grid.middle_y, "place in the prompt (1 is first)", "body", anchor="middle", more=down)
+    yield text(grid.middle_x, grid.top - 34, "position in the answer (1 is best)", "body", anchor="middle")
+    yield text(grid.left_out_x + grid.left_out_width / 2, grid.top - 12, "omitted", "muted", anchor="middle")
+    rotation = f' transform="rotate(-90 30 {grid.middle_y:g})"'
+    yield text(30, grid.middle_y, "position in the prompt (1 is first)", "body", anchor="middle", attributes=rotation)
     for place in grid.ticks:
         yield text(grid.x(place), grid.top - 12, str(place), "muted", anchor="middle")
         yield text(grid.left - 10, grid.y(place) + 4, str(place), "muted", anchor="end")
@@ -96,16 +100,17 @@ def _cells(grid: Grid, position: PositionBias) -> Iterator[str]:
         shown = sum(counts) + position.left_out[row - 1]
         for column, count in enumerate(counts, start=1):
             if count:
-                note = f"shown at {row}, answered at {column}: {count} of {shown} ({count / shown:.1%})"
+                note = f"prompt position {row}, answer position {column}: {count} of {shown} ({count / shown:.1%})"
                 yield grid.cell("heat", grid.left + (column - 1) * grid.size, row, grid.size, count / shown / end, note)
 
 
-def _left_out(grid: Grid, position: PositionBias) -> Iterator[str]:
-    yield f'<rect class="plate" x="{grid.left_out_x:g}" y="{grid.top:g}" width="{grid.left_out_width:g}" height="{grid.side:g}"/>'
+def _omitted(grid: Grid, position: PositionBias) -> Iterator[str]:
+    box = f'x="{grid.left_out_x:g}" y="{grid.top:g}" width="{grid.left_out_width:g}" height="{grid.side:g}"'
+    yield f'<rect class="plate" {box}/>'
     for row, count in enumerate(position.left_out, start=1):
         shown = sum(position.counts[row - 1]) + count
         if count:
-            note = f"shown at {row}, left out: {count} of {shown} ({count / shown:.1%})"
+            note = f"prompt position {row}, omitted: {count} of {shown} ({count / shown:.1%})"
             yield grid.cell("gone", grid.left_out_x, row, grid.left_out_width, 0.75 * count / shown, note)
         if grid.size >= 14:
             centre = grid.left_out_x + grid.left_out_width / 2
@@ -119,7 +124,7 @@ def _left_out(grid: Grid, position: PositionBias) -> Iterator[str]:
 
 
 def _guides(grid: Grid, position: PositionBias) -> Iterator[str]:
-    """The prompt's own order, and the mean place of all that is listed, where every row would stand without bias."""
+    """Draw the input order, and the mean position of all listed documents, which each row has without position bias."""
     listed = sum(map(sum, position.counts))
     mean = sum(count * place for counts in position.counts for place, count in enumerate(counts, start=1)) / listed
     yield f'<path class="order" d="M{grid.left:g} {grid.top:g}L{grid.left + grid.side:g} {grid.top + grid.side:g}"/>'

@@ -1,4 +1,4 @@
-"""The legend under the audit's picture: the scale with its numbers, and what the lines are."""
+"""The legend of the audit's picture: the colour scale and the meaning of the lines."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ _RAMP = 190.0
 
 
 def legend_of(grid: Grid, end: float) -> Iterator[str]:
-    """Draw the legend. end: share at which a cell is strongest."""
+    """Draw the legend.
+
+    Args:
+        grid: position of the cells.
+        end: share at which a cell has full colour.
+    """
     left, top = 24.0, grid.legend_top
-    yield text(left, top, "share of the answers, by row", "muted")
+    yield text(left, top, "share of answers, by row", "muted")
     yield from _ramp(left, top + 12, end, 1 / grid.places)
     lines = left + _RAMP + 70
     for step, (kind, meaning) in enumerate(
         [
-            ("mean", "mean answer place of what was shown there"),
-            ("order", "the answer repeats the prompt's order"),
-            ("even", "the prompt's order has no say"),
+            ("mean", "mean answer position of the row"),
+            ("order", "input order"),
+            ("even", "mean answer position without position bias"),
         ]
     ):
         y = top - 4 + step * 22
@@ -30,8 +35,9 @@ def legend_of(grid: Grid, end: float) -> Iterator[str]:
 
 
 def _ramp(left: float, top: float, end: float, chance: float) -> Iterator[str]:
-    """The scale from nothing to its end, with a mark at what an answer by chance would give."""
-    yield '<defs><linearGradient id="ramp"><stop class="ramp" stop-opacity="0"/><stop class="ramp" offset="1"/></linearGradient></defs>'
+    """Draw the colour scale from 0 to its end, with a mark at the share that random answers would give."""
+    stops = '<stop class="ramp" stop-opacity="0"/><stop class="ramp" offset="1"/>'
+    yield f'<defs><linearGradient id="ramp">{stops}</linearGradient></defs>'
     yield f'<rect class="plate" x="{left:g}" y="{top:g}" width="{_RAMP:g}" height="14"/>'
     yield f'<rect fill="url(#ramp)" x="{left:g}" y="{top:g}" width="{_RAMP:g}" height="14"/>'
     yield text(left, top + 30, "0", "muted")

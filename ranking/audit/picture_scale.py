@@ -1,4 +1,4 @@
-"""Measures of the audit's picture: where cells lie, how strong they are, how it is coloured."""
+"""Layout and style of the audit's picture: position and opacity of cells, colours."""
 
 from __future__ import annotations
 
@@ -36,7 +36,14 @@ _SCALE_ENDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the cells of so many places lie, in pixels; rows are prompt places, columns answer places."""
+    """Layout of the cells in pixels. Rows are prompt positions, columns are answer positions.
+
+    Attributes:
+        places: number of positions.
+        left: left edge of the cells.
+        top: upper edge of the cells.
+        left_out_width: width of the column of omitted documents.
+    """
 
     places: int
     left: float = 76.0
@@ -45,7 +52,7 @@ class Grid:
 
     @property
     def size(self) -> float:
-        """Side of a cell: smaller for more places; a single one is large enough for the names of the axes."""
+        """Side of a cell: smaller for more positions, and large enough that few cells fit the axis titles."""
         return max(5.0, min(520.0 / self.places, max(90.0, 200.0 / self.places)))
 
     @property
@@ -55,7 +62,7 @@ class Grid:
 
     @property
     def left_out_x(self) -> float:
-        """Left edge of the column of what was left out."""
+        """Left edge of the column of omitted documents."""
         return self.left + self.side + 16
 
     @property
@@ -75,7 +82,7 @@ class Grid:
 
     @property
     def width(self) -> float:
-        """Width of the picture; a small grid leaves the legend its room."""
+        """Width of the picture, wide enough for the legend even if there are few cells."""
         return max(700.0, self.left_out_x + self.left_out_width + 34)
 
     @property
@@ -85,32 +92,50 @@ class Grid:
 
     @property
     def ticks(self) -> list[int]:
-        """Places with a number: all of them up to 10, else the first and every fifth or tenth."""
+        """Positions with a tick label: all of up to 10, else the first and every fifth or tenth."""
         step = 1 if self.places <= 10 else 5 if self.places <= 50 else 10
         return sorted({1, *range(step, self.places + 1, step)})
 
     def x(self, place: float) -> float:
-        """Middle of an answer place, which may lie between two."""
+        """Return the middle of an answer position, which may be fractional."""
         return self.left + (place - 0.5) * self.size
 
     def y(self, place: float) -> float:
-        """Middle of a prompt place."""
+        """Return the middle of a prompt position."""
         return self.top + (place - 0.5) * self.size
 
     def cell(self, kind: str, x: float, row: int, width: float, strength: float, note: str) -> str:
-        """A cell of a row. kind: its class. strength: from 0 to 1. note: shown under the pointer."""
+        """Draw a cell.
+
+        Args:
+            kind: CSS class.
+            x: left edge.
+            row: prompt position, from 1.
+            width: width of the cell.
+            strength: opacity from 0 to 1.
+            note: tooltip.
+        """
         y, gap = self.top + (row - 1) * self.size, 0.5 if self.size >= 10 else 0.0
-        where = f'x="{x + gap:g}" y="{y + gap:g}" width="{width - 2 * gap:g}" height="{self.size - 2 * gap:g}"'
-        return f'<rect class="{kind}" {where} fill-opacity="{strength:.3f}"><title>{escape(note)}</title></rect>'
+        box = f'x="{x + gap:g}" y="{y + gap:g}" width="{width - 2 * gap:g}" height="{self.size - 2 * gap:g}"'
+        return f'<rect class="{kind}" {box} fill-opacity="{strength:.3f}"><title>{escape(note)}</title></rect>'
 
 
 def scale_end(position: PositionBias) -> float:
-    """Share at which a cell is strongest: the largest share, rounded up to an even number."""
-    shown = [sum(counts) + gone for counts, gone in zip(position.counts, position.left_out, strict=True)]
-    largest = max(max(counts) / seen for counts, seen in zip(position.counts, shown, strict=True))
+    """Return the share at which a cell has full colour: the largest share, rounded up to a step of the scale."""
+    totals = [sum(counts) + omitted for counts, omitted in zip(position.counts, position.left_out, strict=True)]
+    largest = max(max(counts) / total for counts, total in zip(position.counts, totals, strict=True))
     return next(end for end in _SCALE_ENDS if largest <= end)
 
 
-def text(x: float, y: float, content: str, kind: str, *, anchor: str = "start", more: str = "") -> str:
-    """A line of text, escaped. kind: its class. anchor: start, middle or end. more: further attributes."""
-    return f'<text class="{kind}" x="{x:g}" y="{y:g}" text-anchor="{anchor}"{more}>{escape(content)}</text>'
+def text(x: float, y: float, content: str, kind: str, *, anchor: str = "start", attributes: str = "") -> str:
+    """Draw a line of text, escaped.
+
+    Args:
+        x: horizontal anchor.
+        y: baseline.
+        content: the text.
+        kind: CSS class.
+        anchor: alignment at x: start, middle or end.
+        attributes: further attributes, with a leading space.
+    """
+    return f'<text class="{kind}" x="{x:g}" y="{y:g}" text-anchor="{anchor}"{attributes}>{escape(content)}</text>'

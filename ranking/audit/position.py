@@ -1,4 +1,4 @@
-"""Does the place of a document in the prompt predict its place in the answer?"""
+"""Position bias: whether the position of a document in the prompt predicts its position in the answer."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ from ranking.records import Record
 
 
 class PositionBias(Record):
-    """Places in the prompt against places in the answer, over usable answers. Places are counted from 1.
+    """Prompt positions against answer positions, over usable answers. Positions start at 1.
 
-    counts[i][j]: how often the document at prompt place i + 1 stood at answer place j + 1. left_out[i]: how
-    often it was left out. mean_place[i]: its mean answer place where it was listed, None where it never was.
-    listed[i]: the share of answers that list it.
+    In prompts in the retriever's order, a good teacher's answers correlate with the prompt, because the retriever is
+    usually right. Only with shuffled prompts do these numbers measure bias rather than relevance.
 
-    correlation: Spearman's, between the prompt places and the answer places of one answer's listed documents,
-    averaged over lists; 1 is the prompt's order, -1 its reverse. None where no answer lists two.
-    first_third, last_third: chance of being listed for documents shown in the first and the last third, in
-    prompts of 3 documents or more; ratio is first by last, None where it has no value.
-
-    Where prompts stand in the retriever's order, a good teacher's answers follow it too, because the retriever
-    is right more often than not. So these numbers tell bias from relevance only where prompts were shuffled.
+    Attributes:
+        answers: number of usable answers.
+        counts: counts[i][j] is the number of answers with the document at prompt position i + 1 at answer position
+            j + 1.
+        left_out: number of answers that omit the document, by prompt position.
+        mean_place: mean answer position by prompt position, over answers that list the document; None if none does.
+        listed: share of answers that list the document, by prompt position.
+        correlation: Spearman's correlation between prompt and answer positions of an answer's listed documents,
+            averaged over lists. 1 is the prompt's order, -1 its reverse. None if no answer lists two documents.
+        first_third: mean share of documents listed among the first third of the prompt, over prompts of 3 or more
+            documents; None without such prompts.
+        last_third: the same for the last third.
+        ratio: first_third / last_third; None if undefined.
     """
 
     answers: int
@@ -37,26 +42,34 @@ class PositionBias(Record):
 
 
 def position_bias(answers: Sequence[ShownAnswer], seed: int) -> PositionBias | None:
-    """Compare prompt and answer places; None without a usable answer."""
-    usable = [shown for shown in answers if shown.usable]
+    """Compare prompt and answer positions.
+
+    Args:
+        answers: answers with their prompts.
+        seed: seed of the bootstrap interval.
+
+    Returns:
+        The position bias, or None without usable answers.
+    """
+    usable = [answer for answer in answers if answer.usable]
     if not usable:
         return None
-    places = max(shown.documents for shown in usable)
+    places = max(answer.documents for answer in usable)
     counts = [[0] * places for _ in range(places)]
-    shown_at = [sum(shown.documents > place for shown in usable) for place in range(places)]
-    for shown in usable:
-        for answer_place, prompt_place in enumerate(shown.answer.order):
+    totals = [sum(answer.documents > place for answer in usable) for place in range(places)]
+    for answer in usable:
+        for answer_place, prompt_place in enumerate(answer.answer.order):
             counts[prompt_place - 1][answer_place] += 1
     first, last = _listed_by_thirds(usable)
-    rhos = [(shown.list_id, spearman(shown.answer.order)) for shown in usable if len(shown.answer.order) > 1]
+    rhos = [(answer.list_id, spearman(answer.answer.order)) for answer in usable if len(answer.answer.order) > 1]
     return PositionBias(
         answers=len(usable),
         counts=counts,
-        left_out=[seen - sum(row) for seen, row in zip(shown_at, counts, strict=True)],
+        left_out=[total - sum(row) for total, row in zip(totals, counts, strict=True)],
         mean_place=[
             sum(n * place for place, n in enumerate(row, start=1)) / sum(row) if any(row) else None for row in counts
         ],
-        listed=[sum(row) / seen for seen, row in zip(shown_at, counts, strict=True)],
+        listed=[sum(row) / total for total, row in zip(totals, counts, strict=True)],
         correlation=mean_over_lists(rhos, seed),
         first_third=first,
         last_third=last,
@@ -65,11 +78,12 @@ def position_bias(answers: Sequence[ShownAnswer], seed: int) -> PositionBias | N
 
 
 def spearman(order: Sequence[int]) -> float:
-    """Spearman's correlation of the distinct values of an order with their places.
+    """Return Spearman's correlation between the values of an order and their positions.
 
-        rho = 1 - 6 sum of d^2 / (n (n^2 - 1)),   d: rank of the value less its place
+        rho = 1 - 6 sum of d^2 / (n (n^2 - 1)),   d: rank of the value minus its position
 
-    order: two values or more.
+    Args:
+        order: two or more distinct values.
     """
     rank = {value: place for place, value in enumerate(sorted(order))}
     squares = sum((rank[value] - place) ** 2 for place, value in enumerate(order))
@@ -77,11 +91,11 @@ def spearman(order: Sequence[int]) -> float:
 
 
 def _listed_by_thirds(answers: Sequence[ShownAnswer]) -> tuple[float | None, float | None]:
-    """Mean share listed of the first and of the last third of the documents shown; thirds are rounded down."""
+    """Return the mean share of documents listed among the first and last third of prompts. Thirds are rounded down."""
     first, last = [], []
-    for shown in answers:
-        third = shown.documents // 3
+    for answer in answers:
+        third = answer.documents // 3
         if third:
-            first.append(sum(place <= third for place in shown.answer.order) / third)
-            last.append(sum(place > shown.documents - third for place in shown.answer.order) / third)
+            first.append(sum(place <= third for place in answer.answer.order) / third)
+            last.append(sum(place > answer.documents - third for place in answer.answer.order) / third)
     return mean_of(first), mean_of(last)

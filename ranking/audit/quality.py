@@ -1,4 +1,4 @@
-"""Are the answers right, by judgements of people, and better than the order that the prompt showed?"""
+"""Quality by human judgements: nDCG@10 of the answers against that of the prompts' order."""
 
 from __future__ import annotations
 
@@ -16,9 +16,16 @@ _PERMUTATIONS = 2000
 class Quality(Record):
     """nDCG@10 of the answers' orders and of their prompts' orders, averaged within lists, then over lists.
 
-    Counted are usable answers with document ids, to lists with a relevant document; what an answer leaves out
-    it does not rank. delta: answer less prompt, list by list, with the p of the paired randomisation test and
-    the 95% bootstrap interval over lists. With shuffled prompts, prompt is what chance gives.
+    Counts usable answers with document ids to lists with a relevant document. Omitted documents are unranked.
+
+    Attributes:
+        lists: number of judged lists.
+        answers: number of judged answers.
+        answer: nDCG@10 of the answers.
+        prompt: nDCG@10 of the prompts; that of a random order if prompts were shuffled.
+        delta: answer minus prompt.
+        p: p-value of the paired randomisation test over lists.
+        interval: 95% bootstrap interval of delta over lists.
     """
 
     lists: int
@@ -31,7 +38,15 @@ class Quality(Record):
 
 
 def quality(answers: Sequence[ShownAnswer], seed: int) -> Quality | None:
-    """Measure answers against their grades; None where there is nothing to measure."""
+    """Measure answers against their grades.
+
+    Args:
+        answers: answers with their prompts and grades.
+        seed: seed of the test and the bootstrap.
+
+    Returns:
+        The quality, or None without judged answers.
+    """
     judged = {
         str(number): shown
         for number, shown in enumerate(answers)
@@ -41,20 +56,20 @@ def quality(answers: Sequence[ShownAnswer], seed: int) -> Quality | None:
         return None
     answered = _by_list(judged, {number: shown.ranked for number, shown in judged.items()})
     prompted = _by_list(judged, {number: shown.doc_ids or () for number, shown in judged.items()})
-    found = compare(answered, prompted, _PERMUTATIONS, seed)
+    comparison = compare(answered, prompted, _PERMUTATIONS, seed)
     return Quality(
         lists=len(answered),
         answers=len(judged),
         answer=sum(answered.values()) / len(answered),
         prompt=sum(prompted.values()) / len(prompted),
-        delta=found.delta,
-        p=found.p,
-        interval=found.interval,
+        delta=comparison.delta,
+        p=comparison.p,
+        interval=comparison.interval,
     )
 
 
 def _by_list(judged: Mapping[str, ShownAnswer], orders: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Mean nDCG@10 of the orders of each list."""
+    """Return the mean nDCG@10 of the orders of each list."""
     grades = {number: dict(shown.grades or {}) for number, shown in judged.items()}
     run = {number: {doc_id: float(-place) for place, doc_id in enumerate(order)} for number, order in orders.items()}
     by_list: dict[str, list[float]] = {}

@@ -1,4 +1,4 @@
-"""What an audit reads: an answer together with the prompt that it was given to."""
+"""The input of an audit: a parsed answer with its prompt."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from ranking.labels.listwise_answers import ParsedAnswer
 
 @dataclass(frozen=True)
 class ShownAnswer:
-    """A read answer and what its prompt showed.
+    """A parsed answer and the documents in its prompt.
 
-    list_id: answers with the same list_id are about one list or one query, and are never counted as
-    independent. documents: how many the prompt showed. doc_ids: their ids in prompt order, None where
-    unknown; then nothing can be said of agreement and quality. grades: relevance by document id, of the
-    whole judgement and not only of what was shown; None where unjudged. Raises ValueError where the three
-    do not fit together.
+    Attributes:
+        list_id: id of the list or query. Answers with the same id are not counted as independent.
+        documents: number of documents in the prompt.
+        answer: the parsed answer.
+        doc_ids: document ids in prompt order; None if unknown, which excludes the answer from agreement and quality.
+        grades: grade by document id, for all judged documents of the query; None if the query is not judged.
+
+    Raises:
+        ValueError: if the answer, `documents` and `doc_ids` do not match.
     """
 
     list_id: str
@@ -29,13 +33,13 @@ class ShownAnswer:
         order = self.answer.order
         if len(set(order)) != len(order) or not all(1 <= place <= self.documents for place in order):
             raise ValueError(
-                f"list {self.list_id!r}: the answer must list distinct places from 1 to {self.documents}, not {order}"
+                f"list {self.list_id!r}: expected distinct positions from 1 to {self.documents}, not {order}"
             )
         if self.doc_ids is not None and (
             len(self.doc_ids) != self.documents or len(set(self.doc_ids)) != self.documents
         ):
             raise ValueError(
-                f"list {self.list_id!r}: {self.documents} distinct document ids are expected, not {self.doc_ids}"
+                f"list {self.list_id!r}: expected {self.documents} distinct document ids, not {self.doc_ids}"
             )
 
     @property
@@ -45,5 +49,5 @@ class ShownAnswer:
 
     @property
     def ranked(self) -> list[str]:
-        """Ids of the listed documents, best first; empty where ids are unknown."""
+        """Ids of the listed documents, best first; empty if ids are unknown."""
         return [self.doc_ids[place - 1] for place in self.answer.order] if self.doc_ids is not None else []

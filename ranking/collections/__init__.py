@@ -1,7 +1,7 @@
-"""Collections: documents, the queries to label, and judged test queries.
+"""Collections: documents, queries to label, and judged test queries.
 
-`source` names one: `pydoc`, `beir:<folder or URI>`, `trec:<folder or URI>`, `parquet:<folder or URI>` or
-`ir_datasets:<id>`. The table below maps each kind to its reader.
+The setting `collection.source` is `pydoc`, `beir:<folder or URI>`, `trec:<folder or URI>`, `parquet:<folder or URI>` or
+`ir_datasets:<id>`. `READERS` maps each kind to its reader.
 """
 
 from __future__ import annotations
@@ -27,9 +27,14 @@ READERS: dict[str, Callable[[str, str], Collection]] = {
 
 
 def read_collection(settings: CollectionSettings, split: str) -> Collection:
-    """Read the collection that the settings name. split: name of the judged split, such as "test".
+    """Read the collection that the settings name.
 
-    Raises InputError for an unknown kind, a missing place, or malformed content.
+    Args:
+        settings: Source of the collection, and how to use its judged queries.
+        split: Name of the judged split, such as "test".
+
+    Raises:
+        InputError: The kind is unknown, the location is missing, or the content is malformed.
     """
     kind, _, place = settings.source.partition(":")
     if kind not in READERS:
@@ -42,11 +47,13 @@ def read_collection(settings: CollectionSettings, split: str) -> Collection:
         raise InputError(f"collection.source {settings.source!r}: unknown kind {kind!r}; {hint}")
     if kind != "pydoc" and not place:
         raise InputError(
-            f"collection.source {settings.source!r}: a place is missing, as in {kind}:{'<id>' if kind == 'ir_datasets' else '<folder>'}"
+            f"collection.source {settings.source!r}: the location is missing; "
+            f"write {kind}:{'<id>' if kind == 'ir_datasets' else '<folder>'}"
         )
     return used_for(READERS[kind](place, split), settings.use)
 
 
 def _read_folder(read: Callable[[Path, str], Collection], place: str, split: str) -> Collection:
+    """Read a folder. Downloads it first if it is a URI."""
     with fetched(place) as folder:
         return read(folder, split)

@@ -1,8 +1,8 @@
-"""BEIR folders: corpus.jsonl, queries.jsonl and qrels/<split>.tsv or one qrels.tsv.
+"""Read BEIR folders: corpus.jsonl, queries.jsonl, and qrels/<split>.tsv or one qrels.tsv.
 
-Ids may be spelt `_id`, `doc_id`, `query_id` or `id`. A qrels line holds query, document and grade,
-with or without a header, or the four columns of TREC. Judgements of qrels/train.tsv are kept for supervised controls;
-`ranking.collections.splits` tells which queries are tested.
+The id field may be named `_id`, `doc_id`, `query_id` or `id`. A qrels file has the columns query, document and grade,
+with or without a header, or the four columns of TREC. Judgements of qrels/train.tsv are kept for supervised baselines.
+`ranking.collections.splits` decides which queries are tested.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ _ID_KEYS = ("_id", "doc_id", "query_id", "id")
 
 
 def read(folder: Path, split: str) -> Collection:
-    """Read a BEIR folder. Raises InputError with file and line for whatever is missing or malformed."""
+    """Read a BEIR folder.
+
+    Args:
+        folder: The folder.
+        split: Name of the judged split, such as "test".
+
+    Raises:
+        InputError: A file is missing, or a line is malformed. The message names file and line.
+    """
     if not folder.is_dir():
         raise InputError(f"collection.source beir:{folder}: no such folder")
     documents = read_documents(folder / "corpus.jsonl")
@@ -45,54 +53,62 @@ def read(folder: Path, split: str) -> Collection:
 
 
 def read_documents(path: Path) -> list[Document]:
-    """Read corpus.jsonl: an id, `text`, and perhaps `title`, on each line."""
+    """Read corpus.jsonl. Each line has an id, `text`, and optionally `title`."""
     documents = []
     for line, row in _json_lines(path):
         text, title = row.get("text"), row.get("title") or ""
         if not isinstance(text, str) or not isinstance(title, str):
-            raise InputError(f"{path}, line {line}: 'text' must be a string, and 'title' too where there is one")
+            raise InputError(f"{path}, line {line}: 'text' must be a string, and 'title' must be a string or absent")
         documents.append(Document(doc_id=_id_of(row, path, line), title=title, text=text))
     if not documents:
-        raise InputError(f"{path}: the corpus is empty; one JSON object a line is expected")
+        raise InputError(f"{path}: the corpus is empty; write one JSON object per line")
     return documents
 
 
 def read_queries(path: Path) -> list[Query]:
-    """Read queries.jsonl: an id and `text`, and perhaps `frequency`, on each line."""
+    """Read queries.jsonl. Each line has an id, `text`, and optionally `frequency`."""
     queries = []
     for line, row in _json_lines(path):
         text, frequency = row.get("text"), row.get("frequency", 1)
         if not isinstance(text, str) or not text.strip():
-            raise InputError(f"{path}, line {line}: the query is empty; 'text' must hold its words")
+            raise InputError(f"{path}, line {line}: the query is empty; 'text' must be a string with its words")
         if not isinstance(frequency, int) or isinstance(frequency, bool) or frequency < 1:
-            raise InputError(f"{path}, line {line}: 'frequency' must be a whole number from 1 up, not {frequency!r}")
+            raise InputError(f"{path}, line {line}: 'frequency' must be an integer of at least 1, not {frequency!r}")
         queries.append(Query(query_id=_id_of(row, path, line), text=" ".join(text.split()), frequency=frequency))
     if not queries:
-        raise InputError(f"{path}: there are no queries; one JSON object a line is expected")
+        raise InputError(f"{path}: there are no queries; write one JSON object per line")
     return queries
 
 
 def read_qrels(path: Path, query_ids: set[str] | None) -> dict[str, dict[str, int]]:
-    """Read judgements into {query_id: {doc_id: grade}}.
+    """Read judgements.
 
-    query_ids: the known queries; None accepts any. Raises InputError for a malformed line, an unknown query, or a pair judged twice.
+    Args:
+        path: A qrels file.
+        query_ids: Ids of the known queries. None accepts any query.
+
+    Returns:
+        {query_id: {doc_id: grade}}.
+
+    Raises:
+        InputError: A line is malformed, a query is unknown, or a query-document pair is judged twice.
     """
     qrels: dict[str, dict[str, int]] = {}
     for line, text in read_lines(path):
         fields = text.split("\t") if "\t" in text else text.split()
         if len(fields) not in (3, 4):
             raise InputError(
-                f"{path}, line {line}: 3 or 4 columns are expected (query, document, grade), not {len(fields)}"
+                f"{path}, line {line}: expected 3 columns (query, document, grade) or the 4 of TREC, not {len(fields)}"
             )
         query_id, doc_id, grade = fields[0], fields[-2], fields[-1]
         if line == 1 and not _is_integer(grade):
             continue
         if not _is_integer(grade):
-            raise InputError(f"{path}, line {line}: the grade must be a whole number, not {grade!r}")
+            raise InputError(f"{path}, line {line}: the grade must be an integer, not {grade!r}")
         if query_ids is not None and query_id not in query_ids:
-            raise InputError(f"{path}, line {line}: query {query_id!r} is not among the queries")
+            raise InputError(f"{path}, line {line}: query {query_id!r} is not in the queries file")
         if doc_id in qrels.setdefault(query_id, {}):
-            raise InputError(f"{path}, line {line}: query {query_id!r} and document {doc_id!r} are judged twice")
+            raise InputError(f"{path}, line {line}: document {doc_id!r} is judged twice for query {query_id!r}")
         qrels[query_id][doc_id] = int(grade)
     if not qrels:
         raise InputError(f"{path}: there are no judgements")
@@ -100,24 +116,29 @@ def read_qrels(path: Path, query_ids: set[str] | None) -> dict[str, dict[str, in
 
 
 def _qrels_path(folder: Path, split: str) -> Path | None:
-    """Where the judgements of a split are; None for a folder without any. Raises InputError where there are those of other splits only."""
+    """Return the qrels file of a split, or None if the folder has no judgements.
+
+    Raises:
+        InputError: The folder has judgements of other splits only.
+    """
     for path in (folder / "qrels" / f"{split}.tsv", folder / "qrels.tsv"):
         if path.is_file():
             return path
     if not (folder / "qrels").exists():
         return None
-    raise InputError(f"{folder}: neither qrels/{split}.tsv nor qrels.tsv is there")
+    raise InputError(f"{folder}: there is neither qrels/{split}.tsv nor qrels.tsv; check evaluation.split")
 
 
 def _id_of(row: dict[str, Any], path: Path, line: int) -> str:
+    """Return the id of a JSON object."""
     for key in _ID_KEYS:
         if isinstance(row.get(key), str | int) and not isinstance(row[key], bool) and str(row[key]).strip():
             return str(row[key])
-    raise InputError(f"{path}, line {line}: an id is missing; it is called one of {', '.join(_ID_KEYS)}")
+    raise InputError(f"{path}, line {line}: the id is missing; name it one of {', '.join(_ID_KEYS)}")
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, object) and refuse an id that comes twice."""
+    """Yield (line number, JSON object). Raises InputError for a repeated id."""
     seen: dict[str, int] = {}
     for line, text in read_lines(path):
         try:
@@ -127,13 +148,14 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 f"{path}, line {line}: not valid JSON ({error.msg} at character {error.pos + 1})"
             ) from None
         if not isinstance(row, dict):
-            raise InputError(f"{path}, line {line}: a JSON object is expected, not {type(row).__name__}")
+            raise InputError(f"{path}, line {line}: expected a JSON object, not {type(row).__name__}")
         row_id = _id_of(row, path, line)
         if row_id in seen:
-            raise InputError(f"{path}, line {line}: id {row_id!r} stands on line {seen[row_id]} already")
+            raise InputError(f"{path}, line {line}: id {row_id!r} is already used on line {seen[row_id]}")
         seen[row_id] = line
         yield line, row
 
 
 def _is_integer(text: str) -> bool:
+    """Return whether a text is a decimal integer."""
     return re.fullmatch(r"-?[0-9]+", text.strip()) is not None

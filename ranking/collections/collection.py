@@ -1,4 +1,4 @@
-"""What a collection is, once read."""
+"""The collection record."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from ranking.records import Document, Query
 class Collection:
     """A collection in memory.
 
-    documents: every document, with unique ids; those without any text are kept out of indexes.
-    log: queries to choose the labelled ones from. test: judged queries of the split.
-    qrels: {query_id: {doc_id: grade}}; grades are integers, 0 and below mean not relevant.
-    log_qrels: the same for queries of the log, where there are any: a supervised control can learn from them.
-    notes: what a reader should know about this reading, one line each. halved: whether one set of judgements was divided, half of its
-    queries to test and half to label.
+    Attributes:
+        name: Name of the collection.
+        fingerprint: Hash of the content.
+        documents: All documents, with unique ids. Documents without text are not indexed.
+        log: Queries that can be labelled.
+        test: Judged queries of the split.
+        qrels: Judgements of the test queries: {query_id: {doc_id: grade}}. Grades are integers; 0 and below mean not
+            relevant.
+        log_qrels: Judgements of log queries, if any. A supervised baseline can learn from them.
+        notes: Remarks for the user, one line each.
+        halved: Whether one set of judgements was divided, half of its queries to test and half to label.
     """
 
     name: str

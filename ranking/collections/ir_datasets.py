@@ -1,7 +1,8 @@
-"""Collections of the ir_datasets package (optional: pip install 'rradistill[ir-datasets]'), by their id.
+"""Read collections of the ir_datasets package (optional: pip install 'rradistill[ir-datasets]') by their id.
 
-Its judged queries are tested, all of them; queries without judgements, where it has some, can be labelled. Most ids name
-judged queries only: give the queries to label by `queries.log`. The package downloads what it lacks, and holds licences.
+All judged queries are tested. Queries without judgements, if there are any, can be labelled. Most ids have judged
+queries only; set `queries.log` to the queries to label. The package downloads missing files and documents their
+licences.
 """
 
 from __future__ import annotations
@@ -16,23 +17,28 @@ from ranking.runs.stages import fingerprint_of
 
 
 def read(name: str) -> Collection:
-    """Read a dataset into memory. Raises InputError where the package is missing, or the dataset unknown or without documents."""
-    dataset = _loaded(name)
-    for has, what in ((dataset.has_docs(), "documents"), (dataset.has_queries(), "queries")):
-        if not has:
-            raise InputError(f"collection.source ir_datasets:{name}: the dataset has no {what}")
+    """Read a dataset into memory.
+
+    Raises:
+        InputError: The package is not installed, or the dataset is unknown, unreadable, or has no documents or queries.
+    """
+    dataset = _load(name)
+    for present, content in ((dataset.has_docs(), "documents"), (dataset.has_queries(), "queries")):
+        if not present:
+            raise InputError(f"collection.source ir_datasets:{name}: the dataset has no {content}")
     try:
         documents = [
-            Document(doc_id=one.doc_id, title="", text=" ".join(one.default_text().split()))
-            for one in dataset.docs_iter()
+            Document(doc_id=document.doc_id, title="", text=" ".join(document.default_text().split()))
+            for document in dataset.docs_iter()
         ]
         queries = [
-            Query(query_id=one.query_id, text=" ".join(one.default_text().split())) for one in dataset.queries_iter()
+            Query(query_id=query.query_id, text=" ".join(query.default_text().split()))
+            for query in dataset.queries_iter()
         ]
         judgements = _judgements(dataset, name) if dataset.has_qrels() else None
     except (OSError, RuntimeError) as error:
         raise InputError(
-            f"collection.source ir_datasets:{name}: cannot be read ({' '.join(str(error).split())[:200]})"
+            f"collection.source ir_datasets:{name}: cannot read the dataset ({' '.join(str(error).split())[:200]})"
         ) from None
     contents = [
         [(document.doc_id, document.text) for document in documents],
@@ -42,23 +48,25 @@ def read(name: str) -> Collection:
     return assembled(name, fingerprint, documents, queries, judgements)
 
 
-def _loaded(name: str) -> Any:
+def _load(name: str) -> Any:
+    """Load a dataset. Raises InputError if the package is not installed or the id is unknown."""
     try:
         import ir_datasets
     except ImportError:
         raise InputError(
-            "collection.source ir_datasets: the package is not installed; pip install ir-datasets"
+            "collection.source ir_datasets: the package is not installed; run pip install ir-datasets"
         ) from None
     try:
         return ir_datasets.load(name)
     except KeyError:
         raise InputError(
-            f"collection.source ir_datasets:{name}: there is no such dataset; ids stand on ir-datasets.com"
+            f"collection.source ir_datasets:{name}: unknown dataset; see ir-datasets.com for the ids"
         ) from None
 
 
 def _judgements(dataset: Any, name: str) -> Judgements:
+    """Read the judgements of a dataset."""
     qrels: Qrels = {}
-    for one in dataset.qrels_iter():
-        qrels.setdefault(one.query_id, {})[one.doc_id] = int(one.relevance)
+    for qrel in dataset.qrels_iter():
+        qrels.setdefault(qrel.query_id, {})[qrel.doc_id] = int(qrel.relevance)
     return Judgements(qrels, f"ir_datasets:{name}", whole=True)

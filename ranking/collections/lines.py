@@ -1,4 +1,4 @@
-"""Reading text files line by line, plain or gzipped, with errors that name the file."""
+"""Read text files line by line, plain or gzipped, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from ranking.errors import InputError
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number, text) of the lines that are not blank. Raises InputError for an unreadable file."""
+    """Yield (line number, text) of each line that is not blank. Raises InputError if the file cannot be read."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as stream:
             for line, text in enumerate(stream, start=1):
                 if text.strip():
                     yield line, text.rstrip("\r\n")
     except gzip.BadGzipFile:
-        raise InputError(f"{path}: not a gzip file, though it is called .gz") from None
+        raise InputError(f"{path}: not a gzip file, although its name ends in .gz") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise InputError(f"{path}: the file cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text") from None
     except (EOFError, zlib.error):
-        raise InputError(f"{path}: the gzip file ends too early or is damaged") from None
+        raise InputError(f"{path}: the gzip file is truncated or damaged") from None
 
 
 def sha256_of(path: Path) -> str:
-    """Hash a file's content."""
+    """Return the SHA-256 of a file as hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The files of a query log: found by path, folder, glob or URI, named by content, divided into splits for workers."""
+"""Find the files of a query log by path, folder, glob or URI, and divide them into splits for workers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,14 @@ _READ_BYTES = 2**20
 
 @dataclass(frozen=True)
 class LogFile:
-    """A file of the log. root: the folder or file that is opened; path: in its filesystem. size: bytes; changed: nanoseconds."""
+    """A file of the query log.
+
+    Attributes:
+        root: URI of the folder or file that was searched. Determines the filesystem.
+        path: Path in that filesystem.
+        size: Size in bytes.
+        changed: Modification time in nanoseconds since the epoch.
+    """
 
     root: str
     path: str
@@ -32,12 +39,21 @@ class LogFile:
 
     @property
     def ending(self) -> str:
+        """The extension of the file, one of `ENDINGS`."""
         return next(ending for ending in ENDINGS if self.path.endswith(ending))
 
 
 @dataclass(frozen=True)
 class FileSplit:
-    """Part of a file: bytes [start, stop) of lines, row groups [start, stop) of parquet, or a whole csv file."""
+    """A part of a file that one worker reads.
+
+    Attributes:
+        root: As in `LogFile`.
+        path: As in `LogFile`.
+        ending: Extension of the file.
+        start: First byte of a .tsv or .jsonl split, or first row group of a .parquet split. A .csv file is one split.
+        stop: End of the split, exclusive, in the same unit.
+    """
 
     root: str
     path: str
@@ -47,43 +63,53 @@ class FileSplit:
 
 
 def find_log(place: str) -> list[LogFile]:
-    """List the files of a log, sorted by path. place: a path or URI of a file, a folder, or a glob (without `**`).
+    """List the files of a query log, sorted by path. Ignores files whose names begin with `_` or `.`.
 
-    Files whose names begin with `_` or `.` are passed over. Raises InputError where nothing is there, or a
-    file is none of .parquet, .jsonl, .tsv and .csv.
+    Args:
+        place: Path or URI of a file, a folder, or a glob without `**`.
+
+    Raises:
+        InputError: There is no such file, or a file is not .parquet, .jsonl, .tsv or .csv.
     """
     root, pattern = _without_glob(place)
     folder = Folder(root)
     folder.check_reachable()
     try:
-        found = [folder.filesystem.get_file_info(folder.path)]
-        if found[0].type == pafs.FileType.Directory:
-            found = folder.filesystem.get_file_info(pafs.FileSelector(folder.path, recursive=True))
+        infos = [folder.filesystem.get_file_info(folder.path)]
+        if infos[0].type == pafs.FileType.Directory:
+            infos = folder.filesystem.get_file_info(pafs.FileSelector(folder.path, recursive=True))
     except OSError as error:
-        raise InputError(f"queries.log {place}: cannot be read ({' '.join(str(error).split())})") from None
-    files = [info for info in found if info.type == pafs.FileType.File and not info.base_name.startswith(("_", "."))]
+        raise InputError(f"queries.log {place}: cannot read the log ({' '.join(str(error).split())})") from None
+    files = [info for info in infos if info.type == pafs.FileType.File and not info.base_name.startswith(("_", "."))]
     if pattern:
         files = [info for info in files if _matches(info.path[len(folder.path) :].strip("/"), pattern)]
     if not files:
-        raise InputError(f"queries.log {place}: there is no such file, or none of {', '.join(ENDINGS)} in it")
+        raise InputError(f"queries.log {place}: no such file, or a folder without {', '.join(ENDINGS)} files")
     for info in files:
         if not info.path.endswith(ENDINGS):
             raise InputError(
-                f"queries.log {info.path}: the ending is none of {', '.join(ENDINGS)}; a glob such as *.tsv picks files"
+                f"queries.log {info.path}: the extension must be one of {', '.join(ENDINGS)}; "
+                "select files with a glob such as *.tsv"
             )
     files.sort(key=lambda info: info.path)
     return [LogFile(folder.uri, info.path, info.size, info.mtime_ns) for info in files]
 
 
 def fingerprint_of_log(place: str) -> list[list[Any]]:
-    """Name what a log holds: local files by their content, those of an object store by size and time of change."""
+    """Fingerprint a log, to detect changes.
+
+    Local files are identified by their content, files in an object store by size and modification time.
+
+    Returns:
+        A list [name, size, content hash or modification time] for each file.
+    """
     files = find_log(place)
     local = Folder(files[0].root).is_local
     return [[file.path.rpartition("/")[2], file.size, _content_hash(file) if local else file.changed] for file in files]
 
 
 def splits_of(files: Sequence[LogFile]) -> list[FileSplit]:
-    """Divide files into splits of about 16 MiB, so that workers share a large file."""
+    """Divide files into splits of about 16 MiB, so several workers can read a large file. CSV files are not divided."""
     splits: list[FileSplit] = []
     for file in files:
         if file.ending == ".csv":
@@ -97,17 +123,17 @@ def splits_of(files: Sequence[LogFile]) -> list[FileSplit]:
 
 
 def open_log(split: FileSplit) -> Any:
-    """Open the file of a split for reading at any place, as a context manager."""
+    """Open the file of a split for random access, as a context manager."""
     return Folder(split.root).filesystem.open_input_file(split.path)
 
 
 def _row_groups(file: LogFile) -> Iterator[tuple[int, int]]:
-    """Bounds of runs of row groups, each of about 16 MiB."""
+    """Yield (start, stop) of consecutive row groups with about 16 MiB together."""
     try:
         with Folder(file.root).filesystem.open_input_file(file.path) as stream:
             metadata = pq.read_metadata(stream)
     except (OSError, ValueError) as error:
-        raise InputError(f"{file.path}: not a parquet file that can be read ({' '.join(str(error).split())})") from None
+        raise InputError(f"{file.path}: cannot be read as a Parquet file ({' '.join(str(error).split())})") from None
     start = size = 0
     for group in range(metadata.num_row_groups):
         size += metadata.row_group(group).total_byte_size
@@ -119,7 +145,7 @@ def _row_groups(file: LogFile) -> Iterator[tuple[int, int]]:
 
 
 def _without_glob(place: str) -> tuple[str, str]:
-    """Divide a place into the folder before the first part with a wildcard, and the rest; the rest is empty without one."""
+    """Divide a path into the folder before the first wildcard and the pattern, which is empty without a wildcard."""
     scheme, divider, path = place.rpartition("://")
     parts = path.split("/")
     plain = next((i for i, part in enumerate(parts) if _GLOB & set(part)), len(parts))
@@ -128,13 +154,14 @@ def _without_glob(place: str) -> tuple[str, str]:
 
 
 def _matches(path: str, pattern: str) -> bool:
+    """Match a path against a pattern folder by folder, so `*` does not match a slash."""
     parts, patterns = path.split("/"), pattern.split("/")
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 
 @functools.cache
 def _content_hash(file: LogFile) -> str:
-    """Hash a file's content, once in the life of the process unless it changes."""
+    """Hash the content of a file. Cached for the life of the process until size or modification time change."""
     digest = hashlib.sha256()
     with Folder(file.root).filesystem.open_input_file(file.path) as stream:
         while block := stream.read(_READ_BYTES):

@@ -1,7 +1,7 @@
-"""Query logs row by row: what a row of each kind of file means, and where it is malformed.
+"""Parse the rows of a query log and report malformed rows.
 
-A row is one search (a text), a query with its frequency, or either with an id. Text files may have a header;
-without one, a line is a text, or a text and a frequency.
+A row is one search (a text), or a query with its frequency, optionally with an id. Text files may have a header.
+Without a header, a line is a text, or a text and a frequency.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ranking.selection.near_duplicates import QueryForm
 from ranking.selection.query_text import shown
 from ranking.selection.settings import LogColumns
 
-_ROWS_AT_ONCE = 8192
+_BATCH_ROWS = 8192
 
 
 class ColumnNames(NamedTuple):
-    """What each column may be called, the likeliest first."""
+    """Accepted names of each column, in order of preference."""
 
     text: tuple[str, ...]
     frequency: tuple[str, ...]
@@ -35,7 +35,15 @@ class ColumnNames(NamedTuple):
 
 @dataclass(frozen=True)
 class RowLayout:
-    """At which places of a row the columns stand; None where there is none. width: cells of a row; 0 for any number."""
+    """Positions of the columns in a row.
+
+    Attributes:
+        text: Index of the query's column.
+        frequency: Index of the frequency's column. None if there is no such column.
+        query_id: Index of the id's column. None if there is no such column.
+        width: Number of cells in a row. 0 allows any number.
+        header: Whether the first row is a header.
+    """
 
     text: int
     frequency: int | None = None
@@ -45,7 +53,12 @@ class RowLayout:
 
 
 class LogError(InputError):
-    """What is wrong with a log, in one line. path: the file; line: the line or row, 0 where it is the whole file."""
+    """An error in a query log.
+
+    Attributes:
+        path: The file.
+        line: The line, or the row of a Parquet file. 0 if the error concerns the whole file.
+    """
 
     def __init__(self, path: str, line: int, message: str) -> None:
         super().__init__(message)
@@ -54,7 +67,11 @@ class LogError(InputError):
 
 
 class MalformedRowError(Exception):
-    """What is wrong with a row. line: its number in the file, from 1; None where whoever checks the row does not know it."""
+    """An error in a row.
+
+    Attributes:
+        line: Number of the line in the file, from 1. None if the code that checks the row does not know it.
+    """
 
     def __init__(self, line: int | None, problem: str) -> None:
         super().__init__(problem)
@@ -62,7 +79,7 @@ class MalformedRowError(Exception):
 
 
 def names_of(columns: LogColumns) -> ColumnNames:
-    """The names that the settings give, or the usual ones."""
+    """Return the column names of the settings, or the default names."""
     return ColumnNames(
         (columns.text,) if columns.text else ("text", "query"),
         (columns.frequency,) if columns.frequency else ("frequency", "count"),
@@ -71,11 +88,13 @@ def names_of(columns: LogColumns) -> ColumnNames:
 
 
 def read_split(split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
-    """Read the rows of a split; a row without a frequency counts once.
+    """Read the rows of a split. A row without a frequency counts once.
 
-    Raises LogError with file and line (row, for parquet) for what is malformed; for a column that the
-    settings name and the file lacks; and for an empty query in a row that has an id or a frequency. Empty
-    queries of a log of single searches are rows like others.
+    Empty queries are valid in a log of single searches.
+
+    Raises:
+        LogError: A row is malformed, the file lacks a column that the settings name, or a row with an id or a frequency
+            has an empty query. The message names the file and the line, or the row of a Parquet file.
     """
     try:
         with open_log(split) as stream:
@@ -89,20 +108,30 @@ def read_split(split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
         where = "" if error.line is None else f", {'row' if split.ending == '.parquet' else 'line'} {error.line}"
         raise LogError(split.path, error.line or 0, f"{split.path}{where}: {error}") from None
     except (OSError, pa.ArrowInvalid) as error:
-        message = f"{split.path}: cannot be read on a worker ({' '.join(str(error).split())})"
+        message = f"{split.path}: a worker cannot read the file ({' '.join(str(error).split())})"
         raise LogError(split.path, 0, message) from None
 
 
 def form_of(text: Any, frequency: Any, query_id: Any, line: int | None) -> QueryForm:
-    """Check the values of a row. frequency, query_id: None where the row has none. Raises MalformedRowError."""
+    """Check the values of a row.
+
+    Args:
+        text: The query.
+        frequency: Its frequency. None if the row has none.
+        query_id: Its id. None if the row has none.
+        line: Number of the line in the file, for messages.
+
+    Raises:
+        MalformedRowError: A value is malformed.
+    """
     if not isinstance(text, str | None):
-        raise MalformedRowError(line, f"the query must be a text, not {text!r}")
+        raise MalformedRowError(line, f"the query must be a string, not {text!r}")
     if query_id is not None and (
         not isinstance(query_id, str | int) or isinstance(query_id, bool) or not str(query_id).strip()
     ):
-        raise MalformedRowError(line, f"an id must be a text or a whole number, not {query_id!r}")
+        raise MalformedRowError(line, f"the id must be a string or an integer, not {query_id!r}")
     if frequency is not None and (not isinstance(frequency, int) or isinstance(frequency, bool) or frequency < 1):
-        raise MalformedRowError(line, f"the frequency must be a whole number from 1 up, not {frequency!r}")
+        raise MalformedRowError(line, f"the frequency must be an integer of at least 1, not {frequency!r}")
     form = shown(text or "")
     if not form and (frequency is not None or query_id is not None):
         raise MalformedRowError(line, "the query is empty")
@@ -110,23 +139,27 @@ def form_of(text: Any, frequency: Any, query_id: Any, line: int | None) -> Query
 
 
 def layout_of(cells: Sequence[str], columns: LogColumns) -> RowLayout:
-    """Read the layout of a text file off its first row. Raises MalformedRowError where it has neither a header nor 1 or 2 columns."""
+    """Determine the layout of a text file from its first row.
+
+    Raises:
+        MalformedRowError: The row is not a header and has more than two columns, or a named column is missing.
+    """
     names = names_of(columns)
-    places = [_place(cells, group) for group in names]
-    _refuse_missing(columns, cells, places)
-    if places[0] is not None:
-        return RowLayout(places[0], places[1], places[2], len(cells), header=True)
+    positions = [_position(cells, group) for group in names]
+    _check_named_columns(columns, cells, positions)
+    if positions[0] is not None:
+        return RowLayout(positions[0], positions[1], positions[2], len(cells), header=True)
     if len(cells) == 1:
         return RowLayout(0)
     if len(cells) == 2:
         return RowLayout(0, 1, None, 2, header=not cells[1].strip().isdecimal())
     raise MalformedRowError(
-        1, f"a header that names the query's column ({' or '.join(names.text)}) is expected over {len(cells)} columns"
+        1, f"a file with {len(cells)} columns needs a header that names the query's column ({' or '.join(names.text)})"
     )
 
 
 def _line_rows(stream: io.BufferedReader, split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
-    """The rows of a .tsv or .jsonl split: lines that begin in it."""
+    """Read the rows of a .tsv or .jsonl split: the lines that begin in it."""
     names = names_of(columns)
     layout = None
     if split.ending == ".tsv":
@@ -143,49 +176,51 @@ def _line_rows(stream: io.BufferedReader, split: FileSplit, columns: LogColumns)
 
 
 def _lines(stream: io.BufferedReader, start: int, stop: int) -> Iterator[tuple[int, str]]:
-    """Yield (place of its first byte, text) of the lines that begin in [start, stop) and are not blank."""
+    """Yield (byte offset, text) of each line that begins in [start, stop) and is not blank."""
     stream.seek(max(0, start - 1))
-    place = stream.tell() + (len(stream.readline()) if start else 0)
-    while place < stop and (line := stream.readline()):
+    offset = stream.tell() + (len(stream.readline()) if start else 0)
+    while offset < stop and (line := stream.readline()):
         try:
-            text = line.decode("utf-8-sig" if place == 0 else "utf-8")
+            text = line.decode("utf-8-sig" if offset == 0 else "utf-8")
         except UnicodeDecodeError:
-            raise MalformedRowError(_line_number(stream, place), "not UTF-8 text") from None
+            raise MalformedRowError(_line_number(stream, offset), "not UTF-8 text") from None
         if text.strip():
-            yield place, text.rstrip("\r\n")
-        place += len(line)
+            yield offset, text.rstrip("\r\n")
+        offset += len(line)
 
 
-def _line_number(stream: io.BufferedReader, place: int) -> int:
-    """The number of the line that begins at a byte."""
+def _line_number(stream: io.BufferedReader, offset: int) -> int:
+    """Return the number of the line that begins at a byte offset, from 1."""
     stream.seek(0)
     lines = 0
-    while place > 0 and (block := stream.read(min(place, 2**20))):
+    while offset > 0 and (block := stream.read(min(offset, 2**20))):
         lines += block.count(b"\n")
-        place -= len(block)
+        offset -= len(block)
     return lines + 1
 
 
 def _first_cells(text: str, names: ColumnNames) -> list[str]:
-    """Divide the first line of a .tsv. Where it ends in a number and names no column, its query may hold tabs itself."""
+    """Split the first line of a .tsv file into cells.
+
+    A line that ends in a number and names no column is a query, which may contain tabs, and its frequency.
+    """
     cells = text.split("\t")
-    pair = _place(cells, names.text) is None and cells[-1].strip().isdecimal()
-    return text.rsplit("\t", 1) if pair else cells
+    is_pair = _position(cells, names.text) is None and cells[-1].strip().isdecimal()
+    return text.rsplit("\t", 1) if is_pair else cells
 
 
 def _cells(text: str, layout: RowLayout) -> list[str]:
-    """Divide a line of a .tsv: a text is whole, the last tab divides a pair."""
+    """Split a line of a .tsv file into cells. A single column is not split; two columns are split at the last tab."""
     if layout.width == 0:
         return [text]
     return text.rsplit("\t", 1) if (layout.width, layout.frequency) == (2, 1) else text.split("\t")
 
 
 def _cells_form(cells: Sequence[str], layout: RowLayout, line: int | None) -> QueryForm:
+    """Convert the cells of a text file's row to a form."""
     if layout.width and len(cells) != layout.width:
-        wanted = (
-            "2 columns are expected (query, frequency)" if layout.width == 2 else f"{layout.width} columns are expected"
-        )
-        raise MalformedRowError(line, f"{wanted}, divided as in the first line, not {len(cells)}")
+        expected = "2 columns (query, frequency)" if layout.width == 2 else f"{layout.width} columns"
+        raise MalformedRowError(line, f"expected {expected} as in the first line, not {len(cells)}")
     frequency: Any = None if layout.frequency is None else cells[layout.frequency].strip()
     if frequency is not None and frequency.isdecimal():
         frequency = int(frequency)
@@ -193,23 +228,25 @@ def _cells_form(cells: Sequence[str], layout: RowLayout, line: int | None) -> Qu
 
 
 def _json_form(text: str, names: ColumnNames, columns: LogColumns) -> QueryForm:
+    """Convert a line of a .jsonl file to a form."""
     try:
         row = json.loads(text)
     except json.JSONDecodeError as error:
         raise MalformedRowError(None, f"not valid JSON ({error.msg} at character {error.pos + 1})") from None
     if not isinstance(row, dict):
-        raise MalformedRowError(None, f"a JSON object is expected, not {type(row).__name__}")
-    places = [next((name for name in group if name in row), None) for group in names]
-    _refuse_missing(columns, list(row), places)
-    if places[0] is None:
+        raise MalformedRowError(None, f"expected a JSON object, not {type(row).__name__}")
+    keys = [next((name for name in group if name in row), None) for group in names]
+    _check_named_columns(columns, list(row), keys)
+    if keys[0] is None:
         raise MalformedRowError(
-            None, f"the query is missing; it is called {' or '.join(names.text)}, or as queries.columns.text says"
+            None, f"the query is missing; name its key {' or '.join(names.text)}, or set queries.columns.text"
         )
-    values = [None if name is None else row[name] for name in places]
-    return form_of(values[0], _given(values[1], places[1], None), values[2], None)
+    values = [None if key is None else row[key] for key in keys]
+    return form_of(values[0], _not_null(values[1], keys[1], None), values[2], None)
 
 
 def _csv_rows(stream: io.BufferedReader, columns: LogColumns) -> Iterator[QueryForm]:
+    """Read the rows of a .csv file."""
     rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), strict=True)
     layout = None
     try:
@@ -227,39 +264,52 @@ def _csv_rows(stream: io.BufferedReader, columns: LogColumns) -> Iterator[QueryF
 
 
 def _parquet_rows(stream: Any, split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
+    """Read the rows of a .parquet split."""
     file = pq.ParquetFile(stream)
-    held, names = file.schema_arrow.names, names_of(columns)
-    places = [next((name for name in group if name in held), None) for group in names]
-    _refuse_missing(columns, held, places)
-    if places[0] is None:
+    schema_names, names = file.schema_arrow.names, names_of(columns)
+    found = [next((name for name in group if name in schema_names), None) for group in names]
+    _check_named_columns(columns, schema_names, found)
+    if found[0] is None:
         raise MalformedRowError(
-            None, f"there is no column {' or '.join(names.text)}; queries.columns.text names one of {', '.join(held)}"
+            None,
+            f"there is no column {' or '.join(names.text)}; "
+            f"set queries.columns.text to one of {', '.join(schema_names)}",
         )
     row = sum(file.metadata.row_group(group).num_rows for group in range(split.start))
-    wanted = list(dict.fromkeys(name for name in places if name))
-    for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=list(range(split.start, split.stop)), columns=wanted):
-        values = [[None] * batch.num_rows if name is None else batch.column(name).to_pylist() for name in places]
+    selected = list(dict.fromkeys(name for name in found if name))
+    for batch in file.iter_batches(_BATCH_ROWS, row_groups=list(range(split.start, split.stop)), columns=selected):
+        values = [[None] * batch.num_rows if name is None else batch.column(name).to_pylist() for name in found]
         for text, frequency, query_id in zip(*values, strict=True):
             row += 1
-            yield form_of(text, _given(frequency, places[1], row), query_id, row)
+            yield form_of(text, _not_null(frequency, found[1], row), query_id, row)
 
 
-def _place(cells: Sequence[str], names: tuple[str, ...]) -> int | None:
+def _position(cells: Sequence[str], names: tuple[str, ...]) -> int | None:
+    """Return the index of the cell with the first name that occurs, or None."""
     stripped = [cell.strip() for cell in cells]
     return next((stripped.index(name) for name in names if name in stripped), None)
 
 
-def _given(frequency: Any, name: str | None, line: int | None) -> Any:
-    """A frequency as it stands in its column; one that is null is an error, a missing column is not."""
+def _not_null(frequency: Any, name: str | None, line: int | None) -> Any:
+    """Return a frequency unchanged. Raises MalformedRowError if the column exists and the value is null."""
     if name is not None and frequency is None:
-        raise MalformedRowError(line, f"{name!r} is null; the frequency must be a whole number from 1 up")
+        raise MalformedRowError(line, f"{name!r} is null; the frequency must be an integer of at least 1")
     return frequency
 
 
-def _refuse_missing(columns: LogColumns, held: Sequence[str], places: Sequence[Any]) -> None:
-    """Raise MalformedRowError for a column that the settings name and that is not there. places: of text, frequency and id."""
-    for (setting, name), place in zip(columns.model_dump().items(), places, strict=True):
-        if name is not None and place is None:
+def _check_named_columns(columns: LogColumns, available: Sequence[str], found: Sequence[Any]) -> None:
+    """Check that the columns named in the settings exist.
+
+    Args:
+        columns: Settings.
+        available: Names of all columns.
+        found: Positions or names of the columns text, frequency and query_id. None for a missing column.
+
+    Raises:
+        MalformedRowError: A named column is missing.
+    """
+    for (setting, name), column in zip(columns.model_dump().items(), found, strict=True):
+        if name is not None and column is None:
             raise MalformedRowError(
-                1, f"there is no column {name!r} (queries.columns.{setting}); there are {', '.join(held)}"
+                1, f"there is no column {name!r} (queries.columns.{setting}); the columns are {', '.join(available)}"
             )

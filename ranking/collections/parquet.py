@@ -1,8 +1,10 @@
-"""Collections in parquet: documents/, queries/ and qrels/ under one path or URI, each a folder of parts.
+"""Read Parquet collections: the folders documents/, queries/ and qrels/ under one path or URI, each with Parquet parts.
 
-documents: doc_id, text, and perhaps title. queries: query_id, text, and perhaps frequency. qrels: query_id, doc_id, grade,
-and perhaps split: with it, the judgements of `evaluation.split` are tested whole and those of "train" kept for supervised
-controls; without it, the judged queries are divided as BEIR's. qrels may be missing.
+- documents: doc_id, text, and optionally title.
+- queries: query_id, text, and optionally frequency.
+- qrels: query_id, doc_id, grade, and optionally split. With a split column, all judged queries of `evaluation.split`
+  are tested, and the judgements of "train" are kept for supervised baselines. Without it, the judged queries are
+  divided as in a BEIR folder with one qrels.tsv. The folder qrels/ may be missing.
 """
 
 from __future__ import annotations
@@ -24,20 +26,28 @@ _KINDS = {"doc_id": str, "query_id": str, "title": str, "text": str, "split": st
 
 
 def read(place: str, split: str) -> Collection:
-    """Read a collection. Raises InputError with part, row and column for whatever is missing or malformed."""
+    """Read a collection.
+
+    Args:
+        place: Path or URI of the collection.
+        split: Name of the judged split, such as "test".
+
+    Raises:
+        InputError: Something is missing or malformed. The message names part, row and column.
+    """
     folder = Folder(place)
     folder.check_reachable()
     parts = {name: folder / name for name in ("documents", "queries", "qrels")}
     for name in ("documents", "queries"):
         if not parts[name].names(".parquet"):
-            raise InputError(f"{parts[name].uri}: there are no .parquet files")
+            raise InputError(f"{parts[name].uri}: no .parquet file found")
     documents = [
         Document(doc_id=row["doc_id"], title=row.get("title") or "", text=row["text"])
-        for row in _once(parts["documents"], ("doc_id", "text"), ("title",), "doc_id")
+        for row in _unique_rows(parts["documents"], ("doc_id", "text"), ("title",), "doc_id")
     ]
     queries = [
         _query(row, parts["queries"].uri)
-        for row in _once(parts["queries"], ("query_id", "text"), ("frequency",), "query_id")
+        for row in _unique_rows(parts["queries"], ("query_id", "text"), ("frequency",), "query_id")
     ]
     judgements = (
         _judgements(parts["qrels"], split, {query.query_id for query in queries})
@@ -50,6 +60,7 @@ def read(place: str, split: str) -> Collection:
 
 
 def _query(row: dict[str, Any], where: str) -> Query:
+    """Convert a row to a query."""
     text = " ".join(row["text"].split())
     if not text:
         raise InputError(f"{where}: query {row['query_id']!r} is empty")
@@ -57,51 +68,55 @@ def _query(row: dict[str, Any], where: str) -> Query:
 
 
 def _judgements(folder: Folder, split: str, query_ids: set[str]) -> Judgements:
+    """Read the judgements of a split."""
     by_split: defaultdict[str | None, Qrels] = defaultdict(dict)
     for where, row in _rows(folder, ("query_id", "doc_id", "grade"), ("split",)):
         if row["query_id"] not in query_ids:
-            raise InputError(f"{where}: query {row['query_id']!r} is not among the queries")
+            raise InputError(f"{where}: query {row['query_id']!r} is not in queries/")
         grades = by_split[row.get("split")].setdefault(row["query_id"], {})
         if row["doc_id"] in grades:
-            raise InputError(f"{where}: query {row['query_id']!r} and document {row['doc_id']!r} are judged twice")
+            raise InputError(f"{where}: document {row['doc_id']!r} is judged twice for query {row['query_id']!r}")
         grades[row["doc_id"]] = row["grade"]
     if set(by_split) == {None}:
         return Judgements(by_split[None], folder.uri, whole=False)
     if None in by_split:
         raise InputError(
-            f"{folder.uri}: {len(by_split[None]):,} queries have judgements without a split, beside others with one"
+            f"{folder.uri}: {len(by_split[None]):,} queries have judgements without a split, but others have one; "
+            "set the split in every row or drop the column"
         )
     if split not in by_split:
         known = ", ".join(sorted(map(str, by_split))) or "none"
-        raise InputError(f"{folder.uri}: no judgement is of the split {split!r}; there are {known}")
+        raise InputError(f"{folder.uri}: no judgements for split {split!r}; the splits are {known}")
     return Judgements(by_split[split], folder.uri, whole=True, log_qrels=by_split["train"] if split != "train" else {})
 
 
-def _once(folder: Folder, needed: tuple[str, ...], wanted: tuple[str, ...], key: str) -> Iterator[dict[str, Any]]:
-    """Rows whose key stands once."""
+def _unique_rows(
+    folder: Folder, required: tuple[str, ...], optional: tuple[str, ...], key: str
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of all parts. Raises InputError for a repeated key."""
     seen: set[str] = set()
-    for where, row in _rows(folder, needed, wanted):
+    for where, row in _rows(folder, required, optional):
         if row[key] in seen:
-            raise InputError(f"{where}: {key} {row[key]!r} stands twice")
+            raise InputError(f"{where}: {key} {row[key]!r} is repeated; every row needs a unique {key}")
         seen.add(row[key])
         yield row
 
 
-def _rows(folder: Folder, needed: tuple[str, ...], wanted: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (part and row number, row) of all parts; every needed value is there and of its kind."""
+def _rows(folder: Folder, required: tuple[str, ...], optional: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (part and row number, row) of all parts. Raises InputError for a missing or malformed value."""
     for part in folder.names(".parquet"):
         try:
             table = folder.read_table(part)
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(
-                f"{folder.uri}/{part}: not a parquet file that can be read ({' '.join(str(error).split())})"
+                f"{folder.uri}/{part}: cannot be read as a Parquet file ({' '.join(str(error).split())})"
             ) from None
-        for name in needed:
+        for name in required:
             if name not in table.column_names:
                 raise InputError(
-                    f"{folder.uri}/{part}: there is no column {name!r}; there are {', '.join(table.column_names)}"
+                    f"{folder.uri}/{part}: there is no column {name!r}; the columns are {', '.join(table.column_names)}"
                 )
-        columns = [name for name in (*needed, *wanted) if name in table.column_names]
+        columns = [name for name in (*required, *optional) if name in table.column_names]
         for number, row in enumerate(table.select(columns).to_pylist(), start=1):
             where = f"{folder.uri}/{part}, row {number}"
             for name in columns:
@@ -112,9 +127,8 @@ def _rows(folder: Folder, needed: tuple[str, ...], wanted: tuple[str, ...]) -> I
                     and row[name] is not None
                     and not (isinstance(row[name], int) and row[name] >= 1)
                 ):
-                    raise InputError(f"{where}: 'frequency' must be a whole number from 1 up, not {row[name]!r}")
-                if (row[name] is None and name in needed) or not isinstance(row[name], _KINDS[name] | None):
-                    raise InputError(
-                        f"{where}: {name!r} must be {'a text' if _KINDS[name] is str else 'a whole number'}, not {row[name]!r}"
-                    )
+                    raise InputError(f"{where}: 'frequency' must be an integer of at least 1, not {row[name]!r}")
+                if (row[name] is None and name in required) or not isinstance(row[name], _KINDS[name] | None):
+                    kind = "a string" if _KINDS[name] is str else "an integer"
+                    raise InputError(f"{where}: {name!r} must be {kind}, not {row[name]!r}")
             yield where, row

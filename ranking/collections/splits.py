@@ -1,8 +1,9 @@
-"""Which queries of a collection are tested, and which may be labelled and learned from: never the same.
+"""Divide the queries of a collection into test queries and queries that can be labelled. The two never overlap.
 
-Judgements of a split of its own are tested whole. Where there is one set of judgements only, the judged queries are
-divided half and half by a hash of their id: one half to label, with its judgements for supervised controls, the other
-to test; `collection.use` gives all of them to one side. Without judgements all queries can be labelled, and none is tested.
+If the judgements belong to a named split, all of its queries are tested. If there is only one set of judgements, the
+judged queries are divided in halves by a hash of their id: one half to label, with its judgements for supervised
+baselines, and the other half to test. The setting `collection.use` assigns all of them to one side instead. Without
+judgements all queries can be labelled and none is tested.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ from ranking.runs.stages import fingerprint_of
 
 Qrels = dict[str, dict[str, int]]
 Use = Literal["both", "label", "test"]
-"""What judged queries are used for."""
+"""Purpose of the judged queries, as in the setting `collection.use`."""
 
 
 @dataclass
 class Judgements:
-    """qrels: {query_id: {doc_id: grade}}. where: names them in messages. whole: all of their queries are tested.
+    """Judgements of a collection.
 
-    log_qrels: of other queries, for supervised controls.
+    Attributes:
+        qrels: {query_id: {doc_id: grade}}.
+        where: Name of the judgements in messages.
+        whole: Whether all of their queries are tested. False divides them in halves.
+        log_qrels: Judgements of other queries, for supervised baselines.
     """
 
     qrels: Qrels
@@ -38,25 +43,37 @@ class Judgements:
 def assembled(
     name: str, fingerprint: str, documents: list[Document], queries: Sequence[Query], judgements: Judgements | None
 ) -> Collection:
-    """Put a collection together. Raises InputError where no query is left to test, or the judgements are of other documents."""
+    """Assemble a collection and divide its queries.
+
+    Args:
+        name: Name of the collection.
+        fingerprint: Hash of the content.
+        documents: All documents.
+        queries: All queries.
+        judgements: Judgements, or None if there are none.
+
+    Raises:
+        InputError: There is no judged query to test, or no judged document is in the corpus.
+    """
     empty = sum(not document.content.strip() for document in documents)
-    notes = [f"{empty:,} documents without text are never retrieved"] if empty else []
+    notes = [f"{empty:,} documents have no text and are never retrieved"] if empty else []
     if judgements is None:
-        notes.append("no qrels are there: labels can be made and learned from, but nothing measured")
+        notes.append("no qrels: students can be trained, but not evaluated")
         return Collection(name, fingerprint, documents, log=list(queries), test=[], qrels={}, notes=notes)
     qrels = judgements.qrels
-    lacking = _judged_without_text(qrels, {document.doc_id for document in documents}, judgements.where)
+    missing = _count_missing_documents(qrels, {document.doc_id for document in documents}, judgements.where)
     known = {query.query_id for query in queries}
     tested = {query_id for query_id in qrels if query_id in known and (judgements.whole or is_test_half(query_id))}
     if unknown := len(qrels.keys() - known):
-        notes.append(f"{unknown:,} judged queries have no text and are left out")
+        notes.append(f"{unknown:,} judged queries have no text and are dropped")
     log_qrels = judgements.log_qrels if judgements.whole else qrels
     test = [query for query in queries if query.query_id in tested]
     if not test:
-        raise InputError(f"{judgements.where}: no judged query is left to test")
-    if lacking:
+        raise InputError(f"{judgements.where}: there is no judged query to test")
+    if missing:
         notes.append(
-            f"{lacking:,} judged documents are not in the corpus: they count in the ideal ranking, and are never found"
+            f"{missing:,} judged documents are not in the corpus; they count in the ideal ranking, "
+            "but are never retrieved"
         )
     return Collection(
         name=name,
@@ -72,7 +89,7 @@ def assembled(
 
 
 def used_for(collection: Collection, use: Use) -> Collection:
-    """Assign all judged queries to labelling or to testing, as `collection.use` says."""
+    """Assign the judged queries to labelling or to testing, according to `collection.use`."""
     if use == "both":
         return collection
     fingerprint = fingerprint_of(collection.fingerprint, use)
@@ -95,15 +112,20 @@ def used_for(collection: Collection, use: Use) -> Collection:
 
 
 def is_test_half(query_id: str) -> bool:
-    """Whether a query belongs to the half that is tested; the same on every machine and for ever."""
+    """Return whether a query belongs to the tested half. Depends only on the id, so it is the same everywhere."""
     return hashlib.sha256(query_id.encode("utf-8")).digest()[0] % 2 == 1
 
 
-def _judged_without_text(qrels: Qrels, doc_ids: set[str], where: str) -> int:
-    """Count judged documents that the corpus lacks. Raises InputError where it lacks them all: the ids are of something else."""
+def _count_missing_documents(qrels: Qrels, doc_ids: set[str], where: str) -> int:
+    """Count the judged documents that are not in the corpus.
+
+    Raises:
+        InputError: No judged document is in the corpus, so the ids do not match.
+    """
     judged = {doc_id for grades in qrels.values() for doc_id in grades}
     if not judged & doc_ids:
         raise InputError(
-            f"{where}: none of its {len(judged):,} documents is in the corpus, {min(judged)!r} for one; the ids must be the same"
+            f"{where}: none of its {len(judged):,} documents is in the corpus, for example {min(judged)!r}; "
+            "the judgements must use the document ids of the corpus"
         )
     return len(judged - doc_ids)

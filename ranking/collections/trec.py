@@ -1,9 +1,13 @@
-"""Folders of TREC files: documents, topics and qrels, each plain or gzipped.
+"""Read folders of TREC files: documents, topics and qrels, each plain or gzipped.
 
-Documents: corpus.jsonl as in BEIR; collection.tsv, an id and a text on each line; or corpus.trec, <DOC> after <DOC> with
-<DOCNO> and <TEXT>, and perhaps <TITLE> or <HEADLINE>. Topics: topics.tsv, an id and a text; or topics.txt with <top>,
-<num> and <title>. Judgements: qrels.<split>.txt, tested whole, or qrels.txt, divided as BEIR's. Runs are candidates
-(docs/candidates.md).
+- Documents: corpus.jsonl as in BEIR; collection.tsv with an id and a text on each line; or corpus.trec with <DOC>
+  elements that have <DOCNO>, <TEXT>, and optionally <TITLE> or <HEADLINE>.
+- Topics: topics.tsv with an id and a text on each line; topics.txt with <top>, <num> and <title>; or queries.jsonl as
+  in BEIR.
+- Judgements: qrels.<split>.txt, whose queries are all tested, or qrels.txt, whose queries are divided as in a BEIR
+  folder with one qrels.tsv.
+
+TREC runs are read as candidates (docs/candidates.md).
 """
 
 from __future__ import annotations
@@ -29,14 +33,22 @@ _TITLE = re.compile(r"^(?:topic\s*:)?\s*", re.IGNORECASE)
 
 
 def read(folder: Path, split: str) -> Collection:
-    """Read a folder. Raises InputError with file and line for whatever is missing or malformed."""
+    """Read a folder of TREC files.
+
+    Args:
+        folder: The folder.
+        split: Name of the judged split, such as "test".
+
+    Raises:
+        InputError: A file is missing, or a line is malformed. The message names file and line.
+    """
     if not folder.is_dir():
         raise InputError(f"collection.source trec:{folder}: no such folder")
-    corpus, topics = _one_of(folder, _DOCUMENTS), _one_of(folder, _TOPICS)
+    corpus, topics = _first_of(folder, _DOCUMENTS), _first_of(folder, _TOPICS)
     documents, queries = read_documents(corpus), read_topics(topics)
     files, judgements = [corpus, topics], None
     for name, whole in ((f"qrels.{split}.txt", True), ("qrels.txt", False)):
-        path = _present(folder, name)
+        path = _find(folder, name)
         if path is not None:
             qrels = beir.read_qrels(path, {query.query_id for query in queries})
             files, judgements = [*files, path], Judgements(qrels, str(path), whole)
@@ -46,65 +58,67 @@ def read(folder: Path, split: str) -> Collection:
 
 
 def read_documents(path: Path) -> list[Document]:
-    """Read documents in any of their three forms."""
+    """Read documents from a .jsonl, .tsv or .trec file, plain or gzipped."""
     name = path.name.removesuffix(".gz")
     if name.endswith(".jsonl"):
         return beir.read_documents(path)
     if name.endswith(".trec"):
-        read = list(_tagged_documents(path))
+        documents = list(_tagged_documents(path))
     else:
-        read = [Document(doc_id=doc_id, text=text) for doc_id, text in _pairs(path, "document")]
-    if not read:
+        documents = [Document(doc_id=doc_id, text=text) for doc_id, text in _pairs(path, "document")]
+    if not documents:
         raise InputError(f"{path}: there are no documents")
-    _refuse_twice(path, [document.doc_id for document in read], "document")
-    return read
+    _check_unique(path, [document.doc_id for document in documents], "document")
+    return documents
 
 
 def read_topics(path: Path) -> list[Query]:
-    """Read topics in any of their forms; of a TREC topic its title."""
+    """Read topics from a .jsonl, .tsv or .txt file, plain or gzipped. The query is the title of a TREC topic."""
     name = path.name.removesuffix(".gz")
     if name.endswith(".jsonl"):
         return beir.read_queries(path)
     pairs = list(_pairs(path, "topic") if name.endswith(".tsv") else _tagged_topics(path))
     if not pairs:
         raise InputError(f"{path}: there are no topics")
-    _refuse_twice(path, [query_id for query_id, _ in pairs], "topic")
+    _check_unique(path, [query_id for query_id, _ in pairs], "topic")
     return [Query(query_id=query_id, text=text) for query_id, text in pairs]
 
 
-def _pairs(path: Path, what: str) -> Iterator[tuple[str, str]]:
+def _pairs(path: Path, kind: str) -> Iterator[tuple[str, str]]:
+    """Yield (id, text) of each line of a .tsv file. kind: "document" or "topic"; only documents may be empty."""
     for line, row in read_lines(path):
         key, tab, text = row.partition("\t")
         if not tab or not key.strip():
-            raise InputError(f"{path}, line {line}: an id, a tab and the {what}'s text are expected")
-        if what == "topic" and not text.strip():
+            raise InputError(f"{path}, line {line}: expected an id, a tab and the text of the {kind}")
+        if kind == "topic" and not text.strip():
             raise InputError(f"{path}, line {line}: the topic is empty")
         yield key.strip(), " ".join(text.split())
 
 
 def _blocks(path: Path, tag: str) -> Iterator[tuple[int, str]]:
-    """Yield (line of its start, content) of every <tag>...</tag>; tags of any case."""
+    """Yield (first line, content) of every <tag>...</tag>. Ignores the case of tags."""
     begin, end = f"<{tag}>", f"</{tag}>"
-    held: list[str] | None = None
+    lines: list[str] | None = None
     start = 0
     for line, text in read_lines(path):
         lowered = text.lower().strip()
         if lowered.startswith(begin):
-            if held is not None:
-                raise InputError(f"{path}, line {line}: {begin} begins before the one of line {start} ends")
-            held, start = [], line
+            if lines is not None:
+                raise InputError(f"{path}, line {line}: {begin} opens before {end} closes the one on line {start}")
+            lines, start = [], line
         elif lowered.startswith(end):
-            if held is None:
-                raise InputError(f"{path}, line {line}: {end} ends nothing")
-            yield start, "\n".join(held)
-            held = None
-        elif held is not None:
-            held.append(text)
-    if held is not None:
-        raise InputError(f"{path}, line {start}: {begin} does not end")
+            if lines is None:
+                raise InputError(f"{path}, line {line}: {end} without {begin}")
+            yield start, "\n".join(lines)
+            lines = None
+        elif lines is not None:
+            lines.append(text)
+    if lines is not None:
+        raise InputError(f"{path}, line {start}: {begin} is not closed")
 
 
 def _tagged_documents(path: Path) -> Iterator[Document]:
+    """Yield the <DOC> elements of a file."""
     for line, block in _blocks(path, "doc"):
         number = _field(block, "docno")
         if not number:
@@ -114,42 +128,49 @@ def _tagged_documents(path: Path) -> Iterator[Document]:
 
 
 def _tagged_topics(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (id, title) of the <top> elements of a file."""
     for line, block in _blocks(path, "top"):
-        # older topics do not close their fields: each ends where the next tag begins
-        found = {name.lower(): text for name, text in re.findall(r"<(num|title)>([^<]*)", block, re.IGNORECASE)}
-        number, title = _NUMBER.sub("", _plain(found.get("num", ""))), _TITLE.sub("", _plain(found.get("title", "")))
+        # Older topics do not close their fields: a field ends at the next tag.
+        fields = {name.lower(): text for name, text in re.findall(r"<(num|title)>([^<]*)", block, re.IGNORECASE)}
+        number, title = _NUMBER.sub("", _plain(fields.get("num", ""))), _TITLE.sub("", _plain(fields.get("title", "")))
         if not number or not title:
             raise InputError(f"{path}, line {line}: the topic has no {'<num>' if not number else '<title>'}")
         yield number, title
 
 
 def _fields(block: str, tag: str) -> list[str]:
+    """Return the plain text of every <tag> element in a block."""
     return [_plain(text) for text in re.findall(rf"<{tag}>(.*?)</{tag}>", block, re.IGNORECASE | re.DOTALL)]
 
 
 def _field(block: str, tag: str) -> str:
+    """Return the plain text of the first <tag> element, or an empty string."""
     return next(iter(_fields(block, tag)), "")
 
 
 def _plain(text: str) -> str:
+    """Remove tags, unescape entities and normalize white space."""
     return " ".join(html.unescape(_TAG.sub(" ", text)).split())
 
 
-def _refuse_twice(path: Path, ids: list[str], what: str) -> None:
+def _check_unique(path: Path, ids: list[str], kind: str) -> None:
+    """Raise InputError if an id is repeated."""
     seen: set[str] = set()
-    for one in ids:
-        if one in seen:
-            raise InputError(f"{path}: {what} {one!r} stands twice")
-        seen.add(one)
+    for item_id in ids:
+        if item_id in seen:
+            raise InputError(f"{path}: {kind} id {item_id!r} is repeated; ids must be unique")
+        seen.add(item_id)
 
 
-def _present(folder: Path, name: str) -> Path | None:
+def _find(folder: Path, name: str) -> Path | None:
+    """Return the path of a file, plain or gzipped, or None if it does not exist."""
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
-def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
+def _first_of(folder: Path, names: tuple[str, ...]) -> Path:
+    """Return the first of several files that exists, plain or gzipped. Raises InputError if none does."""
     for name in names:
-        path = _present(folder, name)
+        path = _find(folder, name)
         if path is not None:
             return path
-    raise InputError(f"{folder}: none of {', '.join(names)} is there")
+    raise InputError(f"{folder}: none of {', '.join(names)} exists")

@@ -1,1 +1,1 @@
-"""From runs and judgements to measures, a test of significance and a verdict."""
+"""Evaluation: measures, significance tests and the promotion decision from runs and judgements."""

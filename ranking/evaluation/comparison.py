@@ -1,4 +1,4 @@
-"""From systems' rankings to metrics: measures per query, comparisons with the baseline and between students, and the decision."""
+"""Compute metrics from rankings: measures per query, comparisons of systems, and the promotion decision."""
 
 from __future__ import annotations
 
@@ -21,26 +21,32 @@ PerQuery = dict[str, dict[str, dict[str, float]]]
 """{system: {measure: {query_id: value}}}"""
 
 COMPETING = ("student", "blended", "model")
-"""Kinds of systems that compete with the baseline."""
+"""Kinds of systems that compete with the baseline. Their p-values get Holm's correction."""
 
 JUDGED_GAP = 0.05
-"""A difference of Judged@10 between systems above which nDCG is shown over judged documents too."""
+"""Difference of Judged@10 between systems above which a warning recommends the measure over judged documents."""
 
 
 @dataclass
 class System:
-    """A system and its ranking of the test queries. result: its measures are filled in here."""
+    """A system and its ranking of the test queries.
+
+    Attributes:
+        result: Result of the system. `measure` fills in its measures.
+        run: Ranking of the test queries.
+    """
 
     result: SystemResult
     run: TrecRun = field(default_factory=dict)
 
     @property
     def key(self) -> str:
+        """Key of the system in metrics.json."""
         return system_key(self.result.system, self.result.candidates)
 
 
 def as_written(run: Mapping[str, Mapping[str, float]]) -> TrecRun:
-    """Scores in single precision, as trec_eval holds them and as they stand in run files."""
+    """Round scores to single precision, the precision of trec_eval and of run files."""
     return {
         query_id: {doc_id: float(np.float32(score)) for doc_id, score in scores.items()}
         for query_id, scores in run.items()
@@ -50,41 +56,52 @@ def as_written(run: Mapping[str, Mapping[str, float]]) -> TrecRun:
 def measure(
     collection: Collection, systems: Sequence[System], settings: EvaluationSettings
 ) -> tuple[Metrics, PerQuery]:
-    """Measure all systems. Raises InputError for a baseline that is none of them."""
+    """Measure and compare all systems, and decide on promotion.
+
+    Args:
+        systems: The systems. Their results are updated in place.
+
+    Returns:
+        The metrics, and all measures per query.
+
+    Raises:
+        InputError: Two systems have the same name, or the baseline is not one of the systems.
+    """
     qrels, first = collection.qrels, settings.measures[0]
     by_key = {system.key: system for system in systems}
     if len(by_key) < len(systems):
         raise InputError(
-            f"evaluation: two systems have one name; there are {', '.join(system.key for system in systems)}"
+            f"evaluation: system names must be unique, but are {', '.join(system.key for system in systems)}"
         )
     baseline = settings.baseline or settings.first_stages[0]
     control = baseline if baseline in by_key else system_key(baseline, settings.first_stages[0])
     if control not in by_key:
-        raise InputError(f"setting 'evaluation.baseline': {baseline!r} is none of {', '.join(by_key)}")
+        raise InputError(f"setting 'evaluation.baseline': {baseline!r} is not one of {', '.join(by_key)}")
     values: PerQuery = {
         key: measures.per_query(qrels, system.run, [*settings.measures, measures.JUDGED])
         for key, system in by_key.items()
     }
     for key, system in by_key.items():
-        system.result.measures = {name: measures.overall(name, held) for name, held in values[key].items()}
+        system.result.measures = {name: measures.overall(name, per_query) for name, per_query in values[key].items()}
         condensed = measures.per_query(qrels, measures.condensed(qrels, system.run), [first])
         system.result.judged_only = measures.overall(first, condensed[first])
     results = {key: system.result for key, system in by_key.items()}
     comparisons = [
-        one
+        comparison
         for name in settings.measures
-        for one in _compared(values, [key for key in results if key != control], control, name, settings)
+        for comparison in _compare(values, [key for key in results if key != control], control, name, settings)
     ]
     _correct(comparisons, results)
-    duels = _duels(values, results, settings)
+    pairwise = _pairwise(values, results, settings)
     rules = Rules(settings.first_stages[0], control, settings.significance, settings.latency_budget_ms)
-    corrected = {one.system: one for one in comparisons if one.measure == first}
+    corrected = {comparison.system: comparison for comparison in comparisons if comparison.measure == first}
 
     def checks(winner: str) -> list[CheckResult]:
+        """Check the conditions of the winner's promotion."""
         others = [key for key in alternatives(results, rules.candidates, name_of(results[winner])) if key != control]
         return [
-            _superior(corrected[winner], rules.level),
-            *(_not_inferior(values, winner, key, settings) for key in others),
+            _superiority(corrected[winner], rules.level),
+            *(_non_inferiority(values, winner, key, settings) for key in others),
         ]
 
     return (
@@ -94,99 +111,110 @@ def measure(
             queries=len(qrels),
             systems=results,
             comparisons=comparisons,
-            duels=duels,
-            verdict=decide(results, comparisons, duels, rules, checks),
-            classes=query_slices.over_classes(
-                query_slices.classified(collection), {key: held[first] for key, held in values.items()}
+            duels=pairwise,
+            verdict=decide(results, comparisons, pairwise, rules, checks),
+            classes=query_slices.average_by_slice(
+                query_slices.slice_queries(collection), {key: by_measure[first] for key, by_measure in values.items()}
             ),
             notes=list(collection.notes),
             warnings=[
-                *_out_of_the_running(results, settings),
+                *_disqualified(results, settings),
                 *_unjudged(results, settings),
-                *_too_few(values, results, control, settings),
+                *_low_power(values, results, control, settings),
             ],
         ),
         values,
     )
 
 
-def _superior(found: ComparisonResult, level: float) -> CheckResult:
-    """Whether a system is significantly better than the baseline. found: their comparison, p-values corrected."""
-    p = found.p if found.p_holm is None else found.p_holm
-    passed = found.delta > 0 and p < level
+def _superiority(comparison: ComparisonResult, level: float) -> CheckResult:
+    """Check that a system is significantly better than the baseline, by the corrected p-value of their comparison."""
+    p = comparison.p if comparison.p_holm is None else comparison.p_holm
+    passed = comparison.delta > 0 and p < level
     return CheckResult(
-        against=found.control, test="superiority", delta=found.delta, p=p, lower=found.lower, passed=passed
+        against=comparison.control,
+        test="superiority",
+        delta=comparison.delta,
+        p=p,
+        lower=comparison.lower,
+        passed=passed,
     )
 
 
-def _not_inferior(values: PerQuery, system: str, other: str, settings: EvaluationSettings) -> CheckResult:
-    """Whether a system is not worse than another by more than the margin, on the first measure."""
-    (found,) = _compared(values, [system], other, settings.measures[0], settings)
-    passed = found.lower > -settings.non_inferiority_margin
+def _non_inferiority(values: PerQuery, system: str, other: str, settings: EvaluationSettings) -> CheckResult:
+    """Check that a system is not worse than another by more than the margin, on the first measure."""
+    (comparison,) = _compare(values, [system], other, settings.measures[0], settings)
+    passed = comparison.lower > -settings.non_inferiority_margin
     return CheckResult(
-        against=other, test="non-inferiority", delta=found.delta, p=found.p, lower=found.lower, passed=passed
+        against=other,
+        test="non-inferiority",
+        delta=comparison.delta,
+        p=comparison.p,
+        lower=comparison.lower,
+        passed=passed,
     )
 
 
-def _compared(
+def _compare(
     values: PerQuery, keys: Iterable[str], control: str, measure: str, settings: EvaluationSettings
 ) -> list[ComparisonResult]:
-    found = []
+    """Compare systems with a control on one measure."""
+    results = []
     for key in keys:
-        one = significance.compare(
+        comparison = significance.compare(
             values[key][measure], values[control][measure], settings.permutations, settings.seed, settings.significance
         )
-        found.append(
+        results.append(
             ComparisonResult(
                 system=key,
                 control=control,
                 measure=measure,
-                delta=one.delta,
-                p=one.p,
-                interval=one.interval,
-                lower=one.lower,
-                effect=one.effect,
-                detectable=one.detectable,
+                delta=comparison.delta,
+                p=comparison.p,
+                interval=comparison.interval,
+                lower=comparison.lower,
+                effect=comparison.effect,
+                detectable=comparison.detectable,
             )
         )
-    return found
+    return results
 
 
 def _correct(comparisons: Sequence[ComparisonResult], results: Mapping[str, SystemResult]) -> None:
-    """Correct the p-values of competing systems for their number, on each measure and candidate list.
+    """Apply Holm's correction to the competing systems, separately for each measure and candidate list.
 
-    A student competes as it is served: where it has a blend, its own row is not counted.
+    A student competes as it is served: if it has a blend, only the blended system counts.
     """
-    alone = {result.student for result in results.values() if result.kind == "blended"}
+    have_blend = {result.student for result in results.values() if result.kind == "blended"}
     for measure, candidates in dict.fromkeys((one.measure, results[one.system].candidates) for one in comparisons):
         competing = [
             one
             for one in comparisons
             if (one.measure, results[one.system].candidates) == (measure, candidates)
             and results[one.system].kind in COMPETING
-            and results[one.system].system not in alone
+            and results[one.system].system not in have_blend
         ]
         for one, corrected in zip(competing, significance.holm([one.p for one in competing]), strict=True):
             one.p_holm = corrected
 
 
-def _duels(
+def _pairwise(
     values: PerQuery, results: Mapping[str, SystemResult], settings: EvaluationSettings
 ) -> list[ComparisonResult]:
-    """Students, as they are served, against each other, on the first candidate list and measure."""
+    """Compare all pairs of students, as served, on the first candidate list and measure."""
     students = list(served(results, settings.first_stages[0]))
     return [
-        duel
+        comparison
         for one, other in itertools.combinations(students, 2)
-        for duel in _compared(values, [one], other, settings.measures[0], settings)
+        for comparison in _compare(values, [one], other, settings.measures[0], settings)
     ]
 
 
-def _out_of_the_running(results: Mapping[str, SystemResult], settings: EvaluationSettings) -> list[str]:
-    """A line for every student that cannot win, whatever its quality."""
+def _disqualified(results: Mapping[str, SystemResult], settings: EvaluationSettings) -> list[str]:
+    """Return a warning for each student that cannot be promoted regardless of its quality."""
     students = {result.system: result for result in results.values() if result.kind == "student"}
     lines = [
-        f"{name} does not score as when it was saved (score parity failed), so it cannot be promoted"
+        f"{name} cannot be promoted: its scores differ from those recorded when it was saved (score parity failed)"
         for name, result in students.items()
         if result.parity is not None and not result.parity.passed
     ]
@@ -194,32 +222,33 @@ def _out_of_the_running(results: Mapping[str, SystemResult], settings: Evaluatio
     for name, result in students.items():
         if budget is not None and result.latency_ms is not None and result.latency_ms.p95 > budget:
             lines.append(
-                f"{name} takes {result.latency_ms.p95:.0f} ms (p95, 50 documents), more than the budget of {budget:g} ms"
+                f"{name} takes {result.latency_ms.p95:.0f} ms (p95, 50 documents), which exceeds the budget of "
+                f"{budget:g} ms"
             )
     return lines
 
 
 def _unjudged(results: Mapping[str, SystemResult], settings: EvaluationSettings) -> list[str]:
-    """A warning if systems over the first candidate list differ in how much of their top 10 is judged."""
-    here = {key: result for key, result in results.items() if result.candidates in (None, settings.first_stages[0])}
-    judged = {key: result.measures[measures.JUDGED] for key, result in here.items()}
-    most, least = max(judged, key=judged.__getitem__), min(judged, key=judged.__getitem__)
-    if judged[most] - judged[least] <= JUDGED_GAP:
+    """Return a warning if Judged@10 differs much between systems on the first candidate list."""
+    on_list = {key: result for key, result in results.items() if result.candidates in (None, settings.first_stages[0])}
+    judged = {key: result.measures[measures.JUDGED] for key, result in on_list.items()}
+    highest, lowest = max(judged, key=judged.__getitem__), min(judged, key=judged.__getitem__)
+    if judged[highest] - judged[lowest] <= JUDGED_GAP:
         return []
     return [
-        f"Judged@10 is {judged[most]:.2f} for {most} and {judged[least]:.2f} for {least}: documents without a judgement count as not "
-        "relevant, so compare the column `judged only` too, which leaves them out"
+        f"Judged@10 is {judged[highest]:.2f} for {highest} and {judged[lowest]:.2f} for {lowest}: unjudged documents "
+        "count as not relevant, so also compare the column `judged only`, which excludes them"
     ]
 
 
-def _too_few(
+def _low_power(
     values: PerQuery, results: Mapping[str, SystemResult], control: str, settings: EvaluationSettings
 ) -> list[str]:
-    """A line where the queries are too few to see the smallest difference that matters between a competing system and the control."""
-    first, wanted = settings.measures[0], settings.min_difference
+    """Return a warning if the queries are too few to detect `min_difference` against the baseline."""
+    first, target = settings.measures[0], settings.min_difference
     queries = len(values[control][first])
     if queries < 2:
-        return [f"{queries} test query: no difference can be told from chance"]
+        return [f"{queries} test query: too few to test differences for significance"]
     spreads = {
         key: stdev(values[key][first][query_id] - value for query_id, value in values[control][first].items())
         for key, result in results.items()
@@ -228,11 +257,11 @@ def _too_few(
     if not spreads:
         return []
     key = max(spreads, key=spreads.__getitem__)
-    seen = significance.detectable(spreads[key], queries, settings.significance)
-    if seen <= wanted:
+    smallest = significance.detectable(spreads[key], queries, settings.significance)
+    if smallest <= target:
         return []
-    needed = significance.queries_needed(spreads[key], wanted, settings.significance)
+    needed = significance.queries_needed(spreads[key], target, settings.significance)
     return [
-        f"{queries:,} queries show a difference of {first} from {seen:.3f} up (80% power, {key} against {control}); for "
-        f"{wanted:g}, which evaluation.min_difference asks for, some {needed:,} are needed"
+        f"{queries:,} queries can detect a difference in {first} of {smallest:.3f} or more (80% power, {key} against "
+        f"{control}); detecting {target:g} (evaluation.min_difference) needs about {needed:,} queries"
     ]

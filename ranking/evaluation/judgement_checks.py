@@ -1,4 +1,4 @@
-"""What is odd about judgements and runs: an error where a number would mislead, a line with counts where it should be known."""
+"""Checks of judgements and runs. Problems that make results misleading are errors; others are notes with counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ RankedLists = Mapping[str, Mapping[str, float]]
 
 
 def check_qrels(qrels: Qrels) -> list[str]:
-    """Notes on judgements. Raises InputError where no query has a relevant document: all measures would be 0."""
+    """Return notes on judgements.
+
+    Raises:
+        InputError: No query has a relevant document, so all measures would be 0.
+    """
     without = [query_id for query_id, grades in qrels.items() if not any(grade > 0 for grade in grades.values())]
     if len(without) == len(qrels):
         raise InputError(
@@ -20,66 +24,77 @@ def check_qrels(qrels: Qrels) -> list[str]:
     if not without:
         return []
     return [
-        f"{len(without):,} of {len(qrels):,} test queries have no relevant document ({_some(without)}); every system has 0 there, "
-        "as with ir-measures"
+        f"{len(without):,} of {len(qrels):,} test queries have no relevant document ({_examples(without)}); every "
+        "system scores 0 on them, as in ir-measures"
     ]
 
 
 def check_run(name: str, run: RankedLists, qrels: Qrels, doc_ids: Set[str]) -> list[str]:
-    """Notes on a run that came from elsewhere.
+    """Return notes on another system's run.
 
-    doc_ids: of the collection. Raises InputError where it shares no query with the judgements, or none of its documents
-    is of the collection or judged.
+    Args:
+        name: Name of the run, for messages.
+        run: The run.
+        qrels: Judgements of the test queries.
+        doc_ids: Document ids of the collection.
+
+    Raises:
+        InputError: The run has no query in common with the judgements, or no document that is in the collection or
+            judged.
     """
     common = [query_id for query_id in run if query_id in qrels]
     if not common:
         raise InputError(
-            f"run {name!r}: none of its {len(run):,} queries ({_some(list(run))}) is among the {len(qrels):,} test queries "
-            f"({_some(list(qrels))}); the ids must be the same"
+            f"run {name!r}: none of its {len(run):,} queries ({_examples(list(run))}) is among the {len(qrels):,} test "
+            f"queries ({_examples(list(qrels))}); use the collection's query ids"
         )
     notes = []
     if len(common) < len(run):
         notes.append(
-            f"run {name!r}: {len(run) - len(common):,} of its {len(run):,} queries are not tested here, and left out"
+            f"run {name!r}: {len(run) - len(common):,} of its {len(run):,} queries are not test queries and are ignored"
         )
     missing = [query_id for query_id in qrels if query_id not in run]
     if missing:
         notes.append(
-            f"run {name!r}: has nothing for {len(missing):,} of {len(qrels):,} test queries ({_some(missing)}); they count 0"
+            f"run {name!r}: has no results for {len(missing):,} of {len(qrels):,} test queries ({_examples(missing)}); "
+            "they count as 0"
         )
-    found = {doc_id for query_id in common for doc_id in run[query_id]}
+    ranked = {doc_id for query_id in common for doc_id in run[query_id]}
     unknown = {
         doc_id
-        for doc_id in found
+        for doc_id in ranked
         if doc_id not in doc_ids and not any(doc_id in qrels[query_id] for query_id in common)
     }
-    if len(unknown) == len(found):
+    if len(unknown) == len(ranked):
         raise InputError(
-            f"run {name!r}: none of its {len(found):,} documents ({_some(sorted(found))}) is in the collection; the ids must be the same"
+            f"run {name!r}: none of its {len(ranked):,} documents ({_examples(sorted(ranked))}) is in the collection; "
+            "use the collection's document ids"
         )
     if unknown:
         notes.append(
-            f"run {name!r}: {len(unknown):,} of its {len(found):,} documents are not in the collection ({_some(sorted(unknown))})"
+            f"run {name!r}: {len(unknown):,} of its {len(ranked):,} documents are not in the collection "
+            f"({_examples(sorted(unknown))})"
         )
     return notes
 
 
 def check_ties(name: str, run: RankedLists, depth: int = 10) -> list[str]:
-    """A note where equal scores decide who stands in the first places."""
+    """Return a note if tied scores affect the top `depth` ranks."""
     tied = [query_id for query_id, scores in run.items() if _is_tied(scores, depth)]
     if not tied:
         return []
     return [
-        f"{name}: equal scores among the first {depth + 1} of {len(tied):,} queries; as in trec_eval, the document whose id comes later "
-        "in the alphabet stands first"
+        f"{name}: {len(tied):,} queries have tied scores in the top {depth + 1}; ties are broken as in trec_eval, by "
+        "descending document id"
     ]
 
 
 def _is_tied(scores: Mapping[str, float], depth: int) -> bool:
+    """Return whether two of the first depth + 1 scores are equal."""
     head = sorted(scores.values(), reverse=True)[: depth + 1]
     return len(set(head)) < len(head)
 
 
-def _some(ids: list[str]) -> str:
-    """Three ids for an example."""
+def _examples(ids: list[str]) -> str:
+    """Format up to three ids as examples."""
     return ", ".join(repr(one) for one in ids[:3]) + (", ..." if len(ids) > 3 else "")

@@ -1,4 +1,4 @@
-"""Measures by ir-measures, per query and on average."""
+"""Effectiveness measures per query and aggregated, computed with ir-measures."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ JUDGED = "Judged@10"
 
 
 def parse(names: Sequence[str]) -> list[ir_measures.Measure]:
-    """Turn names such as nDCG@10 into measures.
+    """Parse measure names such as nDCG@10.
 
-    Raises InputError for a name that ir-measures does not know, a parameter that is missing, and a measure whose
-    package is not installed.
+    Raises:
+        InputError: ir-measures does not know the name, a required parameter is missing, or the measure's package is not
+            installed.
     """
     measures = []
     for name in names:
@@ -26,16 +27,17 @@ def parse(names: Sequence[str]) -> list[ir_measures.Measure]:
         try:
             measure = ir_measures.parse_measure(name)
         except (NameError, ValueError, SyntaxError, TypeError):
-            raise InputError(f"{where} is no measure of ir-measures; nDCG@10, RR@10 and R@50 are") from None
+            raise InputError(
+                f"{where} is not a measure of ir-measures; use for example nDCG@10, RR@10 or R@50"
+            ) from None
         try:
             ir_measures.evaluator([measure], [ir_measures.Qrel("q", "d", 1)])
         except AssertionError as error:
             parameter = str(error).partition("=")[0].rpartition(" ")[2]
-            raise InputError(f"{where} lacks its {parameter}, as @10 is the cutoff of nDCG@10") from None
+            raise InputError(f"{where} needs the parameter {parameter}, as nDCG@10 has the cutoff 10") from None
         except ValueError as error:
             providers = (
-                ", ".join(line.strip(" -").split(" ")[0] for line in str(error).splitlines()[1:])
-                or "none that is known"
+                ", ".join(line.strip(" -").split(" ")[0] for line in str(error).splitlines()[1:]) or "no known package"
             )
             raise InputError(f"{where} needs a package that is not installed: {providers}") from None
         measures.append(measure)
@@ -45,23 +47,33 @@ def parse(names: Sequence[str]) -> list[ir_measures.Measure]:
 def per_query(
     qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]], names: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Measure a run: {measure: {query_id: value}}, over all judged queries; one without results counts 0.
+    """Measure a run on each judged query. Queries without results count as 0.
 
-    Equal scores stand as in trec_eval, in every measure: ir-measures' own providers do not agree on them, so they are
-    given places instead of scores. Raises InputError where a measure cannot be computed with ids such as these.
+    Ties are broken as in trec_eval for every measure. The providers of ir-measures break ties differently, so they are
+    given ranks instead of scores.
+
+    Args:
+        qrels: {query_id: {doc_id: grade}}.
+        run: {query_id: {doc_id: score}}.
+        names: Names of measures.
+
+    Returns:
+        {measure: {query_id: value}}.
+
+    Raises:
+        InputError: A name is invalid, or a measure cannot be computed with these ids.
     """
     measures = parse(names)
     values: dict[str, dict[str, float]] = {str(measure): dict.fromkeys(qrels, 0.0) for measure in measures}
-    found = {
-        query_id: _places(scores) for query_id, scores in run.items() if scores
-    }  # ir-measures' Judged fails on an empty list
+    # Leave out empty lists, because ir-measures' Judged fails on them.
+    ranked = {query_id: _rank_scores(scores) for query_id, scores in run.items() if scores}
     try:
-        for metric in ir_measures.iter_calc(measures, qrels, found) if found else []:
+        for metric in ir_measures.iter_calc(measures, qrels, ranked) if ranked else []:
             values[str(metric.measure)][metric.query_id] = float(metric.value)
     except subprocess.CalledProcessError as error:
         raise InputError(
-            f"evaluation.measures: {', '.join(names)}: one of them is computed by the program {Path(error.cmd[0]).name}, which failed; "
-            "gdeval's (ERR, nDCG with exp-log2) reads numbers as query ids only"
+            f"evaluation.measures: {', '.join(names)}: the external program {Path(error.cmd[0]).name} failed to "
+            "compute one of them; gdeval (ERR, nDCG with exp-log2) needs numeric query ids"
         ) from None
     return {name: values[str(measure)] for name, measure in zip(names, measures, strict=True)}
 
@@ -69,20 +81,20 @@ def per_query(
 def condensed(
     qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]]
 ) -> dict[str, dict[str, float]]:
-    """A run without the documents that have no judgement (Sakai, SIGIR 2007): what is left moves up."""
+    """Remove unjudged documents from a run (condensed lists; Sakai, SIGIR 2007). Documents below move up."""
     return {
         query_id: {doc_id: score for doc_id, score in scores.items() if doc_id in qrels.get(query_id, {})}
         for query_id, scores in run.items()
     }
 
 
-def _places(scores: Mapping[str, float]) -> dict[str, float]:
-    """Places counted from the end, so that more is better and no two are equal."""
-    return {doc_id: float(len(scores) - place) for place, doc_id in enumerate(order_of(scores))}
+def _rank_scores(scores: Mapping[str, float]) -> dict[str, float]:
+    """Replace scores by distinct descending ranks: n for the best of n documents, 1 for the worst."""
+    return {doc_id: float(len(scores) - rank) for rank, doc_id in enumerate(order_of(scores))}
 
 
 def overall(name: str, values: Mapping[str, float]) -> float:
-    """One number over queries, as ir-measures makes it: the average; of counts such as NumRet the sum."""
+    """Aggregate a measure over queries as ir-measures does: the mean, or the sum for counts such as NumRet."""
     aggregator = parse([name])[0].aggregator()
     for value in values.values():
         aggregator.add(value)
@@ -90,5 +102,5 @@ def overall(name: str, values: Mapping[str, float]) -> float:
 
 
 def mean(values: Mapping[str, float]) -> float:
-    """Average over queries; 0 without any."""
+    """Average over queries. Returns 0 if there are none."""
     return sum(values.values()) / len(values) if values else 0.0

@@ -1,6 +1,6 @@
-"""Classes of queries: long or short, rare or frequent, questions or keywords, in the documents' words or in others.
+"""Query slices by length, frequency, form (question or keywords) and term overlap with the relevant documents.
 
-Where the classes begin is this project's choice. A class without a query is left out.
+The slice boundaries are this project's choice. Empty slices are omitted.
 """
 
 from __future__ import annotations
@@ -17,69 +17,82 @@ from ranking.selection.query_text import count_terms, normalise, words_of
 _HIGH_OVERLAP = 0.5
 
 
-def classified(collection: Collection) -> dict[tuple[str, str], list[str]]:
-    """The test queries of each class, {(by, name): query ids}."""
+def slice_queries(collection: Collection) -> dict[tuple[str, str], list[str]]:
+    """Assign the test queries to slices. Returns {(by, name): query ids}."""
     relevant = {
         query_id: [doc_id for doc_id, grade in grades.items() if grade > 0]
         for query_id, grades in collection.qrels.items()
     }
-    wanted = {doc_id for doc_ids in relevant.values() for doc_id in doc_ids}
+    needed = {doc_id for doc_ids in relevant.values() for doc_id in doc_ids}
     words = {
         document.doc_id: set(words_of(normalise(document.content)))
         for document in collection.documents
-        if document.doc_id in wanted
+        if document.doc_id in needed
     }
 
     def overlap(query: Query) -> str:
+        """Name the slice by the mean share of query terms in the relevant documents."""
         shares = [_share(query.text, words[doc_id]) for doc_id in relevant.get(query.query_id, []) if doc_id in words]
         if not shares:
-            return "unknown: no relevant text is here"
+            return "unknown (no text)"
         return (
-            "in their words (half or more)"
+            "high term overlap (half or more)"
             if sum(shares) / len(shares) >= _HIGH_OVERLAP
-            else "in other words (less than half)"
+            else "low term overlap (less than half)"
         )
 
-    by: dict[str, Callable[[Query], str]] = {"length": _length, "form": _form, "relevant documents": overlap}
+    properties: dict[str, Callable[[Query], str]] = {"length": _length, "form": _form, "relevant documents": overlap}
     if any(query.frequency > 1 for query in collection.test):
-        by["frequency"] = _frequency
-    classes: dict[tuple[str, str], list[str]] = {}
-    for kind, name_of in by.items():
+        properties["frequency"] = _frequency
+    slices: dict[tuple[str, str], list[str]] = {}
+    for by, slice_name in properties.items():
         for query in collection.test:
-            classes.setdefault((kind, name_of(query)), []).append(query.query_id)
-    return {key: classes[key] for kind in by for key in sorted(classes) if key[0] == kind}
+            slices.setdefault((by, slice_name(query)), []).append(query.query_id)
+    return {key: slices[key] for by in properties for key in sorted(slices) if key[0] == by}
 
 
-def over_classes(
-    classes: Mapping[tuple[str, str], Sequence[str]], values: Mapping[str, Mapping[str, float]]
+def average_by_slice(
+    slices: Mapping[tuple[str, str], Sequence[str]], values: Mapping[str, Mapping[str, float]]
 ) -> list[QuerySlice]:
-    """Average each system over each class. values: {system: {query_id: value}}, of one measure."""
+    """Average each system over each slice.
+
+    Args:
+        slices: Query ids by (by, name), from `slice_queries`.
+        values: {system: {query_id: value}} of one measure.
+    """
     return [
         QuerySlice(
-            by=by, name=name, queries=len(ids), values={key: _mean_of(held, ids) for key, held in values.items()}
+            by=by,
+            name=name,
+            queries=len(ids),
+            values={key: _mean_of(per_query, ids) for key, per_query in values.items()},
         )
-        for (by, name), ids in classes.items()
+        for (by, name), ids in slices.items()
     ]
 
 
 def _mean_of(values: Mapping[str, float], ids: Iterable[str]) -> float:
+    """Average values over some queries."""
     return mean({query_id: values[query_id] for query_id in ids})
 
 
 def _share(text: str, words: set[str]) -> float:
-    """The share of a query's words, those that say something, that a document holds."""
-    asked = set(words_of(normalise(text))) - PLAIN
-    return len(asked & words) / len(asked) if asked else 0.0
+    """Compute the share of a query's words, stop words excluded, that occur in a document."""
+    query_words = set(words_of(normalise(text))) - PLAIN
+    return len(query_words & words) / len(query_words) if query_words else 0.0
 
 
 def _length(query: Query) -> str:
+    """Name the slice by length in terms."""
     terms = count_terms(normalise(query.text))
     return "1 to 3 terms" if terms <= 3 else "4 to 6 terms" if terms <= 6 else "7 terms or more"
 
 
 def _frequency(query: Query) -> str:
-    return "once" if query.frequency == 1 else "2 to 9 times" if query.frequency < 10 else "from 10 times up"
+    """Name the slice by frequency in the log."""
+    return "once" if query.frequency == 1 else "2 to 9 times" if query.frequency < 10 else "10 times or more"
 
 
 def _form(query: Query) -> str:
+    """Name the slice by form."""
     return "questions" if is_question(query.text) else "keywords"

@@ -1,8 +1,8 @@
-"""Rankings as RankLLM writes them: JSON, one entry for a query, its documents best first.
+"""Reader for RankLLM result files: JSON with one entry per query and documents in ranked order.
 
-Two spellings are read. Since 2024: {"query": {"qid", "text"}, "candidates": [{"docid", "score", "doc"}]}.
-Before: {"query": text, "hits": [{"qid", "docid", "rank", "score", "content"}]}. A .json file holds one list
-of entries, a .jsonl file one entry a line.
+Two formats are supported. Since 2024: {"query": {"qid", "text"}, "candidates": [{"docid", "score", "doc"}]}.
+Before: {"query": text, "hits": [{"qid", "docid", "rank", "score", "content"}]}. A .json file contains a list of
+entries, a .jsonl file one entry per line.
 """
 
 from __future__ import annotations
@@ -19,52 +19,59 @@ _HISTORIES = ("invocations_history", "ranking_exec_summary")
 
 
 def read_rank_llm(path: Path) -> dict[str, dict[str, float]]:
-    """Read RankLLM results: {query_id: {doc_id: score}}, the score made from the place, 1 for the last.
+    """Read RankLLM results.
 
-    RankLLM moves documents and leaves their scores, so only the order of the list counts. Raises InputError
-    with file, entry and field for what is malformed or comes twice.
+    RankLLM reorders documents without updating their scores, so only the order of the list is used.
+
+    Returns:
+        {query_id: {doc_id: score}}. Scores are derived from the rank: n for the first of n documents, 1 for the last.
+
+    Raises:
+        InputError: An entry is malformed or duplicated. The message names file, entry and field.
     """
     run: dict[str, dict[str, float]] = {}
     for where, entry in _entries(path):
         query_id, documents = _ranking(where, entry)
         if query_id in run:
-            raise InputError(f"{where}: query {query_id!r} stands twice; one entry for a query is expected")
-        run[query_id] = {doc_id: float(len(documents) - place) for place, doc_id in enumerate(documents)}
+            raise InputError(f"{where}: query {query_id!r} appears twice, expected one entry per query")
+        run[query_id] = {doc_id: float(len(documents) - rank) for rank, doc_id in enumerate(documents)}
     if not run:
         raise InputError(f"{path}: the run is empty")
     return run
 
 
 def _entries(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield (file and entry number, entry)."""
+    """Yield (location, entry) pairs. The location names the file and the line or entry number."""
     if path.suffix == ".jsonl":
         for number, line in read_lines(path):
             where = f"{path}, line {number}"
-            yield where, _parsed(where, line)
+            yield where, _parse(where, line)
         return
-    found = _parsed(str(path), "\n".join(line for _, line in read_lines(path)))
-    if not isinstance(found, list):
+    entries = _parse(str(path), "\n".join(line for _, line in read_lines(path)))
+    if not isinstance(entries, list):
         raise InputError(
-            f"{path}: a JSON list of results is expected, not {_kind(found)}; one result a line belongs in a .jsonl file"
+            f"{path}: expected a JSON list of results, not {_kind(entries)}; for one result per line use the suffix "
+            ".jsonl"
         )
-    yield from ((f"{path}, entry {number}", entry) for number, entry in enumerate(found, start=1))
+    yield from ((f"{path}, entry {number}", entry) for number, entry in enumerate(entries, start=1))
 
 
-def _parsed(where: str, text: str) -> Any:
+def _parse(where: str, text: str) -> Any:
+    """Parse JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error})") from None
+        raise InputError(f"{where}: not valid JSON ({error})") from None
 
 
 def _ranking(where: str, entry: Any) -> tuple[str, list[str]]:
-    """The query id of an entry and its documents, best first."""
+    """Return the query id of an entry and its document ids, best first."""
     if not isinstance(entry, dict):
-        raise InputError(f"{where}: an object with `query` and `candidates` is expected, not {_kind(entry)}")
+        raise InputError(f"{where}: expected an object with `query` and `candidates`, not {_kind(entry)}")
     if "candidates" in entry:
         query = entry.get("query")
         if not isinstance(query, dict):
-            raise InputError(f"{where}, field query: an object with `qid` and `text` is expected, not {_kind(query)}")
+            raise InputError(f"{where}, field query: expected an object with `qid` and `text`, not {_kind(query)}")
         return _identifier(f"{where}, field query.qid", query.get("qid")), _documents(
             f"{where}, candidates", entry["candidates"]
         )
@@ -74,51 +81,54 @@ def _ranking(where: str, entry: Any) -> tuple[str, list[str]]:
             dict.fromkeys(_identifier(f"{where}, hits, field qid", hit.get("qid")) for hit in entry["hits"])
         )
         if len(query_ids) != 1:
-            raise InputError(f"{where}, hits, field qid: one query id is expected in all hits, not {query_ids}")
+            raise InputError(f"{where}, hits, field qid: expected the same query id in all hits, not {query_ids}")
         return query_ids[0], documents
     if any(name in entry for name in _HISTORIES):
         raise InputError(
-            f"{where}: this is RankLLM's history of prompts and answers; the file with its results (`candidates`) is needed"
+            f"{where}: this is RankLLM's history of prompts and answers; use the file with its results (`candidates`) "
+            "instead"
         )
     raise InputError(
-        f"{where}: `candidates` is missing (older files: `hits`); the fields are {', '.join(map(repr, entry)) or 'none'}"
+        f"{where}: `candidates` is missing (older files: `hits`); found the fields "
+        f"{', '.join(map(repr, entry)) or 'none'}"
     )
 
 
-def _documents(where: str, found: Any) -> list[str]:
-    """Document ids in the order of the list; ranks, where given, must say the same."""
-    if not isinstance(found, list):
-        raise InputError(f"{where}: a list is expected, not {_kind(found)}")
+def _documents(where: str, value: Any) -> list[str]:
+    """Return document ids in list order. Ranks are optional and must increase."""
+    if not isinstance(value, list):
+        raise InputError(f"{where}: expected a list, not {_kind(value)}")
     documents: dict[str, None] = {}
     last = float("-inf")
-    for number, document in enumerate(found, start=1):
+    for number, document in enumerate(value, start=1):
         at = f"{where}, document {number}"
         if not isinstance(document, dict):
-            raise InputError(f"{at}: an object with `docid` is expected, not {_kind(document)}")
+            raise InputError(f"{at}: expected an object with `docid`, not {_kind(document)}")
         doc_id = _identifier(f"{at}, field docid", document.get("docid"))
         if doc_id in documents:
-            raise InputError(f"{at}, field docid: {doc_id!r} stands twice")
+            raise InputError(f"{at}, field docid: {doc_id!r} appears twice")
         rank = document.get("rank", number)
         if isinstance(rank, bool) or not isinstance(rank, int | float) or not rank > last:
-            raise InputError(f"{at}, field rank: a number that rises down the list is expected, not {rank!r}")
+            raise InputError(f"{at}, field rank: expected a number greater than the previous rank, not {rank!r}")
         documents[doc_id], last = None, rank
     return list(documents)
 
 
 def _identifier(where: str, value: Any) -> str:
+    """Return an id as a string. Raises InputError unless it is a non-empty string or an integer."""
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise InputError(f"{where}: a text or whole number is expected, not {_kind(value)}")
+        raise InputError(f"{where}: expected a string or an integer, not {_kind(value)}")
     return str(value)
 
 
 def _kind(value: Any) -> str:
-    """Name a JSON value for an error line."""
+    """Name the type of a JSON value for an error message."""
     names = {
         dict: "an object",
         list: "a list",
-        bool: "true or false",
+        bool: "a boolean",
         int: "a number",
         float: "a number",
-        type(None): "nothing",
+        type(None): "null",
     }
-    return names.get(type(value), "an empty text" if value == "" else "a text")
+    return names.get(type(value), "an empty string" if value == "" else "a string")

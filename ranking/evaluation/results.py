@@ -1,4 +1,4 @@
-"""What an evaluation found: the content of metrics.json."""
+"""Results of an evaluation: the content of metrics.json."""
 
 from __future__ import annotations
 
@@ -10,34 +10,48 @@ SystemKind = Literal["first_stage", "pre_ranker", "teacher", "base", "student", 
 
 
 class _Part(BaseModel):
+    """Base class. Unknown fields are errors."""
+
     model_config = ConfigDict(extra="forbid")
 
 
 class Latency(_Part):
-    """Milliseconds for one query: to score 50 documents by one scorer, as it is served; of a first stage, to search."""
+    """Latency of one query in milliseconds.
+
+    Re-rankers score 50 documents with one scorer, as in serving. First stages search the collection.
+    """
 
     p50: float
     p95: float
 
 
 class Size(_Part):
-    """A model's size. bytes: of its weights in the precision it scores in."""
+    """Size of a model.
+
+    Attributes:
+        bytes: Size of the weights in the precision used for scoring.
+    """
 
     parameters: int
     bytes: int
 
 
 class Parity(_Part):
-    """How far scores are from those that the model had when it was saved. difference: the largest, in fp32; None: no record of them."""
+    """Score parity: comparison of a student's scores with those recorded when it was saved.
+
+    Attributes:
+        difference: Maximum absolute difference in fp32. None if no scores were recorded.
+    """
 
     difference: float | None
     passed: bool
 
 
 class LabelCost(_Part):
-    """What labels took, in all sessions.
+    """Cost of labels, summed over all sessions.
 
-    price: in the currency of compute.engine_hour_price; None where that is not set, or no engine was asked.
+    Attributes:
+        price: Price in the currency of compute.engine_hour_price. None if that is not set or no engine was used.
     """
 
     labels: int
@@ -50,12 +64,21 @@ class LabelCost(_Part):
 class SystemResult(_Part):
     """One ranking system on one candidate list.
 
-    kind: `base` is a student's base before training, `blended` a student as it is served, blended with the first stage.
-    system: its name without the list ("rra-bert"). candidates: the list it re-ranks ("bm25"), None for the
-    list itself. measures: averages over the judged queries, of counts (NumRet) sums. judged_only: the first measure over condensed
-    lists, from which documents without a judgement are removed (Sakai, SIGIR 2007). student: of a base or blended system, the student.
-    documents_per_second (of one scorer), latency_ms, size, parity: None where not measured. label_cost: cost of the labels that a
-    student learned from, or of the teacher's answers to the test queries; None for other systems.
+    Attributes:
+        kind: `base` is a student's base before training; `blended` is a student as served, blended with the first
+            stage.
+        system: Name without the candidate list ("rra-bert").
+        candidates: The candidate list that the system re-ranks ("bm25"). None for a candidate list itself.
+        measures: Averages over the judged queries; sums for counts (NumRet).
+        judged_only: The first measure over condensed lists, from which unjudged documents are removed (Sakai, SIGIR
+            2007).
+        student: The student of a base or blended system.
+        documents_per_second: Throughput of one scorer. None if not measured.
+        latency_ms: Latency of one query. None if not measured.
+        size: Size of the model. None if not measured.
+        parity: Score parity of a student. None if not measured.
+        label_cost: Cost of the labels that a student learned from, or of the teacher's answers to the test queries.
+            None for other systems.
     """
 
     kind: SystemKind
@@ -70,16 +93,21 @@ class SystemResult(_Part):
     parity: Parity | None = None
     label_cost: LabelCost | None = None
 
-    def told(self, measure: str) -> str:
-        """A measure as it stands in tables; counts are whole."""
+    def formatted(self, measure: str) -> str:
+        """Format a measure for tables. Counts are shown as integers."""
         value = self.measures[measure]
         return f"{value:,.0f}" if value.is_integer() and value > 1 else f"{value:.3f}"
 
 
 class ComparisonResult(_Part):
-    """system minus control (the baseline) on one measure: as `ranking.evaluation.significance.Comparison`.
+    """A comparison of two systems on one measure. Differences are system minus control.
 
-    p_holm: corrected for the number of students and models compared on this measure; None for other systems.
+    The fields delta to detectable are those of `ranking.evaluation.significance.Comparison`.
+
+    Attributes:
+        control: The baseline, or the second student of a pairwise comparison.
+        p_holm: p-value with Holm's correction for the number of competing systems on this measure and candidate list.
+            None for other systems.
     """
 
     system: str
@@ -95,10 +123,12 @@ class ComparisonResult(_Part):
 
 
 class CheckResult(_Part):
-    """One condition of a promotion: the student against another system on the first measure.
+    """One condition of a promotion: the student compared with another system on the first measure.
 
-    test: `superiority` (delta above 0 and p, after Holm's correction, below the level) or `non-inferiority` (the lower bound of the
-    difference, one-sided at the level, above minus the margin).
+    Attributes:
+        against: Key of the other system.
+        test: `superiority` requires delta > 0 and a Holm-corrected p below the significance level. `non-inferiority`
+            requires that the one-sided lower bound of the difference at that level is above minus the margin.
     """
 
     against: str
@@ -112,8 +142,11 @@ class CheckResult(_Part):
 class PromotionDecision(_Part):
     """The promotion decision.
 
-    champion: the best student, whether promoted or not. deploy: key of the system to deploy: the student if it is promoted, else what
-    is better. reason: why, in one or two sentences. checks: the conditions of the champion's promotion.
+    Attributes:
+        champion: The best student, whether or not it is promoted. None if no student qualifies.
+        reason: Explanation in one or two sentences.
+        deploy: Key of the system to deploy: the student if it is promoted, else the better alternative.
+        checks: Conditions of the champion's promotion and their results.
     """
 
     champion: str | None
@@ -124,7 +157,14 @@ class PromotionDecision(_Part):
 
 
 class QuerySlice(_Part):
-    """Queries that are alike. by: in what ("length"); name: how ("1 to 3 terms"). values: of the first measure, by system."""
+    """A slice of the test queries.
+
+    Attributes:
+        by: The property that defines the slice ("length").
+        name: The value or range of that property ("1 to 3 terms").
+        queries: Number of queries.
+        values: Mean of the first measure, by system key.
+    """
 
     by: str
     name: str
@@ -133,7 +173,7 @@ class QuerySlice(_Part):
 
 
 class Machine(_Part):
-    """Where times were measured."""
+    """The machine on which times were measured."""
 
     processor: str
     cores: int
@@ -142,10 +182,17 @@ class Machine(_Part):
 
 
 class Metrics(_Part):
-    """All of an evaluation. systems is keyed by "<system>" for candidate lists and runs, "<system>@<list>" for re-rankers.
+    """All results of an evaluation. Unknown fields are ignored, to read files of older versions.
 
-    comparisons: with the control. duels: of students with each other on the first list and measure. warnings: what
-    a reader should know before believing a number. A file of an older version may hold more, which is not read.
+    Attributes:
+        systems: Results by key: "<system>" for candidate lists and runs, "<system>@<list>" for re-rankers.
+        comparisons: Comparisons with the baseline.
+        duels: Pairwise comparisons of students on the first candidate list and measure.
+        verdict: The promotion decision.
+        classes: Results by query slice.
+        machine: The machine on which times were measured.
+        notes: Remarks on the collection and the runs.
+        warnings: Reasons to distrust a result.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -164,16 +211,19 @@ class Metrics(_Part):
 
     @property
     def control(self) -> str | None:
-        """The baseline that the others are compared with; None where there is only one system."""
+        """Key of the baseline. None if there is only one system."""
         return self.comparisons[0].control if self.comparisons else None
 
     @property
     def shows_judged_only(self) -> bool:
-        """Whether systems differ so much in Judged@10 that the measure over judged documents belongs beside it."""
+        """Whether Judged@10 differs by more than 0.05 between systems.
+
+        If it does, tables also show the first measure over judged documents only.
+        """
         judged = [result.measures["Judged@10"] for result in self.systems.values() if "Judged@10" in result.measures]
         return bool(judged) and max(judged) - min(judged) > 0.05
 
 
 def system_key(system: str, candidates: str | None) -> str:
-    """Name a system in metrics.json and its run file."""
+    """Return the key of a system in metrics.json, also the name of its run file."""
     return system if candidates is None else f"{system}@{candidates}"

@@ -1,4 +1,4 @@
-"""Is the difference between two systems more than chance, is it large, and could it have been seen?"""
+"""Significance, effect size and statistical power of the difference between two systems."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ import numpy as np
 
 _BATCH = 1000
 POWER = 0.8
-"""The chance with which a difference that `detectable` names is seen."""
+"""Statistical power used by `detectable` and `queries_needed`."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """system minus control.
+    """A paired comparison. Differences are system minus control.
 
-    delta: mean difference. p: of the paired randomisation test. interval: 95% bootstrap interval of the difference.
-    lower: one-sided bootstrap bound: the difference is above it with a confidence of 1 - level.
-    effect: Cohen's d of paired differences, their mean by their standard deviation; None where they are all equal.
-    detectable: the smallest true difference that so many queries, differing as these do, show with a power of 0.8.
+    Attributes:
+        delta: Mean difference.
+        p: p-value of the paired randomisation test.
+        interval: 95% bootstrap interval of the mean difference.
+        lower: One-sided lower bootstrap bound of the mean difference, at confidence 1 - level.
+        effect: Cohen's d of the paired differences: mean / standard deviation. None if all differences are equal.
+        detectable: Smallest true difference that this number of queries, with this spread, detects with a power of 0.8.
     """
 
     delta: float
@@ -37,15 +40,22 @@ def compare(
 ) -> Comparison:
     """Compare two systems query by query.
 
-    p: two-sided paired randomisation test (Smucker et al., CIKM 2007): the share of random sign flips
-    whose mean difference is at least as large as the one seen, counting the one seen itself.
-    interval: percentile bootstrap over queries, as many resamples as permutations.
+    The p-value is that of the two-sided paired randomisation test (Smucker et al., CIKM 2007): the share of random sign
+    flips whose absolute mean difference is at least the observed one, the observed one included. The interval is a
+    percentile bootstrap over queries.
 
-    system, control: {query_id: value}, the same queries. level: of significance, for `lower` and `detectable`.
-    Raises ValueError for different queries or none.
+    Args:
+        system: {query_id: value}.
+        control: {query_id: value} of the same queries.
+        permutations: Number of random sign flips, and of bootstrap resamples.
+        seed: Seed of both.
+        level: Significance level for `lower` and `detectable`.
+
+    Raises:
+        ValueError: The queries differ or there are none.
     """
     if set(system) != set(control) or not system:
-        raise ValueError("a paired test needs the same queries on both sides, and at least one")
+        raise ValueError("a paired test needs the same queries for both systems, and at least one")
     differences = np.array([system[query_id] - control[query_id] for query_id in sorted(system)])
     observed = abs(differences.mean())
     generator = np.random.default_rng(seed)
@@ -70,28 +80,32 @@ def compare(
 
 
 def detectable(spread: float, queries: int, level: float, power: float = POWER) -> float:
-    """The smallest mean difference that a two-sided paired test shows with a power (Cohen, 1988, by the normal approximation):
+    """Compute the smallest mean difference that a two-sided paired test detects (Cohen, 1988; normal approximation).
 
     d = (z_(1 - level/2) + z_power) * spread / sqrt(queries)
 
-    spread: standard deviation of the differences over queries.
+    Args:
+        spread: Standard deviation of the differences over queries.
+        queries: Number of queries.
+        level: Significance level.
+        power: Probability of detecting the difference.
     """
     normal = NormalDist()
     return (normal.inv_cdf(1 - level / 2) + normal.inv_cdf(power)) * spread / math.sqrt(queries)
 
 
 def queries_needed(spread: float, difference: float, level: float, power: float = POWER) -> int:
-    """How many queries show a difference with a power: `detectable`, solved for their number. At least 1."""
+    """Compute the number of queries needed to detect a difference: `detectable` solved for `queries`. At least 1."""
     return max(1, math.ceil((detectable(spread, 1, level, power) / difference) ** 2))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Correct p-values for their number (Holm, Scandinavian Journal of Statistics, 1979), in the order given.
+    """Apply Holm's correction to p-values, in input order (Holm, Scandinavian Journal of Statistics, 1979).
 
-    The i-th smallest of m is multiplied by m - i + 1; none is made smaller than one before it, or larger than 1.
+    The i-th smallest of m p-values is multiplied by m - i + 1. Corrected values are made monotonic and capped at 1.
     """
     corrected, highest = [0.0] * len(ps), 0.0
-    for place, i in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
-        highest = max(highest, min(1.0, ps[i] * (len(ps) - place)))
+    for rank, i in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        highest = max(highest, min(1.0, ps[i] * (len(ps) - rank)))
         corrected[i] = highest
     return corrected

@@ -1,4 +1,4 @@
-"""The table of an evaluation, for a terminal."""
+"""Summary table of an evaluation for a terminal."""
 
 from __future__ import annotations
 
@@ -7,31 +7,34 @@ from rich.table import Table
 
 from ranking.evaluation.results import Metrics
 
-_WIDEST_NAME = 16
+_MAX_NAME_WIDTH = 16
 
 
 def of(metrics: Metrics) -> Table:
-    """Lay out systems by rows and measures by columns; delta is the difference to the baseline, on the first measure."""
+    """Build a table with one row per system and one column per measure.
+
+    Delta is the difference to the baseline on the first measure.
+    """
     first = next(iter(metrics.systems.values()))
     names = list(first.measures)
-    found = {comparison.system: comparison for comparison in metrics.comparisons if comparison.measure == names[0]}
+    by_system = {comparison.system: comparison for comparison in metrics.comparisons if comparison.measure == names[0]}
     lists = list(dict.fromkeys(system.candidates for system in metrics.systems.values() if system.candidates))
     title = f"{metrics.collection}, {metrics.queries} {metrics.split} queries"
     title += f", re-ranking {lists[0]}" if len(lists) == 1 else ""
     title += f"; delta and p against {metrics.control}" if metrics.control else ""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     longest = max(len(system.system) for system in metrics.systems.values())
-    table.add_column("system", overflow="fold", min_width=min(longest, _WIDEST_NAME))
+    table.add_column("system", overflow="fold", min_width=min(longest, _MAX_NAME_WIDTH))
     if len(lists) > 1:
         table.add_column("re-ranks", overflow="fold", min_width=8)
     judged_only = metrics.shows_judged_only
-    for title in (*names, *(["judged"] if judged_only else []), "delta", "p"):
+    for title in (*names, *(["judged only"] if judged_only else []), "delta", "p"):
         table.add_column(title, justify="right", overflow="fold", min_width=5)
     for key, system in metrics.systems.items():
-        comparison = found.get(key)
-        values = [system.told(name) for name in names]
+        comparison = by_system.get(key)
+        values = [system.formatted(name) for name in names]
         if judged_only:
             values.append("" if system.judged_only is None else f"{system.judged_only:.3f}")
-        told = [f"{comparison.delta:+.3f}", f"{comparison.p:.4f}"] if comparison else ["", ""]
-        table.add_row(system.system, *([system.candidates or ""] if len(lists) > 1 else []), *values, *told)
+        difference = [f"{comparison.delta:+.3f}", f"{comparison.p:.4f}"] if comparison else ["", ""]
+        table.add_row(system.system, *([system.candidates or ""] if len(lists) > 1 else []), *values, *difference)
     return table

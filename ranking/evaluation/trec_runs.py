@@ -1,4 +1,4 @@
-"""Runs in TREC's sense: a ranked list for every query, and the files that hold them."""
+"""TREC runs: a ranked list for each query, and reading and writing them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ TrecRun = dict[str, dict[str, float]]
 
 
 def to_trec(run: Mapping[str, Mapping[str, float]], tag: str) -> str:
-    """Write a run as TREC lines, best first; equal scores are ordered by document id, descending, as trec_eval does.
+    """Format a run as TREC lines, best first. Ties are ordered by descending document id, as in trec_eval.
 
-    White space divides a line's columns, so in ids and tag it becomes %20.
+    White space in ids and tag is replaced by %20, because columns are separated by white space.
     """
     lines = []
     for query_id in run:
@@ -32,25 +32,31 @@ def to_trec(run: Mapping[str, Mapping[str, float]], tag: str) -> str:
 
 
 def _word(text: str) -> str:
+    """Replace white space by %20."""
     return re.sub(r"\s", "%20", text)
 
 
 def read_run(path: Path) -> TrecRun:
-    """Read a run by its file's suffix: RankLLM's results from .json and .jsonl, TREC lines from any other.
+    """Read a run: RankLLM results if the suffix is .json or .jsonl, else TREC lines.
 
-    Raises InputError with file, place and field for what is malformed or comes twice.
+    Raises:
+        InputError: The file is malformed or has duplicates. The message names file, location and field.
     """
     return read_rank_llm(path) if path.suffix in (".json", ".jsonl") else read_trec(path)
 
 
 def read_trec(path: Path) -> TrecRun:
-    """Read a TREC run file. Raises InputError with file and line for what is malformed or comes twice."""
+    """Read a TREC run file.
+
+    Raises:
+        InputError: The file is empty, malformed or has duplicates. The message names file and line.
+    """
     run: TrecRun = {}
     for number, line in read_lines(path):
         fields = line.split()
         if len(fields) != 6:
             raise InputError(
-                f"{path}, line {number}: 6 columns are expected (query Q0 document rank score tag), not {len(fields)}"
+                f"{path}, line {number}: expected 6 columns (query Q0 document rank score tag), not {len(fields)}"
             )
         query_id, _, doc_id, _, score, _ = fields
         try:
@@ -60,7 +66,7 @@ def read_trec(path: Path) -> TrecRun:
         if not math.isfinite(value):
             raise InputError(f"{path}, line {number}: the score must be a finite number, not {score!r}")
         if doc_id in run.setdefault(query_id, {}):
-            raise InputError(f"{path}, line {number}: document {doc_id!r} stands twice for query {query_id!r}")
+            raise InputError(f"{path}, line {number}: document {doc_id!r} appears twice for query {query_id!r}")
         run[query_id][doc_id] = value
     if not run:
         raise InputError(f"{path}: the run is empty")
@@ -68,5 +74,5 @@ def read_trec(path: Path) -> TrecRun:
 
 
 def order_of(scores: Mapping[str, float]) -> list[str]:
-    """Order documents by score, best first; equal scores by document id, descending, as trec_eval does."""
+    """Order document ids by score, best first. Ties are ordered by descending document id, as in trec_eval."""
     return [doc_id for doc_id, _ in sorted(scores.items(), key=lambda item: (item[1], item[0]), reverse=True)]

@@ -1,1 +1,1 @@
-"""From a query log to labels: which queries, which candidates, which targets."""
+"""From a teacher's answer to a label: prompt orders, answer parsing, targets and rationales."""

@@ -1,4 +1,4 @@
-"""How far a teacher agreed with itself on a label, and which labels that leaves to learn from."""
+"""Label confidence: how far a teacher's answers to several prompt orders agree, and a filter for training."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ from ranking.errors import InputError
 
 
 def trust(confidence: float | None) -> float:
-    """A label's confidence as a number; one whose teacher was asked once has none and counts as sure."""
+    """Return a label's confidence, or 1 if it is None because the list was labelled with one prompt order."""
     return 1.0 if confidence is None else confidence
 
 
-def confident(labels: Mapping[str, float | None], at_least: float) -> list[str]:
-    """The queries whose labels are of at least this confidence. labels: confidence by query id.
+def confident(labels: Mapping[str, float | None], min_confidence: float) -> list[str]:
+    """Return the ids of the queries whose labels reach a confidence.
 
-    Raises InputError where there are labels and none is left.
+    Args:
+        labels: confidence by query id.
+        min_confidence: lowest confidence that passes.
+
+    Raises:
+        InputError: if there are labels and none of them passes.
     """
-    kept = [query_id for query_id, confidence in labels.items() if trust(confidence) >= at_least]
-    if labels and not kept:
+    passing = [query_id for query_id, confidence in labels.items() if trust(confidence) >= min_confidence]
+    if labels and not passing:
         highest = max(map(trust, labels.values()))
         raise InputError(
-            f"setting 'training.confidence.min_confidence': none of the {len(labels):,} labels has a confidence of {at_least:g} or more; "
-            f"the highest is {highest:.3f}"
+            f"setting 'training.confidence.min_confidence': none of the {len(labels):,} labels has a confidence of "
+            f"{min_confidence:g} or more; the highest is {highest:.3f}"
         )
-    return kept
+    return passing

@@ -1,4 +1,4 @@
-"""What labelling will take, from a sample: prompts, tokens, hours, money."""
+"""Estimate the cost of labelling from a sample: prompts, tokens, hours, money."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ _NORMAL_95 = 1.96
 
 @dataclass(frozen=True)
 class ListCost:
-    """What one list takes: its prompts, the tokens read, and the tokens written at most."""
+    """Cost of labelling one list.
+
+    Attributes:
+        prompts: prompts sent.
+        prompt_tokens: tokens of these prompts.
+        answer_tokens: maximum number of generated tokens.
+    """
 
     prompts: int
     prompt_tokens: int
@@ -21,9 +27,17 @@ class ListCost:
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What some lists take. margin: half of the 95% interval of prompt_tokens. hours: of one engine; None where its speed is unknown.
+    """Estimated cost of labelling a number of lists.
 
-    cost: None where hours or the price of one are unknown.
+    Attributes:
+        lists: lists to label.
+        sampled: lists in the sample.
+        prompts: prompts sent if no prompt is retried.
+        prompt_tokens: tokens of these prompts.
+        margin: half-width of the 95% confidence interval of prompt_tokens.
+        answer_tokens: maximum number of generated tokens.
+        hours: hours of one engine; None if its throughput is unknown.
+        cost: price of these hours; None if hours or the price per hour are unknown.
     """
 
     lists: int
@@ -39,40 +53,51 @@ class CostEstimate:
 def estimate(
     sample: Sequence[ListCost], lists: int, tokens_per_second: float | None, hour_price: float | None
 ) -> CostEstimate:
-    """Extrapolate a sample of at least one list to all of them.
+    """Extrapolate the costs of a sample to all lists.
 
-    tokens_per_second: that one engine reads and writes. hour_price: of one engine's machine.
+    Args:
+        sample: costs of one or more lists.
+        lists: number of lists to label.
+        tokens_per_second: throughput of one engine, prompt and generated tokens together.
+        hour_price: price of one engine's machine per hour.
     """
 
     def total(values: Sequence[int]) -> int:
         return round(statistics.fmean(values) * lists)
 
-    read = [cost.prompt_tokens for cost in sample]
-    deviation = statistics.stdev(read) if len(read) > 1 else 0.0
-    finite = math.sqrt(max(0.0, 1 - len(read) / lists)) if lists else 0.0
-    margin = round(_NORMAL_95 * deviation / math.sqrt(len(read)) * finite * lists)
-    prompt_tokens, answer_tokens = total(read), total([cost.answer_tokens for cost in sample])
+    prompt_lengths = [cost.prompt_tokens for cost in sample]
+    deviation = statistics.stdev(prompt_lengths) if len(prompt_lengths) > 1 else 0.0
+    finite_correction = math.sqrt(max(0.0, 1 - len(prompt_lengths) / lists)) if lists else 0.0
+    margin = round(_NORMAL_95 * deviation / math.sqrt(len(prompt_lengths)) * finite_correction * lists)
+    prompt_tokens, answer_tokens = total(prompt_lengths), total([cost.answer_tokens for cost in sample])
     hours = (prompt_tokens + answer_tokens) / tokens_per_second / 3600 if tokens_per_second else None
     cost = hours * hour_price if hours is not None and hour_price is not None else None
     return CostEstimate(
-        lists, len(read), total([c.prompts for c in sample]), prompt_tokens, margin, answer_tokens, hours, cost
+        lists,
+        len(prompt_lengths),
+        total([c.prompts for c in sample]),
+        prompt_tokens,
+        margin,
+        answer_tokens,
+        hours,
+        cost,
     )
 
 
-def text_of(found: CostEstimate) -> str:
-    """Tell an estimate in lines `name  sentence`, without a final newline."""
+def format_estimate(estimated: CostEstimate) -> str:
+    """Format an estimate as lines of `name  text`, without a final newline."""
     lines = [
-        ("lists", f"{found.lists:,} to label, {found.sampled:,} of them looked at"),
-        ("prompts", f"{found.prompts:,}, if each is answered at once"),
-        ("read", f"{found.prompt_tokens:,} tokens, give or take {found.margin:,} (95%)"),
-        ("written", f"{found.answer_tokens:,} tokens at most"),
+        ("lists", f"{estimated.lists:,} to label, {estimated.sampled:,} sampled for this estimate"),
+        ("prompts", f"{estimated.prompts:,}, without retries"),
+        ("read", f"{estimated.prompt_tokens:,} prompt tokens, +/- {estimated.margin:,} (95% confidence interval)"),
+        ("written", f"up to {estimated.answer_tokens:,} generated tokens"),
     ]
-    if found.hours is None:
-        lines.append(("time", "unknown; set compute.engine_tokens_per_second, what an engine was seen to do"))
+    if estimated.hours is None:
+        lines.append(("time", "unknown; set compute.engine_tokens_per_second to the measured throughput of an engine"))
     else:
-        lines.append(("time", f"{found.hours:,.2f} hours of one engine"))
-    if found.cost is not None:
-        lines.append(("cost", f"{found.cost:,.2f}"))
-    elif found.hours is not None:
+        lines.append(("time", f"{estimated.hours:,.2f} hours of one engine"))
+    if estimated.cost is not None:
+        lines.append(("cost", f"{estimated.cost:,.2f}"))
+    elif estimated.hours is not None:
         lines.append(("cost", "unknown; set compute.engine_hour_price"))
-    return "\n".join(f"{name:<11} {sentence}" for name, sentence in lines)
+    return "\n".join(f"{name:<11} {text}" for name, text in lines)

@@ -1,7 +1,7 @@
-"""Rationales without a model: the sentence of a passage that shares most with the query.
+"""Rationales without a model: the sentence of a passage that overlaps with the query by the highest term weight.
 
-The measure is this project's: the sum of the inverse document frequencies of the query's terms that a
-sentence holds. It is no judgement: the sentence says what the passage and the query have in common.
+The weight of a sentence is the sum of the inverse document frequencies of the query terms in it. The measure is this
+project's own. It does not judge relevance: the sentence shows the terms that passage and query share.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from ranking.labels.relevance import relevance
 from ranking.records import Label, Rationale
 
 _STOP_WORDS = frozenset(STOPWORDS_EN_PLUS)
-LONGEST_SENTENCE = 300
-"""Characters; what goes on for longer is cut into pieces of at most so many, between words where there are spaces."""
+MAX_SENTENCE_LENGTH = 300
+"""Maximum sentence length in characters. Longer sentences are split, at spaces where possible."""
 
 _BREAK = re.compile(r"""\n\s*\n|(?<=[.!?…])["'”’»)\]]*\s++(?![a-z])|(?<=[。！？｡।॥۔؟])[」』”’]*""")
 
 
 def extracted_rationales(label: Label) -> list[Rationale]:
-    """The best sentence of each candidate of a label. Frequencies are counted over the label's own passages.
+    """Return a rationale for each candidate of a label: its best sentence.
 
-    A passage that shares no term with the query has the status unmatched and no text.
+    Document frequencies are counted over the label's own passages. A passage that shares no term with the query gets
+    the status `unmatched` and an empty text.
     """
     weights = term_weights([candidate.text for candidate in label.candidates])
     rationales = []
@@ -44,51 +45,62 @@ def extracted_rationales(label: Label) -> list[Rationale]:
 
 
 def best_sentence(query: str, passage: str, weights: Mapping[str, float]) -> str | None:
-    """The sentence whose distinct terms that the query has too weigh most; of equal ones the earlier.
+    """Return the sentence with the highest total weight of the distinct terms that it shares with the query.
 
-    weights: of terms; one that it lacks weighs nothing. None where no sentence weighs anything.
+    Args:
+        query: text of the query.
+        passage: text to choose a sentence from.
+        weights: weight by term; a missing term has weight 0.
+
+    Returns:
+        The earliest of the best sentences, or None if every sentence has weight 0.
     """
-    wanted = set(terms(query))
-    best, most = None, 0.0
+    query_terms = set(terms(query))
+    best, best_weight = None, 0.0
     for sentence in sentences(passage):
-        weight = math.fsum(weights.get(term, 0.0) for term in wanted & set(terms(sentence)))
-        if weight > most:
-            best, most = sentence, weight
+        weight = math.fsum(weights.get(term, 0.0) for term in query_terms & set(terms(sentence)))
+        if weight > best_weight:
+            best, best_weight = sentence, weight
     return best
 
 
 def term_weights(passages: Sequence[str]) -> dict[str, float]:
-    """Weigh terms by rarity: log(1 + (N - n + 1/2) / (n + 1/2)), n of N passages hold the term. This is BM25's, in Lucene's form."""
-    held = Counter(term for passage in passages for term in set(terms(passage)))
-    return {term: math.log(1 + (len(passages) - count + 0.5) / (count + 0.5)) for term, count in held.items()}
+    """Weight terms by inverse document frequency, as BM25 does in Lucene.
+
+        idf = log(1 + (N - n + 1/2) / (n + 1/2))
+
+    N is the number of passages, n the number of passages with the term.
+    """
+    frequencies = Counter(term for passage in passages for term in set(terms(passage)))
+    return {term: math.log(1 + (len(passages) - count + 0.5) / (count + 0.5)) for term, count in frequencies.items()}
 
 
 def terms(text: str) -> list[str]:
-    """Divide a text into terms: stems of words by the English Snowball stemmer, without case and without English stop words.
+    """Split a text into terms: lower-case stems (English Snowball stemmer) without English stop words.
 
-    In scripts that put no spaces between words (Han, kana, Thai, Lao, Khmer, Burmese) a term is two neighbouring
-    characters; one that stands alone is a term of its own.
+    In unsegmented scripts (Han, kana, Thai, Lao, Khmer, Burmese) terms are character bigrams; a single character is
+    a term too.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     spaced = "".join(character if unicodedata.category(character)[0] in "LMN" else " " for character in folded)
-    found = []
+    result = []
     for run in unsegmented.RUN.sub(r" \1 ", spaced).split():
         if unsegmented.RUN.fullmatch(run):
-            found += unsegmented.pairs(run)
+            result += unsegmented.pairs(run)
         elif run not in _STOP_WORDS:
-            found.append(_stemmer().stemWord(run))
-    return found
+            result.append(_stemmer().stemWord(run))
+    return result
 
 
 def sentences(text: str) -> list[str]:
-    """Divide a text into sentences, white space joined.
+    """Split a text into sentences and collapse white space.
 
-    A sentence ends behind its mark, with closing quotes and brackets, or at an empty line. Before a small Latin
-    letter a full stop ends none ("e.g. this"); abbreviations before a capital do.
+    A sentence ends after its punctuation mark and any closing quotes and brackets, or at an empty line. A full stop
+    before a lower-case Latin letter does not end a sentence ("e.g. this"). An abbreviation before a capital does.
     """
-    starts = [0, *(found.end() for found in _BREAK.finditer(text)), len(text)]
+    starts = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
     pieces = [" ".join(text[start:end].split()) for start, end in itertools.pairwise(starts)]
-    return [part for piece in pieces for part in textwrap.wrap(piece, LONGEST_SENTENCE, break_on_hyphens=False)]
+    return [part for piece in pieces for part in textwrap.wrap(piece, MAX_SENTENCE_LENGTH, break_on_hyphens=False)]
 
 
 @functools.cache

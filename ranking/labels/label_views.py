@@ -1,4 +1,4 @@
-"""Other readings of the same label, to compare with: what the left-out documents are, and which candidates count at all."""
+"""Alternative views of a label, for comparison: omitted documents treated differently, fewer candidates, grades."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ Missing = Literal["hard_negative", "append", "drop"]
 def viewed(
     label: Label, missing: Missing = "hard_negative", max_pre_rank: int | None = None
 ) -> list[LabelledCandidate]:
-    """A label's candidates as they are to be learned from, in the label's order. Unseen documents are left out.
+    """Return the candidates to train on, in the label's order. Drops unseen documents.
 
-    missing: what documents are that the teacher left out. `hard_negative`: as labelled, a tier below all that is listed.
-    `append`: listed behind the others in the pre-ranker's order, as RankGPT and RankLLM do. `drop`: not learned from.
-    max_pre_rank: only candidates up to this place of the pre-ranker's order; None for all.
+    Args:
+        label: the label.
+        missing: treatment of documents that the teacher omitted. `hard_negative`: as labelled, one tier below all
+            listed documents. `append`: listed after the others in the pre-ranker's order, as RankGPT and RankLLM do.
+            `drop`: not used for training.
+        max_pre_rank: drop candidates below this pre-ranking position; None keeps all.
     """
     candidates = [
         c for c in label.candidates if c.tier != "unseen" and (max_pre_rank is None or c.pre_rank <= max_pre_rank)
@@ -26,19 +29,23 @@ def viewed(
         return candidates
     if missing == "drop":
         return [candidate for candidate in candidates if candidate.position is not None]
-    left_out = sorted((c for c in candidates if c.position is None), key=lambda c: c.pre_rank)
-    below = min((c.target for c in candidates if c.position is not None), default=0.0)
-    target = {c.doc_id: below - place for place, c in enumerate(left_out, start=1)}
+    omitted = sorted((c for c in candidates if c.position is None), key=lambda c: c.pre_rank)
+    lowest = min((c.target for c in candidates if c.position is not None), default=0.0)
+    target = {c.doc_id: lowest - place for place, c in enumerate(omitted, start=1)}
     return [c.model_copy(update={"target": target.get(c.doc_id, c.target)}) for c in candidates]
 
 
 def graded(
     candidates: list[LabelledCandidate], grades: Mapping[str, int], relevant_grade: int
 ) -> list[LabelledCandidate]:
-    """The same candidates with human judgements as targets, the supervised control: above 0 is relevant, what is not judged is not.
+    """Return the candidates with human judgements as targets, for the supervised baseline.
 
-    grades: by document id; of a document and those that were duplicates into it the highest counts. relevant_grade: the lowest that counts
-    as relevant, 1 or more; it becomes the target 1.
+    Targets above 0 are relevant. Unjudged documents are not relevant.
+
+    Args:
+        candidates: candidates of one query.
+        grades: grade by document id. A candidate takes the highest grade among itself and its duplicates.
+        relevant_grade: lowest grade that counts as relevant, 1 or more. It becomes target 1.
     """
 
     def target(c: LabelledCandidate) -> float:

@@ -1,7 +1,7 @@
-"""A listwise answer read: what order it gives, and what is the matter with it. Nothing is repaired unseen.
+"""Parse listwise answers into an order and a parse status. The status reports every repair.
 
-An answer in form is a chain of identifiers, best first: `[3] > [1] > [2]`. It may leave documents out; the
-method learns from that.
+A well-formed answer is a chain of identifiers, best first: `[3] > [1] > [2]`. It may omit documents: the method
+uses omissions as training signal.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ _CHAIN = re.compile(r"\[\s*\d{1,9}\s*\](?:\s*>\s*\[\s*\d{1,9}\s*\])*")
 _TORN_END = re.compile(r"(?:>\s*|\[\s*\d*\s*)$")
 _THINKING = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
 REFUSAL = re.compile(
-    r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:cannot|can't|can not|won't|will not)|as an ai\b|(?:is|was) not possible to rank)",
+    r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:cannot|can't|can not|won't|will not)|as an ai\b"
+    r"|(?:is|was) not possible to rank)",
     re.IGNORECASE,
 )
 
@@ -32,19 +33,28 @@ USABLE: dict[ParseStatus, bool] = {
     "empty": False,
     "refused": False,
 }
-"""Whether an answer's order may become a label, as long as it lists anything.
+"""Whether an answer with a parse status may become a label, provided that it lists at least one document.
 
-duplicates: the first mention counts. out_of_range: such identifiers are left out. thinking: what comes after
-the closed thought counts. prose: its one chain counts. truncated: what it left out means nothing, so it
-cannot be learned from. All counts stand in the label.
+- duplicates: the first mention counts.
+- out_of_range: such identifiers are dropped.
+- thinking: the text after the closing tag counts.
+- prose: the only chain in the text counts.
+- truncated: not usable, because the omitted documents may only be missing from the cut end.
+
+The label stores all counts.
 """
 
 
 @dataclass(frozen=True)
 class ParsedAnswer:
-    """An answer, read. order: distinct identifiers in range, 1 is the prompt's first document; best first.
+    """A parsed answer.
 
-    missing: documents of the prompt that order leaves out.
+    Attributes:
+        parse_status: most severe problem found, or `ok`.
+        order: distinct identifiers in range, best first; 1 is the prompt's first document.
+        duplicates: number of repeated identifiers.
+        out_of_range: number of identifiers that the prompt does not have.
+        missing: number of the prompt's documents that `order` omits.
     """
 
     parse_status: ParseStatus
@@ -55,18 +65,23 @@ class ParsedAnswer:
 
     @property
     def usable(self) -> bool:
-        """Whether the order may become a label."""
+        """Whether the order is non-empty and may become a label."""
         return USABLE[self.parse_status] and bool(self.order)
 
 
 def read_answer(raw: str, documents: int, finish_reason: str | None = None) -> ParsedAnswer:
-    """Read an answer over so many documents. finish_reason: the engine's; `length` means cut off.
+    """Parse an answer. Any text gives a parse status, never an exception.
 
-    Any text gives a parse status, none an exception. Where several things are the matter, the parse status is the
-    most severe: empty, refused, truncated, thinking, prose, out_of_range, duplicates.
+    If several problems apply, the parse status is the first of: empty, refused, truncated, thinking, prose,
+    out_of_range, duplicates.
+
+    Args:
+        raw: the generated text.
+        documents: number of documents in the prompt.
+        finish_reason: the engine's finish reason; `length` means truncated.
     """
-    text, thought = after_thought(raw)
-    chain, alone = _the_chain(text)
+    text, has_thinking = strip_thinking(raw)
+    chain, is_whole_text = _find_chain(text)
     mentioned = [int(number) for number in _IDENTIFIER.findall(chain)]
     in_range = [number for number in mentioned if 1 <= number <= documents]
     order = tuple(dict.fromkeys(in_range))
@@ -78,9 +93,9 @@ def read_answer(raw: str, documents: int, finish_reason: str | None = None) -> P
         parse_status = "refused"
     elif finish_reason == "length" or _TORN_END.search(text.rstrip()):
         parse_status = "truncated"
-    elif thought:
+    elif has_thinking:
         parse_status = "thinking"
-    elif not alone:
+    elif not is_whole_text:
         parse_status = "prose"
     elif out_of_range:
         parse_status = "out_of_range"
@@ -89,20 +104,23 @@ def read_answer(raw: str, documents: int, finish_reason: str | None = None) -> P
     return ParsedAnswer(parse_status, order, duplicates, out_of_range, documents - len(order))
 
 
-def after_thought(raw: str) -> tuple[str, bool]:
-    """What follows the last thinking tag, and whether there was one; a thought that was not closed has no answer."""
+def strip_thinking(raw: str) -> tuple[str, bool]:
+    """Return the text after the last thinking tag, and whether there was a tag.
+
+    If the last tag is an opening tag, the text is empty.
+    """
     tags = list(_THINKING.finditer(raw))
     if not tags:
         return raw, False
     return (raw[tags[-1].end() :] if tags[-1].group().startswith("</") else ""), True
 
 
-def _the_chain(text: str) -> tuple[str, bool]:
-    """The one chain of identifiers of a text, and whether it is all of the text.
+def _find_chain(text: str) -> tuple[str, bool]:
+    """Return the text's chain of identifiers, and whether the chain is the whole text.
 
-    Where prose holds several chains of two or more, or only single identifiers, none of them is the answer.
+    The chain is empty if the text is prose with several chains of two or more identifiers, or with single ones only.
     """
-    chains = [found.group() for found in _CHAIN.finditer(text)]
+    chains = [match.group() for match in _CHAIN.finditer(text)]
     if len(chains) == 1 and chains[0] == text.strip():
         return chains[0], True
     long = [chain for chain in chains if ">" in chain]
@@ -110,12 +128,12 @@ def _the_chain(text: str) -> tuple[str, bool]:
 
 
 def longest_answer(documents: int) -> str:
-    """An answer in form that lists every document, to leave room for."""
+    """Return the well-formed answer that lists every document, to size the token limit."""
     return SEPARATOR.join(f"[{number}]" for number in range(1, documents + 1))
 
 
-def may_end(text: str, documents: int) -> bool:
-    """Whether a text is a whole answer in form: a chain of distinct identifiers in range."""
+def is_complete_answer(text: str, documents: int) -> bool:
+    """Return whether a text is a complete well-formed answer: a chain of distinct identifiers in range."""
     numbers = [number for number in _PARTS.findall(text) if int(number) <= documents]
     return (
         bool(numbers)
@@ -124,11 +142,11 @@ def may_end(text: str, documents: int) -> bool:
     )
 
 
-def may_go_on(text: str, documents: int) -> bool:
-    """Whether a text is the beginning of an answer in form, with the separator written ` > `.
+def is_answer_prefix(text: str, documents: int) -> bool:
+    """Return whether a text is a prefix of a well-formed answer with the separator ` > `.
 
-    This is what structured output allows. That identifiers are distinct is no regular expression of any
-    practical size: over 20 documents its automaton has a state for each of the 2^20 sets already listed.
+    Structured output allows exactly these texts. A regular expression for distinct identifiers would be impractical:
+    for 20 documents its automaton has a state for each of the 2^20 sets of identifiers already listed.
     """
     *listed, last = text.split(SEPARATOR)
     used = {part[1:-1] for part in listed}
@@ -137,12 +155,12 @@ def may_go_on(text: str, documents: int) -> bool:
     free = [str(number) for number in range(1, documents + 1) if str(number) not in used]
     if last == "":
         return bool(free)
-    number, closed, after = last[1:].partition("]")
+    number, closed, rest = last[1:].partition("]")
     if not last.startswith("["):
         return False
     if not closed:
         return not number or (number.isdecimal() and any(other.startswith(number) for other in free))
-    return number in free and SEPARATOR.startswith(after) and (not after or len(free) > 1)
+    return number in free and SEPARATOR.startswith(rest) and (not rest or len(free) > 1)
 
 
 def _is_identifier(part: str, documents: int) -> bool:

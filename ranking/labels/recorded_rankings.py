@@ -1,12 +1,14 @@
-"""Rankings that were made elsewhere, read for the recorded teacher.
+"""Read rankings that were made elsewhere, for the recorded teacher.
 
-Three kinds of files:
+Three kinds of files are supported:
 
-- **Answers** (`.jsonl`): one answer of a listwise LLM a line, with the documents that its prompt showed:
-  `{"query_id": "q1", "documents": ["d7", "d2", "d9"], "answer": "[3] > [1]"}`. `order` numbers the prompt orders of one query from 0, of
-  which the first is the label. An answer of `none` says that no document helps.
-- **Runs**: a TREC run, or RankLLM's JSON. What was shown is not known.
-- **Grades** (`.qrels`, `.tsv`, `.txt` with 3 or 4 columns): qrels, in which the teacher graded each pair. The grade is the score.
+- **Answers** (`.jsonl`): one answer of a listwise LLM per line, with the documents in its prompt:
+  `{"query_id": "q1", "documents": ["d7", "d2", "d9"], "answer": "[3] > [1]"}`. If a query has answers to several
+  prompt orders, `order` numbers them from 0, and the first one is the label. The answer `none` means that no document
+  helps.
+- **Runs**: a TREC run, or RankLLM's JSON. The documents in the prompt are unknown.
+- **Grades** (`.qrels`, or `.tsv` and `.txt` with 3 or 4 columns): qrels in which the teacher graded each pair. The
+  grade is the score.
 """
 
 from __future__ import annotations
@@ -30,8 +32,12 @@ NOTHING_HELPS = "none"
 class RecordedList:
     """The teacher's ranking of one query's documents.
 
-    order: document ids, best first. shown: documents of the prompt, in their order there; None where that is not known. raw: the answer
-    as text, and what the parser made of it; None for runs and grades. scores: {doc_id: grade} for grades.
+    Attributes:
+        order: document ids, best first.
+        shown: ids of the documents in the prompt, in prompt order; None if unknown.
+        raw: text of the answer; None for runs and grades.
+        answer: the parsed answer; None for runs and grades.
+        scores: grade by document id; None for answers and runs.
     """
 
     order: list[str]
@@ -42,7 +48,11 @@ class RecordedList:
 
 
 def read_recorded(path: Path) -> dict[str, RecordedList]:
-    """Read the label of each query. Raises InputError with file and line for what is malformed."""
+    """Read the label of each query.
+
+    Raises:
+        InputError: if a line is malformed; the message has the file and line.
+    """
     if is_answers(path):
         return {query_id: lists[0] for query_id, lists in read_answers(path).items()}
     if (
@@ -55,31 +65,33 @@ def read_recorded(path: Path) -> dict[str, RecordedList]:
 
 
 def is_answers(path: Path) -> bool:
-    """Whether a file has answers of a listwise LLM, by its suffix and first line."""
+    """Return whether a file has answers of a listwise LLM, judging by its suffix and first line."""
     first = next(read_lines(path), None) if path.suffix == ".jsonl" else None
     return first is not None and '"answer"' in first[1]
 
 
 def read_answers(path: Path) -> dict[str, list[RecordedList]]:
-    """Read every answer of a file of answers: those of one query in the order of their `order`.
+    """Read all answers of an answers file, by query id and sorted by `order`.
 
-    Raises InputError with file and line for a malformed line, or a second answer with the same query and order.
+    Raises:
+        InputError: if a line is malformed, or two lines have the same query and order.
     """
-    found: dict[str, dict[int, RecordedList]] = {}
+    answers: dict[str, dict[int, RecordedList]] = {}
     for line, text in read_lines(path):
         where = f"{path}, line {line}"
         query_id, order, documents, raw = _fields(where, text)
-        if order in found.setdefault(query_id, {}):
-            raise InputError(f"{where}: query {query_id!r} has two answers of order {order}")
-        read = read_answer("" if raw.strip() == NOTHING_HELPS else raw, len(documents))
-        found[query_id][order] = RecordedList([documents[number - 1] for number in read.order], documents, raw, read)
-    if not found:
+        if order in answers.setdefault(query_id, {}):
+            raise InputError(f"{where}: query {query_id!r} has two answers with order {order}")
+        parsed = read_answer("" if raw.strip() == NOTHING_HELPS else raw, len(documents))
+        ranked = [documents[number - 1] for number in parsed.order]
+        answers[query_id][order] = RecordedList(ranked, documents, raw, parsed)
+    if not answers:
         raise InputError(f"{path}: the file is empty")
-    return {query_id: [lists[order] for order in sorted(lists)] for query_id, lists in found.items()}
+    return {query_id: [lists[order] for order in sorted(lists)] for query_id, lists in answers.items()}
 
 
 def _fields(where: str, text: str) -> tuple[str, int, list[str], str]:
-    """The query id, order, documents and answer of a line."""
+    """Return the query id, order, documents and answer of a line."""
     try:
         row: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -87,7 +99,7 @@ def _fields(where: str, text: str) -> tuple[str, int, list[str], str]:
     expected = {"query_id": str, "documents": list, "answer": str}
     if not isinstance(row, dict) or any(not isinstance(row.get(name), kind) for name, kind in expected.items()):
         raise InputError(
-            f"{where}: an object with 'query_id' (text), 'documents' (list of ids) and 'answer' (text) is expected"
+            f"{where}: expected an object with 'query_id' (string), 'documents' (list of ids) and 'answer' (string)"
         )
     documents, order = row["documents"], row.get("order", 0)
     if (
@@ -95,9 +107,9 @@ def _fields(where: str, text: str) -> tuple[str, int, list[str], str]:
         or not all(isinstance(doc_id, str) and doc_id for doc_id in documents)
         or len(set(documents)) < len(documents)
     ):
-        raise InputError(f"{where}: 'documents' must be a list of distinct ids, in the order of the prompt")
+        raise InputError(f"{where}: 'documents' must be a list of distinct ids in prompt order")
     if not isinstance(order, int) or isinstance(order, bool) or order < 0:
-        raise InputError(f"{where}: 'order' must be a whole number from 0 up, not {order!r}")
+        raise InputError(f"{where}: 'order' must be an integer of 0 or more, not {order!r}")
     return row["query_id"], order, documents, row["answer"]
 
 

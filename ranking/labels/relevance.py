@@ -1,4 +1,4 @@
-"""Relevant or not: two words made of a teacher's order, and the candidates that say most about the difference."""
+"""Binary relevance from a teacher's order, and the candidates that rationales are written for."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from ranking.records import Label
 
 
 def relevance(label: Label) -> list[bool]:
-    """Tell for each candidate of a label, in the label's order, whether it counts as relevant. This project's choice.
+    """Return for each candidate of a label, in the label's order, whether it counts as relevant.
 
-    Tiers: what the teacher listed is relevant, what it left out is not. Where it left documents out and the
-    label lists them last all the same (`missing: append`, a sliding window), the last `answer.missing` are not.
-    Scores have no such line: the better half of the list is relevant, in an odd list the larger one. Unseen documents are not relevant.
+    The rule is this project's own. With tiers, listed documents are relevant and omitted ones are not. If the label
+    lists omitted documents last (`missing: append`, a sliding window), its last `answer.missing` documents are not
+    relevant, but the first document always is. Scores have no such boundary: the better half is relevant, rounded up.
+    Unseen documents are not relevant.
     """
     candidates = label.candidates
     seen = sum(candidate.tier != "unseen" for candidate in candidates)
@@ -21,16 +22,21 @@ def relevance(label: Label) -> list[bool]:
     return [candidate.position is not None and candidate.position <= last for candidate in candidates]
 
 
-def telling(label: Label, most: int) -> list[int]:
-    """Choose candidates to be explained: indices, half of them the best relevant ones, half the hardest others.
+def candidates_to_explain(label: Label, max_candidates: int) -> list[int]:
+    """Choose the candidates to write rationales for: half the best relevant ones, half the hardest negatives.
 
-    Best: by the teacher's order. Hardest: the first by the pre-ranker's order, which the teacher does not think
-    relevant all the same. Of an odd number the larger half is relevant; where one side is short, the other gives
-    more.
+    The best are the first in the teacher's order. The hardest are the first in the pre-ranker's order that do not
+    count as relevant. An odd number gives one more relevant candidate. If one half has too few candidates, the other
+    half fills up.
+
+    Returns:
+        Indices into `label.candidates`.
     """
     relevant = relevance(label)
-    best = sorted((i for i, yes in enumerate(relevant) if yes), key=lambda i: label.candidates[i].position or 0)
+    best = sorted(
+        (i for i, is_relevant in enumerate(relevant) if is_relevant), key=lambda i: label.candidates[i].position or 0
+    )
     seen = [i for i, candidate in enumerate(label.candidates) if candidate.tier != "unseen"]
     hardest = sorted((i for i in seen if not relevant[i]), key=lambda i: label.candidates[i].pre_rank)
-    negatives = min(len(hardest), max(most // 2, most - len(best)))
-    return best[: most - negatives] + hardest[:negatives]
+    negatives = min(len(hardest), max(max_candidates // 2, max_candidates - len(best)))
+    return best[: max_candidates - negatives] + hardest[:negatives]

@@ -1,20 +1,20 @@
-"""The sliding window of RankGPT (Sun et al., 2023): a control that needs several calls a query, one after the other."""
+"""The sliding window of RankGPT (Sun et al., 2023): a baseline with several sequential calls per query."""
 
 from __future__ import annotations
 
 
 def windows(documents: int, size: int, stride: int) -> list[tuple[int, int]]:
-    """Places [start, end) of a list that each step ranks, from the list's tail to its head.
+    """Return the range [start, end) that each step ranks, from the tail of the list to its head.
 
-    The first window ends with the last document, each next one stands `stride` nearer to the head, and the
-    last begins with the first document. A list no longer than size is one window.
+    The first window ends at the last document, each further window starts `stride` documents earlier, and the last
+    window starts at the first document. A list of up to `size` documents has one window.
     """
     starts = list(range(max(0, documents - size), 0, -stride))
     return [(start, min(start + size, documents)) for start in (*starts, 0)]
 
 
 def reordered(order: list[int], start: int, end: int, listed: list[int]) -> list[int]:
-    """The order after a step: within [start, end) what was listed comes first, the rest keeps its order behind it."""
+    """Return the order after a step: listed documents move to the start of [start, end), others keep their order."""
     window = order[start:end]
     known = [index for index in listed if index in window]
     return [*order[:start], *known, *(index for index in window if index not in known), *order[end:]]

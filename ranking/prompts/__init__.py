@@ -1,9 +1,9 @@
-"""Listwise prompts as data: a YAML file with named parts, filled in with a query and documents.
+"""Listwise prompts as data: a YAML file with named parts and placeholders for the query and documents.
 
-The file's hash stands in every label, so a label tells which words it was asked with. Documents are fenced:
-a mark that none of them holds divides them, and what could pose as an identifier or as the chat template's
-own tokens is taken apart first. A prompt with `disarm: false` passes the texts as they are, down to tokens that
-the tokenizer takes for its own: it is for comparison only.
+Every label stores the hash of its prompt file. Against prompt injection, documents are separated by a random mark
+that occurs in none of them, and sanitized: text that looks like an identifier or a special token is rewritten.
+A prompt file with `disarm: false` inserts all texts unchanged, even if they contain special tokens. It is a baseline
+for comparison only.
 """
 
 from __future__ import annotations
@@ -15,27 +15,32 @@ from pathlib import Path
 from typing import Any
 
 from ranking.errors import InputError
-from ranking.prompts.prompt_parts import check_parts, drawn_mark, fill, read_yaml
+from ranking.prompts.prompt_parts import check_parts, draw_mark, fill, read_yaml
 from ranking.prompts.sanitizing import without_hidden, without_identifiers
 
 LISTWISE = Path(__file__).parent / "listwise.yaml"
 RANKGPT = Path(__file__).parent / "rankgpt.yaml"
 MINILM_LIST = Path(__file__).parent / "minilm_list.yaml"
-_PLACES = {
+_ALLOWED = {
     "system": set[str](),
     "opening": {"query"},
     "document": {"number", "text", "mark"},
     "closing": {"query", "documents"},
 }
-_NEEDED = {"document": {"number", "text"}}
+_REQUIRED = {"document": {"number", "text"}}
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The parts of a listwise prompt. system may be empty; then there is no system message.
+    """The parts of a listwise prompt.
 
-    disarm: whether query and documents are taken apart; false is a control that shows what this is good for.
-    most: documents that it can show; None for any number.
+    Attributes:
+        system: text of the system message; empty for none.
+        opening: text before the documents.
+        document: template of one document.
+        closing: text after the documents.
+        disarm: whether query and documents are sanitized. False gives a baseline that shows the effect of sanitizing.
+        max_documents: maximum number of documents, `most` in the file; None for no limit.
     """
 
     system: str
@@ -43,30 +48,39 @@ class Prompt:
     document: str
     closing: str
     disarm: bool = True
-    most: int | None = None
+    max_documents: int | None = None
 
     @property
     def hash(self) -> str:
-        """Name the prompt by its words."""
-        words = {name: held for name, held in asdict(self).items() if name != "most"}
+        """Hash of the prompt text and the `disarm` flag."""
+        words = {name: value for name, value in asdict(self).items() if name != "max_documents"}
         return hashlib.sha256(repr(words).encode("utf-8")).hexdigest()[:16]
 
     def messages(
         self, query: str, texts: Sequence[str], seed: str, special_tokens: Iterable[str] = ()
     ) -> list[dict[str, str]]:
-        """Fill the prompt in: chat messages, the same for the same arguments.
+        """Fill in the prompt. The same arguments give the same messages.
 
-        texts: documents in the order in which they are shown, the first is [1]. seed: of the mark.
-        special_tokens: of the teacher's tokenizer; they are taken apart in query and documents, as disarm says.
-        Raises ValueError where there are more documents than it can show.
+        Args:
+            query: text of the query.
+            texts: documents in prompt order; the first is [1].
+            seed: seed of the random mark.
+            special_tokens: special tokens of the teacher's tokenizer, to sanitize.
+
+        Returns:
+            Chat messages with `role` and `content`.
+
+        Raises:
+            ValueError: if there are more than `max_documents` documents.
         """
-        if self.most is not None and len(texts) > self.most:
+        if self.max_documents is not None and len(texts) > self.max_documents:
             raise ValueError(
-                f"the prompt shows {self.most} documents at most, not {len(texts)}: set pre_ranker.top and bottom, or teacher.window"
+                f"the prompt supports up to {self.max_documents} documents, not {len(texts)}; "
+                "lower pre_ranker.top and pre_ranker.bottom, or set teacher.window"
             )
         special = list(special_tokens)
-        query, *shown = (disarm(text, special) if self.disarm else text for text in (query, *texts))
-        mark = drawn_mark(seed, [query, *shown])
+        query, *shown = (sanitize(text, special) if self.disarm else text for text in (query, *texts))
+        mark = draw_mark(seed, [query, *shown])
         documents = [
             fill(self.document, number=str(number), text=text, mark=mark) for number, text in enumerate(shown, start=1)
         ]
@@ -77,32 +91,43 @@ class Prompt:
 
 
 def load_prompt(path: Path = LISTWISE) -> Prompt:
-    """Read a prompt file. Raises InputError for a missing part, an unknown one, or a brace that nothing fills."""
-    held = read_yaml(path)
-    disarmed = held.pop("disarm", True) if isinstance(held, dict) else True
-    if not isinstance(disarmed, bool):
-        raise InputError(f"{path}: part 'disarm' is true or false")
-    most = held.pop("most", None) if isinstance(held, dict) else None
-    if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
-        raise InputError(f"{path}: part 'most' is a number of documents, 1 or more")
-    check_parts(path, held, _PLACES, _NEEDED, "maybe disarm or most, ")
-    if not any("{query}" in held[part] for part in ("opening", "closing")):
-        raise InputError(f"{path}: part 'opening' or 'closing' must hold {{query}}")
-    return Prompt(**held, disarm=disarmed, most=most)
+    """Read a prompt file.
+
+    Raises:
+        InputError: if the file is unreadable, a part is missing, unknown or of the wrong type, or a placeholder is
+            missing or unknown.
+    """
+    parts = read_yaml(path)
+    disarm = parts.pop("disarm", True) if isinstance(parts, dict) else True
+    if not isinstance(disarm, bool):
+        raise InputError(f"{path}: part 'disarm' must be true or false")
+    max_documents = parts.pop("most", None) if isinstance(parts, dict) else None
+    if max_documents is not None and (
+        not isinstance(max_documents, int) or isinstance(max_documents, bool) or max_documents < 1
+    ):
+        raise InputError(f"{path}: part 'most' must be a number of documents, 1 or more")
+    check_parts(path, parts, _ALLOWED, _REQUIRED, optional=("disarm", "most"))
+    if not any("{query}" in parts[part] for part in ("opening", "closing")):
+        raise InputError(f"{path}: part 'opening' or 'closing' must contain {{query}}")
+    return Prompt(**parts, disarm=disarm, max_documents=max_documents)
 
 
 def control_tokens(tokenizer: Any) -> list[str]:
-    """The tokens with which a tokenizer marks what is not text; words that were added to its vocabulary are text."""
+    """Return a tokenizer's control tokens: its special tokens and other added tokens that are not plain words."""
     added = [token for token in tokenizer.get_added_vocab() if not token.strip().isalnum()]
     return list(dict.fromkeys([*tokenizer.all_special_tokens, *added]))
 
 
-def disarm(text: str, special_tokens: Iterable[str] = ()) -> str:
-    """Take apart what could pose as the prompt's own: identifiers, special tokens, control and invisible characters.
+def sanitize(text: str, special_tokens: Iterable[str] = ()) -> str:
+    """Rewrite text that could pass for a part of the prompt: identifiers, special tokens, invisible characters.
 
-    "[3]" becomes "(3)", a special token loses its brackets and bars; words, scripts and line breaks stay. What
-    counts as hidden or as an identifier stands in ranking.prompts.sanitizing. Words that ask or claim something
-    stay too: the fence and the prompt's rules are all that stands against them.
+    "[3]" becomes "(3)", and special tokens lose their brackets and bars. Words, scripts and line breaks do not
+    change. `ranking.prompts.sanitizing` defines identifiers and invisible characters. Instructions in plain words
+    remain: only the marks around each document and the rules in the prompt counter them.
+
+    Args:
+        text: query or document.
+        special_tokens: special tokens of the tokenizer.
     """
     text = without_hidden(text)
     for token in sorted(special_tokens, key=lambda token: -len(token)):

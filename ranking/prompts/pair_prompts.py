@@ -1,4 +1,4 @@
-"""Prompts about one query and one document: a YAML file with the parts system and pair."""
+"""Pointwise prompts, with one query and one document: a YAML file with the parts system and pair."""
 
 from __future__ import annotations
 
@@ -9,46 +9,64 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ranking.errors import InputError
-from ranking.prompts import disarm
+from ranking.prompts import sanitize
 from ranking.prompts.prompt_parts import read_yaml
 
 YES_NO = Path(__file__).parent / "yes_no.yaml"
-_PLACES = ("query", "document")
+_PLACEHOLDERS = ("query", "document")
 
 
 @dataclass(frozen=True)
 class PairPrompt:
-    """The parts of a prompt about a pair. system may be empty; then there is no system message."""
+    """The parts of a pointwise prompt.
+
+    Attributes:
+        system: text of the system message; empty for none.
+        pair: template of the user message, with {query} and {document}.
+    """
 
     system: str
     pair: str
 
     @property
     def hash(self) -> str:
-        """Name the prompt by its words."""
+        """Hash of the prompt text."""
         return hashlib.sha256(repr((self.system, self.pair)).encode("utf-8")).hexdigest()[:16]
 
     def messages(self, query: str, document: str, special_tokens: Iterable[str] = ()) -> list[dict[str, str]]:
-        """Fill the prompt in: chat messages. special_tokens: of the teacher's tokenizer; they are taken apart in both texts."""
+        """Fill in the prompt.
+
+        Args:
+            query: text of the query.
+            document: text of the document.
+            special_tokens: special tokens of the teacher's tokenizer, to sanitize in both texts.
+
+        Returns:
+            Chat messages with `role` and `content`.
+        """
         special = list(special_tokens)
-        values = {"query": disarm(query, special), "document": disarm(document, special)}
+        values = {"query": sanitize(query, special), "document": sanitize(document, special)}
         user = {
             "role": "user",
-            "content": re.sub(r"\{(query|document)\}", lambda found: values[found.group(1)], self.pair),
+            "content": re.sub(r"\{(query|document)\}", lambda match: values[match.group(1)], self.pair),
         }
         return [{"role": "system", "content": self.system}, user] if self.system else [user]
 
 
 def load_pair_prompt(path: Path = YES_NO) -> PairPrompt:
-    """Read a prompt file. Raises InputError where it is no YAML, or has other parts, or pair lacks {query} or {document}."""
-    held = read_yaml(path)
+    """Read a prompt file.
+
+    Raises:
+        InputError: if the file is not valid YAML, has other parts, or `pair` lacks {query} or {document}.
+    """
+    parts = read_yaml(path)
     if (
-        not isinstance(held, dict)
-        or set(held) != {"system", "pair"}
-        or not all(isinstance(text, str) for text in held.values())
+        not isinstance(parts, dict)
+        or set(parts) != {"system", "pair"}
+        or not all(isinstance(text, str) for text in parts.values())
     ):
-        raise InputError(f"{path}: a prompt about a pair has the parts system and pair, each a text, and no others")
-    for place in _PLACES:
-        if f"{{{place}}}" not in held["pair"]:
-            raise InputError(f"{path}: part 'pair' must hold {{{place}}}")
-    return PairPrompt(**held)
+        raise InputError(f"{path}: a pointwise prompt file must have exactly the string parts system, pair")
+    for name in _PLACEHOLDERS:
+        if f"{{{name}}}" not in parts["pair"]:
+            raise InputError(f"{path}: part 'pair' must contain {{{name}}}")
+    return PairPrompt(**parts)

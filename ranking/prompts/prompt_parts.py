@@ -1,4 +1,4 @@
-"""What prompt files have in common: named parts of text, braces that are filled in, marks that fence documents."""
+"""Shared parts of prompt files: reading, validation, placeholders in braces, and random marks around documents."""
 
 from __future__ import annotations
 
@@ -13,60 +13,77 @@ import yaml
 
 from ranking.errors import InputError
 
-StateDimensions = Mapping[str, set[str]]
-"""The braces of each part, by the part's name."""
+Placeholders = Mapping[str, set[str]]
+"""Placeholder names by the name of their part."""
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a prompt file. Raises InputError where it cannot be read or is no YAML."""
+    """Read a prompt file.
+
+    Raises:
+        InputError: if the file cannot be read or is not valid YAML.
+    """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: no YAML ({' '.join(str(error).split())})") from None
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
 
 
-def check_parts(path: Path, held: Any, places: StateDimensions, needed: StateDimensions, also: str = "") -> None:
-    """Raise InputError for a missing part, an unknown one, one that is no text, or a brace that nothing fills or that is missing.
+def check_parts(
+    path: Path, parts: Any, allowed: Placeholders, required: Placeholders, optional: Sequence[str] = ()
+) -> None:
+    """Check the parts of a prompt file and their placeholders.
 
-    also: what the message says the file may hold beside the parts.
+    Args:
+        path: the file, for error messages.
+        parts: the parsed file.
+        allowed: the file's parts, with the placeholders that each may have.
+        required: placeholders that a part must have.
+        optional: other settings of the file, for error messages. The caller has already removed them from `parts`.
+
+    Raises:
+        InputError: if a part is missing, unknown or not a string, or a placeholder is missing or unknown.
     """
     if (
-        not isinstance(held, dict)
-        or set(held) != set(places)
-        or not all(isinstance(text, str) for text in held.values())
+        not isinstance(parts, dict)
+        or set(parts) != set(allowed)
+        or not all(isinstance(text, str) for text in parts.values())
     ):
-        raise InputError(f"{path}: a prompt has the parts {', '.join(places)}, each a text, {also}and no others")
-    for name, text in held.items():
-        found = _braces(path, name, text)
-        if unknown := found - places[name]:
-            raise InputError(f"{path}: part {name!r}: nothing fills {{{min(unknown)}}}; {_known(places[name])}")
-        if lacking := needed.get(name, set()) - found:
-            raise InputError(f"{path}: part {name!r} must hold {{{min(lacking)}}}")
+        options = f" (optional: {', '.join(optional)})" if optional else ""
+        raise InputError(f"{path}: a prompt file must have exactly the string parts {', '.join(allowed)}{options}")
+    for name, text in parts.items():
+        used = _placeholders(path, name, text)
+        if unknown := used - allowed[name]:
+            raise InputError(
+                f"{path}: part {name!r}: unknown placeholder {{{min(unknown)}}}; {_allowed_text(allowed[name])}"
+            )
+        if missing := required.get(name, set()) - used:
+            raise InputError(f"{path}: part {name!r} must contain {{{min(missing)}}}")
 
 
-def drawn_mark(seed: str, texts: Sequence[str]) -> str:
-    """Draw eight letters that none of the texts holds."""
-    dice = random.Random(seed)
+def draw_mark(seed: str, texts: Sequence[str]) -> str:
+    """Draw eight letters that do not occur in any of the texts."""
+    generator = random.Random(seed)
     while True:
-        mark = "".join(dice.choices(string.ascii_lowercase, k=8))
+        mark = "".join(generator.choices(string.ascii_lowercase, k=8))
         if not any(mark in text for text in texts):
             return mark
 
 
 def fill(part: str, **values: str) -> str:
-    """Put values into the braces of a part in one pass, so that braces inside a value stay as they are."""
-    return re.sub(r"\{(\w+)\}", lambda found: values[found.group(1)], part)
+    """Replace the placeholders of a part in a single pass, to leave braces inside a value unchanged."""
+    return re.sub(r"\{(\w+)\}", lambda match: values[match.group(1)], part)
 
 
-def _braces(path: Path, name: str, text: str) -> set[str]:
+def _placeholders(path: Path, name: str, text: str) -> set[str]:
     if re.sub(r"\{\w+\}", "", text).count("{") or re.sub(r"\{\w+\}", "", text).count("}"):
-        raise InputError(f"{path}: part {name!r}: a brace stands alone; write {{name}}")
+        raise InputError(f"{path}: part {name!r}: unbalanced brace; write placeholders as {{name}}")
     return set(re.findall(r"\{(\w+)\}", text))
 
 
-def _known(places: set[str]) -> str:
+def _allowed_text(names: set[str]) -> str:
     return (
-        f"known there: {', '.join('{' + place + '}' for place in sorted(places))}" if places else "it takes no braces"
+        f"allowed: {', '.join(f'{{{name}}}' for name in sorted(names))}" if names else "this part has no placeholders"
     )

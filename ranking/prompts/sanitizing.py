@@ -1,4 +1,4 @@
-"""What a document may not bring into a prompt: characters that nobody sees, and brackets that pose as identifiers."""
+"""Prompt sanitizing: remove invisible characters, and rewrite brackets that look like document identifiers."""
 
 from __future__ import annotations
 
@@ -12,91 +12,99 @@ _BRACKETS = re.compile(f"[{re.escape(_OPEN + _CLOSE)}]")
 _WORD = re.compile(r"[^\W_]+")
 _ROMAN = re.compile(r"X{0,3}(?:IX|IV|V?I{0,3})")
 
-_SHAPED = (
+_JOINING_SCRIPTS = (
     r"\u0600-\u061b\u061d-\u109f\u1780-\u17b3\u17b6-\u17ff\u1807\u1820-\u18af\u1900-\u1cff"
     r"\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc\U00010a00-\U00011fff"
 )
-_IDEOGRAPH = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_PICTURE = r"\u2190-\u27ff\u2900-\u2bff\U0001f000-\U0001faff"
-_SYMBOL = rf"\u00a9\u00ae\u203c\u2049\u2100-\u218f{_PICTURE}\u3030\u303d\u3297\u3299{_IDEOGRAPH}"
-_NEEDED = "|".join(
+_IDEOGRAPHS = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_PICTOGRAPHS = r"\u2190-\u27ff\u2900-\u2bff\U0001f000-\U0001faff"
+_SYMBOLS = rf"\u00a9\u00ae\u203c\u2049\u2100-\u218f{_PICTOGRAPHS}\u3030\u303d\u3297\u3299{_IDEOGRAPHS}"
+_KEPT = "|".join(
     [
-        rf"(?<=[{_SHAPED}])[\u200c\u200d](?=[{_SHAPED}])",
-        rf"(?<=[{_PICTURE}\ufe0f])\u200d(?=[{_PICTURE}])",
-        rf"(?<=[{_SYMBOL}])[\ufe00-\ufe0f]",
+        rf"(?<=[{_JOINING_SCRIPTS}])[\u200c\u200d](?=[{_JOINING_SCRIPTS}])",
+        rf"(?<=[{_PICTOGRAPHS}\ufe0f])\u200d(?=[{_PICTOGRAPHS}])",
+        rf"(?<=[{_SYMBOLS}])[\ufe00-\ufe0f]",
         r"(?<=[0-9#*])\ufe0f(?=\u20e3)",
-        rf"(?<=[{_IDEOGRAPH}])[\U000e0100-\U000e01ef]",
+        rf"(?<=[{_IDEOGRAPHS}])[\U000e0100-\U000e01ef]",
         r"(?<=[\u1820-\u18aa])[\u180b-\u180f]",
     ]
 )
-_INSIDE_WORDS = r"\u00ad\u034f\u17b4\u17b5\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
-_APART = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u115f\u1160\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufffb"
-_HIDDEN = re.compile(f"(?P<needed>{_NEEDED})|[{_INSIDE_WORDS}]|(?P<apart>[{_APART}])")
+_DELETED = (
+    r"\u00ad\u034f\u17b4\u17b5\u180b-\u180f\u200c\u200d\ufe00-\ufe0f"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_SPACED = (
+    r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u115f\u1160\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    r"\u2800\u3164\ufeff\uffa0\ufff0-\ufffb"
+)
+_HIDDEN = re.compile(f"(?P<kept>{_KEPT})|[{_DELETED}]|(?P<spaced>[{_SPACED}])")
 
 
 def without_hidden(text: str) -> str:
-    """Take out control characters and what has no shape of its own; line breaks and tabs stay.
+    """Remove control characters and invisible characters. Line breaks and tabs remain.
 
-    Controls, marks of direction, zero-width spaces, word joiners and blank letters (Hangul fillers, the empty
-    Braille cell) become a space. Soft hyphens, tag characters, joiners and variation selectors stand inside words
-    or behind a sign, so they go without one.
+    Control characters, directional marks, zero-width spaces, word joiners and blank letters (Hangul fillers, the blank
+    Braille pattern) become a space. Soft hyphens, tag characters, joiners and variation selectors occur inside words
+    or after a symbol and are deleted.
 
-    Kept is what a script needs to be written right: a joiner or non-joiner between two letters of a script that
-    joins them (Persian, Indic), a joiner between two pictures (emoji), one variation selector behind a sign that
-    has variants, selectors of Mongolian letters. Lost are a joiner at a word's end, the region of the flags of
-    England, Scotland and Wales, and the fillers of old Hangul.
+    Characters that correct spelling needs remain: a joiner or non-joiner between two letters of a joining script
+    (Persian, Indic), a joiner between two emoji, one variation selector after a symbol with variants, and Mongolian
+    variation selectors. Known losses: a joiner at the end of a word, the region in the flags of England, Scotland
+    and Wales, and the fillers of Old Hangul.
     """
-    while (shown := _HIDDEN.sub(_needed_or_space, text)) != text:
-        text = shown  # what was needed beside something that went may be needed no more
+    while (cleaned := _HIDDEN.sub(_kept_or_space, text)) != text:
+        text = cleaned  # Repeat: a character may lose its reason to remain when its neighbour is removed.
     return text
 
 
 def without_identifiers(text: str) -> str:
-    """Write round brackets where square ones hold only numbers: "[3]" becomes "(3)", "[1, 2]" becomes "(1, 2)".
+    """Replace square brackets around numbers with round ones: "[3]" becomes "(3)", "[1, 2]" becomes "(1, 2)".
 
-    Square are also full-width, lenticular and tortoise-shell brackets. A number is one in any script, or a Roman
-    one of capitals up to XXXIX. Brackets that hold any other word stay, as in "a[i]" and "[page 3]".
+    Full-width, lenticular, tortoise-shell and similar brackets count as square. Numbers may be in any script, or
+    upper-case Roman numerals up to XXXIX. Brackets around any other word do not change, as in "a[i]" and "[page 3]".
     """
     written = list(text)
     opened: list[_Bracket] = []
     end = 0
-    for found in _BRACKETS.finditer(text):
+    for match in _BRACKETS.finditer(text):
         if opened:
-            opened[-1].read(text[end : found.start()])
-        end = found.end()
-        if found[0] in _OPEN:
-            opened.append(_Bracket(found.start()))
+            opened[-1].read(text[end : match.start()])
+        end = match.end()
+        if match[0] in _OPEN:
+            opened.append(_Bracket(match.start()))
         elif opened:
             closed = opened.pop()
             if closed.numbers and not closed.words:
-                written[closed.start], written[found.start()] = "(", ")"
+                written[closed.start], written[match.start()] = "(", ")"
             if opened:
-                opened[-1].take_in(closed)
+                opened[-1].merge(closed)
     return "".join(written)
 
 
 @dataclass
 class _Bracket:
-    """An open bracket: where it stands, and whether numbers and other words were read since."""
+    """An open bracket: its position, and whether numbers and other words follow it."""
 
     start: int
     numbers: bool = False
     words: bool = False
 
     def read(self, text: str) -> None:
+        """Record the kinds of words in the text after the bracket."""
         for word in _WORD.findall(unicodedata.normalize("NFKC", text)):
             if _is_number(word):
                 self.numbers = True
             else:
                 self.words = True
 
-    def take_in(self, inner: _Bracket) -> None:
+    def merge(self, inner: _Bracket) -> None:
+        """Record the words of a closed inner bracket."""
         self.numbers |= inner.numbers
         self.words |= inner.words
 
 
-def _needed_or_space(found: re.Match[str]) -> str:
-    return found["needed"] or (" " if found["apart"] else "")
+def _kept_or_space(match: re.Match[str]) -> str:
+    return match["kept"] or (" " if match["spaced"] else "")
 
 
 def _is_number(word: str) -> bool:

@@ -1,1 +1,1 @@
-"""Fusing candidate lists and removing duplicates from them."""
+"""Fuse candidate lists and remove duplicates."""

@@ -1,4 +1,4 @@
-"""Documents of a list that say the same: the best one stands for all."""
+"""Remove duplicates from candidate lists."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from ranking.records import Candidate
 
 
 def deduplicate(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Keep the first of the candidates whose title and text are equal but for case, white space and Unicode form.
+    """Keep the first of candidates whose title and text differ only in case, white space or Unicode form (NFKC).
 
-    candidates: best first. The kept one names the others in `duplicates`; ranks are counted anew.
+    Args:
+        candidates: candidates of one query, best first.
+
+    Returns:
+        The remaining candidates, with new ranks from 1 and the ids of removed documents in `duplicates`.
     """
-    kept: dict[str, Candidate] = {}
+    unique: dict[str, Candidate] = {}
     for candidate in candidates:
         key = " ".join(unicodedata.normalize("NFKC", f"{candidate.title}\n{candidate.text}").casefold().split())
-        first = kept.get(key)
-        kept[key] = (
+        first = unique.get(key)
+        unique[key] = (
             first.model_copy(update={"duplicates": [*first.duplicates, candidate.doc_id]}) if first else candidate
         )
-    return [candidate.model_copy(update={"rank": rank}) for rank, candidate in enumerate(kept.values(), start=1)]
+    return [candidate.model_copy(update={"rank": rank}) for rank, candidate in enumerate(unique.values(), start=1)]

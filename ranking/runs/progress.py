@@ -1,4 +1,4 @@
-"""Progress that a person can follow: a live bar on a terminal, plain lines elsewhere, a line per finished stage."""
+"""Progress output: a live bar on a terminal, plain lines elsewhere, and one line per finished stage."""
 
 from __future__ import annotations
 
@@ -16,29 +16,40 @@ from rich.progress import Progress as RichProgress
 from ranking.runs.stall_warning import StallWarning
 
 PLAIN_LINE_SECONDS = 15.0
+"""Minimum seconds between progress lines if the output is not a terminal."""
+
+STALL_WARNING_SECONDS = 300.0
+"""Default seconds without progress before a stall warning."""
+
 _log = logging.getLogger("rradistill")
-QUIET_SECONDS = 300.0
 
 
 class Bar(Protocol):
-    """A stage's bar."""
+    """Progress bar of a stage."""
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Count steps done; note is shown beside the rate."""
+        """Advance by a number of steps. The note is shown beside the rate."""
 
 
 class Progress:
-    """Prints to standard output. terminal: whether it is one; None to look.
+    """Print progress, to standard output by default.
 
-    explain: says why a bar may stand still; asked after `quiet` seconds without a step, and after twice as many again. at: the
-    stage that is at work, or was the last to say something.
+    Args:
+        console: Console to print to.
+        terminal: Whether the output is a terminal. None detects it.
+
+    Attributes:
+        explain: Returns the reason for a stall. Called after `quiet` seconds without progress, then at doubling
+            intervals. None disables stall warnings.
+        quiet: Seconds without progress before the first stall warning.
+        at: The current stage, or the last one that printed a line.
     """
 
     def __init__(self, console: Console | None = None, terminal: bool | None = None) -> None:
         self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self.terminal = self.console.is_terminal if terminal is None else terminal
         self.explain: Callable[[], str] | None = None
-        self.quiet = QUIET_SECONDS
+        self.quiet = STALL_WARNING_SECONDS
         self.at: str | None = None
 
     def line(self, text: str) -> None:
@@ -46,28 +57,29 @@ class Progress:
         self.console.print(text, markup=False)
 
     def stage(self, name: str, text: str) -> None:
-        """Print the line that ends a stage."""
+        """Print and log a line of a stage. Without a name, the line belongs to no stage."""
         self.at = name or self.at
         _log.info("%s: %s", name or "note", text)
         self.line(f"{name:<11} {text}")
 
     @contextmanager
     def bar(self, name: str, total: int, unit: str) -> Iterator[Bar]:
-        """Show a bar of total steps while the block runs; where it stands still, say why if that is known (`explain`)."""
+        """Show a bar of `total` steps while the block runs. Warns about stalls if `explain` is set."""
         self.at = name
         if self.explain is None:
             with self._bar(name, total, unit) as bar:
                 yield bar
             return
-        standstill = StallWarning(self.quiet, lambda seconds: self._say_why(name, seconds))
+        stall_warning = StallWarning(self.quiet, lambda seconds: self._warn(name, seconds))
         try:
             with self._bar(name, total, unit) as bar:
-                yield _WatchedBar(bar, standstill)
+                yield _WatchedBar(bar, stall_warning)
         finally:
-            standstill.end()
+            stall_warning.stop()
 
     @contextmanager
     def _bar(self, name: str, total: int, unit: str) -> Iterator[Bar]:
+        """Show a live bar on a terminal, plain lines elsewhere."""
         if self.terminal:
             with _rich(self.console) as display:
                 task = display.add_task(f"{name:<11}", total=total, rate="starting", note="")
@@ -75,36 +87,46 @@ class Progress:
         else:
             yield _PlainBar(self, name, unit, total)
 
-    def _say_why(self, name: str, seconds: float) -> None:
+    def _warn(self, name: str, seconds: float) -> None:
+        """Print a stall warning with its reason."""
         if self.explain is not None:
-            self.stage(name, f"nothing for {clock(seconds)}: {self.explain()}")
+            self.stage(name, f"no progress for {clock(seconds)}: {self.explain()}")
 
 
 class _WatchedBar:
-    def __init__(self, bar: Bar, standstill: StallWarning) -> None:
-        self.bar, self.standstill = bar, standstill
+    """A bar that reports its progress to a stall warning."""
+
+    def __init__(self, bar: Bar, stall_warning: StallWarning) -> None:
+        self.bar, self.stall_warning = bar, stall_warning
 
     def advance(self, steps: int = 1, note: str = "") -> None:
+        """Advance the bar and reset the stall warning."""
         if steps:
-            self.standstill.move()
+            self.stall_warning.reset()
         self.bar.advance(steps, note)
 
 
 class _LiveBar:
+    """A bar that updates in place on a terminal."""
+
     def __init__(self, display: RichProgress, task: TaskID, unit: str, total: int) -> None:
         self.display, self.task, self.meter = display, task, _Meter(unit, total)
 
     def advance(self, steps: int = 1, note: str = "") -> None:
+        """Advance the bar."""
         self.meter.add(steps)
         self.display.update(self.task, advance=steps, rate=self.meter.rate(), note=note)
 
 
 class _PlainBar:
+    """A bar that prints at most one line per `PLAIN_LINE_SECONDS`."""
+
     def __init__(self, progress: Progress, name: str, unit: str, total: int) -> None:
         self.progress, self.name, self.meter = progress, name, _Meter(unit, total)
         self.printed = time.monotonic()
 
     def advance(self, steps: int = 1, note: str = "") -> None:
+        """Count the steps and print a line if one is due."""
         self.meter.add(steps)
         if time.monotonic() - self.printed >= PLAIN_LINE_SECONDS:
             self.printed = time.monotonic()
@@ -112,18 +134,20 @@ class _PlainBar:
 
 
 class _Meter:
-    """Counts steps and tells rate and time left; the clock starts with the first step, not with the start-up."""
+    """Count steps and compute the rate and remaining time. The clock starts at the first step, after start-up."""
 
     def __init__(self, unit: str, total: int) -> None:
         self.unit, self.total, self.done = unit, total, 0
         self.first: tuple[float, int] | None = None
 
     def add(self, steps: int) -> None:
+        """Count steps."""
         self.done += steps
         if self.first is None:
             self.first = (time.monotonic(), self.done)
 
     def rate(self) -> str:
+        """Format the unit, steps per second and remaining time. Returns only the unit before the second update."""
         assert self.first is not None
         seconds, since = time.monotonic() - self.first[0], self.done - self.first[1]
         if seconds <= 0 or since <= 0:
@@ -133,13 +157,14 @@ class _Meter:
 
 
 def clock(seconds: float) -> str:
-    """Write a duration as m:ss or h:mm:ss."""
+    """Format a duration as m:ss or h:mm:ss."""
     whole = max(0, round(seconds))
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
 def _rich(console: Console) -> RichProgress:
+    """Create the live display."""
     return RichProgress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=28),

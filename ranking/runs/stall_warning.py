@@ -1,4 +1,4 @@
-"""Saying why a stage makes no progress, again and again at longer intervals, for as long as it makes none."""
+"""Warn about a stage that makes no progress, at doubling intervals while the stall lasts."""
 
 from __future__ import annotations
 
@@ -8,27 +8,33 @@ from collections.abc import Callable
 
 
 class StallWarning:
-    """Watches something that should move. say: is called with seconds of silence; first after `quiet` of them, then after twice as many."""
+    """Watch progress from a background thread.
 
-    def __init__(self, quiet: float, say: Callable[[float], None]) -> None:
-        self._quiet, self._say = quiet, say
-        self._moved, self._next = time.monotonic(), quiet
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="standstill", daemon=True)
+    Args:
+        threshold: Seconds without progress before the first warning. Later warnings follow at twice the previous time.
+        warn: Called with the seconds since the last progress.
+    """
+
+    def __init__(self, threshold: float, warn: Callable[[float], None]) -> None:
+        self._threshold, self._warn = threshold, warn
+        self._last_progress, self._next_warning = time.monotonic(), threshold
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="stall-warning", daemon=True)
         self._thread.start()
 
-    def move(self) -> None:
-        """It moved."""
-        self._moved, self._next = time.monotonic(), self._quiet
+    def reset(self) -> None:
+        """Record progress."""
+        self._last_progress, self._next_warning = time.monotonic(), self._threshold
 
-    def end(self) -> None:
-        """Watch no longer."""
-        self._ended.set()
+    def stop(self) -> None:
+        """Stop watching."""
+        self._stopped.set()
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._ended.wait(self._quiet / 10):
-            silent = time.monotonic() - self._moved
-            if silent >= self._next:
-                self._next *= 2
-                self._say(silent)
+        """Warn whenever the stall exceeds the next warning time."""
+        while not self._stopped.wait(self._threshold / 10):
+            stalled = time.monotonic() - self._last_progress
+            if stalled >= self._next_warning:
+                self._next_warning *= 2
+                self._warn(stalled)

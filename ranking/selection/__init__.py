@@ -1,1 +1,1 @@
-"""Which queries of a log are labelled, and which of them validate a training."""
+"""Selection of the log queries to label: text normalization, deduplication, long-tail scores and validation split."""

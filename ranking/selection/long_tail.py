@@ -1,8 +1,7 @@
-"""Long-tail selection: which queries of the log the teacher labels.
+"""Long-tail selection: choose the queries of the log that the teacher labels.
 
-That RRADistill samples long-tail queries by length, complexity of phrasing and rarity is known. How each is
-measured and how they go together is this project's own: three parts from 0 to 1, their weighted mean, and
-thresholds of the run file.
+RRADistill samples long-tail queries by length, complexity of phrasing and rarity. How it measures and combines them is
+not published. This implementation uses three parts from 0 to 1, their weighted mean, and thresholds from the run file.
 """
 
 from __future__ import annotations
@@ -24,7 +23,12 @@ Kind = Literal["no words", "test questions", "too frequent", "too short", "low s
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Why a query is not selected: the kind, to count by, and the reason in full."""
+    """Why a query is not selected.
+
+    Attributes:
+        kind: Kind of reason, for counts.
+        reason: Reason in full, for rejected/.
+    """
 
     kind: Kind
     reason: str
@@ -32,50 +36,61 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Selection:
-    """The choice among the counted queries of one log.
+    """Selects among the counted queries of a log.
 
-    searches: the sum of all frequencies. tested: fold keys of the test questions, which must not be learned.
-    last_lot: the highest lot that is still sampled; None for all.
+    Attributes:
+        settings: Thresholds, weights and sample.
+        searches: Sum of the frequencies of all queries in the log.
+        tested: Deduplication keys of the test questions, which must not become training data.
+        max_sampling_key: Largest sampling key that is part of the sample. None selects all queries.
     """
 
     settings: QuerySettings
     searches: int
     tested: frozenset[str]
-    last_lot: str | None = None
+    max_sampling_key: str | None = None
 
-    def judge(self, query: CountedQuery) -> SelectedQuery | Exclusion:
-        """Score a query and select it, or say why it is left out."""
+    def classify(self, query: CountedQuery) -> SelectedQuery | Exclusion:
+        """Score a query and select it, or return why it is excluded."""
         normal = normalise(query.text)
         if not normal:
-            return Exclusion("no words", "there are no words in it")
+            return Exclusion("no words", "the query has no words")
         if deduplication_key(normal) in self.tested:
-            return Exclusion("test questions", "it asks for the same as a test question")
+            return Exclusion("test questions", "near-duplicate of a test question")
         scored = score(query, self.searches, self.settings.long_tail)
-        return why_not(scored, self.settings.long_tail) or self._unlucky(query) or scored
+        long_tail = self.settings.long_tail
+        return threshold_exclusion(scored, long_tail) or self._sampling_exclusion(query) or scored
 
-    def lot_of(self, query: CountedQuery) -> str:
-        """Draw a query's lot: it hangs on the seed and the query alone, not on the others or their order."""
+    def sampling_key(self, query: CountedQuery) -> str:
+        """Return a pseudorandom key. The sample has the queries with the smallest keys.
+
+        The key depends only on the seed and the query id, not on other queries or their order.
+        """
         return hashlib.sha256(f"{self.settings.seed}\n{query.query_id}".encode()).hexdigest()
 
-    def _unlucky(self, query: CountedQuery) -> Exclusion | None:
-        if self.last_lot is None or self.lot_of(query) <= self.last_lot:
+    def _sampling_exclusion(self, query: CountedQuery) -> Exclusion | None:
+        """Return an exclusion if the query is not in the sample."""
+        if self.max_sampling_key is None or self.sampling_key(query) <= self.max_sampling_key:
             return None
         return Exclusion("not sampled", "not sampled")
 
 
 def keys_of_questions(questions: list[str]) -> frozenset[str]:
-    """The fold keys of test questions."""
+    """Return the deduplication keys of test questions."""
     return frozenset(deduplication_key(normalise(text)) for text in questions)
 
 
 def score(query: CountedQuery, searches: int, settings: LongTailSettings) -> SelectedQuery:
-    """Work out the parts of a query's score, each 0 to 1, and their weighted mean.
+    """Compute the score of a query: three parts from 0 to 1 and their weighted mean.
 
         length     = (terms - 1) / (full_length - 1), at most 1
         complexity = see `ranking.selection.phrasing`
-        rarity     = -log2(frequency / searches) / log2(searches): 1 for a query that was asked once
+        rarity     = -log2(frequency / searches) / log2(searches), 1 for a query that was searched once
 
-    searches: the sum of the frequencies of the whole log.
+    Args:
+        query: The query.
+        searches: Sum of the frequencies of all queries in the log.
+        settings: `full_length` and the weights.
     """
     terms = count_terms(normalise(query.text))
     parts = {
@@ -95,8 +110,8 @@ def score(query: CountedQuery, searches: int, settings: LongTailSettings) -> Sel
     )
 
 
-def why_not(query: SelectedQuery, settings: LongTailSettings) -> Exclusion | None:
-    """Say by which threshold a query is not long-tail; None where it is."""
+def threshold_exclusion(query: SelectedQuery, settings: LongTailSettings) -> Exclusion | None:
+    """Return the first threshold that excludes a query, or None if it is long-tail."""
     if query.frequency > settings.max_frequency:
         return Exclusion("too frequent", f"frequency {query.frequency} is above {settings.max_frequency}")
     if query.terms < settings.min_terms:
@@ -106,12 +121,13 @@ def why_not(query: SelectedQuery, settings: LongTailSettings) -> Exclusion | Non
     return None
 
 
-def rejections(query: CountedQuery, left: Exclusion | None) -> list[tuple[Kind, Rejection]]:
-    """The rows of rejected/ that a query brings: itself where it is left out, and each form duplicates into it."""
-    found: list[tuple[Kind, Rejection]] = []
-    if left is not None:
-        found.append((left.kind, Rejection(query_id=query.query_id, stage=STAGE, reason=left.reason, raw=query.text)))
+def rejections(query: CountedQuery, exclusion: Exclusion | None) -> list[tuple[Kind, Rejection]]:
+    """Return the rejections of a query: one if it is excluded, and one for each near-duplicate merged into it."""
+    rows: list[tuple[Kind, Rejection]] = []
+    if exclusion is not None:
+        rejection = Rejection(query_id=query.query_id, stage=STAGE, reason=exclusion.reason, raw=query.text)
+        rows.append((exclusion.kind, rejection))
     for form in query.duplicates:
         reason = f"duplicate of {query.query_id}"
-        found.append(("duplicate", Rejection(query_id=form.query_id, stage=STAGE, reason=reason, raw=form.text)))
-    return found
+        rows.append(("duplicate", Rejection(query_id=form.query_id, stage=STAGE, reason=reason, raw=form.text)))
+    return rows

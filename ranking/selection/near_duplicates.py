@@ -1,6 +1,6 @@
-"""Counting the forms of a query as one, and folding queries that ask for the same in other words.
+"""Count the forms of a query together, and merge near-duplicate queries.
 
-Pure functions over whatever forms are at hand; their order has no influence.
+All functions are pure. The order of their input does not matter.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from ranking.selection.query_text import normalise, query_id_of, words_of
 
 
 class QueryForm(NamedTuple):
-    """A query as the log writes it (its shown form), how often, and the log's id for it if there is one."""
+    """A spelling of a query in the log.
+
+    Attributes:
+        text: The text as `ranking.selection.query_text.shown` returns it.
+        frequency: How often the log contains it.
+        query_id: Id in the log, if any.
+    """
 
     text: str
     frequency: int
@@ -24,7 +30,13 @@ class QueryForm(NamedTuple):
 
 
 class CountedForm(Record):
-    """A distinct query: all forms with one normalised text. text: the most frequent of them; frequency: their sum."""
+    """A distinct query: all forms with the same normalised text.
+
+    Attributes:
+        query_id: Id of the query.
+        text: The most frequent form.
+        frequency: Sum of the frequencies of all forms.
+    """
 
     query_id: str
     text: str
@@ -32,40 +44,49 @@ class CountedForm(Record):
 
 
 class CountedQuery(CountedForm):
-    """A distinct query with those that were duplicates into it. frequency: the sum of all."""
+    """A distinct query and the near-duplicates that were merged into it.
+
+    Attributes:
+        frequency: Sum of the frequencies, near-duplicates included.
+        duplicates: The near-duplicates, most frequent first.
+    """
 
     duplicates: list[CountedForm]
 
 
 def deduplication_key(normal: str) -> str:
-    """Queries with one key are near-duplicates: the distinct stems of a normalised text, sorted, without plain words.
+    """Return the deduplication key of a normalised text. Queries with the same key are near-duplicates.
 
-    A word such as "to" or "without" stays with the word after it, so that who does what to whom is not lost;
-    the order of the words is otherwise left out. Where only plain words are there, all of them make the key.
-    Stems are English; words of other scripts stay whole. An empty text has an empty key.
+    The key is the sorted set of word stems without plain words (`PLAIN`). A binding word (`BINDING`) such as "to" or
+    "without" is joined with the word after it, so "list to string" differs from "string to list". Otherwise word order
+    does not matter. A text with plain words only keeps all of them. Stems are English; words of other scripts are
+    unchanged. An empty text has an empty key.
     """
     words = words_of(normal)
-    kept: list[str] = []
+    parts: list[str] = []
     binding: list[str] = []
-    for place, word in enumerate(words):
-        if word in PLAIN or (word == "to" and place and words[place - 1] == "how"):
+    for position, word in enumerate(words):
+        if word in PLAIN or (word == "to" and position and words[position - 1] == "how"):
             continue
         if word in BINDING:
             binding.append(word)
             continue
-        kept.append(" ".join([*binding, _stemmer().stemWord(word)]))
+        parts.append(" ".join([*binding, _stemmer().stemWord(word)]))
         binding = []
     if binding:
-        kept.append(" ".join(binding))
-    return "\n".join(sorted(set(kept or words)))
+        parts.append(" ".join(binding))
+    return "\n".join(sorted(set(parts or words)))
 
 
-def distinct(forms: Iterable[QueryForm]) -> dict[str, CountedForm]:
+def count_distinct(forms: Iterable[QueryForm]) -> dict[str, CountedForm]:
     """Count forms by their normalised text.
 
-    Of a query's forms the most frequent is shown, of equals the first in sort order. Its id is the one that
-    the log gives to that form (the first in sort order where it gives several), else to another form, else
-    made from the normalised text.
+    The text of a query is its most frequent form, or the first in sort order of several. Its id is the log's id of that
+    form, or else the log's id of another form, or else a hash of the normalised text. If there are several ids, the
+    first in sort order is used.
+
+    Returns:
+        {normalised text: query}.
     """
     frequencies: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     ids: dict[str, dict[str, str]] = defaultdict(dict)
@@ -77,26 +98,34 @@ def distinct(forms: Iterable[QueryForm]) -> dict[str, CountedForm]:
     counted = {}
     for normal, texts in frequencies.items():
         text = min(texts, key=lambda text: (-texts[text], text))
-        given = ids[normal].get(text) or min(ids[normal].values(), default=None)
-        counted[normal] = CountedForm(query_id=given or query_id_of(normal), text=text, frequency=sum(texts.values()))
+        log_id = ids[normal].get(text) or min(ids[normal].values(), default=None)
+        counted[normal] = CountedForm(query_id=log_id or query_id_of(normal), text=text, frequency=sum(texts.values()))
     return counted
 
 
-def fold(counted: dict[str, CountedForm]) -> list[CountedQuery]:
-    """Fold near-duplicates into the most frequent of them, of equals the first in sort order; sorted by id."""
+def merge_near_duplicates(counted: dict[str, CountedForm]) -> list[CountedQuery]:
+    """Merge near-duplicates into the most frequent of them, or the first in sort order of several.
+
+    Args:
+        counted: Queries by their normalised text, from `count_distinct`.
+
+    Returns:
+        Queries sorted by id.
+    """
     groups: dict[str, list[CountedForm]] = defaultdict(list)
     for normal, form in counted.items():
         groups[deduplication_key(normal)].append(form)
     queries = []
     for group in groups.values():
-        kept, *others = sorted(group, key=lambda form: (-form.frequency, form.text))
+        best, *others = sorted(group, key=lambda form: (-form.frequency, form.text))
         total = sum(form.frequency for form in group)
-        queries.append(CountedQuery(query_id=kept.query_id, text=kept.text, frequency=total, duplicates=others))
+        queries.append(CountedQuery(query_id=best.query_id, text=best.text, frequency=total, duplicates=others))
     return sorted(queries, key=lambda query: (query.query_id, query.text))
 
 
 @functools.cache
 def _stemmer() -> Any:
+    """Return the English Snowball stemmer."""
     import Stemmer
 
     return Stemmer.Stemmer("english")

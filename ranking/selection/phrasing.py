@@ -1,8 +1,8 @@
-"""How complex a query's phrasing is.
+"""Measure the complexity of a query's phrasing.
 
-That RRADistill's queries were sampled by complexity of phrasing is known; how it was measured is not. This
-measure is this project's own: four signs that a query is worded, not listed, or names things exactly. The
-words are English, with the question words of Korean; in other languages the marks alone are seen.
+RRADistill samples queries by complexity of phrasing. How it measures complexity is not published. This project uses
+four signs that a query is a phrase rather than a list of keywords, or names things exactly. The word lists are English,
+with Korean question words. In other languages only punctuation and symbols count.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import re
 from ranking.selection.query_text import normalise, words_of
 
 PLAIN = frozenset(
-    "a an the this that these those i me my we our you your it its is are was were be been am do does did can could should"
-    " would will may might must has have had how what which there please and so just any some".split()
+    "a an the this that these those i me my we our you your it its is are was were be been am do does did can could"
+    " should would will may might must has have had how what which there please and so just any some".split()
 )
-"""Words that say little by themselves; two queries that differ in them alone ask for the same."""
+"""Words with little meaning of their own. Queries that differ only in these words are near-duplicates."""
 
 BINDING = frozenset(
     "to from into onto in on of at by with without within for as after before between over under above below through"
     " not no than via per like until since".split()
 )
-"""Words that give the next word its part: "list to string" is not "string to list"."""
+"""Words that determine the role of the next word: "list to string" differs from "string to list"."""
 
 CLAUSAL = frozenset(
     "if when while where because but or unless whether although though whose who why that which until since so".split()
@@ -32,7 +32,7 @@ QUESTIONS = frozenset(
     "how what why when where which who whose whom can could should would do does did is are"
     " 어떻게 왜 무엇 무엇을 뭐 뭘 어디 어디서 언제 누가 어떤 얼마나".split()
 )
-"""Words with which a question begins; those of Korean may stand anywhere."""
+"""Words that begin a question. Korean question words may occur anywhere in a query."""
 
 _EXACT = re.compile(r"\d|_|\w[.:/\\]\w|\w\(|[<>=|@#$%^&*+]|--\w|[a-z][A-Z]")
 _FULL_SHARE = 0.5
@@ -40,11 +40,15 @@ _FULL_COUNT = 2
 
 
 def complexity(text: str) -> float:
-    """The complexity of a query as shown, 0 to 1: the mean of four signs, each 0 to 1.
+    """Return the complexity of a query, the mean of four signs from 0 to 1.
 
-    Function words: their share of the words, 1 from a half up. Question: 1 for a question's first word or a
-    question mark at the end. Clauses: words that begin a clause, and commas, 1 from two up. Exactness: terms
-    with digits, symbols or the form of an identifier, 1 from two up.
+    - Function words: their share of the words divided by 0.5, at most 1.
+    - Question: 1 if `is_question`.
+    - Clauses: number of words after the first that begin a clause, plus number of commas, divided by 2, at most 1.
+    - Exactness: number of terms with digits, symbols or the form of an identifier, divided by 2, at most 1.
+
+    Args:
+        text: The query as `ranking.selection.query_text.shown` returns it; case matters.
     """
     words = words_of(normalise(text))
     if not words:
@@ -62,7 +66,7 @@ def complexity(text: str) -> float:
 
 
 def is_question(text: str) -> bool:
-    """Whether a query begins with a question's first word or ends in a question mark; Korean question words may stand anywhere."""
+    """Return whether a query begins with a question word, has a Korean one anywhere, or ends in a question mark."""
     words = words_of(normalise(text))
     if not words:
         return False

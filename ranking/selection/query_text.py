@@ -1,4 +1,4 @@
-"""A query's text: as it is shown, as it is compared, its words, and the id that is made from it."""
+"""Query text: the stored form, the normalised form, words, terms, and ids derived from the text."""
 
 from __future__ import annotations
 
@@ -12,61 +12,66 @@ from ranking import unsegmented
 _SPACES = {"Cc", "Zl", "Zp"}
 _REMOVED = {"Cf", "Cs"}
 _SENTENCE_MARKS = {"Po", "Ps", "Pe", "Pi", "Pf"}
-_MEANT = set("#@%&*/\\")
-_UNSPACED = re.compile(f"[{unsegmented.CHARACTERS}]")
+_MEANINGFUL = set("#@%&*/\\")
+_UNSEGMENTED = re.compile(f"[{unsegmented.CHARACTERS}]")
 _CHARACTERS_PER_TERM = 2
 
 
 def shown(text: str) -> str:
-    """The text without control and invisible characters, white space joined: the form that is stored."""
+    """Return the form of a text that is stored: without control and invisible characters, with single spaces."""
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
-    kept = (" " if (kind := unicodedata.category(c)) in _SPACES else "" if kind in _REMOVED else c for c in text)
-    return " ".join("".join(kept).split())
+    visible = (" " if (kind := unicodedata.category(c)) in _SPACES else "" if kind in _REMOVED else c for c in text)
+    return " ".join("".join(visible).split())
 
 
 def normalise(text: str) -> str:
-    """The form by which queries are the same: NFKC, case-folded, shown form, without outer punctuation.
+    """Normalise a text for comparison: NFKC, case folding, `shown`, and no outer punctuation.
 
-    Marks that belong to names stay (`#`, `+`, `_`, `-`, a leading dot: "c#", ".net", "--help"). Empty where
-    there is nothing but punctuation. Normalising twice changes nothing.
+    Keeps marks that belong to names (`#`, `+`, `_`, `-`, a leading dot: "c#", ".net", "--help"). A text of punctuation
+    only becomes empty. Idempotent.
     """
     while True:
-        step = _bare(shown(unicodedata.normalize("NFKC", text).casefold()))
+        step = _strip_punctuation(shown(unicodedata.normalize("NFKC", text).casefold()))
         if step == text:
             return step
         text = step
 
 
 def words_of(normal: str) -> list[str]:
-    """Divide a normalised text into words: runs of letters, marks, digits, `_`, `+` and `#`.
+    """Split a normalised text into words: runs of letters, marks, digits, `_`, `+` and `#`.
 
-    "os.path.join" is three words. What stands alone and has none of these ("<", "->") is a word of its own.
+    "os.path.join" is three words. A piece between spaces with none of these characters ("<", "->") is one word.
     """
     words: list[str] = []
     for piece in normal.split():
-        words += [piece] if piece.isalnum() else "".join(c if _is_of_word(c) else " " for c in piece).split() or [piece]
+        words += (
+            [piece]
+            if piece.isalnum()
+            else "".join(c if _is_word_character(c) else " " for c in piece).split() or [piece]
+        )
     return words
 
 
 def count_terms(normal: str) -> int:
-    """How many terms a normalised text has: pieces between white space.
+    """Count the terms of a normalised text: pieces between spaces.
 
-    In scripts that put no spaces between words (Han, kana, Thai, Lao, Khmer, Burmese) two characters count as one.
+    In unsegmented scripts (Han, kana, Thai, Lao, Khmer, Burmese) two characters count as one term.
     """
     terms = 0
     for piece in normal.split():
-        unspaced = 0 if piece.isascii() else len(_UNSPACED.findall(piece))
-        terms += max(1, math.ceil(unspaced / _CHARACTERS_PER_TERM))
+        unsegmented_characters = 0 if piece.isascii() else len(_UNSEGMENTED.findall(piece))
+        terms += max(1, math.ceil(unsegmented_characters / _CHARACTERS_PER_TERM))
     return terms
 
 
 def query_id_of(normal: str) -> str:
-    """Make an id from a normalised text, the same wherever and whenever the query is met."""
+    """Derive an id from a normalised text. The same text always has the same id."""
     return f"q-{hashlib.sha256(normal.encode('utf-8')).hexdigest()[:16]}"
 
 
-def _bare(text: str) -> str:
+def _strip_punctuation(text: str) -> str:
+    """Remove outer punctuation, except a leading dot."""
     start, stop = 0, len(text)
     while start < stop and text[start] != "." and _is_outer(text[start]):
         start += 1
@@ -76,8 +81,10 @@ def _bare(text: str) -> str:
 
 
 def _is_outer(character: str) -> bool:
-    return character == " " or (unicodedata.category(character) in _SENTENCE_MARKS and character not in _MEANT)
+    """Return whether a character is a space or punctuation that can be stripped."""
+    return character == " " or (unicodedata.category(character) in _SENTENCE_MARKS and character not in _MEANINGFUL)
 
 
-def _is_of_word(character: str) -> bool:
+def _is_word_character(character: str) -> bool:
+    """Return whether a character is part of a word."""
     return character in "_+#" or unicodedata.category(character)[0] in "LMN"

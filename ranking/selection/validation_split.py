@@ -1,7 +1,7 @@
-"""Which labelled queries validate a training instead of teaching it.
+"""Choose the labelled queries that are used for validation instead of training.
 
-The choice depends on the query id alone: it is known before labelling, where a validation query gets its whole candidate list
-labelled, and does not change when another query is rejected.
+The choice depends only on the query id. It is therefore known before labelling, where the teacher labels the whole
+candidate list of a validation query, and it does not change if another query is rejected.
 """
 
 from __future__ import annotations
@@ -10,6 +10,12 @@ import hashlib
 
 
 def is_validation(query_id: str, fraction: float, seed: int) -> bool:
-    """Whether a query validates. fraction: expected share of such queries, 0 to 1. seed: `queries.seed` of the run."""
+    """Return whether a query is a validation query.
+
+    Args:
+        query_id: Id of the query.
+        fraction: Expected share of validation queries, 0 to 1.
+        seed: `queries.seed` of the run.
+    """
     digest = hashlib.sha256(f"{seed} {query_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < fraction * 2**64

@@ -1,1 +1,1 @@
-"""Folders on a local disk or in an object store, with compare-and-swap pointers and leases."""
+"""Folders on a local disk or in an object store, with compare-and-swap pointer files and leases."""

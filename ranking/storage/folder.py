@@ -1,8 +1,8 @@
 """Folders on a local disk or in an object store, and the parquet parts in them.
 
-Everything goes through pyarrow's filesystems, so `runs/quickstart` and `s3://bucket/rra/quickstart`
-behave alike. A file appears whole or not at all. What an object store needs to know beside the URI, keys,
-region and endpoint, comes from the environment, never from the URI: that one is written to files.
+All access goes through pyarrow filesystems, so `runs/quickstart` and `s3://bucket/rra/quickstart` behave the same.
+Files are written atomically. Credentials, region and endpoint of an object store come from the environment, never from
+the URI, because URIs are written to files.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ R = TypeVar("R", bound=BaseModel)
 _ROWS_PER_GROUP, _BYTES_PER_GROUP = 1024, 2**20
 _COPIES_AT_ONCE = 16
 PARTIAL = ".partial-"
-"""How names of files and folders begin that are not whole yet."""
+"""Name prefix of files and folders that are still being written."""
 _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
 class Folder:
-    """A folder by its path or URI. Nothing is created before something is written, or asked before something is used.
+    """A folder given by its path or URI. It is created on the first write; the storage is first contacted on first use.
 
-    Raises InputError for a URI that is no good.
+    Raises:
+        InputError: The URI is invalid.
     """
 
     def __init__(self, uri: str | Path) -> None:
@@ -44,12 +45,12 @@ class Folder:
 
     @functools.cached_property
     def filesystem(self) -> Any:
-        """The pyarrow filesystem that this folder is on."""
+        """The pyarrow filesystem of this folder."""
         return self._located[0]
 
     @functools.cached_property
     def path(self) -> str:
-        """Where the folder is on its filesystem: for s3, the bucket and the prefix."""
+        """The folder's path on its filesystem. For S3: bucket and prefix."""
         return self._located[1]
 
     @functools.cached_property
@@ -57,13 +58,11 @@ class Folder:
         scheme, divider, rest = self.uri.partition("://")
         if not divider:
             return pafs.LocalFileSystem(), self.uri
-        place, _, path = rest.partition("/")
+        bucket, _, path = rest.partition("/")
         try:
-            filesystem, base = _opened(f"{scheme}://{place}/")
+            filesystem, base = _opened(f"{scheme}://{bucket}/")
         except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(
-                f"{self.uri}: not a path or URI that can be opened ({' '.join(str(error).split())})"
-            ) from None
+            raise InputError(f"{self.uri}: cannot open this path or URI ({' '.join(str(error).split())})") from None
         return filesystem, "/".join([base.rstrip("/"), *filter(None, path.split("/"))])
 
     def __truediv__(self, name: str) -> Folder:
@@ -76,7 +75,11 @@ class Folder:
         return f"Folder({self.uri!r})"
 
     def check_writable(self) -> None:
-        """Raise InputError where nothing can be written here."""
+        """Write and delete a probe file.
+
+        Raises:
+            InputError: The folder is not writable.
+        """
         self.check_reachable()
         probe = f".writable-{uuid.uuid4().hex}"
         try:
@@ -84,34 +87,41 @@ class Folder:
             self.remove(probe)
         except (pa.ArrowInvalid, OSError) as error:
             reason = " ".join(str(error).split())
-            if refused := s3.denied(reason):
-                raise InputError(f"storage {self.uri}: {refused}") from None
+            if denied := s3.denied(reason):
+                raise InputError(f"storage {self.uri}: {denied}") from None
             reason = getattr(error, "strerror", None) or reason
             raise InputError(
-                f"storage {self.uri}: cannot be written ({reason}); choose another with --storage"
+                f"storage {self.uri}: not writable ({reason}); choose another folder with --storage"
             ) from None
 
     def check_reachable(self) -> None:
-        """Raise InputError where this is in a bucket that cannot be used; a local folder always can be asked."""
+        """Check that the folder's S3 bucket is accessible. A no-op for other storage.
+
+        Raises:
+            InputError: The bucket is not accessible.
+        """
         if self.uri.startswith("s3://") and (reason := s3.refusal(self.uri.split("/")[2])):
             raise InputError(f"{self.uri}: {reason}")
 
     def exists(self, name: str = "") -> bool:
-        """Tell whether a file or folder of this name is here; without a name, whether this folder is."""
+        """Return whether the folder contains this file or folder; without a name, whether the folder exists."""
         return bool(self.filesystem.get_file_info(self._file(name)).type != pafs.FileType.NotFound)
 
     def is_file(self) -> bool:
-        """Tell whether this is in truth a file."""
+        """Return whether the path is a file instead of a folder."""
         return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.File)
 
     def inventory(self) -> list[tuple[str, int, int]]:
-        """Name, size and time of change of every file in here, subfolders too; of this itself where it is a file.
+        """List name, size in bytes and modification time in ns of every file, recursively. A file lists itself.
 
-        Raises InputError where there is neither.
+        Names are relative to the folder and begin with a slash, or are empty for the file itself.
+
+        Raises:
+            InputError: The path does not exist.
         """
         infos = [self.filesystem.get_file_info(self.path)]
         if infos[0].type == pafs.FileType.NotFound:
-            raise InputError(f"{self.uri}: there is no such file or folder")
+            raise InputError(f"{self.uri}: no such file or folder")
         if infos[0].type == pafs.FileType.Directory:
             infos = self.filesystem.get_file_info(pafs.FileSelector(self.path, recursive=True))
         return sorted(
@@ -119,107 +129,113 @@ class Folder:
         )
 
     def names(self, suffix: str = "") -> list[str]:
-        """List the files and folders directly in here whose names end so, sorted; none where the folder is missing."""
+        """List the names of files and folders directly in this folder, sorted. Empty if the folder does not exist."""
         infos = self.filesystem.get_file_info(pafs.FileSelector(self.path, allow_not_found=True))
         return sorted(info.base_name for info in infos if info.base_name.endswith(suffix))
 
     def read_text(self, name: str) -> str:
+        """Read a UTF-8 file."""
         with self.filesystem.open_input_stream(self._file(name)) as stream:
             return bytes(stream.read()).decode("utf-8")
 
     def write_text(self, name: str, text: str) -> None:
+        """Write a UTF-8 file atomically."""
+
         def write(stream: Any) -> None:
             stream.write(text.encode("utf-8"))
 
         self._write(name, write)
 
     def write_rows(self, name: str, rows: Sequence[BaseModel]) -> None:
-        """Write records of one class as a parquet file; at least one."""
+        """Write records of one class as a parquet file. Needs at least one record."""
         table = pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema_of(type(rows[0])))
         self.write_table(name, table)
 
     def write_table(self, name: str, table: pa.Table) -> None:
+        """Write a parquet file atomically, with row groups of at most 1,024 rows and about 1 MiB."""
         rows = max(1, min(_ROWS_PER_GROUP, table.num_rows * _BYTES_PER_GROUP // max(1, table.nbytes)))
         self._write(name, lambda stream: pq.write_table(table, stream, row_group_size=rows))
 
     def open(self, name: str) -> Any:
-        """Open a file for reading, as a context manager."""
+        """Open a file for reading. The result is a context manager."""
         return self.filesystem.open_input_file(self._file(name))
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Read a parquet file, or some of its columns."""
         with self.open(name) as stream:
             return pq.read_table(stream, columns=columns)
 
     def read_tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """Yield all parquet parts here, in the order of their names."""
+        """Yield all parquet parts of the folder in name order."""
         for name in self.names(".parquet"):
             yield self.read_table(name, columns)
 
     def read_row_group(self, name: str, group: int) -> pa.Table:
-        """A part of a parquet file, of about a megabyte or 1,024 rows; see `rows_by_group`."""
+        """Read one row group of a parquet file: at most 1,024 rows or about 1 MiB. See `rows_by_group`."""
         with self.open(name) as stream:
             return pq.ParquetFile(stream).read_row_group(group)
 
     def rows_by_group(self, name: str) -> list[int]:
-        """How many rows each row group of a parquet file holds, by its footer."""
+        """Return the number of rows of each row group of a parquet file. Reads only the footer."""
         with self.open(name) as stream:
             footer = pq.read_metadata(stream)
             return [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
 
     def schema(self, name: str) -> pa.Schema:
-        """The columns of a parquet file, by its footer."""
+        """Return the schema of a parquet file. Reads only the footer."""
         with self.open(name) as stream:
             return pq.read_schema(stream)
 
     def count_rows(self, name: str) -> int:
-        """How many rows a parquet file holds, by its footer."""
+        """Return the number of rows of a parquet file. Reads only the footer."""
         with self.open(name) as stream:
             return int(pq.read_metadata(stream).num_rows)
 
     def read_rows(self, model: type[R]) -> Iterator[R]:
-        """Yield the records of all parquet parts here, in the order of the parts' names."""
+        """Yield the records of all parquet parts of the folder, parts in name order."""
         for table in self.read_tables():
             for row in table.to_pylist():
                 yield model.model_validate(row)
 
     def read_column(self, column: str) -> list[Any]:
-        """Read one column of all parquet parts here."""
+        """Read one column of all parquet parts of the folder."""
         return [value for table in self.read_tables([column]) for value in table[column].to_pylist()]
 
     def move_to(self, target: Folder) -> None:
-        """Move this folder to a place of the same storage where nothing is.
+        """Move this folder to a path of the same storage that does not exist yet.
 
-        In an object store, files are copied and then deleted. Those whose names begin with `_` say what the
-        folder is: they are copied last and deleted first, so that a move that was cut off leaves no folder
-        that passes for a whole one.
+        In an object store, files are copied and then deleted. Files whose names begin with `_` (manifests) mark a
+        folder as complete. They are copied last and deleted first, so an interrupted move never leaves an incomplete
+        folder with a manifest.
         """
         if self.is_local:
             Path(target.path).parent.mkdir(parents=True, exist_ok=True)
             self.filesystem.move(self.path, target.path)
             return
-        marks = [name for name in self.names() if name.startswith("_")]
+        markers = [name for name in self.names() if name.startswith("_")]
         infos = self.filesystem.get_file_info(pafs.FileSelector(self.path, recursive=True))
-        inside = [info.path[len(self.path) + 1 :] for info in infos if info.type == pafs.FileType.File]
+        files = [info.path[len(self.path) + 1 :] for info in infos if info.type == pafs.FileType.File]
 
         def copy(name: str) -> None:
             self.filesystem.copy_file(self._file(name), target._file(name))
 
         with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
-            list(pool.map(copy, [name for name in inside if name not in marks]))
-        for name in marks:
+            list(pool.map(copy, [name for name in files if name not in markers]))
+        for name in markers:
             copy(name)
-        for name in reversed(marks):
+        for name in reversed(markers):
             self.remove(name)
         self.delete()
 
     def copy_to(self, target: Folder) -> None:
-        """Copy all files in here, of subfolders too."""
+        """Copy all files to another folder, recursively."""
         target._make()
         pafs.copy_files(
             self.path, target.path, source_filesystem=self.filesystem, destination_filesystem=target.filesystem
         )
 
     def move_file_to(self, name: str, target: Folder) -> None:
+        """Move one file to another folder of the same storage."""
         target._make()
         self.filesystem.move(self._file(name), target._file(name))
 
@@ -228,13 +244,13 @@ class Folder:
         self.filesystem.delete_file(self._file(name))
 
     def sweep(self) -> None:
-        """Delete what writes to this folder have left behind that were cut off; nobody may be writing here."""
+        """Delete partial files of interrupted writes. Call this only while no other process writes to the folder."""
         for name in self.names():
             if name.startswith(PARTIAL):
                 self.remove(name)
 
     def delete(self) -> None:
-        """Delete this folder and all in it; nothing where it is missing."""
+        """Delete this folder recursively. A no-op if it does not exist."""
         if self.exists():
             self.filesystem.delete_dir(self.path)
 
@@ -242,14 +258,15 @@ class Folder:
         return f"{self.path.rstrip('/')}/{name}" if name else self.path
 
     def _make(self) -> None:
-        """Create this folder; an object store has none, only files whose names begin alike."""
+        """Create this folder. Object stores need none: a folder there is only a common key prefix."""
         if self.is_local:
             Path(self.path).mkdir(parents=True, exist_ok=True)
 
     def _write(self, name: str, write: Any) -> None:
-        """Write a file beside its place and move it there; to an object store, send it once it is complete in memory.
+        """Write a file atomically: to a temporary file that is renamed, or to an object store from a memory buffer.
 
-        A stream to an object store publishes what it got when it is closed, after an error too.
+        The buffer is needed because a stream to an object store publishes its content when it is closed, even after an
+        error.
         """
         self._make()
         if self.is_local:
@@ -258,35 +275,42 @@ class Folder:
                 write(stream)
             Path(partial).replace(self._file(name))
         else:
-            held = pa.BufferOutputStream()
-            write(held)
+            buffer = pa.BufferOutputStream()
+            write(buffer)
             with self.filesystem.open_output_stream(self._file(name)) as stream:
-                stream.write(held.getvalue())
+                stream.write(buffer.getvalue())
 
 
 def _check(uri: str) -> None:
-    """Raise InputError for a URI with keys or options in it, or without a bucket."""
+    """Reject URIs that include credentials or options, and S3 URIs without a bucket.
+
+    Raises:
+        InputError: The URI is rejected.
+    """
     scheme, _, rest = uri.partition("://")
-    place = rest.partition("/")[0]
-    if "?" in rest or (scheme == "s3" and "@" in place):  # the message must not repeat a key
-        raise InputError(f"{scheme}:// URI with keys or options: these belong in the environment (docs/storage.md)")
-    if scheme == "s3" and not place:
-        raise InputError(f"{uri}: a bucket is missing, as in s3://bucket/folder")
+    bucket = rest.partition("/")[0]
+    if "?" in rest or (scheme == "s3" and "@" in bucket):  # the message must not repeat a key
+        raise InputError(
+            f"{scheme}:// URI with keys or options: set them as environment variables instead (docs/storage.md)"
+        )
+    if scheme == "s3" and not bucket:
+        raise InputError(f"{uri}: the bucket is missing, expected s3://bucket/folder")
 
 
 @functools.cache
 def _opened(root: str) -> tuple[Any, str]:
-    """Open a bucket once a process: each new client would look for credentials and the region again."""
+    """Open a filesystem once per process, because each new S3 client looks up credentials and region again."""
     filesystem, base = pafs.FileSystem.from_uri(root)
     return filesystem, base
 
 
 def schema_of(model: type[BaseModel]) -> pa.Schema:
-    """Derive the parquet schema of a record class, so that all parts agree even where a column is all null."""
+    """Derive the parquet schema of a record class. All parts get the same schema, even if a column has only nulls."""
     return pa.schema([pa.field(name, _type_of(field.annotation)) for name, field in model.model_fields.items()])
 
 
 def _type_of(annotation: Any) -> pa.DataType:
+    """Map a field's type annotation to an Arrow type."""
     if annotation in _SCALARS:
         return _SCALARS[annotation]
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -295,13 +319,13 @@ def _type_of(annotation: Any) -> pa.DataType:
     if origin is list:
         return pa.list_(_type_of(arguments[0]))
     if origin in (Union, types.UnionType):
-        (kept,) = [argument for argument in arguments if argument is not types.NoneType]
-        return _type_of(kept)
+        (inner,) = [argument for argument in arguments if argument is not types.NoneType]
+        return _type_of(inner)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return pa.struct(schema_of(annotation))
     raise TypeError(f"no parquet type for {annotation}")
 
 
 def part_name(ids: Iterable[str]) -> str:
-    """Name a part by what is in it, so that a part written twice replaces itself."""
+    """Name a part after the ids in it. Writing the same rows again overwrites the same file."""
     return f"part-{uuid.uuid5(uuid.NAMESPACE_OID, chr(0).join(ids)).hex}.parquet"

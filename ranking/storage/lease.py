@@ -1,9 +1,10 @@
-"""A lease on a run's folder: one job at a time, and a job that died holds up nobody for long.
+"""A lease on a run's folder: allows one job at a time, and expires soon after its job died.
 
 <run>/lease.json    {"holder", "host", "process", "job", "beat"}
 
-Whoever holds it writes it anew every few seconds. Who comes later watches it: where it stays as it is for longer than the term,
-its holder is gone, and it is taken over; where it changes, somebody is at work. No clock is compared with another's.
+The owner rewrites the file every few seconds (a heartbeat). Another job that wants the lease watches the file: if it
+does not change for a full term, the owner is gone and the lease is taken over; if it changes, the owner is still
+running. Clocks of different machines are never compared.
 """
 
 from __future__ import annotations
@@ -25,13 +26,21 @@ from ranking.storage.pointer import Pointer, PointerConflictError, PointerConten
 
 NAME = "lease.json"
 TERM = 30.0
-"""Seconds without a beat after which a lease is free."""
+"""Seconds without a heartbeat after which a lease expires."""
 
 _BEATS_PER_TERM = 4
 
 
 class Lease(BaseModel):
-    """The content of lease.json. holder: of this lease alone; None once it was given back. beat: counts up."""
+    """The content of lease.json.
+
+    Attributes:
+        holder: Unique id of this lease; None once it was released.
+        host: Host name and boot id of the owner's machine.
+        process: Process id of the owner.
+        job: Description of the job, for messages.
+        beat: Heartbeat counter.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -44,104 +53,115 @@ class Lease(BaseModel):
 
 @contextmanager
 def leased(
-    folder: Folder, job: str, lost: Callable[[], None], waits: Callable[[str], None], term: float = TERM
+    folder: Folder, job: str, on_lost: Callable[[], None], on_wait: Callable[[str], None], term: float = TERM
 ) -> Iterator[None]:
-    """Hold a folder's lease. job: in words, for others to read. lost: is called where it was taken away, as it is for a process that
-    did nothing for longer than the term. waits: is told why it takes a while. No-op on storage that cannot compare and swap.
+    """Own a folder's lease while the block runs. A no-op on storage without compare-and-swap.
 
-    Raises InputError where another job is at work.
+    Args:
+        job: Description of the job, shown to other jobs.
+        on_lost: Called if another process takes over the lease because this one stalled past its term.
+        on_wait: Called with a message if acquiring the lease takes a while.
+        term: Seconds without a heartbeat after which a lease expires.
+
+    Raises:
+        InputError: Another job is running in the folder.
     """
     if not folder.is_local and not folder.uri.startswith("s3://"):
         yield
         return
     pointer = Pointer(folder, NAME)
-    lease = _taken(pointer, job, waits, term)
-    ended = threading.Event()
-    beating = threading.Thread(target=_beat, args=(pointer, lease, ended, lost, term), name="lease", daemon=True)
-    beating.start()
+    lease = _acquire(pointer, job, on_wait, term)
+    stopped = threading.Event()
+    heartbeat = threading.Thread(target=_beat, args=(pointer, lease, stopped, on_lost, term), name="lease", daemon=True)
+    heartbeat.start()
     try:
         yield
     finally:
-        ended.set()
-        beating.join()
-        _give_back(pointer, lease)
+        stopped.set()
+        heartbeat.join()
+        _release(pointer, lease)
 
 
-def _taken(pointer: Pointer, job: str, waits: Callable[[str], None], term: float) -> Lease:
-    mine = Lease(holder=uuid.uuid4().hex, host=_here(), process=os.getpid(), job=job)
-    held = pointer.read()
-    watched = time.monotonic()
-    told = False
+def _acquire(pointer: Pointer, job: str, on_wait: Callable[[str], None], term: float) -> Lease:
+    """Take the lease as soon as it is free, released or expired. Raises InputError if its owner is still running."""
+    mine = Lease(holder=uuid.uuid4().hex, host=_this_host(), process=os.getpid(), job=job)
+    current = pointer.read()
+    unchanged_since = time.monotonic()
+    announced = False
     while True:
-        other = _parsed(held)
-        if other is None or other.holder is None or _is_gone(other) or time.monotonic() - watched > term:
+        other = _parse(current)
+        if other is None or other.holder is None or _is_gone(other) or time.monotonic() - unchanged_since > term:
             try:
-                pointer.swap(held, mine.model_dump_json())
+                pointer.swap(current, mine.model_dump_json())
             except PointerConflictError:
-                held, watched = pointer.read(), time.monotonic()
+                current, unchanged_since = pointer.read(), time.monotonic()
                 continue
             return mine
-        if not told:
-            waits(f"waiting up to {term:.0f} s to see whether {other.job} on {other.host} is still at work")
-            told = True
+        if not announced:
+            on_wait(f"waiting up to {term:.0f} s to check whether {other.job} on {other.host} is still running")
+            announced = True
         time.sleep(term / _BEATS_PER_TERM / 4)
-        now = pointer.read()
-        if now.text != held.text:
-            later = _parsed(now)
-            if later is not None and later.holder is not None:
+        latest = pointer.read()
+        if latest.text != current.text:
+            owner = _parse(latest)
+            if owner is not None and owner.holder is not None:
                 raise InputError(
-                    f"{pointer.folder.uri}: {later.job} is at work here, process {later.process} on {later.host}; "
-                    "wait for its end, or give this run another name with --run"
+                    f"{pointer.folder.uri}: {owner.job} is running here (process {owner.process} on {owner.host}); "
+                    "wait until it ends, or give this run another name with --run"
                 )
-            held, watched = now, time.monotonic()
+            current, unchanged_since = latest, time.monotonic()
 
 
-def _beat(pointer: Pointer, lease: Lease, ended: threading.Event, lost: Callable[[], None], term: float) -> None:
-    while not ended.wait(term / _BEATS_PER_TERM):
+def _beat(pointer: Pointer, lease: Lease, stopped: threading.Event, on_lost: Callable[[], None], term: float) -> None:
+    """Send heartbeats until stopped or until the lease is lost."""
+    while not stopped.wait(term / _BEATS_PER_TERM):
         try:
-            held = pointer.read()
-            if not _is_of(held, lease):
+            current = pointer.read()
+            if not _is_owned(current, lease):
                 raise PointerConflictError
             lease.beat += 1
-            pointer.swap(held, lease.model_dump_json())
+            pointer.swap(current, lease.model_dump_json())
         except PointerConflictError:
-            if not ended.is_set():
-                lost()
+            if not stopped.is_set():
+                on_lost()
             return
-        except Exception:  # storage that does not answer now may at the next beat
+        except Exception:  # storage errors may be temporary: retry at the next heartbeat
             continue
 
 
-def _give_back(pointer: Pointer, lease: Lease) -> None:
+def _release(pointer: Pointer, lease: Lease) -> None:
+    """Release the lease if it is still ours."""
     try:
-        held = pointer.read()
-        if _is_of(held, lease):
-            pointer.swap(held, lease.model_copy(update={"holder": None}).model_dump_json())
-    except Exception:  # then it runs out by itself
+        current = pointer.read()
+        if _is_owned(current, lease):
+            pointer.swap(current, lease.model_copy(update={"holder": None}).model_dump_json())
+    except Exception:  # the lease expires without a release
         return
 
 
-def _is_of(held: PointerContent, lease: Lease) -> bool:
-    other = _parsed(held)
+def _is_owned(content: PointerContent, lease: Lease) -> bool:
+    """Return whether lease.json still belongs to this lease."""
+    other = _parse(content)
     return other is not None and other.holder == lease.holder
 
 
-def _parsed(held: PointerContent) -> Lease | None:
+def _parse(content: PointerContent) -> Lease | None:
+    """Parse lease.json; None if it is missing or invalid."""
     try:
-        return None if held.text is None else Lease.model_validate_json(held.text)
+        return None if content.text is None else Lease.model_validate_json(content.text)
     except ValidationError:
         return None
 
 
-def _here() -> str:
-    """This machine until its next start."""
+def _this_host() -> str:
+    """Identify this machine since its last boot."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return f"{socket.gethostname()}/{boot.read_text().strip()[:8] if boot.exists() else ''}"
 
 
 def _is_gone(other: Lease) -> bool:
-    """Whether a lease's process was on this machine and ended."""
-    if other.host != _here():
+    """Return whether a lease's process ran on this machine and has ended."""
+    if other.host != _this_host():
         return False
     try:
         os.kill(other.process, 0)

@@ -1,7 +1,7 @@
-"""A small file that changes by compare-and-swap: who writes it says what it held, and loses if that is no longer so.
+"""A small file that changes by compare-and-swap: a write succeeds only if the file is unchanged since it was read.
 
-On a local disk a lock stands around comparing and renaming; it is the kernel's, so it goes with its process. In a
-bucket the service compares: conditional writes (If-Match, If-None-Match), as S3 has them.
+On a local disk, comparing and renaming happen under a file lock (flock), which the kernel releases if the process dies.
+In S3, the service compares: conditional writes with If-Match and If-None-Match.
 """
 
 from __future__ import annotations
@@ -19,112 +19,123 @@ from ranking.errors import InputError
 from ranking.storage import s3
 from ranking.storage.folder import PARTIAL, Folder
 
-_REFUSED = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409")
+_CONFLICT_CODES = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409")
 
 
 class PointerConflictError(Exception):
-    """The file does not hold any more what was read from it."""
+    """The file changed since it was read."""
 
 
 @dataclass(frozen=True)
 class PointerContent:
-    """What the file held when it was read; text and tag are None where there was none. tag: the service's, of this content."""
+    """The content of the file when it was read.
+
+    Attributes:
+        text: The text; None if the file did not exist.
+        tag: The S3 ETag; None on other storage or if the file did not exist.
+    """
 
     text: str | None = None
     tag: str | None = None
 
 
 class Pointer:
-    """The file of a folder by its name."""
+    """A pointer file in a folder."""
 
     def __init__(self, folder: Folder, name: str) -> None:
         self.folder = folder
         self.name = name
 
     def read(self) -> PointerContent:
-        """What the file holds now."""
+        """Read the file's current content."""
         if self.folder.is_local:
             return PointerContent(self._local_text())
-        place = self._in_bucket
-        if place is None:
+        address = self._s3_address
+        if address is None:
             return (
                 PointerContent(self.folder.read_text(self.name)) if self.folder.exists(self.name) else PointerContent()
             )
         from botocore.exceptions import ClientError
 
         try:
-            answer = s3.client().get_object(**place)
+            response = s3.client().get_object(**address)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") == "NoSuchKey":
                 return PointerContent()
             raise
-        return PointerContent(answer["Body"].read().decode("utf-8"), answer["ETag"])
+        return PointerContent(response["Body"].read().decode("utf-8"), response["ETag"])
 
-    def swap(self, held: PointerContent, text: str) -> None:
-        """Write `text` where the file still holds what was read, whole or not at all.
+    def swap(self, expected: PointerContent, text: str) -> None:
+        """Write `text` atomically if the file still has the expected content.
 
-        Raises PointerConflictError where it holds something else, InputError for storage that cannot compare.
+        Raises:
+            PointerConflictError: The file has other content.
+            InputError: The storage does not support compare-and-swap.
         """
-        place = self._in_bucket
+        address = self._s3_address
         if self.folder.is_local:
-            self._swap_local(held, text)
-        elif place is None:
+            self._swap_local(expected, text)
+        elif address is None:
             raise InputError(
-                f"{self.folder.uri}: a champion cannot be changed safely on this kind of storage; use a local disk or s3://"
+                f"{self.folder.uri}: this kind of storage does not support atomic updates; use a local disk or s3://"
             )
         else:
-            self._swap_in_bucket(place, held, text)
+            self._swap_s3(address, expected, text)
 
     @property
-    def _in_bucket(self) -> dict[str, str] | None:
-        """Bucket and key for boto3; None for other storage."""
+    def _s3_address(self) -> dict[str, str] | None:
+        """Bucket and key as boto3 arguments; None for other storage."""
         if not self.folder.uri.startswith("s3://"):
             return None
         bucket, _, prefix = self.folder.path.partition("/")
         return {"Bucket": bucket, "Key": f"{prefix.rstrip('/')}/{self.name}"}
 
     def _local_text(self) -> str | None:
+        """Read the local file; None if it does not exist."""
         try:
             return (Path(self.folder.path) / self.name).read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
 
-    def _swap_local(self, held: PointerContent, text: str) -> None:
-        place = Path(self.folder.path)
-        place.mkdir(parents=True, exist_ok=True)
-        with _locked(place / f".{self.name}.lock"):
-            if self._local_text() != held.text:
+    def _swap_local(self, expected: PointerContent, text: str) -> None:
+        """Compare, write a synced temporary file and rename it, all under the lock."""
+        folder = Path(self.folder.path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / f".{self.name}.lock"):
+            if self._local_text() != expected.text:
                 raise PointerConflictError
-            partial = place / f"{PARTIAL}{uuid.uuid4().hex}"
+            partial = folder / f"{PARTIAL}{uuid.uuid4().hex}"
             with partial.open("w", encoding="utf-8") as stream:
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())
-            partial.replace(place / self.name)
-            _sync(place)
+            partial.replace(folder / self.name)
+            _sync(folder)
 
-    def _swap_in_bucket(self, place: dict[str, str], held: PointerContent, text: str) -> None:
+    def _swap_s3(self, address: dict[str, str], expected: PointerContent, text: str) -> None:
+        """Write with a condition on the ETag."""
         from botocore.exceptions import ClientError
 
-        condition: dict[str, Any] = {"IfMatch": held.tag} if held.tag else {"IfNoneMatch": "*"}
+        condition: dict[str, Any] = {"IfMatch": expected.tag} if expected.tag else {"IfNoneMatch": "*"}
         try:
-            s3.client().put_object(**place, Body=text.encode("utf-8"), **condition)
+            s3.client().put_object(**address, Body=text.encode("utf-8"), **condition)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in _REFUSED:
+            if error.response.get("Error", {}).get("Code") not in _CONFLICT_CODES:
                 raise
-            if self.read().text != text:  # else it was written, and the answer to that was lost
+            if self.read().text != text:  # equal: the write succeeded, but its response was lost
                 raise PointerConflictError from None
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
+    """Run the block under an exclusive lock on a file."""
     with path.open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
 def _sync(folder: Path) -> None:
-    """Have the folder's entries on the disk."""
+    """Flush the folder's directory entries to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

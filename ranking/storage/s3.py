@@ -1,7 +1,7 @@
-"""Whether a bucket of an S3 service can be used, and if not, why, in words and within seconds.
+"""Check that an S3 bucket is accessible and explain failures within seconds.
 
-pyarrow moves the data. It tells a missing bucket, a wrong key and a wrong endpoint less well apart, and
-asks a service that does not answer for minutes; so the first question goes through boto3.
+pyarrow transfers the data, but its errors do not distinguish well between a missing bucket, wrong credentials and a
+wrong endpoint, and it retries an unresponsive service for minutes. Therefore the first request goes through boto3.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import time
 from typing import Any
 
 SECONDS = 5
+"""Connect and read timeout of the check."""
+
 _CREDENTIALS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary keys, AWS_SESSION_TOKEN"
-
-
 _NEEDED = "they need s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject"
 _DENIED = re.compile(r"ACCESS_DENIED during (\w+) operation")
 _ACTIONS = {
@@ -24,43 +24,48 @@ _ACTIONS = {
     "CompleteMultipartUpload": "PutObject",
     "HeadObject": "GetObject",
 }
-"""The permission behind an operation, where its name is another."""
+"""Operations whose required permission has a different name."""
 
 
 def denied(text: str) -> str | None:
-    """What an error of pyarrow's says is not allowed, by the name that policies have for it; None where it says something else."""
-    found = _DENIED.search(text)
-    if found is None:
+    """Explain an access-denied error of pyarrow with the missing IAM permission. Returns None for other errors."""
+    match = _DENIED.search(text)
+    if match is None:
         return None
-    return f"these credentials may not use it (s3:{_ACTIONS.get(found[1], found[1])} is denied); {_NEEDED}"
+    return f"access denied: the credentials lack s3:{_ACTIONS.get(match[1], match[1])}; {_NEEDED}"
 
 
 def client(config: Any = None) -> Any:
-    """A boto3 client; endpoint, region and keys come from the environment, as it is now, and from files as they were a minute ago at most.
+    """Return a boto3 S3 client, cached because creating one takes longer than a typical request.
 
-    To make one takes more time than most questions to the service.
+    The client uses the current environment variables. Changes of credential files take effect within a minute.
+
+    Args:
+        config: A botocore Config. Clients with a config are not cached.
     """
     if config is not None:
-        return _made(config)
-    return _kept(
+        return _new_client(config)
+    return _cached_client(
         tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))),
         int(time.monotonic() // 60),
     )
 
 
 @functools.lru_cache(maxsize=1)
-def _kept(environment: tuple[tuple[str, str], ...], minute: int) -> Any:
-    return _made(None)
+def _cached_client(environment: tuple[tuple[str, str], ...], minute: int) -> Any:
+    """Create a client. The arguments are the cache key."""
+    return _new_client(None)
 
 
-def _made(config: Any) -> Any:
-    import boto3  # here and not at the top: who works on a local disk need not wait for it
+def _new_client(config: Any) -> Any:
+    """Create a client."""
+    import boto3  # imported here because it is slow and local storage does not need it
 
     return boto3.Session().client("s3", region_name=os.environ.get("AWS_REGION"), config=config)
 
 
 def refusal(bucket: str) -> str | None:
-    """Ask for the bucket's first key. Returns None where it may be listed, else why not and what to set."""
+    """List the bucket's first key. Returns None if that works, else an explanation with the settings to check."""
     from botocore.config import Config
     from botocore.exceptions import (
         BotoCoreError,
@@ -71,32 +76,35 @@ def refusal(bucket: str) -> str | None:
         PartialCredentialsError,
     )
 
-    patience = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 2})
+    config = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 2})
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     try:
-        client(patience).list_objects_v2(Bucket=bucket, MaxKeys=1)
+        client(config).list_objects_v2(Bucket=bucket, MaxKeys=1)
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
-        return f"there are no credentials ({_one_line(error)}); set {_CREDENTIALS}, or run on a machine that has a role"
+        return f"no credentials ({_one_line(error)}); set {_CREDENTIALS}, or run on a machine with an IAM role"
     except ParamValidationError:
-        return f"{bucket!r} is not a bucket's name"
+        return f"{bucket!r} is not a valid bucket name"
     except ClientError as error:
-        return _of_answer(bucket, str(error.response.get("Error", {}).get("Code", "")), endpoint)
+        return _explain_code(bucket, str(error.response.get("Error", {}).get("Code", "")), endpoint)
     except (BotoCoreError, ValueError) as error:
-        return f"the service cannot be reached ({_one_line(error)}); check the network, AWS_ENDPOINT_URL and AWS_REGION"
+        return f"cannot reach the service ({_one_line(error)}); check the network, AWS_ENDPOINT_URL and AWS_REGION"
     return None
 
 
-def _of_answer(bucket: str, code: str, endpoint: str | None) -> str:
-    """Put the error code of an S3 service into words."""
+def _explain_code(bucket: str, code: str, endpoint: str | None) -> str:
+    """Explain the error code of an S3 service."""
     service = f" at {endpoint}" if endpoint else ""
     if code == "NoSuchBucket":
-        return f"there is no bucket {bucket!r}{service}; create it, or name another"
+        return f"there is no bucket {bucket!r}{service}; create it or use another one"
     if code == "AccessDenied":
-        return f"these credentials may not use it (s3:ListBucket is denied{service}); {_NEEDED}"
+        return f"access denied{service}: the credentials lack s3:ListBucket; {_NEEDED}"
     if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"):
-        return f"the credentials are refused{service} ({code}); check {_CREDENTIALS}"
-    return f"the bucket{service} answers {code or 'an error without a code'}; check AWS_ENDPOINT_URL and AWS_REGION"
+        return f"the credentials were rejected{service} ({code}); check {_CREDENTIALS}"
+    return (
+        f"the request failed{service} with {code or 'an error without a code'}; check AWS_ENDPOINT_URL and AWS_REGION"
+    )
 
 
 def _one_line(error: Exception) -> str:
+    """Join an error's text into one line."""
     return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Input files and folders that a setting names by path or by URI, as local paths."""
+"""Local copies of input files and folders given by path or URI."""
 
 from __future__ import annotations
 
@@ -16,29 +16,32 @@ from ranking.storage.folder import Folder
 
 
 @contextlib.contextmanager
-def fetched(place: str) -> Iterator[Path]:
-    """Yield a local path to a file or folder. What a URI names is downloaded once in the life of the process.
+def fetched(location: str) -> Iterator[Path]:
+    """Yield a local path to a file or folder. URIs are downloaded once per process.
 
-    Raises InputError where a URI cannot be read. An InputError raised inside names the URI, not the download.
+    An InputError raised inside the block is re-raised with the URI in place of the local path.
+
+    Raises:
+        InputError: The URI cannot be read.
     """
-    if "://" not in place:
-        yield Path(place)
+    if "://" not in location:
+        yield Path(location)
         return
-    copy = next(Path(_downloaded(place).name).iterdir())
+    copy = next(Path(_downloaded(location).name).iterdir())
     try:
         yield copy
     except InputError as error:
-        raise InputError(str(error).replace(str(copy), place.rstrip("/"))) from None
+        raise InputError(str(error).replace(str(copy), location.rstrip("/"))) from None
 
 
 @functools.cache
-def _downloaded(place: str) -> tempfile.TemporaryDirectory[str]:
-    """Download a file or folder into a temporary folder, under its own name."""
-    source = Folder(place)
+def _downloaded(location: str) -> tempfile.TemporaryDirectory[str]:
+    """Download a file or folder into a temporary folder, keeping its name."""
+    source = Folder(location)
     source.check_reachable()
     try:
         if not source.exists():
-            raise InputError(f"{place}: there is no such file or folder")
+            raise InputError(f"{location}: no such file or folder")
         local = tempfile.TemporaryDirectory()
         copy = Path(local.name) / source.path.rpartition("/")[2]
         if source.is_file():
@@ -51,5 +54,5 @@ def _downloaded(place: str) -> tempfile.TemporaryDirectory[str]:
         else:
             source.copy_to(Folder(copy))
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{place}: cannot be read ({' '.join(str(error).split())})") from None
+        raise InputError(f"{location}: cannot read it ({' '.join(str(error).split())})") from None
     return local

@@ -1,1 +1,1 @@
-"""What jobs share: the run, its plan, the connection to Ray, logs and errors."""
+"""Shared code of the jobs: the run, its stages, the connection to Ray, logs and errors."""

@@ -1,4 +1,4 @@
-"""What the stages of a run need of a cluster, checked before they wait for it."""
+"""Check, before a run waits for resources, that the cluster has them or can grow to them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from actors.cluster import limits
-from actors.cluster.capacity import Demand, Nodes, lacking
+from actors.cluster.capacity import Demand, Nodes, unmet_demand
 from actors.cluster.placement import EnginePool, Placement, rationale_engines, teacher_engines, training_worker
 from actors.settings import LlmRationaleSettings, RecordedTeacherSettings
 from ranking.errors import InputError
@@ -16,24 +16,27 @@ from ray_jobs.common.run import Run
 
 Part = Literal["teacher", "rationales", "training", "encoder"]
 _READERS_AND_SINK, _PRE_RANKER = 0.5, 1.0
-"""CPUs of what feeds engines and takes their answers."""
+"""CPUs of the tasks that run beside the engines: they read the input, pre-rank it, and write the answers."""
 
 
 def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
-    """What these parts of a run need at least; none for a teacher or rationales without an engine."""
-    settings, found = run.settings, [Demand("a stage", 1, Placement(1).demand, "compute")]
+    """List the minimum resources of some parts of a run.
+
+    A recorded teacher and extractive rationales run without an engine, so they add no demand.
+    """
+    settings, demands = run.settings, [Demand("a stage", 1, Placement(1).demand, "compute")]
     compute = settings.compute
     if "teacher" in parts and not isinstance(settings.teacher, RecordedTeacherSettings):
-        beside = _READERS_AND_SINK + (_PRE_RANKER if settings.pre_ranker else 0)
-        found.append(_engines("the teacher", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, beside))
+        other_cpus = _READERS_AND_SINK + (_PRE_RANKER if settings.pre_ranker else 0)
+        demands.append(_engines("the teacher", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, other_cpus))
     if "encoder" in parts:
-        found.append(
+        demands.append(
             _engines(
                 "the sentence encoder", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, _READERS_AND_SINK
             )
         )
     if "rationales" in parts and isinstance(settings.rationales, LlmRationaleSettings):
-        found.append(
+        demands.append(
             _engines(
                 "the writer of rationales",
                 "rationale",
@@ -47,39 +50,48 @@ def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
         shape = training_worker(training.gpu, compute).demand
         workers = training.min_workers or training.workers
         gpu_gb = compute.student_gpu_gb if training.gpu else None
-        found.append(
+        demands.append(
             Demand("training", workers, shape, "training.workers, compute.student_pool, student_gpu_gb", gpu_gb)
         )
-    return found
+    return demands
 
 
 def check(run: Run, *parts: Part) -> None:
-    """Raise InputError where the cluster has no room for these parts, and cannot grow to it.
+    """Check that the cluster has, or can grow to, the resources of some parts of a run.
 
-    It grows to what `compute.cluster_file` says, the file that `ray up` left on the head, or KubeRay's RayCluster. Where none of
-    them is, nodes that are there now are all there is.
+    The limits of an autoscaling cluster come from `compute.cluster_file`, from the file that `ray up` leaves on the
+    head node, or from KubeRay's RayCluster. Without any of them, the limit is the current nodes.
+
+    Raises:
+        InputError: If the resources are not available.
     """
     run.start_ray()
     demands = demands_of(run, parts)
-    found = lacking(demands, limits.nodes_now(), grows=False)
+    shortage = unmet_demand(demands, limits.nodes_now(), grows=False)
     try:
         possible = _limits(run)
     except OSError as error:
-        if found:
-            run.progress.stage("note", f"what the cluster can grow to cannot be read ({error}); for now {found}")
+        if shortage:
+            run.progress.stage(
+                "note", f"cannot read what the cluster can grow to ({error}); with the current nodes, {shortage}"
+            )
         return
-    if found and possible is not None:
-        found = lacking(demands, possible, grows=True)
-    if found:
-        raise InputError(found)
+    if shortage and possible is not None:
+        shortage = unmet_demand(demands, possible, grows=True)
+    if shortage:
+        raise InputError(shortage)
 
 
 def _limits(run: Run) -> Sequence[Nodes] | None:
-    """The nodes that the cluster can grow to; None where it does not grow. Raises OSError where KubeRay's cannot be read."""
-    named = run.settings.compute.cluster_file
-    path = Path(named or limits.LEFT_ON_THE_HEAD).expanduser()
-    if named is not None and not path.is_file():
-        raise InputError(f"setting 'compute.cluster_file': {named}: no such file")
+    """List the nodes that the cluster can grow to; None if it does not autoscale.
+
+    Raises:
+        OSError: If KubeRay's RayCluster cannot be read.
+    """
+    cluster_file = run.settings.compute.cluster_file
+    path = Path(cluster_file or limits.HEAD_NODE_CLUSTER_FILE).expanduser()
+    if cluster_file is not None and not path.is_file():
+        raise InputError(f"setting 'compute.cluster_file': {cluster_file}: no such file")
     if path.is_file() and "RAY_ADDRESS" in os.environ:
         return limits.nodes_of_file(path.read_text(encoding="utf-8"), str(path))
     if limits.on_kuberay():
@@ -87,8 +99,19 @@ def _limits(run: Run) -> Sequence[Nodes] | None:
     return None
 
 
-def _engines(who: str, setting: str, pool: EnginePool, gpu_gb: float | None, beside: float) -> Demand:
+def _engines(who: str, setting: str, pool: EnginePool, gpu_gb: float | None, other_cpus: float) -> Demand:
+    """Make the demand of a pool's minimum number of engines.
+
+    Args:
+        who: What needs the engines, for the error message.
+        setting: Prefix of the settings to name in the error message.
+        pool: The engines.
+        gpu_gb: Required memory per GPU, in GB; None for any.
+        other_cpus: CPUs of the tasks beside the engines.
+    """
     settings = f"compute.{setting}_cpus, {setting}_gpus, {setting}_pool" + (
         f", {setting}_gpu_gb" if gpu_gb is not None else ""
     )
-    return Demand(who, pool.least, pool.placement.demand, settings, gpu_gb if pool.placement.gpus else None, beside)
+    return Demand(
+        who, pool.min_engines, pool.placement.demand, settings, gpu_gb if pool.placement.gpus else None, other_cpus
+    )

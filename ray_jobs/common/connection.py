@@ -1,4 +1,4 @@
-"""Joining a cluster, or starting Ray on this machine."""
+"""Connect to a Ray cluster, or start Ray on this machine."""
 
 from __future__ import annotations
 
@@ -15,91 +15,103 @@ from ranking.storage.folder import Folder
 from ray_jobs.common.job_logs import JobLogs
 
 MINIMUM_LOGICAL_CPUS = 4
-_SECONDS = 5.0
+_CONNECT_SECONDS = 5.0
 _VERSIONS = re.compile(r"The cluster was started with:(.*?)This process.*?with:(.*)", re.DOTALL)
 
 
 def start_ray(logs: JobLogs, dashboard: bool = False) -> None:
-    """Connect to the cluster of RAY_ADDRESS, or start Ray here. What Ray, Ray Data and vLLM log goes to the job's logs.
+    """Connect to the cluster at RAY_ADDRESS, or start Ray on this machine.
 
-    Raises InputError where no cluster of this Ray and Python answers.
+    Args:
+        logs: Receives the logs of Ray, Ray Data and vLLM.
+        dashboard: Start the dashboard with a local Ray.
+
+    Raises:
+        InputError: If no cluster answers, or it runs another version of Ray or Python.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    logs.begin()
+    logs.redirect_output()
     import ray
     import ray.data
 
-    logs.take()
+    logs.attach_handlers()
     if not ray.is_initialized():
         local = "RAY_ADDRESS" not in os.environ
-        # "local", or Ray would join whatever cluster it finds on this machine
-        own = {"address": "local", "num_cpus": max(MINIMUM_LOGICAL_CPUS, os.cpu_count() or 1)} if local else {}
+        # without "local", Ray would join any cluster that it finds on this machine
+        options = {"address": "local", "num_cpus": max(MINIMUM_LOGICAL_CPUS, os.cpu_count() or 1)} if local else {}
         if not local:
-            _check_answers(os.environ["RAY_ADDRESS"])
+            _check_reachable(os.environ["RAY_ADDRESS"])
         try:
             ray.init(
                 log_to_driver=False,
                 logging_level=logging.WARNING,
                 include_dashboard=dashboard if local else None,
-                **own,
+                **options,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            refused = None if local else refusal_of(error, os.environ["RAY_ADDRESS"])
-            if refused is None:
+            message = None if local else connection_error(error, os.environ["RAY_ADDRESS"])
+            if message is None:
                 raise
-            raise InputError(refused) from None
+            raise InputError(message) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, interrupt)  # Ray's own handler aborts
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
     context.issue_detectors_config.detectors = []
-    logs.take()
+    logs.attach_handlers()
 
 
 def interrupt(*_: object) -> None:
-    """What a job does with SIGTERM. SIGINT would not do: a shell lets what it starts in the background ignore that."""
+    """Handle SIGTERM as Ctrl-C. SIGTERM, because shells make background jobs ignore SIGINT."""
     raise KeyboardInterrupt
 
 
-def _check_answers(address: str) -> None:
-    """Raise InputError where nothing listens: Ray itself would try for minutes."""
+def _check_reachable(address: str) -> None:
+    """Raise InputError if nothing listens at an address. Ray itself would retry for minutes."""
     host, _, port = address.rpartition("://")[2].rstrip("/").rpartition(":")
     if not host or not port.isdigit():
-        return  # `auto`, or something that Ray refuses by itself
-    deadline = time.monotonic() + _SECONDS
+        return  # `auto`, or a form that Ray rejects
+    deadline = time.monotonic() + _CONNECT_SECONDS
     while True:
         try:
-            socket.create_connection((host.strip("[]"), int(port)), _SECONDS).close()
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
         except OSError as error:
-            if time.monotonic() > deadline:  # a busy machine may refuse once
+            if time.monotonic() > deadline:  # retry, because a busy machine may refuse a connection
                 raise InputError(
-                    f"RAY_ADDRESS {address}: no Ray cluster answers there ({error.strerror or error})"
+                    f"RAY_ADDRESS {address}: cannot connect to a Ray cluster ({error.strerror or error})"
                 ) from None
             time.sleep(1)
         else:
             return
 
 
-def refusal_of(error: Exception, address: str) -> str | None:
-    """Why a cluster cannot be joined, in a line; None for what is no matter of the address."""
+def connection_error(error: Exception, address: str) -> str | None:
+    """Describe in one line why Ray cannot join the cluster at an address; None if the address is not the cause."""
     text = str(error)
     if "ersion mismatch" in text:
-        told = _VERSIONS.search(text)
-        versions = [" ".join(part.split()) for part in told.groups()] if told else [" ".join(text.split())]
-        return f"RAY_ADDRESS {address}: the cluster is of another version: it has {versions[0]}, this is {versions[-1]}"
+        match = _VERSIONS.search(text)
+        versions = [" ".join(part.split()) for part in match.groups()] if match else [" ".join(text.split())]
+        return (
+            f"RAY_ADDRESS {address}: version mismatch; the cluster runs {versions[0]}, "
+            f"this process runs {versions[-1]}; use the same versions"
+        )
     if isinstance(error, ConnectionError) or "connect" in text.lower():
-        return f"RAY_ADDRESS {address}: no Ray cluster answers there ({text.splitlines()[0][:160]})"
+        return f"RAY_ADDRESS {address}: cannot connect to a Ray cluster ({text.splitlines()[0][:160]})"
     if isinstance(error, ValueError):
-        return f"RAY_ADDRESS {address}: is no address of a cluster ({text.splitlines()[0][:160]}); HOST:PORT or `auto` would be one"
+        return f"RAY_ADDRESS {address}: not a cluster address ({text.splitlines()[0][:160]}); use HOST:PORT or `auto`"
     return None
 
 
 def check_workers_write(folder: Folder) -> None:
-    """Raise InputError where a worker cannot write to storage, most often for want of the driver's credentials."""
+    """Check that workers can write to storage. They usually cannot if they lack the driver's credentials.
+
+    Raises:
+        InputError: If a worker cannot write.
+    """
     import ray
     from ray.exceptions import RayTaskError
 

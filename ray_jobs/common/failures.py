@@ -1,4 +1,4 @@
-"""Failures whose reason lies outside: a disk that is full, a storage service that does not do its part."""
+"""Recognise failures with an external cause: a full disk or a failing storage service."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ from collections.abc import Iterator
 
 from ranking.storage import s3
 
-_FULL = ("No space left on device", "Disk quota exceeded")
-_SERVICE = (
+_DISK_FULL = ("No space left on device", "Disk quota exceeded")
+_STORAGE_SERVICE = (
     "AWS Error",
     "Could not connect to the endpoint",
     "EndpointConnectionError",
     "Connection was closed before we received a valid response",
 )
-_MOST = 240
+_MAX_CHARACTERS = 240
 
 
-def reason_outside(error: BaseException) -> str | None:
-    """The line that says it, in the words of whoever noticed; None for a failure of another kind.
+def external_cause(error: BaseException) -> str | None:
+    """Describe the external cause of an error in one line; None for all other errors.
 
-    Looks through the causes of an error, and through the text of errors that come from workers.
+    Searches the chain of causes, and the text of errors that Ray passes on from workers.
     """
     for text in _texts(error):
         for line in text.splitlines():
-            if any(part in line for part in _FULL):
-                return f"a disk is full ({_short(line)})"
-            if any(part in line for part in _SERVICE):
-                return s3.denied(line) or f"the storage service failed ({_short(line)})"
+            if any(part in line for part in _DISK_FULL):
+                return f"a disk is full ({_shortened(line)})"
+            if any(part in line for part in _STORAGE_SERVICE):
+                return s3.denied(line) or f"the storage service failed ({_shortened(line)})"
     return None
 
 
 def _texts(error: BaseException) -> Iterator[str]:
+    """Yield the text of an error and of each error in its chain of causes."""
     seen: set[int] = set()
-    held: BaseException | None = error
-    while held is not None and id(held) not in seen:
-        seen.add(id(held))
-        yield str(held)
-        held = held.__cause__ or held.__context__
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield str(current)
+        current = current.__cause__ or current.__context__
 
 
-def _short(line: str) -> str:
+def _shortened(line: str) -> str:
     text = " ".join(line.split())
-    return text if len(text) <= _MOST else f"{text[:_MOST]}..."
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."

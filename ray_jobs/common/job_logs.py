@@ -1,4 +1,4 @@
-"""Where a job's logs go: one JSON object a line in logs/driver.log of its run, with run and stage beside each message."""
+"""Log files of a job: logs/driver.log with one JSON object per line, including run and stage, and native output."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ NAMES = ("rradistill", "py.warnings", "ray", "ray.data", "ray.train", "ray.serve
 
 
 class JsonLines(logging.Formatter):
-    """{"at", "level", "logger", "run", "stage", "message"}, and "trace" where there is one."""
+    """Format a record as JSON: {"at", "level", "logger", "run", "stage", "message"}, and "trace" for exceptions."""
 
     def __init__(self, run: str, stage: Callable[[], str | None]) -> None:
+        """Initialise the formatter.
+
+        Args:
+            run: Name of the run.
+            stage: Returns the name of the current stage.
+        """
         super().__init__()
         self._run, self._stage = run, stage
 
     def format(self, record: logging.LogRecord) -> str:
+        """Format a record on one line."""
         at = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
         line = {
             "at": at,
@@ -36,38 +43,47 @@ class JsonLines(logging.Formatter):
 
 
 class JobLogs:
-    """The logs of a job. folder: a local one. run: its name. stage: tells which stage is at work."""
+    """The log files of a job, in a local folder."""
 
     def __init__(self, folder: Path, run: str, stage: Callable[[], str | None]) -> None:
+        """Initialise the log files. Nothing is written yet.
+
+        Args:
+            folder: Local folder of the files.
+            run: Name of the run.
+            stage: Returns the name of the current stage.
+        """
         self.folder, self._formatter = folder, JsonLines(run, stage)
 
-    def begin(self) -> None:
-        """Send what native code and Ray print to driver.err and driver.out; Python's own sys.stderr and our console stay."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _native_errors_to_file(self.folder / "driver.err")
-        sys.stdout = (self.folder / "driver.out").open(
-            "a", buffering=1
-        )  # Ray prints its warnings there; our console holds the real one
-        self.take()
+    def redirect_output(self) -> None:
+        """Redirect the output of native code and Ray to driver.err and driver.out.
 
-    def take(self) -> None:
-        """Send the loggers to driver.log; Ray's parts add handlers of their own as they start, so this is done after each."""
+        Python's own sys.stderr and our console still write to the terminal.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _redirect_native_stderr(self.folder / "driver.err")
+        # Ray prints warnings to sys.stdout; our console has a reference to the original
+        sys.stdout = (self.folder / "driver.out").open("a", buffering=1)
+        self.attach_handlers()
+
+    def attach_handlers(self) -> None:
+        """Send all loggers to driver.log. Call it after each part of Ray starts, as it adds its own handlers."""
         handler = logging.FileHandler(self.folder / "driver.log", encoding="utf-8")
         handler.setFormatter(self._formatter)
         handler.setLevel(logging.INFO)
         logging.captureWarnings(True)
         for name in NAMES:
             logger = logging.getLogger(name)
-            for held in list(logger.handlers):
-                if isinstance(held, logging.FileHandler):
-                    held.close()
+            for previous in list(logger.handlers):
+                if isinstance(previous, logging.FileHandler):
+                    previous.close()
             logger.handlers = [handler]
             logger.propagate = False
         logging.getLogger("rradistill").setLevel(logging.INFO)
 
 
-def _native_errors_to_file(path: Path) -> None:
-    """Send what native code writes to standard error to a file; Python's own sys.stderr stays where it was."""
+def _redirect_native_stderr(path: Path) -> None:
+    """Redirect file descriptor 2 to a file. Python's sys.stderr continues to write to the original stream."""
     if sys.stderr.fileno() == 2:
         sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
         with path.open("ab") as stream:

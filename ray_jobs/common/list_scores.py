@@ -1,4 +1,4 @@
-"""Scoring candidate lists with a model on the cluster's workers, for evaluation and for fitting a blend."""
+"""Score candidate lists with a model on the cluster's workers, for evaluation and for blend fitting."""
 
 from __future__ import annotations
 
@@ -15,8 +15,18 @@ if TYPE_CHECKING:
 _LISTS_PER_BATCH = 4
 
 
-def score_lists(run: Run, model: Model, called: str, lists: Sequence[CandidateList]) -> TrecRun:
-    """Score every document of some lists. called: the model's name on the progress bar. Returns {query_id: {doc_id: score}}."""
+def score_lists(run: Run, model: Model, name: str, lists: Sequence[CandidateList]) -> TrecRun:
+    """Score every document of some candidate lists.
+
+    Args:
+        run: The run.
+        model: The model to score with.
+        name: Name of the model on the progress bar.
+        lists: Candidate lists, one per query.
+
+    Returns:
+        {query_id: {doc_id: score}}
+    """
     from actors.data.streaming import dataset_of, through_actor
     from actors.scoring.scorers import ListScorer
 
@@ -28,7 +38,7 @@ def score_lists(run: Run, model: Model, called: str, lists: Sequence[CandidateLi
         _LISTS_PER_BATCH,
     )
     scores: TrecRun = {}
-    with run.progress.bar(called, len(lists), "queries") as bar:
+    with run.progress.bar(name, len(lists), "queries") as bar:
         for row in rows.iter_rows():
             scores[row["query_id"]] = dict(zip(row["doc_ids"], row["scores"], strict=True))
             bar.advance()

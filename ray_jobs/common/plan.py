@@ -1,11 +1,11 @@
-"""The stages of a run and what each depends on: this is where fingerprints come from.
+"""The stages of a run, their dependencies and their fingerprints.
 
 collection ─ queries ─┐                          ┌ rationales ┐
      ├────── index ───┴─ candidates ─ labels ────┴─────────┴── students/<name> ─┐
      └─────────┴───── test/candidates ─ test/labels ────────────────────────────┴─ evaluation
 
-Only students that learn from rationales depend on them. vectors/, teacher/ and writer/ are memories, not stages:
-what is in them is named by content and never out of date.
+Only students that learn from rationales depend on them. vectors/, teacher/ and writer/ are caches, not stages: their
+entries are keyed by content and never go stale.
 """
 
 from __future__ import annotations
@@ -37,25 +37,28 @@ from ranking.storage.sources import fetched
 from ray_jobs.common.run import Run
 from students.settings import StudentSettings
 
-MADE_AFTER = {"max_attempts", "orders", "merge", "missing"}
-"""Settings of a listwise teacher that change what is made of its answers, and no answer."""
+POST_PROCESSING_SETTINGS = {"max_attempts", "orders", "merge", "missing"}
+"""Settings of a listwise teacher that affect how its answers become labels, but not the answers."""
 
-HOW_TRAINED = {"workers", "min_workers", "max_restarts", "max_tokens_per_microbatch", "activation_checkpointing"}
-"""Settings of a training that change how it is carried out, and its result by rounding at most: it can go on with others."""
+EXECUTION_SETTINGS = {"workers", "min_workers", "max_restarts", "max_tokens_per_microbatch", "activation_checkpointing"}
+"""Training settings that change the student only by rounding errors. Training can resume with other values."""
 
 
 def queries_stage(run: Run) -> Stage:
+    """Return the stage that selects the queries to label from the query log."""
     log = run.settings.queries.log
     inputs = [run.collection.fingerprint, *([fingerprint_of(fingerprint_of_log(log))] if log else [])]
     return Stage(run.folder, "queries", run.settings.queries.model_dump(), inputs)
 
 
 def index_stage(run: Run) -> Stage:
+    """Return the stage that indexes the documents for BM25."""
     settings = {"bm25": [part.model_dump() for part in _of_kind(run, Bm25Settings)]}
     return Stage(run.folder, "index", settings, [run.collection.fingerprint])
 
 
 def candidates_stage(run: Run, split: SplitName = "log") -> Stage:
+    """Return the stage that retrieves the candidate lists of a split."""
     inputs = [index_stage(run).fingerprint, *([queries_stage(run).fingerprint] if split == "log" else [])]
     inputs += [
         _content_of(part)
@@ -66,10 +69,11 @@ def candidates_stage(run: Run, split: SplitName = "log") -> Stage:
 
 
 def labels_stage(run: Run, split: SplitName = "log") -> Stage:
+    """Return the stage in which the teacher labels the candidate lists of a split."""
     settings: dict[str, Any] = {"teacher": teacher_identity(run)}
     if split == "log":
         settings["pre_ranker"] = _pre_ranker(run)
-        if run.settings.pre_ranker is not None:  # without one, the teacher sees every list whole
+        if run.settings.pre_ranker is not None:  # without a pre-ranker, the teacher sees all candidates
             settings["validation_fraction"] = run.settings.training.validation_fraction
     else:
         settings["first_stages"] = run.settings.evaluation.first_stages
@@ -77,33 +81,48 @@ def labels_stage(run: Run, split: SplitName = "log") -> Stage:
 
 
 def audit_stage(run: Run) -> Stage:
-    asked = {name: value for name, value in teacher_identity(run).items() if name not in MADE_AFTER}
-    settings = {"teacher": asked, "pre_ranker": _pre_ranker(run), "audit": run.settings.audit.model_dump()}
+    """Return the stage that audits the teacher."""
+    teacher = {name: value for name, value in teacher_identity(run).items() if name not in POST_PROCESSING_SETTINGS}
+    settings = {"teacher": teacher, "pre_ranker": _pre_ranker(run), "audit": run.settings.audit.model_dump()}
     return Stage(
         run.folder, "audit", settings, [candidates_stage(run).fingerprint, candidates_stage(run, "test").fingerprint]
     )
 
 
 def rationales_stage(run: Run) -> Stage:
+    """Return the stage that writes rationales for the labels."""
     return Stage(run.folder, "rationales", rationales_identity(run), [labels_stage(run).fingerprint])
 
 
 @dataclass(frozen=True)
 class TrainingInput:
-    """A folder of labels or rationales that a student learns from, and their fingerprint."""
+    """Labels or rationales that a student is trained on.
+
+    Attributes:
+        folder: Folder of the rows.
+        fingerprint: Fingerprint of the stage that wrote them.
+    """
 
     folder: Folder
     fingerprint: str
 
 
-def labels_to_learn(run: Run) -> TrainingInput:
-    """The labels that students learn from: the run's own, or another's. Raises InputError where those are not finished."""
-    return _own_or_other(run, "labels", labels_stage)
+def labels_for_training(run: Run) -> TrainingInput:
+    """Return the labels that students are trained on: the run's own, or those of the runs in `training.labels`.
+
+    Raises:
+        InputError: If a run in `training.labels` has no finished labels.
+    """
+    return _own_or_external(run, "labels", labels_stage)
 
 
-def rationales_to_learn(run: Run) -> TrainingInput:
-    """The rationales beside them, for students that learn from rationales. Raises InputError where another run's are not of its labels."""
-    learned = _own_or_other(run, "rationales", rationales_stage)
+def rationales_for_training(run: Run) -> TrainingInput:
+    """Return the rationales of the training labels, for students that learn from rationales.
+
+    Raises:
+        InputError: If a run in `training.labels` has no finished rationales, or they explain other labels.
+    """
+    rationales_input = _own_or_external(run, "rationales", rationales_stage)
     for place in run.settings.training.labels:
         labels, rationales = (manifest_of(Folder(place) / name) for name in ("labels", "rationales"))
         assert labels is not None
@@ -111,14 +130,15 @@ def rationales_to_learn(run: Run) -> TrainingInput:
         if rationales.fingerprint != fingerprint_of("rationales", rationales.settings, [labels.fingerprint]):
             uri = (Folder(place) / "rationales").uri
             raise InputError(
-                f"setting 'training.labels': {uri} are of other labels than those beside them; write them anew"
+                f"setting 'training.labels': {uri} do not belong to the labels beside them; run ray_jobs.rationales"
             )
-    return learned
+    return rationales_input
 
 
-def _own_or_other(run: Run, name: str, stage_of: Callable[[Run], Stage]) -> TrainingInput:
-    other = other_labels(run)
-    if other is None:
+def _own_or_external(run: Run, name: str, stage_of: Callable[[Run], Stage]) -> TrainingInput:
+    """Return the run's own stage, or the stage of the same name of the runs in `training.labels`."""
+    external = external_labels(run)
+    if external is None:
         stage = stage_of(run)
         return TrainingInput(stage.folder, stage.fingerprint)
     manifests = []
@@ -127,16 +147,17 @@ def _own_or_other(run: Run, name: str, stage_of: Callable[[Run], Stage]) -> Trai
         manifest = manifest_of(folder)
         if manifest is None:
             raise InputError(
-                f"setting 'training.labels': no finished {name} are in {folder.uri}; the folder of a run that has them is needed"
+                f"setting 'training.labels': no finished {name} in {folder.uri}; give the folder of a run that has them"
             )
         manifests.append(manifest)
-    return TrainingInput(other / name, merged_fingerprint(manifests))
+    return TrainingInput(external / name, merged_fingerprint(manifests))
 
 
-def other_labels(run: Run) -> Folder | None:
-    """The folder whose labels, rationales and candidates are learned from instead of the run's own; None for the run's own.
+def external_labels(run: Run) -> Folder | None:
+    """Return the folder with the labels, rationales and candidates of the runs in `training.labels`.
 
-    For several runs, the folder that `ray_jobs.training.label_merging` fills.
+    For several runs, this is the folder that `ray_jobs.training.label_merging` writes. None if students are trained
+    on the run's own labels.
     """
     places = run.settings.training.labels
     if not places:
@@ -145,20 +166,22 @@ def other_labels(run: Run) -> Folder | None:
 
 
 def merged_fingerprint(manifests: Sequence[Manifest]) -> str:
-    """The fingerprint of several runs' rows of one stage; of one run its own."""
-    return manifests[0].fingerprint if len(manifests) == 1 else fingerprint_of([one.fingerprint for one in manifests])
+    """Return the fingerprint of a stage merged from several runs. For a single run, its own fingerprint."""
+    if len(manifests) == 1:
+        return manifests[0].fingerprint
+    return fingerprint_of([manifest.fingerprint for manifest in manifests])
 
 
 def student_stage(run: Run, student: StudentSettings) -> Stage:
-    training = run.settings.training.model_dump(
-        exclude=HOW_TRAINED | {"labels"}
-    )  # where labels lie does not count, but which they are
-    if training["steps"] is None:  # students of before there was such a setting stay what they are
+    """Return the stage that trains a student."""
+    # labels are identified by their content, not by their location
+    training = run.settings.training.model_dump(exclude=EXECUTION_SETTINGS | {"labels"})
+    if training["steps"] is None:  # keeps the fingerprints of students trained before this setting existed
         del training["steps"]
-    learned = labels_to_learn(run).fingerprint
-    inputs = [learned, *([rationales_to_learn(run).fingerprint] if reads_rationales(run, student) else [])]
-    if run.settings.training.labels and learned != _own_labels(run):
-        inputs.append(run.collection.fingerprint)  # its test questions are left out of other labels than its own
+    labels = labels_for_training(run).fingerprint
+    inputs = [labels, *([rationales_for_training(run).fingerprint] if reads_rationales(run, student) else [])]
+    if run.settings.training.labels and labels != _own_labels(run):
+        inputs.append(run.collection.fingerprint)  # its test questions are dropped from external labels
     if student.base in OWN:
         inputs.append(weights_hash(student.base))
     settings = {"student": student.model_dump(), "training": training, **_content_of_base(run, student)}
@@ -166,7 +189,10 @@ def student_stage(run: Run, student: StudentSettings) -> Stage:
 
 
 def _own_labels(run: Run) -> str | None:
-    """The fingerprint of the run's own labels; None if the teacher's file is missing, which labels of other runs do not need."""
+    """Return the fingerprint of the run's own labels; None if the teacher's file is missing.
+
+    Training on the labels of other runs does not need the teacher's file.
+    """
     try:
         return labels_stage(run).fingerprint
     except InputError:
@@ -174,36 +200,40 @@ def _own_labels(run: Run) -> str | None:
 
 
 def _content_of_base(run: Run, student: StudentSettings) -> dict[str, Any]:
-    """What a base's folder holds, which may be other weights tomorrow; where it is gone, what it held when the student was trained."""
+    """Hash the folder of a base model, because its weights may change under the same path.
+
+    If the folder no longer exists, returns the hash from when the student was trained.
+    """
     if Path(student.base).is_dir():
         return {"base": folder_hash(Path(student.base))}
     manifest = manifest_of(run.folder / "students" / student.name)
-    held = manifest.settings if manifest else {}
-    return {"base": held["base"]} if "base" in held and held["student"]["base"] == student.base else {}
+    trained = manifest.settings if manifest else {}
+    return {"base": trained["base"]} if "base" in trained and trained["student"]["base"] == student.base else {}
 
 
 def reads_rationales(run: Run, student: StudentSettings) -> bool:
-    """Whether a student is trained on the run's rationales."""
+    """Return whether a student is trained on the run's rationales."""
     return student.learns_from_rationales and not isinstance(run.settings.rationales, NoRationaleSettings)
 
 
 def evaluation_stage(run: Run) -> Stage:
+    """Return the stage that evaluates the students, the teacher and the baselines on the test queries."""
     settings = {
         "evaluation": run.settings.evaluation.model_dump(),
         "pre_ranker": _pre_ranker(run),
-        # of these depend the times and the prices in it
+        # latencies and prices depend on these
         "serving": run.settings.serving.model_dump(include={"replicas", "max_replicas"}),
         "engine_hour_price": run.settings.compute.engine_hour_price,
     }
-    others = [_content_hash(other.path) for other in run.settings.evaluation.runs]
-    others += [fingerprint_of(_inventory_of(model.model)) for model in run.settings.evaluation.models]
+    external = [_content_hash(trec_run.path) for trec_run in run.settings.evaluation.runs]
+    external += [fingerprint_of(_inventory_of(model.model)) for model in run.settings.evaluation.models]
     lists = labels_stage(run, "test") if run.settings.evaluation.teacher else candidates_stage(run, "test")
     students = [student_stage(run, student).fingerprint for student in run.settings.students]
-    return Stage(run.folder, "evaluation", settings, [lists.fingerprint, *students, *others])
+    return Stage(run.folder, "evaluation", settings, [lists.fingerprint, *students, *external])
 
 
 def arm_stage(run: Run, student: StudentSettings) -> Stage:
-    """One trained arm of an ablation on the test queries. run: with the arm's settings."""
+    """Return the stage that evaluates one arm of an ablation with one seed. `run` has the arm's settings."""
     evaluation = run.settings.evaluation
     settings = {"first_stages": evaluation.first_stages, "measures": evaluation.measures, "split": evaluation.split}
     inputs = [student_stage(run, student).fingerprint, candidates_stage(run, "test").fingerprint]
@@ -211,29 +241,29 @@ def arm_stage(run: Run, student: StudentSettings) -> Stage:
 
 
 def embedding_cache(run: Run) -> Folder:
-    """Where the vectors of documents and queries are kept, a folder for each sentence encoder."""
+    """Return the cache of document and query vectors. It has one folder per sentence encoder."""
     return run.folder / "vectors"
 
 
 def teacher_cache(run: Run) -> Folder:
-    """Where the teacher keeps what it need not compute twice, apart for each model."""
-    asked = {name: value for name, value in teacher_identity(run).items() if name not in MADE_AFTER}
-    return run.folder / "teacher" / fingerprint_of(asked)
+    """Return the response cache of the teacher. Each model and prompt has its own folder."""
+    identity = {name: value for name, value in teacher_identity(run).items() if name not in POST_PROCESSING_SETTINGS}
+    return run.folder / "teacher" / fingerprint_of(identity)
 
 
 def rationales_cache(run: Run) -> Folder:
-    """Where the writer of rationales keeps what it need not be asked twice, apart for each model and prompt."""
-    asked = {name: value for name, value in rationales_identity(run).items() if name != "rationales_per_list"}
-    return run.folder / "writer" / fingerprint_of(asked)
+    """Return the response cache of the rationale writer. Each model and prompt has its own folder."""
+    identity = {name: value for name, value in rationales_identity(run).items() if name != "rationales_per_list"}
+    return run.folder / "writer" / fingerprint_of(identity)
 
 
 def teacher_fingerprint(run: Run) -> str:
-    """Name what makes the teacher's answers."""
+    """Fingerprint everything that determines the teacher's labels."""
     return fingerprint_of(teacher_identity(run))
 
 
 def teacher_identity(run: Run) -> dict[str, Any]:
-    """What makes the teacher's answers: its settings, the words of its prompt, the content of a recorded run or an own model."""
+    """Collect what determines the teacher's labels: settings, prompt, and content of a recording or bundled model."""
     settings = run.settings.teacher
     identity = settings.model_dump()
     if isinstance(settings, RecordedTeacherSettings):
@@ -248,7 +278,7 @@ def teacher_identity(run: Run) -> dict[str, Any]:
 
 
 def rationales_identity(run: Run) -> dict[str, Any]:
-    """What makes the rationales: their settings and the words of the prompt."""
+    """Collect what determines the rationales: their settings and the prompt text."""
     settings = run.settings.rationales
     identity = settings.model_dump()
     if isinstance(settings, LlmRationaleSettings):
@@ -257,7 +287,7 @@ def rationales_identity(run: Run) -> dict[str, Any]:
 
 
 def dense_models(run: Run) -> list[str]:
-    """The sentence encoders of dense retrieval, which read every document."""
+    """List the sentence encoders of dense retrieval. They encode every document."""
     return list(dict.fromkeys(part.model for part in _of_kind(run, DenseSettings)))
 
 
@@ -266,6 +296,7 @@ def _pre_ranker(run: Run) -> dict[str, Any] | None:
 
 
 def _name(stage: str, split: SplitName) -> str:
+    """Return the folder of a stage of a split."""
     return stage if split == "log" else f"test/{stage}"
 
 
@@ -274,21 +305,25 @@ def _of_kind(run: Run, kind: type[Any]) -> list[Any]:
 
 
 def _content_of(lists: RunRetrieverSettings | ParquetRetrieverSettings) -> str:
-    """Name what imported lists hold; parquet may be large, so its files are told apart by name, size and time."""
+    """Fingerprint imported candidate lists.
+
+    Parquet files may be large, so they are identified by name, size and modification time.
+    """
     if isinstance(lists, RunRetrieverSettings):
         return _content_hash(lists.path)
     return fingerprint_of(Folder(lists.path).inventory())
 
 
 def _inventory_of(model: str) -> list[tuple[str, int, int]]:
-    """Name, size and time of a model's files; none for one of a hub, which its name tells."""
+    """List name, size and modification time of a model's files; empty for a model of the Hugging Face Hub."""
     if model in OWN:
         return [(weights_hash(model), 0, 0)]
     return Folder(model).inventory() if "://" in model or Path(model).is_dir() else []
 
 
-def _content_hash(place: str) -> str:
-    with fetched(place) as path:
+def _content_hash(location: str) -> str:
+    """Hash a file, given its path or URI."""
+    with fetched(location) as path:
         try:
             return hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:

@@ -1,6 +1,6 @@
-"""A run: its settings, its folder, and how a job starts and ends.
+"""A run: its settings and folder, and the start and end of a job.
 
-Every job is `python -m ray_jobs.<job> RUN.yaml [--key value ...]`.
+Every job is called as `python -m ray_jobs.<job> RUN.yaml [--key value ...]`.
 """
 
 from __future__ import annotations
@@ -51,32 +51,34 @@ from ranking.settings import (
 from ranking.storage.folder import Folder
 from ranking.storage.lease import leased
 from ray_jobs.common.connection import check_workers_write, interrupt, start_ray
-from ray_jobs.common.failures import reason_outside
+from ray_jobs.common.failures import external_cause
 from ray_jobs.common.job_logs import JobLogs
 from students.settings import RraBertSettings, StudentSettings, TrainingSettings
 
 
 class RunSettings(Settings):
-    """The run file, whole."""
+    """All settings of a run file."""
 
     run: str = Field(
-        "quickstart", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the run; its folder under storage."
+        "quickstart",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Name of the run, and of its folder under `storage`.",
     )
     storage: str = Field(
-        "runs", description="Where runs and the registry live: a path or a URI such as s3://bucket/rra."
+        "runs", description="Storage root of runs and the registry: a path or a URI such as s3://bucket/rra."
     )
     collection: CollectionSettings = CollectionSettings()
     queries: QuerySettings = QuerySettings()
     candidates: CandidateSettings = CandidateSettings()
     pre_ranker: PreRankerSettings | None = Field(
         default_factory=PreRankerSettings,
-        description="What picks the documents that the teacher sees. Null: it sees every candidate.",
+        description="Selects the candidates that the teacher sees. Null: the teacher sees all candidates.",
     )
     teacher: TeacherSettings = Field(default_factory=PointwiseTeacherSettings)
     audit: AuditSettings = AuditSettings()
     rationales: RationaleSettings = Field(default_factory=NoRationaleSettings)
     students: list[StudentSettings] = Field(
-        default_factory=lambda: [RraBertSettings()], description="Students to train."
+        default_factory=lambda: [RraBertSettings()], description="Students to train. Their names must be distinct."
     )
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -86,8 +88,8 @@ class RunSettings(Settings):
     compute: ComputeSettings = ComputeSettings()
 
     @model_validator(mode="after")
-    def _first_stages_of_the_retrievers(self) -> RunSettings:
-        """Fill in what evaluation re-ranks and compares with: the fused list, or that of the only retriever."""
+    def _fill_in_first_stages(self) -> RunSettings:
+        """Set the default first stage and baseline of the evaluation: the fused list, or that of the only retriever."""
         retrievers = self.candidates.retrievers
         evaluation = self.evaluation
         if not evaluation.first_stages:
@@ -98,51 +100,61 @@ class RunSettings(Settings):
 
 
 class Run:
-    """One run: settings, storage, progress, and the collection once it is asked for."""
+    """A run: settings, storage, progress, logs, and the collection, which is read on first use."""
 
     def __init__(self, settings: RunSettings, progress: Progress) -> None:
+        """Initialise the run. Nothing is read or written yet."""
         self.settings = settings
         self.progress = progress
         self.storage = Folder(settings.storage)
         self.folder = self.storage / settings.run
         self.registry = Registry(self.storage)
-        # a local folder for the log floods of Ray and vLLM too: logs/ of the run where it is on this disk
-        place = Path(self.folder.path) / "logs" if self.folder.is_local else Path("logs") / settings.run
-        self.logs = JobLogs(place, settings.run, lambda: progress.at)
-        self._began_ray = False
+        # always local, because Ray and vLLM log a lot
+        logs = Path(self.folder.path) / "logs" if self.folder.is_local else Path("logs") / settings.run
+        self.logs = JobLogs(logs, settings.run, lambda: progress.at)
+        self._ray_started = False
 
     @cached_property
     def collection(self) -> Collection:
-        """The collection, read when first asked for."""
+        """The collection. Reads it on first use and prints its size."""
         collection = read_collection(self.settings.collection, self.settings.evaluation.split)
         judged = len(collection.test)
-        text = f"{collection.name}: {len(collection.documents):,} documents, {len(collection.log):,} queries, {judged:,} test queries"
-        self.progress.stage("collection", text)
+        sizes = f"{len(collection.documents):,} documents, {len(collection.log):,} queries, {judged:,} test queries"
+        self.progress.stage("collection", f"{collection.name}: {sizes}")
         if collection.halved:
-            kept = len(collection.log_qrels)
+            to_label = len(collection.log_qrels)
             self.progress.stage(
-                "", f"judged queries are divided: {judged:,} to test, {kept:,} to label; collection.use changes that"
+                "", f"judged queries are split: {judged:,} to test, {to_label:,} to label; see collection.use"
             )
         for note in collection.notes:
             self.progress.stage("", note)
         return collection
 
     def check_judged(self) -> None:
-        """Raise InputError where there is nothing to test on."""
+        """Raise InputError if the collection has no judged test queries."""
         if not self.collection.test:
             raise InputError(
-                f"{self.collection.name} has no judged queries to test on; labels can be made of it, and learned from"
+                f"{self.collection.name} has no judged test queries; only labelling and training are possible"
             )
 
-    def skipped(self, stage: Stage) -> Manifest | None:
-        """The manifest of a stage that is done with these settings already, said in a line; else None."""
+    def skip_if_finished(self, stage: Stage) -> Manifest | None:
+        """Print that a stage is skipped if it is finished with these settings.
+
+        Returns:
+            The manifest of the finished stage; None if the stage must run.
+        """
         manifest = stage.restore()
         if manifest is not None:
             self.progress.stage(stage.name, f"{manifest.rows_out:,} rows, unchanged, skipped")
         return manifest
 
-    def done(self, manifest: Manifest, unit: str) -> None:
-        """Say in a line what a stage made, and how fast."""
+    def report_stage(self, manifest: Manifest, unit: str) -> None:
+        """Print the number of rows of a finished stage, its duration and throughput.
+
+        Args:
+            manifest: Manifest of the stage.
+            unit: What the rows are, for example `labels`.
+        """
         rate = manifest.rows_out / max(manifest.seconds, 1e-9)
         rejected = f", {manifest.rejected:,} rejected" if manifest.rejected else ""
         tokens = f", {manifest.tokens.prompt:,} tokens read" if manifest.tokens.prompt else ""
@@ -150,10 +162,10 @@ class Run:
         self.progress.stage(manifest.stage, text)
 
     def start_ray(self) -> None:
-        """Connect to the cluster of RAY_ADDRESS, or start Ray on this machine; once."""
-        if self._began_ray:
+        """Connect to the cluster at RAY_ADDRESS, or start Ray on this machine. Later calls do nothing."""
+        if self._ray_started:
             return
-        self._began_ray = True
+        self._ray_started = True
         start_ray(self.logs, self.settings.compute.dashboard)
         self.progress.explain, self.progress.quiet = why_waiting, self.settings.compute.stall_warning_seconds
         if not self.folder.is_local:
@@ -161,34 +173,36 @@ class Run:
 
 
 def open_run(arguments: Sequence[str]) -> Run:
-    """Read the command line: a run file, then settings to lay over it. Writes run.yaml into the run's folder.
+    """Read the command line: a run file, then settings that override it.
 
-    Raises InputError for a run file, a setting or a storage root that is no good.
+    Raises:
+        InputError: If the run file or a setting is invalid, or the storage root is not writable.
     """
     if not arguments or arguments[0].startswith("-"):
         raise InputError("a run file is missing, for example configs/quickstart.yaml")
     settings = load_settings(RunSettings, Path(arguments[0]), arguments[1:])
     names = [student.name for student in settings.students]
     if len(set(names)) != len(names):
-        raise InputError(f"{arguments[0]}: setting 'students': each needs a name of its own, not {', '.join(names)}")
+        raise InputError(f"{arguments[0]}: setting 'students': names must be distinct, not {', '.join(names)}")
     first_stages = [*(retriever.called for retriever in settings.candidates.retrievers), FUSED]
     for name in settings.evaluation.first_stages:
         if name not in first_stages:
             raise InputError(
-                f"{arguments[0]}: setting 'evaluation.first_stages': {name!r} is none of {', '.join(first_stages)}"
+                f"{arguments[0]}: setting 'evaluation.first_stages': unknown first stage {name!r}; "
+                f"use one of {', '.join(first_stages)}"
             )
-    _check_names_apart(settings, [*first_stages, "pre-ranker", "teacher"], arguments[0])
-    _check_recorded_for(settings, arguments[0])
+    _check_distinct_names(settings, [*first_stages, "pre-ranker", "teacher"], arguments[0])
+    _check_recorded_collection(settings, arguments[0])
     run = Run(settings, Progress())
     run.folder.check_writable()
     return run
 
 
-def _check_recorded_for(settings: RunSettings, where: str) -> None:
-    """Raise InputError if the recorded teacher's rankings are of another collection."""
+def _check_recorded_collection(settings: RunSettings, where: str) -> None:
+    """Raise InputError if the recorded teacher's rankings belong to another collection."""
     teacher, source = settings.teacher, settings.collection.source
     if settings.training.labels and not settings.evaluation.teacher:
-        return  # the teacher is not asked
+        return  # the run does not use the teacher
     if isinstance(teacher, RecordedTeacherSettings) and teacher.collection not in (None, source):
         raise InputError(
             f"{where}: setting 'collection.source': {source!r}, but the rankings in {teacher.path} were recorded for "
@@ -196,14 +210,23 @@ def _check_recorded_for(settings: RunSettings, where: str) -> None:
         )
 
 
-def _check_names_apart(settings: RunSettings, reserved: list[str], where: str) -> None:
-    """Raise InputError where two systems of an evaluation would have one name."""
+def _check_distinct_names(settings: RunSettings, reserved: list[str], where: str) -> None:
+    """Check that all systems of an evaluation have distinct names.
+
+    Args:
+        settings: Settings of the run.
+        reserved: Names of first stages, pre-ranker and teacher.
+        where: Prefix of the error message.
+
+    Raises:
+        InputError: If two systems have the same name.
+    """
     evaluation = settings.evaluation
     students = [student.name for student in settings.students]
     taken = [*reserved, *students, *(f"{name}.{form}" for name in students for form in ("base", "blended"))]
     for kind, name in [
-        *(("runs", held.name) for held in evaluation.runs),
-        *(("models", held.name) for held in evaluation.models),
+        *(("runs", trec_run.name) for trec_run in evaluation.runs),
+        *(("models", model.name) for model in evaluation.models),
     ]:
         if name in taken:
             raise InputError(
@@ -217,10 +240,17 @@ def _check_names_apart(settings: RunSettings, reserved: list[str], where: str) -
             )
 
 
-def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, alone: bool = True) -> None:
-    """Run a job from the command line and exit: 0 done, 2 bad input in one line, 1 anything else with the place of its trace.
+def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, exclusive: bool = True) -> None:
+    """Run a job from the command line and exit.
 
-    alone: whether it writes into the run's folder, so that no other such job may be at work there.
+    Exit codes: 0 for success, 2 for bad input or an external cause, 130 for an interruption, and 1 for any other
+    error, whose traceback goes to the run's logs. Errors are printed to stderr in one line.
+
+    Args:
+        main: The job.
+        arguments: The command line; None for that of the process.
+        exclusive: Whether the job writes to the run's folder. If so, it takes the run's lease, which excludes other
+            such jobs.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] in ("-h", "--help"):
@@ -231,8 +261,10 @@ def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, alo
     signal.signal(signal.SIGTERM, interrupt)
     try:
         run = open_run(arguments)
-        if alone:
-            with leased(run.folder, _name(), lambda: _stop(taken_over), lambda text: run.progress.stage("run", text)):
+        if exclusive:
+            with leased(
+                run.folder, _job_name(), lambda: _stop(taken_over), lambda text: run.progress.stage("run", text)
+            ):
                 write_settings(run)
                 main(run)
         else:
@@ -243,60 +275,69 @@ def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, alo
     except KeyboardInterrupt:
         if taken_over:
             print(
-                f"error: {run.folder.uri if run else ''}: another job took this run over while this one stood still",
+                f"error: {run.folder.uri if run else ''}: another job took over this run while this job was stalled",
                 file=sys.stderr,
             )
-            _leave(2)
-        print(f"interrupted; to go on from here: {shlex.join(['python', '-m', _name(), *arguments])}", file=sys.stderr)
-        _leave(130)
+            _exit_now(2)
+        print(f"interrupted; to resume: {shlex.join(['python', '-m', _job_name(), *arguments])}", file=sys.stderr)
+        _exit_now(130)
     except Exception as error:
         stage = f" in {run.progress.at}" if run is not None and run.progress.at else ""
-        kept = f"what was done is kept in {run.folder.uri}" if run is not None else "nothing was done"
-        rest = f"{kept}; to go on: {shlex.join(['python', '-m', _name(), *arguments])}"
-        outside = reason_outside(error)
-        where = _write_trace(run, shown=outside is None)
-        if outside is not None:
-            print(f"error{stage}: {outside}; {rest}", file=sys.stderr)
+        saved = f"finished work is saved in {run.folder.uri}" if run is not None else "no work was done"
+        advice = f"{saved}; to resume: {shlex.join(['python', '-m', _job_name(), *arguments])}"
+        cause = external_cause(error)
+        trace = _write_trace(run, print_fallback=cause is None)
+        if cause is not None:
+            print(f"error{stage}: {cause}; {advice}", file=sys.stderr)
             sys.exit(2)
         first = str(error).strip().splitlines()[:1] or [""]
-        print(f"failed{stage}: {type(error).__name__}: {first[0][:300]} (trace: {where}); {rest}", file=sys.stderr)
+        print(f"failed{stage}: {type(error).__name__}: {first[0][:300]} (trace: {trace}); {advice}", file=sys.stderr)
         sys.exit(1)
 
 
-def _leave(code: int) -> NoReturn:
-    """End the process with threads still at work: one that waits for Ray as it shuts down may end the process with a code of Ray's own."""
+def _exit_now(code: int) -> NoReturn:
+    """Exit without waiting for threads. A thread that waits for Ray during shutdown may exit with a code of Ray's."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def _name() -> str:
-    """What is run, as it is called."""
+def _job_name() -> str:
+    """Return the module of the job, for example `ray_jobs.train`."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return str(spec.name) if spec else Path(sys.argv[0]).name
 
 
 def _stop(taken_over: list[bool]) -> None:
+    """Interrupt the job because another job took over its lease."""
     taken_over.append(True)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def write_settings(run: Run) -> None:
-    """Write the settings as resolved to run.yaml."""
+    """Write the resolved settings to run.yaml in the run's folder."""
     import yaml
 
     run.folder.write_text("run.yaml", yaml.safe_dump(run.settings.model_dump(), sort_keys=False, allow_unicode=True))
 
 
-def _write_trace(run: Run | None, shown: bool) -> str:
-    """Write the trace to the run's logs; returns where. shown: print it where it cannot be written."""
+def _write_trace(run: Run | None, print_fallback: bool) -> str:
+    """Write the traceback of the current exception to the run's logs.
+
+    Args:
+        run: The run; None if it could not be opened.
+        print_fallback: Print the traceback if it cannot be written.
+
+    Returns:
+        The location of the traceback.
+    """
     if run is not None:
         with contextlib.suppress(OSError):
             run.logs.folder.mkdir(parents=True, exist_ok=True)
             path = run.logs.folder / "trace.txt"
             path.write_text(traceback.format_exc(), encoding="utf-8")
             return str(path)
-    if shown:
+    if print_fallback:
         traceback.print_exc()
     return "above"

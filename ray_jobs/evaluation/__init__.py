@@ -1,1 +1,1 @@
-"""Parts of the evaluation job: systems, label costs, the report page."""
+"""Parts of the evaluation job: the systems to compare, label costs and the report page."""

@@ -1,4 +1,4 @@
-"""What the labels of each system took: of a student what it learned from, of the teacher its answers to the test queries."""
+"""Label costs of each system: a student's training labels, and the teacher's labels of the test queries."""
 
 from __future__ import annotations
 
@@ -14,43 +14,53 @@ from ray_jobs.common.run import Run
 from students.settings import StudentSettings
 
 
-def note(run: Run, systems: Sequence[System]) -> None:
-    """Note with each student, and with the teacher, what their labels took."""
+def add_label_costs(run: Run, systems: Sequence[System]) -> None:
+    """Set the label cost of each student and of the teacher."""
     students = {student.name: student for student in run.settings.students}
     for system in systems:
         if system.result.kind in ("student", "blended"):
-            system.result.label_cost = of_student(run, students[name_of(system.result)])
+            system.result.label_cost = student_cost(run, students[name_of(system.result)])
         elif system.result.kind == "teacher":
-            system.result.label_cost = of_teacher(run)
+            system.result.label_cost = teacher_cost(run)
 
 
-def of_student(run: Run, student: StudentSettings) -> LabelCost | None:
-    """What its labels took, and its rationales where it learned from any; None for one that learned from judgements."""
+def student_cost(run: Run, student: StudentSettings) -> LabelCost | None:
+    """Compute the cost of a student's labels, and of its rationales if it was trained on them.
+
+    None if it was trained on judgements, or if the labels or rationales of these settings are not finished.
+    """
     if run.settings.training.targets == "judgements":
         return None
-    learned = [
-        plan.labels_to_learn(run),
-        *([plan.rationales_to_learn(run)] if plan.reads_rationales(run, student) else []),
+    inputs = [
+        plan.labels_for_training(run),
+        *([plan.rationales_for_training(run)] if plan.reads_rationales(run, student) else []),
     ]
     manifests = [
-        found
-        for part in learned
-        if (found := manifest_of(part.folder)) is not None and found.fingerprint == part.fingerprint
+        manifest
+        for training_input in inputs
+        if (manifest := manifest_of(training_input.folder)) is not None
+        and manifest.fingerprint == training_input.fingerprint
     ]
-    return priced(run, manifests) if len(manifests) == len(learned) else None
+    return stages_cost(run, manifests) if len(manifests) == len(inputs) else None
 
 
-def of_teacher(run: Run) -> LabelCost | None:
-    """What its answers to the test queries took."""
+def teacher_cost(run: Run) -> LabelCost | None:
+    """Compute the cost of the teacher's labels of the test queries; None if they are not finished."""
     manifest = plan.labels_stage(run, "test").manifest
-    return priced(run, [manifest]) if manifest is not None else None
+    return stages_cost(run, [manifest]) if manifest is not None else None
 
 
-def priced(run: Run, manifests: Sequence[Manifest]) -> LabelCost:
-    """What finished stages took. manifests: that of the labels first; of older versions they lack their engines, and have the settings'."""
+def stages_cost(run: Run, manifests: Sequence[Manifest]) -> LabelCost:
+    """Compute the total cost of finished stages.
+
+    Args:
+        run: The run. Its settings give the number of engines for manifests of older versions, which do not record it.
+        manifests: Manifest of the labels, optionally followed by that of the rationales.
+    """
     compute = run.settings.compute
     engines = (compute.teacher_engines, compute.rationale_engines)
-    held = [
-        one.model_copy(update={"engines": one.engines or count}) for one, count in zip(manifests, engines, strict=False)
+    complete = [
+        manifest.model_copy(update={"engines": manifest.engines or count})
+        for manifest, count in zip(manifests, engines, strict=False)
     ]
-    return cost_of(held, compute.engine_hour_price)
+    return cost_of(complete, compute.engine_hour_price)

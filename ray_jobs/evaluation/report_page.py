@@ -1,4 +1,4 @@
-"""What an evaluation found, as a page for a person; called by `ray_jobs.evaluate`."""
+"""Write the report of an evaluation as HTML and Markdown; called by `ray_jobs.evaluate`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from actors.data.rows import records
 from ranking.audit.audit_report import Audit
-from ranking.audit.audit_text import text_of
+from ranking.audit.audit_text import format_audit
 from ranking.evaluation.comparison import PerQuery
 from ranking.evaluation.report import ReportData, html_of, label_section, markdown_of
 from ranking.evaluation.results import Metrics
@@ -28,7 +28,7 @@ _SEED = 13
 
 def write_report(run: Run, folder: Folder, metrics: Metrics, values: PerQuery, runs: Mapping[str, TrecRun]) -> None:
     """Write report.html and report.md."""
-    findings = ReportData(
+    data = ReportData(
         run=run.settings.run,
         collection=run.collection,
         metrics=metrics,
@@ -38,51 +38,51 @@ def write_report(run: Run, folder: Folder, metrics: Metrics, values: PerQuery, r
         first_stage=run.settings.evaluation.first_stages[0],
         curves=curves_of(run),
         reliability=reliability(run),
-        labels=labels_told(run),
+        labels=label_lines(run),
         audit=audit_of(run),
     )
-    folder.write_text(REPORT, html_of(findings))
-    folder.write_text(MARKDOWN, markdown_of(findings))
+    folder.write_text(REPORT, html_of(data))
+    folder.write_text(MARKDOWN, markdown_of(data))
 
 
-def labels_told(run: Run) -> list[str]:
-    """Lines about the labels; none where no student was trained on any."""
+def label_lines(run: Run) -> list[str]:
+    """Summarise the training labels in lines of text; empty if no student was trained on labels of these settings."""
     if not run.settings.students:
         return []
     from actors.data.parts import sample_rows
 
-    learned = plan.labels_to_learn(run)
-    manifest = manifest_of(learned.folder)
-    if manifest is None or manifest.fingerprint != learned.fingerprint:
+    labels = plan.labels_for_training(run)
+    manifest = manifest_of(labels.folder)
+    if manifest is None or manifest.fingerprint != labels.fingerprint:
         return []
-    rows = sample_rows(learned.folder, SAMPLED_LABELS, _SEED)
+    rows = sample_rows(labels.folder, SAMPLED_LABELS, _SEED)
     sample = records(rows, Label) if rows is not None else []
     teacher = sample[0].provenance.teacher if sample else "no teacher"
-    return label_section.lines_of(sample, label_costs.priced(run, [manifest]), teacher)
+    return label_section.lines_of(sample, label_costs.stages_cost(run, [manifest]), teacher)
 
 
 def reliability(run: Run) -> list[tuple[str, float, int]]:
-    """How reliable the teacher is on the test lists, where it was asked."""
+    """Measure the teacher's reliability on the test lists; empty if it did not label them."""
     if not run.settings.evaluation.teacher:
         return []
     return label_section.reliability_of(plan.labels_stage(run, "test").folder.read_rows(Label), run.collection.qrels)
 
 
 def curves_of(run: Run) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """Every student's training, as far as it was written down."""
-    found = {}
+    """Read the recorded training curves: {student: {curve: [(step, value)]}}."""
+    curves = {}
     for student in run.settings.students:
         folder = run.folder / "students" / student.name
         if folder.exists(CURVES):
-            found[student.name] = json.loads(folder.read_text(CURVES))
-    return found
+            curves[student.name] = json.loads(folder.read_text(CURVES))
+    return curves
 
 
 def audit_of(run: Run) -> tuple[str, str] | None:
-    """Text and picture of the teacher's audit, where there is one of these settings."""
+    """Return the text and the SVG picture of the teacher's audit; None if there is no audit with these settings."""
     if not (run.folder / "audit").exists():
         return None
     stage = plan.audit_stage(run)
     if stage.manifest is None:
         return None
-    return text_of(Audit.model_validate_json(stage.folder.read_text(AUDIT))), stage.folder.read_text(PICTURE)
+    return format_audit(Audit.model_validate_json(stage.folder.read_text(AUDIT))), stage.folder.read_text(PICTURE)

@@ -1,4 +1,4 @@
-"""The models that an evaluation scores with, and how fast each system is alone on a machine."""
+"""Models of an evaluation, and the latency of each system when it runs alone on a machine."""
 
 from __future__ import annotations
 
@@ -21,60 +21,70 @@ if TYPE_CHECKING:
     from actors.scoring.scorers import Model
 
 QUERIES, TEACHER_QUERIES, DOCUMENTS = 33, 13, 50
-"""Of the queries the first three do not count."""
+"""Queries to time, queries to time the teacher on, and documents per query. The first three queries are warm-up."""
 
 
 def base_name(student: str) -> str:
-    """What a student's base before training is called in tables and files."""
+    """Return the name of a student's base model before training in tables and files."""
     return f"{student}.base"
 
 
 def models_of(run: Run) -> list[tuple[SystemKind, str]]:
-    """Kind and name of every model that is scored and timed: students, then others."""
+    """List kind and name of every model to score and time: students, then the models of `evaluation.models`."""
     students: list[tuple[SystemKind, str]] = [("student", student.name) for student in run.settings.students]
     return [*students, *(("model", model.name) for model in run.settings.evaluation.models)]
 
 
 def bases_of(run: Run) -> tuple[list[StudentSettings], list[str]]:
-    """Students whose base can rank before any training, and a note for each whose base cannot."""
+    """Return the students whose base model can rank before training, and a note for each other student."""
     if not run.settings.evaluation.base or not run.settings.students:
         return [], []
     import ray
 
-    from actors.scoring.scorers import refusal
+    from actors.scoring.scorers import load_error
     from ranking.model_paths import model_path
     from students.bases import has_ranking_head
 
-    ranks = [student for student in run.settings.students if has_ranking_head(model_path(student.base), student)]
+    with_head = [student for student in run.settings.students if has_ranking_head(model_path(student.base), student)]
     notes = [
         f"{base_name(student.name)} is not measured: {student.base!r} has no ranking head before training"
         for student in run.settings.students
-        if student not in ranks
+        if student not in with_head
     ]
-    found = ray.get([ray.remote(refusal).remote(model_of(run, "base", base_name(student.name))) for student in ranks])
+    errors = ray.get(
+        [ray.remote(load_error).remote(model_of(run, "base", base_name(student.name))) for student in with_head]
+    )
     notes += [
-        f"{base_name(student.name)} is not measured: {why}"
-        for student, why in zip(ranks, found, strict=True)
-        if why is not None
+        f"{base_name(student.name)} is not measured: {error}"
+        for student, error in zip(with_head, errors, strict=True)
+        if error is not None
     ]
-    return [student for student, why in zip(ranks, found, strict=True) if why is None], notes
+    return [student for student, error in zip(with_head, errors, strict=True) if error is None], notes
 
 
 def model_of(run: Run, kind: SystemKind, name: str) -> Model:
-    """Where a model is. Raises InputError for a student that is not trained."""
+    """Return a model to score with.
+
+    Raises:
+        InputError: If it is a student that is not trained with these settings.
+    """
     from actors.scoring.scorers import Model
 
     if kind == "base":
         (student,) = [student for student in run.settings.students if base_name(student.name) == name]
         return Model(student.base, student.max_length, student.precision, as_classifier=True)
     if kind == "model":
-        (found,) = [model for model in run.settings.evaluation.models if model.name == name]
-        return Model(found.model, found.max_length)
-    return Model(trained(run, name).uri)
+        (named,) = [model for model in run.settings.evaluation.models if model.name == name]
+        return Model(named.model, named.max_length)
+    return Model(trained_model(run, name).uri)
 
 
-def trained(run: Run, name: str) -> Folder:
-    """The model folder of a student, trained with these very settings. Raises InputError where it is not."""
+def trained_model(run: Run, name: str) -> Folder:
+    """Return the model folder of a trained student. Restores it if it was set aside.
+
+    Raises:
+        InputError: If the student is not trained with these settings.
+    """
     (student,) = [student for student in run.settings.students if student.name == name]
     stage = plan.student_stage(run, student)
     if stage.restore() is None:
@@ -84,36 +94,48 @@ def trained(run: Run, name: str) -> Folder:
     return stage.folder / MODEL
 
 
-def trained_before(run: Run, student: StudentSettings) -> Folder:
-    """Like `trained`, wherever the model lies: nothing is moved, as another job may be at work in the run."""
+def locate_trained_model(run: Run, student: StudentSettings) -> Folder:
+    """Return the model folder of a trained student without moving it, because another job may be using the run.
+
+    Raises:
+        InputError: If the student is not trained with these settings.
+    """
     stage = plan.student_stage(run, student)
-    place = stage.finished()
-    if place is None:
+    folder = stage.finished()
+    if folder is None:
         raise InputError(
             f"{stage.folder.uri}: student {student.name!r} is not trained with these settings; run ray_jobs.train first"
         )
-    return place / MODEL
+    return folder / MODEL
 
 
 def check_models(run: Run) -> None:
-    """Raise InputError for a model of others that cannot be used, before anything is scored."""
+    """Check, before anything is scored, that the models of `evaluation.models` load.
+
+    Raises:
+        InputError: If one does not.
+    """
     if not run.settings.evaluation.models:
         return
     import ray
 
-    from actors.scoring.scorers import refusal
+    from actors.scoring.scorers import load_error
 
-    asked = [(model.name, model_of(run, "model", model.name)) for model in run.settings.evaluation.models]
-    for (name, _), why in zip(asked, ray.get([ray.remote(refusal).remote(model) for _, model in asked]), strict=True):
-        if why is not None:
-            raise InputError(f"setting 'evaluation.models', {name!r}: {why}")
+    models = {model.name: model_of(run, "model", model.name) for model in run.settings.evaluation.models}
+    errors = ray.get([ray.remote(load_error).remote(model) for model in models.values()])
+    for name, error in zip(models, errors, strict=True):
+        if error is not None:
+            raise InputError(f"setting 'evaluation.models', {name!r}: {error}")
 
 
 def time_systems(run: Run, systems: Sequence[System], rows: Sequence[QueryCandidates]) -> Machine | None:
-    """Time what ranks, each alone, and note it with its systems; models with the threads that a replica of the service has.
+    """Measure the latency of each system while nothing else runs, and set it in its result.
 
-    Imported lists have no time, and the teacher only where `evaluation.time_teacher` asks for it. Returns the machine that
-    it was done on; None where there is nothing to time.
+    Models use as many threads as a replica of the service. Imported lists have no latency. The teacher is timed only if
+    `evaluation.time_teacher` is set.
+
+    Returns:
+        The machine that the systems were timed on; None if there is nothing to time.
     """
     import ray
 
@@ -124,84 +146,88 @@ def time_systems(run: Run, systems: Sequence[System], rows: Sequence[QueryCandid
     if not lists:
         return None
     models = models_of(run)
-    stopwatch = (
-        ray.remote(LatencyProbe).options(num_cpus=1).remote(settings.serving)
-    )  # one, so that all are timed on one machine
+    # a single actor, to time all systems on the same machine
+    probe = ray.remote(LatencyProbe).options(num_cpus=1).remote(settings.serving)
     with run.progress.bar("timing", len(models) + 2, "systems") as bar:
-        places = (plan.index_stage(run).folder, plan.embedding_cache(run))
+        folders = (plan.index_stage(run).folder, plan.embedding_cache(run))
         if settings.candidates.given is None:
             texts = [row.text for row in lists]
-            for name, timed in ray.get(stopwatch.time_first_stages.remote(*places, settings.candidates, texts)).items():
-                _note(systems, "first_stage", name, timed)
+            latencies = ray.get(probe.time_first_stages.remote(*folders, settings.candidates, texts))
+            for name, measured in latencies.items():
+                _set_latency(systems, "first_stage", name, measured)
         bar.advance()
         if settings.pre_ranker:
-            _note(
-                systems,
-                "pre_ranker",
-                "pre-ranker",
-                ray.get(stopwatch.time_pre_ranker.remote(places[1], settings.pre_ranker, lists)),
-            )
+            measured = ray.get(probe.time_pre_ranker.remote(folders[1], settings.pre_ranker, lists))
+            _set_latency(systems, "pre_ranker", "pre-ranker", measured)
         bar.advance()
         for kind, name in models:
-            _note(systems, kind, name, ray.get(stopwatch.time.remote(model_of(run, kind, name), lists)))
+            _set_latency(systems, kind, name, ray.get(probe.time.remote(model_of(run, kind, name), lists)))
             bar.advance()
     if settings.evaluation.teacher and settings.evaluation.time_teacher:
         _time_teacher(run, systems, lists[:TEACHER_QUERIES])
-    return ray.get(stopwatch.machine.remote())  # type: ignore[no-any-return]
+    return ray.get(probe.machine.remote())  # type: ignore[no-any-return]
 
 
-def _note(systems: Sequence[System], kind: SystemKind, name: str, timed: MeasuredLatency) -> None:
-    """Note the time of a system; a blended student takes as long as the student."""
+def _set_latency(systems: Sequence[System], kind: SystemKind, name: str, measured: MeasuredLatency) -> None:
+    """Set the latency of a system. A blended student has the latency of the student."""
     for system in systems:
         blended = kind == "student" and system.result.kind == "blended" and system.result.student == name
         if (system.result.kind, system.result.system) == (kind, name) or blended:
-            system.result.latency_ms, system.result.documents_per_second = timed.latency, timed.documents_per_second
-            system.result.size, system.result.parity = timed.size, timed.parity
+            system.result.latency_ms = measured.latency
+            system.result.documents_per_second = measured.documents_per_second
+            system.result.size, system.result.parity = measured.size, measured.parity
 
 
 def _time_teacher(run: Run, systems: Sequence[System], lists: Sequence[CandidateList]) -> None:
-    """Start the teacher again, without its memory, and ask it for one list after another."""
+    """Restart the teacher with an empty cache and measure its latency for one list at a time."""
     import ray
 
     from actors.cluster.placement import teacher_engines
     from actors.data.rows import PreRankedList, records, table_of
     from actors.retrieval.pre_ranking import all_candidates
-    from actors.scoring.latency import MeasuredLatency, latency_of, rate_of, seconds_of
+    from actors.scoring.latency import MeasuredLatency, documents_per_second, latency_percentiles, measure_seconds
     from actors.teachers import make_teacher
 
     compute = run.settings.compute
-    memory = run.folder / "teacher" / "timed"
-    memory.delete()  # what an earlier evaluation asked would take no time
-    teacher = make_teacher(run.settings.teacher, compute, plan.teacher_fingerprint(run), memory)
+    cache = run.folder / "teacher" / "timed"
+    cache.delete()  # cached answers of an earlier evaluation would take no time
+    teacher = make_teacher(run.settings.teacher, compute, plan.teacher_fingerprint(run), cache)
     if teacher.actor is None:
         return
     kind, arguments = teacher.actor
     actor = ray.remote(kind).options(**teacher_engines(compute).placement.options).remote(*arguments)
     shown = records(all_candidates(table_of(lists, CandidateList)), PreRankedList)
     with run.progress.bar("timing", 1, "teachers") as bar:
-        seconds = seconds_of(lambda row: ray.get(actor.outcome.remote(row)), shown)
+        seconds = measure_seconds(lambda row: ray.get(actor.outcome.remote(row)), shown)
         bar.advance()
     ray.kill(actor)
-    _note(systems, "teacher", "teacher", MeasuredLatency(latency_of(seconds), rate_of(seconds, lists)))
+    _set_latency(
+        systems,
+        "teacher",
+        "teacher",
+        MeasuredLatency(latency_percentiles(seconds), documents_per_second(seconds, lists)),
+    )
 
 
 def lists_to_time(rows: Sequence[QueryCandidates], first_stages: Sequence[str]) -> list[CandidateList]:
-    """Queries with exactly 50 documents each: their own candidates, and where those are fewer, some of other queries.
+    """Make lists of exactly 50 documents: the candidates of each query, filled up with candidates of other queries.
 
-    Where all queries together have fewer than 50, some stand again under another id.
+    If all queries together have fewer than 50 documents, documents repeat under other ids.
     """
     lists = [(row, row.union(first_stages)) for row in rows]
-    every = [candidate for _, candidates in lists for candidate in candidates]
-    if not every:
+    pool = [candidate for _, candidates in lists for candidate in candidates]
+    if not pool:
         return []
-    timed = []
+    full_lists = []
     for place, (row, candidates) in enumerate(lists[:QUERIES]):
-        start = (place + 1) * DOCUMENTS % len(every)
-        distinct = {candidate.doc_id: candidate for candidate in [*every[start:], *every[:start]]}
-        found = list(({candidate.doc_id: candidate for candidate in candidates} | distinct).values())
-        again = (
-            one.model_copy(update={"doc_id": f"{one.doc_id}#{turn}"}) for turn in itertools.count(2) for one in found
+        start = (place + 1) * DOCUMENTS % len(pool)
+        others = {candidate.doc_id: candidate for candidate in [*pool[start:], *pool[:start]]}
+        distinct = list(({candidate.doc_id: candidate for candidate in candidates} | others).values())
+        copies = (
+            candidate.model_copy(update={"doc_id": f"{candidate.doc_id}#{copy}"})
+            for copy in itertools.count(2)
+            for candidate in distinct
         )
-        fifty = list(itertools.islice(itertools.chain(found, again), DOCUMENTS))
-        timed.append(CandidateList(query_id=row.query_id, text=row.text, candidates=fifty))
-    return timed
+        fifty = list(itertools.islice(itertools.chain(distinct, copies), DOCUMENTS))
+        full_lists.append(CandidateList(query_id=row.query_id, text=row.text, candidates=fifty))
+    return full_lists

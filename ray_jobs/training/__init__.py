@@ -1,1 +1,1 @@
-"""Parts of the training job: labels to learn from, merging, blend fitting."""
+"""Parts of the training job: training labels, merging the labels of several runs, and blend fitting."""

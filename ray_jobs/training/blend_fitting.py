@@ -1,4 +1,4 @@
-"""Fitting a trained student's blend with the first stage, on the validation queries; called by `ray_jobs.train`."""
+"""Fit the blend of a trained student with the first stage on the validation queries; called by `ray_jobs.train`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from students import student_config
 from students.settings import StudentSettings
 
 Grades = dict[str, dict[str, int]]
+"""{query_id: {doc_id: grade}}"""
 
 
 def blend_student(
@@ -27,10 +28,15 @@ def blend_student(
     validation: Sequence[str],
     grades: Grades | None = None,
 ) -> None:
-    """Choose a student's blend and write it into its config.
+    """Choose a student's blend and write it to its config.
 
-    model: the student's folder. validation: ids of the validation queries. grades: {query_id: {doc_id: grade}} where the student learned
-    from judgements instead of the labels.
+    Args:
+        run: The run.
+        student: The student.
+        model: Model folder of the student.
+        labels: Folder of the training labels.
+        validation: Ids of the validation queries.
+        grades: Judgements, if the student was trained on these instead of the teacher's targets.
     """
     settings = student.blend
     if settings.form == "none":
@@ -38,47 +44,51 @@ def blend_student(
     if settings.weight is not None and settings.form != "auto":
         student_config.write_blend(model, Blend(form=settings.form, weights={settings.form: settings.weight}))
         return
-    found = _fitted(
+    blend = _fit_blend(
         run,
         student,
         model,
-        _targeted(run, labels, validation, grades),
+        _validation_labels(run, labels, validation, grades),
         FORMS if settings.form == "auto" else (settings.form,),
     )
-    if found is not None:
-        student_config.write_blend(model, found)
+    if blend is not None:
+        student_config.write_blend(model, blend)
 
 
 def blend_of(model: Folder) -> Blend | None:
-    """The blend of a saved student; None for a student that is served alone."""
+    """Return the blend of a saved student; None if it is served alone."""
     saved = student_config.read(model).get("blend")
     return None if saved is None else Blend.model_validate(saved)
 
 
-def _targeted(run: Run, labels: Folder, validation: Sequence[str], grades: Grades | None) -> dict[str, Label]:
-    """The validation queries' labels that prefer one document to another, with the targets that the student learned from."""
-    wanted = set(validation)
-    found = (label for label in labels.read_rows(Label) if label.query_id in wanted)
+def _validation_labels(run: Run, labels: Folder, validation: Sequence[str], grades: Grades | None) -> dict[str, Label]:
+    """Read the labels of the validation queries, with the targets that the student was trained on.
+
+    Skips labels that do not prefer any document to another.
+    """
+    validation_ids = set(validation)
+    rows = (label for label in labels.read_rows(Label) if label.query_id in validation_ids)
     if grades is not None:
         grade = run.settings.training.relevant_grade
-        found = (
+        rows = (
             label.model_copy(update={"candidates": graded(label.candidates, grades[label.query_id], grade)})
-            for label in found
+            for label in rows
             if label.query_id in grades
         )
-    return {label.query_id: label for label in found if _orders(label)}
+    return {label.query_id: label for label in rows if _has_preference(label)}
 
 
-def _fitted(
-    run: Run, student: StudentSettings, model: Folder, ordered: dict[str, Label], forms: Sequence[Form]
+def _fit_blend(
+    run: Run, student: StudentSettings, model: Folder, labels: dict[str, Label], forms: Sequence[Form]
 ) -> Blend | None:
+    """Fit the blend on the validation lists and print the gain; None if the student is better alone."""
     from students.blend_fit import ValidationList, fit
 
-    rows = [row for row in _candidates(run).read_rows(CandidateList) if row.query_id in ordered] if ordered else []
-    lists = [_seen(row, ordered[row.query_id]) for row in rows]
+    rows = [row for row in _candidates(run).read_rows(CandidateList) if row.query_id in labels] if labels else []
+    lists = [_without_unseen(row, labels[row.query_id]) for row in rows]
     lists = [row for row in lists if len(row.candidates) > 1]
     if not lists:
-        run.progress.stage("blend", f"{student.name} is served alone: there are no validation lists to fit a blend on")
+        run.progress.stage("blend", f"{student.name} is served alone: no validation lists to fit a blend on")
         return None
     scores = score_lists(run, Model(model.uri), f"{student.name}, validation", lists)
     fitted = fit(
@@ -86,7 +96,7 @@ def _fitted(
             ValidationList(
                 student=[scores[row.query_id][c.doc_id] for c in row.candidates],
                 first_stage=[c.score for c in row.candidates],
-                targets=_targets(row, ordered[row.query_id]),
+                targets=_targets(row, labels[row.query_id]),
             )
             for row in lists
         ],
@@ -103,21 +113,23 @@ def _fitted(
 
 
 def _candidates(run: Run) -> Folder:
-    """The candidate lists of the labelled queries, with the first stage's scores."""
-    other = plan.other_labels(run)
-    return plan.candidates_stage(run).folder if other is None else other / "candidates"
+    """Return the folder of the labelled queries' candidate lists, which contain the scores of the first stage."""
+    external = plan.external_labels(run)
+    return plan.candidates_stage(run).folder if external is None else external / "candidates"
 
 
-def _orders(label: Label) -> bool:
+def _has_preference(label: Label) -> bool:
+    """Return whether a label prefers one document to another."""
     return len({c.target for c in label.candidates if c.tier != "unseen"}) > 1
 
 
-def _seen(row: CandidateList, label: Label) -> CandidateList:
-    """A candidate list without the documents that the teacher did not see."""
+def _without_unseen(row: CandidateList, label: Label) -> CandidateList:
+    """Drop the documents that the teacher did not see."""
     seen = {c.doc_id for c in label.candidates if c.tier != "unseen"}
     return row.model_copy(update={"candidates": [c for c in row.candidates if c.doc_id in seen]})
 
 
 def _targets(row: CandidateList, label: Label) -> list[float]:
+    """Return the targets of a list's candidates, in the order of the list."""
     target = {c.doc_id: c.target for c in label.candidates}
     return [target[c.doc_id] for c in row.candidates]

@@ -1,4 +1,4 @@
-"""Labels of several runs as one folder, for a training that learns from all of them (`training.labels` with several runs)."""
+"""Merge the labels of the runs in `training.labels` into one folder, for training on all of them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ _STAGES = ("candidates", "rationales", "labels")
 
 
 def merge_labels(run: Run) -> None:
-    """Copy the labels, rationales and candidate lists of the runs in `training.labels` into one folder; no-op for one run or none.
+    """Copy the labels, rationales and candidate lists of the runs in `training.labels` into one folder.
 
-    Raises InputError for a query that two runs have labelled.
+    Does nothing for fewer than two runs, or if the folder is up to date.
+
+    Raises:
+        InputError: If a run has no finished labels, two runs labelled the same query, or their kinds of targets differ.
     """
-    sources = [Folder(place) for place in run.settings.training.labels]
+    sources = [Folder(location) for location in run.settings.training.labels]
     if len(sources) < 2:
         return
-    target = plan.other_labels(run)
+    target = plan.external_labels(run)
     assert target is not None
-    plan.labels_to_learn(run)  # raises InputError for a run without finished labels
+    plan.labels_for_training(run)  # raises InputError for a run without finished labels
     if all(_is_merged(stage, sources, target) for stage in _STAGES):
         return
-    _check_apart(sources)
+    _check_distinct_queries(sources)
     _check_targets(sources)
     target.delete()
     for stage in _STAGES:
@@ -35,37 +38,39 @@ def merge_labels(run: Run) -> None:
 
 
 def _is_merged(stage: str, sources: list[Folder], target: Folder) -> bool:
-    """Whether the target has exactly what the sources have of a stage now."""
-    manifests = [found for source in sources if (found := manifest_of(source / stage)) is not None]
-    wanted = plan.merged_fingerprint(manifests) if len(manifests) == len(sources) else None
+    """Return whether the target contains the sources' current rows of a stage."""
+    manifests = [manifest for source in sources if (manifest := manifest_of(source / stage)) is not None]
+    expected = plan.merged_fingerprint(manifests) if len(manifests) == len(sources) else None
     merged = manifest_of(target / stage)
-    return (None if merged is None else merged.fingerprint) == wanted
+    return (None if merged is None else merged.fingerprint) == expected
 
 
 def _check_targets(sources: list[Folder]) -> None:
+    """Raise InputError if the labels of the runs have different kinds of targets."""
     kinds = {source.uri: training_labels.first_label(source / "labels").provenance.targets for source in sources}
     if len(set(kinds.values())) > 1:
-        found = ", ".join(f"{uri}: {kind}" for uri, kind in kinds.items())
+        by_run = ", ".join(f"{uri}: {kind}" for uri, kind in kinds.items())
         raise InputError(
-            f"setting 'training.labels': the runs have different kinds of targets ({found}); use runs of one kind"
+            f"setting 'training.labels': the runs have different kinds of targets ({by_run}); use runs of one kind"
         )
 
 
-def _check_apart(sources: list[Folder]) -> None:
-    where: dict[str, Folder] = {}
+def _check_distinct_queries(sources: list[Folder]) -> None:
+    """Raise InputError if two runs labelled a query with the same id."""
+    source_of: dict[str, Folder] = {}
     for source in sources:
         for query_id in (source / "labels").read_column("query_id"):
-            if query_id in where:
-                places = f"{where[query_id].uri} and in {source.uri}"
+            if query_id in source_of:
+                runs = f"{source_of[query_id].uri} and in {source.uri}"
                 raise InputError(
-                    f"setting 'training.labels': query {query_id!r} is labelled in {places}; query ids must differ"
+                    f"setting 'training.labels': query {query_id!r} is labelled in {runs}; query ids must be distinct"
                 )
-            where[query_id] = source
+            source_of[query_id] = source
 
 
 def _merge(stage: str, sources: list[Folder], target: Folder) -> None:
-    """Copy the parts of one stage; its manifest last, with the sums of the sources'."""
-    manifests = [found for source in sources if (found := manifest_of(source / stage)) is not None]
+    """Copy the parts of one stage and write a manifest with the sums. Skips a stage that a source lacks."""
+    manifests = [manifest for source in sources if (manifest := manifest_of(source / stage)) is not None]
     if len(manifests) < len(sources):
         return
     for number, source in enumerate(sources):
@@ -74,15 +79,15 @@ def _merge(stage: str, sources: list[Folder], target: Folder) -> None:
     merged = Manifest(
         stage=stage,
         fingerprint=plan.merged_fingerprint(manifests),
-        rows_in=sum(one.rows_in for one in manifests),
-        rows_out=sum(one.rows_out for one in manifests),
-        rejected=sum(one.rejected for one in manifests),
-        seconds=sum(one.seconds for one in manifests),
+        rows_in=sum(manifest.rows_in for manifest in manifests),
+        rows_out=sum(manifest.rows_out for manifest in manifests),
+        rejected=sum(manifest.rejected for manifest in manifests),
+        seconds=sum(manifest.seconds for manifest in manifests),
         tokens=TokenCounts(
-            prompt=sum(one.tokens.prompt for one in manifests),
-            completion=sum(one.tokens.completion for one in manifests),
+            prompt=sum(manifest.tokens.prompt for manifest in manifests),
+            completion=sum(manifest.tokens.completion for manifest in manifests),
         ),
-        engines=max((one.engines for one in manifests if one.engines is not None), default=None),
+        engines=max((manifest.engines for manifest in manifests if manifest.engines is not None), default=None),
         versions=manifests[0].versions,
         settings={"runs": [source.uri for source in sources]},
     )
@@ -90,5 +95,6 @@ def _merge(stage: str, sources: list[Folder], target: Folder) -> None:
 
 
 def _rows(source: Folder) -> int:
+    """Return the number of labels of a run."""
     manifest = manifest_of(source / "labels")
     return manifest.rows_out if manifest is not None else 0

@@ -1,4 +1,4 @@
-"""What a training learns from: the labels, judgements and rationales, checked, and which queries validate it."""
+"""Load and check the labels, judgements and rationales of a training, and split off the validation queries."""
 
 from __future__ import annotations
 
@@ -20,107 +20,149 @@ from ray_jobs.common.run import Run
 from students.settings import StudentSettings, TrainingSettings
 
 
-def labels_to_learn(run: Run) -> plan.TrainingInput:
-    """The labels that are learned from. Raises InputError where those of these settings are not made, or not all."""
+def require_labels(run: Run) -> plan.TrainingInput:
+    """Return the training labels.
+
+    Raises:
+        InputError: If labelling with these settings is not finished.
+    """
     if not run.settings.training.labels:
         stage = plan.labels_stage(run)
         if stage.restore() is None:
             raise InputError(
-                f"{stage.folder.uri}: the labels of these settings are not made, or not all; run ray_jobs.label first"
+                f"{stage.folder.uri}: labelling with these settings is not finished; run ray_jobs.label first"
             )
-    return plan.labels_to_learn(run)
+    return plan.labels_for_training(run)
 
 
 def first_label(folder: Folder) -> Label:
-    """Read one label. Raises InputError where there is none, or where a part's are not of this version."""
-    first, known = None, []
+    """Read one label, and check one label of every part file schema.
+
+    Raises:
+        InputError: If there are no labels, or a part file was written by another version.
+    """
+    first, checked = None, []
     for part in folder.names(".parquet"):
         schema = folder.schema(part)
-        if schema in known or not folder.count_rows(part):
+        if schema in checked or not folder.count_rows(part):
             continue
-        known.append(schema)
+        checked.append(schema)
         missing = [name for name in Label.model_fields if name not in schema.names]
         try:
             label = Label.model_validate(folder.read_row_group(part, 0).slice(0, 1).to_pylist()[0])
         except ValidationError as error:
-            raise InputError(f"{folder.uri}/{part}: {misfit(error)}; label anew") from None
+            raise InputError(f"{folder.uri}/{part}: {misfit(error)}; run ray_jobs.label again") from None
         if missing:
             raise InputError(
-                f"{folder.uri}/{part}: not of this version ({missing[0]}: there is no such column); label anew"
+                f"{folder.uri}/{part}: written by another version (no column {missing[0]!r}); run ray_jobs.label again"
             )
         first = first or label
     if first is None:
-        raise InputError(f"{folder.uri}: there are no labels to learn from; run ray_jobs.label first")
+        raise InputError(f"{folder.uri}: there are no labels; run ray_jobs.label first")
     return first
 
 
 def check_ordered(folder: Folder, training: TrainingSettings) -> None:
-    """Raise InputError where no list prefers one document to another, so that there is nothing to learn."""
+    """Check that there is something to learn: at least one label prefers one document to another.
+
+    Raises:
+        InputError: If none does.
+    """
     for label in folder.read_rows(Label):
         if len({candidate.target for candidate in viewed(label, training.missing, training.max_pre_rank)}) > 1:
             return
     raise InputError(
-        f"{folder.uri}: no label prefers one document to another as training.missing ({training.missing}) and training.max_pre_rank "
-        f"({training.max_pre_rank}) read it; there is nothing to learn"
+        f"{folder.uri}: nothing to learn; with training.missing {training.missing} and training.max_pre_rank "
+        f"{training.max_pre_rank}, no label prefers one document to another"
     )
 
 
-def not_tested(run: Run, labels: Folder, ids: Sequence[str]) -> list[str]:
-    """Leave out labels of another run whose query asks what a test question of this one does; those of its own were never selected."""
+def drop_test_questions(run: Run, labels: Folder, ids: Sequence[str]) -> list[str]:
+    """Drop labels of other runs whose query is a near-duplicate of a test query of this run.
+
+    The run's own labels need no check, because query selection excludes test queries.
+
+    Args:
+        run: The run.
+        labels: Folder of the labels.
+        ids: Ids of the labelled queries.
+
+    Returns:
+        The remaining ids.
+    """
     questions = keys_of_questions([query.text for query in run.collection.test])
     texts = dict(zip(labels.read_column("query_id"), labels.read_column("query"), strict=True))
-    kept = [query_id for query_id in ids if deduplication_key(normalise(texts[query_id])) not in questions]
-    if len(kept) < len(ids):
-        run.progress.stage(
-            "labels", f"{len(ids) - len(kept):,} of {len(ids):,} left out, as their queries are test questions here"
-        )
-    return kept
+    remaining = [query_id for query_id in ids if deduplication_key(normalise(texts[query_id])) not in questions]
+    if len(remaining) < len(ids):
+        dropped = len(ids) - len(remaining)
+        run.progress.stage("labels", f"dropped {dropped:,} of {len(ids):,} labels: their queries are test queries here")
+    return remaining
 
 
 def judgements(run: Run, ids: Sequence[str]) -> dict[str, dict[str, int]]:
-    """The judgements of labelled queries that have a relevant document. Raises InputError where no query has one."""
-    lowest = run.settings.training.relevant_grade
-    held = run.collection.log_qrels
+    """Return the judgements of the labelled queries that have a relevant document.
+
+    Returns:
+        {query_id: {doc_id: grade}}
+
+    Raises:
+        InputError: If no labelled query has a relevant document.
+    """
+    relevant_grade = run.settings.training.relevant_grade
+    qrels = run.collection.log_qrels
     grades = {
-        query_id: held[query_id]
+        query_id: qrels[query_id]
         for query_id in ids
-        if any(grade >= lowest for grade in held.get(query_id, {}).values())
+        if any(grade >= relevant_grade for grade in qrels.get(query_id, {}).values())
     }
     if not grades:
         raise InputError(
-            f"setting 'training.targets': {run.collection.name} has no judgements of grade {lowest} or more for the labelled queries; "
-            "take labels, or a BEIR folder with qrels/train.tsv"
+            f"setting 'training.targets': {run.collection.name} has no judgements of grade {relevant_grade} or more "
+            "for the labelled queries; use labels, or a BEIR folder with qrels/train.tsv"
         )
     run.progress.stage(
         "judgements",
-        f"{len(grades):,} of {len(ids):,} labelled queries have a relevant document; only they are learned from",
+        f"training on the {len(grades):,} of {len(ids):,} labelled queries that have a relevant document",
     )
     return grades
 
 
-def judged_by(collection: Collection) -> Provenance:
-    """Where targets come from that are judgements."""
+def judgement_provenance(collection: Collection) -> Provenance:
+    """Return the provenance of targets that are the collection's judgements."""
     return Provenance(
         teacher=f"judgements of {collection.name}", fingerprint=collection.fingerprint, engine="none", targets="grades"
     )
 
 
-def rationales_to_learn(run: Run, student: StudentSettings) -> Folder | None:
-    """The rationales, where the student learns from them. Raises InputError where they are wanted and not all written."""
+def require_rationales(run: Run, student: StudentSettings) -> Folder | None:
+    """Return the folder of the rationales; None if the student does not learn from rationales.
+
+    Raises:
+        InputError: If the rationales of these settings are not finished.
+    """
     if not plan.reads_rationales(run, student):
         return None
     if run.settings.training.labels:
-        return plan.rationales_to_learn(run).folder
+        return plan.rationales_for_training(run).folder
     stage = plan.rationales_stage(run)
     if stage.restore() is None:
         raise InputError(
-            f"{stage.folder.uri}: the rationales of these settings are not written, or not all; run ray_jobs.rationales first"
+            f"{stage.folder.uri}: the rationales of these settings are not finished; run ray_jobs.rationales first"
         )
     return stage.folder
 
 
-def divided(ids: Sequence[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
-    """Divide queries into those to validate on and those to learn from, as labelling did. seed: `queries.seed`."""
+def split_validation(ids: Sequence[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
+    """Split queries into validation and training queries, with the same split as labelling.
+
+    Args:
+        ids: Query ids.
+        fraction: Fraction of validation queries.
+        seed: The setting `queries.seed`.
+
+    Returns:
+        Ids of the validation queries and of the training queries.
+    """
     validation = [query_id for query_id in sorted(ids) if is_validation(query_id, fraction, seed)]
-    chosen = set(validation)
-    return validation, [query_id for query_id in ids if query_id not in chosen]
+    validation_ids = set(validation)
+    return validation, [query_id for query_id in ids if query_id not in validation_ids]

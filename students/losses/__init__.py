@@ -1,9 +1,13 @@
-"""Losses over lists of candidates, one pure function each.
+"""Losses over candidate lists, one pure function each.
 
-scores, targets: [lists, candidates], float; higher is better. mask: same shape, bool, True where a candidate is real.
-weights: [lists], float, by which each list's part is multiplied; None for ones. They are no part of the mean's
-denominator, so a batch of doubtful lists moves the student less than one of sure ones.
-Each returns a scalar; what is masked has no influence. A list whose targets order no pair adds nothing.
+Args of each loss:
+    scores: [lists, candidates], float; higher is better.
+    targets: [lists, candidates], float; higher is better.
+    mask: [lists, candidates], bool; True for real candidates. Masked cells have no influence on value or gradient.
+    weights: [lists], float; factor of each list's loss, None for 1. Weights are not part of the mean's denominator, so
+        a batch of low-confidence lists has a smaller gradient than one of high-confidence lists.
+
+Each loss returns a scalar. A list whose targets do not order any pair adds 0.
 """
 
 from __future__ import annotations
@@ -30,10 +34,10 @@ LOSSES: dict[str, Loss] = {
     "listwise_kl": listwise_kl,
     "score_distillation": score_distillation,
 }
-"""The losses by their names in the run file."""
+"""Losses by their name in `training.loss`."""
 
 OF_SCORES = {"margin_mse", "listwise_kl", "score_distillation"}
-"""Losses that match the teacher's scores and say nothing where it gives an order only."""
+"""Losses that match the teacher's scores. They do not apply to a teacher that only gives an order."""
 
 BY_TARGETS = {"tiers": "ranknet", "scores": "score_distillation", "grades": "info_nce"}
-"""Which loss is taken for which kind of target (Provenance.targets) where none is named."""
+"""Default loss for each kind of target (`Provenance.targets`)."""

@@ -1,4 +1,4 @@
-"""Losses that match a teacher's scores, not its order alone."""
+"""Losses that match a teacher's scores, not only its order."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from students.losses.list_tensors import mean_of_lists, mean_of_pairs, pairs_of
 
 
 def margin_mse(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean squared error of all score differences within a list (Hofstätter et al., 2020).
+    """Return the mean squared error of all score differences within a list (Hofstätter et al., 2020).
 
         L = mean over {(i, j): i != j} of ((s_i - s_j) - (t_i - t_j))^2
 
-    The source takes one positive and one negative; here every pair of a list counts. 0 where there is no pair.
+    The paper uses one positive and one negative; this loss uses every pair of a list. 0 if there are no pairs.
     """
     pairs = pairs_of(mask) & ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
     errors = torch.where(mask, scores - targets, 0.0)
@@ -21,11 +21,11 @@ def margin_mse(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | 
 
 
 def listwise_kl(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Kullback-Leibler divergence of the student's softmax over a list from the teacher's (Hinton et al., 2015).
+    """Return the KL divergence of the student's softmax over a list from the teacher's (Hinton et al., 2015).
 
         L = mean over lists of sum_i p_i * (log p_i - log q_i),  p = softmax(t), q = softmax(s)
 
-    Lists without a real candidate do not count.
+    Lists without real candidates are not part of the mean.
     """
     hidden = ~mask
     teacher = torch.log_softmax(targets.masked_fill(hidden, -1e4), dim=1)
@@ -35,5 +35,5 @@ def listwise_kl(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor |
 
 
 def score_distillation(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
-    """MarginMSE plus listwise KL, for teachers that give scores; the sum is this project's choice."""
+    """Return MarginMSE plus listwise KL, for teachers that give scores. The sum is this project's choice."""
     return margin_mse(scores, targets, mask, weights) + listwise_kl(scores, targets, mask, weights)

@@ -1,4 +1,4 @@
-"""Losses over a list as a whole."""
+"""Losses over whole lists."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from students.losses.list_tensors import average_ranks, mean_of_lists, ordered_p
 
 
 def listnet(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Cross-entropy of the probabilities of being first (Cao et al., ICML 2007).
+    """Return the cross-entropy of the top-one probabilities (Cao et al., ICML 2007).
 
         L = mean over lists of -sum_i p_i log q_i,  p = softmax(t), q = softmax(s)
 
-    Lists whose targets are all equal do not count.
+    Lists whose targets are all equal are not part of the mean.
     """
-    wanted = torch.softmax(targets.masked_fill(~mask, -math.inf).where(mask.any(dim=1, keepdim=True), 0.0), dim=1)
-    told = torch.log_softmax(scores.masked_fill(~mask, -1e9), dim=1)
-    entropy = -torch.where(mask, wanted * told, 0.0).sum(dim=1)
-    return mean_of_lists(entropy, _orders_any(targets, mask), weights)
+    teacher = torch.softmax(targets.masked_fill(~mask, -math.inf).where(mask.any(dim=1, keepdim=True), 0.0), dim=1)
+    student = torch.log_softmax(scores.masked_fill(~mask, -1e9), dim=1)
+    entropy = -torch.where(mask, teacher * student, 0.0).sum(dim=1)
+    return mean_of_lists(entropy, _has_order(targets, mask), weights)
 
 
 def list_mle(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Negative log-likelihood of the targets' order (Xia et al., ICML 2008).
+    """Return the negative log-likelihood of the targets' order (Xia et al., ICML 2008).
 
         L = mean over lists of sum_i [ log(exp(s_i) + sum_{k: t_k < t_i} exp(s_k)) - s_i ]
 
-    For distinct targets this is the source's likelihood of one permutation. Among equal targets none is preferred:
-    each competes with what stands below it only, so the lowest tier adds nothing. That is this project's choice.
+    For distinct targets this is the paper's likelihood of one permutation. Candidates with equal targets do not compete
+    with each other, only with those of lower targets, so the lowest tier adds 0. That is this project's choice.
     """
     surprise = _surprise(scores, ordered_pairs(targets, mask))
-    return mean_of_lists(torch.where(mask, surprise, 0.0).sum(dim=1), _orders_any(targets, mask), weights)
+    return mean_of_lists(torch.where(mask, surprise, 0.0).sum(dim=1), _has_order(targets, mask), weights)
 
 
 def info_nce(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Contrastive loss of relevant candidates against the others of their list (van den Oord et al., 2018).
+    """Return the contrastive loss of relevant candidates against the others of their list (van den Oord et al., 2018).
 
         L = mean over {i: t_i > 0} of [ log(exp(s_i) + sum_{k: t_k <= 0} exp(s_k)) - s_i ]
 
-    The targets are grades: above 0 is relevant. Each relevant candidate competes with those that are not, never with
-    another relevant one. The mean is over all relevant candidates of the batch that have one to compete with.
+    Targets are grades; above 0 is relevant. Relevant candidates compete with irrelevant ones only, never with each
+    other. The mean is over all relevant candidates of the batch whose list has an irrelevant one.
     """
     relevant = mask & (targets > 0)
     against = relevant.unsqueeze(2) & (mask & ~relevant).unsqueeze(1)
@@ -51,28 +51,36 @@ def info_nce(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | No
 
 
 def adr_mse(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Approximate, discounted mean squared error of ranks (ADR-MSE; Schlatt et al., Rank-DistiLLM, ECIR 2025).
+    """Return the approximate discounted rank MSE (ADR-MSE; Schlatt et al., Rank-DistiLLM, ECIR 2025).
 
         L = mean over candidates of (r_i - a_i)^2 / log2(1 + r_i),  a_i = 1 + sum_{j != i} sigmoid(s_j - s_i)
 
-    r: rank by the targets from 1; equal targets share the mean of their ranks. The mean is over all candidates of
-    lists whose targets are not all equal.
+    r is the rank by target, from 1; equal targets share their mean rank. The mean is over all candidates of lists whose
+    targets are not all equal.
     """
     ranks = average_ranks(targets, mask)
     others = pairs_of(mask) & ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
     approximate = 1.0 + torch.where(others, torch.sigmoid(scores.unsqueeze(1) - scores.unsqueeze(2)), 0.0).sum(dim=2)
-    counted = mask & _orders_any(targets, mask).unsqueeze(1)
+    counted = mask & _has_order(targets, mask).unsqueeze(1)
     errors = torch.where(counted, (ranks - approximate) ** 2 / torch.log2(1.0 + ranks), 0.0)
     return weighted(errors, weights).sum() / counted.sum().clamp(min=1)
 
 
 def _surprise(scores: Tensor, against: Tensor) -> Tensor:
-    """log(exp(s_i) + sum of exp(s_k) over what i competes with) - s_i, [lists, candidates]. against: [lists, i, k], bool."""
+    """Return log(exp(s_i) + sum of exp(s_k) over the competitors k of i) - s_i.
+
+    Args:
+        scores: [lists, candidates].
+        against: [lists, i, k], bool; True if i competes with k.
+
+    Returns:
+        [lists, candidates].
+    """
     own = torch.eye(scores.shape[1], dtype=torch.bool, device=scores.device)
     differences = torch.where(against, scores.unsqueeze(1) - scores.unsqueeze(2), 0.0)
     return torch.logsumexp(differences.masked_fill(~(against | own), -math.inf), dim=2)
 
 
-def _orders_any(targets: Tensor, mask: Tensor) -> Tensor:
-    """[lists], True where the targets order at least one pair."""
+def _has_order(targets: Tensor, mask: Tensor) -> Tensor:
+    """Return [lists], True if the targets order at least one pair."""
     return ordered_pairs(targets, mask).any(dim=2).any(dim=1)

@@ -1,4 +1,4 @@
-"""Losses over the pairs that the targets order: equal targets make no pair."""
+"""Losses over the pairs that the targets order. Equal targets do not form a pair."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from torch.nn import functional
 from students.losses.list_tensors import average_ranks, mean_of_pairs, ordered_pairs, weighted
 
 LAMBDA_MU = 10.0
+"""Weight of delta in NDCG-Loss2++."""
+
 LAMBDA_BEST = 4.0
+"""Grade that the highest target of each list is scaled to in `lambda_loss`."""
 
 
 def ranknet(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean logistic loss over the pairs that the targets order (Burges et al., ICML 2005).
+    """Return the mean logistic loss over the pairs that the targets order (Burges et al., ICML 2005).
 
         L = mean over {(i, j): t_i > t_j} of log(1 + exp(s_j - s_i))
 
-    The mean is over all such pairs of the batch; 0 where there is none.
+    The mean is over all such pairs of the batch; 0 if there are none.
     """
     return mean_of_pairs(_logistic(scores), ordered_pairs(targets, mask), weights)
 
 
 def ranknet_by_rank(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
-    """RankNet whose pairs weigh more at the head of the list, as FIRST has it (Reddy et al., EMNLP 2024).
+    """Return RankNet with higher weights for pairs at the top of the list, as in FIRST (Reddy et al., EMNLP 2024).
 
         L = sum over {(i, j): t_i > t_j} of w_ij log(1 + exp(s_j - s_i)) / sum of w_ij,  w_ij = 1 / (r_i + r_j)
 
-    r: rank by the targets from 1. That equal targets share the mean of their ranks, and that the weights are divided
-    by their sum, so that the learning rate need not change with the length of the lists, is this project's choice.
+    r is the rank by target, from 1. This project's choices: equal targets share their mean rank, and the loss is
+    divided by the sum of the weights, which makes the learning rate independent of the length of the lists.
     """
     ranks = average_ranks(targets, mask)
     by_rank = torch.where(ordered_pairs(targets, mask), 1.0 / (ranks.unsqueeze(2) + ranks.unsqueeze(1)), 0.0)
@@ -42,38 +45,39 @@ def ranknet_by_rank(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tens
 def lambda_loss(
     scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None, best_grade: float | None = LAMBDA_BEST
 ) -> Tensor:
-    """LambdaLoss with the weights of NDCG-Loss2++ (Wang et al., CIKM 2018).
+    """Return LambdaLoss with the weights of NDCG-Loss2++ (Wang et al., CIKM 2018).
 
         L = mean over {(i, j): t_i > t_j} of (rho_ij + 10 delta_ij) |G_i - G_j| log2(1 + exp(s_j - s_i))
         G_i = (2^g_i - 1) / maxDCG,  D(r) = log2(1 + r)
         rho_ij = |1/D(r_i) - 1/D(r_j)|,  delta_ij = |1/D(|r_i - r_j|) - 1/D(|r_i - r_j| + 1)|
 
-    r: rank by the scores from 1, without a gradient. g: the targets, stretched in each list to 0..best_grade (this
-    project's choice: a gain of 2^20 for the first of twenty would drown the others); with None they are grades as they are.
+    r is the rank by score, from 1, without a gradient. g is the target, scaled in each list to 0..best_grade, or as it
+    is if best_grade is None. Scaling is this project's choice: in a list of twenty, a gain of 2^20 for the first
+    candidate would dominate all others.
     """
-    grades = targets if best_grade is None else _stretched(targets, mask, best_grade)
+    grades = targets if best_grade is None else _scaled(targets, mask, best_grade)
     gains = torch.where(mask, 2.0 ** torch.where(mask, grades, 0.0) - 1.0, 0.0)
-    places = torch.arange(1, mask.shape[1] + 1, device=scores.device, dtype=scores.dtype)
-    ideal = (gains.sort(dim=1, descending=True).values / torch.log2(1.0 + places)).sum(dim=1, keepdim=True)
+    positions = torch.arange(1, mask.shape[1] + 1, device=scores.device, dtype=scores.dtype)
+    ideal = (gains.sort(dim=1, descending=True).values / torch.log2(1.0 + positions)).sum(dim=1, keepdim=True)
     gains = gains / ideal.clamp(min=1e-10)
     order = scores.detach().masked_fill(~mask, -math.inf).argsort(dim=1, descending=True, stable=True)
-    ranks = torch.empty_like(scores).scatter_(1, order, places.expand_as(scores))
+    ranks = torch.empty_like(scores).scatter_(1, order, positions.expand_as(scores))
     discounts = 1.0 / torch.log2(1.0 + ranks)
     rho = (discounts.unsqueeze(2) - discounts.unsqueeze(1)).abs()
-    apart = (ranks.unsqueeze(2) - ranks.unsqueeze(1)).abs().clamp(min=1.0)
-    delta = (1.0 / torch.log2(1.0 + apart) - 1.0 / torch.log2(2.0 + apart)).abs()
+    distance = (ranks.unsqueeze(2) - ranks.unsqueeze(1)).abs().clamp(min=1.0)
+    delta = (1.0 / torch.log2(1.0 + distance) - 1.0 / torch.log2(2.0 + distance)).abs()
     weight = (rho + LAMBDA_MU * delta) * (gains.unsqueeze(2) - gains.unsqueeze(1)).abs()
     return mean_of_pairs(weight * _logistic(scores) / math.log(2.0), ordered_pairs(targets, mask), weights)
 
 
 def _logistic(scores: Tensor) -> Tensor:
-    """log(1 + exp(s_j - s_i)) as [lists, i, j]."""
+    """Return log(1 + exp(s_j - s_i)) as [lists, i, j]."""
     return functional.softplus(scores.unsqueeze(1) - scores.unsqueeze(2))
 
 
-def _stretched(targets: Tensor, mask: Tensor, most: float) -> Tensor:
-    """Targets moved and scaled so that each list's real ones span 0 to `most`; zeros where they are all equal."""
+def _scaled(targets: Tensor, mask: Tensor, highest: float) -> Tensor:
+    """Shift and scale each list's real targets to 0..highest; zeros if they are all equal."""
     low = targets.masked_fill(~mask, math.inf).amin(dim=1, keepdim=True)
     high = targets.masked_fill(~mask, -math.inf).amax(dim=1, keepdim=True)
     span = torch.where(high > low, high - low, 1.0)
-    return torch.where(mask, most * (targets - low) / span, 0.0)
+    return torch.where(mask, highest * (targets - low) / span, 0.0)

@@ -1,10 +1,10 @@
-"""A prompt that kills its engine each time is set aside, and the other lists are labelled."""
+"""A prompt that crashes its vLLM engine is quarantined, and the other lists are labelled."""
 
 import pytest
 
 from ranking.records import Label, Rejection
-from tests.system.conftest import label_facts
-from tests.testing.deadly import DEADLY
+from tests.testing.deadly import CRASHING_QUERY
+from tests.testing.fact_runs import label_facts
 from tests.testing.facts import QUESTIONS
 from tools.tiny_models import tiny_generator
 
@@ -13,16 +13,16 @@ ENGINE = {
     "max_model_len": 2048,
     "enforce_eager": True,
     "max_num_seqs": 16,
-    "logits_processors": ["tests.testing.deadly:Deadly"],
+    "logits_processors": ["tests.testing.deadly:CrashingProcessor"],
 }
 
 
 @pytest.mark.timeout(1200)
-def test_a_prompt_that_kills_its_engine_is_rejected_and_the_others_are_labelled(tmp_path, finished, settings, cluster):
-    (deadly,) = (query_id for query_id, text, _ in QUESTIONS if text == DEADLY)
+def test_prompt_that_crashes_the_engine_is_rejected_others_are_labelled(tmp_path, finished, settings, cluster):
+    (crashing,) = (query_id for query_id, text, _ in QUESTIONS if text == CRASHING_QUERY)
     teacher = {"kind": "listwise", "model": str(tiny_generator(tmp_path)), "engine": ENGINE}
     folder, manifest = label_facts("deadly", teacher, finished, settings, cluster, timeout=800)
     rejected = [row for row in (folder / "rejected").read_rows(Rejection) if row.stage == "labels"]
-    assert [(row.query_id, row.attempts) for row in rejected] == [(deadly, 1)]
-    assert rejected[0].reason.startswith("the vLLM engine died each time that it read this prompt")
+    assert [(row.query_id, row.attempts) for row in rejected] == [(crashing, 1)]
+    assert rejected[0].reason.startswith("the vLLM engine crashed each time it processed this prompt")
     assert len(list((folder / "labels").read_rows(Label))) == manifest.rows_in - 1 > 0

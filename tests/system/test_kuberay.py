@@ -1,4 +1,4 @@
-"""The KubeRay files: fields and types as KubeRay's API reference lists them, pods as Kubernetes' own schema has them."""
+"""The KubeRay files against KubeRay's API reference, and their pods against the Kubernetes schema."""
 
 import json
 import shlex
@@ -61,63 +61,72 @@ KINDS = {
         "rayClusterConfig": CLUSTER,
     },
 }
-"""Fields of ray.io/v1 that are used here or stand nearest, with their types (KubeRay's docs/reference/api.md)."""
+"""Types of the ray.io/v1 fields used here and of related fields (KubeRay's docs/reference/api.md)."""
 
 
-def check(value, wanted, where):
-    """Assert that a value has the fields and types that are wanted."""
-    if wanted == POD:
+def check(value, expected, path):
+    """Assert that a value has the expected fields and types.
+
+    Args:
+        value: Part of a file.
+        expected: Its schema: a type, a dict of fields, a list with the schema of its items, or a tuple of choices.
+        path: Path of the value in the file, for messages.
+    """
+    if expected == POD:
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": value["spec"]}
         kubernetes_validate.validate(pod, kubernetes_validate.latest_version(), strict=True)
-    elif wanted == ENV:
-        check({"spec": {"containers": [{"name": "c", "image": "i", "env": value}]}}, POD, where)
-    elif wanted == TEXTS:
-        assert all(isinstance(held, str) for held in value.values()), where
-    elif isinstance(wanted, dict):
-        assert value.keys() <= wanted.keys(), (where, value.keys() - wanted.keys())
-        for name, held in value.items():
-            check(held, wanted[name], f"{where}.{name}")
-    elif isinstance(wanted, list):
-        for place, held in enumerate(value):
-            check(held, wanted[0], f"{where}[{place}]")
-    elif isinstance(wanted, tuple):
-        assert value in wanted, (where, value)
+    elif expected == ENV:
+        check({"spec": {"containers": [{"name": "c", "image": "i", "env": value}]}}, POD, path)
+    elif expected == TEXTS:
+        assert all(isinstance(text, str) for text in value.values()), path
+    elif isinstance(expected, dict):
+        assert value.keys() <= expected.keys(), (path, value.keys() - expected.keys())
+        for name, field in value.items():
+            check(field, expected[name], f"{path}.{name}")
+    elif isinstance(expected, list):
+        for index, item in enumerate(value):
+            check(item, expected[0], f"{path}[{index}]")
+    elif isinstance(expected, tuple):
+        assert value in expected, (path, value)
     else:
-        assert type(value) is wanted, (where, value)
+        assert type(value) is expected, (path, value)
 
 
 def read(name):
+    """Return the content of a KubeRay file."""
     return yaml.safe_load((ROOT / "deploy" / "kuberay" / name).read_text())
 
 
 @pytest.fixture(params=["rayjob.yaml", "rayservice.yaml"])
 def file(request):
+    """Each KubeRay file in turn."""
     return read(request.param)
 
 
 def cluster_of(file):
+    """Return the Ray cluster of a RayJob or a RayService."""
     return file["spec"].get("rayClusterSpec") or file["spec"]["rayClusterConfig"]
 
 
-def test_all_fields_are_those_of_kuberay(file):
+def test_files_have_only_kuberay_fields(file):
     assert (file["apiVersion"], file.keys()) == ("ray.io/v1", {"apiVersion", "kind", "metadata", "spec"})
     check(file["spec"], KINDS[file["kind"]], file["kind"])
 
 
 @pytest.mark.parametrize("wrong", [{"entryPoint": "x"}, {"backoffLimit": "2"}, {"submissionMode": "http"}])
-def test_and_others_would_be_found(wrong):
+def test_schema_rejects_wrong_fields(wrong):
     with pytest.raises(AssertionError):
         check({**read("rayjob.yaml")["spec"], **wrong}, KINDS["RayJob"], "RayJob")
 
 
-def test_a_wrong_field_of_a_pod_would_be_found():
-    held = read("rayjob.yaml")["spec"]["submitterPodTemplate"]
-    held["spec"]["containers"][0]["imagePolicy"] = "Always"
+def test_schema_rejects_a_wrong_field_of_a_pod():
+    pod = read("rayjob.yaml")["spec"]["submitterPodTemplate"]
+    pod["spec"]["containers"][0]["imagePolicy"] = "Always"
     with pytest.raises(kubernetes_validate.ValidationError):
-        check(held, POD, "pod")
+        check(pod, POD, "pod")
 
 
-def test_the_head_does_no_work_and_all_are_of_the_pinned_ray_with_a_token(file):
+def test_head_runs_no_work_and_all_pods_have_pinned_ray_and_a_token(file):
     cluster = cluster_of(file)
     assert f"ray=={cluster['rayVersion']}" in (ROOT / "constraints.txt").read_text().splitlines()
     assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
@@ -125,26 +134,26 @@ def test_the_head_does_no_work_and_all_are_of_the_pinned_ray_with_a_token(file):
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     for group in groups:
         for container in group["template"]["spec"]["containers"]:
-            assert {one["name"] for one in container["env"]} >= {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}
+            assert {variable["name"] for variable in container["env"]} >= {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}
             assert container["resources"]["requests"] == container["resources"]["limits"]
 
 
-def test_groups_offer_the_resources_that_cluster_yaml_offers(file):
+def test_worker_groups_offer_the_resources_of_cluster_yaml(file):
     types = yaml.safe_load((ROOT / "cluster.yaml").read_text())["available_node_types"]
     offering = []
     for group in cluster_of(file)["workerGroupSpecs"]:
-        given = group["rayStartParams"]
-        offered = json.loads(shlex.split(given["resources"])[0]) if "resources" in given else {}
+        params = group["rayStartParams"]
+        offered = json.loads(shlex.split(params["resources"])[0]) if "resources" in params else {}
         if offered:
             offering.append(group["groupName"])
-            offered["GPU"] = int(given["num-gpus"])
-            like = [one for one in types.values() if set(one["resources"]) == {"CPU", *offered}]
-            assert like
-            assert all({name: one["resources"][name] for name in offered} == offered for one in like)
+            offered["GPU"] = int(params["num-gpus"])
+            matching = [type_ for type_ in types.values() if set(type_["resources"]) == {"CPU", *offered}]
+            assert matching
+            assert all({name: type_["resources"][name] for name in offered} == offered for type_ in matching)
     assert bool(offering) == (file["kind"] == "RayJob")
 
 
-def test_serve_takes_its_part():
+def test_ray_serve_accepts_the_serve_config():
     config = yaml.safe_load(read("rayservice.yaml")["spec"]["serveConfigV2"])
     (application,) = ServeDeploySchema.model_validate(config).applications
     assert application.import_path == "ray_jobs.serve:application"

@@ -1,4 +1,4 @@
-"""What a job on Kubernetes learns of its cluster's limits, from an API server over TLS that holds the project's own RayCluster."""
+"""Cluster limits of a job on Kubernetes, read over TLS from an API server with the project's own RayCluster."""
 
 import json
 import ssl
@@ -24,24 +24,25 @@ TOKEN = "a token"
 
 
 class ApiServer(BaseHTTPRequestHandler):
-    """Knows one RayCluster, and one token that may read it."""
+    """Serves one RayCluster to requests with one token."""
 
     def do_GET(self):
+        """Return the RayCluster, 403 for a wrong token or 404 for another path."""
         allowed = self.headers["Authorization"] == f"Bearer {TOKEN}"
         status = 403 if not allowed else 200 if self.path == PATH else 404
-        body = json.dumps(self.server.found if status == 200 else {"kind": "Status", "code": status}).encode()
+        body = json.dumps(self.server.ray_cluster if status == 200 else {"kind": "Status", "code": status}).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, *_):
-        pass
+        """Log nothing."""
 
 
 @pytest.fixture
 def api(tmp_path, monkeypatch):
-    """The API server as a pod of KubeRay's finds it."""
+    """The API server, configured as in a pod of KubeRay."""
     key, certificate = tmp_path / "key.pem", tmp_path / "ca.crt"
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     call = [
@@ -66,7 +67,7 @@ def api(tmp_path, monkeypatch):
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     spec = yaml.safe_load((ROOT / "deploy" / "kuberay" / "rayjob.yaml").read_text())["spec"]["rayClusterSpec"]
-    server.found = {"metadata": {"name": "rradistill-x7", "namespace": "search"}, "spec": spec}
+    server.ray_cluster = {"metadata": {"name": "rradistill-x7", "namespace": "search"}, "spec": spec}
     (tmp_path / "namespace").write_text("search\n")
     (tmp_path / "token").write_text(TOKEN)
     monkeypatch.setattr(limits, "_NAMESPACE", tmp_path / "namespace")
@@ -83,50 +84,50 @@ def api(tmp_path, monkeypatch):
 
 @pytest.fixture
 def production(tmp_path, monkeypatch):
-    """The production run with settings changed, on a head alone."""
+    """Open the production run with changed settings, on a cluster of only a head node."""
     monkeypatch.setattr(Run, "start_ray", lambda self: None)
     monkeypatch.setattr(limits, "nodes_now", lambda: [Nodes(1, {"CPU": 0})])
 
-    def opened(*overrides):
-        given = ["--storage", str(tmp_path), "--collection.source", "pydoc", *overrides]
-        return Run(load_settings(RunSettings, ROOT / "configs" / "production.yaml", given), Progress())
+    def open_production(*overrides):
+        arguments = ["--storage", str(tmp_path), "--collection.source", "pydoc", *overrides]
+        return Run(load_settings(RunSettings, ROOT / "configs" / "production.yaml", arguments), Progress())
 
-    return opened
+    return open_production
 
 
-def test_groups_of_the_ray_cluster_are_what_it_can_grow_to(api):
-    found = limits.nodes_of_kuberay()
-    head, cpu, student, teacher = found
+def test_worker_groups_are_the_limits_of_the_cluster(api):
+    head, cpu, student, teacher = limits.nodes_of_kuberay()
     assert (head.count, head.resources["CPU"]) == (1, 0)
     assert (cpu.count, cpu.resources["CPU"], cpu.gpu_gb) == (8, 15, None)
     assert (student.count, student.resources["GPU"], student.resources["student"], student.gpu_gb) == (4, 1, 1, 24)
     assert (teacher.count, teacher.resources["GPU"], teacher.resources["teacher"], teacher.gpu_gb) == (2, 8, 8, 80)
 
 
-def test_production_fits_and_what_does_not_fit_is_a_line(api, production):
+def test_production_fits_and_excess_demand_is_a_one_line_error(api, production):
     capacity_check.check(production(), "teacher", "rationales", "training")
     with pytest.raises(
         InputError,
-        match=r"^the teacher wants 5 x \(8 CPU, 4 GPU with 80 GB, 4 teacher\) and the cluster can grow to 4;",
+        match=r"^the teacher needs 5 x \(8 CPU, 4 GPU with 80 GB, 4 teacher\), but the cluster can scale up to 4;",
     ):
         capacity_check.check(
             production("--compute.teacher_engines", "5", "--compute.min_teacher_engines", "5"), "teacher"
         )
     with pytest.raises(
         InputError,
-        match=r"can grow to 0 \(there are GPUs with 24 GB\); see training.workers, compute.student_pool, student_gpu_gb",
+        match=r"can scale up to 0 \(there are GPUs with 24 GB\); "
+        "see training.workers, compute.student_pool, student_gpu_gb",
     ):
         capacity_check.check(production("--compute.student_gpu_gb", "48"), "training")
 
 
-def test_a_cluster_that_does_not_autoscale_is_what_is_there(api, production):
-    api.found["spec"]["enableInTreeAutoscaling"] = False
-    with pytest.raises(InputError, match=r"^a stage wants 1 x \(1 CPU\) and the cluster has room for 0"):
+def test_cluster_without_autoscaling_is_limited_to_its_current_nodes(api, production):
+    api.ray_cluster["spec"]["enableInTreeAutoscaling"] = False
+    with pytest.raises(InputError, match=r"^a stage needs 1 x \(1 CPU\), but the cluster has room for 0"):
         capacity_check.check(production(), "teacher")
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ("token", "403 Client Error"),
         ("namespace", "404 Client Error"),
@@ -134,8 +135,8 @@ def test_a_cluster_that_does_not_autoscale_is_what_is_there(api, production):
         ("unnamed", "is not set"),
     ],
 )
-def test_limits_that_cannot_be_read_are_told_and_nothing_is_refused(
-    api, production, tmp_path, capsys, monkeypatch, wrong, said
+def test_unreadable_limits_are_logged_and_nothing_is_refused(
+    api, production, tmp_path, capsys, monkeypatch, wrong, message
 ):
     if wrong == "missing":
         (tmp_path / "namespace").unlink()
@@ -144,7 +145,7 @@ def test_limits_that_cannot_be_read_are_told_and_nothing_is_refused(
     else:
         (tmp_path / wrong).write_text("another")
     capacity_check.check(production(), "teacher")
-    told = " ".join(capsys.readouterr().out.split())
-    assert "what the cluster can grow to cannot be read" in told
-    assert said in told
-    assert "for now a stage wants 1 x (1 CPU) and the cluster has room for 0" in told
+    output = " ".join(capsys.readouterr().out.split())
+    assert "cannot read what the cluster can grow to" in output
+    assert message in output
+    assert "with the current nodes, a stage needs 1 x (1 CPU), but the cluster has room for 0" in output

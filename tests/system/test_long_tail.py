@@ -1,4 +1,4 @@
-"""Selection over a raw log on Ray: one row a search, in many files, whichever way the log is divided."""
+"""Long-tail selection on Ray over raw query logs, in several file formats and partitions."""
 
 import random
 import sys
@@ -11,7 +11,7 @@ import pytest
 from ranking.records import Rejection, SelectedQuery
 from ranking.runs.stages import Manifest
 from ranking.storage.folder import Folder
-from tests.testing.programs import ran
+from tests.testing.programs import run_program
 
 pytestmark = pytest.mark.timeout(600)
 SEARCHES = {
@@ -30,7 +30,7 @@ SEARCHES = {
 
 @pytest.fixture(scope="module")
 def rows():
-    """The text of every search, in an order of no meaning."""
+    """The text of every search, in random order."""
     texts = [text for text, times in SEARCHES.items() for _ in range(times)]
     random.Random(3).shuffle(texts)
     return texts
@@ -38,7 +38,7 @@ def rows():
 
 @pytest.fixture(scope="module")
 def select(cluster, collection, tmp_path_factory):
-    """Runs the job over a log and returns the run's folder and the process."""
+    """Run the job over a log and return the folder of the run and the completed process."""
     storage = tmp_path_factory.mktemp("selections")
 
     def run(name, log, *more):
@@ -53,22 +53,22 @@ def select(cluster, collection, tmp_path_factory):
             str(log),
         ]
         limits = ["--queries.long_tail", '{"max_frequency": 3, "min_terms": 4}']
-        call = [sys.executable, "-m", "ray_jobs.select", "configs/collection.yaml", *source, *limits, *more]
-        return Folder(storage / name), ran(call, cluster, 200)
+        command = [sys.executable, "-m", "ray_jobs.select", "configs/collection.yaml", *source, *limits, *more]
+        return Folder(storage / name), run_program(command, cluster, 200)
 
     return run
 
 
 @pytest.fixture(scope="module")
 def selected(select, rows, tmp_path_factory):
-    """The selection from five .tsv files of single searches."""
+    """The selection from five .tsv files with one search per row."""
     folder = tmp_path_factory.mktemp("log")
     for part in range(5):
         (folder / f"{part}.tsv").write_text("".join(f"{text}\n" for text in rows[part::5]), encoding="utf-8")
     return select("files", folder)
 
 
-def test_searches_are_counted_folded_and_accounted_for(selected):
+def test_searches_are_counted_deduplicated_and_accounted_for(selected):
     run, done = selected
     assert done.returncode == 0, done.stderr
     queries = {query.text: query for query in (run / "queries").read_rows(SelectedQuery)}
@@ -79,20 +79,20 @@ def test_searches_are_counted_folded_and_accounted_for(selected):
         "what is the pull of the moon on the sea": (2, []),
     }
     assert all(0 < query.score < 1 for query in queries.values())
-    left = {row.raw: row.reason for row in (run / "rejected").read_rows(Rejection)}
-    assert left == {
-        "?": "there are no words in it",
+    rejected = {row.raw: row.reason for row in (run / "rejected").read_rows(Rejection)}
+    assert rejected == {
+        "?": "the query has no words",
         "glacier valleys": "frequency 9 is above 3",
         "why does salt melt ice on roads": "frequency 4 is above 3",
         "How do bats find an insect at night?": f"duplicate of {queries['how do bats find insects at night'].query_id}",
-        "Which METAL goes into cables?": "it asks for the same as a test question",
+        "Which METAL goes into cables?": "near-duplicate of a test question",
     }
     manifest = Manifest.model_validate_json((run / "queries").read_text("_manifest.json"))
     assert (manifest.rows_in, manifest.rows_out, manifest.rejected) == (9, 4, 5)
-    assert "4 long-tail queries of 9 in the log; left out: " in done.stdout
+    assert "4 long-tail queries of 9 in the log; excluded: " in done.stdout
 
 
-def test_another_division_of_the_log_gives_the_same_rows(select, selected, rows, tmp_path):
+def test_another_partition_of_the_log_gives_the_same_rows(select, selected, rows, tmp_path):
     pq.write_table(pa.table({"query": sorted(rows, reverse=True)}), tmp_path / "log.parquet", row_group_size=3)
     run, done = select("parquet", tmp_path / "*.parquet")
     assert done.returncode == 0, done.stderr
@@ -103,7 +103,7 @@ def test_another_division_of_the_log_gives_the_same_rows(select, selected, rows,
         ]
 
 
-def test_a_sample_is_part_of_the_selection(select, selected, rows, tmp_path):
+def test_sample_is_a_subset_of_the_selection(select, selected, rows, tmp_path):
     (tmp_path / "log.csv").write_text("text\n" + "".join(f'"{text}"\n' for text in rows), encoding="utf-8")
     run, done = select("sample", tmp_path / "log.csv", "--queries.sample", "2")
     assert done.returncode == 0, done.stderr
@@ -114,29 +114,31 @@ def test_a_sample_is_part_of_the_selection(select, selected, rows, tmp_path):
 
 
 WRONG = {
-    "a b c d\t1\ne f\n": "line 2: 2 columns are expected (query, frequency), divided as in the first line, not 1",
-    "_id\ttext\n1\ta b c d\n1\te f g h\n": "queries.log: id '1' stands for 2 queries, such as 'a b c d' and 'e f g h'",
-    "a b c d\t7\n": "none of the 1 queries of the log is long-tail (1 too frequent); loosen queries.long_tail",
+    "a b c d\t1\ne f\n": "line 2: expected 2 columns (query, frequency) as in the first line, not 1",
+    "_id\ttext\n1\ta b c d\n1\te f g h\n": (
+        "queries.log: id '1' is used for 2 different queries, such as 'a b c d' and 'e f g h'"
+    ),
+    "a b c d\t7\n": "none of the 1 queries of the log is long-tail (1 too frequent); relax queries.long_tail",
     "\n": "the query log is empty",
 }
 
 
 @pytest.fixture(scope="module")
 def refused(select, tmp_path_factory):
-    """What the job says of logs that are no good, by their content; of all at once, as each call mostly waits for Ray."""
+    """Completed processes by content of invalid logs. The jobs run in parallel, because they mostly wait for Ray."""
     folder = tmp_path_factory.mktemp("wrong")
 
-    def said(numbered):
-        number, content = numbered
+    def run_on(item):
+        number, content = item
         (folder / f"{number}.tsv").write_text(content)
         return select(f"bad-{number}", folder / f"{number}.tsv")[1]
 
     with ThreadPoolExecutor(len(WRONG)) as pool:
-        return dict(zip(WRONG, pool.map(said, enumerate(WRONG)), strict=True))
+        return dict(zip(WRONG, pool.map(run_on, enumerate(WRONG)), strict=True))
 
 
 @pytest.mark.parametrize(("content", "expected"), WRONG.items())
-def test_a_log_that_is_no_good_is_told_in_one_line(refused, content, expected):
+def test_invalid_log_is_a_one_line_error(refused, content, expected):
     done = refused[content]
     assert done.returncode == 2, done.stderr
     assert expected in done.stderr

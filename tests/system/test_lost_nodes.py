@@ -1,4 +1,4 @@
-"""Training on nodes that are taken away: saved at the notice, gone on with fewer workers from there."""
+"""Training on preempted nodes: it saves a checkpoint at the notice and continues with fewer workers."""
 
 import json
 import os
@@ -10,16 +10,20 @@ import pytest
 
 from benchmarks.faults.cluster import LocalCluster
 from benchmarks.faults.processes import called, wait_until
-from tests.system.test_training import BERT, command, copied, labelled, scores_of  # noqa: F401
 from tests.testing.facts import BIN, ROOT
-from tests.testing.programs import ran
+from tests.testing.programs import run_program
+from tests.testing.training_runs import BERT, copy_labels, distinct_scores, training_command
 
 GROWS = bool(os.environ.get("GROWS"))
-"""Whether a node comes instead of the one that goes; Ray looks for it once a minute: `GROWS=1 pytest tests/system/test_lost_nodes.py`."""
+"""Whether a replacement node joins. Off by default, because Ray checks for new nodes only once a minute.
+
+Run `GROWS=1 pytest tests/system/test_lost_nodes.py` to include it.
+"""
 NODES = "import json, ray; ray.init(logging_level='ERROR'); print('NODES', json.dumps(ray.nodes()))"
 
 
-def node_of(cluster, address):
+def node_id_of(cluster, address):
+    """Return the id of the node with an address."""
     done = subprocess.run(
         [sys.executable, "-c", NODES], env=cluster.driver_environment, capture_output=True, text=True, check=True
     )
@@ -28,38 +32,42 @@ def node_of(cluster, address):
     return node["NodeID"]
 
 
-def training_on(cluster):
-    """How many workers train."""
+def count_training_workers(cluster):
+    """Return the number of training workers."""
     return len(called(cluster.mark, "TrainWorker"))
 
 
-ASKED = """
+RELEASE = """
 import sys, ray
-from actors.training import reserved
+from actors.compat import ray_train_reservations
 from ranking.storage.folder import Folder
 from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
 
 ray.init(logging_level="ERROR")
 coordinator, folder = get_or_create_autoscaling_coordinator(), Folder(sys.argv[1])
-held = lambda: sum(node.get("CPU", 0) for node in ray.get(coordinator.get_reserved_resources.remote("train-dead")).values())
-reserved.release(folder)  # nothing was asked for yet
+
+def reserved_cpus():
+    nodes = ray.get(coordinator.get_reserved_resources.remote("train-dead"))
+    return sum(node.get("CPU", 0) for node in nodes.values())
+
+ray_train_reservations.release(folder)  # nothing is reserved yet
 ray.get(coordinator.request_resources.remote(requester_id="train-dead", resources=[{"CPU": 1}], expire_after_s=180))
-before = held()
-folder.write_text(reserved.NAME, "train-dead")
-reserved.release(folder)
-print("HELD", before, held())
+before = reserved_cpus()
+folder.write_text(ray_train_reservations.NAME, "train-dead")
+ray_train_reservations.release(folder)
+print("RESERVED", before, reserved_cpus())
 """
 
 
-def test_what_a_dead_training_asked_for_is_taken_back(cluster, tmp_path):
-    call = [sys.executable, "-c", ASKED, str(tmp_path)]
-    done = ran(call, cluster, 200)
-    assert "HELD 1 0\n" in done.stdout, done.stdout + done.stderr
+def test_reservation_of_a_dead_training_is_released(cluster, tmp_path):
+    command = [sys.executable, "-c", RELEASE, str(tmp_path)]
+    done = run_program(command, cluster, 200)
+    assert "RESERVED 1 0\n" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.timeout(600)
-def test_a_node_that_goes_is_heard_of_and_the_rest_goes_on(labelled, collection, tmp_path):  # noqa: F811
-    folder = copied(labelled, tmp_path)
+def test_training_continues_on_the_other_nodes_after_preemption(labelled, collection, tmp_path):
+    folder = copy_labels(labelled, tmp_path)
     settings = {
         "workers": 2,
         "min_workers": 1,
@@ -67,16 +75,17 @@ def test_a_node_that_goes_is_heard_of_and_the_rest_goes_on(labelled, collection,
         "validation_fraction": 0,
         "checkpoint_every": 10_000,
     }
-    call = command(folder, collection, {**BERT, "term_control": {"form": "none"}}, precision="fp32", **settings)
-    place, told = folder / "students" / "bert" / "checkpoints", tmp_path / "told.txt"
-    with LocalCluster(tmp_path, workers=2, cpus=1) as cluster, told.open("w") as stream:
-        going = cluster.addresses[1]
-        node = node_of(cluster, going)
-        # where one of two workers finds room Ray would wait for the other for a minute, before it looks again at what there is
+    student = {**BERT, "term_control": {"form": "none"}}
+    command = training_command(folder, collection, student, precision="fp32", **settings)
+    checkpoints, output = folder / "students" / "bert" / "checkpoints", tmp_path / "output.txt"
+    with LocalCluster(tmp_path, workers=2, cpus=1) as cluster, output.open("w") as stream:
+        preempted = cluster.addresses[1]
+        node = node_id_of(cluster, preempted)
+        # if only one of two workers fits, Ray would wait a minute for the other before it checks the resources again
         environment = {**cluster.driver_environment, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "5"}
-        job = subprocess.Popen(call, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
-        assert wait_until(lambda: "loss" in told.read_text() or job.poll() is not None, 200), told.read_text()
-        assert not place.exists("checkpoint_manager_snapshot.json")
+        job = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+        assert wait_until(lambda: "loss" in output.read_text() or job.poll() is not None, 200), output.read_text()
+        assert not checkpoints.exists("checkpoint_manager_snapshot.json")
         drain = [
             "--reason",
             "DRAIN_NODE_REASON_PREEMPTION",
@@ -87,20 +96,20 @@ def test_a_node_that_goes_is_heard_of_and_the_rest_goes_on(labelled, collection,
         ]
         notice = [str(BIN / "ray"), "drain-node", "--address", cluster.address, "--node-id", node, *drain]
         subprocess.run(notice, env=cluster.driver_environment, capture_output=True, check=True)
-        assert wait_until(lambda: place.exists("checkpoint_manager_snapshot.json") or job.poll() is not None, 60), (
-            told.read_text()
-        )
-        assert job.poll() is None, told.read_text()
-        cluster.kill_worker(going)
+        assert wait_until(
+            lambda: checkpoints.exists("checkpoint_manager_snapshot.json") or job.poll() is not None, 60
+        ), output.read_text()
+        assert job.poll() is None, output.read_text()
+        cluster.kill_worker(preempted)
         if GROWS:
-            assert wait_until(lambda: training_on(cluster) == 1, 100), told.read_text()
-            cluster.start_worker(going)
-            assert wait_until(lambda: training_on(cluster) == 2, 200), told.read_text()
-            lines = told.read_text().count("loss")
-            assert wait_until(lambda: told.read_text().count("loss") > lines + 2, 100), told.read_text()
+            assert wait_until(lambda: count_training_workers(cluster) == 1, 100), output.read_text()
+            cluster.start_worker(preempted)
+            assert wait_until(lambda: count_training_workers(cluster) == 2, 200), output.read_text()
+            lines = output.read_text().count("loss")
+            assert wait_until(lambda: output.read_text().count("loss") > lines + 2, 100), output.read_text()
             job.send_signal(signal.SIGINT)
-            assert job.wait(timeout=100) == 130, told.read_text()
+            assert job.wait(timeout=100) == 130, output.read_text()
             return
-        assert job.wait(timeout=300) == 0, told.read_text()
-    assert "went on after step" in told.read_text()
-    assert len(scores_of(folder, "bert")) > 1
+        assert job.wait(timeout=300) == 0, output.read_text()
+    assert "resumed after step" in output.read_text()
+    assert len(distinct_scores(folder, "bert")) > 1

@@ -1,4 +1,4 @@
-"""The real parts together: Ray Data, vLLM, DeepSpeed, Ray Serve, on a collection of twelve facts."""
+"""The pipeline with Ray Data, vLLM, DeepSpeed and Ray Serve on a collection of twelve facts."""
 
 import json
 import re
@@ -19,22 +19,12 @@ from ranking.registry import Registry
 from ranking.runs.stages import Manifest
 from ranking.storage.folder import Folder
 from students.scoring import Scorer
-from tests.system.conftest import run_with_labels
+from tests.testing.fact_runs import STAGES, run_with_labels
 from tests.testing.facts import FACTS, QUESTIONS, ROOT
-from tests.testing.programs import ran
+from tests.testing.programs import run_program
 from tools.tiny_models import tiny_student
 
 pytestmark = pytest.mark.timeout(1200)
-STAGES = (
-    "queries",
-    "index",
-    "candidates",
-    "test/candidates",
-    "labels",
-    "test/labels",
-    "students/rra-bert",
-    "evaluation",
-)
 
 
 def test_every_stage_accounts_for_its_queries(finished):
@@ -51,7 +41,7 @@ def test_every_stage_accounts_for_its_queries(finished):
         assert label.usage.prompt_tokens > 0
 
 
-def test_evaluation_holds_every_system_and_its_run(finished):
+def test_evaluation_contains_every_system_and_its_run(finished):
     folder = finished[0] / "facts" / "evaluation"
     metrics = Metrics.model_validate_json((folder / "metrics.json").read_text())
     expected = {"bm25", "dense", "fused", "pre-ranker@bm25", "pre-ranker@fused"}
@@ -81,15 +71,15 @@ def test_evaluation_holds_every_system_and_its_run(finished):
     assert metrics.systems["teacher@bm25"].label_cost.labels == metrics.queries
     assert metrics.systems["bm25"].label_cost is None
     rows = (Folder(folder).read_table("per_query.parquet")).to_pylist()
-    held = [row["value"] for row in rows if (row["system"], row["measure"]) == ("rra-bert@bm25", "nDCG@5")]
-    assert sum(held) / len(held) == pytest.approx(student.measures["nDCG@5"])
+    values = [row["value"] for row in rows if (row["system"], row["measure"]) == ("rra-bert@bm25", "nDCG@5")]
+    assert sum(values) / len(values) == pytest.approx(student.measures["nDCG@5"])
     page = (folder / "report.html").read_text()
     assert len(page) < 2_000_000
-    assert page.count("<svg") >= 4  # latency, differences, the teacher's reliability, the loss
+    assert page.count("<svg") >= 4  # latency, differences, reliability of the teacher, loss
     assert metrics.verdict.reason in (folder / "report.md").read_text()
 
 
-def test_evaluation_runs_alone_with_runs_and_models_of_others(finished, settings, cluster):
+def test_evaluation_accepts_external_runs_and_models(finished, settings, cluster):
     facts = finished[0] / "facts"
     changed = {
         "run": "others",
@@ -101,39 +91,37 @@ def test_evaluation_runs_alone_with_runs_and_models_of_others(finished, settings
         "evaluation.models": json.dumps([{"name": "saved", "model": str(facts / "students" / "rra-bert" / "model")}]),
         "evaluation.baseline": "theirs",
     }
-    call = [
+    command = [
         sys.executable,
         "-m",
         "ray_jobs.evaluate",
         *settings[1],
         *(part for pair in changed.items() for part in (f"--{pair[0]}", pair[1])),
     ]
-    done = ran(call, cluster, 300)
+    done = run_program(command, cluster, 300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "report.html" in done.stdout
     metrics = Metrics.model_validate_json((finished[0] / "others" / "evaluation" / "metrics.json").read_text())
-    before = Metrics.model_validate_json((facts / "evaluation" / "metrics.json").read_text())
-    assert metrics.systems["theirs"].measures == before.systems["teacher@bm25"].measures
-    assert metrics.systems["saved@bm25"].measures == before.systems["rra-bert@bm25"].measures
+    expected = Metrics.model_validate_json((facts / "evaluation" / "metrics.json").read_text())
+    assert metrics.systems["theirs"].measures == expected.systems["teacher@bm25"].measures
+    assert metrics.systems["saved@bm25"].measures == expected.systems["rra-bert@bm25"].measures
     assert metrics.control == "theirs"
     assert metrics.systems["saved@bm25"].parity.passed
     assert metrics.verdict.reason == "There is no student to promote."
-    wrong = ran([*call, "--evaluation.models", '[{"name": "none", "model": "minilm"}]'], cluster, 300)
+    wrong = run_program([*command, "--evaluation.models", '[{"name": "none", "model": "minilm"}]'], cluster, 300)
     assert wrong.returncode == 2, wrong.stdout + wrong.stderr
     assert wrong.stderr.startswith("error: setting 'evaluation.models', 'none': model 'minilm': has 2 labels")
     assert len(wrong.stderr.splitlines()) == 1
 
 
-def test_a_second_call_skips_every_stage_and_the_terminal_shows_it(finished, settings, cluster):
-    again = ran([sys.executable, "-m", "ray_jobs.pipeline", *settings[1]], cluster, 300)
+def test_second_run_skips_every_stage_and_logs_it(finished, settings, cluster):
+    again = run_program([sys.executable, "-m", "ray_jobs.pipeline", *settings[1]], cluster, 300)
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("unchanged, skipped") == len(STAGES)
     assert again.stderr == ""
 
 
-def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_on(
-    finished, settings, cluster, tmp_path
-):
+def test_recorded_teacher_trains_a_classifier_and_killed_training_resumes(finished, settings, cluster, tmp_path):
     storage = finished[0]
     lists = list((Folder(storage) / "facts" / "candidates").read_rows(CandidateList))
     recorded = tmp_path / "recorded.trec"
@@ -148,7 +136,7 @@ def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_o
         "training.epochs": "4",
         "training.learning_rate": "1e-4",
     }
-    call = [
+    command = [
         sys.executable,
         "-m",
         "ray_jobs.pipeline",
@@ -156,12 +144,14 @@ def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_o
         *(part for key, value in changed.items() for part in (f"--{key}", value)),
     ]
     run = Folder(storage) / "recorded"
-    first = subprocess.Popen(call, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    place = Path(run.path) / "students" / "plain" / "checkpoints"
+    first = subprocess.Popen(
+        command, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    checkpoints = Path(run.path) / "students" / "plain" / "checkpoints"
     deadline = time.monotonic() + 300
     while not any(
         re.search(r'"step": *[1-9]', snapshot.read_text())
-        for snapshot in place.glob("checkpoint_manager_snapshot.json")
+        for snapshot in checkpoints.glob("checkpoint_manager_snapshot.json")
     ):
         assert first.poll() is None, first.communicate()[0]
         assert time.monotonic() < deadline
@@ -169,9 +159,9 @@ def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_o
     first.kill()
     first.wait()
     before = {name: (run / "labels").read_table(name) for name in (run / "labels").names(".parquet")}
-    again = ran(call, cluster, 500)
+    again = run_program(command, cluster, 500)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert re.search(r"went on after step \d+", again.stdout)
+    assert re.search(r"resumed after step \d+", again.stdout)
     assert {name: (run / "labels").read_table(name) for name in (run / "labels").names(".parquet")} == before
     labels = list((run / "labels").read_rows(Label))
     assert {label.query_id for label in labels} == set(orders)
@@ -190,9 +180,7 @@ def test_recorded_rankings_teach_a_plain_classifier_and_a_killed_training_goes_o
     assert CrossEncoder(f"{run.path}/students/plain/model", device="cpu").predict([("a", "b")]).shape == (1,)
 
 
-def test_training_that_makes_things_worse_is_not_promoted_and_the_decision_says_what_to_deploy(
-    finished, settings, cluster, tmp_path
-):
+def test_worse_student_is_not_promoted_and_an_alternative_is_named(finished, settings, cluster, tmp_path):
     folder = run_with_labels("worse", finished)
     labels = list((folder / "labels").read_rows(Label))
     worst_first = {label.query_id: {c.doc_id: -c.target for c in label.candidates} for label in labels}
@@ -209,14 +197,14 @@ def test_training_that_makes_things_worse_is_not_promoted_and_the_decision_says_
         "evaluation.first_stages": '["fused"]',
     }
     champion = Registry(Folder(finished[0])).read()
-    call = [
+    command = [
         sys.executable,
         "-m",
         "ray_jobs.pipeline",
         *settings[1],
         *(part for key, value in changed.items() for part in (f"--{key}", value)),
     ]
-    done = ran(call, cluster, 500)
+    done = run_program(command, cluster, 500)
     assert done.returncode == 0, done.stdout + done.stderr
     metrics = Metrics.model_validate_json((folder / "evaluation").read_text("metrics.json"))
     base, student = (metrics.systems[f"{name}@fused"].measures["nDCG@5"] for name in ("worse.base", "worse"))
@@ -229,17 +217,15 @@ def test_training_that_makes_things_worse_is_not_promoted_and_the_decision_says_
     assert Registry(Folder(finished[0])).read() == champion
 
 
-def test_bad_input_is_one_line_and_exit_code_2(settings, cluster, finished):
+def test_invalid_setting_is_a_one_line_error_with_exit_code_2(settings, cluster, finished):
     wrong = [*settings[1], "--teacher.modle", "x"]
-    done = ran([sys.executable, "-m", "ray_jobs.pipeline", *wrong], cluster, 120)
+    done = run_program([sys.executable, "-m", "ray_jobs.pipeline", *wrong], cluster, 120)
     assert done.returncode == 2
     assert "did you mean 'model'?" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_champion_is_served_with_the_scores_of_the_saved_model_and_the_order_that_was_evaluated(
-    finished, settings, cluster
-):
+def test_served_champion_ranks_as_in_the_evaluation(finished, settings, cluster):
     storage = Folder(finished[0])
     model = storage / "facts" / "students" / "rra-bert" / "model"
     Registry(storage).promote(model, "rra-bert-test", "facts", "for this test")
@@ -254,61 +240,69 @@ def test_the_champion_is_served_with_the_scores_of_the_saved_model_and_the_order
         import cohere
 
         client = cohere.Client("none", base_url="http://127.0.0.1:8123")
-        answer = client.rerank(model="rra-bert", query=query, documents=texts, top_n=3, return_documents=True)
-        assert [result.index for result in answer.results] == expected[:3]
-        assert answer.results[0].document.text == texts[expected[0]]
-        assert 0 <= answer.results[0].relevance_score <= 1
+        response = client.rerank(model="rra-bert", query=query, documents=texts, top_n=3, return_documents=True)
+        assert [result.index for result in response.results] == expected[:3]
+        assert response.results[0].document.text == texts[expected[0]]
+        assert 0 <= response.results[0].relevance_score <= 1
         assert post({"query": query, "documents": []})["results"] == []
         runs, texts_of = storage / "facts" / "evaluation" / "runs", dict(FACTS)
         names = ("bm25", "rra-bert@bm25", "rra-bert.blended@bm25")
-        found, evaluated, blended = (read_trec(Path(runs.path) / f"{name}.trec") for name in names)
-        assert evaluated.keys() <= found.keys()
+        bm25, reranked, blended = (read_trec(Path(runs.path) / f"{name}.trec") for name in names)
+        assert reranked.keys() <= bm25.keys()
         for query_id, text, _ in QUESTIONS:
-            if query_id in evaluated:
-                candidates = best_first(found[query_id])
+            if query_id in reranked:
+                candidates = best_first(bm25[query_id])
                 documents = [texts_of[doc_id] for doc_id in candidates]
-                alone = post({"query": text, "documents": documents})
-                assert [candidates[one["index"]] for one in alone["results"]] == best_first(evaluated[query_id])
-                assert "blend" not in alone["meta"]
-                joined = post({"query": text, "documents": documents, "first_stage": "order"})
-                assert [candidates[one["index"]] for one in joined["results"]] == best_first(blended[query_id])
-                assert joined["meta"]["blend"] == "ranks, w = 0.6"
+                student_only = post({"query": text, "documents": documents})
+                assert doc_ids(student_only, candidates) == best_first(reranked[query_id])
+                assert "blend" not in student_only["meta"]
+                with_blend = post({"query": text, "documents": documents, "first_stage": "order"})
+                assert doc_ids(with_blend, candidates) == best_first(blended[query_id])
+                assert with_blend["meta"]["blend"] == "ranks, w = 0.6"
                 scored = [
-                    {"text": t, "score": found[query_id][doc_id]}
+                    {"text": t, "score": bm25[query_id][doc_id]}
                     for doc_id, t in zip(candidates, documents, strict=True)
                 ]
-                assert post({"query": text, "documents": scored})["results"] == joined["results"]
+                assert post({"query": text, "documents": scored})["results"] == with_blend["results"]
     finally:
         service.terminate()
         service.wait(timeout=60)
 
 
+def doc_ids(response, candidates):
+    """Return the ids of reranked candidates."""
+    return [candidates[result["index"]] for result in response["results"]]
+
+
 def best_first(scores):
+    """Return document ids by descending score."""
     return sorted(scores, key=lambda doc_id: -scores[doc_id])
 
 
 def wait_for(url, service):
+    """Wait until the service reports that it is healthy."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         assert service.poll() is None
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                assert json.load(answer)["status"] == "ok"
+            with urllib.request.urlopen(url, timeout=5) as response:
+                assert json.load(response)["status"] == "ok"
                 return
         except OSError:
             time.sleep(1)
-    raise AssertionError(f"{url} did not answer")
+    raise AssertionError(f"{url} did not respond within 240 s")
 
 
 def post(body):
+    """Send a rerank request and return the parsed response."""
     request = urllib.request.Request(
         "http://127.0.0.1:8123/v1/rerank", json.dumps(body).encode(), {"content-type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)
 
 
-def test_arms_are_trained_on_the_same_labels_and_measured_on_the_test_queries(finished, settings, cluster, tmp_path):
+def test_ablation_trains_all_arms_on_the_same_labels(finished, settings, cluster, tmp_path):
     folder = run_with_labels("ablated", finished)
     arms = {"plain": {}, "ranknet": {"training.loss": "ranknet"}}
     changed = {
@@ -318,26 +312,25 @@ def test_arms_are_trained_on_the_same_labels_and_measured_on_the_test_queries(fi
         "ablation.seeds": "[1]",
         "ablation.arms": json.dumps(arms),
     }
-    call = [
+    command = [
         sys.executable,
         "-m",
         "ray_jobs.ablate",
         *settings[1],
         *(part for key, value in changed.items() for part in (f"--{key}", value)),
     ]
-    done = ran(call, cluster, 400)
+    done = run_program(command, cluster, 400)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 queries, re-ranking bm25, 1 seed" in done.stdout
     results = json.loads((folder / "ablation").read_text("results.json"))
-    assert [(one["arm"], one["candidates"]) for one in results] == [
+    assert [(row["arm"], row["candidates"]) for row in results] == [
         (arm, stage) for stage in ("bm25", "fused") for arm in arms
     ]
-    for one in results:
-        reached = json.loads((folder / "ablation" / f"{one['arm']}.1").read_text("per_query.json"))[one["candidates"]][
-            "nDCG@5"
-        ]
-        assert len(reached) == 6
-        assert one["per_seed"] == [pytest.approx(sum(reached.values()) / 6)]
-        assert one["steps"] > 0
+    for row in results:
+        per_query = json.loads((folder / "ablation" / f"{row['arm']}.1").read_text("per_query.json"))
+        ndcg = per_query[row["candidates"]]["nDCG@5"]
+        assert len(ndcg) == 6
+        assert row["per_seed"] == [pytest.approx(sum(ndcg.values()) / 6)]
+        assert row["steps"] > 0
     models = [Path(folder.path, "students", f"{arm}.1", "model", "model.safetensors").read_bytes() for arm in arms]
     assert models[0] != models[1]

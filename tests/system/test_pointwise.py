@@ -1,4 +1,4 @@
-"""The pointwise teachers on a real engine: their scores are those that transformers computes."""
+"""The pointwise teachers on a real vLLM engine: their scores equal those of transformers."""
 
 import pytest
 import torch
@@ -6,14 +6,15 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from ranking.prompts.pair_prompts import load_pair_prompt
 from ranking.records import Label, content
-from tests.system.conftest import label_facts
+from tests.testing.fact_runs import label_facts
 from tools.tiny_models import tiny_cross_encoder, tiny_generator
 
 ENGINE = {"dtype": "float32", "enforce_eager": True, "max_num_seqs": 16}
 pytestmark = pytest.mark.timeout(600)
 
 
-def labels_of(run, teacher, finished, settings, cluster):
+def label_pairs(run, teacher, finished, settings, cluster):
+    """Label the facts with a pointwise teacher and return (query, text, target) triples."""
     folder, manifest = label_facts(run, {"kind": "pointwise", "engine": ENGINE, **teacher}, finished, settings, cluster)
     labels = list((folder / "labels").read_rows(Label))
     assert len(labels) == manifest.rows_in > 0
@@ -21,26 +22,27 @@ def labels_of(run, teacher, finished, settings, cluster):
     return [(label.query, content(c.title, c.text), c.target) for label in labels for c in label.candidates]
 
 
-def agree(pairs, expected):
-    found = torch.tensor([target for _, _, target in pairs])
-    assert found.std() > 1e-3
-    assert torch.allclose(found, torch.stack(expected), atol=1e-2)
+def assert_targets_close(pairs, expected):
+    """Assert that the targets differ among each other and are close to the expected ones."""
+    targets = torch.tensor([target for _, _, target in pairs])
+    assert targets.std() > 1e-3
+    assert torch.allclose(targets, torch.stack(expected), atol=1e-2)
 
 
-def test_a_cross_encoder_scores_as_in_transformers(finished, settings, cluster, tmp_path):
+def test_cross_encoder_scores_equal_those_of_transformers(finished, settings, cluster, tmp_path):
     model = tiny_cross_encoder(tmp_path / "model")
-    pairs = labels_of("cross-encoder", {"form": "score", "model": str(model)}, finished, settings, cluster)
+    pairs = label_pairs("cross-encoder", {"form": "score", "model": str(model)}, finished, settings, cluster)
     tokenizer = AutoTokenizer.from_pretrained(model)
     classifier = AutoModelForSequenceClassification.from_pretrained(model).eval()
     with torch.inference_mode():
-        agree(
+        assert_targets_close(
             pairs, [classifier(**tokenizer(query, text, return_tensors="pt")).logits[0, 0] for query, text, _ in pairs]
         )
 
 
-def test_yes_less_no_is_the_difference_of_the_logits(finished, settings, cluster, tmp_path):
+def test_yes_no_scores_are_the_difference_of_the_two_logits(finished, settings, cluster, tmp_path):
     model = tiny_generator(tmp_path / "model")
-    pairs = labels_of("yes-no", {"form": "yes_no", "model": str(model)}, finished, settings, cluster)
+    pairs = label_pairs("yes-no", {"form": "yes_no", "model": str(model)}, finished, settings, cluster)
     tokenizer, prompt = AutoTokenizer.from_pretrained(model), load_pair_prompt()
     generator = AutoModelForCausalLM.from_pretrained(model).eval()
     yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
@@ -52,4 +54,4 @@ def test_yes_less_no_is_the_difference_of_the_logits(finished, settings, cluster
             )
             logits = generator(torch.tensor([tokenizer.encode(filled, add_special_tokens=False)])).logits[0, -1]
             expected.append(logits[yes] - logits[no])
-    agree(pairs, expected)
+    assert_targets_close(pairs, expected)

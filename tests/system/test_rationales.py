@@ -1,4 +1,4 @@
-"""Rationales on a real engine, of random weights, and by sentences: the labels stay as they are."""
+"""Rationales by a real vLLM engine with random weights, and extractive ones. The labels do not change."""
 
 import json
 import sys
@@ -8,8 +8,8 @@ import pytest
 from actors.vllm.response_cache import CachedResponse
 from ranking.records import Label, RationaleList
 from ranking.runs.stages import Manifest
-from tests.system.conftest import run_with_labels
-from tests.testing.programs import ran
+from tests.testing.fact_runs import run_with_labels
+from tests.testing.programs import run_program
 from tools.tiny_models import tiny_generator
 
 ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True, "max_num_seqs": 16}
@@ -17,10 +17,14 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def explain(rationales, finished, settings, cluster):
-    """Explain the facts' labels in a run of its own; returns the folder, the rows and what was printed."""
+    """Write rationales for the labels of the facts in a new run.
+
+    Returns:
+        The folder of the run, the rationale lists, their manifest and the output of the job.
+    """
     folder = run_with_labels("rationales", finished)
     arguments = [*settings[1], "--run", "rationales", "--rationales", json.dumps(rationales)]
-    done = ran([sys.executable, "-m", "ray_jobs.rationales", *arguments], cluster, 400)
+    done = run_program([sys.executable, "-m", "ray_jobs.rationales", *arguments], cluster, 400)
     assert done.returncode == 0, done.stderr + (
         folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else ""
     )
@@ -36,11 +40,9 @@ def explain(rationales, finished, settings, cluster):
     return folder, rows, manifest, done.stdout
 
 
-def test_a_model_writes_reasons_and_sentences_take_their_place_without_new_labels(
-    finished, settings, cluster, tmp_path
-):
+def test_llm_and_extractive_rationales_replace_each_other_keeping_labels(finished, settings, cluster, tmp_path):
     model = tiny_generator(tmp_path / "model")
-    written = {
+    llm_writer = {
         "kind": "llm",
         "model": str(model),
         "temperature": 1.0,
@@ -48,26 +50,26 @@ def test_a_model_writes_reasons_and_sentences_take_their_place_without_new_label
         "rationales_per_list": 2,
         "engine": ENGINE,
     }
-    folder, rows, manifest, printed = explain(written, finished, settings, cluster)
-    labelled = (folder / "labels").inventory()
+    folder, rows, manifest, output = explain(llm_writer, finished, settings, cluster)
+    labels = (folder / "labels").inventory()
     assert {len(row.rationales) for row in rows} == {2}
     assert {tuple(rationale.relevant for rationale in row.rationales) for row in rows} == {(True, False)}
     assert all(rationale.status != "failed" for row in rows for rationale in row.rationales)
-    asked = [
+    responses = [
         CachedResponse.model_validate(row)
         for table in (folder / "writer" / (folder / "writer").names()[0]).read_tables()
         for row in table.to_pylist()
     ]
-    assert len(asked) == 2 * len(rows)
-    assert all(answer.prompt_tokens > 100 and answer.error is None for answer in asked)
-    assert manifest.tokens.prompt == sum(answer.prompt_tokens for answer in asked)
-    assert "rationales" in printed
+    assert len(responses) == 2 * len(rows)
+    assert all(answer.prompt_tokens > 100 and answer.error is None for answer in responses)
+    assert manifest.tokens.prompt == sum(answer.prompt_tokens for answer in responses)
+    assert "rationales" in output
 
-    _, rows, _, printed = explain({"kind": "extractive"}, finished, settings, cluster)
+    _, rows, _, output = explain({"kind": "extractive"}, finished, settings, cluster)
     assert {row.writer for row in rows} == {"extractive"}
     assert any(rationale.status == "ok" for row in rows for rationale in row.rationales)
-    assert (folder / "labels").inventory() == labelled
+    assert (folder / "labels").inventory() == labels
 
-    _, rows, _, printed = explain(written, finished, settings, cluster)
+    _, rows, _, output = explain(llm_writer, finished, settings, cluster)
     assert {row.writer for row in rows} == {str(model)}
-    assert "unchanged, skipped" in printed.split("rationales ")[-1]
+    assert "unchanged, skipped" in output.split("rationales ")[-1]

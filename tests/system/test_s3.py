@@ -1,4 +1,4 @@
-"""Storage in a bucket: files, stages, the registry and errors, against an S3 server that checks signatures."""
+"""Storage in an S3 bucket: files, stages, the registry and errors, on a server that verifies signatures."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from ranking.registry import CHAMPION, CHECKSUMS, Registry, check_whole
 from ranking.runs.stages import REJECTED, STARTED, Stage
 from ranking.storage.folder import Folder
 from ranking.storage.sources import fetched
-from tests.testing.programs import ran
+from tests.testing.programs import run_program
 from tools.ports import free_ports
 from tools.s3_server import BUCKET, client_of, new_user
 
@@ -31,7 +31,7 @@ VARIABLES = (
 
 @pytest.fixture
 def bucket(s3, monkeypatch, request):
-    """A folder of its own in the bucket, with the user's keys in the environment."""
+    """A folder in the bucket for this test. The environment contains the user's keys."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name, value in s3.items():
@@ -40,15 +40,15 @@ def bucket(s3, monkeypatch, request):
 
 
 def rows(*ids):
+    """Return queries with these ids."""
     return [Query(query_id=i, text=f"text of {i}") for i in ids]
 
 
 def keys_of(s3, folder):
-    """The objects under a folder, without the empty ones that stand for folders."""
-    listed = (
-        client_of(s3).list_objects_v2(Bucket=BUCKET, Prefix=folder.path.partition("/")[2] + "/").get("Contents", [])
-    )
-    return {item["Key"]: item["LastModified"] for item in listed if not item["Key"].endswith("/")}
+    """Return the modification times of the objects in a folder, without the empty objects that represent folders."""
+    prefix = folder.path.partition("/")[2] + "/"
+    objects = client_of(s3).list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+    return {item["Key"]: item["LastModified"] for item in objects if not item["Key"].endswith("/")}
 
 
 def test_files_and_folders_round_trip(bucket, s3, tmp_path):
@@ -76,27 +76,27 @@ def test_files_and_folders_round_trip(bucket, s3, tmp_path):
     assert keys_of(s3, bucket) == {}
 
 
-def test_a_write_that_fails_leaves_no_object(bucket):
-    def tear(stream):
+def test_failed_write_leaves_no_object(bucket):
+    def fail_halfway(stream):
         stream.write(b"half")
-        raise RuntimeError("torn")
+        raise RuntimeError("failed")
 
     bucket.write_text("whole", "before")
     for name in ("half", "whole"):
         with pytest.raises(RuntimeError):
-            bucket._write(name, tear)
+            bucket._write(name, fail_halfway)
     assert bucket.names() == ["whole"]
     assert bucket.read_text("whole") == "before"
 
 
-def test_a_file_of_many_megabytes_arrives_whole(bucket):
-    values = pa.array(range(3_000_000), pa.int64())  # more than one part of an upload
+def test_multipart_upload_stores_a_large_file_completely(bucket):
+    values = pa.array(range(3_000_000), pa.int64())  # more than one part of a multipart upload
     bucket.write_table("big.parquet", pa.table({"n": pa.compute.multiply(values, 7_919)}))
     assert bucket.filesystem.get_file_info(f"{bucket.path}/big.parquet").size > 12e6
     assert bucket.read_table("big.parquet")["n"].to_numpy()[-1] == 2_999_999 * 7_919
 
 
-def test_stages_go_on_are_set_aside_and_come_back(bucket, s3):
+def test_stages_resume_are_archived_and_restored(bucket, s3):
     old, new = Stage(bucket, "labels", {"v": 1}, []), Stage(bucket, "labels", {"v": 2}, [])
     old.begin()
     old.folder.write_rows("part-1.parquet", rows("q1"))
@@ -118,35 +118,34 @@ def test_stages_go_on_are_set_aside_and_come_back(bucket, s3):
     assert new.restore().rows_out == 0
 
 
-class CutOff:
-    """The bucket's own filesystem, which dies before its n-th change of a file."""
+class FailingFilesystem:
+    """Wraps the bucket's filesystem and fails after a number of changes to files."""
 
     def __init__(self, filesystem, changes):
         self.filesystem = filesystem
-        self.left = changes
+        self.remaining = changes
 
     def __getattr__(self, name):
-        found = getattr(self.filesystem, name)
-        return (
-            self._counted(found)
-            if name in ("copy_file", "move", "delete_file", "delete_dir", "open_output_stream")
-            else found
-        )
+        attribute = getattr(self.filesystem, name)
+        changes = name in ("copy_file", "move", "delete_file", "delete_dir", "open_output_stream")
+        return self._counted(attribute) if changes else attribute
 
     def _counted(self, change):
-        if self.left == 0:
+        if self.remaining == 0:
             raise ConnectionAbortedError
-        self.left -= 1
+        self.remaining -= 1
         return change
 
 
-CHANGES = 10  # a rejection moved; 3 files and 2 marks copied; 2 marks and the rest deleted; a mark written or a folder deleted
+CHANGES = 10
+"""File changes of one stage move: move 1 file of rejections, copy 3 files and 2 markers, delete the 2 markers and the
+remaining folder, then write 1 marker or delete 1 folder."""
 
 
 @pytest.mark.parametrize("direction", ["aside", "back"])
-@pytest.mark.parametrize("cut_after", range(CHANGES + 1))
-def test_a_move_cut_off_anywhere_loses_nothing(bucket, monkeypatch, cut_after, direction):
-    run = bucket / f"{direction}-{cut_after}"
+@pytest.mark.parametrize("completed", range(CHANGES + 1))
+def test_move_interrupted_at_any_point_loses_nothing(bucket, monkeypatch, completed, direction):
+    run = bucket / f"{direction}-{completed}"
     old, new = Stage(run, "labels", {"v": 1}, []), Stage(run, "labels", {"v": 2}, [])
     old.begin()
     for name in ("q1", "q2"):
@@ -158,11 +157,11 @@ def test_a_move_cut_off_anywhere_loses_nothing(bucket, monkeypatch, cut_after, d
     if direction == "back":
         new.begin()
         new.folder.delete()
-    cut_off = CutOff(bucket.filesystem, cut_after)
+    failing = FailingFilesystem(bucket.filesystem, completed)
     with monkeypatch.context() as patch:
-        patch.setattr("ranking.storage.folder._opened", lambda _: (cut_off, BUCKET))
+        patch.setattr("ranking.storage.folder._opened", lambda _: (failing, BUCKET))
         stage = Stage(Folder(run.uri), "labels", {"v": 2} if direction == "aside" else {"v": 1}, [])
-        with pytest.raises(ConnectionAbortedError) if cut_after < CHANGES else contextlib.nullcontext():
+        with pytest.raises(ConnectionAbortedError) if completed < CHANGES else contextlib.nullcontext():
             stage.begin()
     again = Stage(run, "labels", {"v": 1}, [])
     assert again.restore().rejected == len(again.rejected_parts())
@@ -170,7 +169,7 @@ def test_a_move_cut_off_anywhere_loses_nothing(bucket, monkeypatch, cut_after, d
     assert (again.folder / REJECTED).names() == []
 
 
-def test_the_registry_lives_in_the_bucket(bucket, tmp_path):
+def test_registry_promotes_and_rolls_back_in_a_bucket(bucket, tmp_path):
     registry = Registry(bucket)
     (bucket / "registry" / "b-2").write_text("left-of-a-copy-that-was-cut-off", "")
     for version in ("a-1", "b-2"):
@@ -189,76 +188,76 @@ def test_the_registry_lives_in_the_bucket(bucket, tmp_path):
     assert '"rollback"' in registry.folder.read_text(CHAMPION)
 
 
-def test_inputs_are_read_by_uri_and_errors_name_the_uri(bucket, collection):
+def test_inputs_are_read_by_uri_which_errors_name(bucket, collection):
     from ranking.collections import read_collection
     from ranking.settings import CollectionSettings
 
     Folder(collection).copy_to(bucket / "facts")
-    here = read_collection(CollectionSettings(source=f"beir:{collection}"), "test")
-    there = read_collection(CollectionSettings(source=f"beir:{bucket.uri}/facts"), "test")
-    assert there.fingerprint == here.fingerprint
-    assert there.documents == here.documents
+    local = read_collection(CollectionSettings(source=f"beir:{collection}"), "test")
+    remote = read_collection(CollectionSettings(source=f"beir:{bucket.uri}/facts"), "test")
+    assert remote.fingerprint == local.fingerprint
+    assert remote.documents == local.documents
     with fetched(f"{bucket.uri}/facts/qrels.tsv") as path:
         assert path.read_text() == (collection / "qrels.tsv").read_text()
     (bucket / "bad").write_text("corpus.jsonl", "{}\n")
     with pytest.raises(InputError, match=rf"^{bucket.uri}/bad/corpus.jsonl, line 1: "):
         read_collection(CollectionSettings(source=f"beir:{bucket.uri}/bad"), "test")
-    with pytest.raises(InputError, match="there is no such file or folder"):
+    with pytest.raises(InputError, match="no such file or folder"):
         read_collection(CollectionSettings(source=f"beir:{bucket.uri}/none"), "test")
 
 
 def refused(storage, variables):
-    """Call a job with a storage root that is no good; returns its one line and how long it took."""
+    """Run a job with an unusable storage root and return its one-line error and its duration in seconds."""
     environment = {key: value for key, value in os.environ.items() if key not in VARIABLES} | variables
-    call = [sys.executable, "-m", "ray_jobs.select", "configs/quickstart.yaml", "--storage", storage]
-    began = time.monotonic()
-    done = ran(call, environment, 120)
+    command = [sys.executable, "-m", "ray_jobs.select", "configs/quickstart.yaml", "--storage", storage]
+    started = time.monotonic()
+    done = run_program(command, environment, 120)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     (line,) = done.stderr.splitlines()
-    return line, time.monotonic() - began
+    return line, time.monotonic() - started
 
 
 @pytest.mark.parametrize(
     ("storage", "changed", "expected"),
     [
         ("s3://missing/x", {}, "there is no bucket 'missing' at http://127.0.0.1"),
-        ("s3:///x", {}, "a bucket is missing, as in s3://bucket/folder"),
-        ("s3://a!b/x", {}, "'a!b' is not a bucket's name"),
-        (f"s3://{BUCKET}/x", {"AWS_ACCESS_KEY_ID": "AKIANOBODY"}, "refused at http"),
+        ("s3:///x", {}, "the bucket is missing, expected s3://bucket/folder"),
+        ("s3://a!b/x", {}, "'a!b' is not a valid bucket name"),
+        (f"s3://{BUCKET}/x", {"AWS_ACCESS_KEY_ID": "AKIANOBODY"}, "rejected at http"),
         (f"s3://{BUCKET}/x", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch"),
         (f"s3://{BUCKET}/x", {"AWS_SECRET_ACCESS_KEY": ""}, "missing: AWS_SECRET_ACCESS_KEY"),
-        (f"s3://{BUCKET}/x", {"AWS_SECRET_ACCESS_KEY": "", "AWS_ACCESS_KEY_ID": ""}, "there are no credentials"),
+        (f"s3://{BUCKET}/x", {"AWS_SECRET_ACCESS_KEY": "", "AWS_ACCESS_KEY_ID": ""}, "no credentials"),
         (f"s3://{BUCKET}/x", {"AWS_ENDPOINT_URL": "localhost"}, "check the network, AWS_ENDPOINT_URL"),
-        (f"s3://{BUCKET}/x?region=eu-north-1", {}, "belong in the environment"),
+        (f"s3://{BUCKET}/x?region=eu-north-1", {}, "set them as environment variables"),
     ],
 )
-def test_a_bucket_that_cannot_be_used_is_one_line(s3, storage, changed, expected):
+def test_unusable_bucket_is_a_one_line_error(s3, storage, changed, expected):
     line, _ = refused(storage, {**s3, **changed, "AWS_EC2_METADATA_DISABLED": "true"})
     assert expected in line
 
 
 @pytest.mark.parametrize("action", ["ListBucket", "GetObject", "PutObject", "DeleteObject"])
-def test_a_permission_that_is_missing_is_named_with_the_path(s3, action):
+def test_error_names_missing_permission_and_path(s3, action):
     others = {"ListBucket", "GetObject", "PutObject", "DeleteObject"} - {action}
     user = new_user(s3, f"without-{action}", [f"s3:{other}" for other in others])
     line, _ = refused(f"s3://{BUCKET}/runs", {**s3, **user})
-    assert f"s3://{BUCKET}/runs/quickstart: these credentials may not use it" in line
-    assert f"(s3:{action} is denied" in line
+    assert f"s3://{BUCKET}/runs/quickstart: access denied" in line
+    assert f"the credentials lack s3:{action}" in line
 
 
-def test_a_key_in_the_uri_is_refused_and_not_repeated(s3):
+def test_key_in_the_uri_is_refused_and_not_printed(s3):
     line, _ = refused(f"s3://AKIAKEY:hush@{BUCKET}/x", s3)
-    assert "belong in the environment" in line
+    assert "set them as environment variables" in line
     assert "hush" not in line
 
 
-def test_a_dead_endpoint_and_a_silent_one_end_within_seconds(s3):
+def test_dead_and_silent_endpoints_fail_within_seconds(s3):
     line, seconds = refused(f"s3://{BUCKET}/x", {**s3, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_ports(1)[0]}"})
-    assert "the service cannot be reached" in line
+    assert "cannot reach the service" in line
     assert seconds < 20
     with socket.create_server(("127.0.0.1", 0)) as silent:
         line, seconds = refused(
             f"s3://{BUCKET}/x", {**s3, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
         )
-    assert "the service cannot be reached" in line
+    assert "cannot reach the service" in line
     assert seconds < 30

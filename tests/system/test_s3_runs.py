@@ -1,4 +1,4 @@
-"""Whole runs in a bucket, submitted as jobs: collection, recorded teacher, stages, training and registry are all there."""
+"""Complete runs in an S3 bucket, submitted as jobs. The collection and the recorded teacher are in the bucket too."""
 
 import sys
 import time
@@ -9,30 +9,21 @@ from ranking.evaluation.trec_runs import to_trec
 from ranking.records import Label
 from ranking.runs.stages import Manifest
 from ranking.storage.folder import Folder
-from tests.system.conftest import Submitted, arguments_of
+from tests.testing.fact_runs import STAGES
 from tests.testing.facts import FACTS, QUESTIONS
-from tests.testing.programs import ran
+from tests.testing.jobs import SubmittedJob, job_arguments
+from tests.testing.programs import run_program
 from tools.s3_server import BUCKET, client_of
 from tools.tiny_models import tiny_student
 
 pytestmark = pytest.mark.timeout(900)
-STAGES = (
-    "queries",
-    "index",
-    "candidates",
-    "test/candidates",
-    "labels",
-    "test/labels",
-    "students/rra-bert",
-    "evaluation",
-)
 ROOT_URI = f"s3://{BUCKET}/runs"
 INPUT_URI = f"s3://{BUCKET}/input"
 
 
 @pytest.fixture
 def storage(s3, collection, monkeypatch):
-    """The storage root, with a collection and a recorded run beside it."""
+    """The storage root. A collection and a recorded teacher are in the same bucket."""
     for name, value in s3.items():
         monkeypatch.setenv(name, value)
     source = Folder(INPUT_URI)
@@ -46,30 +37,31 @@ def storage(s3, collection, monkeypatch):
     return Folder(ROOT_URI)
 
 
-def submit(cluster, s3, module, run, **more):
+def submit(cluster, s3, module, run, **overrides):
+    """Submit a job with storage, collection and recorded teacher in the bucket."""
     teacher = f'{{"kind": "recorded", "path": "{INPUT_URI}/recorded.trec"}}'
-    changed = {
+    settings = {
         "run": run,
         "storage": ROOT_URI,
         "collection.source": f"beir:{INPUT_URI}/facts",
         "teacher": teacher,
-        **more,
+        **overrides,
     }
-    return Submitted(cluster, module, arguments_of(changed), s3)
+    return SubmittedJob(cluster, module, job_arguments(settings), s3)
 
 
 def objects(s3, run, *stages):
-    """When each object of these stages was last written."""
-    found = {}
+    """Return the modification times of the objects of these stages."""
+    times = {}
     for stage in stages:
-        listed = client_of(s3).list_objects_v2(Bucket=BUCKET, Prefix=f"runs/{run}/{stage}/").get("Contents", [])
-        found |= {item["Key"]: item["LastModified"] for item in listed}
-    return found
+        contents = client_of(s3).list_objects_v2(Bucket=BUCKET, Prefix=f"runs/{run}/{stage}/").get("Contents", [])
+        times |= {item["Key"]: item["LastModified"] for item in contents}
+    return times
 
 
-def test_the_pipeline_runs_in_a_bucket_and_a_second_call_skips_it_all(cluster, s3, storage, tmp_path):
+def test_pipeline_runs_in_a_bucket_and_a_second_run_skips_everything(cluster, s3, storage, tmp_path):
     students = tiny_student(tmp_path / "base")
-    status, logs = submit(cluster, s3, "ray_jobs.pipeline", "whole", students=students).ended()
+    status, logs = submit(cluster, s3, "ray_jobs.pipeline", "whole", students=students).wait()
     assert status == "SUCCEEDED", logs[-3000:]
     run = storage / "whole"
     for stage in STAGES:
@@ -81,14 +73,14 @@ def test_the_pipeline_runs_in_a_bucket_and_a_second_call_skips_it_all(cluster, s
         (first,) = [candidate.doc_id for candidate in label.candidates if candidate.position == 1]
         assert first == answers[label.query_id] or answers[label.query_id] not in {c.doc_id for c in label.candidates}
     assert "model.safetensors" in (run / "students/rra-bert/model").names()
-    held = objects(s3, "whole", *STAGES)
-    status, logs = submit(cluster, s3, "ray_jobs.pipeline", "whole", students=students).ended()
+    before = objects(s3, "whole", *STAGES)
+    status, logs = submit(cluster, s3, "ray_jobs.pipeline", "whole", students=students).wait()
     assert status == "SUCCEEDED", logs[-3000:]
     assert logs.count("unchanged, skipped") == len(STAGES)
-    assert objects(s3, "whole", *STAGES) == held
+    assert objects(s3, "whole", *STAGES) == before
 
 
-def test_a_run_that_was_killed_goes_on(cluster, s3, storage):
+def test_killed_run_resumes(cluster, s3, storage):
     first = submit(cluster, s3, "ray_jobs.label", "killed")
     deadline = time.monotonic() + 300
     while not (storage / "killed" / "candidates").exists("_started.json"):
@@ -98,12 +90,12 @@ def test_a_run_that_was_killed_goes_on(cluster, s3, storage):
     first.stop()
     run = storage / "killed"
     assert not run.exists("labels/_manifest.json")
-    held = objects(s3, "killed", "queries", "index", "vectors")
-    assert held
-    status, logs = submit(cluster, s3, "ray_jobs.label", "killed").ended()
+    before = objects(s3, "killed", "queries", "index", "vectors")
+    assert before
+    status, logs = submit(cluster, s3, "ray_jobs.label", "killed").wait()
     assert status == "SUCCEEDED", logs[-3000:]
     assert logs.count("unchanged, skipped") == 2
-    assert objects(s3, "killed", "queries", "index", "vectors") == held
+    assert objects(s3, "killed", "queries", "index", "vectors") == before
     selected = {
         row["query_id"]
         for name in (run / "queries").names(".parquet")
@@ -114,14 +106,14 @@ def test_a_run_that_was_killed_goes_on(cluster, s3, storage):
     assert len(labelled) == len(set(labelled)) == len(selected) - rejected > 0
 
 
-def test_workers_without_credentials_are_told_in_one_line(cluster, s3, storage):
-    call = [
+def test_missing_credentials_on_workers_are_a_one_line_error(cluster, s3, storage):
+    command = [
         sys.executable,
         "-m",
         "ray_jobs.index",
-        *arguments_of({"run": "alone", "storage": ROOT_URI, "collection.source": "pydoc"}),
+        *job_arguments({"run": "alone", "storage": ROOT_URI, "collection.source": "pydoc"}),
     ]
-    done = ran(call, {**cluster, **s3}, 300)
+    done = run_program(command, {**cluster, **s3}, 300)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: on a worker of the cluster: s3://")

@@ -1,4 +1,4 @@
-"""Shadow and interleaving against a running service, and replicas that come with the load."""
+"""Shadow mode, interleaving and autoscaling of a running service."""
 
 import concurrent.futures
 import time
@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.faults.processes import wait_until
 from ranking.ab_test.arm_assignment import team_draft
-from tests.testing.metrics import settled
+from tests.testing.metrics import wait_for_total
 from tests.testing.serving import TEXTS, Service, order
 
 pytestmark = pytest.mark.timeout(600)
@@ -18,27 +18,28 @@ TRAFFIC = {"challenger": "b", "experiment": "modes", "share": 1.0}
 
 @pytest.fixture
 def service_with(cluster, collection, tmp_path):
-    """Makes a service with settings of its own."""
-    held = []
+    """Start a service with given settings of `serving`."""
+    services = []
 
     def make(**settings):
-        held.append(Service(tmp_path, cluster, collection, page=False, **settings))
-        return held[-1]
+        services.append(Service(tmp_path, cluster, collection, page=False, **settings))
+        return services[-1]
 
     yield make
-    for service in held:
+    for service in services:
         service.close()
 
 
-def test_a_service_goes_on_without_its_driver_and_the_next_call_takes_it_over(service_with, tmp_path):
+def test_service_survives_its_driver_and_the_next_driver_takes_over(service_with, tmp_path):
     service = service_with()
     service.process.kill()
     service.process.wait()
     assert service.rerank().headers["x-model-version"] == "a"
-    with (tmp_path / "said").open("w") as said:
-        service.start(said)
-    assert wait_until(lambda: "stop with Ctrl-C" in (tmp_path / "said").read_text(), 300)
-    assert "runs on this cluster already" in (tmp_path / "said").read_text()
+    output = tmp_path / "output"
+    with output.open("w") as stream:
+        service.start(stream)
+    assert wait_until(lambda: "stop with Ctrl-C" in output.read_text(), 300)
+    assert "runs on this cluster already" in output.read_text()
     assert service.rerank().status_code == 200
     service.process.terminate()
     assert service.process.wait(timeout=60) == 0
@@ -46,19 +47,19 @@ def test_a_service_goes_on_without_its_driver_and_the_next_call_takes_it_over(se
         service.rerank()
 
 
-def asked(service, count):
-    """Answers to callers with keys of their own, one after another."""
+def rerank_as_users(service, count):
+    """Send one request per user with its own experiment key, in sequence, and return the responses."""
     return [service.rerank(headers={"x-experiment-key": f"user-{n}"}, top_n=4) for n in range(count)]
 
 
-def test_a_challenger_in_shadow_scores_what_the_champion_answered(service_with, cluster):
+def test_shadow_challenger_scores_the_requests_of_the_champion(service_with, cluster):
     service = service_with(traffic={**TRAFFIC, "mode": "shadow"})
     orders = {name: order(service.scores(name)) for name in "ab"}
-    answers = asked(service, 8)
-    for answer in answers:
-        assert answer.headers["x-model-version"] == "a"
-        assert [one["index"] for one in answer.json()["results"]] == orders["a"][:4]
-    rows = service.exposures([answer.headers["x-exposure-id"] for answer in answers])
+    responses = rerank_as_users(service, 8)
+    for response in responses:
+        assert response.headers["x-model-version"] == "a"
+        assert [result["index"] for result in response.json()["results"]] == orders["a"][:4]
+    rows = service.exposures([response.headers["x-exposure-id"] for response in responses])
     shadowed = [row for row in rows if row.shadow is not None]
     assert shadowed
     for row in rows:
@@ -70,36 +71,37 @@ def test_a_challenger_in_shadow_scores_what_the_champion_answered(service_with, 
         )
     assert all(row.shadow == [str(i) for i in orders["b"]] for row in shadowed)
     name = "ray_rradistill_serve_shadow_total"
-    assert settled(cluster["METRICS"], len(shadowed), name, 'outcome="scored"') == len(shadowed)
+    assert wait_for_total(cluster["METRICS"], len(shadowed), name, 'outcome="scored"') == len(shadowed)
 
 
-def test_both_orders_in_one_and_another_replica_where_there_is_more_to_do(service_with):
+def test_interleaving_drafts_both_rankings_and_load_adds_a_replica(service_with):
     service = service_with(
         traffic={**TRAFFIC, "mode": "interleave"}, max_replicas=2, limits={"max_requests_per_key": 64}
     )
     orders = [order(service.scores(name)) for name in "ab"]
-    answers = asked(service, 8)
-    for answer, row in zip(
-        answers, service.exposures([answer.headers["x-exposure-id"] for answer in answers]), strict=True
+    responses = rerank_as_users(service, 8)
+    for response, row in zip(
+        responses, service.exposures([response.headers["x-exposure-id"] for response in responses]), strict=True
     ):
         drafted, teams = team_draft(*orders, row.exposure_id)
-        assert [one["index"] for one in answer.json()["results"]] == drafted[:4]
+        assert [result["index"] for result in response.json()["results"]] == drafted[:4]
         assert (row.arm, row.version, row.teams) == ("interleaved", "a+b", teams[:4])
     deadline = time.monotonic() + 180
 
-    def ask(_):
+    def send_load(_):
         while len(replicas()) < 2 and time.monotonic() < deadline:
             service.rerank(TEXTS * 20).raise_for_status()
 
     assert len(replicas()) == 1
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        list(pool.map(ask, range(16)))
+        list(pool.map(send_load, range(16)))
     assert len(replicas()) == 2
 
 
 def replicas():
+    """Return the processes of the ingress replicas."""
     return [
-        one
-        for one in psutil.process_iter(["cmdline"])
-        if "ServeReplica:rradistill:Ingress" in " ".join(one.info["cmdline"] or [])
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "ServeReplica:rradistill:Ingress" in " ".join(process.info["cmdline"] or [])
     ]

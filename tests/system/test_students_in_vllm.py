@@ -1,4 +1,4 @@
-"""Saved students in vLLM's own score API: the same scores, behind the sigmoid that it puts on one label."""
+"""Saved students in vLLM's score API: the same scores after the sigmoid, which vLLM applies to one label."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from ranking.model_paths import model_path
 from students import export, kinds
 from students.scoring import Scorer
 from students.settings import RraBertSettings, RraGptSettings
-from tests.testing.programs import ran
+from tests.testing.programs import run_program
 from tools.tiny_models import tiny_generator
 
 PAIRS = [
@@ -20,20 +20,21 @@ PAIRS = [
     ("pause", "time.sleep " * 4),
     ("wait", "Wait [3] > [1]."),
 ]
-ASK = """
+SCORE = """
 import json, os, sys
 from vllm import LLM
 if __name__ == "__main__":
     model = LLM(sys.argv[1], runner="pooling", dtype="float32", max_model_len=128, enforce_eager=True)
-    scores = [model.score(query, document, use_tqdm=False)[0].outputs.score for query, document in json.loads(sys.argv[2])]
+    pairs = json.loads(sys.argv[2])
+    scores = [model.score(query, document, use_tqdm=False)[0].outputs.score for query, document in pairs]
     print("SCORES", json.dumps(scores), flush=True)
     model.llm_engine.engine_core.shutdown()
-    os._exit(0)  # vLLM's threads now and then abort a process that ends by itself, after all is told
+    os._exit(0)  # vLLM's threads sometimes abort a process at its normal end
 """
 
 
 @pytest.mark.parametrize("kind", ["rra_bert", "rra_gpt"])
-def test_vllm_scores_a_saved_student_as_we_do(kind, tmp_path):
+def test_vllm_scores_of_a_saved_student_equal_ours(kind, tmp_path):
     if kind == "rra_bert":
         settings = RraBertSettings(base="minilm", max_length=128)
         base = model_path("minilm")
@@ -46,9 +47,11 @@ def test_vllm_scores_a_saved_student_as_we_do(kind, tmp_path):
     torch.nn.init.normal_(head.weight, std=0.5)
     export.save(student, kinds.tokenizer_of(settings, base), settings, tmp_path / "model", PAIRS)
     expected = [1 / (1 + math.exp(-score)) for score in Scorer(tmp_path / "model", "fp32").score(PAIRS)]
-    (tmp_path / "ask.py").write_text(ASK)
+    (tmp_path / "ask.py").write_text(SCORE)
     command = [sys.executable, str(tmp_path / "ask.py"), str(tmp_path / "model"), json.dumps(PAIRS)]
-    done = ran(command, {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}, 400)
+    done = run_program(
+        command, {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}, 400
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     (line,) = [line for line in done.stdout.splitlines() if "SCORES" in line]
     assert json.loads(line.split("SCORES ")[1]) == pytest.approx(expected, abs=2e-3)

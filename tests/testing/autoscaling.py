@@ -1,4 +1,4 @@
-"""A head on this machine with Ray's real autoscaler, whose nodes are raylets that Ray's fake provider starts and ends here."""
+"""A local Ray cluster with the real autoscaler. Ray's fake multi-node provider starts and stops raylets as nodes."""
 
 import contextlib
 import os
@@ -18,28 +18,35 @@ from benchmarks.faults.processes import MARK, kill, marked, wait_until
 from tools.ports import free_ports
 
 _RAY = Path(sys.executable).parent / "ray"
-_START = 120
-_STORE = 100 * 2**20
+_START_SECONDS = 120
+_STORE_BYTES = 100 * 2**20
 
 
-def cluster_file(types, address, idle_minutes, most=8):
-    """The cluster's file. types: {name: {"resources", "max_workers", and what else a node type may have}}."""
+def cluster_file(types, address, idle_minutes, max_workers=8):
+    """Return the content of a cluster file.
+
+    Args:
+        types: Node types by name, each with "resources", "max_workers" and optional other fields.
+        address: Address of the head's GCS.
+        idle_minutes: Minutes after which an idle node stops.
+        max_workers: Maximum number of worker nodes.
+    """
     head = {"resources": {"CPU": 0}, "node_config": {}, "min_workers": 0, "max_workers": 0}
     workers = {
         name: {
             "min_workers": 0,
             "node_config": {},
-            **held,
-            "resources": {**held["resources"], "object_store_memory": _STORE},
+            **node_type,
+            "resources": {**node_type["resources"], "object_store_memory": _STORE_BYTES},
         }
-        for name, held in types.items()
+        for name, node_type in types.items()
     }
     return {
         "cluster_name": "local",
-        "max_workers": most,
+        "max_workers": max_workers,
         "idle_timeout_minutes": idle_minutes,
         "upscaling_speed": 1.0,
-        # not by its own type, whose defaults the wheel lacks
+        # "external" with the class name, because the wheel lacks the defaults of the provider's own type
         "provider": {
             "type": "external",
             "module": f"{FakeMultiNodeProvider.__module__}.{FakeMultiNodeProvider.__name__}",
@@ -64,7 +71,16 @@ def cluster_file(types, address, idle_minutes, most=8):
 
 @contextlib.contextmanager
 def growing_cluster(folder, types, idle_minutes=0.2):
-    """Start a head alone; yields the environment of jobs on it, with CLUSTER_FILE beside. All its processes end with it."""
+    """Start a cluster of only a head node, and kill all its processes at the end.
+
+    Args:
+        folder: Folder for the cluster file and the log.
+        types: Node types by name. See `cluster_file`.
+        idle_minutes: Minutes after which an idle node stops.
+
+    Yields:
+        Environment variables for jobs on the cluster, and CLUSTER_FILE.
+    """
     mark = uuid.uuid4().hex
     names = ("port", "dashboard-agent-listen-port", "ray-client-server-port", "metrics-export-port")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
@@ -73,7 +89,7 @@ def growing_cluster(folder, types, idle_minutes=0.2):
     file.write_text(yaml.safe_dump(cluster_file(types, address, idle_minutes)))
     environment = {**os.environ, MARK: mark, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     environment.pop("RAY_ADDRESS", None)
-    of_head = {
+    head_variables = {
         "RAY_FAKE_CLUSTER": "1",
         "RAY_enable_autoscaler_v2": "1",
         "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID,
@@ -81,11 +97,11 @@ def growing_cluster(folder, types, idle_minutes=0.2):
         "RAY_NODE_TYPE_NAME": FAKE_HEAD_NODE_TYPE,
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
     }
-    listening = [f"--{name}={port}" for name, port in ports.items()]
-    own = [
+    port_options = [f"--{name}={port}" for name, port in ports.items()]
+    node_options = [
         "--node-ip-address=127.0.0.1",
         "--num-cpus=0",
-        f"--object-store-memory={_STORE}",
+        f"--object-store-memory={_STORE_BYTES}",
         "--include-dashboard=false",
     ]
     start = [
@@ -95,15 +111,17 @@ def growing_cluster(folder, types, idle_minutes=0.2):
         "--block",
         "--disable-usage-stats",
         f"--autoscaling-config={file}",
-        *listening,
-        *own,
+        *port_options,
+        *node_options,
     ]
     log = folder / "head.log"
     with log.open("w") as stream:
-        head = subprocess.Popen(start, env={**environment, **of_head}, stdout=stream, stderr=subprocess.STDOUT)
+        head = subprocess.Popen(start, env={**environment, **head_variables}, stdout=stream, stderr=subprocess.STDOUT)
     try:
-        up = wait_until(lambda: "Ray runtime started" in log.read_text() or head.poll() is not None, _START)
-        assert up, log.read_text()
+        started = wait_until(
+            lambda: "Ray runtime started" in log.read_text() or head.poll() is not None, _START_SECONDS
+        )
+        assert started, log.read_text()
         assert head.poll() is None, log.read_text()
         yield {**environment, "RAY_ADDRESS": address, "CLUSTER_FILE": str(file)}
     finally:

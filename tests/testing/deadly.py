@@ -1,4 +1,4 @@
-"""A logits processor for vLLM that kills its engine when a prompt holds certain words, as a bad kernel would."""
+"""A logits processor for vLLM that kills its engine on prompts with a certain query, as a faulty kernel would."""
 
 import os
 import signal
@@ -6,20 +6,25 @@ import signal
 from transformers import AutoTokenizer
 from vllm.v1.sample.logits_processor import LogitsProcessor
 
-DEADLY = "why does dough get bigger"
+CRASHING_QUERY = "why does dough get bigger"
 
 
-class Deadly(LogitsProcessor):
+class CrashingProcessor(LogitsProcessor):
+    """Kills the engine process when a prompt contains `CRASHING_QUERY`. Does not change logits."""
+
     def __init__(self, vllm_config, device, is_pin_memory):
         self.tokenizer = AutoTokenizer.from_pretrained(vllm_config.model_config.tokenizer)
 
     def is_argmax_invariant(self):
+        """Return True, because logits do not change."""
         return True
 
     def update_state(self, batch_update):
+        """Kill the engine if a new prompt contains the query."""
         for _, _, prompt, _ in batch_update.added if batch_update else ():
-            if DEADLY in self.tokenizer.decode(prompt):
+            if CRASHING_QUERY in self.tokenizer.decode(prompt):
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def apply(self, logits):
+        """Return the logits unchanged."""
         return logits

@@ -1,4 +1,4 @@
-"""Twelve facts and a question about each: the collection of the system tests."""
+"""The collection of the system tests: twelve facts and one question about each."""
 
 import sys
 from pathlib import Path

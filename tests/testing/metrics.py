@@ -1,36 +1,37 @@
-"""What a node of a cluster tells Prometheus."""
+"""Read Prometheus metrics from the metrics endpoint of a Ray node."""
 
 import re
 import time
 import urllib.request
 
 _SAMPLE = re.compile(r"^(\w+)\{(.*)\} ([0-9.e+-]+)$", re.MULTILINE)
-_SECONDS = 30
+_TIMEOUT_SECONDS = 30
+"""Ray workers report their metrics periodically, so a change takes a while to show."""
 
 
 def total(url, name, *labels):
-    """The sum over the series of a name whose labels hold all that is given."""
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        text = answer.read().decode("utf-8")
+    """Return the sum over the series of a metric that have all given labels, such as `version="a"`."""
+    with urllib.request.urlopen(url, timeout=10) as response:
+        text = response.read().decode("utf-8")
     return sum(
         float(value)
-        for found, held, value in _SAMPLE.findall(text)
-        if found == name and all(label in held for label in labels)
+        for series, series_labels, value in _SAMPLE.findall(text)
+        if series == name and all(label in series_labels for label in labels)
     )
 
 
-def settled(url, wanted, name, *labels):
-    """The sum once it is as wanted, or as it stands after half a minute: workers report it from time to time."""
-    return _watched(lambda found: found == wanted, url, name, *labels)
+def wait_for_total(url, expected, name, *labels):
+    """Wait up to 30 s until the total has the expected value, and return the last total."""
+    return _wait(lambda value: value == expected, url, name, *labels)
 
 
-def grown(url, before, name, *labels):
-    """The sum once it is above what it was, or as it stands after half a minute."""
-    return _watched(lambda found: found > before, url, name, *labels)
+def wait_for_increase(url, before, name, *labels):
+    """Wait up to 30 s until the total exceeds the earlier value, and return the last total."""
+    return _wait(lambda value: value > before, url, name, *labels)
 
 
-def _watched(enough, *asked):
-    deadline = time.monotonic() + _SECONDS
-    while not enough(found := total(*asked)) and time.monotonic() < deadline:
+def _wait(reached, *series):
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while not reached(value := total(*series)) and time.monotonic() < deadline:
         time.sleep(1)
-    return found
+    return value

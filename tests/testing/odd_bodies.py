@@ -1,4 +1,7 @@
-"""Requests as nobody should send them: broken JSON, wrong types, odd characters, huge and deep bodies. The same for the same seed."""
+"""Generate malformed requests: broken JSON, wrong types, odd characters, huge and deeply nested bodies.
+
+The same seed generates the same requests.
+"""
 
 import json
 import random
@@ -46,81 +49,81 @@ CONTENT_TYPES = (
 )
 
 
-def value(draw, depth=0):
-    """Any JSON value."""
-    kind = draw.randrange(8 if depth < 4 else 5)
+def random_value(rng, depth=0):
+    """Return a random JSON value."""
+    kind = rng.randrange(8 if depth < 4 else 5)
     if kind < 2:
-        return draw.choice(TEXTS)
+        return rng.choice(TEXTS)
     if kind < 4:
-        return draw.choice(NUMBERS)
+        return rng.choice(NUMBERS)
     if kind == 4:
-        return draw.choice((None, True, False))
+        return rng.choice((None, True, False))
     if kind < 7:
-        return [value(draw, depth + 1) for _ in range(draw.randrange(6))]
-    return {draw.choice(("text", "title", "id", "x", "")): value(draw, depth + 1) for _ in range(draw.randrange(4))}
+        return [random_value(rng, depth + 1) for _ in range(rng.randrange(6))]
+    return {rng.choice(("text", "title", "id", "x", "")): random_value(rng, depth + 1) for _ in range(rng.randrange(4))}
 
 
-def fitting(draw, route):
-    """A body that a route takes, with texts of all sorts."""
+def valid_body(rng, route):
+    """Return the fields of a valid body for a route, with unusual texts."""
     if route == "/v1/feedback":
         return {
-            "exposure_id": draw.choice(TEXTS),
-            "kind": draw.choice(("click", "dwell")),
-            "position": draw.choice(NUMBERS),
+            "exposure_id": rng.choice(TEXTS),
+            "kind": rng.choice(("click", "dwell")),
+            "position": rng.choice(NUMBERS),
         }
     name = "texts" if route == "/rerank" else "documents"
-    return {"query": draw.choice(TEXTS), name: [draw.choice(TEXTS[:-2]) for _ in range(draw.randrange(5))]}
+    return {"query": rng.choice(TEXTS), name: [rng.choice(TEXTS[:-2]) for _ in range(rng.randrange(5))]}
 
 
-def body(draw, route):
-    """A body as bytes."""
-    kind = draw.randrange(10)
-    held = fitting(draw, route)
-    if kind < 3:  # one field is anything
-        held[draw.choice(FIELDS[route])] = value(draw)
-    elif kind < 5:  # all are
-        held = {name: value(draw) for name in FIELDS[route] if draw.random() < 0.7}
+def random_body(rng, route):
+    """Return a body as bytes: valid, with invalid fields, deeply nested, random bytes, or huge. Half are corrupted."""
+    kind = rng.randrange(10)
+    fields = valid_body(rng, route)
+    if kind < 3:  # one field has a random value
+        fields[rng.choice(FIELDS[route])] = random_value(rng)
+    elif kind < 5:  # all fields have random values
+        fields = {name: random_value(rng) for name in FIELDS[route] if rng.random() < 0.7}
     elif kind == 5:
-        held = value(draw)
+        fields = random_value(rng)
     elif kind == 6:
-        depth = draw.choice((10, 500, 5000, 100_000))
+        depth = rng.choice((10, 500, 5000, 100_000))
         return (
-            (b'{"query": "q", "documents": ' if draw.random() < 0.5 else b"")
+            (b'{"query": "q", "documents": ' if rng.random() < 0.5 else b"")
             + b"[" * depth
-            + b"]" * draw.choice((0, depth))
+            + b"]" * rng.choice((0, depth))
         )
     elif kind == 7:
-        return draw.randbytes(draw.choice((0, 1, 30, 2000)))
-    elif kind == 8 and draw.random() < 0.1:
-        return b'{"query": "' + b"x" * draw.choice((400_000, 600_000, 3_000_000)) + b'"}'
-    text = json.dumps(held, ensure_ascii=draw.random() < 0.5)
-    found = text.encode("utf-8", "surrogatepass")
-    if draw.random() < 0.5:
-        return found
-    for _ in range(draw.randrange(1, 4)):
-        place = draw.randrange(len(found) + 1)
-        change = draw.randrange(4)
+        return rng.randbytes(rng.choice((0, 1, 30, 2000)))
+    elif kind == 8 and rng.random() < 0.1:
+        return b'{"query": "' + b"x" * rng.choice((400_000, 600_000, 3_000_000)) + b'"}'
+    text = json.dumps(fields, ensure_ascii=rng.random() < 0.5)
+    body = text.encode("utf-8", "surrogatepass")
+    if rng.random() < 0.5:
+        return body
+    for _ in range(rng.randrange(1, 4)):
+        position = rng.randrange(len(body) + 1)
+        change = rng.randrange(4)
         if change == 0:
-            found = found[:place]
+            body = body[:position]
         elif change == 1:
-            found = found[:place] + draw.randbytes(draw.randrange(1, 4)) + found[place:]
+            body = body[:position] + rng.randbytes(rng.randrange(1, 4)) + body[position:]
         elif change == 2:
-            found = found[:place] + found[place + draw.randrange(1, 9) :]
+            body = body[:position] + body[position + rng.randrange(1, 9) :]
         else:
-            found = (
-                found[:place]
-                + draw.choice((b'"', b"{", b"]", b",", b"\\u", b"\\ud800", b"NaN", b"//", b"\x00"))
-                + found[place:]
+            body = (
+                body[:position]
+                + rng.choice((b'"', b"{", b"]", b",", b"\\u", b"\\ud800", b"NaN", b"//", b"\x00"))
+                + body[position:]
             )
-    return found
+    return body
 
 
 def odd_requests(count, seed=1):
-    """Route, body and headers of each."""
-    draw = random.Random(seed)
+    """Yield the route, body and headers of `count` requests."""
+    rng = random.Random(seed)
     for _ in range(count):
-        route = draw.choice(ROUTES)
-        headers = {"content-type": draw.choice(CONTENT_TYPES) if draw.random() < 0.2 else "application/json"}
-        if draw.random() < 0.1:
-            headers["x-experiment-key"] = draw.choice(("k", "x" * 5000, "%00", "ÿ".encode().decode("latin-1")))
-        yield route, body(draw, route), headers
+        route = rng.choice(ROUTES)
+        headers = {"content-type": rng.choice(CONTENT_TYPES) if rng.random() < 0.2 else "application/json"}
+        if rng.random() < 0.1:
+            headers["x-experiment-key"] = rng.choice(("k", "x" * 5000, "%00", "ÿ".encode().decode("latin-1")))
+        yield route, random_body(rng, route), headers

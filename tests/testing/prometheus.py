@@ -1,4 +1,4 @@
-"""A Prometheus of Debian's package that watches the tests' cluster from its start."""
+"""Run Debian's Prometheus against the cluster of the tests, and query it."""
 
 import json
 import shutil
@@ -15,14 +15,19 @@ from tools.ports import free_ports
 
 MONITORING = ROOT / "deploy" / "monitoring"
 INSTALLED = shutil.which("prometheus") is not None
-_STEP = 2
+_STEP_SECONDS = 2
 
 
 @contextmanager
 def watching(metrics, folder):
-    """Scrape a node with the project's own configuration, more often; yields its address, an empty one where it is not installed.
+    """Run Prometheus with the project's configuration and shorter intervals.
 
-    metrics: host:port.
+    Args:
+        metrics: host:port of the node's metrics.
+        folder: Folder for the configuration and the data.
+
+    Yields:
+        The address of Prometheus, an empty string if it is not installed.
     """
     if not INSTALLED:
         yield ""
@@ -51,21 +56,26 @@ def watching(metrics, folder):
 
 
 class Prometheus:
-    """Its HTTP interface. began: from when on values are asked for."""
+    """Client for the HTTP API of a Prometheus server.
 
-    def __init__(self, address, began):
-        self.address, self.began = address, began
+    Queries cover the time from `start`, in seconds since 1970, to now.
+    """
+
+    def __init__(self, address, start):
+        self.address, self.start = address, start
 
     def values(self, query):
-        """All values of a query since the start, by series; those that are no number are left out."""
-        given = {"query": query, "start": self.began, "end": time.time(), "step": _STEP}
-        found = self.get(f"/api/v1/query_range?{urllib.parse.urlencode(given)}")["result"]
+        """Return the values of a query, by series, without NaN."""
+        parameters = {"query": query, "start": self.start, "end": time.time(), "step": _STEP_SECONDS}
+        result = self.get(f"/api/v1/query_range?{urllib.parse.urlencode(parameters)}")["result"]
         return {
-            json.dumps(one["metric"], sort_keys=True): [float(value) for _, value in one["values"] if value != "NaN"]
-            for one in found
+            json.dumps(series["metric"], sort_keys=True): [
+                float(value) for _, value in series["values"] if value != "NaN"
+            ]
+            for series in result
         }
 
     def get(self, path):
-        """The data of an answer."""
-        with urllib.request.urlopen(self.address + path, timeout=30) as answer:
-            return json.load(answer)["data"]
+        """Return the data of a response."""
+        with urllib.request.urlopen(self.address + path, timeout=30) as response:
+            return json.load(response)["data"]

@@ -1,4 +1,4 @@
-"""A process that promotes versions of its own, one after the other, until all of them were champions; called again, it goes on.
+"""Promote COUNT versions one after the other. A second run continues with the versions that LOG does not contain.
 
 python -m tests.testing.promoter STORAGE NAME COUNT LOG
 """
@@ -11,25 +11,30 @@ from ranking.errors import InputError
 from ranking.registry import Registry
 from ranking.storage.folder import Folder
 
-PAUSE = 0.5
-"""Seconds between promotions, so that all kills fall between the first and the last."""
+PAUSE_SECONDS = 0.5
+"""Pause before each promotion, long enough for the test to kill the process before the last one."""
+
+
+def promoted_versions(registry):
+    """Return all versions in the champion's history."""
+    champion = registry.read()
+    return {change.version for change in (champion.history if champion else [])}
 
 
 def main(storage, name, count, log):
+    """Promote versions `<name>-0`, `<name>-1` and so on, and append each to the log once it was champion."""
     registry, log = Registry(Folder(storage)), Path(log)
-    done = set(log.read_text().split()) if log.exists() else set()
+    finished = set(log.read_text().split()) if log.exists() else set()
     for version in (f"{name}-{number}" for number in range(int(count))):
         model = Folder(log.parent / "models" / version)
         model.write_text("weights", version * 1000)
-        time.sleep(PAUSE)
-        held = registry.read()
-        while version not in done and version not in {change.version for change in (held.history if held else [])}:
+        time.sleep(PAUSE_SECONDS)
+        while version not in finished and version not in promoted_versions(registry):
             try:
                 registry.promote(model, version, name, "in turn")
             except InputError as error:
-                if "changed meanwhile" not in str(error):
+                if "changed meanwhile" not in str(error):  # another process changed the champion: try again
                     raise
-            held = registry.read()
         with log.open("a") as stream:
             stream.write(f"{version}\n")
 

@@ -1,4 +1,4 @@
-"""A service of two made students, for the tests that ask it."""
+"""Run a service with two untrained students, for system tests."""
 
 import functools
 import hashlib
@@ -28,7 +28,7 @@ PAIRS = [(query, text) for (_, query, _), text in zip(QUESTIONS, TEXTS, strict=T
 
 
 def student(folder, seed):
-    """A plain classifier with a random head, which spreads its scores."""
+    """Save an untrained student and return its folder. The random classifier head spreads the scores."""
     settings = RraBertSettings(base="minilm", max_length=64)
     torch.manual_seed(seed)
     model = kinds.build(settings, model_path("minilm")).eval()
@@ -38,26 +38,34 @@ def student(folder, seed):
 
 
 @functools.cache
-def _models():
+def _temporary_folder():
     return tempfile.TemporaryDirectory(prefix="students-")
 
 
 @functools.cache
-def made(name, seed):
-    """The same student for every service of these tests, which do not change it."""
-    return student(Path(_models().name) / name, seed)
+def shared_student(name, seed):
+    """Return a student that all services of the test session share. Tests must not change it."""
+    return student(Path(_temporary_folder().name) / name, seed)
 
 
 class Service:
-    """A service of two versions, a and b: a is the champion, b has half of the keys. more: settings of `serving`."""
+    """A running service. Version a is the champion, version b the challenger, which gets half of the keys."""
 
-    def __init__(self, place, cluster, collection, **more):
-        self.storage = Folder(place / "storage")
+    def __init__(self, folder, cluster, collection, **serving):
+        """Start the service and wait until it is ready.
+
+        Args:
+            folder: Folder for the storage root, the key file and the journals.
+            cluster: Environment variables that select the Ray cluster.
+            collection: BEIR folder of the collection that the demo page searches.
+            **serving: Values that replace settings of `serving`.
+        """
+        self.storage = Folder(folder / "storage")
         self.registry = Registry(self.storage)
-        self.models = {name: made(name, seed) for name, seed in (("a", 1), ("b", 2))}
-        self.registry.promote(self.models["a"], "a", "made", "for this test")
+        self.models = {name: shared_student(name, seed) for name, seed in (("a", 1), ("b", 2))}
+        self.registry.promote(self.models["a"], "a", "test", "champion of the test")
         self.registry.add(self.models["b"], "b")
-        self.keys = place / "keys"
+        self.keys = folder / "keys"
         self.write_keys("secret")
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -74,32 +82,38 @@ class Service:
             "serving.limits.max_requests_per_key": 12,
             "serving.traffic": json.dumps({"challenger": "b", "experiment": "first"}),
             "serving.record": json.dumps({"exposures": True, "flush_seconds": 1}),
-            **{f"serving.{name}": json.dumps(value) for name, value in more.items()},
+            **{f"serving.{name}": json.dumps(value) for name, value in serving.items()},
         }
-        self.given = ["configs/collection.yaml", *(str(part) for k, v in settings.items() for part in (f"--{k}", v))]
-        self.environment = {**cluster, "PYTHONUNBUFFERED": "1", "RRADISTILL_JOURNALS": str(place / "journals")}
-        if more.get("page", True):
+        self.arguments = [
+            "configs/collection.yaml",
+            *(str(part) for k, v in settings.items() for part in (f"--{k}", v)),
+        ]
+        self.environment = {**cluster, "PYTHONUNBUFFERED": "1", "RRADISTILL_JOURNALS": str(folder / "journals")}
+        if serving.get("page", True):
             self.run("ray_jobs.index")
         self.start()
         self.client = httpx.Client(base_url=self.url, headers={"authorization": "Bearer secret"}, timeout=60)
         self.wait()
 
     def write_keys(self, *keys):
+        """Replace the keys that the service accepts."""
         self.keys.write_text(
             "".join(f"caller-{n} {hashlib.sha256(key.encode()).hexdigest()}\n" for n, key in enumerate(keys))
         )
 
     def run(self, module):
+        """Run a job with the settings of the service."""
         subprocess.run(
-            [sys.executable, "-m", module, *self.given], cwd=ROOT, env=self.environment, check=True, timeout=300
+            [sys.executable, "-m", module, *self.arguments], cwd=ROOT, env=self.environment, check=True, timeout=300
         )
 
     def start(self, stdout=None):
-        """Start the driver; called again, where the one before is gone."""
-        call = [sys.executable, "-m", "ray_jobs.serve", *self.given]
+        """Start the driver process, again if the earlier one has ended."""
+        call = [sys.executable, "-m", "ray_jobs.serve", *self.arguments]
         self.process = subprocess.Popen(call, cwd=ROOT, env=self.environment, stdout=stdout)
 
     def wait(self):
+        """Wait up to 240 s until the models are loaded."""
         deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             assert self.process.poll() is None
@@ -109,27 +123,33 @@ class Service:
             except httpx.HTTPError:
                 pass
             time.sleep(0.5)
-        raise AssertionError("the service was not ready in time")
+        raise AssertionError("the service was not ready within 240 s")
 
-    def rerank(self, texts=TEXTS, query=QUERY, headers=None, **more):
-        return self.client.post("/v1/rerank", json={"query": query, "documents": texts, **more}, headers=headers or {})
+    def rerank(self, texts=TEXTS, query=QUERY, headers=None, **fields):
+        """Send a request with further fields to /v1/rerank and return the response."""
+        return self.client.post(
+            "/v1/rerank", json={"query": query, "documents": texts, **fields}, headers=headers or {}
+        )
 
     def exposures(self, ids):
-        """What was recorded of answers, by their ids, once all of it is on storage."""
-        place, deadline, rows = self.storage / SERVING / EXPOSURES, time.monotonic() + 30, {}
+        """Wait up to 30 s until the exposures with these ids are on storage, and return them."""
+        folder, deadline, rows = self.storage / SERVING / EXPOSURES, time.monotonic() + 30, {}
         while not set(ids) <= rows.keys() and time.monotonic() < deadline:
             time.sleep(0.5)
-            rows = {row.exposure_id: row for row in place.read_rows(Exposure)} if place.exists() else {}
-        return [rows[one] for one in ids]
+            rows = {row.exposure_id: row for row in folder.read_rows(Exposure)} if folder.exists() else {}
+        return [rows[exposure_id] for exposure_id in ids]
 
     def close(self):
+        """Stop the service."""
         self.client.close()
         self.process.terminate()
         self.process.wait(timeout=60)
 
     def scores(self, name="a", texts=TEXTS, query=QUERY):
+        """Return the raw scores of a saved model, computed without the service."""
         return Scorer(self.models[name].path).score([(query, text) for text in texts])
 
 
 def order(scores):
+    """Return the indices of the scores, best first, ties in their order."""
     return sorted(range(len(scores)), key=lambda i: (-scores[i], i))

@@ -1,4 +1,4 @@
-"""The lower rooms need neither Ray nor vLLM, and what starts in many processes starts light."""
+"""Tests of imports: lower layers do not import Ray or vLLM, and modules loaded in many processes stay light."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ import pytest
         ),
     ],
 )
-def test_importing_a_room_leaves_these_out(modules, unwanted):
+def test_import_does_not_load_unwanted_packages(modules, unwanted):
     code = f"import sys, {modules}; print([name for name in {unwanted} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,20 +1,23 @@
-"""The weights of an OPT decoder that lists documents by nearly the cosine of a BERT sentence encoder, before any training.
+"""Construct an OPT decoder that ranks documents by approximately the cosine of a BERT sentence encoder, untrained.
 
-A prompt is `[CLS] query <1> document [DOC] <2> document [DOC] ... [ANSWER]`, and the answer `[3] > [1] > [7]`, of whose parts each is
-one token. The encoder's layers stand in the decoder and read from left to right. Written into and behind them:
+The prompt is `[CLS] query <1> document [DOC] <2> document [DOC] ... [ANSWER]`. The answer is `[3] > [1] > [7]`, where
+each of `[3]`, ` > [1]` and ` > [7]` is one token. The decoder contains the encoder's layers, which read from left to
+right. This package adds:
 
-- Some of a state's dimensions, the channels, hold +1.5 or -1.5: six the code of what a token stands in, one whether that is the query,
-  one whether it is a [DOC], one whether it is of the answer, one is always on. Embeddings set them; nothing of the encoder writes
-  them, and in each layer four hidden units renew each.
-- In the first layer one head copies the code from the last opening token, [CLS] or <k>, to all tokens behind it.
-- In the encoder's other layers seven of each head's 32 dimensions, those that matter least, compare codes: a token attends within its
-  passage.
-- In one layer more a [DOC] takes the mean of the query's states and of its document's, in their first principal axes, and hidden units
-  multiply them, as in `tools.cosine_classifier`: that is the document's score. A token of the answer takes what is listed so far.
-- In the last layer a token of the answer attends to the [DOC] of the highest score that is not listed yet, and passes on its identifier.
-  [CLS] takes part as a document whose score is the threshold and whose identifier is the end.
+- Channels: state dimensions with the value +1.5 (on) or -1.5 (off). Six channels encode the passage that a token
+  belongs to. The others mark query tokens, [DOC] tokens and answer tokens, and one is always on. The embeddings set
+  them. In each layer four hidden units per channel restore it; no weight of the encoder writes it.
+- In the first layer, one head copies the code of the last opening token, [CLS] or <k>, to all tokens after it.
+- In the other encoder layers, the seven least important of each head's 32 dimensions compare codes, which restricts
+  attention to the token's own passage.
+- One extra layer computes scores. A [DOC] token averages the states of the query and those of its document, projected
+  to their first principal axes, and the hidden units multiply the two means, as in `tools.cosine_classifier`. The
+  product is the document's score. An answer token collects the identifiers listed so far.
+- The last layer names the next document. An answer token attends to the [DOC] with the highest score that is not yet
+  listed, and outputs its identifier. [CLS] competes as a document whose score is the threshold and whose identifier is
+  the end of the list.
 
-What differs most from the encoder: a token sees only what stands before it. Training mends that.
+The main difference from the encoder is that a token sees only the tokens before it. Training repairs this.
 """
 
 from __future__ import annotations
@@ -30,16 +33,26 @@ from tools.list_decoder.places import AXES, ON, MarkerTokens, StateDimensions
 from tools.written import principal_axes
 
 
-def configuration(encoder: BertModel, vocabulary: int, positions: int, tokens: MarkerTokens, padding: int) -> OPTConfig:
-    """Of a decoder with two layers more than the encoder. vocabulary, positions: how many. padding: a token's number."""
-    held = encoder.config
+def decoder_config(
+    encoder: BertModel, vocabulary: int, positions: int, tokens: MarkerTokens, padding: int
+) -> OPTConfig:
+    """Return the configuration of a decoder with two more layers than the encoder.
+
+    Args:
+        encoder: The sentence encoder.
+        vocabulary: Number of tokens.
+        positions: Number of positions.
+        tokens: Marker tokens.
+        padding: Id of the padding token.
+    """
+    source = encoder.config
     return OPTConfig(
         vocab_size=vocabulary,
-        hidden_size=held.hidden_size,
-        word_embed_proj_dim=held.hidden_size,
-        ffn_dim=held.intermediate_size,
-        num_hidden_layers=held.num_hidden_layers + 2,
-        num_attention_heads=held.num_attention_heads,
+        hidden_size=source.hidden_size,
+        word_embed_proj_dim=source.hidden_size,
+        ffn_dim=source.intermediate_size,
+        num_hidden_layers=source.num_hidden_layers + 2,
+        num_attention_heads=source.num_attention_heads,
         max_position_embeddings=positions,
         do_layer_norm_before=False,
         activation_function="gelu",
@@ -63,15 +76,24 @@ def list_decoder(
     prompts: Sequence[Tensor],
     vectors: Tensor,
 ) -> tuple[OPTForCausalLM, StateDimensions, Tensor]:
-    """Write an encoder as a decoder that lists.
+    """Write an encoder as a decoder that ranks documents.
 
-    words: of each token of the decoder, the encoder's. prompts: some, with answers, each [tokens], to measure layer norms with.
-    vectors: what the encoder makes of texts, [texts, dimensions]. Returns also the axes in which means are held, [axes, dimensions].
+    Args:
+        encoder: The sentence encoder.
+        config: Configuration of the decoder.
+        words: The encoder's token id for each token of the decoder.
+        tokens: Marker tokens.
+        prompts: Some prompts with answers, each [tokens], used to measure the inputs of the layer norms.
+        vectors: The encoder's vectors of some texts, [texts, dimensions].
+
+    Returns:
+        The decoder, the layout of its state, and the principal axes of its query and document vectors,
+        [axes, dimensions].
     """
     decoder = OPTForCausalLM(config).eval()
     body = decoder.model.decoder
-    places = StateDimensions.of(_energies(encoder, words, prompts).argsort().tolist())
-    reading.embed(body, encoder, words, tokens, places)
+    dims = StateDimensions.of(_energies(encoder, words, prompts).argsort().tolist())
+    reading.write_embeddings(body, encoder, words, tokens, dims)
     offset = body.embed_positions.offset
     states = [
         (body.embed_tokens(prompt) + body.embed_positions.weight[offset : offset + len(prompt)])[None]
@@ -79,40 +101,43 @@ def list_decoder(
     ]
     *layers, scoring, naming = body.layers
     for number, (layer, source) in enumerate(zip(layers, encoder.encoder.layer, strict=True)):
-        reading.load(layer, source, places)
-        (reading.see_passage if number else reading.see_near)(layer.self_attn, places)
-        free = reading.renew(layer, places)
+        reading.load_layer(layer, source, dims)
+        (reading.attend_to_passage if number else reading.attend_nearby)(layer.self_attn, dims)
+        free = reading.restore_channels(layer, dims)
         if number == len(layers) - 1:
-            reading.write_identifiers(layer, places, free)
-        states = reading.through(layer, places, states, first=number == 0)
-    axes = principal_axes(vectors, places.unread, AXES)
-    answering.take_means(scoring, places, *_read_from(layers[-1].final_layer_norm, places, axes))
-    answering.multiply(scoring, places)
-    answering.name_the_next(naming, places)
-    return decoder, places, axes
+            reading.write_listed(layer, dims, free)
+        states = reading.calibrate_norms(layer, dims, states, first=number == 0)
+    axes = principal_axes(vectors, dims.unread, AXES)
+    answering.write_pooling(scoring, dims, *_prepare_norm(layers[-1].final_layer_norm, dims, axes))
+    answering.write_scoring(scoring, dims)
+    answering.write_selection(naming, dims)
+    return decoder, dims, axes
 
 
 def _energies(encoder: BertModel, words: Sequence[int], prompts: Sequence[Tensor]) -> Tensor:
-    """The mean square of each dimension over the encoder's states."""
-    encoders = torch.tensor(words)
+    """Return the mean square of each dimension over the encoder's hidden states, [dimensions]."""
+    encoder_ids = torch.tensor(words)
     states = [
-        held
+        state
         for prompt in prompts
-        for held in encoder(encoders[prompt[:256]][None], output_hidden_states=True).hidden_states
+        for state in encoder(encoder_ids[prompt[:256]][None], output_hidden_states=True).hidden_states
     ]
-    return torch.cat([held[0] for held in states]).square().mean(0)
+    return torch.cat([state[0] for state in states]).square().mean(0)
 
 
-def _read_from(norm: torch.nn.LayerNorm, places: StateDimensions, axes: Tensor) -> tuple[Tensor, Tensor]:
-    """Make channels loud, and the places of what is listed alike, so that what is not listed is equal in all.
+def _prepare_norm(norm: torch.nn.LayerNorm, dims: StateDimensions, axes: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale the channels up, and give all dimensions of listed identifiers the same scale and no bias.
 
-    Returns what the axes become by that, and an offset.
+    Without a listed identifier these dimensions are then equal.
+
+    Returns:
+        The axes adapted to the changed norm, [axes, dimensions], and the offset to add, [axes].
     """
-    norm.weight[places.channels] *= answering.CHANNEL / ON
-    norm.bias[places.channels] *= answering.CHANNEL / ON
-    offset = axes[:, places.blank] @ norm.bias[places.blank]
-    mean = norm.weight[places.blank].mean()
+    norm.weight[dims.channels] *= answering.CHANNEL / ON
+    norm.bias[dims.channels] *= answering.CHANNEL / ON
+    offset = axes[:, dims.blank] @ norm.bias[dims.blank]
+    mean = norm.weight[dims.blank].mean()
     scaled = axes.clone()
-    scaled[:, places.blank] *= norm.weight[places.blank] / mean
-    norm.weight[places.blank], norm.bias[places.blank] = mean, 0.0
+    scaled[:, dims.blank] *= norm.weight[dims.blank] / mean
+    norm.weight[dims.blank], norm.bias[dims.blank] = mean, 0.0
     return scaled, offset

@@ -1,4 +1,4 @@
-"""The two layers behind the encoder's: documents' scores, and the answer."""
+"""Construct the two layers after the encoder's: one scores the documents, one selects the next document."""
 
 from __future__ import annotations
 
@@ -7,127 +7,156 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tools.list_decoder.places import AXES, BITS, MOST, ON, StateDimensions
-from tools.list_decoder.reading import LOUD, compare_codes, recognise
+from tools.list_decoder.places import AXES, BITS, MAX_DOCUMENTS, ON, StateDimensions
+from tools.list_decoder.reading import COPY_SCALE, compare_codes, detect_code
 from tools.written import write_product
 
-CHANNEL = ON * LOUD / 3
-"""What a channel holds between the encoder's layers and these: enough to be told beside the means."""
+CHANNEL = ON * COPY_SCALE / 3
+"""Value of a channel in these two layers, large enough to stay readable next to the means."""
 
-_POOLED = 4.0
-"""Half of what an attention logit loses for each bit in which two codes differ, where means are taken."""
+_POOL_SEPARATION = 4.0
+"""Half the reduction of an attention logit per differing bit of two codes, in the pooling heads."""
 
-_HIDDEN = 1.0
-"""What it loses for a token that is not to be seen, for each unit in which two channels differ."""
+_HIDE = 1.0
+"""Reduction of the attention logit of a hidden token, per unit of difference between two channels."""
 
 _GATE = 30.0
-"""The same in the last layer, by the place of what is no document."""
+"""Reduction of the attention logit in the last layer, for tokens that are not documents."""
 
 _GAIN = 7.5 / ON
-"""How far above or below zero hidden units are that recognise a code: far enough for gelu to be nothing or all."""
+"""Gain of hidden units that detect a code. Large enough to make gelu either zero or the identity."""
 
-_LISTED = 20.0
-"""What a listed identifier takes from a document's logit, by its place."""
+_EXCLUDE = 20.0
+"""Reduction of the attention logit of a document that is already listed."""
 
-SHARP = 4.0
-"""Attention logits that a unit of the score is worth in the last layer."""
+LOGITS_PER_SCORE = 4.0
+"""Attention logit per unit of the score, in the last layer."""
 
 
-def take_means(layer: Any, places: StateDimensions, axes: Tensor, offset: Tensor) -> None:
-    """Five heads take the query's mean and five the document's, in these axes; one takes what an answer has listed, all alike.
+def write_pooling(layer: Any, dims: StateDimensions, axes: Tensor, offset: Tensor) -> None:
+    """Write the attention of the scoring layer.
 
-    axes: [AXES, dimensions]. offset: [AXES], to be added.
+    Five heads average the states of the query and five those of the document, projected to the axes. One head collects
+    the identifiers that the answer has listed, with equal weights.
+
+    Args:
+        layer: The decoder layer, changed in dimension.
+        dims: Layout of the state.
+        axes: Axes of the means, [AXES, dimensions].
+        offset: Added to the projected means, [AXES].
     """
-    _emptied(layer)
+    _clear(layer)
     attention, size = layer.self_attn, layer.self_attn.head_dim
     heads = AXES // size
     for head in range(heads):
-        _only(attention, head * size, places, places.query)
-        _only(attention, head * size + 1, places, places.document, -1.0)
+        _hide_tokens(attention, head * size, dims, dims.query)
+        _hide_tokens(attention, head * size + 1, dims, dims.document, -1.0)
         row = (heads + head) * size
-        compare_codes(attention, row, places, _POOLED, CHANNEL)
-        _only(attention, row + BITS + 1, places, places.document, -1.0)
+        compare_codes(attention, row, dims, _POOL_SEPARATION, CHANNEL)
+        _hide_tokens(attention, row + BITS + 1, dims, dims.document, -1.0)
     for start in (0, AXES):
         rows = slice(start, start + AXES)
-        attention.v_proj.weight[rows], attention.v_proj.bias[rows] = LOUD * axes, LOUD * offset
-        attention.out_proj.weight[places.means[rows], rows] = torch.eye(AXES)
-    _only(attention, 2 * AXES, places, places.answer)
-    for row, place in enumerate(places.blank, start=2 * AXES):
-        attention.v_proj.weight[row, place] = LOUD
-        attention.out_proj.weight[place, row] = 1.0
-    layer.self_attn_layer_norm.weight[_new(places)] = 0
+        attention.v_proj.weight[rows], attention.v_proj.bias[rows] = COPY_SCALE * axes, COPY_SCALE * offset
+        attention.out_proj.weight[dims.means[rows], rows] = torch.eye(AXES)
+    _hide_tokens(attention, 2 * AXES, dims, dims.answer)
+    for row, dimension in enumerate(dims.blank, start=2 * AXES):
+        attention.v_proj.weight[row, dimension] = COPY_SCALE
+        attention.out_proj.weight[dimension, row] = 1.0
+    layer.self_attn_layer_norm.weight[_written_dimensions(dims)] = 0
 
 
-def _new(places: StateDimensions) -> list[int]:
-    """What is written behind the means, where the encoder's states end."""
-    return [*places.identifier, *places.score, places.other, places.form, places.first, places.zero]
+def _written_dimensions(dims: StateDimensions) -> list[int]:
+    """Dimensions that the scoring layer writes in addition to the means."""
+    return [*dims.identifier, *dims.score, dims.other, dims.form, dims.first, dims.zero]
 
 
-def _emptied(layer: Any) -> None:
+def _clear(layer: Any) -> None:
+    """Set all weights of a layer to zero, except for its norms."""
     attention = layer.self_attn
     for dense in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj, layer.fc1, layer.fc2):
         dense.weight.zero_()
         dense.bias.zero_()
 
 
-def _only(attention: Any, row: int, places: StateDimensions, channel: int, sign: float = 1.0) -> None:
-    """One row that hides tokens whose channel is off, or on where the sign is negative; the others' logits stay what they are."""
+def _hide_tokens(attention: Any, row: int, dims: StateDimensions, channel: int, sign: float = 1.0) -> None:
+    """Use one head row to hide tokens whose channel is off (sign 1) or on (sign -1); other logits do not change."""
     attention.q_proj.bias[row] = attention.head_dim**0.5
-    attention.k_proj.weight[row, channel] = sign * _HIDDEN
-    attention.k_proj.weight[row, places.one] = -_HIDDEN
+    attention.k_proj.weight[row, channel] = sign * _HIDE
+    attention.k_proj.weight[row, dims.one] = -_HIDE
 
 
-def multiply(layer: Any, places: StateDimensions) -> None:
-    """The product of both means; which document a [DOC] closes; whether a token of the answer is its first."""
+def write_scoring(layer: Any, dims: StateDimensions) -> None:
+    """Write the hidden units of the scoring layer.
+
+    They write_scoring the two means, mark which document a [DOC] closes, and mark the first token of an answer.
+    """
     inner, outer = layer.fc1, layer.fc2
-    write_product(inner, outer, places.means[:AXES], places.means[AXES:], (places.score[0], places.score[1]))
-    for number, place in enumerate(places.identifier):
-        recognise(inner, 4 * AXES + number, places, number, places.document, places.answer, _GAIN)
-        outer.weight[place, 4 * AXES + number] = 1.0
-    no_document, first, of_answer = (4 * AXES + MOST + 1 + number for number in range(3))
-    inner.weight[no_document, places.document] = -10.0 / ON
-    outer.weight[places.other, no_document] = 1.0
-    recognise(inner, first, places, MOST + 1, places.answer, places.query, _GAIN)
-    outer.weight[[places.first, places.form], first] = 1.0
-    inner.weight[of_answer, places.answer] = 10.0 / ON
-    outer.weight[places.form, of_answer] = -0.5
+    write_product(inner, outer, dims.means[:AXES], dims.means[AXES:], (dims.score[0], dims.score[1]))
+    for number, dimension in enumerate(dims.identifier):
+        detect_code(inner, 4 * AXES + number, dims, number, dims.document, dims.answer, _GAIN)
+        outer.weight[dimension, 4 * AXES + number] = 1.0
+    no_document, first, in_answer = (4 * AXES + MAX_DOCUMENTS + 1 + number for number in range(3))
+    inner.weight[no_document, dims.document] = -10.0 / ON
+    outer.weight[dims.other, no_document] = 1.0
+    detect_code(inner, first, dims, MAX_DOCUMENTS + 1, dims.answer, dims.query, _GAIN)
+    outer.weight[[dims.first, dims.form], first] = 1.0
+    inner.weight[in_answer, dims.answer] = 10.0 / ON
+    outer.weight[dims.form, in_answer] = -0.5
 
 
-def name_the_next(layer: Any, places: StateDimensions) -> None:
-    """One head. Its dimensions: identifiers that are not to be seen again, the end among them for a first token; the score; the
-    threshold; what is no document. `fit_scores` sets score and threshold."""
-    _emptied(layer)
+def write_selection(layer: Any, dims: StateDimensions) -> None:
+    """Write the last layer: one head that selects the next document.
+
+    The dimensions of the head are: the identifiers to exclude (those listed, and the end before the first document),
+    the score, the threshold, and a mask of tokens that are not documents. `fit_scores` sets score and threshold.
+    """
+    _clear(layer)
     attention = layer.self_attn
-    for number, place in enumerate(places.identifier):
-        seen, against = (places.listed[number - 1], places.unlisted) if number else (places.first, places.zero)
-        attention.q_proj.weight[number, seen], attention.q_proj.weight[number, against] = -_LISTED, _LISTED
+    for number, dimension in enumerate(dims.identifier):
+        excluded, reference = (dims.listed[number - 1], dims.unlisted) if number else (dims.first, dims.zero)
+        attention.q_proj.weight[number, excluded], attention.q_proj.weight[number, reference] = -_EXCLUDE, _EXCLUDE
         for dense in (attention.k_proj, attention.v_proj):
-            dense.weight[number, place], dense.weight[number, places.zero] = 1.0, -1.0
-        attention.out_proj.weight[place, number] = LOUD
-    row = MOST + 3
+            dense.weight[number, dimension], dense.weight[number, dims.zero] = 1.0, -1.0
+        attention.out_proj.weight[dimension, number] = COPY_SCALE
+    row = MAX_DOCUMENTS + 3
     attention.q_proj.bias[row] = attention.head_dim**0.5
-    attention.k_proj.weight[row, places.other], attention.k_proj.weight[row, places.zero] = -_GATE, _GATE
+    attention.k_proj.weight[row, dims.other], attention.k_proj.weight[row, dims.zero] = -_GATE, _GATE
 
 
-def raw_scores(states: Tensor, places: StateDimensions) -> Tensor:
-    """Scores without scale and shift, [...], of states of [DOC] tokens behind the last layer but one, [..., dimensions]."""
-    return states[..., places.score[0]] - states[..., places.score[1]]
+def raw_scores(states: Tensor, dims: StateDimensions) -> Tensor:
+    """Read unscaled scores from the states of [DOC] tokens.
+
+    Args:
+        states: Output of the second to last layer, [..., dimensions].
+        dims: Layout of the state.
+
+    Returns:
+        Scores before scale and shift, [...].
+    """
+    return states[..., dims.score[0]] - states[..., dims.score[1]]
 
 
 @torch.no_grad()
-def fit_scores(decoder: Any, places: StateDimensions, begin: int, scale: float, shift: float, threshold: float) -> None:
-    """Let the last layer read scores as scale x raw + shift, and end a list where none is above the threshold. begin: the token [CLS]."""
+def fit_scores(decoder: Any, dims: StateDimensions, begin: int, scale: float, shift: float, threshold: float) -> None:
+    """Set scale, shift and threshold of the scores in the last layer.
+
+    Args:
+        decoder: The decoder, changed in dimension.
+        dims: Layout of the state.
+        begin: Id of the token [CLS].
+        scale: A document's score is scale * raw score + shift.
+        shift: See `scale`.
+        threshold: The list ends when no unlisted document has a higher score.
+    """
     body = decoder.model.decoder
-    scale = float(torch.tensor(scale).bfloat16())  # as the file has it
+    scale = float(torch.tensor(scale).bfloat16())  # the precision of the saved model
     state = (body.embed_tokens.weight[begin] + body.embed_positions.weight[body.embed_positions.offset])[None, None]
     for layer in body.layers[:-1]:
         state = layer(state)
     attention = body.layers[-1].self_attn
-    row, logits = MOST + 1, SHARP * attention.head_dim**0.5
+    row, logits = MAX_DOCUMENTS + 1, LOGITS_PER_SCORE * attention.head_dim**0.5
     attention.q_proj.bias[row] = logits
-    attention.k_proj.weight[row, places.score] = torch.tensor([scale, -scale])
-    above = threshold - shift - scale * float(raw_scores(state[0, 0], places))
-    attention.q_proj.bias[row + 1] = (
-        logits * above / float(state[0, 0, places.identifier[0]] - state[0, 0, places.zero])
-    )
-    attention.k_proj.weight[row + 1, places.identifier[0]], attention.k_proj.weight[row + 1, places.zero] = 1.0, -1.0
+    attention.k_proj.weight[row, dims.score] = torch.tensor([scale, -scale])
+    above = threshold - shift - scale * float(raw_scores(state[0, 0], dims))
+    attention.q_proj.bias[row + 1] = logits * above / float(state[0, 0, dims.identifier[0]] - state[0, 0, dims.zero])
+    attention.k_proj.weight[row + 1, dims.identifier[0]], attention.k_proj.weight[row + 1, dims.zero] = 1.0, -1.0

@@ -1,33 +1,45 @@
-"""What the tokens of a prompt are, and which dimensions of a state hold what."""
+"""Marker tokens of prompts and answers, and the layout of the decoder's state dimensions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MOST = 20
-"""Documents of a prompt."""
+MAX_DOCUMENTS = 20
+"""Maximum number of documents in a prompt."""
 
 ON = 1.5
-"""What a channel holds, or its negative."""
+"""Value of a channel that is on. A channel that is off has the negative value."""
 
 AXES = 160
-"""Dimensions of a query's vector and of a document's, behind the encoder's layers."""
+"""Dimensions of a query vector and of a document vector, after the encoder's layers."""
 
 BITS = 6
+"""Bits of a code."""
+
 CODES = [
     [1.0 if number >> bit & 1 else -1.0 for bit in range(BITS)]
     for ones in (0, 3, 6)
     for number in range(2**BITS)
     if number.bit_count() == ones
 ]
-"""Codes of which any two differ in two bits at least: of the query, of the documents 1 to 20, of an answer's beginning. Those of
-documents are half +1 and half -1."""
+"""Codes of the query (0), the documents (1 to 20) and the answer's start (21). Any two codes differ in at least two
+bits. Document codes have as many +1 as -1."""
 
 
 @dataclass(frozen=True)
 class MarkerTokens:
-    """Numbers of the tokens that are no text. opening, first, later: of the identifiers 1 to 20: `<3>`, `[3]` and ` > [3]`."""
+    """Token ids of everything in a prompt or an answer that is not text.
+
+    Attributes:
+        begin: `[CLS]`, which starts the prompt.
+        document: `[DOC]`, which ends a document.
+        answer: `[ANSWER]`, which ends the prompt.
+        end: `[SEP]`, which ends the answer.
+        opening: `<1>` to `<20>`, which start a document.
+        first: `[1]` to `[20]`, which start an answer.
+        later: ` > [1]` to ` > [20]`, which continue an answer.
+    """
 
     begin: int
     document: int
@@ -40,12 +52,27 @@ class MarkerTokens:
 
 @dataclass(frozen=True)
 class StateDimensions:
-    """Dimensions of a state.
+    """Indices of the state dimensions, by purpose.
 
-    code to answer, the channels: what a token stands in; whether that is the query; always on; whether the token is a [DOC], or [CLS];
-    whether it is of the answer. near, opening: for the first layer only. listed, unlisted: the identifiers that an answer holds so far,
-    and a place that none is written to. identifier: the end's, then the documents'. score: twice, with either sign. other: of what is
-    no document. form, first: of an answer's token. zero: nothing. means: the query's, then the document's.
+    The dimensions after `opening` reuse those of `near` and `opening`.
+
+    Attributes:
+        code: Channels with the code of the passage that a token belongs to.
+        query: Channel, on for tokens of the query.
+        one: Channel that is always on.
+        document: Channel, on for [DOC] and [CLS].
+        answer: Channel, on for tokens of the answer.
+        near: Position encoding, for the first layer only.
+        opening: Marks opening tokens, for the first layer only.
+        listed: Identifiers of the documents that the answer has listed so far.
+        unlisted: Reference value for `listed`. No identifier is written to it.
+        identifier: Identifier of the end of the list, then those of the documents.
+        score: A document's score in two parts: the score is their difference.
+        other: Marks tokens other than [DOC] and [CLS].
+        form: Selects between first and later tokens of an answer.
+        first: Marks [ANSWER], where the first token of an answer is predicted.
+        zero: Always zero, as a reference value.
+        means: Mean vector of the query, then mean vector of the document.
     """
 
     code: list[int]
@@ -67,40 +94,47 @@ class StateDimensions:
 
     @property
     def channels(self) -> list[int]:
-        """What every layer renews."""
+        """Dimensions that every encoder layer restores."""
         return [*self.code, self.query, self.one, self.document, self.answer]
 
     @property
     def unread(self) -> list[int]:
-        """What the encoder's layers do not read."""
+        """Dimensions that the encoder's layers do not read."""
         return [*self.channels, *self.near, self.opening]
 
     @property
     def blank(self) -> list[int]:
-        """What an answer's token has nothing else in."""
+        """Dimensions in which answer tokens have only what is listed."""
         return [*self.listed, self.unlisted]
 
     @classmethod
     def of(cls, quiet: Sequence[int]) -> StateDimensions:
-        """Take dimensions, the quietest first. Those of the first layer are used anew behind the encoder's layers."""
+        """Assign dimensions to purposes. Dimensions of the first layer are reused after the encoder's layers.
+
+        Args:
+            quiet: All dimensions of a state, sorted by increasing energy in the encoder.
+
+        Raises:
+            ValueError: There are too few dimensions.
+        """
         channels, rest = list(quiet[: BITS + 4]), list(quiet[BITS + 4 :])
         counts = {
-            "listed": MOST,
+            "listed": MAX_DOCUMENTS,
             "unlisted": 1,
-            "identifier": MOST + 1,
+            "identifier": MAX_DOCUMENTS + 1,
             "score": 2,
             "other": 1,
             "form": 1,
             "first": 1,
             "zero": 1,
         }
-        held: dict[str, list[int]] = {}
+        groups: dict[str, list[int]] = {}
         start = 0
         for name, count in {**counts, "means": 2 * AXES}.items():
-            held[name] = rest[start : start + count]
+            groups[name] = rest[start : start + count]
             start += count
         if start > len(rest):
-            raise ValueError(f"states of {len(quiet)} dimensions are too small; {start + BITS + 4} are needed")
+            raise ValueError(f"states have {len(quiet)} dimensions, at least {start + BITS + 4} are needed")
         query, one, document, answer = channels[BITS:]
         return cls(
             code=channels[:BITS],
@@ -110,13 +144,13 @@ class StateDimensions:
             answer=answer,
             near=rest[:4],
             opening=rest[4],
-            listed=held["listed"],
-            unlisted=held["unlisted"][0],
-            identifier=held["identifier"],
-            score=held["score"],
-            other=held["other"][0],
-            form=held["form"][0],
-            first=held["first"][0],
-            zero=held["zero"][0],
-            means=held["means"],
+            listed=groups["listed"],
+            unlisted=groups["unlisted"][0],
+            identifier=groups["identifier"],
+            score=groups["score"],
+            other=groups["other"][0],
+            form=groups["form"][0],
+            first=groups["first"][0],
+            zero=groups["zero"][0],
+            means=groups["means"],
         )

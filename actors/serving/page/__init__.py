@@ -1,4 +1,4 @@
-"""The page that shows what a re-ranker changes."""
+"""The demo page, which compares the first-stage ranking with the student's."""
 
 from pathlib import Path
 

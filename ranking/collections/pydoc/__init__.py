@@ -1,7 +1,7 @@
-"""The embedded collection: a documentation search over Python's own standard library.
+"""The embedded collection: documentation search over Python's standard library.
 
-Passages come from the running interpreter (`passages`); the query log, the test questions and their
-judgements are part of the project, beside this file. docs/pydoc.md tells how they were made.
+The passages come from the running interpreter (`passages`). The query log, the test questions and their judgements are
+in this folder. docs/pydoc.md describes how they were made.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ HERE = Path(__file__).parent
 
 
 def read(split: str = "test") -> Collection:
-    """Read the passages of this interpreter and the project's log, questions and judgements.
+    """Read the passages of this interpreter, the query log, the test questions and their judgements.
 
-    Judged ids that this interpreter lacks are left out and counted in the notes.
-    Only the split "test" exists. Raises InputError for another.
+    Drops judgements of passages that this interpreter does not have, and counts them in the notes.
+
+    Args:
+        split: Must be "test".
+
+    Raises:
+        InputError: The split is not "test".
     """
     if split != "test":
-        raise InputError(f"evaluation.split {split!r}: the pydoc collection has the split 'test' only")
+        raise InputError(f"evaluation.split {split!r}: the pydoc collection only has the split 'test'")
     documents = read_passages()
     log = beir.read_queries(HERE / "log.jsonl")
     test = beir.read_queries(HERE / "questions.jsonl")
@@ -44,5 +49,7 @@ def read(split: str = "test") -> Collection:
         log=log,
         test=test,
         qrels=qrels,
-        notes=[f"{missing} judged passages are not in this interpreter and were left out"] if missing else [],
+        notes=[f"{missing} judged passages were dropped because this Python version does not have them"]
+        if missing
+        else [],
     )

@@ -1,9 +1,9 @@
 """Passages of the `pydoc` collection: the docstrings of Python's standard library.
 
-The running interpreter is the source: public modules are imported and every public module, class,
-method and function with a docstring becomes one passage, named by the shortest public path that
-leads to it (`heapq.merge`, `str.split`, `os.path.join`). Importing some three hundred modules leaves
-traces in a process, so `read_passages` does it in a child process.
+The source is the running interpreter: it imports all public modules, and each public module, class, method and
+function with a docstring becomes one passage. Its id is the shortest public path to the object (`heapq.merge`,
+`str.split`, `os.path.join`). Importing about 300 modules has side effects, so `read_passages` does it in a child
+process.
 
     python -m ranking.collections.pydoc.passages > passages.jsonl
 """
@@ -28,26 +28,32 @@ from typing import Any
 
 from ranking.records import Document
 
-# Left out: jokes, programs that act on import, tests, tools that are going away, and the platform
-# modules behind os.path, which would repeat each of its functions under another name.
+# Jokes, programs that act on import, tests, deprecated tools, and the platform modules behind os.path, which would
+# repeat each of its functions under another name.
 SKIPPED_MODULES = frozenset(
     (
-        "antigravity this idlelib test turtledemo turtle tkinter lib2to3 distutils ensurepip pydoc_data encodings curses "
-        "posixpath ntpath genericpath nturl2path posix nt nis ossaudiodev spwd msilib sre_compile sre_constants sre_parse "
-        "imp asynchat asyncore smtpd pip setuptools"
+        "antigravity this idlelib test turtledemo turtle tkinter lib2to3 distutils ensurepip pydoc_data encodings "
+        "curses posixpath ntpath genericpath nturl2path posix nt nis ossaudiodev spwd msilib sre_compile sre_constants "
+        "sre_parse imp asynchat asyncore smtpd pip setuptools"
     ).split()
 )
 MINIMUM_WORDS = 5
-# Some functions default to os.environ, whose repr would carry the reader's environment into a passage.
+# Some functions default to os.environ, whose repr would put the user's environment into a passage.
 _ENVIRONMENT = re.compile(r"environ\(\{.*?\}\)", re.DOTALL)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def read_passages(python: str = sys.executable) -> list[Document]:
-    """Read the passages of an interpreter, in a child process.
+    """Read the passages of an interpreter in a child process.
 
-    python: path of the interpreter. Returns documents sorted by id.
-    Raises RuntimeError with the child's last line when it fails.
+    Args:
+        python: Path of the interpreter.
+
+    Returns:
+        Documents sorted by id.
+
+    Raises:
+        RuntimeError: The child process failed. The message has the last line of its standard error.
     """
     root = str(Path(__file__).resolve().parents[3])
     environment = {**os.environ, "PYTHONPATH": root, "PYTHONHASHSEED": "0"}
@@ -56,12 +62,12 @@ def read_passages(python: str = sys.executable) -> list[Document]:
     )
     if child.returncode != 0:
         last = child.stderr.strip().splitlines()[-1:] or ["no output"]
-        raise RuntimeError(f"reading the docstrings of {python} failed: {last[0]}")
+        raise RuntimeError(f"cannot read the docstrings of {python}: {last[0]}")
     return [Document(**json.loads(line)) for line in child.stdout.splitlines()]
 
 
 def collect() -> dict[str, Document]:
-    """Import the public standard library of this process and return its passages by id."""
+    """Import the public standard library into this process and return its passages by id."""
     named: dict[int, tuple[str, Any, str]] = {}
     for name, module in _public_modules():
         _offer(named, name, module, "module")
@@ -81,24 +87,24 @@ def collect() -> dict[str, Document]:
 
 
 def _public_modules() -> Iterator[tuple[str, ModuleType]]:
-    """Yield (public name, module); packages are followed by their public submodules."""
+    """Yield (public name, module) of all modules. Each package is followed by its public submodules."""
     names = sorted(name for name in sys.stdlib_module_names if not name.startswith("_"))
     for name in [*(name for name in names if name not in SKIPPED_MODULES), "os.path"]:
         module = _import(name)
         if module is None:
             continue
         yield name, module
-        for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"{name}.", onerror=lambda _: None):
-            parts = found.name.split(".")
+        for info in pkgutil.walk_packages(getattr(module, "__path__", []), f"{name}.", onerror=lambda _: None):
+            parts = info.name.split(".")
             if any(part.startswith("_") or part in {"test", "tests"} for part in parts):
                 continue
-            submodule = _import(found.name)
+            submodule = _import(info.name)
             if submodule is not None:
-                yield found.name, submodule
+                yield info.name, submodule
 
 
 def _import(name: str) -> ModuleType | None:
-    """Import a module quietly; None where the platform lacks it or where it refuses to be imported."""
+    """Import a module without output. Returns None if the import fails, for example because of the platform."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
@@ -108,7 +114,7 @@ def _import(name: str) -> ModuleType | None:
 
 
 def _public_members(name: str, module: ModuleType) -> Iterator[tuple[str, Any]]:
-    """Yield (path, object) for the public classes and functions that a module itself offers."""
+    """Yield (path, object) of the public classes and functions that belong to a module."""
     exported = getattr(module, "__all__", None)
     for member_name in sorted(exported if exported is not None else vars(module)):
         member = getattr(module, member_name, None)
@@ -123,12 +129,12 @@ def _public_members(name: str, module: ModuleType) -> Iterator[tuple[str, Any]]:
 
 
 def _is_home(home: str, name: str) -> bool:
-    """Whether an object whose __module__ is `home` belongs to module `name` that lists no __all__."""
+    """Return whether an object with __module__ `home` belongs to module `name`, which has no __all__."""
     return home == name or home.split(".")[-1].startswith("_") or home in {"posix", "nt"}
 
 
 def _public_methods(path: str, owner: type) -> Iterator[tuple[str, Any]]:
-    """Yield (path, object) for the public methods and properties that a class itself defines."""
+    """Yield (path, object) of the public methods and properties that a class defines, without inherited ones."""
     for method_name, raw in sorted(vars(owner).items()):
         if method_name.startswith("_"):
             continue
@@ -138,18 +144,19 @@ def _public_methods(path: str, owner: type) -> Iterator[tuple[str, Any]]:
 
 
 def _offer(named: dict[int, tuple[str, Any, str]], path: str, member: Any, kind: str) -> None:
-    """Keep the best path to an object: the fewest parts, then the shortest, then the first by name."""
-    held = named.get(id(member))
-    if held is None or _preference(path) < _preference(held[0]):
+    """Record an object under its best path: fewest parts, then shortest, then first in sort order."""
+    current = named.get(id(member))
+    if current is None or _preference(path) < _preference(current[0]):
         named[id(member)] = (path, member, kind)
 
 
 def _preference(path: str) -> tuple[int, int, str]:
+    """Return the sort key of a path. The smallest key is the best path."""
     return path.count("."), len(path), path
 
 
 def _passage(path: str, member: Any) -> Document | None:
-    """Build the passage of an object, or None where it has no docstring of its own worth a search."""
+    """Build the passage of an object, or return None if its docstring has fewer than `MINIMUM_WORDS` words."""
     doc = member.__doc__ if isinstance(member.__doc__, str) else None
     if doc is None or len(doc.split()) < MINIMUM_WORDS:
         return None
@@ -158,12 +165,13 @@ def _passage(path: str, member: Any) -> Document | None:
 
 
 def _signature(member: Any) -> str:
+    """Return the signature of an object, or an empty string if it has none. Paths and addresses are removed."""
     if inspect.ismodule(member) or isinstance(member, property):
         return ""
     try:
         text = str(inspect.signature(member)).replace(repr(sys.executable), "sys.executable")
         return _ADDRESS.sub("", _ENVIRONMENT.sub("os.environ", text))
-    except Exception:  # a C signature may name a constant that its module lacks before it is set up
+    except Exception:  # A C signature may refer to a constant that its module does not define yet.
         return ""
 
 

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one page that needs nothing beside it, and the same in Markdown."""
+"""Evaluation report: a self-contained HTML page, and its tables in Markdown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN_QUERIES = 8
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG and what it shows, in a sentence."""
+    """An SVG with a caption of one or two sentences."""
 
     svg: str
     caption: str
@@ -30,11 +30,19 @@ class Picture:
 
 @dataclass
 class ReportData:
-    """All that a report is made of.
+    """Content of a report.
 
-    runs, values: of every system, by its key. curves: {student: {"loss" or "validation nDCG@10": [(step, value)]}}.
-    reliability: (places in the teacher's order, share of relevant documents, how many). labels: lines about the labels.
-    audit: text and picture, where the teacher was audited.
+    Attributes:
+        run: Name of the run.
+        runs: Rankings by system key.
+        values: Measures per query by system key.
+        budget_ms: Latency budget in milliseconds, or None.
+        first_stage: The candidate list that the charts and the decision are about.
+        curves: Training curves: {student: {"loss" or "validation nDCG@10": [(step, value)]}}.
+        reliability: Teacher reliability: (ranks in the teacher's order, share of relevant documents, number of
+            documents).
+        labels: Lines about the labels.
+        audit: Text and SVG of the teacher audit. None if there is none.
     """
 
     run: str
@@ -51,12 +59,15 @@ class ReportData:
 
     @property
     def measure(self) -> str:
-        """The measure that decides."""
+        """The first measure, which the decision uses."""
         return next(iter(next(iter(self.metrics.systems.values())).measures))
 
     @property
     def featured(self) -> str | None:
-        """The system shown in detail: the decision's student as served, else the best competing system, else the best that is compared."""
+        """Key of the system shown in detail.
+
+        The winning student as served, else the best competing system, else the best other system.
+        """
         systems, measure = self.metrics.systems, self.measure
         for key, result in served(systems, self.first_stage).items():
             if name_of(result) == self.metrics.verdict.champion:
@@ -66,17 +77,17 @@ class ReportData:
         return max(competing or others, key=lambda key: systems[key].measures[measure], default=None)
 
 
-def html_of(findings: ReportData) -> str:
-    """The page. Texts of the collection are escaped."""
+def html_of(data: ReportData) -> str:
+    """Render the HTML page. Texts of the collection are escaped."""
     template = files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(_content(findings))
+    return environment.from_string(template).render(_content(data))
 
 
-def markdown_of(findings: ReportData) -> str:
-    """The tables, the warnings and the changed queries as Markdown."""
-    content = _content(findings)
-    metrics = findings.metrics
+def markdown_of(data: ReportData) -> str:
+    """Render the decision, warnings, tables and changed queries as Markdown."""
+    content = _content(data)
+    metrics = data.metrics
     lines = [f"# {content['title']}", "", content["subtitle"], "", f"**{metrics.verdict.reason}**", ""]
     lines += [f"- {line}" for line in metrics.warnings] + ([""] if metrics.warnings else [])
     for table in content["tables"]:
@@ -91,45 +102,46 @@ def markdown_of(findings: ReportData) -> str:
     if content["class_rows"]:
         rows = [[row.name, str(row.queries), *row.cells] for row in content["class_rows"]]
         lines += [
-            "## Kinds of queries",
+            "## Query slices",
             "",
-            *tables.markdown(["queries", "number", *content["class_columns"]], rows),
+            *tables.markdown(["slice", "queries", *content["class_columns"]], rows),
             "",
         ]
     for part in content["changed"]:
         lines += [f"## {part['title']}", ""]
         lines += [f"- {query.delta:+.3f} {_plain(query.text)}" for query in part["queries"]] + [""]
-    if findings.labels:
-        lines += ["## Labels", "", *(f"- {line}" for line in findings.labels), ""]
+    if data.labels:
+        lines += ["## Labels", "", *(f"- {line}" for line in data.labels), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _content(findings: ReportData) -> dict[str, Any]:
-    metrics = findings.metrics
-    costs = tables.costs(metrics, findings.featured)
+def _content(data: ReportData) -> dict[str, Any]:
+    """Build the variables of the page template."""
+    metrics = data.metrics
+    costs = tables.costs(metrics, data.featured)
     class_columns, class_rows = tables.classes(metrics)
     return {
         "title": f"{metrics.collection}: {metrics.queries:,} {metrics.split} queries",
-        "subtitle": f"Run {findings.run}. {tables.machine(metrics)}",
+        "subtitle": f"Run {data.run}. {tables.machine(metrics)}",
         "metrics": metrics,
-        "measure": findings.measure,
-        "tables": [tables.quality(metrics, findings.featured), *([costs] if costs else [])],
-        "pictures": _pictures(findings),
+        "measure": data.measure,
+        "tables": [tables.quality(metrics, data.featured), *([costs] if costs else [])],
+        "pictures": _pictures(data),
         "class_columns": class_columns,
         "class_rows": class_rows,
-        "changed": _changed(findings),
-        "label_lines": list(findings.labels),
-        "audit": {"text": findings.audit[0], "svg": findings.audit[1]} if findings.audit else None,
+        "changed": _changed(data),
+        "label_lines": list(data.labels),
+        "audit": {"text": data.audit[0], "svg": data.audit[1]} if data.audit else None,
     }
 
 
-def _pictures(findings: ReportData) -> list[Picture]:
-    metrics, measure, featured = findings.metrics, findings.measure, findings.featured
-    here = {key: result for key, result in metrics.systems.items() if result.candidates in (None, findings.first_stage)}
-    blended = {result.student for result in here.values() if result.kind == "blended"}
-    shown = {
-        key: result for key, result in here.items() if result.kind != "student" or result.system not in blended
-    }  # as served
+def _pictures(data: ReportData) -> list[Picture]:
+    """Draw all charts for which there is data."""
+    metrics, measure, featured = data.metrics, data.measure, data.featured
+    on_list = {key: result for key, result in metrics.systems.items() if result.candidates in (None, data.first_stage)}
+    blended = {result.student for result in on_list.values() if result.kind == "blended"}
+    # Show students only as served.
+    shown = {key: result for key, result in on_list.items() if result.kind != "student" or result.system not in blended}
     points = [
         (r.system, r.kind, r.latency_ms.p50, r.measures[measure])
         for r in shown.values()
@@ -144,50 +156,54 @@ def _pictures(findings: ReportData) -> list[Picture]:
     pictures = []
     if points:
         caption = (
-            f"{measure} over {findings.first_stage}'s candidates against the time of one query of 50 documents. "
-            "Filled: no system here is both faster and better. Dashed: systems without such a time."
+            f"{measure} on {data.first_stage}'s candidates against the latency of one query of 50 documents. Filled: "
+            "systems on the Pareto front (no other system is faster and better). Dashed: systems without a measured "
+            "latency."
         )
-        pictures.append(Picture(charts.quality_by_latency(points, levels, measure, findings.budget_ms), caption))
+        pictures.append(Picture(charts.quality_by_latency(points, levels, measure, data.budget_ms), caption))
     if featured and metrics.control:
         values = [
-            findings.values[featured][measure][q] - held
-            for q, held in findings.values[metrics.control][measure].items()
+            data.values[featured][measure][q] - value for q, value in data.values[metrics.control][measure].items()
         ]
         picture = charts.differences(values, measure, featured, metrics.control)
-        pictures.append(Picture(picture, f"{featured} minus {metrics.control}, query by query, worst first."))
-    if findings.reliability:
-        picture = charts.bars(findings.reliability, "place in the teacher's order", "relevant")
+        pictures.append(Picture(picture, f"{featured} minus {metrics.control} for each query, worst first."))
+    if data.reliability:
+        picture = charts.bars(data.reliability, "rank in the teacher's order", "share relevant")
         pictures.append(
             Picture(
                 picture,
-                "How reliable the teacher is: the share of relevant documents at each place of its order of the test lists.",
+                "Reliability of the teacher: share of relevant documents at each rank of its order, on the test lists.",
             )
         )
     for name in ("loss", "validation nDCG@10"):
-        curves = {student: held[name] for student, held in findings.curves.items() if len(held.get(name, ())) > 1}
+        curves = {student: series[name] for student, series in data.curves.items() if len(series.get(name, ())) > 1}
         if curves:
             pictures.append(Picture(charts.lines(curves, "step", name), f"Training: {name} by optimizer step."))
     return pictures
 
 
-def _changed(findings: ReportData) -> list[dict[str, Any]]:
-    """Losses before gains."""
-    featured, control, measure = findings.featured, findings.metrics.control, findings.measure
+def _changed(data: ReportData) -> list[dict[str, Any]]:
+    """Collect the queries with the largest losses and gains, losses first."""
+    featured, control, measure = data.featured, data.metrics.control, data.measure
     if featured is None or control is None:
         return []
-    queries = {query.query_id: query.text for query in findings.collection.test}
-    texts = {document.doc_id: document.content for document in findings.collection.documents}
-    sides = [RankedSystem(key, findings.runs[key], findings.values[key][measure]) for key in (featured, control)]
+    queries = {query.query_id: query.text for query in data.collection.test}
+    texts = {document.doc_id: document.content for document in data.collection.documents}
+    sides = [RankedSystem(key, data.runs[key], data.values[key][measure]) for key in (featured, control)]
     parts = []
     for title, worse in (("Queries that got worse", True), ("Queries that got better", False)):
-        found: list[ChangedQuery] = changed_queries(
-            sides[0], sides[1], queries, texts, findings.collection.qrels, SHOWN_QUERIES, worse
+        changed: list[ChangedQuery] = changed_queries(
+            sides[0], sides[1], queries, texts, data.collection.qrels, SHOWN_QUERIES, worse
         )
-        if found:
-            note = f"{measure} of {featured} minus {control}, largest change first; what each of them puts first, with its grade."
-            parts.append({"title": title, "note": note, "queries": found})
+        if changed:
+            note = (
+                f"{measure} of {featured} minus {control}, largest change first, with the top documents of both and "
+                "their grades."
+            )
+            parts.append({"title": title, "note": note, "queries": changed})
     return parts
 
 
 def _plain(text: str) -> str:
+    """Escape text for a Markdown list, on one line."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

@@ -1,4 +1,4 @@
-"""Axes of a small chart: where values stand, and round numbers beside them. Colours come from the page's style sheet."""
+"""Axes of a small SVG chart: scales and round tick values. Colours come from the page's style sheet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TICKS = 6
 
 
 def ticks_of(low: float, high: float, count: int = _TICKS) -> list[float]:
-    """Round numbers that span low..high, about `count` of them; low and high may be equal."""
+    """Return about `count` round numbers that span low to high. low and high may be equal."""
     span = high - low or abs(high) or 1.0
     raw = span / max(1, count - 1)
     scale = 10.0 ** math.floor(math.log10(raw))
@@ -25,17 +25,24 @@ def ticks_of(low: float, high: float, count: int = _TICKS) -> list[float]:
 
 
 def log_ticks_of(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten that span low..high; both above 0."""
+    """Return 1, 2 and 5 times powers of ten that span low to high. Both must be above 0."""
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-    every = [part * 10.0**power for power in powers for part in (1, 2, 5)]
-    below = max(tick for tick in every if tick <= low)
-    above = min((tick for tick in every if tick >= high), default=every[-1])
-    return [tick for tick in every if below <= tick <= above] if above > below else [below, below * 10]
+    ticks = [part * 10.0**power for power in powers for part in (1, 2, 5)]
+    below = max(tick for tick in ticks if tick <= low)
+    above = min((tick for tick in ticks if tick >= high), default=ticks[-1])
+    return [tick for tick in ticks if below <= tick <= above] if above > below else [below, below * 10]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Values from the first tick to the last, along one side."""
+    """Linear or logarithmic mapping from values to coordinates.
+
+    Attributes:
+        ticks: Tick values in ascending order. The first and last are the ends of the scale.
+        start: Coordinate of the first tick.
+        stop: Coordinate of the last tick.
+        log: Whether the scale is logarithmic.
+    """
 
     ticks: Sequence[float]
     start: float
@@ -43,28 +50,30 @@ class Scale:
     log: bool = False
 
     def at(self, value: float) -> float:
-        """Where a value stands, in units of the picture."""
-        turn: Callable[[float], float] = math.log10 if self.log else float
-        low, high = turn(self.ticks[0]), turn(self.ticks[-1])
-        return self.start + (turn(value) - low) / (high - low) * (self.stop - self.start)
+        """Return the coordinate of a value."""
+        transform: Callable[[float], float] = math.log10 if self.log else float
+        low, high = transform(self.ticks[0]), transform(self.ticks[-1])
+        return self.start + (transform(value) - low) / (high - low) * (self.stop - self.start)
 
 
 def x_scale(low: float, high: float, log: bool = False) -> Scale:
+    """Create a horizontal scale that spans low to high."""
     return Scale(log_ticks_of(low, high) if log else ticks_of(low, high), LEFT, WIDTH - RIGHT, log)
 
 
 def y_scale(low: float, high: float) -> Scale:
+    """Create a vertical scale that spans low to high."""
     return Scale(ticks_of(low, high), HEIGHT - BOTTOM, TOP)
 
 
 def frame(title: str, parts: Sequence[str]) -> str:
-    """The picture. title: what it shows, for those who do not see it."""
+    """Wrap SVG elements in an image. The title is its accessible name."""
     body = "\n".join(parts)
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">\n{body}\n</svg>'
 
 
 def grid(x: Scale | None, y: Scale, x_title: str, y_title: str) -> list[str]:
-    """Lines and numbers of both axes. x: None where the chart labels its columns itself."""
+    """Draw grid lines, tick labels and axis titles. With x=None, the chart labels its columns itself."""
     parts = []
     for tick in y.ticks:
         at = y.at(tick)
@@ -78,15 +87,17 @@ def grid(x: Scale | None, y: Scale, x_title: str, y_title: str) -> list[str]:
     parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_title, "axis", "middle"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
     parts.append(
-        f'<text class="axis" text-anchor="middle" transform="translate(12 {middle:g}) rotate(-90)">{escape(y_title)}</text>'
+        f'<text class="axis" text-anchor="middle" transform="translate(12 {middle:g}) rotate(-90)">'
+        f"{escape(y_title)}</text>"
     )
     return parts
 
 
 def text(x: float, y: float, content: str, kind: str, anchor: str = "start") -> str:
+    """Draw escaped text. `kind` is its CSS class."""
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
 
 
 def number(value: float) -> str:
-    """A tick's number, as short as it can be."""
+    """Format a tick value compactly."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{round(value, 10):g}"

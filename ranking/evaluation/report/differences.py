@@ -1,4 +1,4 @@
-"""Queries on which two systems differ most, with what each of them puts first."""
+"""Queries on which two systems differ strongly, with the top documents of both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ SHOWN_CHARACTERS = 180
 
 @dataclass(frozen=True)
 class ShownDocument:
-    """grade: as judged, or "–"."""
+    """A document shown in the report.
+
+    Attributes:
+        grade: Relevance grade, or "–" if not judged.
+    """
 
     text: str
     grade: str
@@ -22,7 +26,7 @@ class ShownDocument:
 
 @dataclass(frozen=True)
 class RankedSide:
-    """What one system has first, and its value on the query."""
+    """One system's top documents for a query, and its value of the measure."""
 
     name: str
     value: float
@@ -31,7 +35,12 @@ class RankedSide:
 
 @dataclass(frozen=True)
 class ChangedQuery:
-    """A query, and system minus control on it."""
+    """A query on which two systems differ.
+
+    Attributes:
+        delta: Difference of the measure, system minus control.
+        sides: The two systems' results, system first.
+    """
 
     query_id: str
     text: str
@@ -57,9 +66,16 @@ def changed_queries(
     count: int,
     worse: bool,
 ) -> list[ChangedQuery]:
-    """The queries with the largest losses, or gains, largest first; those that did not change are none.
+    """Select the queries with the largest losses or gains, largest first. Unchanged queries are excluded.
 
-    queries, texts: texts by id. count: how many at most.
+    Args:
+        system: The system to compare.
+        control: The baseline.
+        queries: Query texts by id.
+        texts: Document texts by id.
+        qrels: Judgements.
+        count: Maximum number of queries.
+        worse: Select losses instead of gains.
     """
     deltas = {query_id: system.values[query_id] - value for query_id, value in control.values.items()}
     chosen = [query_id for query_id, delta in deltas.items() if (delta < 0) == worse and delta]
@@ -76,11 +92,13 @@ def changed_queries(
 
 
 def _side(ranked: RankedSystem, query_id: str, texts: Mapping[str, str], grades: Mapping[str, int]) -> RankedSide:
+    """Collect a system's top documents for a query."""
     first: Sequence[str] = order_of(ranked.run.get(query_id, {}))[:SHOWN_DOCUMENTS]
     documents = [ShownDocument(_short(texts.get(d, d)), str(grades.get(d, "–")), grades.get(d, 0) > 0) for d in first]
     return RankedSide(ranked.name, ranked.values[query_id], documents)
 
 
 def _short(text: str) -> str:
+    """Truncate a text to `SHOWN_CHARACTERS`, on one line."""
     joined = " ".join(text.split())
     return joined if len(joined) <= SHOWN_CHARACTERS else joined[: SHOWN_CHARACTERS - 1] + "…"

@@ -1,4 +1,4 @@
-"""What a report says of the labels and their teacher."""
+"""Report section on the labels and their teacher."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ranking.evaluation.results import LabelCost
 from ranking.records import Label, Tier
 from ranking.runs.stages import Manifest
 
-_PLACES = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 10), (11, 20), (21, 50), (51, None))
+_RANK_BANDS = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 10), (11, 20), (21, 50), (51, None))
 _TIERS: dict[Tier, str] = {
     "listed": "listed",
     "hard_negative": "hard negatives",
@@ -19,54 +19,73 @@ _TIERS: dict[Tier, str] = {
 
 
 def cost_of(manifests: Sequence[Manifest], hour_price: float | None) -> LabelCost:
-    """What finished labels took, and the stages that wrote rationales beside them. manifests: that of the labels first.
+    """Compute the cost of labels and of their rationales.
 
-    hour_price: of an hour of one engine, all of which are paid for all the time; None where it is not known. What no engine read, such as
-    recorded rankings, costs nothing; where that is all there is no price.
+    Args:
+        manifests: Manifests of the finished stages, that of the labels first.
+        hour_price: Price of one engine for one hour. All engines of a stage are paid for its whole duration. None if
+            unknown.
+
+    Returns:
+        The cost. Stages without an engine, such as recorded rankings, are free. The price is None if no stage used an
+        engine.
     """
     hours = sum(one.seconds / 3600 * (one.engines or 1) for one in manifests if one.tokens.prompt)
-    seconds, read = sum(one.seconds for one in manifests), sum(one.tokens.prompt for one in manifests)
+    seconds, prompt_tokens = sum(one.seconds for one in manifests), sum(one.tokens.prompt for one in manifests)
     return LabelCost(
         labels=manifests[0].rows_out,
-        prompt_tokens=read,
+        prompt_tokens=prompt_tokens,
         completion_tokens=sum(one.tokens.completion for one in manifests),
         seconds=seconds,
-        price=None if hour_price is None or not read else hours * hour_price,
+        price=None if hour_price is None or not prompt_tokens else hours * hour_price,
     )
 
 
 def lines_of(sample: Sequence[Label], cost: LabelCost, teacher: str) -> list[str]:
-    """Teacher, cost, tiers, parse_statuses and confidence. sample: labels that stand for all."""
-    spent = f"{cost.prompt_tokens:,} tokens read, {cost.completion_tokens:,} written, {cost.seconds:,.0f} s"
-    lines = [f"{cost.labels:,} labels of {teacher}: {spent}."]
+    """Describe the labels: teacher, cost, tiers, parse statuses and confidence.
+
+    Args:
+        sample: A sample of the labels. Tiers, parse statuses and confidence are computed from it.
+    """
+    usage = f"{cost.prompt_tokens:,} prompt tokens, {cost.completion_tokens:,} completion tokens, {cost.seconds:,.0f} s"
+    lines = [f"{cost.labels:,} labels by {teacher}: {usage}."]
     if cost.price is not None and cost.labels:
         lines.append(
-            f"Cost: {cost.price:,.2f}, {cost.price / cost.labels * 1000:,.2f} for 1,000 labels (compute.engine_hour_price, all engines)."
+            f"Cost: {cost.price:,.2f}, {cost.price / cost.labels * 1000:,.2f} per 1,000 labels "
+            "(compute.engine_hour_price, all engines)."
         )
     if not sample:
         return lines
     tiers = Counter(candidate.tier for label in sample for candidate in label.candidates)
     parts = ", ".join(f"{tiers[tier] / len(sample):.1f} {name}" for tier, name in _TIERS.items() if tiers[tier])
-    lines.append(f"A label has {tiers.total() / len(sample):.1f} documents: {parts} (mean of {len(sample):,} labels).")
+    lines.append(
+        f"Documents per label: {tiers.total() / len(sample):.1f}, of these {parts} (mean over {len(sample):,} labels)."
+    )
     parse_statuses = Counter(label.answer.parse_status for label in sample)
     if set(parse_statuses) != {"ok"}:
         lines.append(
-            "Answers: "
+            "Parse status of answers: "
             + ", ".join(
                 f"{count / len(sample):.1%} {parse_status}" for parse_status, count in parse_statuses.most_common()
             )
             + "."
         )
-    sure = [label.confidence for label in sample if label.confidence is not None]
-    if sure:
+    confidences = [label.confidence for label in sample if label.confidence is not None]
+    if confidences:
         lines.append(
-            f"Confidence, agreement of the teacher's answers to several prompt orders: mean {sum(sure) / len(sure):.2f}."
+            "Mean confidence (agreement of the teacher's answers to several prompt orders): "
+            f"{sum(confidences) / len(confidences):.2f}."
         )
     return lines
 
 
 def reliability_of(labels: Iterable[Label], qrels: Mapping[str, Mapping[str, int]]) -> list[tuple[str, float, int]]:
-    """The share of relevant documents at each place of the teacher's order: (places, share, documents). Empty without judged labels."""
+    """Compute the share of relevant documents by rank in the teacher's order.
+
+    Returns:
+        (ranks, share of relevant documents, number of documents) for each band of ranks. Empty if no labelled query is
+        judged.
+    """
     relevant: Counter[int] = Counter()
     seen: Counter[int] = Counter()
     for label in labels:
@@ -74,12 +93,13 @@ def reliability_of(labels: Iterable[Label], qrels: Mapping[str, Mapping[str, int
         if grades is None:
             continue
         ordered = sorted(label.candidates, key=lambda c: (-c.target, c.pre_rank))
-        for place, candidate in enumerate(ordered, start=1):
-            band = next(i for i, (_, last) in enumerate(_PLACES) if last is None or place <= last)
+        for rank, candidate in enumerate(ordered, start=1):
+            band = next(i for i, (_, last) in enumerate(_RANK_BANDS) if last is None or rank <= last)
             seen[band] += 1
             relevant[band] += grades.get(candidate.doc_id, 0) > 0
-    return [(_name(*_PLACES[band]), relevant[band] / seen[band], seen[band]) for band in sorted(seen)]
+    return [(_band_name(*_RANK_BANDS[band]), relevant[band] / seen[band], seen[band]) for band in sorted(seen)]
 
 
-def _name(first: int, last: int | None) -> str:
+def _band_name(first: int, last: int | None) -> str:
+    """Format a band of ranks."""
     return f"{first}+" if last is None else str(first) if first == last else f"{first}–{last}"

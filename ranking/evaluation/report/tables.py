@@ -1,4 +1,4 @@
-"""The report's tables: rows of cells, for the page and for Markdown."""
+"""Tables of the report, for the HTML page and for Markdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ _COSTS = ("documents/s", "p50 ms", "p95 ms", "parameters", "labels", "label toke
 
 @dataclass(frozen=True)
 class Cell:
-    """kind: how the page shows it: "", "left", "up" or "down"."""
+    """A table cell.
+
+    Attributes:
+        kind: CSS class on the page: "", "left", "up" or "down".
+    """
 
     text: str
     kind: str = ""
@@ -20,7 +24,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class SystemRow:
-    """A system's row. winner: whether it is the one that the report looks at closely."""
+    """A system's row.
+
+    Attributes:
+        winner: Whether this is the system that the report shows in detail.
+    """
 
     cells: list[Cell]
     winner: bool
@@ -28,7 +36,11 @@ class SystemRow:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """legend: lines on how to read it."""
+    """A table with a title.
+
+    Attributes:
+        legend: Explanations below the table.
+    """
 
     title: str
     columns: list[str]
@@ -38,15 +50,17 @@ class ReportTable:
 
 @dataclass(frozen=True)
 class SliceRow:
+    """A query slice's row: its name, number of queries and each system's mean."""
+
     name: str
     queries: int
     cells: list[str]
 
 
 def quality(metrics: Metrics, featured: str | None) -> ReportTable:
-    """All systems with measures, and the difference to the baseline on the first measure."""
+    """Build the table of all systems' measures and their differences to the baseline on the first measure."""
     names = list(next(iter(metrics.systems.values())).measures)
-    found = {one.system: one for one in metrics.comparisons if one.measure == names[0]}
+    by_system = {one.system: one for one in metrics.comparisons if one.measure == names[0]}
     judged_only = metrics.shows_judged_only
     columns = [
         "system",
@@ -64,56 +78,55 @@ def quality(metrics: Metrics, featured: str | None) -> ReportTable:
         cells = [
             Cell(result.system),
             Cell(result.candidates or "", "left"),
-            *(Cell(result.told(name)) for name in names),
+            *(Cell(result.formatted(name)) for name in names),
         ]
         cells.append(Cell(f"{result.judged_only:.3f}" if judged_only and result.judged_only is not None else ""))
-        rows.append(SystemRow(cells + _compared(found.get(key), key == metrics.control), key == featured))
-    legend = ["Judged@10 is the share of a top 10 that was judged; what is not judged counts as not relevant."]
+        rows.append(SystemRow(cells + _comparison_cells(by_system.get(key), key == metrics.control), key == featured))
+    legend = ["Judged@10: share of the top 10 that is judged. Unjudged documents count as not relevant."]
     if judged_only:
-        legend.append(
-            f"Judged only: {names[0]} over condensed lists, from which documents without a judgement are removed."
-        )
+        legend.append(f"Judged only: {names[0]} over condensed lists, from which unjudged documents are removed.")
     if metrics.control:
         legend.append(
-            f"Δ: difference to {metrics.control}, with its 95% bootstrap interval over queries; p: two-sided paired randomisation test; "
-            "p (Holm): corrected for the number of students, as served, and models on a list; "
-            "effect d: mean difference by its standard deviation over queries."
+            f"Δ: difference to {metrics.control}, with its 95% bootstrap interval over queries. p: two-sided paired "
+            "randomisation test. p (Holm): corrected for the number of models and students (as served) on a candidate "
+            "list. Effect d: mean difference divided by its standard deviation over queries."
         )
-    legend.append("Equal scores stand as in trec_eval, later ids first.")
-    return _told("Systems", columns, rows, legend)
+    legend.append("Ties are broken as in trec_eval, by descending document id.")
+    return _table("Systems", columns, rows, legend)
 
 
 def costs(metrics: Metrics, featured: str | None) -> ReportTable | None:
-    """Times, size and what labels took, a row for each system that has any of them; None where none has."""
+    """Build the table of latency, size and label cost. Returns None if no system has any of them."""
     first: dict[str, str] = {}
     for key, result in metrics.systems.items():
         first.setdefault(result.system, key)
-    rows = [SystemRow([Cell(name), *_costs(metrics.systems[key])], key == featured) for name, key in first.items()]
+    rows = [SystemRow([Cell(name), *_cost_cells(metrics.systems[key])], key == featured) for name, key in first.items()]
     rows = [row for row in rows if any(cell.text for cell in row.cells[1:])]
     if not rows:
         return None
     legend = []
     if any(result.latency_ms for result in metrics.systems.values()):
         legend.append(
-            "Times: one query after another, each system alone. Re-rankers score 50 documents, the pre-ranker by vectors of documents "
-            "that are there; first stages search the whole collection."
+            "Latency: one query at a time, each system alone. Re-rankers score 50 documents; the pre-ranker uses "
+            "precomputed document embeddings. First stages search the whole collection."
         )
-    taken = [result.label_cost for result in metrics.systems.values() if result.label_cost]
-    if taken:
+    label_costs = [result.label_cost for result in metrics.systems.values() if result.label_cost]
+    if label_costs:
         legend.append(
-            "Labels: what a student learned from, once; the teacher's are its answers to these queries, as it must answer every query "
-            "anew. Tokens: read and written, with those of rationales that the student learned from."
+            "Labels: a student's row shows the one-time cost of its training labels; the teacher's row shows the cost "
+            "of labelling the test queries, which recurs for every query. Tokens: prompt and completion, rationales "
+            "included."
             + (
-                " Cost: of all engines at compute.engine_hour_price."
-                if any(cost.price is not None for cost in taken)
+                " Cost: all engines, at compute.engine_hour_price."
+                if any(cost.price is not None for cost in label_costs)
                 else ""
             )
         )
-    return _told("What they cost", ["system", *_COSTS], rows, legend)
+    return _table("Cost", ["system", *_COSTS], rows, legend)
 
 
 def classes(metrics: Metrics) -> tuple[list[str], list[SliceRow]]:
-    """The first measure by kinds of queries."""
+    """Build the columns and rows of the table of query slices, with the mean of the first measure."""
     keys = list(metrics.systems)
     rows = [
         SliceRow(f"{one.by}: {one.name}", one.queries, [f"{one.values[key]:.3f}" for key in keys])
@@ -123,21 +136,22 @@ def classes(metrics: Metrics) -> tuple[list[str], list[SliceRow]]:
 
 
 def machine(metrics: Metrics) -> str:
-    """Where times were measured, in a sentence; empty where none were."""
-    held = metrics.machine
-    if held is None:
+    """Describe the machine of the latency measurements. Empty if nothing was measured."""
+    hardware = metrics.machine
+    if hardware is None:
         return ""
-    return f"Times of {held.gpu or held.processor}, {held.threads} of {held.cores} cores."
+    return f"Latency measured on {hardware.gpu or hardware.processor}, {hardware.threads} of {hardware.cores} cores."
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table; the first column to the left, the others to the right."""
+    """Format a Markdown table. The first column is left-aligned, the others right-aligned."""
     head = "| " + " | ".join(columns) + " |"
     rule = "|" + "|".join(["---", *["---:"] * (len(columns) - 1)]) + "|"
     return [head, rule, *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)]
 
 
-def _compared(one: ComparisonResult | None, is_control: bool) -> list[Cell]:
+def _comparison_cells(one: ComparisonResult | None, is_control: bool) -> list[Cell]:
+    """Build the cells of a comparison with the baseline."""
     if one is None:
         return [Cell("baseline" if is_control else ""), *[Cell("")] * 4]
     low, high = one.interval
@@ -151,15 +165,19 @@ def _compared(one: ComparisonResult | None, is_control: bool) -> list[Cell]:
     ]
 
 
-def _told(title: str, columns: Sequence[str], rows: Sequence[SystemRow], legend: list[str]) -> ReportTable:
-    """Without the columns that are empty."""
-    told = [i for i in range(len(columns)) if any(row.cells[i].text for row in rows)]
+def _table(title: str, columns: Sequence[str], rows: Sequence[SystemRow], legend: list[str]) -> ReportTable:
+    """Build a table without its empty columns."""
+    shown = [i for i in range(len(columns)) if any(row.cells[i].text for row in rows)]
     return ReportTable(
-        title, [columns[i] for i in told], [SystemRow([row.cells[i] for i in told], row.winner) for row in rows], legend
+        title,
+        [columns[i] for i in shown],
+        [SystemRow([row.cells[i] for i in shown], row.winner) for row in rows],
+        legend,
     )
 
 
-def _costs(result: SystemResult) -> list[Cell]:
+def _cost_cells(result: SystemResult) -> list[Cell]:
+    """Build the cells of a system's cost."""
     latency, size, labels = result.latency_ms, result.size, result.label_cost
     return [
         Cell("" if result.documents_per_second is None else f"{result.documents_per_second:,.0f}"),

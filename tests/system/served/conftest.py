@@ -1,4 +1,4 @@
-"""One service for all that ask it and leave it as it was; the package has a folder of its own so that it ends with them."""
+"""One service for all tests of this package. Tests must leave it as they found it."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.testing.serving import Service
 
 @pytest.fixture(scope="package")
 def service(cluster, collection, tmp_path_factory):
-    """A service of two made students."""
-    held = Service(tmp_path_factory.mktemp("service"), cluster, collection)
-    yield held
-    held.close()
+    """Run a service with two untrained students. Package scope, so it stops before other packages start their own."""
+    service = Service(tmp_path_factory.mktemp("service"), cluster, collection)
+    yield service
+    service.close()

@@ -1,4 +1,4 @@
-"""The service while it runs: another champion, an experiment, a killed replica, metrics, a browser, fuzzed requests."""
+"""Live behaviour of the service: new champions, experiments, killed replicas, metrics, the page and fuzzing."""
 
 import concurrent.futures
 import os
@@ -14,7 +14,7 @@ import pytest
 
 from ranking.ab_test.exposure_records import FEEDBACK, SERVING, FeedbackEvent
 from ranking.storage.folder import Folder
-from tests.testing.metrics import grown, settled, total
+from tests.testing.metrics import total, wait_for_increase, wait_for_total
 from tests.testing.odd_bodies import odd_requests
 from tests.testing.serving import QUERY, order
 
@@ -22,18 +22,18 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def kill_replicas():
-    victims = [
-        one
-        for one in psutil.process_iter(["cmdline"])
-        if "ServeReplica:rradistill:Ingress" in " ".join(one.info["cmdline"] or [])
+    replicas = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "ServeReplica:rradistill:Ingress" in " ".join(process.info["cmdline"] or [])
     ]
-    assert victims
-    for victim in victims:
-        victim.kill()
+    assert replicas
+    for replica in replicas:
+        replica.kill()
 
 
-def answered(service, retries):
-    """The answer to a request that may be asked again where it fails."""
+def rerank_with_retries(service, retries):
+    """Send a request, repeat it if it fails, and return the response."""
     while True:
         try:
             return service.rerank().raise_for_status()
@@ -43,22 +43,22 @@ def answered(service, retries):
             retries -= 1
 
 
-def test_another_champion_takes_over_without_a_lost_request_and_rolls_back(service):
+def test_promotion_and_rollback_lose_no_request(service):
     versions, stop = [], time.monotonic() + 120
 
-    def ask(_):
+    def send_requests(_):
         seen = []
         while time.monotonic() < stop and not done:
-            answer = service.rerank()
-            assert answer.status_code == 200
-            name = answer.headers["x-model-version"]
-            assert [one["index"] for one in answer.json()["results"]] == orders[name]
+            response = service.rerank()
+            assert response.status_code == 200
+            name = response.headers["x-model-version"]
+            assert [result["index"] for result in response.json()["results"]] == orders[name]
             seen.append(name)
         return seen
 
     done, orders = [], {name: order(service.scores(name)) for name in "ab"}
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        asking = [pool.submit(ask, n) for n in range(4)]
+        futures = [pool.submit(send_requests, n) for n in range(4)]
         time.sleep(2)
         for name, change in (
             ("b", lambda: service.registry.promote_again("b", "test")),
@@ -68,13 +68,13 @@ def test_another_champion_takes_over_without_a_lost_request_and_rolls_back(servi
             while service.rerank().headers["x-model-version"] != name and time.monotonic() < stop:
                 time.sleep(0.2)
         done.append(True)
-        for future in asking:
+        for future in futures:
             versions += future.result()
     assert {"a", "b"} == set(versions)
     assert service.rerank().headers["x-model-version"] == "a"
 
 
-def test_a_version_that_is_not_whole_is_not_served(service, cluster, tmp_path):
+def test_a_broken_champion_is_not_served(service, cluster, tmp_path):
     broken = Folder(tmp_path / "broken")
     service.models["b"].copy_to(broken)
     registry = service.registry
@@ -88,28 +88,28 @@ def test_a_version_that_is_not_whole_is_not_served(service, cluster, tmp_path):
         registry.checksum_of("broken"),
         "promote",
         "test",
-        "past the check of promote_again",
+        "bypasses the check of promote_again",
     )
     try:
-        assert grown(cluster["METRICS"], before, name, outcome) > before
+        assert wait_for_increase(cluster["METRICS"], before, name, outcome) > before
         assert service.rerank().headers["x-model-version"] == "a"
         kill_replicas()
-        assert answered(service, retries=1).headers["x-model-version"] == "a"
+        assert rerank_with_retries(service, retries=1).headers["x-model-version"] == "a"
     finally:
         registry.rollback("test")
         shutil.rmtree((registry.folder / "broken").path)
 
 
-def test_half_of_the_keys_see_the_challenger_and_what_they_saw_is_recorded(service):
+def test_split_experiment_serves_and_records_both_arms(service):
     orders = {name: [str(i) for i in order(service.scores(name))] for name in "ab"}
     seen = {}
     for n in range(40):
-        answers = [service.rerank(headers={"x-experiment-key": f"user-{n}"}, top_n=3) for _ in range(2)]
-        assert answers[0].headers["x-arm"] == answers[1].headers["x-arm"]
-        version = {"champion": "a", "challenger": "b"}[answers[0].headers["x-arm"]]
-        assert answers[0].headers["x-model-version"] == version
-        assert [str(one["index"]) for one in answers[0].json()["results"]] == orders[version][:3]
-        seen[answers[0].headers["x-exposure-id"]] = version
+        responses = [service.rerank(headers={"x-experiment-key": f"user-{n}"}, top_n=3) for _ in range(2)]
+        assert responses[0].headers["x-arm"] == responses[1].headers["x-arm"]
+        version = {"champion": "a", "challenger": "b"}[responses[0].headers["x-arm"]]
+        assert responses[0].headers["x-model-version"] == version
+        assert [str(result["index"]) for result in responses[0].json()["results"]] == orders[version][:3]
+        seen[responses[0].headers["x-exposure-id"]] = version
     assert 8 < sum(version == "b" for version in seen.values()) < 32
     assert "x-arm" not in service.rerank().headers
     exposure = next(iter(seen))
@@ -125,55 +125,60 @@ def test_half_of_the_keys_see_the_challenger_and_what_they_saw_is_recorded(servi
         assert (row.version, row.shown, row.share, row.experiment) == (version, orders[version][:3], 0.5, "first")
         assert QUERY not in row.query
         assert "user" not in row.key
-    place, deadline, events = service.storage / SERVING / FEEDBACK, time.monotonic() + 20, []
+    folder, deadline, events = service.storage / SERVING / FEEDBACK, time.monotonic() + 20, []
     while len(events) < 2 and time.monotonic() < deadline:
         time.sleep(0.5)
-        events = list(place.read_rows(FeedbackEvent)) if place.exists() else []
+        events = list(folder.read_rows(FeedbackEvent)) if folder.exists() else []
     assert [(event.event_id, event.position) for event in events] == [("e1", 2)] * 2
 
 
-def test_a_killed_replica_is_replaced_and_one_retry_is_enough(service):
+def test_one_retry_is_enough_when_replicas_are_killed(service):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        asking = [pool.submit(answered, service, retries=1) for _ in range(40)]
+        futures = [pool.submit(rerank_with_retries, service, retries=1) for _ in range(40)]
         kill_replicas()
-        for future in asking:
+        for future in futures:
             future.result()
 
 
-def test_metrics_tell_of_routes_and_versions(service, cluster):
+def test_metrics_are_tagged_with_route_and_version(service, cluster):
     for _ in range(3):
         assert service.client.get("/v2/rerank").status_code == 405
     name = "ray_rradistill_serve_requests_total"
-    assert settled(cluster["METRICS"], 3, name, 'route="/v2/rerank"', 'status="405"') == 3
+    assert wait_for_total(cluster["METRICS"], 3, name, 'route="/v2/rerank"', 'status="405"') == 3
     service.rerank()
-    assert grown(cluster["METRICS"], 0, "ray_rradistill_serve_documents_total", 'version="a"', 'arm="champion"') > 0
+    assert (
+        wait_for_increase(
+            cluster["METRICS"], 0, "ray_rradistill_serve_documents_total", 'version="a"', 'arm="champion"'
+        )
+        > 0
+    )
     for name in ("queue_seconds_count", "score_seconds_count", "batch_fill_count", "request_seconds_count"):
         assert total(cluster["METRICS"], f"ray_rradistill_serve_{name}") > 0, name
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="Debian's chromium is not installed")
-def test_the_page_in_a_browser(service, tmp_path):
+def test_page_in_a_browser(service, tmp_path):
     from playwright.sync_api import sync_playwright
 
-    asked = service.client.get("/page/queries").json()["queries"]
-    found = [service.client.get("/page/search", params={"query": query}).json() for query in asked]
-    judged = next(one["query"] for one in found if any(document["grade"] for document in one["documents"]))
+    queries = service.client.get("/page/queries").json()["queries"]
+    searches = [service.client.get("/page/search", params={"query": query}).json() for query in queries]
+    judged = next(search["query"] for search in searches if any(doc["grade"] for doc in search["documents"]))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for width, scheme in ((1200, "light"), (390, "dark")):
             page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-            wrong = []
-            page.on("pageerror", lambda error, wrong=wrong: wrong.append(str(error)))
+            errors = []
+            page.on("pageerror", lambda error, errors=errors: errors.append(str(error)))
             page.goto(service.url)
             page.wait_for_selector("#key:not([hidden])")
-            assert "a known key is needed" in page.inner_text("#told")
+            assert "the API key is missing or unknown" in page.inner_text("#status")
             page.fill("#key", "secret")
             page.keyboard.press("Tab")
-            page.wait_for_selector("#picked:not([hidden])")
-            page.select_option("#picked", judged)
+            page.wait_for_selector("#test-queries:not([hidden])")
+            page.select_option("#test-queries", judged)
             page.wait_for_selector("#after li")
-            found = page.locator("#after li").count()
-            assert page.locator("#before li").count() == found > 0
+            count = page.locator("#after li").count()
+            assert page.locator("#before li").count() == count > 0
             assert page.locator("#after .grade:not(.zero)").first.inner_text() == "grade 1"
             page.locator("#after summary").first.focus()
             page.keyboard.press("Enter")
@@ -186,7 +191,7 @@ def test_the_page_in_a_browser(service, tmp_path):
             assert "with" not in words
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.locator("path").count() == page.locator("#after li").count()
-            assert not wrong
+            assert not errors
             page.screenshot(path=tmp_path / f"page-{width}.png")
         browser.close()
 
@@ -199,36 +204,36 @@ schema = schemathesis.openapi.from_url(os.environ["SERVICE"] + "/openapi.json")
 @schema.parametrize()
 @settings(max_examples=int(os.environ["EXAMPLES"]), deadline=None, suppress_health_check=list(HealthCheck))
 def test_fuzzed(case):
-    answer = case.call(headers={"authorization": "Bearer secret"}, timeout=60)
-    assert answer.status_code < 500, answer.text
-    with open("asked", "a") as told:
-        told.write(".")
+    response = case.call(headers={"authorization": "Bearer secret"}, timeout=60)
+    assert response.status_code < 500, response.text
+    with open("count", "a") as stream:
+        stream.write(".")
 """
 
 
-def test_fuzzed_requests_are_answered_or_refused(service, tmp_path):
-    """FUZZ=2000 asks for more of each route than the usual run."""
+def test_fuzzed_requests_cause_no_server_errors(service, tmp_path):
+    """Fuzz each route with 30 examples. Set FUZZ=2000 for more."""
     (tmp_path / "test_fuzz.py").write_text(FUZZ)
     environment = {**os.environ, "SERVICE": service.url, "EXAMPLES": os.environ.get("FUZZ", "30")}
     call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_fuzz.py")]
     done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=560)
     assert done.returncode == 0, done.stdout[-3000:]
-    asked = (tmp_path / "asked").stat().st_size
-    print(f"{asked:,} requests")
-    assert asked > 3 * int(environment["EXAMPLES"])  # some routes take nothing, so that one request is all there is
+    requests = (tmp_path / "count").stat().st_size
+    print(f"{requests:,} requests")
+    assert requests > 3 * int(environment["EXAMPLES"])  # routes without parameters have only one possible request
     assert service.rerank().status_code == 200
 
 
-def test_odd_bodies_are_answered_or_refused(service):
-    """FUZZ=2000 asks for more here too."""
+def test_odd_bodies_cause_no_server_errors(service):
+    """Send 120 malformed bodies. Set FUZZ=2000 for 8,000."""
     count = 4 * int(os.environ.get("FUZZ", "30"))
     statuses = Counter()
     for number, (route, body, headers) in enumerate(odd_requests(count)):
-        answer = service.client.post(
+        response = service.client.post(
             route, content=body, headers={name: value.encode("latin-1") for name, value in headers.items()}
         )
-        assert answer.status_code < 500, (number, route, body[:300], answer.text[:300])
-        assert "Traceback" not in answer.text
-        statuses[answer.status_code] += 1
+        assert response.status_code < 500, (number, route, body[:300], response.text[:300])
+        assert "Traceback" not in response.text
+        statuses[response.status_code] += 1
     assert {200, 422} <= statuses.keys()
     assert service.rerank().status_code == 200

@@ -1,4 +1,4 @@
-"""Blending: hand-computed scores, the scale that is kept, and the weight that validation lists ask for."""
+"""Tests of blending: hand-computed scores, score scale, and the weight fitted on validation lists."""
 
 import math
 
@@ -10,27 +10,27 @@ from ranking.blending import Blend, blended, reciprocal_ranks
 from students.blend_fit import ValidationList, fit
 
 
-def test_blended_scores_by_hand():
-    # z of (1, 3) is (-1, 1), z of (5, 5.5) is (-1, 1): the same order, the student's scale kept
+def test_blended_matches_hand_computed_scores():
+    # z of (1, 3) is (-1, 1), z of (5, 5.5) is (-1, 1): the same order, on the student's scale
     assert blended([1.0, 3.0], [5.0, 5.5], 0.3) == pytest.approx([1.0, 3.0])
-    # opposite orders: 0.75 * (-1, 1) + 0.25 * (1, -1) = (-0.5, 0.5), times the student's deviation 1, plus its mean 2
+    # opposite orders: 0.75 * (-1, 1) + 0.25 * (1, -1) = (-0.5, 0.5), times the student's deviation 1, plus mean 2
     assert blended([1.0, 3.0], [6.0, 2.0], 0.75) == pytest.approx([1.5, 2.5])
 
 
 @pytest.mark.parametrize(
     ("student", "signal", "expected"), [([2.0, 2.0], [1.0, 3.0], [1.5, 2.5]), ([1.0, 3.0], [4.0, 4.0], [1.5, 2.5])]
 )
-def test_a_side_without_differences_decides_nothing(student, signal, expected):
+def test_constant_scores_have_no_influence(student, signal, expected):
     assert blended(student, signal, 0.5) == pytest.approx(expected)
 
 
-def test_empty_lists_and_lists_of_different_lengths():
+def test_empty_lists_and_different_lengths():
     assert blended([], [], 0.5) == []
     with pytest.raises(ValueError, match="2 student scores and 1 first-stage scores"):
         blended([1.0, 2.0], [1.0], 0.5)
 
 
-def test_reciprocal_ranks_are_of_the_scores_order():
+def test_reciprocal_ranks_follow_the_scores():
     assert reciprocal_ranks([0.1, 0.9, 0.5, 0.9]) == [1 / 4, 1 / 1, 1 / 3, 1 / 2]
 
 
@@ -38,7 +38,7 @@ SCORES = st.lists(st.floats(-50, 50), min_size=1, max_size=20)
 
 
 @given(SCORES, st.randoms())
-def test_a_weight_of_one_is_the_student_alone(scores, random):
+def test_weight_one_returns_student_scores(scores, random):
     first_stage = [random.random() for _ in scores]
     for form in ("scores", "ranks"):
         blend = Blend(form=form, weights={form: 1.0})
@@ -46,27 +46,27 @@ def test_a_weight_of_one_is_the_student_alone(scores, random):
 
 
 @given(SCORES, st.floats(0, 1), st.floats(-10, 10), st.floats(0.01, 100))
-def test_the_scale_of_the_first_stage_does_not_matter(scores, weight, shift, factor):
+def test_first_stage_scale_has_no_influence(scores, weight, shift, factor):
     first_stage = [math.sin(i) for i in range(len(scores))]
-    moved = [shift + factor * score for score in first_stage]
-    assert blended(scores, moved, weight) == pytest.approx(blended(scores, first_stage, weight), abs=1e-6)
+    rescaled = [shift + factor * score for score in first_stage]
+    assert blended(scores, rescaled, weight) == pytest.approx(blended(scores, first_stage, weight), abs=1e-6)
 
 
-def test_an_order_without_scores_counts_by_its_ranks():
+def test_order_without_scores_uses_ranks():
     blend = Blend(form="scores", weights={"scores": 0.2, "ranks": 0.5})
     assert blend.apply_order([3.0, 1.0, 2.0]) == blend.apply([3.0, 1.0, 2.0], [9.0, 8.0, 7.0], "ranks")
     assert str(blend) == "scores, w = 0.2"
 
 
-def test_the_fit_finds_what_helps():
-    # the student confuses the best document with another that the first stage puts last
-    helps = ValidationList(
+def test_fit_finds_a_helpful_weight():
+    # the student swaps the best document with one that the first stage ranks last
+    improvable = ValidationList(
         student=[1.0, 1.1, 0.0, -1.0], first_stage=[4.0, 1.0, 3.0, 2.0], targets=[3.0, 0.0, 0.0, 0.0]
     )
-    found = fit([helps])
-    assert found.blend.weight < 1.0
-    assert (found.alone, found.blended) == (pytest.approx(1 / math.log2(3)), 1.0)
-    # a student in the teacher's order needs no help, and equal values go to the student alone
+    result = fit([improvable])
+    assert result.blend.weight < 1.0
+    assert (result.alone, result.blended) == (pytest.approx(1 / math.log2(3)), 1.0)
+    # a student that agrees with the teacher gets weight 1, because ties prefer the student alone
     alone = fit([ValidationList(student=[3.0, 2.0, 1.0], first_stage=[1.0, 2.0, 3.0], targets=[2.0, 1.0, 0.0])])
     assert alone.blend.weights == {"scores": 1.0, "ranks": 1.0}
     with pytest.raises(ValueError, match="at least one validation list"):

@@ -1,4 +1,4 @@
-"""Scripts without spaces: pairs of characters are terms, in BM25 too, and other texts stay as they are."""
+"""Tests of unsegmented scripts: character bigrams are terms, also in BM25, and other texts are unchanged."""
 
 import pytest
 from hypothesis import given
@@ -19,11 +19,11 @@ TEXTS = {
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=0x0DFF)))
-def test_texts_of_other_scripts_stay_as_they_are(text):
+def test_other_scripts_are_unchanged(text):
     assert spaced(text) == text
 
 
-def test_runs_become_pairs():
+def test_runs_become_bigrams():
     assert spaced("a北京大x 茶") == "a 北京 京大 x  茶 "
 
 
@@ -40,10 +40,10 @@ def test_runs_become_pairs():
         ("english", "sorting lists", 0),
     ],
 )
-def test_bm25_finds_what_shares_a_part_of_a_run(script, query, first, tmp_path):
+def test_bm25_matches_parts_of_a_run(script, query, first, tmp_path):
     documents = [Document(doc_id=str(n), title="", text=text) for n, text in enumerate(TEXTS[script])]
     build_bm25(documents, Bm25Settings(kind="bm25"), Folder(tmp_path) / "bm25")
-    (found,) = Bm25Retriever(Folder(tmp_path), [document.doc_id for document in documents]).search(
+    (ranking,) = Bm25Retriever(Folder(tmp_path), [document.doc_id for document in documents]).search(
         [Query(query_id="q", text=query)], 3
     )
-    assert found[0] == str(first)
+    assert ranking[0] == str(first)

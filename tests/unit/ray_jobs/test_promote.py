@@ -1,4 +1,4 @@
-"""What may become champion by hand."""
+"""Promotion by hand and rollback."""
 
 import json
 
@@ -12,7 +12,7 @@ from students import student_config
 
 
 @pytest.mark.parametrize("action", [promote.promote_by_hand("old"), promote.rollback])
-def test_a_version_that_this_code_does_not_load_is_not_taken(action, tmp_path):
+def test_unloadable_version_cannot_become_champion(action, tmp_path):
     run = open_run(["configs/quickstart.yaml", "--storage", str(tmp_path / "runs")])
     for version, more in (("old", {"head": "interaction"}), ("new", {})):
         model = Folder(tmp_path / version)

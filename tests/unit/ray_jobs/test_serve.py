@@ -1,4 +1,4 @@
-"""What `serve deploy` gives as args is read as the command line is."""
+"""The args of `serve deploy` are read like the command line."""
 
 import json
 
@@ -10,7 +10,7 @@ from ray_jobs import serve
 
 @pytest.fixture
 def settings_of(monkeypatch, tmp_path):
-    """The settings that the application is built with."""
+    """Return a function that builds the application and returns its settings."""
     (tmp_path / "corpus.jsonl").write_text(json.dumps({"_id": "d", "text": "words"}) + "\n")
     (tmp_path / "queries.jsonl").write_text(
         "".join(json.dumps({"_id": f"q{n}", "text": f"a query {n}"}) + "\n" for n in range(8))
@@ -20,12 +20,12 @@ def settings_of(monkeypatch, tmp_path):
         f"{{run: x, collection: {{source: 'beir:{tmp_path}'}}, storage: '{tmp_path}/runs'}}"
     )
     monkeypatch.setattr(serve, "check_champion", lambda run: None)
-    monkeypatch.setattr(serve, "bound", lambda run: run.settings)
+    monkeypatch.setattr(serve, "build_application", lambda run: run.settings)
     return lambda args: serve.application({"run": str(tmp_path / "run.yaml"), **args})
 
 
-def test_single_values_objects_and_nothing_at_all_are_settings(settings_of):
-    held = settings_of(
+def test_scalars_objects_and_null_are_settings(settings_of):
+    settings = settings_of(
         {
             "serving.max_replicas": 4,
             "serving.page": False,
@@ -33,12 +33,12 @@ def test_single_values_objects_and_nothing_at_all_are_settings(settings_of):
             "serving.traffic": {"challenger": "v2", "share": 0.25},
         }
     )
-    assert (held.serving.max_replicas, held.serving.page, held.serving.keys) == (4, False, "k.txt")
-    assert (held.serving.traffic.challenger, held.serving.traffic.share) == ("v2", 0.25)
+    assert (settings.serving.max_replicas, settings.serving.page, settings.serving.keys) == (4, False, "k.txt")
+    assert (settings.serving.traffic.challenger, settings.serving.traffic.share) == ("v2", 0.25)
     assert settings_of({"serving.keys": None}).serving.keys is None
 
 
-def test_a_missing_run_file_and_an_unknown_setting_are_told(settings_of):
+def test_missing_run_file_and_unknown_setting_are_rejected(settings_of):
     with pytest.raises(InputError, match=r"args.run is missing"):
         serve.application({})
     with pytest.raises(InputError, match=r"unknown setting 'serving.replica'; did you mean 'replicas'"):

@@ -1,4 +1,4 @@
-"""The last layer for the first token alone: the same scores, less work, and nothing of it in a saved model."""
+"""The last layer for the first token only: same scores, less compute, no trace in the saved model."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ TINY = {
     "pad_token_id": 0,
     "num_labels": 1,
 }
-OF_BERT = [BertConfig, ElectraConfig, XLMRobertaConfig]
+BERT_CONFIGS = [BertConfig, ElectraConfig, XLMRobertaConfig]
 
 
 def student(config, attention="sdpa", **more):
@@ -40,28 +40,28 @@ def batch():
     return {"input_ids": torch.randint(1, 50, (5, 12)) * mask, "attention_mask": mask}
 
 
-def tokens_of_last_layer(model):
-    """How many tokens a pair the last feed-forward layer computes."""
-    seen = []
+def scores_and_tokens(model):
+    """Return the scores, and how many tokens per pair the last feed-forward layer computes."""
+    tokens = []
     hook = model.base.encoder.layer[-1].intermediate.register_forward_hook(
-        lambda _, given, __: seen.append(given[0].shape[1])
+        lambda _, inputs, __: tokens.append(inputs[0].shape[1])
     )
     with torch.inference_mode():
         scores = model(batch())
     hook.remove()
-    return scores, seen
+    return scores, tokens
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("config", OF_BERT)
-def test_scores_are_the_same_and_one_token_is_computed(config, attention):
+@pytest.mark.parametrize("config", BERT_CONFIGS)
+def test_computes_one_token_with_the_same_scores(config, attention):
     model = student(config, attention)
-    before, all_tokens = tokens_of_last_layer(model)
+    before, all_tokens = scores_and_tokens(model)
     assert before.std() > 0
     with first_token_only(model):
-        during, one = tokens_of_last_layer(model)
-    after, again = tokens_of_last_layer(model)
-    assert (all_tokens, one, again) == ([12], [1], [12])
+        during, one = scores_and_tokens(model)
+    after, all_again = scores_and_tokens(model)
+    assert (all_tokens, one, all_again) == ([12], [1], [12])
     assert torch.allclose(before, during, atol=1e-6)
     assert torch.equal(before, after)
 
@@ -82,20 +82,20 @@ def test_gradients_are_the_same():
         assert torch.allclose(gradient, first[name], atol=1e-5), name
 
 
-def test_what_is_saved_knows_nothing_of_it(tmp_path):
+def test_saved_model_computes_all_tokens(tmp_path):
     model = student(BertConfig)
     names = set(model.state_dict())
     read_first_token_only(model)
     assert set(model.state_dict()) == names
     model.classifier.save_pretrained(tmp_path)
-    again = PairClassifier(AutoModelForSequenceClassification.from_pretrained(tmp_path).eval())
-    assert tokens_of_last_layer(again)[1] == [12]
+    loaded = PairClassifier(AutoModelForSequenceClassification.from_pretrained(tmp_path).eval())
+    assert scores_and_tokens(loaded)[1] == [12]
 
 
 @pytest.mark.parametrize(
     "config", [ModernBertConfig, RobertaPreLayerNormConfig]
-)  # the second has modules of BERT's names
-def test_architectures_of_other_layers_stay_as_they_are(config):
+)  # the second uses the module names of BERT
+def test_other_architectures_are_unchanged(config):
     model = student(config, num_hidden_layers=2, cls_token_id=1, sep_token_id=2, bos_token_id=1, eos_token_id=2)
     with torch.inference_mode():
         before = model(batch())
@@ -103,12 +103,12 @@ def test_architectures_of_other_layers_stay_as_they_are(config):
             assert torch.equal(model(batch()), before)
 
 
-@pytest.mark.parametrize("config", OF_BERT)
-def test_attention_drops_out_in_training_as_in_the_other_layers(config):
+@pytest.mark.parametrize("config", BERT_CONFIGS)
+def test_attention_dropout_applies_in_training_only(config):
     model = student(config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.5)
     read_first_token_only(model)
     model.base.encoder.layer[-1].train()
-    read = batch()
-    assert len({tuple(model(read).tolist()) for _ in range(5)}) == 5
+    inputs = batch()
+    assert len({tuple(model(inputs).tolist()) for _ in range(5)}) == 5
     model.eval()
-    assert len({tuple(model(read).tolist()) for _ in range(5)}) == 1
+    assert len({tuple(model(inputs).tolist()) for _ in range(5)}) == 1

@@ -1,4 +1,4 @@
-"""A saved student knows its scores of some probes; a classifier of others is read only if it scores at all."""
+"""Parity check of saved students, other cross-encoders, and the scoring engines."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from ranking.model_paths import model_path
 from ranking.records import Candidate
 from students import export, kinds, parity
 from students.onnx_file import OnnxStudent, OpenVinoStudent
-from students.scoring import CARD, ClassifierScorer, Scorer
+from students.scoring import CONFIG_FILE, ClassifierScorer, Scorer
 from students.settings import RraBertSettings
 
 PAIRS = [("how do I sort", "sorted(iterable) returns a new list"), ("how do I sort", "bread")]
@@ -34,12 +34,12 @@ def saved(tmp_path_factory):
     return folder
 
 
-def test_a_saved_student_scores_its_probes_as_when_it_was_saved(saved):
+def test_saved_student_reproduces_its_probe_scores(saved):
     assert parity.difference(saved) <= 1e-5
-    assert len(json.loads((saved / CARD).read_text())["probes"]) == len(parity.PROBES)
+    assert len(json.loads((saved / CONFIG_FILE).read_text())["probes"]) == len(parity.PROBES)
 
 
-def test_other_weights_are_seen(saved, tmp_path):
+def test_changed_weights_exceed_the_tolerance(saved, tmp_path):
     changed = tmp_path / "changed"
     shutil.copytree(saved, changed)
     weights = load_file(changed / "model.safetensors")
@@ -49,12 +49,12 @@ def test_other_weights_are_seen(saved, tmp_path):
     assert parity.difference(changed) > parity.TOLERANCE
 
 
-def test_a_card_without_probes_tells_nothing(saved, tmp_path):
+def test_no_parity_result_without_saved_probes(saved, tmp_path):
     old = tmp_path / "old"
     shutil.copytree(saved, old)
-    card = json.loads((old / CARD).read_text())
-    del card["probes"]
-    (old / CARD).write_text(json.dumps(card))
+    config = json.loads((old / CONFIG_FILE).read_text())
+    del config["probes"]
+    (old / CONFIG_FILE).write_text(json.dumps(config))
     assert parity.difference(old) is None
 
 
@@ -67,7 +67,7 @@ def classifier(tmp_path_factory):
     return folder
 
 
-def test_any_cross_encoder_scores_as_sentence_transformers_has_it(classifier):
+def test_cross_encoder_scores_match_sentence_transformers(classifier):
     from sentence_transformers import CrossEncoder
 
     theirs = CrossEncoder(str(classifier), device="cpu", max_length=32).predict(
@@ -78,64 +78,62 @@ def test_any_cross_encoder_scores_as_sentence_transformers_has_it(classifier):
     assert Model(str(classifier), 32).load().max_length == 32
 
 
-def test_a_model_without_a_head_would_score_at_random(tmp_path):
+def test_model_without_a_trained_head_is_rejected(tmp_path):
     with pytest.raises(InputError, match="has 2 labels"):
         ClassifierScorer(model_path("minilm"))
     AutoModel.from_pretrained(model_path("minilm"), num_labels=1).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(model_path("minilm")).save_pretrained(tmp_path)
-    with pytest.raises(
-        InputError, match=r"model .*: classifier.bias is not in its weights, so its scores would be random"
-    ):
+    with pytest.raises(InputError, match=r"model .*: its weights lack classifier.bias, so its scores would be random"):
         ClassifierScorer(str(tmp_path))
 
 
-def test_a_model_without_weights_is_named(classifier, tmp_path):
+def test_model_without_weights_is_reported(classifier, tmp_path):
     shutil.copytree(classifier, tmp_path / "bare")
     (tmp_path / "bare" / "model.safetensors").unlink()
     with pytest.raises(InputError, match="bare': its weights cannot be read"):
         ClassifierScorer(str(tmp_path / "bare"))
 
 
-def test_other_numbers_of_labels_and_lengths_are_refused(classifier, tmp_path):
-    with pytest.raises(InputError, match=r"max_length 600 is more than the \d+ tokens that it can read"):
+def test_more_labels_or_a_longer_max_length_are_rejected(classifier, tmp_path):
+    with pytest.raises(InputError, match=r"max_length 600 exceeds the model's limit of \d+ tokens"):
         ClassifierScorer(str(classifier), 600)
     AutoModelForSequenceClassification.from_pretrained(model_path("minilm"), num_labels=3).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(model_path("minilm")).save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="has 3 labels; a cross-encoder with one is needed"):
+    with pytest.raises(InputError, match="has 3 labels; choose a cross-encoder with one label"):
         ClassifierScorer(str(tmp_path))
 
 
-def test_a_model_is_timed_alone(saved):
+def test_latency_probe_measures_a_student(saved):
     documents = [
         Candidate(doc_id=str(i), title="", text="a document", rank=i, score=0.0, retriever="bm25") for i in range(1, 6)
     ]
-    timed = LatencyProbe(ServingSettings()).time(
+    measured = LatencyProbe(ServingSettings()).time(
         Model(str(saved)), [CandidateList(query_id="q", text="query", candidates=documents)] * 4
     )
-    assert 0 < timed.latency.p50 <= timed.latency.p95
-    assert timed.size.parameters == Scorer(saved).parameters > 20_000_000
-    assert timed.parity.passed
+    assert 0 < measured.latency.p50 <= measured.latency.p95
+    assert measured.size.parameters == Scorer(saved).parameters > 20_000_000
+    assert measured.parity.passed
     machine = LatencyProbe(ServingSettings()).machine()
     assert machine.threads == machine.cores
     assert LatencyProbe(ServingSettings(replicas=1, max_replicas=machine.cores)).machine().threads == 1
 
 
-def test_scores_that_are_no_numbers_fail(saved, monkeypatch):
-    true = Scorer.score
+def test_nan_scores_fail_the_parity_check(saved, monkeypatch):
+    original = Scorer.score
 
     def broken(self, pairs):
-        return [float("nan")] * len(pairs) if isinstance(self.model, OnnxStudent) else true(self, pairs)
+        return [float("nan")] * len(pairs) if isinstance(self.model, OnnxStudent) else original(self, pairs)
 
     monkeypatch.setattr(Scorer, "score", broken)
     assert not parity.difference(saved) <= parity.TOLERANCE
 
 
-def test_the_length_of_a_saved_student_is_its_own(saved):
-    with pytest.raises(InputError, match="is a saved student, whose max_length is its own"):
+def test_max_length_cannot_be_set_for_a_saved_student(saved):
+    with pytest.raises(InputError, match="max_length cannot be set for a saved student"):
         Model(str(saved), 64).load()
 
 
-def test_every_engine_scores_alike(saved):
+def test_all_engines_give_the_same_scores(saved):
     many = [(query, f"{document} {'word ' * n}") for n in range(0, 40, 3) for query, document in PAIRS]
     expected = Scorer(saved, "fp32", "torch").score(many)
     for engine in parity.ENGINES[1:]:
@@ -143,12 +141,12 @@ def test_every_engine_scores_alike(saved):
     assert Scorer(saved, "bf16", "openvino").score(many) == pytest.approx(expected, abs=0.2)
 
 
-def test_the_first_inference_in_openvino_is_made_alone(saved, monkeypatch):
-    real, threads = OpenVinoStudent.forward, []
+def test_first_openvino_inference_runs_in_the_main_thread(saved, monkeypatch):
+    original, threads = OpenVinoStudent.forward, []
 
     def forward(student, batch):
         threads.append(threading.current_thread())
-        return real(student, batch)
+        return original(student, batch)
 
     monkeypatch.setattr(OpenVinoStudent, "forward", forward)
     scorer = Scorer(saved, "fp32", "openvino")

@@ -1,4 +1,4 @@
-"""Which precision a setting means on which hardware."""
+"""Precision settings on different hardware."""
 
 import pytest
 import torch
@@ -8,13 +8,13 @@ from students.precision import dtype_of
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_what_is_named_is_taken(device):
+def test_explicit_precision_is_used_on_any_device(device):
     assert dtype_of("fp32", device) == torch.float32
     assert dtype_of("bf16", device) == torch.bfloat16
 
 
 @pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_auto_is_bf16_where_the_processor_computes_it(native, expected, monkeypatch):
-    monkeypatch.setattr(precision, "_multiplies_bf16", lambda: native)
+def test_auto_is_bf16_if_the_hardware_supports_it(native, expected, monkeypatch):
+    monkeypatch.setattr(precision, "_has_native_bf16", lambda: native)
     assert dtype_of("auto", "cpu") == expected
     assert dtype_of("auto", "cuda") == torch.bfloat16

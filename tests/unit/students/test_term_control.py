@@ -1,4 +1,4 @@
-"""The Term Control Layer: what it reads, what it changes, and that nothing of it is served."""
+"""The Term Control Layer: its inputs, its effect on [CLS], and its absence from the saved model."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from transformers import AlbertConfig, AutoModelForSequenceClassification, AutoT
 from ranking.model_paths import model_path
 from students import export, rra_bert
 from students.batches import KEYS, SEGMENTS, pad, tokenize
-from students.kinds import in_training, settled
+from students.kinds import unwrap, wrap_for_training
 from students.scoring import Scorer, forward_pairs
 from students.settings import RraBertSettings
 from students.term_control import TermGate, TermLayer
@@ -26,7 +26,7 @@ def tokenizer():
 def build(form, layer=-1):
     torch.manual_seed(0)
     settings = RraBertSettings(base="minilm", max_length=48, term_control={"form": form, "layer": layer})
-    return settings, in_training(rra_bert.build(settings, model_path("minilm")), settings, "").eval()
+    return settings, wrap_for_training(rra_bert.build(settings, model_path("minilm")), settings, "").eval()
 
 
 def batch_of(tokenizer, pairs=PAIRS):
@@ -34,27 +34,27 @@ def batch_of(tokenizer, pairs=PAIRS):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_score_is_the_plain_students_and_the_term_score_another(form, tokenizer):
+def test_score_is_that_of_the_plain_student(form, tokenizer):
     settings, trained = build(form)
     with torch.no_grad():
         both = trained(batch_of(tokenizer))
-        plain = forward_pairs(settled(trained), tokenizer, PAIRS, settings.max_length)
+        plain = forward_pairs(unwrap(trained), tokenizer, PAIRS, settings.max_length)
     assert both.shape == (3, 2)
     assert torch.allclose(both[:, 0], plain, atol=1e-4)
     if form == "layer":
         assert not torch.allclose(both[:, 0], both[:, 1], atol=1e-3)
 
 
-def test_the_gate_moves_cls_only_where_something_is_selected(tokenizer):
+def test_gate_changes_cls_only_if_tokens_are_selected(tokenizer):
     _, trained = build("gated")
     torch.nn.init.normal_(trained.control.project.weight, std=0.5)
     with torch.no_grad():
         both = trained(batch_of(tokenizer))
-    assert (both[0, 0] - both[0, 1]).abs() > 1e-3  # merge and sorted stand in both
-    assert torch.allclose(both[1:, 0], both[1:, 1], atol=1e-4)  # nothing is shared
+    assert (both[0, 0] - both[0, 1]).abs() > 1e-3  # both texts contain merge and sorted
+    assert torch.allclose(both[1:, 0], both[1:, 1], atol=1e-4)  # no common tokens
 
 
-def test_the_gate_by_hand():
+def test_gate_matches_hand_computed_values():
     gate = TermGate(type("Config", (), {"hidden_size": 2}))
     with torch.no_grad():
         gate.gate.weight.zero_()
@@ -62,11 +62,11 @@ def test_the_gate_by_hand():
         gate.project.weight.copy_(torch.eye(2))
         states = torch.tensor([[[1.0, 1.0], [2.0, 4.0], [4.0, 0.0], [9.0, 9.0]]])
         moved = gate(states, torch.tensor([[False, True, True, False]]))
-    # the mean is (3, 2), and the open half of the gate lets half of it through
+    # The mean is (3, 2), and the gate is sigmoid(0) = 1/2.
     assert moved[0].tolist() == [[2.5, 2.0], [2.0, 4.0], [4.0, 0.0], [9.0, 9.0]]
 
 
-def test_the_layer_reads_cls_and_what_is_selected_and_nothing_else():
+def test_layer_reads_only_cls_and_selected_states():
     torch.manual_seed(1)
     layer = TermLayer(type("Config", (), {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 16})).eval()
     states = torch.randn(2, 6, 8)
@@ -84,7 +84,7 @@ def test_the_layer_reads_cls_and_what_is_selected_and_nothing_else():
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_its_gradient_reaches_the_encoder_and_its_weights(form, tokenizer):
+def test_gradient_reaches_the_encoder_and_the_control_layer(form, tokenizer):
     _, trained = build(form)
     trained(batch_of(tokenizer))[:, 1].sum().backward()
     assert all(weights.grad is not None for weights in trained.control.parameters())
@@ -92,13 +92,13 @@ def test_its_gradient_reaches_the_encoder_and_its_weights(form, tokenizer):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_saved_has_no_trace_of_it_and_scores_as_one_that_never_had_it(form, tokenizer, tmp_path):
+def test_saved_model_equals_one_trained_without_control_layer(form, tokenizer, tmp_path):
     settings, trained = build(form)
     torch.nn.init.normal_(trained.student.classifier.classifier.weight, std=0.5)
     plain = RraBertSettings(base="minilm", max_length=48)
     other = rra_bert.build(plain, model_path("minilm"))
     other.load_state_dict(trained.student.state_dict())
-    export.save(settled(trained), tokenizer, settings, tmp_path / "with", PAIRS)
+    export.save(unwrap(trained), tokenizer, settings, tmp_path / "with", PAIRS)
     export.save(other, tokenizer, plain, tmp_path / "without", PAIRS)
     for name in [path.name for path in (tmp_path / "without").glob("*.safetensors")]:
         with safe_open(tmp_path / "with" / name, "pt") as a, safe_open(tmp_path / "without" / name, "pt") as b:
@@ -112,7 +112,7 @@ def test_what_is_saved_has_no_trace_of_it_and_scores_as_one_that_never_had_it(fo
         assert len(set(with_it)) == len(PAIRS)
 
 
-def test_states_of_an_earlier_layer_can_be_read_but_not_by_the_gate(tokenizer):
+def test_layer_form_can_read_an_earlier_layer_but_gate_cannot(tokenizer):
     _, last = build("layer")
     _, early = build("layer", layer=2)
     with torch.no_grad():
@@ -123,7 +123,7 @@ def test_states_of_an_earlier_layer_can_be_read_but_not_by_the_gate(tokenizer):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("config", [DistilBertConfig, AlbertConfig])
-def test_encoders_whose_configuration_or_pooler_is_another_have_it_too(config, form, tokenizer, tmp_path):
+def test_works_with_distilbert_and_albert(config, form, tokenizer, tmp_path):
     sizes = {
         "hidden_size": 32,
         "num_hidden_layers": 2,
@@ -136,19 +136,19 @@ def test_encoders_whose_configuration_or_pooler_is_another_have_it_too(config, f
         config(vocab_size=len(tokenizer), num_labels=1, **own)
     ).save_pretrained(tmp_path)
     settings = RraBertSettings(base=str(tmp_path), max_length=48, term_control={"form": form})
-    trained = in_training(rra_bert.build(settings, str(tmp_path)), settings, "").eval()
+    trained = wrap_for_training(rra_bert.build(settings, str(tmp_path)), settings, "").eval()
     if form == "gated":
         torch.nn.init.normal_(trained.control.project.weight, std=0.5)
-    batch = {name: held for name, held in batch_of(tokenizer).items() if name != "token_type_ids"}
+    batch = {name: values for name, values in batch_of(tokenizer).items() if name != "token_type_ids"}
     with torch.no_grad():
         both = trained(batch)
-        assert torch.allclose(both[:, 0], settled(trained)(batch), atol=1e-5)
+        assert torch.allclose(both[:, 0], unwrap(trained)(batch), atol=1e-5)
     assert (both[0, 0] - both[0, 1]).abs() > 1e-5
     if form == "gated":
-        assert torch.allclose(both[1:, 0], both[1:, 1], atol=1e-5)  # nothing is shared
+        assert torch.allclose(both[1:, 0], both[1:, 1], atol=1e-5)  # no common tokens
 
 
-def test_keys_and_segments_are_no_inputs_of_the_encoder(tokenizer):
+def test_keys_and_segments_are_not_passed_to_the_encoder(tokenizer):
     batch = batch_of(tokenizer)
     assert {KEYS, SEGMENTS} < set(batch)
     assert build("layer")[1](batch).shape == (3, 2)

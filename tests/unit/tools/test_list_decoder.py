@@ -1,4 +1,4 @@
-"""A decoder whose weights are written: it lists what its scores say, before any training."""
+"""The list decoder: constructed weights, training, and the saved model."""
 
 import random
 from dataclasses import replace
@@ -15,59 +15,62 @@ from ranking.model_paths import model_path
 from ranking.prompts import MINILM_LIST, load_prompt
 from tools import minilm_list
 from tools.cross_material import bi_encoder
-from tools.list_answers import answers_told
-from tools.list_decoder import configuration
+from tools.list_answers import describe_answers
+from tools.list_decoder import decoder_config
 from tools.list_decoder.answering import fit_scores
-from tools.list_decoder.places import CODES, MOST, StateDimensions
-from tools.list_decoder.reading import recognise
-from tools.list_material import Material, material_of, parted, pieces_of
+from tools.list_decoder.places import CODES, MAX_DOCUMENTS, StateDimensions
+from tools.list_decoder.reading import detect_code
+from tools.list_material import Material, load_material, pieces_of, split_passages
 from tools.list_prompts import PromptWriter, tokenizer_of
-from tools.texts import Passage, sharing
+from tools.texts import Passage, overlapping
 
 TEXTS = [document.text for document in read().documents][:600:2]
-ASKED = [" ".join(text.split()[:5]) for text in TEXTS[:12]]
+QUERIES = [" ".join(text.split()[:5]) for text in TEXTS[:12]]
 CLOSE = 0.05
-"""A difference of raw scores, which are between 0 and 8."""
+"""Tolerance for raw scores, which are between 0 and 8."""
 
 
 @pytest.fixture(scope="module")
-def tokenizing():
+def tokenization():
+    """The tokenizer, the encoder's token ids and the marker tokens."""
     return tokenizer_of(model_path("minilm"))
 
 
 @pytest.fixture(scope="module")
-def material(tokenizing):
-    """Lists of twenty documents; the words that are asked for begin one of them."""
-    tokenizer, _, tokens = tokenizing
-    others = range(len(ASKED), len(TEXTS))
+def material(tokenization):
+    """Lists of twenty documents. Each query is the start of one of the documents."""
+    tokenizer, _, tokens = tokenization
+    others = range(len(QUERIES), len(TEXTS))
     lists = [
         random.Random(number).sample([number, *random.Random(number).sample(others, 19)], 20)
-        for number in range(len(ASKED))
+        for number in range(len(QUERIES))
     ]
     encode = bi_encoder()
-    queries, documents = torch.from_numpy(encode(ASKED)), torch.from_numpy(encode(TEXTS))
-    pieces, asked = ([pieces_of(tokenizer, text, 64) for text in given] for given in (TEXTS, ASKED))
-    return Material(PromptWriter(tokens, pieces), asked, lists, queries, documents)
+    queries, documents = torch.from_numpy(encode(QUERIES)), torch.from_numpy(encode(TEXTS))
+    pieces, query_tokens = ([pieces_of(tokenizer, text, 64) for text in texts] for texts in (TEXTS, QUERIES))
+    return Material(PromptWriter(tokens, pieces), query_tokens, lists, queries, documents)
 
 
 @pytest.fixture
-def begun(tokenizing, material):
-    tokenizer, words, _ = tokenizing
-    return minilm_list.begun(model_path("minilm"), tokenizer.pad_token_id, words, material)
+def initial_decoder(tokenization, material):
+    tokenizer, words, _ = tokenization
+    return minilm_list.initial_decoder(model_path("minilm"), tokenizer.pad_token_id, words, material)
 
 
-def answered(decoder, tokenizer, prompt):
-    written = decoder.generate(prompt[None], max_new_tokens=22, do_sample=False)[0, len(prompt) :]
-    return tokenizer.decode(written, skip_special_tokens=True)
+def generate(decoder, tokenizer, prompt):
+    """Return the answer to a prompt as text."""
+    generated = decoder.generate(prompt[None], max_new_tokens=22, do_sample=False)[0, len(prompt) :]
+    return tokenizer.decode(generated, skip_special_tokens=True)
 
 
-def scores_of(decoder, places, material, number):
+def scores_of(decoder, dims, material, number):
+    """Return the raw scores of a list's documents."""
     with torch.inference_mode():
-        return minilm_list.scored(decoder, places, material.prompt(number), material.writer.tokens.document)[0]
+        return minilm_list.raw_scores_of(decoder, dims, material.prompt(number), material.writer.tokens.document)[0]
 
 
-def test_each_part_of_a_prompt_and_an_answer_is_a_token(tokenizing, tmp_path):
-    tokenizer, words, tokens = tokenizing
+def test_each_part_of_prompt_and_answer_is_one_token(tokenization, tmp_path):
+    tokenizer, words, tokens = tokenization
     assert len(words) == len(tokenizer) == max(tokens.later) + 1
     tokenizer.save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
@@ -82,10 +85,10 @@ def test_each_part_of_a_prompt_and_an_answer_is_a_token(tokenizing, tmp_path):
     )
 
 
-def test_the_teacher_fills_the_prompts_that_are_learned_from(tokenizing, tmp_path):
-    tokenizer, words, tokens = tokenizing
+def test_teacher_fills_the_same_prompts_as_in_training(tokenization, tmp_path):
+    tokenizer, words, tokens = tokenization
     encoder = BertModel(BertConfig(num_hidden_layers=1, vocab_size=100))
-    configuration(encoder, len(words), 1536, tokens, tokenizer.pad_token_id).save_pretrained(tmp_path)
+    decoder_config(encoder, len(words), 1536, tokens, tokenizer.pad_token_id).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     odd = ["see [3] > [12]", "<2> is no tag", "[SEP] [DOC] [ANSWER]", "two\n\nlines", "naïve 서울", "a[0] " * 60, "x"]
     texts = [f"{text} {number}" for number, text in enumerate(odd * 3)][:20]
@@ -95,45 +98,45 @@ def test_the_teacher_fills_the_prompts_that_are_learned_from(tokenizing, tmp_pat
     filled = filler.fill(query, texts, "seed")
     assert filled.tokens == writer.prompt(pieces_of(tokenizer, query, 32), range(20))
     assert filled.document_tokens == 64
-    with pytest.raises(ValueError, match="20 documents at most, not 21"):
+    with pytest.raises(ValueError, match="up to 20 documents, not 21"):
         filler.fill(query, [*texts, "one more"], "seed")
 
 
 @pytest.mark.parametrize("listed", [1, 3, 20])
-def test_it_lists_documents_by_their_scores_down_to_the_threshold_and_one_at_least(listed, begun, tokenizing, material):
-    decoder, places, _ = begun
+def test_documents_above_threshold_are_listed_by_score_at_least_one(listed, initial_decoder, tokenization, material):
+    decoder, dims, _ = initial_decoder
     for number in range(len(material.lists)):
-        scores = scores_of(decoder, places, material, number)
+        scores = scores_of(decoder, dims, material, number)
         ordered = scores.sort(descending=True).values
         threshold = float({1: ordered[0] + 5, 3: ordered[2:4].mean(), 20: ordered[-1] - 1}[listed])
-        fit_scores(decoder, places, tokenizing[2].begin, 1.0, 0.0, threshold)
-        read = read_answer(answered(decoder, tokenizing[0], material.prompt(number)), 20)
-        assert read.parse_status == "ok"
-        assert near(len(read.order), listed, ordered, threshold)
-        falls(scores, read.order)
+        fit_scores(decoder, dims, tokenization[2].begin, 1.0, 0.0, threshold)
+        answer = read_answer(generate(decoder, tokenization[0], material.prompt(number)), 20)
+        assert answer.parse_status == "ok"
+        assert count_is_close(len(answer.order), listed, ordered, threshold)
+        assert_descending(scores, answer.order)
 
 
-def test_a_code_is_recognised_where_a_layer_norm_moves_all_channels_alike():
-    places = StateDimensions.of(range(384))
-    dense = torch.nn.Linear(384, MOST + 2, bias=False)
+def test_code_is_detected_if_a_layer_norm_shifts_all_channels_equally():
+    dims = StateDimensions.of(range(384))
+    dense = torch.nn.Linear(384, MAX_DOCUMENTS + 2, bias=False)
     dense.requires_grad_(False).weight.zero_()
-    for number in range(1, MOST + 2):
-        recognise(dense, number, places, number, places.document, places.answer, 1.0)
+    for number in range(1, MAX_DOCUMENTS + 2):
+        detect_code(dense, number, dims, number, dims.document, dims.answer, 1.0)
     for number, code in enumerate(CODES):
         for document, answer in ((True, False), (False, False), (False, True)):
             state = torch.full((384,), -1.0)
-            state[places.code], state[places.one] = torch.tensor(code), 1.0
-            state[places.document], state[places.answer] = (1.0 if on else -1.0 for on in (document, answer))
-            found = dense(torch.stack([state - 0.9, state, state + 0.9]))
-            torch.testing.assert_close(found[0], found[1])
-            torch.testing.assert_close(found[2], found[1])
+            state[dims.code], state[dims.one] = torch.tensor(code), 1.0
+            state[dims.document], state[dims.answer] = (1.0 if on else -1.0 for on in (document, answer))
+            outputs = dense(torch.stack([state - 0.9, state, state + 0.9]))
+            torch.testing.assert_close(outputs[0], outputs[1])
+            torch.testing.assert_close(outputs[2], outputs[1])
             expected = [number] if document and number else []
-            assert (found[1] > 0).nonzero().flatten().tolist() == expected
-            assert found[1][1:].abs().min() > 1.9
+            assert (outputs[1] > 0).nonzero().flatten().tolist() == expected
+            assert outputs[1][1:].abs().min() > 1.9
 
 
 class Scripted:
-    """Stands for a decoder: gives one answer after the other."""
+    """Replaces a decoder and returns prepared answers in order, to test the statistics of known answers."""
 
     device = torch.device("cpu")
 
@@ -141,150 +144,148 @@ class Scripted:
         self.answers = list(answers)
 
     def generate(self, prompt, **_):
+        """Append the next answer to the prompt."""
         return torch.cat([prompt, torch.tensor([self.answers.pop(0)])], 1)
 
 
-def test_it_is_told_what_the_answers_are_like(tokenizing, material):
-    tokenizer, _, tokens = tokenizing
+def test_description_of_generated_answers(tokenization, material):
+    tokenizer, _, tokens = tokenization
     targets = material.targets(0)
     best, second, third = targets.argsort(descending=True)[:3].tolist()
     answers = []
     for shuffle, shown in enumerate(([best, second], [second, best])):
         order = random.Random(f"{shuffle} 0").sample(range(20), 20)
-        first, then = (order.index(document) for document in shown)
-        answers.append(
-            [tokens.first[first], tokens.later[then], *([tokens.later[then]] if shuffle else []), tokens.end]
-        )
-    told = answers_told(Scripted(*answers), tokenizer, material, float(targets[third]) - 1e-4, 1)
-    alike = 1 - 1 / (2 * (1 + 18 + 18))  # one of the answers has the best two the other way round
-    of_two = 36 / 37
-    form = "1 of 2 answers in form, 2.0 documents listed (targets 3.0)"
-    assert (
-        told
-        == f"{form}; pairs that are decided: {alike:.3f} as the targets, {of_two:.3f} as another shuffle of the prompt"
-    )
+        first, second_shown = (order.index(document) for document in shown)
+        repeated = [tokens.later[second_shown]] if shuffle else []
+        answers.append([tokens.first[first], tokens.later[second_shown], *repeated, tokens.end])
+    description = describe_answers(Scripted(*answers), tokenizer, material, float(targets[third]) - 1e-4, 1)
+    with_targets = 1 - 1 / (2 * (1 + 18 + 18))  # one of the answers swaps the best two
+    between_shuffles = 36 / 37
+    form = "1 of 2 answers well-formed, 2.0 documents listed (targets: 3.0)"
+    agreement = f"{with_targets:.3f} with the targets, {between_shuffles:.3f} with another shuffle"
+    assert description == f"{form}; ordered pairs agree {agreement}"
 
 
-def near(count, listed, ordered, threshold):
-    """Whether so many were listed, or one more or less whose score is as good as the threshold."""
+def count_is_close(count, listed, ordered, threshold):
+    """Return whether `count` is `listed`, apart from documents whose scores are close to the threshold."""
     differ = ordered[min(count, listed) : max(count, listed)]
     return bool((differ - threshold).abs().le(CLOSE).all())
 
 
-def falls(scores, order, close=CLOSE):
-    """Scores that are close may change places, as each identifier is a little louder or quieter than the others."""
-    listed = [float(scores[place - 1]) for place in order]
-    left = [float(score) for place, score in enumerate(scores, start=1) if place not in order]
+def assert_descending(scores, order, close=CLOSE):
+    """Assert that scores descend. Close scores may be swapped, because the scales of identifiers differ a little."""
+    listed = [float(scores[position - 1]) for position in order]
+    omitted = [float(score) for position, score in enumerate(scores, start=1) if position not in order]
     assert all(
-        after < before + close for before, after in zip(listed, [*listed[1:], max(left, default=-100.0)], strict=True)
+        after < before + close
+        for before, after in zip(listed, [*listed[1:], max(omitted, default=-100.0)], strict=True)
     )
 
 
-def test_before_training_most_pairs_are_in_the_order_of_the_cosines(begun, material):
-    decoder, places, _ = begun
-    alike, pairs = 0, 0
+def test_untrained_decoder_orders_most_pairs_by_cosine(initial_decoder, material):
+    decoder, dims, _ = initial_decoder
+    agreeing, pairs = 0, 0
     for number in range(len(material.lists)):
-        scores, targets = scores_of(decoder, places, material, number), material.targets(number)
-        alike += int(((scores[:, None] - scores) * (targets[:, None] - targets) > 0).sum())
+        scores, targets = scores_of(decoder, dims, material, number), material.targets(number)
+        agreeing += int(((scores[:, None] - scores) * (targets[:, None] - targets) > 0).sum())
         pairs += len(scores) * (len(scores) - 1)
-    assert alike / pairs > 0.6
+    assert agreeing / pairs > 0.6
 
 
-def test_training_learns_scores_and_leaves_the_written_circuits_alone(
-    begun, tokenizing, material, tmp_path, monkeypatch
+def test_training_improves_scores_and_keeps_constructed_weights(
+    initial_decoder, tokenization, material, tmp_path, monkeypatch
 ):
-    decoder, places, axes = begun
-    for name, value in {"HELD_OUT": 2, "_PROMPTS_PER_STEP": 4}.items():
+    decoder, dims, axes = initial_decoder
+    for name, value in {"VALIDATION_LISTS": 2, "_PROMPTS_PER_STEP": 4}.items():
         monkeypatch.setattr(minilm_list, name, value)
     two = replace(
         material,
         lists=material.lists[:2] * 17,
-        asked=material.asked[:2] * 17,
+        query_tokens=material.query_tokens[:2] * 17,
         queries=material.queries[:2].repeat(17, 1),
     )
-    monkeypatch.setattr(minilm_list, "FITTED", 2)
-    scaling = minilm_list._fitted(decoder, places, two)
+    monkeypatch.setattr(minilm_list, "CALIBRATION_LISTS", 2)
+    scaling = minilm_list._calibrate(decoder, dims, two)
     before = {name: weight.clone() for name, weight in decoder.state_dict().items()}
-    error = error_of(minilm_list.measured(decoder, places, two, scaling))
-    scaling = minilm_list.learn(decoder, places, axes, two, scaling, tmp_path / "checkpoint.pt", 13)
-    assert error_of(minilm_list.measured(decoder, places, two, scaling)) < 0.7 * error
+    error = error_of(minilm_list.validate(decoder, dims, two, scaling))
+    scaling = minilm_list.train(decoder, dims, axes, two, scaling, tmp_path / "checkpoint.pt", 13)
+    assert error_of(minilm_list.validate(decoder, dims, two, scaling)) < 0.7 * error
     after = decoder.state_dict()
     layers = "model.decoder.layers."
-    same = [name for name, weight in after.items() if torch.equal(weight, before[name])]
-    assert {name for name in after if name.startswith(f"{layers}7.")} <= set(same)
-    assert "model.decoder.embed_tokens.weight" in same
+    unchanged = [name for name, weight in after.items() if torch.equal(weight, before[name])]
+    assert {name for name in after if name.startswith(f"{layers}7.")} <= set(unchanged)
+    assert "model.decoder.embed_tokens.weight" in unchanged
     for name in (f"{layers}0.self_attn.q_proj.weight", f"{layers}5.fc1.weight"):
-        assert name not in same
-        assert torch.equal(after[name][:, places.channels], before[name][:, places.channels])
-    assert torch.equal(
-        after[f"{layers}3.fc2.weight"][places.channels], before[f"{layers}3.fc2.weight"][places.channels]
-    )
+        assert name not in unchanged
+        assert torch.equal(after[name][:, dims.channels], before[name][:, dims.channels])
+    assert torch.equal(after[f"{layers}3.fc2.weight"][dims.channels], before[f"{layers}3.fc2.weight"][dims.channels])
     for number in range(len(material.lists)):
-        scores = scores_of(decoder, places, material, number)
-        fit_scores(decoder, places, tokenizing[2].begin, 1.0, 0.0, float(scores.min()) - 1)
-        read = read_answer(answered(decoder, tokenizing[0], material.prompt(number)), 20)
-        assert read.parse_status == "ok"
-        assert len(read.order) == 20
-        falls(scores, read.order, 2 * CLOSE)
+        scores = scores_of(decoder, dims, material, number)
+        fit_scores(decoder, dims, tokenization[2].begin, 1.0, 0.0, float(scores.min()) - 1)
+        answer = read_answer(generate(decoder, tokenization[0], material.prompt(number)), 20)
+        assert answer.parse_status == "ok"
+        assert len(answer.order) == 20
+        assert_descending(scores, answer.order, 2 * CLOSE)
 
 
-def error_of(told):
-    return float(told.split()[2].rstrip(","))
+def error_of(description):
+    """Return the squared error from the description of a validation."""
+    return float(description.split()[2].rstrip(","))
 
 
-def test_cut_off_it_learns_on_to_the_same_weights(begun, material, tmp_path, monkeypatch):
-    decoder, places, axes = begun
-    for name, value in {"HELD_OUT": 1, "_EACH": 1, "_PROMPTS_PER_STEP": 2}.items():
+def test_resumed_training_reaches_the_same_weights(initial_decoder, material, tmp_path, monkeypatch):
+    decoder, dims, axes = initial_decoder
+    for name, value in {"VALIDATION_LISTS": 1, "_CHECKPOINT_EVERY": 1, "_PROMPTS_PER_STEP": 2}.items():
         monkeypatch.setattr(minilm_list, name, value)
     start = {name: weight.clone() for name, weight in decoder.state_dict().items()}
-    scaling = minilm_list.learn(decoder, places, axes, material, (1.0, 0.0), tmp_path / "whole.pt", 13)
-    whole = {name: weight.clone() for name, weight in decoder.state_dict().items()}
-    assert any((whole[name] != start[name]).any() for name in whole)
+    scaling = minilm_list.train(decoder, dims, axes, material, (1.0, 0.0), tmp_path / "uninterrupted.pt", 13)
+    uninterrupted = {name: weight.clone() for name, weight in decoder.state_dict().items()}
+    assert any((uninterrupted[name] != start[name]).any() for name in uninterrupted)
 
-    kept = minilm_list.Learning.keep
+    save = minilm_list.TrainingState.save
 
-    def cut_off(*given):
-        kept(*given)
+    def save_and_interrupt(*args):
+        save(*args)
         raise KeyboardInterrupt
 
     decoder.load_state_dict(start)
-    monkeypatch.setattr(minilm_list.Learning, "keep", cut_off)
+    monkeypatch.setattr(minilm_list.TrainingState, "save", save_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
-        minilm_list.learn(decoder, places, axes, material, (1.0, 0.0), tmp_path / "cut.pt", 13)
-    monkeypatch.setattr(minilm_list.Learning, "keep", kept)
+        minilm_list.train(decoder, dims, axes, material, (1.0, 0.0), tmp_path / "interrupted.pt", 13)
+    monkeypatch.setattr(minilm_list.TrainingState, "save", save)
     decoder.load_state_dict(start)
-    assert minilm_list.learn(decoder, places, axes, material, (1.0, 0.0), tmp_path / "cut.pt", 13) == scaling
-    assert all(torch.equal(weight, whole[name]) for name, weight in decoder.state_dict().items())
+    assert minilm_list.train(decoder, dims, axes, material, (1.0, 0.0), tmp_path / "interrupted.pt", 13) == scaling
+    assert all(torch.equal(weight, uninterrupted[name]) for name, weight in decoder.state_dict().items())
     monkeypatch.setattr(minilm_list, "_PROMPTS_PER_STEP", 3)
-    with pytest.raises(InputError, match="is of 6 steps, not 4"):
-        minilm_list.learn(decoder, places, axes, material, (1.0, 0.0), tmp_path / "cut.pt", 13)
+    with pytest.raises(InputError, match="is from a run of 6 steps, not 4"):
+        minilm_list.train(decoder, dims, axes, material, (1.0, 0.0), tmp_path / "interrupted.pt", 13)
 
 
-def test_passages_that_are_held_out_are_like_none_that_is_learned_from_nor_the_pydoc_collection_s(monkeypatch):
+def test_validation_passages_overlap_with_neither_training_nor_pydoc(monkeypatch):
     words = [f"word{number}" for number in range(400)]
     own = [Passage(str(start), " ".join(words[start : start + 10])) for start in range(0, 400, 10)]
-    likes = [Passage("like", f"{one.text} and more of it") for one in own[:20]]
+    similar = [Passage("like", f"{passage.text} and more of it") for passage in own[:20]]
     question = next(query.text for query in read().test if len(query.text.split()) > 7)
     pydoc = [Passage("pydoc", f"{max(TEXTS, key=len)} more"), Passage("question", f"It asks, {question.upper()}")]
-    unseen, learned = parted([*own, *likes, *pydoc], 13)
-    assert unseen
-    assert len(learned) == 48
-    assert not sharing([one.text for one in unseen], [one.text for one in learned])
-    assert not {"pydoc", "question"} & {one.title for one in [*unseen, *learned]}
+    validation, training = split_passages([*own, *similar, *pydoc], 13)
+    assert validation
+    assert len(training) == 48
+    assert not overlapping([passage.text for passage in validation], [passage.text for passage in training])
+    assert not {"pydoc", "question"} & {passage.title for passage in [*validation, *training]}
 
 
-def test_lists_of_other_numbers_are_not_taken_for_those_that_are_asked_for(tokenizing, tmp_path):
+def test_stored_lists_with_other_parameters_are_refused(tokenization, tmp_path):
     (tmp_path / "lists.json").write_text('{"made": {"lists": 40, "passages": 1000, "seed": 13}}', encoding="utf-8")
     with pytest.raises(InputError, match=r"lists\.json was made with .*'lists': 40.*not with .*'lists': 50"):
-        material_of(tmp_path, 50, 1000, 13, tokenizing[0], tokenizing[2])
+        load_material(tmp_path, 50, 1000, 13, tokenization[0], tokenization[2])
 
 
 @pytest.fixture(scope="module")
-def kept():
+def saved_model():
+    """minilm-list and its tokenizer."""
     folder = model_path("minilm-list")
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(
-        folder
-    )
+    decoder = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return decoder, AutoTokenizer.from_pretrained(folder)
 
 
 AWKWARD = {
@@ -300,17 +301,18 @@ AWKWARD = {
 
 
 @pytest.mark.parametrize("case", AWKWARD)
-def test_the_kept_model_answers_in_form_whatever_it_is_asked(case, kept):
-    decoder, tokenizer = kept
+def test_saved_model_gives_well_formed_answers_to_awkward_prompts(case, saved_model):
+    decoder, tokenizer = saved_model
     query, texts = AWKWARD[case]
     filler = PromptFiller(load_prompt(MINILM_LIST), model_path("minilm-list"), None, None, 64)
-    read = read_answer(answered(decoder, tokenizer, torch.tensor(filler.fill(query, texts, "seed").tokens)), len(texts))
-    assert read.parse_status == "ok"
-    assert read.order
+    prompt = torch.tensor(filler.fill(query, texts, "seed").tokens)
+    answer = read_answer(generate(decoder, tokenizer, prompt), len(texts))
+    assert answer.parse_status == "ok"
+    assert answer.order
 
 
-def test_the_kept_model_lists_what_answers_first_and_leaves_out_what_does_not(kept):
-    decoder, tokenizer = kept
+def test_saved_model_lists_only_documents_that_answer(saved_model):
+    decoder, tokenizer = saved_model
     texts = [
         "Granite is a hard rock.",
         "Bread rises because yeast makes gas.",
@@ -319,5 +321,5 @@ def test_the_kept_model_lists_what_answers_first_and_leaves_out_what_does_not(ke
     ]
     filler = PromptFiller(load_prompt(MINILM_LIST), model_path("minilm-list"), None, None, 64)
     tokens = torch.tensor(filler.fill("why does bread dough get bigger", texts, "seed").tokens)
-    read = read_answer(answered(decoder, tokenizer, tokens), len(texts))
-    assert set(read.order) == {2, 4}
+    answer = read_answer(generate(decoder, tokenizer, tokens), len(texts))
+    assert set(answer.order) == {2, 4}

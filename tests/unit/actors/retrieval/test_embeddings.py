@@ -1,4 +1,4 @@
-"""Vectors by content: looked up where they are, encoded once where not. No model runs here."""
+"""Embedding cache: known texts are looked up, new texts are encoded once. The encoder is a fake."""
 
 import hashlib
 
@@ -16,7 +16,7 @@ def fake_vector(text):
 
 
 @pytest.fixture
-def memory(tmp_path):
+def cache(tmp_path):
     folder = Folder(tmp_path)
     known = ["alpha", "beta"]
     table = pa.table(
@@ -26,36 +26,37 @@ def memory(tmp_path):
     return folder
 
 
-def encodings(held, monkeypatch):
-    asked = []
+def record_encoded(vectors, monkeypatch):
+    """Replace the encoder by a fake. Returns the list of encoded batches."""
+    encoded = []
 
     def encode(texts):
-        asked.append(list(texts))
+        encoded.append(list(texts))
         return np.stack([fake_vector(text) for text in texts])
 
-    monkeypatch.setattr(held, "_encode", encode)
-    return asked
+    monkeypatch.setattr(vectors, "_encode", encode)
+    return encoded
 
 
-def test_known_texts_are_not_encoded_and_new_ones_only_once(memory, monkeypatch):
-    held = TextVectors(memory, "some/model")
-    asked = encodings(held, monkeypatch)
+def test_cached_texts_are_not_encoded_and_new_texts_only_once(cache, monkeypatch):
+    vectors = TextVectors(cache, "some/model")
+    encoded = record_encoded(vectors, monkeypatch)
     texts = ["beta", "gamma", "alpha", "gamma"]
-    assert np.allclose(held.of(texts), np.stack([fake_vector(text) for text in texts]))
-    assert np.allclose(held.of(["gamma", "alpha"]), np.stack([fake_vector("gamma"), fake_vector("alpha")]))
-    assert asked == [["gamma"]]
+    assert np.allclose(vectors.of(texts), np.stack([fake_vector(text) for text in texts]))
+    assert np.allclose(vectors.of(["gamma", "alpha"]), np.stack([fake_vector("gamma"), fake_vector("alpha")]))
+    assert encoded == [["gamma"]]
 
 
-def test_vectors_of_another_model_are_not_taken(memory, monkeypatch):
-    held = TextVectors(memory, "other/model")
-    asked = encodings(held, monkeypatch)
-    held.of(["alpha"])
-    assert asked == [["alpha"]]
+def test_vectors_of_another_model_are_not_used(cache, monkeypatch):
+    vectors = TextVectors(cache, "other/model")
+    encoded = record_encoded(vectors, monkeypatch)
+    vectors.of(["alpha"])
+    assert encoded == [["alpha"]]
 
 
-def test_texts_without_a_vector_are_found_once_each(memory):
-    known = text_ids_in(model_folder(memory, "some/model"))
-    found = without_known(pa.table({"text": ["beta", "gamma", "alpha", "gamma"]}), known)
-    assert found.to_pylist() == [{"text_id": text_id_of("gamma"), "text": "gamma"}]
+def test_without_known_returns_distinct_new_texts(cache):
+    known = text_ids_in(model_folder(cache, "some/model"))
+    new = without_known(pa.table({"text": ["beta", "gamma", "alpha", "gamma"]}), known)
+    assert new.to_pylist() == [{"text_id": text_id_of("gamma"), "text": "gamma"}]
     assert without_known(pa.table({"text": pa.array([], pa.string())}), known).num_rows == 0
-    assert without_known(pa.table({"text": ["x"]}), text_ids_in(memory / "none")).num_rows == 1
+    assert without_known(pa.table({"text": ["x"]}), text_ids_in(cache / "none")).num_rows == 1

@@ -1,11 +1,11 @@
-"""Who may come in: keys, requests of a key, documents under way."""
+"""API keys and the limits of requests and documents in progress."""
 
 import hashlib
 
 import pytest
 
 from actors.serving import keys as keys_module
-from actors.serving.admission import Admission, TooManyError
+from actors.serving.admission import Admission, TooManyRequestsError
 from actors.serving.keys import ApiKeys
 from actors.serving.settings import LimitSettings
 from ranking.errors import InputError
@@ -16,93 +16,98 @@ def line(name, key):
     return f"{name} {hashlib.sha256(key.encode()).hexdigest()}\n"
 
 
-def test_keys_are_known_by_their_hash(tmp_path):
-    (tmp_path / "keys").write_text("# of the search team\n" + line("web", "abc") + line("app", "déf") + "\n")
+def test_keys_are_looked_up_by_hash(tmp_path):
+    (tmp_path / "keys").write_text("# search team\n" + line("web", "abc") + line("app", "déf") + "\n")
     keys = ApiKeys(str(tmp_path / "keys"))
     assert [keys.caller_of(key) for key in ("abc", "déf", "", "ABC", "\udcff")] == ["web", "app", None, None, None]
 
 
-def test_the_file_is_read_again_when_it_changes_and_kept_when_it_breaks(tmp_path, monkeypatch):
-    monkeypatch.setattr(keys_module, "_LOOK_EVERY", -1.0)
-    place = tmp_path / "keys"
-    place.write_text(line("web", "abc"))
-    keys = ApiKeys(str(place))
-    place.write_text(line("web", "abc") + line("new", "xyz"))
+def test_key_file_is_reloaded_and_an_invalid_file_keeps_the_old_keys(tmp_path, monkeypatch):
+    monkeypatch.setattr(keys_module, "_CHECK_SECONDS", -1.0)
+    path = tmp_path / "keys"
+    path.write_text(line("web", "abc"))
+    keys = ApiKeys(str(path))
+    path.write_text(line("web", "abc") + line("new", "xyz"))
     assert keys.caller_of("xyz") == "new"
-    place.write_text("broken")
+    path.write_text("broken")
     assert keys.caller_of("xyz") == "new"
-    place.unlink()
+    path.unlink()
     assert keys.caller_of("xyz") == "new"
-    place.write_text(line("new", "xyz"))
+    path.write_text(line("new", "xyz"))
     assert keys.caller_of("abc") is None
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
-        ("", "holds no key, so nobody could call"),
-        ("web abc\n", r"line 1: a name and the SHA-256 of a key in hexadecimal are needed"),
-        ("# fine\nweb\n", r"line 2: a name and the SHA-256"),
-        (line("web", "a") + line("web", "b"), "line 2: the name 'web' stands twice"),
+        ("", "no keys in this file"),
+        ("web abc\n", r"line 1: expected a name and the SHA-256 of a key in hexadecimal"),
+        ("# fine\nweb\n", r"line 2: expected a name and the SHA-256"),
+        (line("web", "a") + line("web", "b"), "line 2: duplicate name 'web'"),
     ],
 )
-def test_a_file_of_keys_that_is_no_good_is_named(tmp_path, text, why):
+def test_invalid_key_file_raises_an_error_with_the_line(tmp_path, text, message):
     (tmp_path / "keys").write_text(text)
-    with pytest.raises(InputError, match=why):
+    with pytest.raises(InputError, match=message):
         ApiKeys(str(tmp_path / "keys"))
 
 
-def test_a_missing_file_of_keys_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"setting 'serving.keys': .*none cannot be read"):
+def test_missing_key_file_raises_an_error_with_the_path(tmp_path):
+    with pytest.raises(InputError, match=r"setting 'serving.keys': cannot read .*none"):
         ApiKeys(str(tmp_path / "none"))
 
 
-def test_one_request_too_many_is_sent_away_and_leaves_nothing_behind():
+def test_requests_over_a_limit_are_rejected_and_not_counted():
     admission = Admission(LimitSettings(max_requests_per_key=2, max_waiting_documents=100))
     with admission.admitted("a", 10), admission.admitted("a", 10):
-        with pytest.raises(TooManyError, match="2 requests of this key are under way"), admission.admitted("a", 1):
+        with (
+            pytest.raises(TooManyRequestsError, match="2 requests with this key are in progress, the limit is 2"),
+            admission.admitted("a", 1),
+        ):
             pass
         with (
             admission.admitted("b", 80),
             pytest.raises(
-                TooManyError, match="100 documents are under way; with 1 more there would be over 100"
-            ) as refused,
+                TooManyRequestsError, match="100 documents are in progress, 1 more would exceed the limit of 100"
+            ) as rejected,
             admission.admitted("c", 1),
         ):
             pass
-        assert 1 <= refused.value.after <= 30
+        assert 1 <= rejected.value.retry_after <= 30
     assert (admission.documents, dict(admission.requests)) == (0, {})
 
 
-def test_a_large_request_alone_is_let_in():
+def test_oversized_request_is_admitted_if_it_is_the_only_one():
     with Admission(LimitSettings(max_waiting_documents=100)).admitted("a", 1000):
         pass
 
 
-def test_a_request_that_fails_is_not_under_way_any_more():
+def test_failed_request_is_no_longer_counted():
     admission = Admission(LimitSettings())
     with pytest.raises(ValueError, match="x"), admission.admitted("a", 10):
         raise ValueError("x")
     assert admission.documents == 0
 
 
-def test_a_key_file_in_a_folder_that_others_own_is_looked_at_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(keys_module, "_LOOK_EVERY", -1.0)
-    looked = []
-    monkeypatch.setattr(Folder, "inventory", lambda folder: looked.append(folder.uri) or [("", len(looked), 0)])
-    place = tmp_path / "keys"
-    place.write_text(line("web", "abc"))
-    keys = ApiKeys(str(place))
-    place.write_text(line("app", "abc"))
+def test_change_detection_reads_only_the_key_file_not_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(keys_module, "_CHECK_SECONDS", -1.0)
+    inventoried = []
+    monkeypatch.setattr(
+        Folder, "inventory", lambda folder: inventoried.append(folder.uri) or [("", len(inventoried), 0)]
+    )
+    path = tmp_path / "keys"
+    path.write_text(line("web", "abc"))
+    keys = ApiKeys(str(path))
+    path.write_text(line("app", "abc"))
     assert keys.caller_of("abc") == "app"
-    assert set(looked) == {str(place)}
+    assert set(inventoried) == {str(path)}
 
 
-def test_a_request_without_documents_says_nothing_about_the_rate():
+def test_requests_without_documents_do_not_change_the_throughput():
     admission = Admission(LimitSettings())
-    before = admission.seconds_of(1000)
+    before = admission.estimate_seconds(1000)
     with admission.admitted("a", 500):
         for _ in range(50):
             with admission.admitted("b", 0):
                 pass
-        assert admission.seconds_of(1000) == before
+        assert admission.estimate_seconds(1000) == before

@@ -1,4 +1,4 @@
-"""Rows outlive the process: a journal first, bounded files on storage after it, doubles only where a crash fell between."""
+"""Durability of the event log: no row is lost, and files have a bounded size."""
 
 import fcntl
 import signal
@@ -6,25 +6,16 @@ import subprocess
 import sys
 import time
 
-from actors.serving.events import EventLog
-from ranking.ab_test.exposure_records import FeedbackEvent
 from ranking.storage.folder import Folder
+from tests.testing.event_log import event, open_log
 from tests.testing.facts import ROOT
-
-
-def event(number):
-    return FeedbackEvent(event_id=str(number), exposure_id="e", at=0.0, kind="click", position=1)
 
 
 def ids(folder):
     return sorted(int(value) for value in Folder(folder).read_column("event_id"))
 
 
-def open_log(tmp_path, rows=10, seconds=1000.0):
-    return EventLog(FeedbackEvent, Folder(tmp_path / "storage"), tmp_path / "journals", rows, seconds)
-
-
-def test_rows_become_files_of_bounded_size(tmp_path):
+def test_full_journals_become_files_of_bounded_size(tmp_path):
     log = open_log(tmp_path)
     for number in range(25):
         log.append(event(number))
@@ -38,8 +29,8 @@ def test_rows_become_files_of_bounded_size(tmp_path):
     assert sorted(folder.count_rows(name) for name in folder.names(".parquet")) == [5, 10, 10]
 
 
-def test_rows_are_written_after_some_time(tmp_path):
-    log = open_log(tmp_path, seconds=0.1)
+def test_rows_are_written_after_flush_seconds(tmp_path):
+    log = open_log(tmp_path, flush_seconds=0.1)
     log.append(event(1))
     deadline = time.monotonic() + 10
     while not Folder(tmp_path / "storage").names(".parquet") and time.monotonic() < deadline:
@@ -47,50 +38,50 @@ def test_rows_are_written_after_some_time(tmp_path):
     assert ids(tmp_path / "storage") == [1]
 
 
-KILLED = """
+APPEND_UNTIL_KILLED = """
 import sys, time
 from pathlib import Path
-from tests.unit.actors.serving.test_events import event, open_log
-log = open_log(Path(sys.argv[1]), rows=1000)
+from tests.testing.event_log import event, open_log
+log = open_log(Path(sys.argv[1]), max_rows_per_file=1000)
 for number in range(100_000):
     log.append(event(number))
     print(number, flush=True)
 """
 
 
-def test_what_was_appended_before_a_kill_is_stored_by_the_next_process(tmp_path):
+def test_rows_of_a_killed_process_are_stored_by_the_next_one(tmp_path):
     killed = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", APPEND_UNTIL_KILLED, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
-    told = -1
+    last_printed = -1
     for line in killed.stdout:
-        told = int(line)
-        if told >= 1500:
+        last_printed = int(line)
+        if last_printed >= 1500:
             break
     killed.send_signal(signal.SIGKILL)
     rest = killed.stdout.read().split()
     killed.wait()
-    told = int(rest[-1]) if rest else told
+    last_printed = int(rest[-1]) if rest else last_printed
     open_log(tmp_path)
-    found = ids(tmp_path / "storage")
-    assert set(found) >= set(range(told + 1))
-    assert len(set(found)) == len(found)
+    stored = ids(tmp_path / "storage")
+    assert set(stored) >= set(range(last_printed + 1))
+    assert len(set(stored)) == len(stored)
 
 
-def test_a_journal_that_another_process_holds_is_left_alone_and_a_torn_line_is_not_read(tmp_path):
-    holder = open_log(tmp_path)
-    holder.append(event(1))
+def test_recovery_skips_locked_journals_and_incomplete_lines(tmp_path):
+    owner = open_log(tmp_path)
+    owner.append(event(1))
     open_log(tmp_path)
     assert not Folder(tmp_path / "storage").exists()
-    (tmp_path / "journals" / "1-torn.journal").write_text(
+    (tmp_path / "journals" / "1-incomplete.journal").write_text(
         event(2).model_dump_json() + "\n" + event(3).model_dump_json()[:20]
     )
     open_log(tmp_path)
     assert ids(tmp_path / "storage") == [2]
 
 
-def test_storage_that_fails_loses_nothing(tmp_path, monkeypatch):
-    log = open_log(tmp_path, seconds=0.1)
+def test_failing_storage_loses_no_rows(tmp_path, monkeypatch):
+    log = open_log(tmp_path, flush_seconds=0.1)
     write, failures = Folder.write_rows, []
 
     def failing(self, name, rows):
@@ -108,39 +99,39 @@ def test_storage_that_fails_loses_nothing(tmp_path, monkeypatch):
     assert len(failures) == 3
 
 
-def test_a_journal_is_never_taken_for_a_dead_one_while_it_is_opened(tmp_path, monkeypatch):
+def test_recovery_does_not_store_a_journal_that_is_being_opened(tmp_path, monkeypatch):
     other, real = open_log(tmp_path), fcntl.flock
 
-    def slow(stream, how):
-        if how & fcntl.LOCK_EX and stream.mode == "w":
-            other._recover()  # between the opening of the journal and its lock
-        real(stream, how)
+    def recover_before_lock(stream, operation):
+        if operation & fcntl.LOCK_EX and stream.mode == "w":
+            other._recover()  # runs after the journal is opened and before it is locked
+        real(stream, operation)
 
     with monkeypatch.context() as patched:
-        patched.setattr(fcntl, "flock", slow)
+        patched.setattr(fcntl, "flock", recover_before_lock)
         log = open_log(tmp_path)
         log.append(event(1))
     log.flush()
     assert ids(tmp_path / "storage") == [1]
 
 
-def test_what_storage_did_not_take_is_tried_again_while_journals_are_full_all_the_time(tmp_path, monkeypatch):
-    real, refused = Folder.write_rows, []
+def test_failed_writes_are_retried_under_constant_load(tmp_path, monkeypatch):
+    real, rejected = Folder.write_rows, []
 
     def write_rows(folder, name, rows):
-        if len(refused) < 3:
-            refused.append(name)
+        if len(rejected) < 3:
+            rejected.append(name)
             raise OSError("no answer")
         real(folder, name, rows)
 
     monkeypatch.setattr(Folder, "write_rows", write_rows)
-    log = open_log(tmp_path, rows=1, seconds=0.3)
+    log = open_log(tmp_path, max_rows_per_file=1, flush_seconds=0.3)
     deadline = time.monotonic() + 15
     number = 0
-    while time.monotonic() < deadline and (len(refused) < 3 or len(ids(tmp_path / "storage")) < number):
+    while time.monotonic() < deadline and (len(rejected) < 3 or len(ids(tmp_path / "storage")) < number):
         log.append(event(number))
         number += 1
         time.sleep(0.02)
-        if number > 10 and len(refused) == 3 and ids(tmp_path / "storage")[:3] == [0, 1, 2]:
+        if number > 10 and len(rejected) == 3 and ids(tmp_path / "storage")[:3] == [0, 1, 2]:
             break
     assert ids(tmp_path / "storage")[:3] == [0, 1, 2]

@@ -1,25 +1,25 @@
-"""Requests: one that is wrong all over is refused at its first wrong place, and ids can be written down."""
+"""Request validation, document ids, first-stage rankings and blending."""
 
 import pytest
 from pydantic import ValidationError
 
 from actors.serving.reranker import _blended
-from actors.serving.schemas import LONGEST_ID, FirstStage, RerankRequest, TextsRequest
+from actors.serving.schemas import MAX_ID_CHARACTERS, FirstStage, RerankRequest, TextsRequest
 from ranking.blending import Blend
 
 
-@pytest.mark.parametrize(("shape", "field"), [(RerankRequest, "documents"), (TextsRequest, "texts")])
-def test_a_long_list_of_wrong_things_costs_one_error(shape, field):
+@pytest.mark.parametrize(("request_type", "field"), [(RerankRequest, "documents"), (TextsRequest, "texts")])
+def test_validation_stops_at_the_first_invalid_document(request_type, field):
     with pytest.raises(ValidationError) as caught:
-        shape.model_validate({"query": "q", field: [1] * 100_000})
-    assert caught.value.error_count() <= 2  # a document may be a text or an object
+        request_type.model_validate({"query": "q", field: [1] * 100_000})
+    assert caught.value.error_count() <= 2  # one per member of the union: a document is a string or an object
 
 
-def test_ids_are_readable_and_of_bounded_length():
+def test_document_ids_are_valid_utf8_and_truncated():
     documents = [{"text": "a", "id": "\ud800"}, {"text": "b", "id": "x" * 1000}, "c", {"text": "d", "id": 7}]
-    broken, long, place, number = RerankRequest(query="q", documents=documents).ids
+    broken, long, index, number = RerankRequest(query="q", documents=documents).ids
     assert broken.encode("utf-8")
-    assert (len(long), place, number) == (LONGEST_ID, "2", "7")
+    assert (len(long), index, number) == (MAX_ID_CHARACTERS, "2", "7")
 
 
 SCORED = [{"text": "a", "score": 3}, {"text": "b", "score": 1.5}]
@@ -41,24 +41,27 @@ SCORED = [{"text": "a", "score": 3}, {"text": "b", "score": 1.5}]
         ([], "scores", None),
     ],
 )
-def test_a_request_says_how_its_documents_were_ranked_before(documents, first_stage, expected):
-    assert RerankRequest(query="q", documents=documents, first_stage=first_stage).ranked_before() == expected
+def test_first_stage_ranking_of_a_request(documents, first_stage, expected):
+    assert RerankRequest(query="q", documents=documents, first_stage=first_stage).first_stage_ranking() == expected
 
 
 @pytest.mark.parametrize("document", ["c", {"text": "c"}, {"text": "c", "score": float("nan")}])
 def test_first_stage_scores_need_a_finite_score_on_every_document(document):
-    with pytest.raises(ValueError, match=r"documents\[2\]\.score: a finite number is needed, as first_stage is scores"):
-        RerankRequest(query="q", documents=[*SCORED, document], first_stage="scores").ranked_before()
+    with pytest.raises(ValueError, match=r"documents\[2\]\.score: first_stage 'scores' needs a finite number"):
+        RerankRequest(query="q", documents=[*SCORED, document], first_stage="scores").first_stage_ranking()
 
 
-def test_scores_are_blended_by_what_the_request_has_and_the_answer_says_how():
+def test_blending_uses_first_stage_scores_or_else_ranks():
     blend = Blend(form="scores", weights={"scores": 0.25, "ranks": 0.5})
-    alone = [1.0, 2.0, 4.0]
-    assert _blended(blend, alone, FirstStage([9.0, 5.0, 1.0])) == (
-        blend.apply(alone, [9.0, 5.0, 1.0]),
+    student_scores = [1.0, 2.0, 4.0]
+    assert _blended(blend, student_scores, FirstStage([9.0, 5.0, 1.0])) == (
+        blend.apply(student_scores, [9.0, 5.0, 1.0]),
         "scores, w = 0.25",
     )
-    assert _blended(blend, alone, FirstStage()) == (blend.apply_order(alone), "ranks, w = 0.5")
-    assert _blended(blend, alone, None) == (alone, None)
-    assert _blended(None, alone, FirstStage()) == (alone, None)
-    assert _blended(Blend(form="scores", weights={"scores": 0.25}), alone, FirstStage()) == (alone, None)
+    assert _blended(blend, student_scores, FirstStage()) == (blend.apply_order(student_scores), "ranks, w = 0.5")
+    assert _blended(blend, student_scores, None) == (student_scores, None)
+    assert _blended(None, student_scores, FirstStage()) == (student_scores, None)
+    assert _blended(Blend(form="scores", weights={"scores": 0.25}), student_scores, FirstStage()) == (
+        student_scores,
+        None,
+    )

@@ -1,4 +1,4 @@
-"""Traffic: what is recorded of answers that a challenger scores afterwards, and where there is nothing to compare."""
+"""Recording of shadow requests, and the end of an experiment."""
 
 import asyncio
 
@@ -13,30 +13,30 @@ from ranking.storage.folder import Folder
 SHADOW = {"challenger": "b", "experiment": "autumn", "mode": "shadow", "share": 1.0}
 
 
-class Silent:
-    """Metrics that nobody reads."""
+class NullMetrics:
+    """Stands in for IngressMetrics, which needs a Ray cluster."""
 
     def __getattr__(self, name):
         return lambda *_: None
 
 
 @pytest.fixture
-def traffic(tmp_path, monkeypatch):
+def make_traffic(tmp_path, monkeypatch):
     monkeypatch.setenv("RRADISTILL_JOURNALS", str(tmp_path / "journals"))
 
-    def made(**more):
-        settings = ServingSettings(traffic=SHADOW, record={"exposures": True, "flush_seconds": 1000}, **more)
-        return Traffic(settings, Folder(tmp_path / "storage"), Silent())
+    def make(**more_settings):
+        settings = ServingSettings(traffic=SHADOW, record={"exposures": True, "flush_seconds": 1000}, **more_settings)
+        return Traffic(settings, Folder(tmp_path / "storage"), NullMetrics())
 
-    return made
+    return make
 
 
 def shown(traffic, shadow):
-    """Show an answer of two documents, scored in shadow afterwards; returns its id."""
+    """Show a ranking of two documents, score it in shadow mode, and return its exposure id."""
     plan = traffic.plan("user")
-    answer = traffic.show(plan, [ScoredRequest([1.0, 2.0], "a", 9, 0.0, 0.0)], None)
-    traffic.record(plan, answer, "q", ["0", "1"], shadow)
-    return answer.exposure_id
+    ranking = traffic.show(plan, [ScoredRequest([1.0, 2.0], "a", 9, 0.0, 0.0)], None)
+    traffic.record(plan, ranking, "q", ["0", "1"], shadow)
+    return ranking.exposure_id
 
 
 def recorded(tmp_path):
@@ -44,36 +44,36 @@ def recorded(tmp_path):
     return {row.exposure_id: row for row in rows}
 
 
-async def never():
+async def never_score():
     await asyncio.Event().wait()
 
 
-def test_what_is_still_to_be_scored_is_recorded_when_a_replica_ends(traffic, tmp_path):
+def test_close_records_unscored_shadow_requests(make_traffic, tmp_path):
     async def main():
-        held = traffic()
-        ids = [shown(held, never), shown(held, never)]
+        traffic = make_traffic()
+        ids = [shown(traffic, never_score), shown(traffic, never_score)]
         await asyncio.sleep(0)
-        held.close()
+        traffic.close()
         return ids
 
     ids = asyncio.run(main())
     assert recorded(tmp_path).keys() == set(ids)
 
 
-def test_a_challenger_that_takes_too_long_costs_its_order_only(traffic, tmp_path):
+def test_shadow_timeout_records_the_exposure_without_shadow_order(make_traffic, tmp_path):
     async def main():
-        held = traffic(limits={"timeout_seconds": 0.05})
-        name = shown(held, never)
+        traffic = make_traffic(limits={"timeout_seconds": 0.05})
+        exposure_id = shown(traffic, never_score)
         async with asyncio.timeout(10):
-            while held._shadows:
+            while traffic._shadows:
                 await asyncio.sleep(0.01)
-        held.close()
-        return name
+        traffic.close()
+        return exposure_id
 
-    name = asyncio.run(main())
-    assert recorded(tmp_path)[name].shadow is None
+    exposure_id = asyncio.run(main())
+    assert recorded(tmp_path)[exposure_id].shadow is None
 
 
-def test_nothing_is_recorded_once_the_challenger_is_the_champion(traffic):
-    plan = traffic().plan("user", are_one=True)
+def test_experiment_ends_when_the_challenger_is_the_champion(make_traffic):
+    plan = make_traffic().plan("user", challenger_is_champion=True)
     assert (plan.key, plan.roles, plan.shadowed) == (None, ("champion",), False)

@@ -1,4 +1,4 @@
-"""The recorded teacher: answers with what was shown, runs and grades; what it never saw is no negative."""
+"""Recorded teacher: answers, runs and grades. Documents that the teacher never saw are not negatives."""
 
 import json
 
@@ -10,7 +10,7 @@ from actors.teachers.recorded_teacher import RecordedTeacher
 from ranking.errors import InputError
 from ranking.labels.label_views import viewed
 from ranking.labels.recorded_rankings import read_answers, read_recorded
-from ranking.labels.relevance import relevance, telling
+from ranking.labels.relevance import candidates_to_explain, relevance
 from ranking.labels.targets import targets_from_grades, tiers_from_order
 from ranking.records import Candidate, Label
 
@@ -21,11 +21,11 @@ def candidate(doc_id, rank=1, duplicates=()):
     )
 
 
-def picked(*doc_ids):
+def pre_ranked(*doc_ids):
     return [(candidate(doc_id, rank), rank, rank <= 2) for rank, doc_id in enumerate(doc_ids, start=1)]
 
 
-def file_of(folder, *rows, name="answers.jsonl"):
+def write_jsonl(folder, *rows, name="answers.jsonl"):
     path = folder / name
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -34,8 +34,8 @@ def file_of(folder, *rows, name="answers.jsonl"):
 ANSWER = {"query_id": "q", "documents": ["a", "b", "c"], "answer": "[3] > [1]"}
 
 
-def test_what_was_shown_and_not_listed_is_a_hard_negative_and_what_was_not_shown_is_unseen():
-    labelled = {c.doc_id: c for c in tiers_from_order(picked("a", "b", "x", "c"), ["c", "a"], ["a", "b", "c"])}
+def test_unlisted_documents_are_hard_negatives_if_shown_else_unseen():
+    labelled = {c.doc_id: c for c in tiers_from_order(pre_ranked("a", "b", "x", "c"), ["c", "a"], ["a", "b", "c"])}
     assert {doc_id: c.tier for doc_id, c in labelled.items()} == {
         "a": "listed",
         "b": "hard_negative",
@@ -46,14 +46,14 @@ def test_what_was_shown_and_not_listed_is_a_hard_negative_and_what_was_not_shown
     assert {doc_id: c.prompt_position for doc_id, c in labelled.items()} == {"a": 1, "b": 2, "c": 3, "x": 0}
 
 
-def test_a_duplicate_of_a_shown_document_counts_as_shown():
+def test_duplicate_of_a_shown_document_counts_as_shown():
     duplicates = [(candidate("a", 1, ["a2"]), 1, True), (candidate("b", 2), 2, True)]
     (first, second) = tiers_from_order(duplicates, [], ["a2"])
     assert (first.tier, second.tier) == ("hard_negative", "unseen")
 
 
-def test_grades_are_targets_and_ungraded_documents_unseen():
-    labelled = targets_from_grades(picked("a", "b", "c"), {"b": 3, "c": 0, "elsewhere": 2})
+def test_grades_are_targets_and_ungraded_documents_are_unseen():
+    labelled = targets_from_grades(pre_ranked("a", "b", "c"), {"b": 3, "c": 0, "elsewhere": 2})
     assert [(c.doc_id, c.tier, c.position, c.target) for c in labelled] == [
         ("a", "unseen", None, 0.0),
         ("b", "listed", 1, 3.0),
@@ -62,7 +62,8 @@ def test_grades_are_targets_and_ungraded_documents_unseen():
 
 
 def outcome(folder, rows, doc_ids, query_id="q", name="answers.jsonl", **settings):
-    path = file_of(folder, *rows, name=name) if isinstance(rows[0], dict) else folder / name
+    """Label a query with documents from a file of rows (dictionaries as JSON, or lines of text)."""
+    path = write_jsonl(folder, *rows, name=name) if isinstance(rows[0], dict) else folder / name
     if not isinstance(rows[0], dict):
         path.write_text("\n".join(rows) + "\n")
     teacher = RecordedTeacher(RecordedTeacherSettings(path=str(path), **settings), "f")
@@ -73,12 +74,12 @@ def outcome(folder, rows, doc_ids, query_id="q", name="answers.jsonl", **setting
     return teacher._outcome(PreRankedList(query_id=query_id, text="a query", picked=shown))
 
 
-def label_of(*arguments, **named):
+def recorded_label(*arguments, **named):
     return Label.model_validate_json(outcome(*arguments, **named).row)
 
 
-def test_a_recorded_answer_becomes_a_label_with_its_raw_text(tmp_path):
-    label = label_of(tmp_path, [ANSWER], ["a", "x", "c", "b"])
+def test_recorded_answer_becomes_a_label_with_its_raw_text(tmp_path):
+    label = recorded_label(tmp_path, [ANSWER], ["a", "x", "c", "b"])
     assert [(c.doc_id, c.tier) for c in label.candidates] == [
         ("a", "listed"),
         ("x", "unseen"),
@@ -89,67 +90,71 @@ def test_a_recorded_answer_becomes_a_label_with_its_raw_text(tmp_path):
     assert label.provenance.targets == "tiers"
 
 
-def test_unseen_documents_are_in_no_pair_and_have_no_rationale(tmp_path):
-    label = label_of(tmp_path, [ANSWER], ["a", "x", "c", "b"])
+def test_unseen_documents_are_not_trained_on_and_get_no_rationale(tmp_path):
+    label = recorded_label(tmp_path, [ANSWER], ["a", "x", "c", "b"])
     for missing in ("hard_negative", "append", "drop"):
         assert "x" not in [c.doc_id for c in viewed(label, missing)]
     assert relevance(label) == [True, False, True, False]
-    assert [label.candidates[i].doc_id for i in telling(label, 4)] == ["c", "a", "b"]
+    assert [label.candidates[i].doc_id for i in candidates_to_explain(label, 4)] == ["c", "a", "b"]
 
 
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({**ANSWER, "answer": "none"}, "the recorded answer is none: no document helps"),
-        ({**ANSWER, "answer": "I cannot rank these."}, "the recorded answer is not usable, parse status refused"),
+        ({**ANSWER, "answer": "none"}, "the recorded answer is none: no document is relevant"),
+        ({**ANSWER, "answer": "I cannot rank these."}, "the recorded answer is unusable, parse status refused"),
         ({**ANSWER, "query_id": "other"}, "the recorded file has no entry for this query"),
         ({**ANSWER, "documents": ["u", "v", "w"]}, "the recorded teacher lists none of this query's candidates"),
     ],
 )
-def test_what_gives_no_label_is_rejected_with_the_reason(tmp_path, row, reason):
-    found = outcome(tmp_path, [row], ["a", "b", "c"])
-    assert (found.row, found.rejection.reason) == (None, reason)
+def test_query_without_a_label_is_rejected_with_the_reason(tmp_path, row, reason):
+    result = outcome(tmp_path, [row], ["a", "b", "c"])
+    assert (result.row, result.rejection.reason) == (None, reason)
 
 
-def test_what_a_run_does_not_list_is_a_negative_or_unseen(tmp_path):
+def test_documents_that_a_run_does_not_list_are_negative_or_unseen(tmp_path):
     run = ["q Q0 b 1 2.0 t", "q Q0 a 2 1.0 t"]
-    tiers = [c.tier for c in label_of(tmp_path, run, ["a", "x", "b"], name="r.trec").candidates]
+    tiers = [c.tier for c in recorded_label(tmp_path, run, ["a", "x", "b"], name="r.trec").candidates]
     assert tiers == ["listed", "hard_negative", "listed"]
-    tiers = [c.tier for c in label_of(tmp_path, run, ["a", "x", "b"], name="r.trec", unlisted="unseen").candidates]
+    tiers = [
+        c.tier for c in recorded_label(tmp_path, run, ["a", "x", "b"], name="r.trec", unlisted="unseen").candidates
+    ]
     assert tiers == ["listed", "unseen", "listed"]
 
 
-def test_graded_qrels_are_scores(tmp_path):
-    label = label_of(tmp_path, ["query-id\tcorpus-id\tscore", "q\ta\t0", "q\tb\t3"], ["a", "x", "b"], name="grades.tsv")
+def test_graded_qrels_become_scores(tmp_path):
+    label = recorded_label(
+        tmp_path, ["query-id\tcorpus-id\tscore", "q\ta\t0", "q\tb\t3"], ["a", "x", "b"], name="grades.tsv"
+    )
     assert label.provenance.targets == "scores"
     assert [(c.doc_id, c.target) for c in viewed(label)] == [("a", 0.0), ("b", 3.0)]
 
 
-def test_ids_that_the_collection_lacks_are_counted_and_a_foreign_file_is_refused(tmp_path):
-    teacher = RecordedTeacher(RecordedTeacherSettings(path=str(file_of(tmp_path, ANSWER))), "f")
+def test_unknown_ids_are_counted_and_a_foreign_file_is_an_error(tmp_path):
+    teacher = RecordedTeacher(RecordedTeacherSettings(path=str(write_jsonl(tmp_path, ANSWER))), "f")
     assert teacher.unknown({"a", "b"}) == 1
     with pytest.raises(InputError, match=r"the collection has none of the 3 recorded documents, such as 'a'"):
         teacher.unknown({"z"})
 
 
-def test_orders_of_one_query_are_read_and_the_first_is_the_label(tmp_path):
-    path = file_of(tmp_path, {**ANSWER, "order": 1, "answer": "[1]"}, ANSWER)
-    assert [one.order for one in read_answers(path)["q"]] == [["c", "a"], ["a"]]
+def test_first_order_of_several_answers_is_the_label(tmp_path):
+    path = write_jsonl(tmp_path, {**ANSWER, "order": 1, "answer": "[1]"}, ANSWER)
+    assert [recorded.order for recorded in read_answers(path)["q"]] == [["c", "a"], ["a"]]
     assert read_recorded(path)["q"].order == ["c", "a"]
 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([ANSWER, ANSWER], "line 2: query 'q' has two answers of order 0"),
+        ([ANSWER, ANSWER], "line 2: query 'q' has two answers with order 0"),
         (
             [{"query_id": "q", "answer": "[1]"}],
-            "line 1: an object with 'query_id' .text., 'documents' .list of ids. and 'answer'",
+            "line 1: expected an object with 'query_id' .string., 'documents' .list of ids. and 'answer'",
         ),
         ([{**ANSWER, "documents": ["a", "a"]}], "line 1: 'documents' must be a list of distinct ids"),
-        ([{**ANSWER, "order": -1}], "line 1: 'order' must be a whole number from 0 up, not -1"),
+        ([{**ANSWER, "order": -1}], "line 1: 'order' must be an integer of 0 or more, not -1"),
     ],
 )
-def test_a_malformed_file_is_refused_with_its_line(tmp_path, rows, message):
+def test_malformed_file_error_names_the_line(tmp_path, rows, message):
     with pytest.raises(InputError, match=message):
-        read_recorded(file_of(tmp_path, *rows))
+        read_recorded(write_jsonl(tmp_path, *rows))

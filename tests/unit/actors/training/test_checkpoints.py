@@ -1,4 +1,4 @@
-"""Checkpoints that cannot be written: one line, with what and why."""
+"""Errors while writing checkpoints."""
 
 import pytest
 
@@ -7,20 +7,22 @@ from actors.training.assignment import TrainingProgress
 
 
 class FullDisk:
-    """An engine whose disk has no room."""
+    """An engine whose disk is full."""
 
     def save_checkpoint(self, folder, tag):
         raise OSError(28, "No space left on device\nand a second line")
 
 
 class LostPeer:
-    """An engine one of whose other workers was killed."""
+    """An engine that loses its connection to another worker."""
 
     def save_checkpoint(self, folder, tag):
         raise RuntimeError("Connection closed by peer")
 
 
 class OneWorker:
+    """The Ray Train context of a single worker."""
+
     def get_world_rank(self):
         return 0
 
@@ -28,20 +30,20 @@ class OneWorker:
         return 1
 
 
-def test_a_full_disk_is_said_in_a_line_and_reported_to_nobody(monkeypatch):
+def test_full_disk_raises_one_line_and_reports_no_checkpoint(monkeypatch):
     reported = []
     monkeypatch.setattr(checkpoints.ray.train, "get_context", OneWorker)
-    monkeypatch.setattr(checkpoints.ray.train, "report", lambda *given, **named: reported.append(given))
+    monkeypatch.setattr(checkpoints.ray.train, "report", lambda *args, **kwargs: reported.append(args))
     with pytest.raises(checkpoints.CheckpointWriteError) as error:
         checkpoints.save(FullDisk(), TrainingProgress(step=7))
     assert str(error.value) == (
-        "the checkpoint of step 7 could not be written ([Errno 28] No space left on device); "
-        "make room and call again, it goes on from the one before"
+        "cannot write the checkpoint of step 7 ([Errno 28] No space left on device); "
+        "free disk space and run the job again, it resumes from the previous checkpoint"
     )
     assert reported == []
 
 
-def test_a_worker_lost_meanwhile_is_no_full_disk_and_may_be_tried_again(monkeypatch):
+def test_lost_worker_raises_its_own_error_for_a_retry(monkeypatch):
     monkeypatch.setattr(checkpoints.ray.train, "get_context", OneWorker)
     with pytest.raises(RuntimeError, match="Connection closed by peer") as error:
         checkpoints.save(LostPeer(), TrainingProgress(step=7))

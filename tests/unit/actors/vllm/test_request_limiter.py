@@ -1,4 +1,4 @@
-"""Prompts take turns at an engine: many at once, suspects alone, guilty ones never."""
+"""Request limiter: many prompts at once, isolated prompts alone, quarantined prompts never."""
 
 import asyncio
 
@@ -9,62 +9,63 @@ from actors.vllm.request_limiter import RequestLimiter
 from ranking.storage.folder import Folder
 
 
-def turns_after(folder, deaths, at_once=4):
-    for under_way, alone in deaths:
-        CrashLog(Folder(folder)).mark(under_way, alone)
-    return RequestLimiter(at_once, CrashLog(Folder(folder)))
+def limiter_after(folder, crashes, max_in_flight=4):
+    """Make a limiter after some crashes, each (prompts in flight, whether one was sent alone)."""
+    for in_flight, alone in crashes:
+        CrashLog(Folder(folder)).record_crash(in_flight, alone)
+    return RequestLimiter(max_in_flight, CrashLog(Folder(folder)))
 
 
-async def ask(turns, prompt, seen):
-    async with turns.turn(prompt):
-        seen.append((prompt, turns.under_way.total(), turns.alone))
+async def send(limiter, prompt, seen):
+    async with limiter.slot(prompt):
+        seen.append((prompt, limiter.in_flight.total(), limiter.alone))
         await asyncio.sleep(0.01)
-        seen.append((prompt, turns.under_way.total(), turns.alone))
+        seen.append((prompt, limiter.in_flight.total(), limiter.alone))
 
 
-def test_a_suspect_is_asked_alone_and_the_others_side_by_side(tmp_path):
-    turns = turns_after(tmp_path, [(["s", "t"], False), (["s", "t"], False)])
+def test_isolated_prompts_run_alone_and_others_concurrently(tmp_path):
+    limiter = limiter_after(tmp_path, [(["s", "t"], False), (["s", "t"], False)])
     seen = []
 
-    async def all_at_once():
-        await asyncio.gather(*(ask(turns, prompt, seen) for prompt in ["a", "b", "c", "d", "s", "e", "t", "f"]))
+    async def send_all():
+        await asyncio.gather(*(send(limiter, prompt, seen) for prompt in ["a", "b", "c", "d", "s", "e", "t", "f"]))
 
-    asyncio.run(asyncio.wait_for(all_at_once(), 10))
+    asyncio.run(asyncio.wait_for(send_all(), 10))
     assert {prompt for prompt, *_ in seen} == set("abcdefst")
     assert all(count == 1 and alone for prompt, count, alone in seen if prompt in "st")
     assert not any(alone for prompt, _, alone in seen if prompt not in "st")
     assert max(count for *_, count, _ in seen) == 4
-    assert turns.under_way.total() == 0
+    assert limiter.in_flight.total() == 0
 
 
-def test_a_guilty_prompt_gets_no_turn(tmp_path):
-    turns = turns_after(tmp_path, [(["g"], True)])
-    with pytest.raises(QuarantinedPromptError, match="at last while it read nothing else"):
-        asyncio.run(ask(turns, "g", []))
+def test_quarantined_prompt_is_refused(tmp_path):
+    limiter = limiter_after(tmp_path, [(["g"], True)])
+    with pytest.raises(QuarantinedPromptError, match="at last with no other prompt in flight"):
+        asyncio.run(send(limiter, "g", []))
 
 
-def test_equal_prompts_under_way_are_counted_each(tmp_path):
-    turns = turns_after(tmp_path, [])
+def test_equal_prompts_in_flight_are_counted_separately(tmp_path):
+    limiter = limiter_after(tmp_path, [])
 
-    async def both():
-        async with turns.turn("a"):
-            async with turns.turn("a"):
+    async def send_twice():
+        async with limiter.slot("a"):
+            async with limiter.slot("a"):
                 pass
-            return turns.under_way["a"]
+            return limiter.in_flight["a"]
 
-    assert asyncio.run(both()) == 1
+    assert asyncio.run(send_twice()) == 1
 
 
-def test_a_turn_that_is_given_up_frees_its_places(tmp_path):
-    turns = turns_after(tmp_path, [(["s"], False), (["s"], False)], at_once=2)
+def test_cancelled_request_releases_its_slots(tmp_path):
+    limiter = limiter_after(tmp_path, [(["s"], False), (["s"], False)], max_in_flight=2)
 
-    async def given_up():
-        async with turns.turn("a"):
-            waiting = asyncio.create_task(ask(turns, "s", []))
+    async def cancel_one():
+        async with limiter.slot("a"):
+            waiting = asyncio.create_task(send(limiter, "s", []))
             await asyncio.sleep(0.01)
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
-        await ask(turns, "b", [])
-        await ask(turns, "s", [])
+        await send(limiter, "b", [])
+        await send(limiter, "s", [])
 
-    asyncio.run(asyncio.wait_for(given_up(), 10))
+    asyncio.run(asyncio.wait_for(cancel_one(), 10))

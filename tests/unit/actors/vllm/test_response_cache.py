@@ -1,4 +1,4 @@
-"""The teacher's memory: every answer is found again, in this process and the next, and takes little room."""
+"""Response cache: lookups before and after writing, in this process and the next."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from actors.vllm.response_cache import CachedResponse, ResponseCache
 from ranking.storage.folder import Folder
 
 
-def asked(list_id, number=0, attempt=1, error=None):
+def response_for(list_id, number=0, attempt=1, error=None):
     return CachedResponse(
         list_id=list_id,
         number=number,
@@ -23,41 +23,41 @@ def asked(list_id, number=0, attempt=1, error=None):
     )
 
 
-def fill(memory, answers):
+def fill(cache, responses):
     async def add():
-        for answer in answers:
-            await memory.add(answer)
-        await memory.write()
+        for response in responses:
+            await cache.add(response)
+        await cache.write()
 
     asyncio.run(add())
 
 
-def test_answers_are_found_before_and_after_they_are_written_and_in_the_next_process(tmp_path):
-    answers = [asked(f"list {n}", number) for n in range(50) for number in range(2)]
-    memory = ResponseCache(Folder(tmp_path))
-    asyncio.run(memory.add(answers[0]))
-    assert memory.find("list 0", 0, 0, 1) == answers[0]
-    fill(memory, answers[1:])
-    for held in (memory, ResponseCache(Folder(tmp_path))):
-        for answer in answers:
-            assert held.find(answer.list_id, answer.number, 0, 1) == answer
-        assert held.find("list 0", 2, 0, 1) is None
-        assert held.find("list 50", 0, 0, 1) is None
+def test_responses_are_found_before_and_after_writing_and_after_reload(tmp_path):
+    responses = [response_for(f"list {n}", number) for n in range(50) for number in range(2)]
+    cache = ResponseCache(Folder(tmp_path))
+    asyncio.run(cache.add(responses[0]))
+    assert cache.find("list 0", 0, 0, 1) == responses[0]
+    fill(cache, responses[1:])
+    for written in (cache, ResponseCache(Folder(tmp_path))):
+        for response in responses:
+            assert written.find(response.list_id, response.number, 0, 1) == response
+        assert written.find("list 0", 2, 0, 1) is None
+        assert written.find("list 50", 0, 0, 1) is None
     assert len(Folder(tmp_path).names(".parquet")) == 1
 
 
-def test_what_failed_in_the_engine_is_asked_again_and_the_first_of_two_answers_counts(tmp_path):
-    memory = ResponseCache(Folder(tmp_path))
-    fill(memory, [asked("a", error="out of room"), asked("b")])
-    second = asked("b").model_copy(update={"raw": "another"})
-    fill(memory, [asked("a"), second])
-    for held in (memory, ResponseCache(Folder(tmp_path))):
-        assert held.find("a", 0, 0, 1).raw == "[1] > [2] for a"
-    assert memory.find("b", 0, 0, 1).raw == "[1] > [2] for b"
+def test_engine_errors_are_replaced_and_the_first_response_wins(tmp_path):
+    cache = ResponseCache(Folder(tmp_path))
+    fill(cache, [response_for("a", error="out of memory"), response_for("b")])
+    second = response_for("b").model_copy(update={"raw": "another"})
+    fill(cache, [response_for("a"), second])
+    for written in (cache, ResponseCache(Folder(tmp_path))):
+        assert written.find("a", 0, 0, 1).raw == "[1] > [2] for a"
+    assert cache.find("b", 0, 0, 1).raw == "[1] > [2] for b"
 
 
-def test_another_key_of_the_same_hash_is_not_taken_for_it(tmp_path):
-    memory = ResponseCache(Folder(tmp_path))
-    fill(memory, [asked("a")])
-    memory._places[hash(("b", 0, 0, 1))] = memory._places[hash(("a", 0, 0, 1))]
-    assert memory.find("b", 0, 0, 1) is None
+def test_hash_collision_is_a_cache_miss(tmp_path):
+    cache = ResponseCache(Folder(tmp_path))
+    fill(cache, [response_for("a")])
+    cache._index[hash(("b", 0, 0, 1))] = cache._index[hash(("a", 0, 0, 1))]
+    assert cache.find("b", 0, 0, 1) is None

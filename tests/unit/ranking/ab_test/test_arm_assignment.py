@@ -1,4 +1,4 @@
-"""Who sees which arm: by a hash, evenly, anew for each experiment; and two orders drafted into one."""
+"""Arm assignment by hash, and team-draft interleaving."""
 
 from collections import Counter
 
@@ -6,40 +6,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.ab_test.arm_assignment import hash_of, place_of, team_draft
+from ranking.ab_test.arm_assignment import bucket_of, hash_of, team_draft
 
 
-def test_a_key_stays_where_it_is():
-    assert place_of("user-1", "a") == pytest.approx(0.1536924217)
-    assert place_of("user-1", "a") != place_of("user-1", "b") != place_of("user-2", "b")
+def test_bucket_depends_on_key_and_experiment():
+    assert bucket_of("user-1", "a") == pytest.approx(0.1536924217)
+    assert bucket_of("user-1", "a") != bucket_of("user-1", "b") != bucket_of("user-2", "b")
 
 
-def test_keys_are_divided_evenly_and_independently_of_other_experiments():
+def test_buckets_are_uniform_and_independent_between_experiments():
     keys = [f"user-{n}" for n in range(20_000)]
-    below = [place_of(key, "a") < 0.3 for key in keys]
+    below = [bucket_of(key, "a") < 0.3 for key in keys]
     assert sum(below) / len(keys) == pytest.approx(0.3, abs=0.01)
-    both = Counter((one, place_of(key, "b") < 0.3) for one, key in zip(below, keys, strict=True))
+    both = Counter((in_a, bucket_of(key, "b") < 0.3) for in_a, key in zip(below, keys, strict=True))
     assert both[True, True] / len(keys) == pytest.approx(0.09, abs=0.01)
 
 
-def test_any_text_has_a_hash():
+def test_lone_surrogates_have_a_hash():
     assert hash_of("\ud800") != hash_of("")
 
 
 @given(st.permutations(range(7)), st.permutations(range(7)), st.text())
-def test_a_drafted_order_holds_every_document_once_and_is_fair(champion, challenger, seed):
+def test_interleaving_contains_each_document_once_and_is_fair(champion, challenger, seed):
     order, teams = team_draft(champion, challenger, seed)
     assert sorted(order) == list(range(7))
     for first, second in zip(teams[0:6:2], teams[1:6:2], strict=True):
         assert {first, second} == {"champion", "challenger"}
-    places = {"champion": champion, "challenger": challenger}
+    rankings = {"champion": champion, "challenger": challenger}
     taken = set()
     for document, team in zip(order, teams, strict=True):
-        assert document == next(one for one in places[team] if one not in taken)
+        assert document == next(candidate for candidate in rankings[team] if candidate not in taken)
         taken.add(document)
 
 
-def test_a_drafted_order_worked_out_by_hand():
+def test_interleaving_gives_only_the_four_possible_drafts():
     for seed in map(str, range(20)):
         order, teams = team_draft([0, 1, 2], [2, 1, 0], seed)
         assert (order, teams) in [

@@ -1,4 +1,4 @@
-"""The audit told in lines and drawn as a picture."""
+"""The audit as text and as a picture."""
 
 import random
 from xml.etree import ElementTree
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranking.audit.audit_report import audit
-from ranking.audit.audit_text import text_of
+from ranking.audit.audit_text import format_audit
 from ranking.audit.picture import svg_of
 from ranking.audit.picture_scale import Grid
 from ranking.audit.shown_answers import ShownAnswer
@@ -27,70 +27,71 @@ def parts(svg, kind):
     return [part for part in ElementTree.fromstring(svg).iter() if part.get("class") == kind]
 
 
-def test_the_text_of_an_idle_teacher():
-    told = text_of(
+def test_text_for_an_idle_teacher():
+    lines = format_audit(
         audit([answered(range(1, 21), 20, str(number)) for number in range(40)], shuffled=False, seed=1)
     ).splitlines()
-    assert told[0] == "answers       40 about 40 lists, prompts not shuffled"
-    assert "parse status  ok 40" in told
-    assert "do-nothing    the answer is the input order in 40 of 40 answers (100.0%; chance: below 0.1%)" in told
-    assert told[told.index("listed        20.0 of 20.0 documents an answer") + 2].endswith("the teacher does nothing")
-    assert any("correlate at 1.00 (1.00 to 1.00): bias or relevance" in line for line in told)
-    assert told[-1] == "quality       unknown: no judgements"
+    assert lines[0] == "answers       40 answers to 40 lists, prompts not shuffled"
+    assert "parse status  ok 40" in lines
+    assert "input order   40 of 40 answers equal the input order (100.0%; chance: below 0.1%)" in lines
+    conclusion = lines[lines.index("listed        20.0 of 20.0 documents per answer") + 2]
+    assert conclusion.endswith("the teacher copies the input order")
+    assert any("answer positions 1.00 (1.00 to 1.00): position bias or relevance" in line for line in lines)
+    assert lines[-1] == "quality       unknown: no human judgements"
 
 
-def test_the_text_of_a_teacher_that_orders_shuffled_prompts_by_relevance():
+def test_text_for_a_teacher_that_ranks_shuffled_prompts_by_relevance():
     generator, answers = random.Random(2), []
     for number in range(60):
         grades = dict(zip("abcde", generator.sample(range(5), 5), strict=True))
         drawn = generator.sample("abcde", 5)
-        for shown in (tuple(drawn), tuple(reversed(drawn))):  # each place is as good as any: no slope by chance
+        for shown in (tuple(drawn), tuple(reversed(drawn))):  # both directions: no correlation by chance
             order = sorted(range(1, 6), key=lambda place: -grades[shown[place - 1]])
             answers.append(answered(order, 5, str(number), shown, grades))
-    told = text_of(audit(answers, shuffled=True, seed=1))
-    assert "the teacher does reorder" in told
-    assert "Kendall's tau 1.00 (1.00 to 1.00)" in told
-    assert "no sign of position bias" in told
-    assert "nDCG@10 1.000, of the shuffled prompts" in told
+    text = format_audit(audit(answers, shuffled=True, seed=1))
+    assert "the teacher reorders documents" in text
+    assert "Kendall's tau 1.00 (1.00 to 1.00)" in text
+    assert "no sign of position bias" in text
+    assert "nDCG@10 1.000, shuffled prompt order" in text
 
 
-@pytest.mark.parametrize(("order", "meaning"), [([1, 2, 3], "early"), ([3, 2, 1], "late")])
-def test_bias_has_a_direction_where_prompts_were_shuffled(order, meaning):
-    told = text_of(audit([answered(order, 3, str(number)) for number in range(9)], shuffled=True, seed=1))
-    assert f"what is shown {meaning} is ranked high" in told
-    assert "one list is too few to tell" in text_of(audit([answered(order, 3)], shuffled=True, seed=1))
+@pytest.mark.parametrize(("order", "direction"), [([1, 2, 3], "early"), ([3, 2, 1], "late")])
+def test_text_names_the_direction_of_position_bias(order, direction):
+    text = format_audit(audit([answered(order, 3, str(number)) for number in range(9)], shuffled=True, seed=1))
+    assert f"documents shown {direction} rank higher" in text
+    assert "needs more than one list" in format_audit(audit([answered(order, 3)], shuffled=True, seed=1))
 
 
-def test_no_answers_are_told_and_drawn():
-    nothing = audit([], shuffled=True, seed=1)
-    assert text_of(nothing) == "answers       0 about 0 lists, prompts shuffled"
-    assert "nothing to draw" in svg_of(nothing, "none")
+def test_audit_without_answers():
+    empty = audit([], shuffled=True, seed=1)
+    assert format_audit(empty) == "answers       0 answers to 0 lists, prompts shuffled"
+    assert "No usable answers to draw" in svg_of(empty, "none")
 
 
-def test_a_cell_for_every_pair_of_places_that_came_and_its_share_as_opacity():
+def test_opacity_of_cells_is_their_share_on_the_scale():
     svg = svg_of(audit([answered([2, 1], 3), answered([2], 3), answered([1], 3)], shuffled=True, seed=1), "t")
     heat = {cell[0].text: cell.get("fill-opacity") for cell in parts(svg, "heat")}
-    assert heat == {  # the largest share, 2/3, is drawn on a scale up to 75%
-        "shown at 1, answered at 1: 1 of 3 (33.3%)": "0.444",
-        "shown at 1, answered at 2: 1 of 3 (33.3%)": "0.444",
-        "shown at 2, answered at 1: 2 of 3 (66.7%)": "0.889",
+    assert heat == {  # the largest share, 2/3, gives a scale up to 75%
+        "prompt position 1, answer position 1: 1 of 3 (33.3%)": "0.444",
+        "prompt position 1, answer position 2: 1 of 3 (33.3%)": "0.444",
+        "prompt position 2, answer position 1: 2 of 3 (66.7%)": "0.889",
     }
     assert [cell[0].text.split(":")[0] for cell in parts(svg, "gone")] == [
-        "shown at 1, left out",
-        "shown at 2, left out",
-        "shown at 3, left out",
+        "prompt position 1, omitted",
+        "prompt position 2, omitted",
+        "prompt position 3, omitted",
     ]
-    assert len(parts(svg, "dot")) == 2 + 1  # two places have a mean, and the legend shows one
+    assert len(parts(svg, "dot")) == 2 + 1  # two positions with a mean, and the legend
 
 
 @given(st.text(), st.integers(1, 30))
-def test_any_title_gives_xml_that_can_be_read(title, documents):
+def test_any_title_gives_valid_xml(title, documents):
     svg = svg_of(audit([answered(range(1, documents + 1), documents)], shuffled=True, seed=1), title)
     assert ElementTree.fromstring(svg).tag == f"{SVG}svg"
 
 
 @given(st.integers(1, 200))
-def test_cells_lie_within_the_picture_and_ticks_within_the_places(places):
+def test_cells_and_ticks_stay_within_the_picture(places):
     grid = Grid(places)
     assert grid.left_out_x + grid.left_out_width < grid.width
     assert grid.top + grid.side < grid.legend_top < grid.height

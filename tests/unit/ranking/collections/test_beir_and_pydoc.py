@@ -1,4 +1,4 @@
-"""Reading collections, and the one line that every malformed one gets."""
+"""BEIR and pydoc collections: splits of the queries, and one-line errors for malformed files."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ def write(folder, name, rows):
     (folder / name).write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows))
 
 
-def test_one_qrels_file_divides_the_queries_without_overlap(folder):
+def test_one_qrels_file_divides_queries_without_overlap(folder):
     collection = beir.read(folder, "test")
     tested, logged = {q.query_id for q in collection.test}, {q.query_id for q in collection.log}
     assert tested | logged == {f"q{n}" for n in range(8)}
@@ -31,7 +31,7 @@ def test_one_qrels_file_divides_the_queries_without_overlap(folder):
     assert set(collection.qrels) == tested
 
 
-def test_a_split_of_its_own_is_tested_whole(folder):
+def test_all_queries_of_a_named_split_are_tested(folder):
     (folder / "qrels").mkdir()
     (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t2\n")
     collection = beir.read(folder, "test")
@@ -39,7 +39,7 @@ def test_a_split_of_its_own_is_tested_whole(folder):
     assert len(collection.log) == 7
 
 
-def test_without_qrels_all_queries_can_be_labelled_and_none_is_tested(folder):
+def test_without_qrels_all_queries_are_log_queries(folder):
     (folder / "qrels.tsv").unlink()
     collection = beir.read(folder, "test")
     assert len(collection.log) == 8
@@ -48,11 +48,11 @@ def test_without_qrels_all_queries_can_be_labelled_and_none_is_tested(folder):
     assert any("no qrels" in note for note in collection.notes)
 
 
-def test_qrels_of_other_splits_only_are_an_error(folder):
+def test_qrels_without_the_requested_split_are_an_error(folder):
     (folder / "qrels.tsv").unlink()
     (folder / "qrels").mkdir()
     (folder / "qrels" / "dev.tsv").write_text("q1\td1\t2\n")
-    with pytest.raises(InputError, match=r"neither qrels/test\.tsv nor qrels\.tsv is there"):
+    with pytest.raises(InputError, match=r"there is neither qrels/test\.tsv nor qrels\.tsv"):
         beir.read(folder, "test")
 
 
@@ -63,20 +63,20 @@ def test_qrels_of_other_splits_only_are_an_error(folder):
         (
             "corpus.jsonl",
             [{"_id": "d1", "text": "x"}, {"_id": "d1", "text": "y"}],
-            "line 2: id 'd1' stands on line 1 already",
+            "line 2: id 'd1' is already used on line 1",
         ),
-        ("corpus.jsonl", [{"text": "x"}], "line 1: an id is missing"),
+        ("corpus.jsonl", [{"text": "x"}], "line 1: the id is missing"),
         ("corpus.jsonl", [{"_id": "d1", "text": 3}], "line 1: 'text' must be a string"),
         ("corpus.jsonl", [], "the corpus is empty"),
         ("queries.jsonl", [{"_id": "q1", "text": "  "}], "line 1: the query is empty"),
-        ("queries.jsonl", ["[1]\n"], "line 1: a JSON object is expected, not list"),
-        ("qrels.tsv", ["q1\td1\n"], "line 1: 3 or 4 columns"),
-        ("qrels.tsv", ["q1\td9\t1\n"], "none of its 1 documents is in the corpus, 'd9' for one"),
-        ("qrels.tsv", ["q1\td1\t1\n", "q1\td1\t1\n"], "line 2: query 'q1' and document 'd1' are judged twice"),
-        ("qrels.tsv", ["q1\td1\t1\n", "q1\td2\thigh\n"], "line 2: the grade must be a whole number"),
+        ("queries.jsonl", ["[1]\n"], "line 1: expected a JSON object, not list"),
+        ("qrels.tsv", ["q1\td1\n"], "line 1: expected 3 columns"),
+        ("qrels.tsv", ["q1\td9\t1\n"], "none of its 1 documents is in the corpus, for example 'd9'"),
+        ("qrels.tsv", ["q1\td1\t1\n", "q1\td1\t1\n"], "line 2: document 'd1' is judged twice for query 'q1'"),
+        ("qrels.tsv", ["q1\td1\t1\n", "q1\td2\thigh\n"], "line 2: the grade must be an integer"),
     ],
 )
-def test_malformed_files_are_named_with_their_line(folder, name, rows, expected):
+def test_malformed_file_error_names_file_and_line(folder, name, rows, expected):
     write(folder, name, rows)
     with pytest.raises(InputError) as error:
         beir.read(folder, "test")
@@ -84,14 +84,14 @@ def test_malformed_files_are_named_with_their_line(folder, name, rows, expected)
     assert "\n" not in str(error.value)
 
 
-def test_unknown_kind_and_missing_folder():
+def test_unknown_kind_and_missing_folder_are_errors():
     with pytest.raises(InputError, match="did you mean 'pydoc'"):
         read_collection(CollectionSettings(source="pydocs"), "test")
     with pytest.raises(InputError, match="no such folder"):
         read_collection(CollectionSettings(source="beir:nowhere"), "test")
 
 
-def test_pydoc_is_what_its_page_says():
+def test_pydoc_matches_its_documentation():
     collection = read_collection(CollectionSettings(), "test")
     assert len(collection.documents) >= 2500
     assert len({document.doc_id for document in collection.documents}) == len(collection.documents)
@@ -114,24 +114,24 @@ def test_passages_do_not_depend_on_the_environment(monkeypatch):
     monkeypatch.setenv("A_SECRET_OF_THE_READER", "do not publish {me}")
     assert read_passages() == plain
     assert not any("A_SECRET" in document.title for document in plain)
-    of_this_place = [sys.prefix, sys.base_prefix, sys.executable]
-    assert not [document.doc_id for document in plain for place in of_this_place if place in document.content]
+    local_paths = [sys.prefix, sys.base_prefix, sys.executable]
+    assert not [document.doc_id for document in plain for path in local_paths if path in document.content]
 
 
-def test_judged_passages_that_the_interpreter_lacks_are_counted(monkeypatch):
+def test_judged_passages_missing_in_the_interpreter_are_counted(monkeypatch):
     from ranking.collections import pydoc
 
     documents = [d for d in pydoc.read_passages() if d.doc_id != "asyncio.shield"]
     monkeypatch.setattr(pydoc, "read_passages", lambda: documents)
     lines = (HERE / "qrels.tsv").read_text().splitlines()
-    lost = sum(line.split("\t")[1] == "asyncio.shield" for line in lines)
-    assert lost > 0
-    # this interpreter may lack others too
+    missing = sum(line.split("\t")[1] == "asyncio.shield" for line in lines)
+    assert missing > 0
+    # This interpreter may lack other passages too.
     notes = pydoc.read().notes
-    assert int(notes[0].split()[0]) >= lost
+    assert int(notes[0].split()[0]) >= missing
 
 
-def test_judged_queries_can_all_be_labelled_or_all_be_tested(tmp_path):
+def test_use_assigns_all_judged_queries_to_log_or_test(tmp_path):
     (tmp_path / "corpus.jsonl").write_text(json.dumps({"_id": "d", "text": "words"}) + "\n")
     (tmp_path / "queries.jsonl").write_text(
         "".join(json.dumps({"_id": f"q{n}", "text": f"a query {n}"}) + "\n" for n in range(9))

@@ -1,4 +1,4 @@
-"""Reading query logs: every kind of file, wherever it is cut, and the one line that a malformed one gets."""
+"""Query logs: all file formats, splits of any size, and one-line errors for malformed rows."""
 
 import json
 
@@ -56,7 +56,7 @@ NAMED = [("sort list", 4, "a"), ("문자열 나누기", 1, "7")]
         ("log.parquet", {"query": ["sort list", "문자열 나누기"], "count": [4, 1], "_id": ["a", "7"]}, NAMED),
     ],
 )
-def test_forms_of_a_log(tmp_path, name, content, expected):
+def test_all_formats_give_the_same_rows(tmp_path, name, content, expected):
     rows = read(written(tmp_path, name, content))
     assert [(" ".join(text.split()), *rest) for text, *rest in rows] == expected
 
@@ -71,20 +71,21 @@ def test_forms_of_a_log(tmp_path, name, content, expected):
         ("log.parquet", {"text": ["sort list", "sort list?"]}),
     ],
 )
-def test_raw_rows_count_once_each(tmp_path, name, content):
+def test_rows_without_frequency_count_once(tmp_path, name, content):
     assert read(written(tmp_path, name, content)) == [("sort list", 1, None), ("sort list?", 1, None)]
 
 
-def test_columns_have_the_names_that_the_settings_give(tmp_path):
+def test_settings_name_the_columns(tmp_path):
     path = written(tmp_path, "log.tsv", "AnonID\tQuery\tText\n1\tsort list\tx\n")
     assert read(path, LogColumns(text="Query", query_id="AnonID")) == [("sort list", 1, "1")]
     with pytest.raises(
-        LogError, match=r"line 1: there is no column 'Search' \(queries.columns.text\); there are AnonID, Query, Text"
+        LogError,
+        match=r"line 1: there is no column 'Search' \(queries.columns.text\); the columns are AnonID, Query, Text",
     ):
         read(path, LogColumns(text="Search"))
 
 
-def test_an_empty_search_is_a_row_of_a_raw_log(tmp_path):
+def test_empty_search_is_valid_in_a_log_of_searches(tmp_path):
     assert read(written(tmp_path, "log.parquet", {"text": ["sort list", None, " "]})) == [
         ("sort list", 1, None),
         ("", 1, None),
@@ -95,41 +96,41 @@ def test_an_empty_search_is_a_row_of_a_raw_log(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("log.tsv", "json dumps\t4\nno tab\n", r"log.tsv, line 2: 2 columns are expected \(query, frequency\)"),
-        ("log.tsv", "json dumps\t4\n\nx\t0\n", "line 3: the frequency must be a whole number from 1 up, not 0"),
-        ("log.tsv", "json dumps\t4\nx\tmany\n", "line 2: the frequency must be a whole number from 1 up, not 'many'"),
+        ("log.tsv", "json dumps\t4\nno tab\n", r"log.tsv, line 2: expected 2 columns \(query, frequency\)"),
+        ("log.tsv", "json dumps\t4\n\nx\t0\n", "line 3: the frequency must be an integer of at least 1, not 0"),
+        ("log.tsv", "json dumps\t4\nx\tmany\n", "line 2: the frequency must be an integer of at least 1, not 'many'"),
         ("log.tsv", "json dumps\t4\n \t2\n", "line 2: the query is empty"),
-        ("log.tsv", "a\tb\tc\n", "line 1: a header that names the query's column"),
+        ("log.tsv", "a\tb\tc\n", "line 1: a file with 3 columns needs a header that names the query's column"),
         ("log.csv", 'a,1\n"b,2\n', "line 2: not valid CSV"),
-        ("log.csv", "a,1\nb\n", "line 2: 2 columns are expected"),
+        ("log.csv", "a,1\nb\n", "line 2: expected 2 columns"),
         ("log.jsonl", '{"text": "a"}\n{"text": \n', "line 2: not valid JSON"),
-        ("log.jsonl", '{"text": "a"}\n[1]\n', "line 2: a JSON object is expected, not list"),
+        ("log.jsonl", '{"text": "a"}\n[1]\n', "line 2: expected a JSON object, not list"),
         ("log.jsonl", '{"text": "a"}\n{"words": "b"}\n', "line 2: the query is missing"),
-        ("log.jsonl", '{"text": 3}\n', "line 1: the query must be a text, not 3"),
+        ("log.jsonl", '{"text": 3}\n', "line 1: the query must be a string, not 3"),
         ("log.jsonl", '{"_id": "a", "text": " "}\n', "line 1: the query is empty"),
         (
             "log.jsonl",
             '{"text": "a", "frequency": true}\n',
-            "line 1: the frequency must be a whole number from 1 up, not True",
+            "line 1: the frequency must be an integer of at least 1, not True",
         ),
         ("log.jsonl", '{"text": "a", "frequency": null}\n', "line 1: 'frequency' is null"),
-        ("log.parquet", {"words": ["a"]}, "there is no column text or query; queries.columns.text names one of words"),
+        ("log.parquet", {"words": ["a"]}, "there is no column text or query; set queries.columns.text to one of words"),
         ("log.parquet", {"text": ["a", "b", "c"], "count": [1, 1, None]}, "row 3: 'count' is null"),
         (
             "log.parquet",
             {"text": ["a", "b", "c"], "count": [1, 1, 2.5]},
-            "the frequency must be a whole number from 1 up, not 1.0",
+            "the frequency must be an integer of at least 1, not 1.0",
         ),
     ],
 )
-def test_what_is_malformed_is_named_with_its_line(tmp_path, name, content, expected):
+def test_malformed_row_error_names_file_and_line(tmp_path, name, content, expected):
     with pytest.raises(LogError, match=expected) as error:
         read(written(tmp_path, name, content))
     assert "\n" not in str(error.value)
     assert str(tmp_path) in str(error.value)
 
 
-def test_text_that_is_not_utf_8(tmp_path):
+def test_text_that_is_not_utf_8_is_an_error(tmp_path):
     (tmp_path / "log.tsv").write_bytes(b"good\nb\xff\xfed\n")
     with pytest.raises(LogError, match=r"line 2: not UTF-8 text"):
         read(tmp_path / "log.tsv")
@@ -140,7 +141,7 @@ LINES = st.lists(st.text("ab 리\u2028", min_size=1, max_size=6).filter(str.stri
 
 @settings(max_examples=50)
 @given(LINES, st.integers(1, 9), st.sampled_from(["\n", "\r\n", "\n\n"]))
-def test_splits_of_any_size_hold_each_line_once(tmp_path_factory, lines, size, ending):
+def test_splits_of_any_size_cover_each_line_once(tmp_path_factory, lines, size, ending):
     path = tmp_path_factory.mktemp("splits") / "log.tsv"
     path.write_bytes("".join(f"{line}\t{n}{ending}" for n, line in enumerate(lines, 1)).encode())
     whole = read(path)
@@ -151,14 +152,14 @@ def test_splits_of_any_size_hold_each_line_once(tmp_path_factory, lines, size, e
     assert [frequency for _, frequency, _ in whole] == list(range(1, len(lines) + 1))
 
 
-def test_a_line_is_counted_from_the_file_not_from_the_split(tmp_path, monkeypatch):
+def test_line_numbers_are_relative_to_the_file(tmp_path, monkeypatch):
     path = written(tmp_path, "log.tsv", "".join(f"query {n}\t1\n" for n in range(40)) + "bad\n")
     monkeypatch.setattr(log_files, "_SPLIT_BYTES", 64)
-    with pytest.raises(LogError, match="line 41: 2 columns"):
+    with pytest.raises(LogError, match="line 41: expected 2 columns"):
         read(path)
 
 
-def test_row_groups_of_parquet_are_split(tmp_path, monkeypatch):
+def test_parquet_is_split_by_row_groups(tmp_path, monkeypatch):
     path = written(tmp_path, "log.parquet", {"text": list("abcde"), "count": [1, 1, 1, 1, 0]})
     monkeypatch.setattr(log_files, "_SPLIT_BYTES", 1)
     assert [(split.start, split.stop) for split in splits_of(find_log(str(path)))] == [(0, 1), (1, 2), (2, 3)]
@@ -175,7 +176,7 @@ def logs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("place", "found"),
+    ("place", "names"),
     [
         ("", ["a.tsv", "b/c.tsv", "b/d.jsonl"]),
         ("/a.tsv", ["a.tsv"]),
@@ -184,8 +185,8 @@ def logs(tmp_path):
         ("/b/[cd].*", ["b/c.tsv", "b/d.jsonl"]),
     ],
 )
-def test_places_lead_to_files(logs, place, found, monkeypatch):
-    expected = [str(logs / name) for name in found]
+def test_paths_folders_and_globs_find_files(logs, place, names, monkeypatch):
+    expected = [str(logs / name) for name in names]
     assert [file.path for file in find_log(f"{logs}{place}")] == expected
     assert [file.path for file in find_log(f"file://{logs}{place}")] == expected
     monkeypatch.chdir(logs.parent)
@@ -193,21 +194,22 @@ def test_places_lead_to_files(logs, place, found, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("place", "problem"), [("/none.tsv", "no such file"), ("/*.csv", "no such file"), ("", "the ending is none of")]
+    ("place", "problem"),
+    [("/none.tsv", "no such file"), ("/*.csv", "no such file"), ("", "the extension must be one of")],
 )
-def test_places_without_a_log(logs, place, problem):
+def test_location_without_a_log_is_an_error(logs, place, problem):
     (logs / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=problem):
         find_log(f"{logs}{place}")
 
 
-def test_the_fingerprint_follows_the_content(logs):
+def test_fingerprint_depends_on_content(logs):
     before = fingerprint_of_log(str(logs))
     assert fingerprint_of_log(str(logs)) == before
     (logs / "a.tsv").write_text("b.tsv\n")
     assert fingerprint_of_log(str(logs)) != before
 
 
-def test_a_header_with_the_wanted_names_wins_over_a_pair():
+def test_known_column_names_are_a_header_and_a_number_is_not():
     assert layout_of(["text", "count"], LogColumns()).header
     assert layout_of(["sort list", "3"], LogColumns()).frequency == 1

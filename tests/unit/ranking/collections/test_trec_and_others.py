@@ -1,4 +1,4 @@
-"""TREC folders, parquet and ir_datasets: what is read, how it is divided, and the one line for what is malformed."""
+"""TREC, Parquet and ir_datasets collections: parsing, splits of the queries, and one-line errors."""
 
 import gzip
 
@@ -50,7 +50,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_tagged_documents_and_topics_are_read(folder):
+def test_tagged_documents_and_topics_are_parsed(folder):
     collection = read(f"trec:{folder}")
     assert [(d.doc_id, d.title, d.text) for d in collection.documents] == [
         ("FT-1", "Bread & butter", "Dough rises slowly. Then it is baked."),
@@ -61,7 +61,7 @@ def test_tagged_documents_and_topics_are_read(folder):
     assert collection.qrels == {"301": {"FT-1": 2}}
 
 
-def test_tab_separated_and_gzipped_files_are_read_and_halved(tmp_path):
+def test_gzipped_tsv_files_are_read_and_one_qrels_file_is_halved(tmp_path):
     with gzip.open(tmp_path / "collection.tsv.gz", "wt") as stream:
         stream.write("d1\tone  text\nd2\ttwo\n")
     (tmp_path / "topics.tsv").write_text("".join(f"q{n}\tquery {n}\n" for n in range(12)))
@@ -78,18 +78,18 @@ def test_tab_separated_and_gzipped_files_are_read_and_halved(tmp_path):
     ("name", "text", "expected"),
     [
         ("corpus.trec", "<DOC>\n<TEXT>x</TEXT>\n</DOC>\n", r"corpus.trec, line 1: the document has no <DOCNO>"),
-        ("corpus.trec", "<DOC>\n<DOCNO>1</DOCNO>\n", r"corpus.trec, line 1: <doc> does not end"),
-        ("corpus.trec", "<DOC>\n<DOC>\n</DOC>\n", r"line 2: <doc> begins before the one of line 1 ends"),
-        ("corpus.trec", "</DOC>\n", r"line 1: </doc> ends nothing"),
+        ("corpus.trec", "<DOC>\n<DOCNO>1</DOCNO>\n", r"corpus.trec, line 1: <doc> is not closed"),
+        ("corpus.trec", "<DOC>\n<DOC>\n</DOC>\n", r"line 2: <doc> opens before </doc> closes the one on line 1"),
+        ("corpus.trec", "</DOC>\n", r"line 1: </doc> without <doc>"),
         ("corpus.trec", "", r"corpus.trec: there are no documents"),
         ("topics.txt", "<top>\n<num> Number: 301\n</top>\n", r"topics.txt, line 1: the topic has no <title>"),
-        ("topics.txt", TOPICS + TOPICS, r"topics.txt: topic '301' stands twice"),
-        ("qrels.test.txt", "999 0 FT-1 1\n", r"qrels.test.txt, line 1: query '999' is not among the queries"),
+        ("topics.txt", TOPICS + TOPICS, r"topics.txt: topic id '301' is repeated"),
+        ("qrels.test.txt", "999 0 FT-1 1\n", r"qrels.test.txt, line 1: query '999' is not in the queries file"),
         ("qrels.test.txt", "301 0 XX 1\n", r"none of its 1 documents is in the corpus"),
-        ("collection.tsv", "no tab\n", r"collection.tsv, line 1: an id, a tab and the document's text are expected"),
+        ("collection.tsv", "no tab\n", r"collection.tsv, line 1: expected an id, a tab and the text of the document"),
     ],
 )
-def test_malformed_trec_files_are_named_with_their_line(folder, name, text, expected):
+def test_malformed_trec_file_error_names_file_and_line(folder, name, text, expected):
     if name == "collection.tsv":
         (folder / "corpus.trec").unlink()
     (folder / name).write_text(text)
@@ -97,12 +97,12 @@ def test_malformed_trec_files_are_named_with_their_line(folder, name, text, expe
         read(f"trec:{folder}")
 
 
-def test_a_damaged_gzip_file_and_a_missing_one_are_named(folder):
+def test_missing_and_damaged_files_are_errors(folder):
     (folder / "corpus.trec").unlink()
-    with pytest.raises(InputError, match=r"none of corpus.jsonl, collection.tsv, corpus.trec is there"):
+    with pytest.raises(InputError, match=r"none of corpus.jsonl, collection.tsv, corpus.trec exists"):
         read(f"trec:{folder}")
     (folder / "corpus.trec.gz").write_bytes(gzip.compress(TAGGED.encode())[:60])
-    with pytest.raises(InputError, match="ends too early or is damaged"):
+    with pytest.raises(InputError, match="truncated or damaged"):
         trec.read_documents(folder / "corpus.trec.gz")
     (folder / "corpus.trec.gz").write_text(TAGGED)
     with pytest.raises(InputError, match="not a gzip file"):
@@ -124,7 +124,7 @@ def written(place, **changed):
     return f"parquet:{place}"
 
 
-def test_parquet_collections_are_read(tmp_path):
+def test_parquet_collection_is_read(tmp_path):
     collection = read(written(tmp_path))
     assert [(d.doc_id, d.title) for d in collection.documents] == [("d1", "A"), ("d2", "")]
     assert [(q.query_id, q.text, q.frequency) for q in collection.test] == [("1", "a query", 5)]
@@ -136,7 +136,7 @@ def test_parquet_collections_are_read(tmp_path):
     }
 
 
-def test_parquet_collections_may_lack_judgements(tmp_path):
+def test_parquet_collection_without_judgements_is_read(tmp_path):
     collection = read(written(tmp_path, qrels=None))
     assert collection.test == []
     assert len(collection.log) == 3
@@ -145,53 +145,59 @@ def test_parquet_collections_may_lack_judgements(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"documents": {"doc_id": ["d1"]}}, r"documents/part-1.parquet: there is no column 'text'; there are doc_id"),
+        (
+            {"documents": {"doc_id": ["d1"]}},
+            r"documents/part-1.parquet: there is no column 'text'; the columns are doc_id",
+        ),
         (
             {"documents": {"doc_id": ["d1", "d1"], "text": ["a", "b"]}},
-            r"documents/part-1.parquet, row 2: doc_id 'd1' stands twice",
+            r"documents/part-1.parquet, row 2: doc_id 'd1' is repeated",
         ),
         (
             {"documents": {"doc_id": ["d1"], "text": pa.array([None], pa.string())}},
-            r"row 1: 'text' must be a text, not None",
+            r"row 1: 'text' must be a string, not None",
         ),
-        ({"queries": {"query_id": ["1"], "text": [3]}}, r"queries/part-1.parquet, row 1: 'text' must be a text, not 3"),
+        (
+            {"queries": {"query_id": ["1"], "text": [3]}},
+            r"queries/part-1.parquet, row 1: 'text' must be a string, not 3",
+        ),
         (
             {"qrels": {"query_id": ["9"], "doc_id": ["d1"], "grade": [1]}},
-            r"qrels/part-1.parquet, row 1: query '9' is not among the queries",
+            r"qrels/part-1.parquet, row 1: query '9' is not in queries/",
         ),
         (
             {"qrels": {"query_id": ["1"], "doc_id": ["d1"], "grade": ["x"]}},
-            r"row 1: 'grade' must be a whole number, not 'x'",
+            r"row 1: 'grade' must be an integer, not 'x'",
         ),
         (
             {"qrels": {"query_id": ["1", "1"], "doc_id": ["d1", "d1"], "grade": [1, 1]}},
-            r"row 2: query '1' and document 'd1' are judged",
+            r"row 2: document 'd1' is judged twice for query '1'",
         ),
         ({"qrels": {**TABLES["qrels"], "split": ["test", None]}}, r"1 queries have judgements without a split"),
         ({"queries": {"query_id": ["1"], "text": ["  "]}}, r"query '1' is empty"),
         (
             {"queries": {"query_id": ["1"], "text": ["x"], "frequency": [-3]}},
-            r"row 1: 'frequency' must be a whole number from 1 up",
+            r"row 1: 'frequency' must be an integer of at least 1",
         ),
         (
             {"qrels": {**TABLES["qrels"], "split": ["dev", "dev"]}},
-            r"no judgement is of the split 'test'; there are dev",
+            r"no judgements for split 'test'; the splits are dev",
         ),
     ],
 )
-def test_malformed_parquet_is_named_with_its_row(tmp_path, changed, expected):
+def test_malformed_parquet_error_names_part_and_row(tmp_path, changed, expected):
     with pytest.raises(InputError, match=expected):
         read(written(tmp_path, **changed))
 
 
-def test_a_folder_without_parquet_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"documents: there are no .parquet files"):
+def test_folder_without_parquet_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"documents: no .parquet file found"):
         read(f"parquet:{tmp_path}")
 
 
 @pytest.fixture
 def registered(tmp_path):
-    """A dataset of the package's own classes over local files, as its built-in ones are over downloaded files."""
+    """Register two datasets that use the ir_datasets classes with local files instead of downloads."""
     import ir_datasets
     from ir_datasets.datasets.base import Dataset
     from ir_datasets.formats import TrecQrels, TsvDocs, TsvQueries
@@ -202,12 +208,12 @@ def registered(tmp_path):
     (tmp_path / "qrels.txt").write_text("1 0 d1 2\n1 0 d2 0\n")
     parts = [TsvDocs(LocalDownload(tmp_path / "docs.tsv")), TsvQueries(LocalDownload(tmp_path / "queries.tsv"))]
     qrels = TrecQrels(LocalDownload(tmp_path / "qrels.txt"), {2: "good", 0: "bad"})
-    for name, held in (("kitchen/test", [*parts, qrels]), ("kitchen/documents", parts[:1])):
+    for name, content in (("kitchen/test", [*parts, qrels]), ("kitchen/documents", parts[:1])):
         if name not in ir_datasets.registry:
-            ir_datasets.registry.register(name, Dataset(*held))
+            ir_datasets.registry.register(name, Dataset(*content))
 
 
-def test_ir_datasets_are_read_by_their_id(registered):
+def test_ir_dataset_is_read_by_id(registered):
     collection = read("ir_datasets:kitchen/test")
     assert collection.name == "kitchen/test"
     assert [(d.doc_id, d.text) for d in collection.documents] == [("d1", "one text"), ("d2", "two")]
@@ -219,18 +225,18 @@ def test_ir_datasets_are_read_by_their_id(registered):
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("ir_datasets:kitchen/nowhere", "there is no such dataset"),
+        ("ir_datasets:kitchen/nowhere", "unknown dataset"),
         ("ir_datasets:kitchen/documents", "the dataset has no queries"),
-        ("ir_datasets", "a place is missing, as in ir_datasets:<id>"),
+        ("ir_datasets", "the location is missing; write ir_datasets:<id>"),
         ("terc:x", "unknown kind 'terc'; did you mean 'trec'"),
     ],
 )
-def test_datasets_that_cannot_be_read_are_named(registered, source, expected):
+def test_unreadable_dataset_is_an_error(registered, source, expected):
     with pytest.raises(InputError, match=expected):
         read(source)
 
 
-def test_only_the_word_topic_with_a_colon_is_taken_off_a_title(tmp_path):
+def test_only_the_prefix_topic_with_a_colon_is_removed_from_titles(tmp_path):
     (tmp_path / "topics.txt").write_text(
         "<top>\n<num> 1\n<title> Topical steroids\n</top>\n<top>\n<num>Number: 2\n<title>Topic: models\n</top>\n"
     )

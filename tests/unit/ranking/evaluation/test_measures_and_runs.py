@@ -1,4 +1,4 @@
-"""Runs and measures."""
+"""Tests of measures and of TREC run files."""
 
 import math
 
@@ -10,7 +10,7 @@ from ranking.evaluation import measures
 from ranking.evaluation.trec_runs import order_of, read_trec, to_trec
 
 
-def test_ndcg_by_hand_and_a_query_without_results_counts_zero():
+def test_ndcg_matches_hand_computed_value():
     qrels = {"q1": {"a": 3, "b": 1}, "q2": {"a": 1}}
     values = measures.per_query(qrels, {"q1": {"b": 2.0, "a": 1.0}}, ["nDCG@10", "RR@10"])
     expected = (1 + 3 / math.log2(3)) / (3 + 1 / math.log2(3))
@@ -19,14 +19,14 @@ def test_ndcg_by_hand_and_a_query_without_results_counts_zero():
 
 
 @pytest.mark.parametrize("run", [{"q": {}}, {}, {"q": {}, "p": {"a": 1.0}}])
-def test_empty_lists_are_measured_too(run):
+def test_empty_lists_count_as_zero(run):
     values = measures.per_query({"q": {"a": 1}, "p": {"a": 1}}, run, ["nDCG@10", measures.JUDGED])
     assert values["nDCG@10"]["q"] == values[measures.JUDGED]["q"] == 0.0
     assert values["nDCG@10"]["p"] == (1.0 if "p" in run else 0.0)
 
 
-def test_unknown_measures_are_named():
-    with pytest.raises(InputError, match="'nDGC@10' is no measure"):
+def test_unknown_measure_is_an_error():
+    with pytest.raises(InputError, match="'nDGC@10' is not a measure"):
         measures.parse(["nDGC@10"])
 
 
@@ -34,17 +34,17 @@ def test_unknown_measures_are_named():
     ("name", "expected"),
     [
         ("alpha_nDCG@10", "'alpha_nDCG@10' needs a package that is not installed: pyndeval"),
-        ("BPM", "'BPM' lacks its cutoff"),
+        ("BPM", "'BPM' needs the parameter cutoff"),
         ("RBP", "'RBP' needs a package that is not installed"),
     ],
 )
-def test_measures_that_cannot_be_computed_here_are_refused_before_anything_starts(name, expected):
+def test_measures_that_cannot_be_computed_are_rejected(name, expected):
     with pytest.raises(InputError, match=expected):
         measures.parse([name])
 
 
-def test_a_measure_that_fails_on_such_ids_is_one_line():
-    with pytest.raises(InputError, match=r"gdeval's .* reads numbers as query ids only"):
+def test_measure_that_fails_on_the_ids_is_an_error():
+    with pytest.raises(InputError, match=r"gdeval .* needs numeric query ids"):
         measures.per_query({"q1": {"a": 1}}, {"q1": {"a": 1.0}}, ["ERR@20"])
 
 
@@ -57,7 +57,7 @@ def test_runs_round_trip_and_ties_follow_trec_eval(tmp_path):
     assert [line.split()[2] for line in path.read_text().splitlines()] == ["b", "c", "a"]
 
 
-def test_white_space_in_ids_does_not_make_columns(tmp_path):
+def test_white_space_in_ids_is_escaped(tmp_path):
     (tmp_path / "x.trec").write_text(to_trec({"q 1": {"New\tYork": 1.0}}, "bm25 top 100"))
     assert (tmp_path / "x.trec").read_text() == "q%201 Q0 New%20York 1 1 bm25%20top%20100\n"
     assert read_trec(tmp_path / "x.trec") == {"q%201": {"New%20York": 1.0}}
@@ -66,18 +66,18 @@ def test_white_space_in_ids_does_not_make_columns(tmp_path):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("q Q0 d 1 0.5\n", "line 1: 6 columns"),
+        ("q Q0 d 1 0.5\n", "line 1: expected 6 columns"),
         ("q Q0 d 1 nan t\n", "finite number"),
-        ("q Q0 d 1 1 t\nq Q0 d 2 0 t\n", "line 2: document 'd' stands twice"),
+        ("q Q0 d 1 1 t\nq Q0 d 2 0 t\n", "line 2: document 'd' appears twice"),
     ],
 )
-def test_malformed_runs(tmp_path, text, expected):
+def test_malformed_runs_are_errors(tmp_path, text, expected):
     (tmp_path / "x.trec").write_text(text)
     with pytest.raises(InputError, match=expected):
         read_trec(tmp_path / "x.trec")
 
 
-def test_equal_scores_stand_as_in_trec_eval_in_every_measure():
+def test_all_measures_break_ties_as_trec_eval():
     qrels, tied = {"q": {"x": 1}}, {"q": {"x": 1.0, "y": 1.0}}
     values = measures.per_query(qrels, tied, ["RR@10", "RR", "nDCG@10", "P@1"])
     assert order_of(tied["q"]) == ["y", "x"]
@@ -85,18 +85,18 @@ def test_equal_scores_stand_as_in_trec_eval_in_every_measure():
     assert values["nDCG@10"]["q"] == pytest.approx(1 / math.log2(3))
 
 
-def test_runs_hold_every_digit_of_single_precision(tmp_path):
+def test_runs_keep_single_precision(tmp_path):
     run = {"q": {f"d{n}": float(np.float32(10) + np.float32(n) * np.spacing(np.float32(10))) for n in range(300)}}
     (tmp_path / "x.trec").write_text(to_trec(run, "x"))
     assert len(set(read_trec(tmp_path / "x.trec")["q"].values())) == 300
 
 
-def test_counts_are_added_up_over_queries_and_all_else_is_averaged():
-    found = measures.per_query(
+def test_counts_are_summed_and_other_measures_averaged():
+    values = measures.per_query(
         {"a": {"x": 1, "y": 0}, "b": {"x": 1}},
         {"a": {"x": 2.0, "y": 1.0, "z": 0.5}, "b": {"x": 1.0}},
         ["NumRet", "P@1"],
     )
-    assert measures.overall("NumRet", found["NumRet"]) == 4
-    assert measures.overall("P@1", found["P@1"]) == 1
+    assert measures.overall("NumRet", values["NumRet"]) == 4
+    assert measures.overall("P@1", values["P@1"]) == 1
     assert measures.overall("NumRet", {}) == measures.overall("P@1", {}) == 0

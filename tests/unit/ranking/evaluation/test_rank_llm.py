@@ -1,4 +1,4 @@
-"""Rankings recorded by RankLLM: both spellings, both kinds of file, and errors that say where."""
+"""Tests of reading RankLLM results: both formats, .json and .jsonl files, and errors with their location."""
 
 import json
 
@@ -31,33 +31,33 @@ OLD = [
 ]
 
 
-def written(folder, name, entries):
+def write(folder, name, entries):
     text = "\n".join(map(json.dumps, entries)) if name.endswith(".jsonl") else json.dumps(entries, indent=2)
     (folder / name).write_text(text)
     return folder / name
 
 
 @pytest.mark.parametrize("name", ["x.json", "x.jsonl"])
-def test_the_order_of_the_list_is_the_ranking_whatever_the_scores_say(tmp_path, name):
-    assert read_run(written(tmp_path, name, NEW)) == {"7": {"D9": 2.0, "3": 1.0}, "q2": {}}
+def test_list_order_defines_the_ranking_not_the_scores(tmp_path, name):
+    assert read_run(write(tmp_path, name, NEW)) == {"7": {"D9": 2.0, "3": 1.0}, "q2": {}}
 
 
 @pytest.mark.parametrize("name", ["x.json", "x.jsonl"])
-def test_the_older_spelling_reads_the_same(tmp_path, name):
-    assert read_run(written(tmp_path, name, OLD)) == {"7": {"D9": 2.0, "3": 1.0}}
+def test_older_format_reads_the_same(tmp_path, name):
+    assert read_run(write(tmp_path, name, OLD)) == {"7": {"D9": 2.0, "3": 1.0}}
 
 
-def test_any_other_suffix_is_a_trec_run(tmp_path):
+def test_other_suffixes_are_trec_runs(tmp_path):
     (tmp_path / "x.trec").write_text(to_trec({"q": {"a": 2.0, "b": 1.0}}, "x"))
     assert read_run(tmp_path / "x.trec") == {"q": {"a": 2.0, "b": 1.0}}
 
 
 @given(st.dictionaries(st.text(min_size=1), st.lists(st.text(min_size=1), unique=True), min_size=1))
-def test_every_order_comes_back(tmp_path_factory, orders):
+def test_order_round_trips(tmp_path_factory, orders):
     entries = [
         {"query": {"qid": q, "text": ""}, "candidates": [{"docid": d} for d in order]} for q, order in orders.items()
     ]
-    path = written(tmp_path_factory.mktemp("rank_llm"), "x.jsonl", entries)
+    path = write(tmp_path_factory.mktemp("rank_llm"), "x.jsonl", entries)
     assert {query_id: order_of(scores) for query_id, scores in read_rank_llm(path).items()} == orders
 
 
@@ -65,55 +65,58 @@ def test_every_order_comes_back(tmp_path_factory, orders):
     ("entries", "expected"),
     [
         ([], "the run is empty"),
-        ([5], "entry 1: an object with `query` and `candidates` is expected, not a number"),
-        ([NEW[0], NEW[0]], "entry 2: query '7' stands twice"),
-        ([{"query": {"qid": "q"}}], "entry 1: `candidates` is missing .* the fields are 'query'"),
+        ([5], "entry 1: expected an object with `query` and `candidates`, not a number"),
+        ([NEW[0], NEW[0]], "entry 2: query '7' appears twice"),
+        ([{"query": {"qid": "q"}}], "entry 1: `candidates` is missing .* found the fields 'query'"),
         ([{"query": {"qid": "q"}, "invocations_history": []}], "entry 1: this is RankLLM's history"),
         ([{"query": {"qid": "q"}, "ranking_exec_summary": []}], "entry 1: this is RankLLM's history"),
         (
             [{"query": "text", "candidates": []}],
-            "entry 1, field query: an object with `qid` and `text` is expected, not a text",
+            "entry 1, field query: expected an object with `qid` and `text`, not a string",
         ),
         (
             [{"query": {"qid": None}, "candidates": []}],
-            "entry 1, field query.qid: a text or whole number is expected, not nothing",
+            "entry 1, field query.qid: expected a string or an integer, not null",
         ),
-        ([{"query": {"qid": ""}, "candidates": []}], "field query.qid: .*, not an empty text"),
-        ([{"query": {"qid": "q"}, "candidates": {}}], "entry 1, candidates: a list is expected, not an object"),
+        ([{"query": {"qid": ""}, "candidates": []}], "field query.qid: .*, not an empty string"),
+        ([{"query": {"qid": "q"}, "candidates": {}}], "entry 1, candidates: expected a list, not an object"),
         (
             [{"query": {"qid": "q"}, "candidates": ["d"]}],
-            "candidates, document 1: an object with `docid` is expected, not a text",
+            "candidates, document 1: expected an object with `docid`, not a string",
         ),
-        ([{"query": {"qid": "q"}, "candidates": [{"docid": 1.5}]}], "document 1, field docid: a text or whole number"),
+        (
+            [{"query": {"qid": "q"}, "candidates": [{"docid": 1.5}]}],
+            "document 1, field docid: expected a string or an integer",
+        ),
         (
             [{"query": {"qid": "q"}, "candidates": [{"docid": 1}, {"docid": "1"}]}],
-            "document 2, field docid: '1' stands twice",
+            "document 2, field docid: '1' appears twice",
         ),
-        ([{"query": "t", "hits": []}], "entry 1, hits, field qid: one query id is expected"),
+        ([{"query": "t", "hits": []}], "entry 1, hits, field qid: expected the same query id"),
         (
             [{"query": "t", "hits": [{"qid": 1, "docid": "a"}, {"qid": 2, "docid": "b"}]}],
-            r"one query id .*, not \['1', '2'\]",
+            r"the same query id .*, not \['1', '2'\]",
         ),
         (
             [{"query": "t", "hits": [{"qid": 1, "docid": "a", "rank": 2}, {"qid": 1, "docid": "b", "rank": 1}]}],
-            "entry 1, hits, document 2, field rank: a number that rises down the list is expected, not 1",
+            "entry 1, hits, document 2, field rank: expected a number greater than the previous rank, not 1",
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_entry_and_field(tmp_path, entries, expected):
+def test_errors_name_entry_and_field(tmp_path, entries, expected):
     with pytest.raises(InputError, match=expected):
-        read_rank_llm(written(tmp_path, "x.json", entries))
+        read_rank_llm(write(tmp_path, "x.json", entries))
 
 
-def test_files_that_are_no_json_or_no_list(tmp_path):
+def test_files_that_are_not_json_or_not_a_list_are_errors(tmp_path):
     (tmp_path / "x.json").write_text('{"query": 1}')
-    with pytest.raises(InputError, match="a JSON list of results is expected, not an object"):
+    with pytest.raises(InputError, match="expected a JSON list of results, not an object"):
         read_run(tmp_path / "x.json")
     (tmp_path / "x.json").write_text("[]\n[]")
-    with pytest.raises(InputError, match=r"x\.json: not JSON \(Extra data"):
+    with pytest.raises(InputError, match=r"x\.json: not valid JSON \(Extra data"):
         read_run(tmp_path / "x.json")
     (tmp_path / "x.jsonl").write_text(json.dumps(NEW[0]) + "\n{")
-    with pytest.raises(InputError, match=r"x\.jsonl, line 2: not JSON"):
+    with pytest.raises(InputError, match=r"x\.jsonl, line 2: not valid JSON"):
         read_run(tmp_path / "x.jsonl")
     with pytest.raises(InputError, match="cannot be read"):
         read_run(tmp_path / "none.json")

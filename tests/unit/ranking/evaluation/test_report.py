@@ -1,4 +1,4 @@
-"""The report: whole, self-contained, and safe with whatever the texts hold."""
+"""Tests of the report: complete, self-contained, and safe with untrusted texts."""
 
 import re
 from html.parser import HTMLParser
@@ -10,14 +10,19 @@ from ranking.evaluation.report import ReportData, axes, charts, html_of, label_s
 from ranking.evaluation.results import LabelCost, Latency, Machine
 from ranking.records import Answer, TokenCounts
 from ranking.runs.stages import Manifest
-from tests.unit.ranking.evaluation.test_comparison import SETTINGS, collection, system  # noqa: F401
-from tests.unit.ranking.labels.test_rationales import label_of
+from tests.testing.kitchen import SETTINGS, kitchen_collection, system
+from tests.testing.labels import label_of
 
 EVIL = "<script>alert('x')</script> & \"quotes\""
 
 
 @pytest.fixture
-def findings(collection):  # noqa: F811
+def collection():
+    return kitchen_collection()
+
+
+@pytest.fixture
+def data(collection):
     collection.test[0] = collection.test[0].model_copy(update={"text": EVIL})
     collection.documents[0] = collection.documents[0].model_copy(update={"text": EVIL})
     systems = [
@@ -25,26 +30,26 @@ def findings(collection):  # noqa: F811
         system("student", "s", ["d1", "d2", "d3"], "bm25"),
         system("student", "t", ["d2", "d1", "d3"], "bm25"),
     ]
-    for held, ms in zip(systems[1:], (20.0, 5.0), strict=True):
-        held.result.latency_ms, held.result.documents_per_second = Latency(p50=ms, p95=ms), 1000.0
+    for timed, ms in zip(systems[1:], (20.0, 5.0), strict=True):
+        timed.result.latency_ms, timed.result.documents_per_second = Latency(p50=ms, p95=ms), 1000.0
     metrics, values = measure(collection, systems, SETTINGS)
     metrics.machine = Machine(processor="A processor", cores=2, threads=2)
     return ReportData(
         run="r",
         collection=collection,
         metrics=metrics,
-        runs={held.key: held.run for held in systems},
+        runs={one.key: one.run for one in systems},
         values=values,
         budget_ms=100,
         curves={"s": {"loss": [(1, 0.9), (2, 0.5)], "validation nDCG@10": [(1, 0.6), (2, 0.7)]}},
         reliability=[("1", 0.8, 4), ("2", 0.4, 4)],
-        labels=["9 labels of a teacher."],
+        labels=["9 labels by a teacher."],
         audit=("An audit.", '<svg xmlns="http://www.w3.org/2000/svg"></svg>'),
     )
 
 
 class Page(HTMLParser):
-    """Collects tags, what they load, and what is left open."""
+    """Collect the tags, the URLs they load, and the tags that are not closed."""
 
     VOID = {"meta", "br", "line", "rect", "circle", "polyline"}
 
@@ -67,46 +72,46 @@ class Page(HTMLParser):
             assert self.open.pop() == tag
 
 
-def test_the_page_is_whole_loads_nothing_and_runs_nothing(findings):
-    page = Page(html_of(findings))
+def test_page_is_well_formed_and_loads_and_runs_nothing(data):
+    page = Page(html_of(data))
     assert page.open == []
     assert page.loads == []
     assert "script" not in page.tags
-    assert page.tags.count("figure") == 6  # latency, differences, reliability, two curves, the audit's
-    assert "&lt;script&gt;" in html_of(findings)
-    assert "A processor, 2 of 2 cores" in html_of(findings)
+    assert page.tags.count("figure") == 6  # latency, differences, reliability, two curves, audit
+    assert "&lt;script&gt;" in html_of(data)
+    assert "A processor, 2 of 2 cores" in html_of(data)
 
 
-def test_it_shows_the_verdict_the_warnings_and_the_queries_that_changed(findings):
-    text = html_of(findings)
-    assert findings.metrics.verdict.reason in text
-    assert findings.metrics.warnings[0] in text
-    assert findings.featured == "t@bm25"  # as fast again as s, and four queries tell no difference
+def test_page_shows_decision_warnings_and_changed_queries(data):
+    text = html_of(data)
+    assert data.metrics.verdict.reason in text
+    assert data.metrics.warnings[0] in text
+    assert data.featured == "t@bm25"  # four times as fast as s, and not significantly worse
     assert "Queries that got better" in text
     assert "Queries that got worse" not in text
     assert text.count("<details") == 4
 
 
-def test_markdown_has_the_same_tables(findings):
-    text = markdown_of(findings)
+def test_markdown_has_the_tables_and_escapes_texts(data):
+    text = markdown_of(data)
     assert "| s | bm25 | 0.875 |" in text
-    assert "## Kinds of queries" in text
+    assert "## Query slices" in text
     assert "&lt;script>" in text
     assert "<script>" not in text
 
 
-def test_without_students_the_best_other_system_is_looked_at(collection):  # noqa: F811
+def test_best_other_system_is_featured_without_students(collection):
     systems = [system("first_stage", "bm25", ["d3", "d2", "d1"]), system("run", "theirs", ["d1", "d2", "d3"])]
     metrics, values = measure(collection, systems, SETTINGS)
-    findings = ReportData("r", collection, metrics, {held.key: held.run for held in systems}, values)
-    assert findings.featured == "theirs"
-    assert "documents/s" not in html_of(findings)
+    data = ReportData("r", collection, metrics, {one.key: one.run for one in systems}, values)
+    assert data.featured == "theirs"
+    assert "documents/s" not in html_of(data)
     alone, values = measure(collection, systems[:1], SETTINGS)
     page = html_of(ReportData("r", collection, alone, {"bm25": systems[0].run}, values))
     assert "Queries that got" not in page
 
 
-def test_a_dot_that_another_beats_in_both_is_hollow():
+def test_systems_off_the_pareto_front_are_hollow():
     points = [("fast", "student", 5.0, 0.5), ("slow", "student", 50.0, 0.4), ("good", "student", 60.0, 0.7)]
     picture = charts.quality_by_latency(points, {"bm25": 0.3}, "nDCG@10", 100)
     beaten = re.findall(r'class="dot student( beaten)?".*?<title>(\w+)', picture)
@@ -131,67 +136,76 @@ def test_log_ticks_span_the_values(low, high):
     assert ticks == sorted(set(ticks))
 
 
-def test_labels_are_told_with_their_cost_tiers_and_verdicts():
+def test_label_lines_show_cost_tiers_and_parse_statuses():
     manifest = Manifest(
-        stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=1800, tokens=TokenCounts(prompt=900, completion=80),
-        versions={}, settings={},
-    )  # fmt: skip
+        stage="labels",
+        fingerprint="f",
+        rows_in=4,
+        rows_out=4,
+        rejected=0,
+        seconds=1800,
+        tokens=TokenCounts(prompt=900, completion=80),
+        versions={},
+        settings={},
+    )
     sample = [
         label_of(["d1", "d2"]),
         label_of(["d1"]).model_copy(update={"answer": Answer(parse_status="truncated"), "confidence": 0.5}),
     ]
     cost = label_section.cost_of([manifest], 4.0)
     lines = label_section.lines_of(sample, cost, "a teacher")
-    assert lines[0] == "4 labels of a teacher: 900 tokens read, 80 written, 1,800 s."
-    assert lines[1] == "Cost: 2.00, 500.00 for 1,000 labels (compute.engine_hour_price, all engines)."
+    assert lines[0] == "4 labels by a teacher: 900 prompt tokens, 80 completion tokens, 1,800 s."
+    assert lines[1] == "Cost: 2.00, 500.00 per 1,000 labels (compute.engine_hour_price, all engines)."
     assert "1.5 listed" in lines[2]
-    assert lines[3] == "Answers: 50.0% ok, 50.0% truncated."
-    assert lines[4].endswith("mean 0.50.")
+    assert lines[3] == "Parse status of answers: 50.0% ok, 50.0% truncated."
+    assert lines[4].endswith("several prompt orders): 0.50.")
 
 
-def test_reliability_is_the_share_of_relevant_documents_by_place():
+def test_reliability_is_the_share_of_relevant_documents_by_rank():
     label = label_of(["d2", "d1"])
     qrels = {label.query_id: {"d2": 1, "d1": 0}}
-    found = label_section.reliability_of([label], qrels)
-    assert found[0] == ("1", 1.0, 1)
-    assert found[1] == ("2", 0.0, 1)
+    bands = label_section.reliability_of([label], qrels)
+    assert bands[0] == ("1", 1.0, 1)
+    assert bands[1] == ("2", 0.0, 1)
     assert label_section.reliability_of([label], {}) == []
 
 
-def test_the_table_tells_what_each_systems_labels_took(findings):
-    assert "label tokens" not in markdown_of(findings)
-    held = findings.metrics.systems
-    held["s@bm25"].label_cost = LabelCost(
+def test_cost_table_shows_label_costs(data):
+    assert "label tokens" not in markdown_of(data)
+    systems = data.metrics.systems
+    systems["s@bm25"].label_cost = LabelCost(
         labels=1200, prompt_tokens=3_000_000, completion_tokens=456, seconds=60, price=7.5
     )
-    text = markdown_of(findings)
+    text = markdown_of(data)
     (row,) = [line for line in text.splitlines() if line.startswith("| s | 1,000 |")]
     assert "| labels | label tokens | label cost |" in text
     assert row.endswith("| 1,200 | 3,000,456 | 7.50 |")
-    assert "Cost: of all engines" in text
-    held["s@bm25"].label_cost.price = None
-    assert "label cost" not in markdown_of(findings)
+    assert "Cost: all engines" in text
+    systems["s@bm25"].label_cost.price = None
+    assert "label cost" not in markdown_of(data)
 
 
-def test_recorded_rankings_have_no_price_and_reasons_are_counted_with_the_labels():
+def test_recorded_rankings_are_free_and_rationales_are_counted():
     recorded = Manifest(
         stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=9, versions={}, settings={}
     )
     assert label_section.cost_of([recorded], 4.0).price is None
-    asked = recorded.model_copy(update={"tokens": TokenCounts(prompt=90, completion=10), "seconds": 1800})
+    labelled = recorded.model_copy(update={"tokens": TokenCounts(prompt=90, completion=10), "seconds": 1800})
     rationales = recorded.model_copy(
         update={"tokens": TokenCounts(prompt=7, completion=3), "seconds": 900, "rows_out": 99}
     )
-    assert label_section.cost_of([asked, rationales], 4.0) == LabelCost(
+    assert label_section.cost_of([labelled, rationales], 4.0) == LabelCost(
         labels=4, prompt_tokens=97, completion_tokens=13, seconds=2700, price=3.0
     )
 
 
-def test_each_stage_is_priced_by_its_own_engines():
+def test_each_stage_is_priced_by_its_engines():
     stage = Manifest(
         stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=1800, versions={}, settings={}
     )
-    asked = stage.model_copy(update={"tokens": TokenCounts(prompt=90), "engines": 4})
-    written = stage.model_copy(update={"tokens": TokenCounts(prompt=9), "engines": 1})
-    extracted = stage.model_copy(update={"seconds": 3600})
-    assert label_section.cost_of([asked, written, extracted], 2.0).price == pytest.approx(2.0 * (4 / 2 + 1 / 2))
+    labels = stage.model_copy(update={"tokens": TokenCounts(prompt=90), "engines": 4})
+    llm_rationales = stage.model_copy(update={"tokens": TokenCounts(prompt=9), "engines": 1})
+    extractive_rationales = stage.model_copy(update={"seconds": 3600})
+    assert label_section.cost_of([labels, llm_rationales, extractive_rationales], 2.0).price == pytest.approx(
+        2.0 * (4 / 2 + 1 / 2)
+    )

@@ -1,4 +1,4 @@
-"""Sentences that share most with the query, against values worked out by hand."""
+"""Extractive rationales: sentence splitting, terms, weights, and the chosen sentence."""
 
 import math
 
@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranking.labels.extractive_rationales import (
-    LONGEST_SENTENCE,
+    MAX_SENTENCE_LENGTH,
     best_sentence,
     extracted_rationales,
     sentences,
     term_weights,
     terms,
 )
-from tests.unit.ranking.labels.test_rationales import label_of
+from tests.testing.labels import label_of
 
 
 @pytest.mark.parametrize(
@@ -29,15 +29,15 @@ from tests.unit.ranking.labels.test_rationales import label_of
         (" \n ", []),
     ],
 )
-def test_a_text_is_divided_into_sentences(text, expected):
+def test_split_into_sentences(text, expected):
     assert sentences(text) == expected
 
 
 @given(st.text(alphabet=st.sampled_from("ab .!?\n。字é"), max_size=900))
-def test_no_character_is_lost_and_no_sentence_is_too_long(text):
-    found = sentences(text)
-    assert "".join("".join(found).split()) == "".join(text.split())
-    assert all(0 < len(sentence) <= LONGEST_SENTENCE for sentence in found)
+def test_sentences_lose_no_text_and_respect_the_maximum_length(text):
+    result = sentences(text)
+    assert "".join("".join(result).split()) == "".join(text.split())
+    assert all(0 < len(sentence) <= MAX_SENTENCE_LENGTH for sentence in result)
 
 
 @pytest.mark.parametrize(
@@ -53,18 +53,18 @@ def test_no_character_is_lost_and_no_sentence_is_too_long(text):
         ("— ?", []),
     ],
 )
-def test_terms(text, expected):
+def test_split_into_terms(text, expected):
     assert terms(text) == expected
 
 
-def test_weights_by_hand():
+def test_term_weights_match_the_formula():
     weights = term_weights(["pet cat", "the pet dog", "pet cat cat"])
     assert weights["pet"] == pytest.approx(math.log(1 + 0.5 / 3.5))
     assert weights["cat"] == pytest.approx(math.log(1 + 1.5 / 2.5))
     assert weights["dog"] == pytest.approx(math.log(1 + 2.5 / 1.5))
 
 
-def test_the_rarer_term_decides_and_of_equal_sentences_the_earlier():
+def test_best_sentence_prefers_rare_terms_then_earlier_sentences():
     weights = {"tide": 2.0, "sea": 1.0}
     passage = "The sea is a sea, the sea. Tides rise. Tides fall."
     assert best_sentence("the tides of the sea", passage, weights) == "Tides rise."
@@ -77,12 +77,12 @@ def test_the_rarer_term_decides_and_of_equal_sentences_the_earlier():
     )
 
 
-def test_every_candidate_gets_its_sentence_or_the_word_that_none_fits():
+def test_each_candidate_gets_a_sentence_or_the_status_unmatched():
     label = label_of(["d2"], documents=3)
     texts = {"d1": "Granite is hard.", "d2": "Rocks are old. Copper is a metal.", "d3": "metal?"}
     candidates = [c.model_copy(update={"text": texts[c.doc_id]}) for c in label.candidates]
-    found = extracted_rationales(label.model_copy(update={"candidates": candidates}))
-    assert [(r.doc_id, r.relevant, r.status, r.text) for r in found] == [
+    rationales = extracted_rationales(label.model_copy(update={"candidates": candidates}))
+    assert [(r.doc_id, r.relevant, r.status, r.text) for r in rationales] == [
         ("d1", False, "unmatched", ""),
         ("d2", True, "ok", "Copper is a metal."),
         ("d3", False, "ok", "metal?"),

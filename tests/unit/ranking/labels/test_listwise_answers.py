@@ -1,4 +1,4 @@
-"""Reading a listwise answer: its order, its parse_status, and that nothing is repaired unseen."""
+"""Parsing listwise answers: order, parse status, counts of repairs, and prefixes for structured output."""
 
 import random
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.labels.listwise_answers import USABLE, may_end, may_go_on, read_answer
+from ranking.labels.listwise_answers import USABLE, is_answer_prefix, is_complete_answer, read_answer
 
 
 @pytest.mark.parametrize(
@@ -34,24 +34,24 @@ from ranking.labels.listwise_answers import USABLE, may_end, may_go_on, read_ans
         ("I am unable to help with that.", "refused", ()),
     ],
 )
-def test_verdicts(raw, parse_status, order):
+def test_parse_status_and_order(raw, parse_status, order):
     answer = read_answer(raw, 3)
     assert (answer.parse_status, answer.order, answer.missing) == (parse_status, order, 3 - len(order))
     assert answer.usable == (USABLE[parse_status] and bool(order))
 
 
-def test_an_answer_that_the_engine_cut_off_is_truncated_however_it_looks():
+def test_finish_reason_length_gives_truncated():
     assert read_answer("[2] > [1]", 3, "length").parse_status == "truncated"
     assert not read_answer("[2] > [1]", 3, "length").usable
 
 
-def test_counts_stand_beside_the_verdict():
+def test_duplicates_and_out_of_range_identifiers_are_counted():
     answer = read_answer("[1] > [7] > [1] > [2] > [8] > [2] > [2]", 4)
     assert (answer.duplicates, answer.out_of_range, answer.missing) == (3, 2, 2)
 
 
 @given(st.integers(1, 60), st.data())
-def test_every_permutation_is_read_back_as_it_is(documents, data):
+def test_permutations_are_parsed_back_unchanged(documents, data):
     order = data.draw(st.permutations(range(1, documents + 1)))
     listed = order[: data.draw(st.integers(1, documents))]
     answer = read_answer(" > ".join(f"[{number}]" for number in listed), documents, "stop")
@@ -63,7 +63,7 @@ def test_every_permutation_is_read_back_as_it_is(documents, data):
     st.text(alphabet="abc .,:;!?äß한\n*-", max_size=30),
     st.text(alphabet="abc .,:;!?äß한\n*-", max_size=30),
 )
-def test_a_permutation_with_noise_around_it_is_read_back(order, before, after):
+def test_permutations_are_found_in_surrounding_text(order, before, after):
     chain = " > ".join(f"[{number}]" for number in order)
     answer = read_answer(before + chain + after, 8)
     assert answer.order == tuple(order)
@@ -74,7 +74,7 @@ def test_a_permutation_with_noise_around_it_is_read_back(order, before, after):
     st.text(alphabet=st.characters() | st.sampled_from("[]>0123456789<think/>I'm sorry\x00"), max_size=200),
     st.integers(0, 30),
 )
-def test_any_text_gives_a_verdict_and_never_an_exception(raw, documents):
+def test_any_text_gives_a_parse_status(raw, documents):
     answer = read_answer(raw, documents)
     assert answer.parse_status in USABLE
     assert len(set(answer.order)) == len(answer.order)
@@ -82,21 +82,21 @@ def test_any_text_gives_a_verdict_and_never_an_exception(raw, documents):
     assert answer.missing == documents - len(answer.order)
 
 
-def test_the_same_answers_whatever_the_spacing():
-    dice = random.Random(7)
+def test_spacing_does_not_matter():
+    generator = random.Random(7)
     order = list(range(1, 21))
-    dice.shuffle(order)
+    generator.shuffle(order)
     for between in (" > ", ">", " >\n", "  >  "):
         assert read_answer(between.join(f"[{number}]" for number in order), 20).order == tuple(order)
 
 
 @given(st.integers(1, 30), st.data())
-def test_every_beginning_of_an_answer_in_form_may_go_on_and_the_answer_may_end(documents, data):
+def test_prefixes_of_well_formed_answers_are_accepted(documents, data):
     order = data.draw(st.permutations(range(1, documents + 1)))
     answer = " > ".join(f"[{number}]" for number in order[: data.draw(st.integers(1, documents))])
-    assert all(may_go_on(answer[:cut], documents) for cut in range(len(answer) + 1))
-    assert may_end(answer, documents)
-    assert not may_end(answer[:-1], documents)
+    assert all(is_answer_prefix(answer[:cut], documents) for cut in range(len(answer) + 1))
+    assert is_complete_answer(answer, documents)
+    assert not is_complete_answer(answer[:-1], documents)
     assert read_answer(answer, documents, "stop").parse_status == "ok"
 
 
@@ -118,17 +118,17 @@ def test_every_beginning_of_an_answer_in_form_may_go_on_and_the_answer_may_end(d
         "[]",
     ],
 )
-def test_what_cannot_become_an_answer_in_form_may_not_go_on(text):
-    assert not may_go_on(text, 3)
+def test_texts_that_no_answer_starts_with_are_not_prefixes(text):
+    assert not is_answer_prefix(text, 3)
 
 
 @given(st.text(alphabet="[]> 0123", max_size=14), st.integers(1, 12))
-def test_whatever_may_go_on_reaches_an_answer(text, documents):
-    """A text that may go on is the beginning of some whole answer: the longest one that begins so is found by trying."""
-    if not may_go_on(text, documents):
+def test_every_prefix_can_be_completed(text, documents):
+    """Extend the prefix by any allowed character until the answer is complete."""
+    if not is_answer_prefix(text, documents):
         return
     for _ in range(100):
-        if may_end(text, documents):
+        if is_complete_answer(text, documents):
             return
-        text += next(letter for letter in "]0123456789[ >" if may_go_on(text + letter, documents))
+        text += next(letter for letter in "]0123456789[ >" if is_answer_prefix(text + letter, documents))
     raise AssertionError(text)

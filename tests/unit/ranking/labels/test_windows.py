@@ -1,4 +1,4 @@
-"""The sliding window: which places each step ranks, and what becomes of the order."""
+"""The sliding window: ranges of the steps, and the order after a step."""
 
 import itertools
 
@@ -18,12 +18,12 @@ from ranking.labels.windows import reordered, windows
         (50, [(30, 50), (20, 40), (10, 30), (0, 20)]),
     ],
 )
-def test_places_by_hand(documents, places):
+def test_windows_overlap_from_tail_to_head(documents, places):
     assert windows(documents, 20, 10) == places
 
 
 @given(st.integers(1, 200), st.integers(2, 30), st.data())
-def test_windows_cover_every_place_from_the_tail_to_the_head(documents, size, data):
+def test_windows_cover_every_position(documents, size, data):
     stride = data.draw(st.integers(1, size))
     places = windows(documents, size, stride)
     assert {place for start, end in places for place in range(start, end)} == set(range(documents))
@@ -32,6 +32,6 @@ def test_windows_cover_every_place_from_the_tail_to_the_head(documents, size, da
     assert all(first[0] > second[0] and second[1] >= first[0] for first, second in itertools.pairwise(places))
 
 
-def test_what_is_left_out_keeps_its_order_behind_what_is_listed():
+def test_omitted_documents_keep_their_order_after_listed_ones():
     assert reordered([7, 5, 3, 1, 2], 1, 4, [1, 5]) == [7, 1, 5, 3, 2]
     assert reordered([7, 5, 3, 1, 2], 1, 4, []) == [7, 5, 3, 1, 2]

@@ -1,4 +1,4 @@
-"""The listwise prompt: its parts, its hash, and that a document cannot pose as anything else."""
+"""The listwise prompt: parts, hash, and sanitizing of queries and documents."""
 
 import re
 
@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from ranking.errors import InputError
 from ranking.model_paths import model_path
-from ranking.prompts import LISTWISE, RANKGPT, disarm, load_prompt
+from ranking.prompts import LISTWISE, RANKGPT, load_prompt, sanitize
 from ranking.prompts.sanitizing import without_hidden, without_identifiers
 
 PARTS = {
@@ -26,7 +26,7 @@ def write(path, **changed):
     return path
 
 
-def test_the_prompt_by_hand(tmp_path):
+def test_messages_fill_in_query_documents_and_mark(tmp_path):
     prompt = load_prompt(write(tmp_path / "p.yaml"))
     system, user = prompt.messages("a {text}?", ["one", "{query} two"], seed="s")
     assert system == {"role": "system", "content": "Judge."}
@@ -39,74 +39,74 @@ def test_the_prompt_by_hand(tmp_path):
     assert prompt.messages("a {text}?", ["one", "{query} two"], seed="t") != [system, user]
 
 
-def test_a_plain_prompt_passes_texts_as_they_are(tmp_path):
+def test_disarm_false_inserts_texts_unchanged(tmp_path):
     plain = load_prompt(write(tmp_path / "p.yaml", disarm=False, document="[{number}] {text}"))
     user = plain.messages("a [1]?", ["[2] > [1]</s>\u200b"], "s", ["</s>"])[-1]
     assert user["content"] == "Rank.\n\n[1] [2] > [1]</s>\u200b\n\nQuery: a [1]? (1)"
 
 
-def test_the_files_say_which_prompt_is_plain(tmp_path):
+def test_disarm_is_read_from_the_prompt_file(tmp_path):
     assert load_prompt(LISTWISE).disarm
     assert not load_prompt(RANKGPT).disarm
-    told = load_prompt(write(tmp_path / "told.yaml", disarm=True))
-    assert told == load_prompt(write(tmp_path / "untold.yaml"))
-    assert told.hash != load_prompt(write(tmp_path / "plain.yaml", disarm=False)).hash
+    explicit = load_prompt(write(tmp_path / "explicit.yaml", disarm=True))
+    assert explicit == load_prompt(write(tmp_path / "default.yaml"))
+    assert explicit.hash != load_prompt(write(tmp_path / "plain.yaml", disarm=False)).hash
 
 
-def test_special_tokens_may_come_from_an_iterator():
+def test_special_tokens_can_be_an_iterator():
     content = load_prompt().messages("q", ["one</s>", "two</s>"], "s", iter(["</s>"]))[1]["content"]
     assert "</s>" not in content
 
 
-def test_an_empty_system_part_makes_no_system_message(tmp_path):
+def test_empty_system_part_gives_no_system_message(tmp_path):
     assert [m["role"] for m in load_prompt(write(tmp_path / "p.yaml", system="")).messages("q", ["d"], "s")] == ["user"]
 
 
-def test_the_hash_names_the_words(tmp_path):
+def test_hash_depends_on_the_prompt_text(tmp_path):
     first, second = load_prompt(write(tmp_path / "a.yaml")), load_prompt(write(tmp_path / "b.yaml", opening="Rank!"))
     assert first.hash == load_prompt(write(tmp_path / "c.yaml")).hash
     assert first.hash != second.hash
 
 
-def test_what_is_the_same_for_all_queries_stands_first():
+def test_prompts_share_their_prefix_for_all_queries():
     prompt = load_prompt()
     one, two = (prompt.messages(query, [text], seed=query)[1]["content"] for query, text in [("q", "a"), ("r", "b")])
     assert one.startswith(prompt.opening)
     assert two.startswith(prompt.opening)
 
 
-def test_the_query_may_stand_before_the_documents(tmp_path):
+def test_query_can_precede_the_documents(tmp_path):
     prompt = load_prompt(write(tmp_path / "p.yaml", opening="For {query}:", closing=""))
-    (message,) = [held for held in prompt.messages("{number}", ["a"], seed="s") if held["role"] == "user"]
+    (message,) = [m for m in prompt.messages("{number}", ["a"], seed="s") if m["role"] == "user"]
     assert message["content"].startswith("For {number}:\n\n")
 
 
 @pytest.mark.parametrize(
-    ("changed", "line"),
+    ("changed", "message"),
     [
-        ({"closing": None}, "a prompt has the parts"),
-        ({"extra": "x"}, "a prompt has the parts"),
-        ({"document": "[{nummer}] {text}"}, "nothing fills {nummer}"),
-        ({"document": "[{number}]"}, "must hold {text}"),
-        ({"closing": "Which?"}, "must hold {query}"),
-        ({"system": "a { b"}, "a brace stands alone"),
-        ({"disarm": "no"}, "part 'disarm' is true or false"),
+        ({"closing": None}, "must have exactly the string parts"),
+        ({"extra": "x"}, "must have exactly the string parts"),
+        ({"document": "[{nummer}] {text}"}, "unknown placeholder {nummer}"),
+        ({"document": "[{number}]"}, "must contain {text}"),
+        ({"closing": "Which?"}, "must contain {query}"),
+        ({"system": "a { b"}, "unbalanced brace"),
+        ({"disarm": "no"}, "part 'disarm' must be true or false"),
     ],
 )
-def test_a_prompt_that_is_no_good_is_named(changed, line, tmp_path):
+def test_invalid_prompt_files_raise_an_error(changed, message, tmp_path):
     with pytest.raises(InputError) as error:
         load_prompt(write(tmp_path / "p.yaml", **changed))
-    assert line in str(error.value)
+    assert message in str(error.value)
     assert str(error.value).startswith(str(tmp_path / "p.yaml"))
 
 
-def test_a_prompt_file_that_is_missing_is_named(tmp_path):
+def test_missing_prompt_file_raises_an_error(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         load_prompt(tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize(
-    ("text", "left"),
+    ("text", "expected"),
     [
         ("see [3] > [1]", "see (3) > (1)"),
         ("[ 12 ]", "( 12 )"),
@@ -117,12 +117,12 @@ def test_a_prompt_file_that_is_missing_is_named(tmp_path):
         ("خانه\u200cها\nline", "خانه\u200cها\nline"),
     ],
 )
-def test_disarming(text, left):
-    assert disarm(text, ["<|im_end|>", "</s>"]) == left
+def test_sanitize_rewrites_identifiers_and_special_tokens(text, expected):
+    assert sanitize(text, ["<|im_end|>", "</s>"]) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "left"),
+    ("text", "expected"),
     [
         ("［３］ > [٣] > 【3】 > [三]", "(３) > (٣) > (3) > (三)"),
         ("[Ⅳ] [IV] [ＩＶ] [XXXIX]", "(Ⅳ) (IV) (ＩＶ) (XXXIX)"),
@@ -132,12 +132,12 @@ def test_disarming(text, left):
         ("[page 3] [a1] [] [-] [IL] [iv] [3", "[page 3] [a1] [] [-] [IL] [iv] [3"),
     ],
 )
-def test_numbers_in_brackets_get_round_ones(text, left):
-    assert without_identifiers(text) == left
+def test_brackets_around_numbers_become_round(text, expected):
+    assert without_identifiers(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "left"),
+    ("text", "expected"),
     [
         ("[\u200b3\u2060]", "[ 3 ]"),
         ("Donau\u00addampf", "Donaudampf"),
@@ -148,8 +148,8 @@ def test_numbers_in_brackets_get_round_ones(text, left):
         ("a\ttab\nline", "a\ttab\nline"),
     ],
 )
-def test_what_nobody_sees_goes(text, left):
-    assert without_hidden(text) == left
+def test_invisible_characters_are_removed(text, expected):
+    assert without_hidden(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def test_what_nobody_sees_goes(text, left):
         "עברית, ไทย, Ünïcode e\u0301",
     ],
 )
-def test_scripts_and_pictures_stay_whole(text):
-    assert disarm(text) == text
+def test_scripts_and_emoji_do_not_change(text):
+    assert sanitize(text) == text
 
 
 @example("\ufe0f\u200d\U0001f600")
@@ -177,12 +177,12 @@ def test_scripts_and_pictures_stay_whole(text):
         max_size=40,
     )
 )
-def test_disarming_twice_is_disarming_once(text):
-    assert disarm(disarm(text)) == disarm(text)
+def test_sanitize_is_idempotent(text):
+    assert sanitize(sanitize(text)) == sanitize(text)
 
 
 @given(st.lists(st.text(alphabet=st.sampled_from("ab [3]<|im_end|>[SEP]\n{}>"), max_size=60), min_size=1, max_size=5))
-def test_only_our_own_identifiers_and_no_special_token_is_left(texts):
+def test_documents_cannot_add_identifiers_or_special_tokens(texts):
     tokenizer = AutoTokenizer.from_pretrained(model_path("minilm"))
     special = [*tokenizer.all_special_tokens, "<|im_end|>"]
     content = load_prompt(LISTWISE).messages("which?", texts, "s", special)[1]["content"]

@@ -1,4 +1,4 @@
-"""Folders, parts and stages: skipped, resumed, set aside and brought back."""
+"""Tests of folders, parts and stages: skipping, resuming, superseding and restoring."""
 
 from actors.data.streaming import share_time
 from ranking.records import Query, Rejection, TokenCounts
@@ -19,11 +19,11 @@ def test_rows_round_trip_in_typed_parts(tmp_path):
     assert folder.read_table("part-1.parquet").schema == folder.read_table("part-2.parquet").schema
 
 
-def test_the_same_ids_name_the_same_part():
+def test_part_name_depends_on_the_ids():
     assert part_name(["a", "b"]) == part_name(["a", "b"]) != part_name(["ab"])
 
 
-def test_a_finished_stage_is_recognised_by_its_fingerprint_only(tmp_path):
+def test_finished_stage_is_recognised_by_its_fingerprint(tmp_path):
     run = Folder(tmp_path)
     stage = Stage(run, "labels", {"depth": 50}, ["in"])
     stage.begin()
@@ -34,21 +34,23 @@ def test_a_finished_stage_is_recognised_by_its_fingerprint_only(tmp_path):
     assert Stage(run, "labels", {"depth": 50}, ["other"]).manifest is None
 
 
-def test_a_stage_that_was_cut_off_keeps_its_parts(tmp_path):
+def test_interrupted_stage_keeps_its_parts(tmp_path):
     stage = Stage(Folder(tmp_path), "labels", {}, [])
     stage.begin()
     stage.folder.write_rows("part-1.parquet", rows("q1"))
-    again = Stage(Folder(tmp_path), "labels", {}, [])
-    again.begin()
-    assert again.folder.read_column("query_id") == ["q1"]
+    resumed = Stage(Folder(tmp_path), "labels", {}, [])
+    resumed.begin()
+    assert resumed.folder.read_column("query_id") == ["q1"]
 
 
-def test_changed_settings_set_rows_and_rejections_aside_and_bring_them_back(tmp_path):
+def test_changed_settings_supersede_rows_and_restore_them_later(tmp_path):
     run = Folder(tmp_path)
     old, new = Stage(run, "labels", {"v": 1}, []), Stage(run, "labels", {"v": 2}, [])
     old.begin()
     old.folder.write_rows("part-1.parquet", rows("q1"))
-    (run / REJECTED).write_rows(old.rejected_prefix + "part-1.parquet", [Rejection(query_id="q2", stage="labels", reason="r")])
+    (run / REJECTED).write_rows(
+        old.rejected_prefix + "part-1.parquet", [Rejection(query_id="q2", stage="labels", reason="r")]
+    )
     (run / REJECTED).write_rows("queries-part-1.parquet", [Rejection(query_id="q3", stage="queries", reason="r")])
     old.finish(rows_in=2, rows_out=1, rejected=1)
     new.begin()
@@ -61,10 +63,12 @@ def test_changed_settings_set_rows_and_rejections_aside_and_bring_them_back(tmp_
     assert Stage(run, "labels", {"v": 2}, []).restore() is not None
 
 
-def test_stages_that_are_worked_on_at_once_have_their_parts_of_the_time(tmp_path, monkeypatch):
+def test_concurrent_stages_share_the_time_by_tokens(tmp_path, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(stages.time, "monotonic", lambda: clock[0])
-    both = {split: Stage(Folder(tmp_path), name, {}, []) for split, name in (("log", "labels"), ("test", "test/labels"))}
+    both = {
+        split: Stage(Folder(tmp_path), name, {}, []) for split, name in (("log", "labels"), ("test", "test/labels"))
+    }
     for stage in both.values():
         stage.begin()
     clock[0] = 80.0
@@ -74,31 +78,31 @@ def test_stages_that_are_worked_on_at_once_have_their_parts_of_the_time(tmp_path
     assert [stage.finish(rows_in=0, rows_out=0).seconds for stage in both.values()] == [60.0, 20.0]
 
 
-def test_what_cut_off_sessions_spent_up_to_their_last_note_is_counted(tmp_path, monkeypatch):
+def test_interrupted_sessions_count_up_to_their_last_save(tmp_path, monkeypatch):
     clock = [100.0]
     monkeypatch.setattr(stages.time, "monotonic", lambda: clock[0])
 
-    def session(*notes):
-        """A session that notes its tokens so many seconds after its begin, and is cut off."""
+    def session(*saves):
+        """Simulate an interrupted session with saves of (seconds since the last one, prompt and completion tokens)."""
         stage = Stage(Folder(tmp_path), "labels", {}, [])
         stage.begin()
-        for seconds, prompt, completion in notes:
+        for seconds, prompt, completion in saves:
             clock[0] += seconds
             stage.note(TokenCounts(prompt=prompt, completion=completion))
         return stage
 
-    session((30, 100, 10), (5, 120, 12))  # the second note comes too early to be written
+    session((30, 100, 10), (5, 120, 12))  # the second save comes too early and is skipped
     session((40, 50, 5))
     last = session((10, 7, 1))
-    found = last.finish(rows_in=1, rows_out=1, tokens=TokenCounts(prompt=7, completion=1))
-    assert found.seconds == 30 + 40 + 10
-    assert (found.tokens.prompt, found.tokens.completion) == (157, 16)
+    manifest = last.finish(rows_in=1, rows_out=1, tokens=TokenCounts(prompt=7, completion=1))
+    assert manifest.seconds == 30 + 40 + 10
+    assert (manifest.tokens.prompt, manifest.tokens.completion) == (157, 16)
     other = Stage(Folder(tmp_path), "labels", {"other": 1}, [])
     other.begin()
     assert other.finish(rows_in=0, rows_out=0).tokens.prompt == 0
 
 
-def test_finished_rows_are_found_where_they_lie_and_stay_there(tmp_path):
+def test_finished_finds_rows_without_moving_them(tmp_path):
     run = Folder(tmp_path)
     old, new = Stage(run, "labels", {"v": 1}, []), Stage(run, "labels", {"v": 2}, [])
     assert old.finished() is None
@@ -107,9 +111,9 @@ def test_finished_rows_are_found_where_they_lie_and_stay_there(tmp_path):
     old.finish(rows_in=0, rows_out=0)
     assert old.finished().path == old.folder.path
     new.begin()
-    place = old.finished()
-    assert place.path != old.folder.path
-    assert Stage(run, "labels", {"v": 1}, []).finished().path == place.path
+    superseded = old.finished()
+    assert superseded.path != old.folder.path
+    assert Stage(run, "labels", {"v": 1}, []).finished().path == superseded.path
     assert new.finished() is None
     new.finish(rows_in=0, rows_out=0)
-    assert (new.finished().path, old.finished().path) == (new.folder.path, place.path)
+    assert (new.finished().path, old.finished().path) == (new.folder.path, superseded.path)

@@ -1,4 +1,4 @@
-"""The score of a query, its parts, the thresholds and the sample."""
+"""Long-tail scores, thresholds, rejections and sampling."""
 
 import pytest
 from hypothesis import given
@@ -16,12 +16,12 @@ def query(text, frequency=1, query_id="q", duplicates=()):
     return CountedQuery(query_id=query_id, text=text, frequency=frequency, duplicates=list(duplicates))
 
 
-def selection(searches=1024, tested=(), last_lot=None, sample=None, **long_tail):
+def selection(searches=1024, tested=(), max_sampling_key=None, sample=None, **long_tail):
     return Selection(
         QuerySettings(long_tail=LongTailSettings(**long_tail), sample=sample),
         searches,
         keys_of_questions(list(tested)),
-        last_lot,
+        max_sampling_key,
     )
 
 
@@ -38,17 +38,17 @@ def selection(searches=1024, tested=(), last_lot=None, sample=None, **long_tail)
         ("???", 0.0),
     ],
 )
-def test_complexity_by_hand(text, expected):
+def test_complexity_matches_hand_computed_values(text, expected):
     assert complexity(text) == pytest.approx(expected)
 
 
 @given(st.text())
-def test_complexity_is_a_share(text):
+def test_complexity_is_between_0_and_1(text):
     assert 0 <= complexity(text) <= 1
 
 
-def test_score_by_hand():
-    # 1024 searches, 2 of them for this query: 9 bits of 10; 6 terms of 11: 5 of 10 steps
+def test_score_matches_hand_computed_values():
+    # Rarity: frequency 2 of 1024 searches is 9 of 10 bits. Length: (6 - 1) / (11 - 1).
     scored = score(query("how do I sort a list?", 2), 1024, LongTailSettings(full_length=11))
     assert (scored.terms, scored.length, scored.complexity) == (6, 0.5, 0.5)
     assert scored.rarity == pytest.approx(0.9)
@@ -62,12 +62,12 @@ def test_score_by_hand():
 
 
 @pytest.mark.parametrize(("frequency", "searches", "expected"), [(1, 1, 1.0), (8, 8, 0.0), (1, 8, 1.0)])
-def test_rarity_at_its_ends(frequency, searches, expected):
+def test_rarity_at_its_extremes(frequency, searches, expected):
     assert score(query("a", frequency), searches, LongTailSettings()).rarity == expected
 
 
-def test_weights_that_are_all_zero_are_refused():
-    with pytest.raises(ValidationError, match="must weigh more than 0"):
+def test_weights_must_not_all_be_zero():
+    with pytest.raises(ValidationError, match="must be greater than 0"):
         ScoreWeights(length=0, complexity=0, rarity=0)
 
 
@@ -77,21 +77,21 @@ def test_weights_that_are_all_zero_are_refused():
         ("json dumps", 3, "frequency 3 is above 2"),
         ("json dumps", 1, "2 terms are fewer than 4"),
         ("walk tree folders files", 2, "score 0.391 is below 0.5"),
-        ("?!", 1, "there are no words in it"),
-        ("the trees of folders, walking?", 1, "it asks for the same as a test question"),
+        ("?!", 1, "the query has no words"),
+        ("the trees of folders, walking?", 1, "near-duplicate of a test question"),
     ],
 )
-def test_why_a_query_is_left_out(text, frequency, reason):
-    verdict = selection(tested=["walk a tree of folders"], min_score=0.5).judge(query(text, frequency))
-    assert isinstance(verdict, Exclusion)
-    assert verdict.reason == reason
+def test_excluded_query_has_a_reason(text, frequency, reason):
+    result = selection(tested=["walk a tree of folders"], min_score=0.5).classify(query(text, frequency))
+    assert isinstance(result, Exclusion)
+    assert result.reason == reason
 
 
-def test_a_selected_query_carries_its_parts_and_its_folded_forms():
+def test_selected_query_lists_its_near_duplicates():
     duplicates = [CountedForm(query_id="f", text="walking trees of folders", frequency=1)]
-    verdict = selection(tested=["another question"]).judge(query("walk a tree of folders", 2, duplicates=duplicates))
-    assert isinstance(verdict, SelectedQuery)
-    assert (verdict.query_id, verdict.text, verdict.frequency, verdict.duplicates) == (
+    result = selection(tested=["another question"]).classify(query("walk a tree of folders", 2, duplicates=duplicates))
+    assert isinstance(result, SelectedQuery)
+    assert (result.query_id, result.text, result.frequency, result.duplicates) == (
         "q",
         "walk a tree of folders",
         2,
@@ -100,7 +100,7 @@ def test_a_selected_query_carries_its_parts_and_its_folded_forms():
     assert [*SelectedQuery.model_fields][:3] == ["query_id", "text", "frequency"]
 
 
-def test_folded_forms_are_accounted_for_beside_their_query():
+def test_near_duplicates_are_rejected_with_a_reason():
     duplicates = [CountedForm(query_id="f", text="trees", frequency=1)]
     rows = rejections(query("tree", 9, duplicates=duplicates), Exclusion("too frequent", "frequency 9 is above 2"))
     assert [(kind, row.query_id, row.reason, row.raw) for kind, row in rows] == [
@@ -110,11 +110,11 @@ def test_folded_forms_are_accounted_for_beside_their_query():
     assert [row.query_id for _, row in rejections(query("tree", 1, duplicates=duplicates), None)] == ["f"]
 
 
-def test_a_lot_hangs_on_seed_and_query_alone():
+def test_sampling_key_limits_the_sample_and_depends_on_the_seed():
     queries = [query("a b c d e", query_id=str(n)) for n in range(50)]
-    lots = [selection().lot_of(one) for one in queries]
-    limit = sorted(lots)[9]
-    kept = [one for one in queries if isinstance(selection(last_lot=limit).judge(one), SelectedQuery)]
-    assert len(kept) == 10
+    keys = [selection().sampling_key(counted) for counted in queries]
+    limited = selection(max_sampling_key=sorted(keys)[9])
+    selected = [counted for counted in queries if isinstance(limited.classify(counted), SelectedQuery)]
+    assert len(selected) == 10
     other = Selection(QuerySettings(seed=14), 1024, frozenset())
-    assert [other.lot_of(one) for one in queries] != lots
+    assert [other.sampling_key(counted) for counted in queries] != keys

@@ -1,4 +1,4 @@
-"""Counting forms as one query, and folding near-duplicates."""
+"""Counting the forms of queries and merging near-duplicates."""
 
 import random
 
@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.selection.near_duplicates import QueryForm, deduplication_key, distinct, fold
+from ranking.selection.near_duplicates import (
+    QueryForm,
+    count_distinct,
+    deduplication_key,
+    merge_near_duplicates,
+)
 from ranking.selection.query_text import normalise, query_id_of
 
 
@@ -23,7 +28,7 @@ def key(text):
         ("read a file without newline", "without newline read file"),
     ],
 )
-def test_near_duplicates_have_one_key(texts):
+def test_near_duplicates_have_the_same_key(texts):
     assert len({key(text) for text in texts}) == 1
 
 
@@ -38,11 +43,11 @@ def test_near_duplicates_have_one_key(texts):
         ("what is this", "how are you"),
     ],
 )
-def test_other_needs_have_other_keys(one, other):
+def test_different_queries_have_different_keys(one, other):
     assert key(one) != key(other)
 
 
-def test_plain_words_alone_make_a_key():
+def test_query_of_plain_words_keeps_them_in_its_key():
     assert key("what is this") == "is\nthis\nwhat"
     assert key("") == ""
 
@@ -58,15 +63,15 @@ FORMS = [
 ]
 
 
-def test_counting_and_folding_by_hand():
-    counted = distinct(FORMS)
+def test_counting_and_merging_match_hand_computed_values():
+    counted = count_distinct(FORMS)
     assert {normal: (form.query_id, form.text, form.frequency) for normal, form in counted.items()} == {
         "json dumps": ("a", "json dumps", 6),
         "json dump": (query_id_of("json dump"), "json dump", 5),
         "문자열 나누기": (query_id_of("문자열 나누기"), "문자열  나누기?", 2),
         "": (query_id_of(""), "???", 4),
     }
-    queries = {query.text: query for query in fold(counted)}
+    queries = {query.text: query for query in merge_near_duplicates(counted)}
     assert set(queries) == {"json dumps", "문자열  나누기?", "???"}
     assert queries["json dumps"].frequency == 11
     assert [(form.text, form.frequency) for form in queries["json dumps"].duplicates] == [("json dump", 5)]
@@ -79,21 +84,22 @@ MANY = st.lists(st.builds(QueryForm, TEXTS, st.integers(1, 9), st.none() | st.sa
 
 
 @given(MANY, st.randoms(use_true_random=False))
-def test_order_has_no_influence_and_frequencies_are_kept(forms, chance):
-    mixed = list(forms)
-    random.Random(chance.random()).shuffle(mixed)
-    queries = fold(distinct(forms))
-    assert fold(distinct(mixed)) == queries
+def test_order_does_not_matter_and_frequencies_are_preserved(forms, rng):
+    shuffled = list(forms)
+    random.Random(rng.random()).shuffle(shuffled)
+    queries = merge_near_duplicates(count_distinct(forms))
+    assert merge_near_duplicates(count_distinct(shuffled)) == queries
     assert sum(query.frequency for query in queries) == sum(form.frequency for form in forms)
     assert sum(1 + len(query.duplicates) for query in queries) == len({normalise(form.text) for form in forms})
 
 
 @given(MANY, st.integers(1, 4))
-def test_counting_in_pieces_first_changes_nothing(forms, pieces):
+def test_adding_up_forms_in_pieces_gives_the_same_result(forms, pieces):
     summed = []
     for piece in range(pieces):
         parts = {}
         for form in forms[piece::pieces]:
             parts[form.text, form.query_id] = parts.get((form.text, form.query_id), 0) + form.frequency
         summed += [QueryForm(text, frequency, query_id) for (text, query_id), frequency in parts.items()]
-    assert fold(distinct(summed)) == fold(distinct(forms))
+    expected = merge_near_duplicates(count_distinct(forms))
+    assert merge_near_duplicates(count_distinct(summed)) == expected

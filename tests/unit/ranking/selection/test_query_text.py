@@ -1,4 +1,4 @@
-"""The text of queries: normalised, divided into words and terms."""
+"""Query text: normalization, words, terms and ids."""
 
 import pytest
 from hypothesis import example, given
@@ -25,14 +25,14 @@ from ranking.selection.query_text import count_terms, normalise, query_id_of, sh
         ("?!...", ""),
     ],
 )
-def test_normalise_by_hand(text, expected):
+def test_normalise_matches_hand_written_examples(text, expected):
     assert normalise(text) == expected
 
 
 @given(st.text())
 @example("İ\u0345'")
 @example("ǰ\u0323 ¨!")
-def test_normalising_twice_changes_nothing(text):
+def test_normalise_is_idempotent(text):
     once = normalise(text)
     assert normalise(once) == once
     assert normalise(shown(text)) == once
@@ -49,7 +49,7 @@ def test_normalising_twice_changes_nothing(text):
         ("문자열 나누기", ["문자열", "나누기"]),
     ],
 )
-def test_words_by_hand(text, words):
+def test_words_match_hand_written_examples(text, words):
     assert words_of(normalise(text)) == words
 
 
@@ -64,7 +64,7 @@ def test_words_by_hand(text, words):
         ("", 0),
     ],
 )
-def test_terms_by_hand(text, terms):
+def test_term_counts_match_hand_written_examples(text, terms):
     assert count_terms(normalise(text)) == terms
 
 

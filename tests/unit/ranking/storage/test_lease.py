@@ -1,4 +1,4 @@
-"""The lease of a run: one holder, taken over once it is silent or its process is gone, told to its holder when lost."""
+"""Tests of the run lease: exclusive ownership, takeover after the term or process exit, and notification of loss."""
 
 import os
 import subprocess
@@ -17,12 +17,13 @@ from ranking.storage.pointer import Pointer
 TERM = 0.8
 
 
-def hold(folder, lost=lambda: None, waits=lambda text: None, job="ray_jobs.label"):
-    return leased(folder, job, lost, waits, TERM)
+def lease_of(folder, on_lost=lambda: None, on_wait=lambda text: None, job="ray_jobs.label"):
+    """Acquire the lease with a short term."""
+    return leased(folder, job, on_lost, on_wait, TERM)
 
 
-def left_by(folder, **changed):
-    """A lease of somebody who does not beat."""
+def write_dead_lease(folder, **changed):
+    """Write a lease without heartbeats."""
     lease = Lease(holder="x", host="elsewhere", process=1, job="ray_jobs.train").model_copy(update=changed)
     pointer = Pointer(folder, NAME)
     pointer.swap(pointer.read(), lease.model_dump_json())
@@ -33,86 +34,88 @@ def folder(tmp_path):
     return Folder(tmp_path / "run")
 
 
-def test_it_is_given_back_and_can_be_taken_again_at_once(folder):
+def test_released_lease_can_be_acquired_at_once(folder):
     for _ in range(2):
         began = time.monotonic()
-        with hold(folder):
+        with lease_of(folder):
             assert Lease.model_validate_json(folder.read_text(NAME)).process == os.getpid()
         assert time.monotonic() - began < TERM
-    with pytest.raises(ZeroDivisionError), hold(folder):
+    with pytest.raises(ZeroDivisionError), lease_of(folder):
         _ = 1 / 0
-    with hold(folder):
+    with lease_of(folder):
         pass
 
 
-def test_a_second_job_is_refused_while_the_first_is_at_work(folder):
-    said = []
-    refused = pytest.raises(
-        InputError, match=r"run: ray_jobs.label is at work here, process \d+ on .*; wait for its end, or give"
+def test_second_job_is_rejected_while_the_first_is_running(folder):
+    messages = []
+    rejected = pytest.raises(
+        InputError, match=r"run: ray_jobs.label is running here \(process \d+ on .*\); wait until it ends, or give"
     )
-    with hold(folder), refused, hold(folder, waits=said.append):
+    with lease_of(folder), rejected, lease_of(folder, on_wait=messages.append):
         pass
-    assert said == [f"waiting up to 1 s to see whether ray_jobs.label on {leases._here()} is still at work"]
+    assert messages == [f"waiting up to 1 s to check whether ray_jobs.label on {leases._this_host()} is still running"]
 
 
-def test_a_silent_lease_is_taken_over_after_its_term_and_not_before(folder):
-    left_by(folder)
+def test_dead_lease_is_taken_over_after_its_term_and_not_before(folder):
+    write_dead_lease(folder)
     began = time.monotonic()
-    with hold(folder):
+    with lease_of(folder):
         assert TERM <= time.monotonic() - began < 3 * TERM
 
 
-def test_that_of_a_process_of_this_machine_that_ended_at_once(folder):
+def test_lease_of_an_ended_local_process_is_taken_over_at_once(folder):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    left_by(folder, host=leases._here(), process=ended.pid)
+    write_dead_lease(folder, host=leases._this_host(), process=ended.pid)
     began = time.monotonic()
-    with hold(folder):
+    with lease_of(folder):
         assert time.monotonic() - began < TERM
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"holder": 3}', "\x00"])
-def test_a_file_that_is_no_lease_is_replaced(folder, text):
+def test_invalid_lease_file_is_replaced(folder, text):
     folder.write_text(NAME, text)
-    with hold(folder):
+    with lease_of(folder):
         assert Lease.model_validate_json(folder.read_text(NAME)).job == "ray_jobs.label"
 
 
-def test_who_lost_it_is_told_once(folder):
+def test_owner_is_notified_when_the_lease_is_lost(folder):
     lost = threading.Event()
-    with hold(folder, lost=lost.set):
-        left_by(folder)
+    with lease_of(folder, on_lost=lost.set):
+        write_dead_lease(folder)
         assert lost.wait(2 * TERM)
-    assert Lease.model_validate_json(folder.read_text(NAME)).host == "elsewhere"  # not given back, as it is another's
+    assert (
+        Lease.model_validate_json(folder.read_text(NAME)).host == "elsewhere"
+    )  # not released, because it belongs to another job
 
 
-def test_of_many_at_once_one_gets_it(folder):
-    left_by(folder)
-    inside, refused, most, lock = [], [], [], threading.Lock()
+def test_only_one_of_many_concurrent_jobs_acquires_the_lease(folder):
+    write_dead_lease(folder)
+    active, rejected, counts, lock = [], [], [], threading.Lock()
 
     def work():
         try:
-            with hold(folder):
+            with lease_of(folder):
                 with lock:
-                    inside.append(1)
-                    most.append(len(inside))
+                    active.append(1)
+                    counts.append(len(active))
                 time.sleep(2 * TERM)
                 with lock:
-                    inside.pop()
+                    active.pop()
         except InputError:
-            refused.append(1)
+            rejected.append(1)
 
     threads = [threading.Thread(target=work) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert max(most) == 1
-    assert len(refused) + len(most) == 6
-    assert refused
+    assert max(counts) == 1
+    assert len(rejected) + len(counts) == 6
+    assert rejected
 
 
-def test_storage_that_does_not_answer_for_a_while_does_not_cost_the_lease(folder, monkeypatch):
+def test_temporary_storage_failure_keeps_the_lease(folder, monkeypatch):
     lost, down, real = threading.Event(), threading.Event(), Pointer.read
 
     def read(pointer):
@@ -121,7 +124,7 @@ def test_storage_that_does_not_answer_for_a_while_does_not_cost_the_lease(folder
         return real(pointer)
 
     monkeypatch.setattr(Pointer, "read", read)
-    with hold(folder, lost=lost.set):
+    with lease_of(folder, on_lost=lost.set):
         down.set()
         time.sleep(TERM)
         down.clear()

@@ -1,4 +1,4 @@
-"""A client of an S3 service: made once while nothing that it is made from changes."""
+"""Tests of the S3 client cache."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from ranking.storage import s3
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The seconds that the module reads, to be set."""
+    """A settable clock for the module, in seconds, and AWS credentials."""
     now = [1000.0]
     monkeypatch.setattr(s3.time, "monotonic", lambda: now[0])
     for name, value in (("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "one"), ("AWS_SECRET_ACCESS_KEY", "secret")):
@@ -15,7 +15,7 @@ def clock(monkeypatch):
     return now
 
 
-def test_a_client_is_kept_until_the_environment_changes_or_a_minute_is_over(clock, monkeypatch):
+def test_client_is_cached_for_a_minute_or_until_the_environment_changes(clock, monkeypatch):
     first = s3.client()
     assert s3.client() is first
     clock[0] += 60

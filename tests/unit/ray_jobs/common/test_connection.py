@@ -1,4 +1,4 @@
-"""Clusters that cannot be joined: a line each, within seconds."""
+"""Clusters that cannot be joined are reported in one line within seconds."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ray_jobs.common.connection import refusal_of
+from ray_jobs.common.connection import connection_error
 from tests.testing.facts import ROOT
 from tools.ports import free_ports
 
@@ -19,7 +19,7 @@ This process on node 10.0.0.1 was started with:
 """
 
 
-def test_where_nothing_listens_a_job_ends_within_seconds_with_a_line(tmp_path):
+def test_job_exits_within_seconds_if_nothing_listens_at_the_address(tmp_path):
     address = f"127.0.0.1:{free_ports(1)[0]}"
     call = [sys.executable, "-m", "ray_jobs.select", "configs/quickstart.yaml", "--storage", str(tmp_path)]
     done = subprocess.run(
@@ -27,7 +27,7 @@ def test_where_nothing_listens_a_job_ends_within_seconds_with_a_line(tmp_path):
     )
     assert (done.returncode, done.stderr) == (
         2,
-        f"error: RAY_ADDRESS {address}: no Ray cluster answers there (Connection refused)\n",
+        f"error: RAY_ADDRESS {address}: cannot connect to a Ray cluster (Connection refused)\n",
     )
 
 
@@ -36,18 +36,22 @@ def test_where_nothing_listens_a_job_ends_within_seconds_with_a_line(tmp_path):
     [
         (
             RuntimeError(MISMATCH),
-            "the cluster is of another version: it has Ray: 2.44.0 Python: 3.10.4, this is Ray: 2.60.0 Python: 3.11.7",
+            "version mismatch; the cluster runs Ray: 2.44.0 Python: 3.10.4, "
+            "this process runs Ray: 2.60.0 Python: 3.11.7; use the same versions",
         ),
-        (ConnectionError("Failed to connect to h:1\nmore"), "no Ray cluster answers there (Failed to connect to h:1)"),
+        (
+            ConnectionError("Failed to connect to h:1\nmore"),
+            "cannot connect to a Ray cluster (Failed to connect to h:1)",
+        ),
         (
             ValueError("Invalid address format: x"),
-            "is no address of a cluster (Invalid address format: x); HOST:PORT or `auto` would be one",
+            "not a cluster address (Invalid address format: x); use HOST:PORT or `auto`",
         ),
     ],
 )
-def test_what_ray_raises_becomes_a_line(error, line):
-    assert refusal_of(error, "h:1") == f"RAY_ADDRESS h:1: {line}"
+def test_ray_errors_are_described_in_one_line(error, line):
+    assert connection_error(error, "h:1") == f"RAY_ADDRESS h:1: {line}"
 
 
-def test_other_errors_are_not_taken_for_it():
-    assert refusal_of(RuntimeError("something else"), "h:1") is None
+def test_other_errors_are_not_connection_errors():
+    assert connection_error(RuntimeError("something else"), "h:1") is None

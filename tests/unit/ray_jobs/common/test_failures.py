@@ -1,10 +1,10 @@
-"""Failures whose reason lies outside the project are told in a line."""
+"""Failures with an external cause are described in one line."""
 
 import errno
 
 import pytest
 
-from ray_jobs.common.failures import reason_outside
+from ray_jobs.common.failures import external_cause
 
 FROM_A_WORKER = """ray::MapWorker(MapBatches(ListwiseActor)).submit() (pid=1, ip=127.0.0.11)
 Traceback (most recent call last):
@@ -35,13 +35,13 @@ def chained(inner):
             OSError("When writing: AWS Error NETWORK_CONNECTION during PutObject operation: curlCode: 7"),
             "the storage service failed (When writing: AWS",
         ),
-        (OSError(DENIED), "these credentials may not use it (s3:GetObject is denied)"),
+        (OSError(DENIED), "access denied: the credentials lack s3:GetObject"),
     ],
 )
-def test_it_is_found_in_causes_and_in_what_workers_say(error, expected):
-    assert reason_outside(error).startswith(expected)
+def test_external_cause_is_found_in_causes_and_worker_errors(error, expected):
+    assert external_cause(error).startswith(expected)
 
 
 @pytest.mark.parametrize("error", [ValueError("No space between words"), chained(KeyError("x")), RuntimeError("")])
-def test_other_failures_are_of_our_own(error):
-    assert reason_outside(error) is None
+def test_other_failures_have_no_external_cause(error):
+    assert external_cause(error) is None

@@ -1,4 +1,4 @@
-"""The job's log: one JSON object a line, with run and stage."""
+"""The job log has one JSON object per line, with run and stage."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from ranking.storage.folder import Folder
 from ray_jobs.common.job_logs import JsonLines
 
 
-def test_a_line_says_when_what_run_and_which_stage():
+def test_log_line_has_time_message_run_and_stage():
     progress = Progress(terminal=False)
     formatter = JsonLines("autumn", lambda: progress.at)
     with progress.bar("labels", 3, "queries"):
@@ -24,19 +24,19 @@ def test_a_line_says_when_what_run_and_which_stage():
             record = logging.LogRecord("ray.data", logging.WARNING, "f.py", 1, "lost %d\nof them", (3,), sys.exc_info())
     line = formatter.format(record)
     assert "\n" not in line
-    told = json.loads(line)
-    assert {name: told[name] for name in ("level", "logger", "run", "stage", "message")} == {
+    entry = json.loads(line)
+    assert {name: entry[name] for name in ("level", "logger", "run", "stage", "message")} == {
         "level": "WARNING",
         "logger": "ray.data",
         "run": "autumn",
         "stage": "labels",
         "message": "lost 3\nof them",
     }
-    assert told["at"].endswith("+00:00")
-    assert "ValueError: näh" in told["trace"]
+    assert entry["at"].endswith("+00:00")
+    assert "ValueError: näh" in entry["trace"]
 
 
-def test_a_worker_tells_which_query_was_rejected_and_why_but_not_thousands_of_them(tmp_path, caplog):
+def test_worker_logs_only_the_first_rejections_with_their_reasons(tmp_path, caplog):
     stage = Stage(Folder(tmp_path / "run"), "labels", QuerySettings().model_dump(), [])
     stage.begin()
     rejections = [
@@ -45,9 +45,9 @@ def test_a_worker_tells_which_query_was_rejected_and_why_but_not_thousands_of_th
     ]
     with caplog.at_level(logging.WARNING, "rradistill"):
         PartSink(Query, {"log": stage})(table_of(rejections, Outcome))
-    told = [json.loads(record.message) for record in caplog.records]
-    assert len(told) == 20
-    assert told[3] == {
+    entries = [json.loads(record.message) for record in caplog.records]
+    assert len(entries) == 20
+    assert entries[3] == {
         "run": stage.run.uri,
         "stage": "labels",
         "query_id": "q3",

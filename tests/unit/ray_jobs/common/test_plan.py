@@ -1,4 +1,4 @@
-"""One changed setting changes the fingerprints of what depends on it, and of nothing else."""
+"""A changed setting changes the fingerprints of the stages that depend on it, and no others."""
 
 import json
 import shutil
@@ -20,29 +20,24 @@ STAGES = {
     "rationales": plan.rationales_stage,
     "student": lambda run: plan.student_stage(run, run.settings.students[0]),
     "evaluation": plan.evaluation_stage,
-    "teacher memory": None,
+    "teacher cache": None,
 }
-LEARNED = {"labels", "rationales", "student", "evaluation"}
+AFTER_LABELS = {"labels", "rationales", "student", "evaluation"}
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("plan")
-    (folder / "corpus.jsonl").write_text(json.dumps({"_id": "d", "text": "words"}) + "\n")
-    (folder / "queries.jsonl").write_text(
-        "".join(json.dumps({"_id": f"q{n}", "text": f"a query {n}"}) + "\n" for n in range(8))
-    )
-    (folder / "qrels.tsv").write_text("".join(f"q{n}\td\t1\n" for n in range(8)))
-    (folder / "run.yaml").write_text("{run: x, candidates: {depth: 50}, teacher: {kind: pointwise}}")
-    return folder
-
-
-def fingerprints(place, *overrides):
+def fingerprints(dataset, *overrides):
     run = open_run(
-        [str(place / "run.yaml"), "--collection.source", f"beir:{place}", "--storage", str(place / "runs"), *overrides]
+        [
+            str(dataset / "run.yaml"),
+            "--collection.source",
+            f"beir:{dataset}",
+            "--storage",
+            str(dataset / "runs"),
+            *overrides,
+        ]
     )
-    found = {name: stage(run).fingerprint for name, stage in STAGES.items() if stage}
-    return {**found, "teacher memory": plan.teacher_cache(run).uri}
+    stages = {name: stage(run).fingerprint for name, stage in STAGES.items() if stage}
+    return {**stages, "teacher cache": plan.teacher_cache(run).uri}
 
 
 @pytest.mark.parametrize(
@@ -50,54 +45,54 @@ def fingerprints(place, *overrides):
     [
         ("evaluation.seed", "14", {"evaluation"}),
         ("evaluation.first_stages", '["bm25"]', {"test/labels", "evaluation"}),
-        ("training.validation_fraction", "0.2", {*LEARNED}),
+        ("training.validation_fraction", "0.2", {*AFTER_LABELS}),
         ("training.epochs", "3", {"student", "evaluation"}),
         ("training.confidence.min_confidence", "0.5", {"student", "evaluation"}),
         ("rationales.kind", "extractive", {"rationales"}),
-        ("pre_ranker.top", "5", {*LEARNED}),
-        ("teacher.max_tokens", "64", {*LEARNED, "test/labels", "teacher memory"}),
-        ("queries.long_tail.min_terms", "2", {"queries", "candidates", *LEARNED}),
-        ("candidates.depth", "20", {"candidates", "test/candidates", "test/labels", *LEARNED}),
+        ("pre_ranker.top", "5", {*AFTER_LABELS}),
+        ("teacher.max_tokens", "64", {*AFTER_LABELS, "test/labels", "teacher cache"}),
+        ("queries.long_tail.min_terms", "2", {"queries", "candidates", *AFTER_LABELS}),
+        ("candidates.depth", "20", {"candidates", "test/candidates", "test/labels", *AFTER_LABELS}),
         ("serving.port", "9000", set()),
         ("serving.replicas", "3", {"evaluation"}),
         ("compute.engine_hour_price", "2", {"evaluation"}),
         ("compute.cpu_actors", "1", set()),
-        ("storage", "elsewhere", {"teacher memory"}),
+        ("storage", "elsewhere", {"teacher cache"}),
     ],
 )
-def test_what_a_setting_changes(setting, value, changed, place, monkeypatch):
-    monkeypatch.chdir(place)
-    before, after = fingerprints(place), fingerprints(place, f"--{setting}", value)
+def test_setting_changes_only_dependent_stages(setting, value, changed, dataset, monkeypatch):
+    monkeypatch.chdir(dataset)
+    before, after = fingerprints(dataset), fingerprints(dataset, f"--{setting}", value)
     assert {name for name in before if before[name] != after[name]} == changed
 
 
-def test_a_listwise_teacher_is_asked_anew_for_other_words_and_not_for_other_merging(place, tmp_path):
-    def memory(**more):
-        return fingerprints(place, "--teacher", json.dumps({"kind": "listwise", "model": "m", **more}))
+def test_listwise_cache_depends_on_the_prompt_but_not_on_merging(dataset, tmp_path):
+    def fingerprints_with(**more):
+        return fingerprints(dataset, "--teacher", json.dumps({"kind": "listwise", "model": "m", **more}))
 
     prompt = tmp_path / "prompt.yaml"
     prompt.write_text("{system: '', opening: Rank., document: '[{number}] {text}', closing: '{query}'}")
-    first = memory()
+    first = fingerprints_with()
     assert (
-        memory(max_attempts=5)["teacher memory"]
-        == memory(orders=3, merge="borda")["teacher memory"]
-        == first["teacher memory"]
+        fingerprints_with(max_attempts=5)["teacher cache"]
+        == fingerprints_with(orders=3, merge="borda")["teacher cache"]
+        == first["teacher cache"]
     )
-    assert memory(orders=3)["labels"] != first["labels"]
-    assert memory(prompt=str(prompt))["teacher memory"] != first["teacher memory"]
-    assert memory(max_document_tokens=99)["teacher memory"] != first["teacher memory"]
+    assert fingerprints_with(orders=3)["labels"] != first["labels"]
+    assert fingerprints_with(prompt=str(prompt))["teacher cache"] != first["teacher cache"]
+    assert fingerprints_with(max_document_tokens=99)["teacher cache"] != first["teacher cache"]
 
 
-def test_a_writer_is_asked_anew_for_other_words_and_not_for_more_candidates(place, tmp_path):
-    def found(**more):
+def test_writer_cache_depends_on_the_prompt_but_not_on_list_size(dataset, tmp_path):
+    def cache_and_stage(**more):
         rationales = json.dumps({"kind": "llm", "model": "m", **more})
         run = open_run(
             [
-                str(place / "run.yaml"),
+                str(dataset / "run.yaml"),
                 "--collection.source",
-                f"beir:{place}",
+                f"beir:{dataset}",
                 "--storage",
-                str(place / "runs"),
+                str(dataset / "runs"),
                 "--rationales",
                 rationales,
             ]
@@ -106,37 +101,37 @@ def test_a_writer_is_asked_anew_for_other_words_and_not_for_more_candidates(plac
 
     prompt = tmp_path / "prompt.yaml"
     prompt.write_text("{system: '', opening: Why., document: '{text}', closing: '{query} {label}'}")
-    memory, stage = found()
-    assert found(rationales_per_list=8)[0] == memory
-    assert found(rationales_per_list=8)[1] != stage
+    cache, stage = cache_and_stage()
+    assert cache_and_stage(rationales_per_list=8)[0] == cache
+    assert cache_and_stage(rationales_per_list=8)[1] != stage
     for more in ({"prompt": str(prompt)}, {"max_tokens": 50}, {"model": "n"}):
-        assert found(**more)[0] != memory
-        assert found(**more)[1] != stage
+        assert cache_and_stage(**more)[0] != cache
+        assert cache_and_stage(**more)[1] != stage
 
 
-def test_a_changed_prompt_of_yes_and_no_is_another_teacher_with_a_memory_of_its_own(place, tmp_path):
+def test_changed_yes_no_prompt_makes_another_teacher_with_its_own_cache(dataset, tmp_path):
     prompt = tmp_path / "prompt.yaml"
 
-    def found(form):
+    def fingerprints_of(form):
         teacher = {"kind": "pointwise", "form": form, "model": "m", "prompt": str(prompt)}
-        held = fingerprints(place, "--teacher", json.dumps(teacher))
-        return held["teacher memory"], held["labels"], held["test/labels"]
+        by_stage = fingerprints(dataset, "--teacher", json.dumps(teacher))
+        return by_stage["teacher cache"], by_stage["labels"], by_stage["test/labels"]
 
     words = "{{system: Say yes or no., pair: 'Does {{document}} answer {{query}}? {}'}}"
     prompt.write_text(words.format("Judge."))
-    before = {form: found(form) for form in ("yes_no", "embed")}
+    before = {form: fingerprints_of(form) for form in ("yes_no", "embed")}
     prompt.write_text(words.format("Be strict."))
-    assert not {*found("yes_no")} & {*before["yes_no"]}
-    assert found("embed") == before["embed"]
+    assert not {*fingerprints_of("yes_no")} & {*before["yes_no"]}
+    assert fingerprints_of("embed") == before["embed"]
 
 
-def test_other_weights_in_a_bases_folder_make_another_student(place, tmp_path):
+def test_changed_weights_in_the_base_folder_change_the_student(dataset, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"some weights")
 
     def student():
         return fingerprints(
-            place, "--students", json.dumps([{"name": "s", "kind": "rra_bert", "base": str(tmp_path)}])
+            dataset, "--students", json.dumps([{"name": "s", "kind": "rra_bert", "base": str(tmp_path)}])
         )["student"]
 
     before = student()
@@ -149,35 +144,35 @@ def test_other_weights_in_a_bases_folder_make_another_student(place, tmp_path):
     assert student() == before
 
 
-def test_a_trained_student_stays_what_it_is_where_its_base_is_gone(place, tmp_path):
+def test_trained_student_keeps_its_fingerprint_if_its_base_is_gone(dataset, tmp_path):
     base = tmp_path / "base"
     base.mkdir()
     (base / "model.safetensors").write_bytes(b"some weights")
-    given = [
+    overrides = [
         "--students",
         json.dumps([{"name": "s", "kind": "rra_bert", "base": str(base)}]),
         "--storage",
         str(tmp_path),
     ]
-    run = open_run([str(place / "run.yaml"), "--collection.source", f"beir:{place}", *given])
+    run = open_run([str(dataset / "run.yaml"), "--collection.source", f"beir:{dataset}", *overrides])
     stage = plan.student_stage(run, run.settings.students[0])
     stage.finish(rows_in=1, rows_out=1)
     shutil.rmtree(base)
     assert plan.student_stage(run, run.settings.students[0]).fingerprint == stage.fingerprint
 
 
-def test_only_a_student_that_learns_from_reasons_depends_on_them(place):
-    class Reading(RraBertSettings):
+def test_only_students_that_learn_from_rationales_depend_on_them(dataset):
+    class RationaleStudentSettings(RraBertSettings):
         learns_from_rationales = True
 
     def run(kind):
         return open_run(
             [
-                str(place / "run.yaml"),
+                str(dataset / "run.yaml"),
                 "--collection.source",
-                f"beir:{place}",
+                f"beir:{dataset}",
                 "--storage",
-                str(place / "runs"),
+                str(dataset / "runs"),
                 "--rationales.kind",
                 kind,
             ]
@@ -188,16 +183,19 @@ def test_only_a_student_that_learns_from_reasons_depends_on_them(place):
         plan.student_stage(without, RraBertSettings()).fingerprint
         == plan.student_stage(extractive, RraBertSettings()).fingerprint
     )
-    assert plan.student_stage(without, Reading()).fingerprint != plan.student_stage(extractive, Reading()).fingerprint
-    assert not plan.reads_rationales(without, Reading())
+    assert (
+        plan.student_stage(without, RationaleStudentSettings()).fingerprint
+        != plan.student_stage(extractive, RationaleStudentSettings()).fingerprint
+    )
+    assert not plan.reads_rationales(without, RationaleStudentSettings())
 
 
-def test_labels_of_another_run_stand_in_for_the_own_wherever_they_lie(place, tmp_path):
-    def made(name, *overrides):
-        source = f"beir:{place}"
+def test_external_labels_count_by_content_not_by_location(dataset, tmp_path):
+    def open_named(name, *overrides):
+        source = f"beir:{dataset}"
         return open_run(
             [
-                str(place / "run.yaml"),
+                str(dataset / "run.yaml"),
                 "--collection.source",
                 source,
                 "--storage",
@@ -208,23 +206,23 @@ def test_labels_of_another_run_stand_in_for_the_own_wherever_they_lie(place, tmp
             ]
         )
 
-    def learned(run):
-        return fingerprints(place, "--training.labels", run.folder.path)["student"]
+    def student_trained_on(run):
+        return fingerprints(dataset, "--training.labels", run.folder.path)["student"]
 
-    same, other = made("same"), made("other", "--teacher.max_tokens", "64")
+    same, other = open_named("same"), open_named("other", "--teacher.max_tokens", "64")
     with pytest.raises(
-        InputError, match=r"setting 'training.labels': no finished labels are in .*/same/labels; the folder of a run"
+        InputError, match=r"setting 'training.labels': no finished labels in .*/same/labels; give the folder of a run"
     ):
-        learned(same)
+        student_trained_on(same)
     for run in (same, other):
         plan.labels_stage(run).finish(rows_in=1, rows_out=1)
-    own = fingerprints(place)["student"]
-    assert learned(same) == own
-    assert learned(other) != own
+    own = fingerprints(dataset)["student"]
+    assert student_trained_on(same) == own
+    assert student_trained_on(other) != own
     moved = shutil.copytree(other.folder.path, tmp_path / "moved")
-    assert fingerprints(place, "--training.labels", str(moved))["student"] == learned(other)
+    assert fingerprints(dataset, "--training.labels", str(moved))["student"] == student_trained_on(other)
 
 
-def test_judgements_are_not_of_another_runs_labels(place):
-    with pytest.raises(InputError, match="judgements are those of this run's own log"):
-        fingerprints(place, "--training.labels", "x", "--training.targets", "judgements")
+def test_judgements_cannot_be_combined_with_external_labels(dataset):
+    with pytest.raises(InputError, match="judgements of this run's own query log"):
+        fingerprints(dataset, "--training.labels", "x", "--training.targets", "judgements")

@@ -1,4 +1,4 @@
-"""How a job starts and ends: its exit codes, and that it is alone in its run."""
+"""Start and end of a job: exit codes, messages, and exclusive access to the run."""
 
 import functools
 import os
@@ -18,8 +18,8 @@ from ray_jobs.common import run as runs
 
 
 @pytest.fixture
-def ended(tmp_path, monkeypatch, capfd):
-    """Runs a job to its end, as a shell would in the background; returns its exit code and the lines of standard error."""
+def run_job(tmp_path, monkeypatch, capfd):
+    """Run a job as a shell's background job; returns its exit code and the lines of standard error."""
     monkeypatch.setattr(runs, "leased", functools.partial(leased, term=0.8))
     monkeypatch.setattr(os, "_exit", sys.exit)
 
@@ -43,24 +43,24 @@ def taken_by_another(run):
     pointer.swap(pointer.read(), Lease(holder="x", host="elsewhere", process=1, job="ray_jobs.train").model_dump_json())
 
 
-def test_a_job_that_lost_its_run_stops_in_a_line(ended, tmp_path):
-    went_on = []
+def test_job_that_lost_its_run_stops_with_one_line(run_job, tmp_path):
+    continued = []
 
     def main(run):
         taken_by_another(run)
         time.sleep(20)
-        went_on.append(True)
+        continued.append(True)
 
-    code, lines = ended(main)
-    assert not went_on
+    code, lines = run_job(main)
+    assert not continued
     assert (code, lines) == (
         2,
-        [f"error: {tmp_path}/quickstart: another job took this run over while this one stood still"],
+        [f"error: {tmp_path}/quickstart: another job took over this run while this job was stalled"],
     )
 
 
-def test_an_interrupted_job_ends_with_its_own_code_whatever_threads_do_as_python_ends(tmp_path):
-    # a thread that waits in Ray may end the process as Ray shuts down
+def test_interrupted_job_exits_with_130_whatever_threads_do_at_exit(tmp_path):
+    # a thread that waits in Ray may exit the process during shutdown
     job = """if True:
         import atexit, os, signal
         from ray_jobs.common.run import job
@@ -71,16 +71,16 @@ def test_an_interrupted_job_ends_with_its_own_code_whatever_threads_do_as_python
     call = [sys.executable, "-c", job, "configs/quickstart.yaml", "--storage", str(tmp_path)]
     ended = subprocess.run(call, capture_output=True, text=True)
     assert ended.returncode == 130
-    assert ended.stderr.startswith("interrupted; to go on from here: ")
+    assert ended.stderr.startswith("interrupted; to resume: ")
 
 
-def test_jobs_that_only_read_need_no_lease_and_leave_the_settings_alone(ended, tmp_path):
-    code, lines = ended(taken_by_another, alone=False)
+def test_read_only_jobs_take_no_lease_and_write_no_settings(run_job, tmp_path):
+    code, lines = run_job(taken_by_another, exclusive=False)
     assert (code, lines) == (0, [])
     assert not (tmp_path / "quickstart" / "run.yaml").exists()
 
 
-def test_bad_input_is_two_and_anything_else_one_with_a_trace_and_the_run_is_free_again(ended, tmp_path):
+def test_exit_codes_trace_and_released_lease_after_errors(run_job, tmp_path):
     def bad(run):
         raise InputError("this is wrong")
 
@@ -88,14 +88,14 @@ def test_bad_input_is_two_and_anything_else_one_with_a_trace_and_the_run_is_free
         with run.progress.bar("labels", 3, "queries"):
             raise ZeroDivisionError("by nothing")
 
-    assert ended(bad) == (2, ["error: this is wrong"])
-    code, lines = ended(broken)
+    assert run_job(bad) == (2, ["error: this is wrong"])
+    code, lines = run_job(broken)
     assert (code, len(lines)) == (1, 1)
     trace = tmp_path / "quickstart" / "logs" / "trace.txt"
     assert "by nothing" in trace.read_text()
-    again = shlex.join(["configs/quickstart.yaml", "--storage", str(tmp_path)])
-    kept = f"what was done is kept in {tmp_path}/quickstart; to go on: python -m "
-    assert lines[0].startswith(f"failed in labels: ZeroDivisionError: by nothing (trace: {trace}); {kept}")
-    assert lines[0].endswith(again)
+    arguments = shlex.join(["configs/quickstart.yaml", "--storage", str(tmp_path)])
+    advice = f"finished work is saved in {tmp_path}/quickstart; to resume: python -m "
+    assert lines[0].startswith(f"failed in labels: ZeroDivisionError: by nothing (trace: {trace}); {advice}")
+    assert lines[0].endswith(arguments)
     assert Lease.model_validate_json(Folder(tmp_path / "quickstart").read_text(NAME)).holder is None
-    assert ended(lambda run: None) == (0, [])
+    assert run_job(lambda run: None) == (0, [])

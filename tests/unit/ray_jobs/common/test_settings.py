@@ -1,4 +1,4 @@
-"""Run files and the command line over them."""
+"""Run files, and command-line settings that override them."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def load(tmp_path, text="", *overrides):
     return load_settings(RunSettings, path, overrides)
 
 
-def test_command_line_is_laid_over_the_file(tmp_path):
+def test_command_line_overrides_the_run_file(tmp_path):
     settings = load(
         tmp_path,
         "run: a\nteacher: {kind: pointwise, model: minilm}\n",
@@ -45,11 +45,11 @@ def test_command_line_is_laid_over_the_file(tmp_path):
             "setting 'training.confidence.min_confidence': input should be less than or equal to 1, not 2",
         ),
         ("teacher: {kind: oracle}\n", "must be one of listwise, pointwise, recorded, not 'oracle'"),
-        ("- a\n", "a run file is a mapping"),
+        ("- a\n", "a run file must be a mapping"),
         ("a: [\n", "not valid YAML"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(tmp_path, text, expected):
+def test_wrong_run_file_is_reported_in_one_line(tmp_path, text, expected):
     with pytest.raises(InputError) as error:
         load(tmp_path, text)
     assert expected in str(error.value)
@@ -59,32 +59,32 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, text, expected):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--run"], "a value is missing"),
-        (["run"], "settings are given as --key value"),
+        (["--run"], "the value is missing"),
+        (["run"], "expected --key value"),
         (["--students", "[}"], "not valid JSON"),
     ],
 )
-def test_malformed_arguments(tmp_path, arguments, expected):
+def test_malformed_arguments_are_rejected(tmp_path, arguments, expected):
     with pytest.raises(InputError, match=expected):
         load(tmp_path, "", *arguments)
 
 
-def test_storage_that_cannot_be_written(tmp_path):
+def test_storage_that_is_not_writable_is_rejected(tmp_path):
     (tmp_path / "file").write_text("")
     run_file = tmp_path / "run.yaml"
     run_file.write_text("run: a\n")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="not writable"):
         open_run([str(run_file), "--storage", str(tmp_path / "file")])
 
 
-def test_a_first_stage_that_nothing_makes_is_named(tmp_path):
+def test_unknown_first_stage_is_named(tmp_path):
     (tmp_path / "run.yaml").write_text("evaluation: {first_stages: [bm52]}\n")
-    with pytest.raises(InputError, match="'bm52' is none of bm25, dense, fused"):
+    with pytest.raises(InputError, match="unknown first stage 'bm52'; use one of bm25, dense, fused"):
         open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path)])
 
 
-def test_missing_run_file():
-    with pytest.raises(InputError, match="cannot be read"):
+def test_missing_run_file_is_rejected():
+    with pytest.raises(InputError, match="cannot read the run file"):
         open_run(["nowhere.yaml"])
 
 
@@ -110,32 +110,32 @@ def test_missing_run_file():
                 "--evaluation.runs",
                 '[{"name": "a", "path": "x"}]',
             ],
-            r"runs and models need names of their own; 'a' stands twice",
+            r"names of runs and models must be unique; 'a' appears twice",
         ),
     ],
 )
-def test_systems_of_an_evaluation_need_names_of_their_own(tmp_path, overrides, expected):
+def test_systems_of_an_evaluation_need_distinct_names(tmp_path, overrides, expected):
     (tmp_path / "run.yaml").write_text("run: x\n")
     with pytest.raises(InputError, match=expected):
         open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *overrides])
 
 
-def test_a_control_is_one_of_the_systems_and_no_student(tmp_path):
-    def checked(*overrides):
+def test_baseline_is_a_known_system_and_not_a_student(tmp_path):
+    def check(*overrides):
         (tmp_path / "run.yaml").write_text("run: x\n")
         evaluate.check_baseline(open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *overrides]))
 
-    for control in ("bm25", "fused", "pre-ranker", "teacher@fused"):
-        checked("--evaluation.baseline", control)
-    for control in ("bm52", "rra-bert"):
+    for baseline in ("bm25", "fused", "pre-ranker", "teacher@fused"):
+        check("--evaluation.baseline", baseline)
+    for baseline in ("bm52", "rra-bert"):
         with pytest.raises(
-            InputError, match=rf"'evaluation.baseline': '{control}' is none of bm25, dense, fused, pre-ranker, teacher"
+            InputError, match=rf"unknown system '{baseline}'; use one of bm25, dense, fused, pre-ranker, teacher"
         ):
-            checked("--evaluation.baseline", control)
+            check("--evaluation.baseline", baseline)
 
 
-def test_the_fused_list_of_one_retriever_is_a_control_only_where_it_is_asked_for(tmp_path):
-    one = [
+def test_fused_list_of_one_retriever_is_a_baseline_only_as_first_stage(tmp_path):
+    arguments = [
         "--candidates.retrievers",
         '[{"kind": "bm25"}]',
         "--evaluation.baseline",
@@ -143,16 +143,20 @@ def test_the_fused_list_of_one_retriever_is_a_control_only_where_it_is_asked_for
         "--evaluation.first_stages",
     ]
 
-    def checked(first_stages):
+    def check(first_stages):
         (tmp_path / "run.yaml").write_text("run: x\n")
-        evaluate.check_baseline(open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *one, first_stages]))
+        evaluate.check_baseline(
+            open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *arguments, first_stages])
+        )
 
-    checked('["fused"]')
-    with pytest.raises(InputError, match="'fused' is none of bm25, pre-ranker, teacher, pre-ranker@bm25, teacher@bm25"):
-        checked('["bm25"]')
+    check('["fused"]')
+    with pytest.raises(
+        InputError, match="unknown system 'fused'; use one of bm25, pre-ranker, teacher, pre-ranker@bm25, teacher@bm25"
+    ):
+        check('["bm25"]')
 
 
-def test_a_student_that_was_trained_with_other_settings_is_not_evaluated(tmp_path):
+def test_student_trained_with_other_settings_is_not_evaluated(tmp_path):
     def opened(*overrides):
         (tmp_path / "run.yaml").write_text("run: x\n")
         return open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *overrides])
@@ -161,8 +165,8 @@ def test_a_student_that_was_trained_with_other_settings_is_not_evaluated(tmp_pat
     stage = plan.student_stage(run, run.settings.students[0])
     stage.begin()
     with pytest.raises(InputError, match="student 'rra-bert' is not trained with these settings"):
-        systems.trained(run, "rra-bert")
+        systems.trained_model(run, "rra-bert")
     stage.finish(rows_in=1, rows_out=1)
-    assert systems.trained(run, "rra-bert").uri == f"{stage.folder.uri}/model"
+    assert systems.trained_model(run, "rra-bert").uri == f"{stage.folder.uri}/model"
     with pytest.raises(InputError, match="student 'rra-bert' is not trained with these settings"):
-        systems.trained(opened("--training.epochs", "7"), "rra-bert")
+        systems.trained_model(opened("--training.epochs", "7"), "rra-bert")

@@ -1,4 +1,4 @@
-"""What a run's evaluation says that labels took."""
+"""Label costs of the systems of an evaluation."""
 
 import json
 
@@ -10,7 +10,6 @@ from ranking.records import TokenCounts
 from ray_jobs.common import plan
 from ray_jobs.common.run import open_run
 from ray_jobs.evaluation import label_costs
-from tests.unit.ray_jobs.common.test_plan import place  # noqa: F401
 
 STUDENTS = json.dumps(
     [{"name": "bert", "kind": "rra_bert", "base": "minilm"}, {"name": "gpt", "kind": "rra_gpt", "base": "b"}]
@@ -18,18 +17,20 @@ STUDENTS = json.dumps(
 
 
 @pytest.fixture
-def run(place, tmp_path):  # noqa: F811
+def run(dataset, tmp_path):
     def opened(*overrides):
-        given = [
-            str(place / "run.yaml"),
+        arguments = [
+            str(dataset / "run.yaml"),
             "--collection.source",
-            f"beir:{place}",
+            f"beir:{dataset}",
             "--storage",
             str(tmp_path),
             "--students",
             STUDENTS,
         ]
-        return open_run([*given, "--rationales.kind", "extractive", "--compute.engine_hour_price", "36", *overrides])
+        return open_run(
+            [*arguments, "--rationales.kind", "extractive", "--compute.engine_hour_price", "36", *overrides]
+        )
 
     return opened
 
@@ -39,7 +40,7 @@ def costs(run):
         System(SystemResult(kind=kind, system=name, candidates="bm25", measures={}), {})
         for kind, name in (("first_stage", "bm25"), ("teacher", "teacher"), ("student", "bert"), ("student", "gpt"))
     ]
-    label_costs.note(run, systems)
+    label_costs.add_label_costs(run, systems)
     return {system.result.system: system.result.label_cost for system in systems}
 
 
@@ -48,24 +49,28 @@ def finish(stage, rows, tokens, engines=None):
     stage.finish(rows_in=rows, rows_out=rows, tokens=tokens, engines=engines)
 
 
-def test_students_have_the_costs_of_what_they_learned_from_and_the_teacher_those_of_its_answers(run):
-    held = run()
-    assert set(costs(held).values()) == {None}
-    finish(plan.labels_stage(held), 5, TokenCounts(prompt=500, completion=50), engines=2)
-    finish(plan.labels_stage(held, "test"), 2, TokenCounts(prompt=200, completion=20))
-    assert costs(held)["gpt"] is None  # its rationales are not there
-    finish(plan.rationales_stage(held), 5, TokenCounts(prompt=9, completion=1))
-    found = costs(held)
-    assert found["bm25"] is None
-    assert (found["teacher"].labels, found["teacher"].prompt_tokens) == (2, 200)
-    assert (found["bert"].labels, found["bert"].prompt_tokens, found["bert"].completion_tokens) == (5, 500, 50)
-    assert (found["gpt"].labels, found["gpt"].prompt_tokens, found["gpt"].completion_tokens) == (5, 509, 51)
-    assert found["bert"].price == pytest.approx(found["bert"].seconds / 3600 * 36 * 2)
+def test_costs_cover_training_labels_and_the_teachers_test_labels(run):
+    opened_run = run()
+    assert set(costs(opened_run).values()) == {None}
+    finish(plan.labels_stage(opened_run), 5, TokenCounts(prompt=500, completion=50), engines=2)
+    finish(plan.labels_stage(opened_run, "test"), 2, TokenCounts(prompt=200, completion=20))
+    assert costs(opened_run)["gpt"] is None  # no rationales yet
+    finish(plan.rationales_stage(opened_run), 5, TokenCounts(prompt=9, completion=1))
+    by_system = costs(opened_run)
+    assert by_system["bm25"] is None
+    assert (by_system["teacher"].labels, by_system["teacher"].prompt_tokens) == (2, 200)
+    assert (by_system["bert"].labels, by_system["bert"].prompt_tokens, by_system["bert"].completion_tokens) == (
+        5,
+        500,
+        50,
+    )
+    assert (by_system["gpt"].labels, by_system["gpt"].prompt_tokens, by_system["gpt"].completion_tokens) == (5, 509, 51)
+    assert by_system["bert"].price == pytest.approx(by_system["bert"].seconds / 3600 * 36 * 2)
 
 
-def test_a_student_of_judgements_and_one_of_other_settings_have_none(run):
-    held = run()
-    finish(plan.labels_stage(held), 5, TokenCounts(prompt=500))
-    assert costs(held)["bert"].labels == 5
+def test_no_costs_for_judgements_or_labels_of_other_settings(run):
+    opened_run = run()
+    finish(plan.labels_stage(opened_run), 5, TokenCounts(prompt=500))
+    assert costs(opened_run)["bert"].labels == 5
     assert costs(run("--training.targets", "judgements"))["bert"] is None
     assert costs(run("--pre_ranker.top", "3"))["bert"] is None

@@ -1,4 +1,4 @@
-"""Which labels a student is trained on: by their confidence, and with rationales where it learns from them."""
+"""Training labels: selection by confidence, judgements as targets, rationales, and labels of other runs."""
 
 import json
 
@@ -20,10 +20,10 @@ from students import kinds
 from students.losses import LOSSES
 from students.objective import Objective
 from students.settings import RraBertSettings, TrainingSettings
-from tests.unit.ranking.labels.test_rationales import label_of
+from tests.testing.labels import label_of
 
 
-class Reading(RraBertSettings):
+class RationaleStudentSettings(RraBertSettings):
     """A student that learns from rationales."""
 
     learns_from_rationales = True
@@ -31,8 +31,8 @@ class Reading(RraBertSettings):
 
 def labels(*confidences):
     return [
-        label_of(["d1"]).model_copy(update={"query_id": f"q{n}", "confidence": held})
-        for n, held in enumerate(confidences)
+        label_of(["d1"]).model_copy(update={"query_id": f"q{n}", "confidence": confidence})
+        for n, confidence in enumerate(confidences)
     ]
 
 
@@ -50,40 +50,41 @@ def run(tmp_path):
     return opened
 
 
-def test_labels_below_are_left_out_and_those_without_confidence_stay():
+def test_low_confidence_is_dropped_and_missing_confidence_is_kept():
     assert confident({"q0": 0.9, "q1": 0.4, "q2": None, "q3": 0.5}, 0.5) == ["q0", "q2", "q3"]
     assert confident({"q0": 0.0}, 0.0)
     assert confident({}, 0.5) == []
 
 
-def test_nothing_left_says_how_high_the_bar_may_be():
+def test_error_names_the_highest_confidence_if_no_label_remains():
     with pytest.raises(InputError) as error:
         confident({"q0": 0.81, "q1": 0.4}, 0.95)
     assert str(error.value) == (
-        "setting 'training.confidence.min_confidence': none of the 2 labels has a confidence of 0.95 or more; the highest is 0.810"
+        "setting 'training.confidence.min_confidence': none of the 2 labels has a confidence of 0.95 or more; "
+        "the highest is 0.810"
     )
 
 
-JUDGED = "query-id\tcorpus-id\tscore\n"
+QRELS_HEADER = "query-id\tcorpus-id\tscore\n"
 
 
 @pytest.fixture
 def judged(tmp_path):
-    """A BEIR folder whose first two log queries are judged, for the labels of `run`."""
+    """A BEIR folder with judgements for the first two log queries, which `run` has labels for."""
     folder = tmp_path / "judged"
     (folder / "qrels").mkdir(parents=True)
     (folder / "corpus.jsonl").write_text("".join(f'{{"_id": "d{n}", "text": "text {n}"}}\n' for n in range(1, 6)))
     (folder / "queries.jsonl").write_text("".join(f'{{"_id": "q{n}", "text": "query {n}"}}\n' for n in range(4)))
-    (folder / "qrels" / "test.tsv").write_text(f"{JUDGED}q3\td1\t1\n")
-    (folder / "qrels" / "train.tsv").write_text(f"{JUDGED}q0\td2\t2\nq0\td1\t1\nq1\td3\t1\n")
+    (folder / "qrels" / "test.tsv").write_text(f"{QRELS_HEADER}q3\td1\t1\n")
+    (folder / "qrels" / "train.tsv").write_text(f"{QRELS_HEADER}q0\td2\t2\nq0\td1\t1\nq1\td3\t1\n")
     return folder
 
 
-def test_judgements_are_targets_over_the_labels_candidates(run, judged):
+def test_judgements_become_targets_of_the_labelled_candidates(run, judged):
     made = run("--collection.source", f"beir:{judged}", "--training.relevant_grade", "2")
     grades = training_labels.judgements(made, ["q0", "q1", "q2"])
     assert grades == {"q0": {"d2": 2, "d1": 1}}
-    assert training_labels.judged_by(made.collection).targets == "grades"
+    assert training_labels.judgement_provenance(made.collection).targets == "grades"
     training = TrainingSettings(targets="judgements", relevant_grade=1)
     tokenizer = kinds.tokenizer_of(RraBertSettings(), model_path("minilm"))
     batch = LabelBatches(
@@ -104,15 +105,15 @@ def test_judgements_are_targets_over_the_labels_candidates(run, judged):
     assert len({tuple(one.pairs) for one in drawn}) > 1
 
 
-def test_judgements_that_are_not_there_are_said_to_be_missing(run, judged):
+def test_missing_judgements_are_reported(run, judged):
     (judged / "qrels" / "train.tsv").unlink()
     with pytest.raises(
-        InputError, match=r"judged has no judgements of grade 1 or more for the labelled queries; take labels"
+        InputError, match=r"judged has no judgements of grade 1 or more for the labelled queries; use labels"
     ):
         training_labels.judgements(run("--collection.source", f"beir:{judged}"), ["q0"])
 
 
-def test_too_few_left_for_a_step_names_both_settings(run):
+def test_error_names_both_settings_if_labels_are_too_few_for_a_step(run):
     made = run(
         "--training.confidence.min_confidence",
         "0.5",
@@ -124,53 +125,54 @@ def test_too_few_left_for_a_step_names_both_settings(run):
     plan.labels_stage(made).finish(rows_in=3, rows_out=3)
     with pytest.raises(
         InputError,
-        match=r"2 labels are fewer than one step of 4; lower training.queries_per_step or training.confidence",
+        match=r"2 training labels are too few for one step of 4 queries; lower training.queries_per_step or train",
     ):
         train.train(made, RraBertSettings())
 
 
-def test_labels_of_these_settings_are_learned_from_and_no_others(run):
+def test_only_finished_labels_of_the_same_settings_are_used(run):
     made, other = run(), run("--pre_ranker.top", "5")
-    with pytest.raises(
-        InputError, match=r"the labels of these settings are not made, or not all; run ray_jobs\.label first"
-    ):
-        training_labels.labels_to_learn(made)
+    with pytest.raises(InputError, match=r"labelling with these settings is not finished; run ray_jobs\.label first"):
+        training_labels.require_labels(made)
     stage = plan.labels_stage(made)
     stage.finish(rows_in=3, rows_out=3)
-    assert training_labels.labels_to_learn(made).fingerprint == stage.fingerprint
-    with pytest.raises(InputError, match="the labels of these settings are not made"):
-        training_labels.labels_to_learn(other)
-    plan.labels_stage(other).begin()  # sets the others aside
-    assert training_labels.labels_to_learn(made).folder.read_column("query_id") == ["q0", "q1", "q2"]
+    assert training_labels.require_labels(made).fingerprint == stage.fingerprint
+    with pytest.raises(InputError, match="labelling with these settings is not finished"):
+        training_labels.require_labels(other)
+    plan.labels_stage(other).begin()  # sets the labels of `made` aside
+    assert training_labels.require_labels(made).folder.read_column("query_id") == ["q0", "q1", "q2"]
 
 
-def test_reasons_of_another_run_are_of_its_labels(run, tmp_path):
+def test_external_rationales_must_belong_to_the_external_labels(run, tmp_path):
     made = run()
     labelled, rationales = plan.labels_stage(made), plan.rationales_stage(made)
     labelled.finish(rows_in=3, rows_out=3)
     rationales.finish(rows_in=3, rows_out=3)
     other = run("--run", "y", "--training.labels", str(tmp_path / "x"))
-    assert plan.rationales_to_learn(other).fingerprint == rationales.fingerprint
+    assert plan.rationales_for_training(other).fingerprint == rationales.fingerprint
     plan.labels_stage(run("--pre_ranker.top", "5")).begin()
     plan.labels_stage(run("--pre_ranker.top", "5")).finish(rows_in=3, rows_out=3)
-    with pytest.raises(InputError, match=r"x/rationales are of other labels than those beside them; write them anew"):
-        plan.rationales_to_learn(other)
+    with pytest.raises(
+        InputError, match=r"x/rationales do not belong to the labels beside them; run ray_jobs.rationales"
+    ):
+        plan.rationales_for_training(other)
 
 
-def test_lists_that_order_nothing_are_refused_where_there_are_no_others(run):
-    folder = run().folder / "labels"  # each lists one document
+def test_labels_without_any_preference_are_rejected(run):
+    folder = run().folder / "labels"  # each answer lists one document
     training_labels.check_ordered(folder, TrainingSettings())
     with pytest.raises(
-        InputError, match=r"no label prefers .* as training.missing \(drop\) and training.max_pre_rank \(None\) read it"
+        InputError,
+        match=r"nothing to learn; with training.missing drop and training.max_pre_rank None, no label prefers",
     ):
         training_labels.check_ordered(folder, TrainingSettings(missing="drop"))
     folder.write_rows("part-2.parquet", [label_of(["d1", "d2"])])
     training_labels.check_ordered(folder, TrainingSettings(missing="drop"))
-    with pytest.raises(InputError, match="there is nothing to learn"):
+    with pytest.raises(InputError, match="nothing to learn"):
         training_labels.check_ordered(folder, TrainingSettings(max_pre_rank=1))
 
 
-def test_one_label_is_read_from_its_row_group_and_a_wrong_one_is_named(run):
+def test_label_is_read_from_its_row_group_and_an_invalid_one_is_named(run):
     made = run()
     folder = made.folder / "labels"
     long = [label_of(["d1"]).model_copy(update={"query_id": f"q{n}", "query": "x" * 9000}) for n in range(300)]
@@ -185,12 +187,12 @@ def test_one_label_is_read_from_its_row_group_and_a_wrong_one_is_named(run):
     folder.write_table("part-1.parquet", table.set_column(1, "query", pa.array([None] * 300, pa.string())))
     with pytest.raises(
         InputError,
-        match=r"labels/part-1.parquet: query q7: not of this version \(query: input should be a valid string\)",
+        match=r"labels/part-1.parquet: query q7: written by another version \(query: input should be a valid string\)",
     ):
         LabelReader(folder).read(["q7"])
 
 
-def test_reasons_come_to_the_student_that_learns_from_them_and_to_no_other(run):
+def test_only_students_that_learn_from_rationales_get_them(run):
     made = run()
     stage = plan.rationales_stage(made)
     stage.begin()
@@ -204,17 +206,19 @@ def test_reasons_come_to_the_student_that_learns_from_them_and_to_no_other(run):
         for n in range(3)
     ]
     stage.folder.write_rows("part-1.parquet", rows)
-    with pytest.raises(InputError, match=r"not written, or not all; run ray_jobs\.rationales first"):
-        training_labels.rationales_to_learn(made, Reading())
+    with pytest.raises(InputError, match=r"not finished; run ray_jobs\.rationales first"):
+        training_labels.require_rationales(made, RationaleStudentSettings())
     stage.finish(rows_in=3, rows_out=3)
-    read = LabelReader(made.folder / "labels", training_labels.rationales_to_learn(made, Reading())).read(
-        ["q2", "q0", "q1"]
-    )
+    read = LabelReader(
+        made.folder / "labels", training_labels.require_rationales(made, RationaleStudentSettings())
+    ).read(["q2", "q0", "q1"])
     assert [label.candidates[0].rationale for label in read] == ["For 2.", "For 0.", "For 1."]
     assert all(candidate.rationale is None for label in read for candidate in label.candidates[1:])
-    assert training_labels.rationales_to_learn(made, RraBertSettings()) is None
-    with pytest.raises(InputError, match="the rationales of these settings are not written"):
-        training_labels.rationales_to_learn(run("--rationales", '{"kind": "llm", "model": "m"}'), Reading())
+    assert training_labels.require_rationales(made, RraBertSettings()) is None
+    with pytest.raises(InputError, match="the rationales of these settings are not finished"):
+        training_labels.require_rationales(
+            run("--rationales", '{"kind": "llm", "model": "m"}'), RationaleStudentSettings()
+        )
 
 
 def batches_of(made, grades=None, **settings):
@@ -227,7 +231,7 @@ def batches_of(made, grades=None, **settings):
     )
 
 
-def test_a_list_of_which_nothing_is_learned_keeps_one_document_and_adds_nothing(run, tmp_path):
+def test_list_without_targets_keeps_one_document_and_adds_no_loss(run, tmp_path):
     made = run()
     (made.folder / "labels").write_rows(
         "part-1.parquet", [label_of([]).model_copy(update={"query_id": "q0"}), *labels(1.0, 1.0)[1:]]
@@ -239,44 +243,44 @@ def test_a_list_of_which_nothing_is_learned_keeps_one_document_and_adds_nothing(
         assert objective(torch.tensor([3.0, 1.0]), batch).item() == pytest.approx(0.0, abs=1e-6), loss
 
 
-def test_a_reason_is_told_only_where_the_judgement_is_the_teachers(run):
+def test_rationale_is_used_only_if_judgement_and_teacher_agree(run):
     made = run()
     label = label_of(["d1"]).model_copy(update={"query_id": "q0"})
     explained = label.model_copy(
         update={"candidates": [c.model_copy(update={"rationale": f"About {c.doc_id}."}) for c in label.candidates]}
     )
     grades = {"q0": {"d1": 1, "d2": 1}}
-    candidates, told = batches_of(made, grades, targets="judgements")._taken(explained, 0)
-    held = {c.doc_id: (one.relevant, one.rationale) for c, one in zip(candidates, told, strict=True)}
-    assert held["d1"] == (True, "About d1.")
-    assert held["d2"] == (True, None)  # the teacher left it out
-    assert held["d3"] == (False, "About d3.")
+    candidates, auxiliary = batches_of(made, grades, targets="judgements")._select(explained, 0)
+    rationales = {c.doc_id: (one.relevant, one.rationale) for c, one in zip(candidates, auxiliary, strict=True)}
+    assert rationales["d1"] == (True, "About d1.")
+    assert rationales["d2"] == (True, None)  # the teacher did not list it
+    assert rationales["d3"] == (False, "About d3.")
 
 
-def test_labels_of_another_run_that_ask_a_test_question_are_left_out(run, judged):
+def test_external_labels_of_test_questions_are_dropped(run, judged):
     made = run("--collection.source", f"beir:{judged}")
     questions = [("q0", "Query 3!"), ("q1", "another one"), ("q2", "how to query 3")]
     rows = [label_of(["d1"]).model_copy(update={"query_id": query_id, "query": text}) for query_id, text in questions]
     (made.folder / "labels").write_rows("part-1.parquet", rows)
-    assert training_labels.not_tested(made, made.folder / "labels", ["q0", "q1", "q2"]) == ["q1"]
-    assert training_labels.not_tested(made, made.folder / "labels", ["q1"]) == ["q1"]
+    assert training_labels.drop_test_questions(made, made.folder / "labels", ["q0", "q1", "q2"]) == ["q1"]
+    assert training_labels.drop_test_questions(made, made.folder / "labels", ["q1"]) == ["q1"]
 
 
-def test_labels_of_several_runs_are_learned_from_together(run, tmp_path):
+def test_labels_of_several_runs_are_merged(run, tmp_path):
     for name, ids in (("x", ["q0", "q1", "q2"]), ("y", ["p0", "p1"])):
         made = run("--run", name)
         rows = [label_of(["d1"]).model_copy(update={"query_id": query_id}) for query_id in ids]
         (made.folder / "labels").delete()
         (made.folder / "labels").write_rows("part-0.parquet", rows)
         plan.labels_stage(made).finish(rows_in=len(ids), rows_out=len(ids))
-    both = run("--run", "z", "--training.labels", json.dumps([str(tmp_path / "x"), str(tmp_path / "y")]))
-    label_merging.merge_labels(both)
-    learned = training_labels.labels_to_learn(both)
-    assert sorted(learned.folder.read_column("query_id")) == ["p0", "p1", "q0", "q1", "q2"]
-    manifest = manifest_of(learned.folder)
-    assert (manifest.fingerprint, manifest.rows_out) == (learned.fingerprint, 5)
+    merged = run("--run", "z", "--training.labels", json.dumps([str(tmp_path / "x"), str(tmp_path / "y")]))
+    label_merging.merge_labels(merged)
+    labels_input = training_labels.require_labels(merged)
+    assert sorted(labels_input.folder.read_column("query_id")) == ["p0", "p1", "q0", "q1", "q2"]
+    manifest = manifest_of(labels_input.folder)
+    assert (manifest.fingerprint, manifest.rows_out) == (labels_input.fingerprint, 5)
     one = run("--run", "z", "--training.labels", str(tmp_path / "x"))
-    assert training_labels.labels_to_learn(one).fingerprint != learned.fingerprint
+    assert training_labels.require_labels(one).fingerprint != labels_input.fingerprint
     twice = run("--run", "w", "--training.labels", json.dumps([str(tmp_path / "x"), str(tmp_path / "x")]))
-    with pytest.raises(InputError, match=r"query 'q0' is labelled in .*/x and in .*/x; query ids must differ"):
+    with pytest.raises(InputError, match=r"query 'q0' is labelled in .*/x and in .*/x; query ids must be distinct"):
         label_merging.merge_labels(twice)

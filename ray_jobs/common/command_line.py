@@ -1,0 +1,196 @@
+"""The command line of a job: a run file, then a flag for every setting.
+
+    python -m ray_jobs.train RUN.yaml --training.epochs 2 --students '[{"kind": "rra_bert"}]'
+
+pydantic-settings derives flags, types and help from the settings classes, so they cannot drift apart. It already
+comes with vLLM. Lists and objects are JSON; `null` resets a setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import functools
+import json
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from pydantic import create_model
+from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
+
+from ranking.errors import InputError
+from ranking.settings import Settings
+
+_WIDTH = 110
+_FLAG_COLUMN = 36
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """A parsed command line.
+
+    Attributes:
+        run_file: The run file.
+        overrides: Settings given as flags, as (dotted key, value).
+        options: Values of the job's own options.
+        print_config: Print the resolved run file instead of running the job.
+    """
+
+    run_file: Path
+    overrides: list[tuple[str, Any]]
+    options: argparse.Namespace
+    print_config: bool
+
+
+AddOptions = Callable[[argparse.ArgumentParser], None]
+
+
+def parse(
+    settings: type[Settings],
+    arguments: Sequence[str],
+    prog: str,
+    description: str,
+    reads: Sequence[str] | None = None,
+    add_options: AddOptions | None = None,
+) -> CommandLine:
+    """Parse a job's command line. Prints the help and exits with 0 for `--help`.
+
+    Args:
+        settings: The class of the run file.
+        arguments: The command line without the program.
+        prog: The job as it is called, for example `python -m ray_jobs.train`.
+        description: Text above the list of flags.
+        reads: Top-level settings to list in the help; None lists all. All are accepted.
+        add_options: Adds the job's own options to the parser.
+
+    Raises:
+        InputError: For an unknown flag, with the nearest known one, a missing value, or invalid JSON.
+    """
+    wants_help = any(argument in ("-h", "--help") for argument in arguments)
+    shown = None if reads is None or not wants_help else ("run", "storage", *reads)
+    parser = _parser(prog, description)
+    parser.add_argument(
+        "run_file", metavar="RUN.yaml", type=Path, help="The run file, for example configs/quickstart.yaml."
+    )
+    parser.add_argument("--print-config", action="store_true", help="Print the resolved run file and exit.")
+    if add_options is not None:
+        add_options(parser)
+    own = {option for action in parser._actions for option in action.option_strings}
+    for flag, value in _given(arguments, own):
+        _check_json(flag, value)
+    source: Any = CliSettingsSource(
+        _flags(settings, shown),
+        root_parser=parser,
+        parse_args_method=_Parser.parse_args,
+        cli_parse_args=list(arguments),
+        cli_parse_none_str="null",
+        cli_enforce_required=False,
+        cli_hide_none_type=True,
+    )
+    options = parser.parsed
+    nested = source()
+    keys = dict.fromkeys(flag.removeprefix("--") for flag, _ in _given(arguments, own))
+    overrides = [(key, _scalar(_value_at(nested, key))) for key in keys]
+    return CommandLine(options.run_file, overrides, options, options.print_config)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises InputError in one line instead of printing the usage."""
+
+    parsed: argparse.Namespace
+
+    def error(self, message: str) -> NoReturn:
+        if "run_file" in message or "RUN.yaml" in message:
+            raise InputError("a run file is missing, for example configs/quickstart.yaml")
+        flag = message.partition(":")[0]
+        if "expected one argument" in message:
+            raise InputError(f"{flag}: a value is missing, for example {flag.removeprefix('argument ')} VALUE")
+        raise InputError(message)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            raise InputError(self._unknown(unknown[0].partition("=")[0]))
+        return self.parsed
+
+    def _unknown(self, argument: str) -> str:
+        if not argument.startswith("--"):
+            return f"argument {argument!r}: settings are given as --key value, for example --training.epochs 2"
+        known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        parents = [option for option in known if argument.startswith(f"{option}.")]
+        near = difflib.get_close_matches(argument, known, n=1, cutoff=0.6)
+        if near:
+            return f"argument {argument}: unknown setting; did you mean {near[0]}?"
+        if parents:
+            return f"argument {argument}: unknown setting; give {max(parents, key=len)} as JSON, or see --help"
+        return f"argument {argument}: unknown setting; --help lists all"
+
+
+def _parser(prog: str, description: str) -> _Parser:
+    formatter = functools.partial(argparse.RawDescriptionHelpFormatter, width=_WIDTH, max_help_position=_FLAG_COLUMN)
+    return _Parser(
+        prog=prog,
+        usage=f"{prog} RUN.yaml [--KEY VALUE ...]",
+        description=description,
+        formatter_class=formatter,
+        allow_abbrev=False,
+    )
+
+
+@functools.cache
+def _flags(settings: type[Settings], shown: tuple[str, ...] | None) -> type[BaseSettings]:
+    """Make a class of flags from a settings class, with some of its top-level fields or all."""
+    fields: dict[str, Any] = {
+        name: (field.annotation, field)
+        for name, field in settings.model_fields.items()
+        if shown is None or name in shown
+    }
+    base = types.new_class("Flags", (BaseSettings,), exec_body=lambda body: body.update(model_config=_CONFIG))
+    return create_model("Flags", __base__=base, **fields)
+
+
+_CONFIG = SettingsConfigDict(extra="forbid", protected_namespaces=())
+
+
+def _given(arguments: Sequence[str], own: set[str]) -> list[tuple[str, str | None]]:
+    """List the setting flags of a command line with their values."""
+    found: list[tuple[str, str | None]] = []
+    for place, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if not flag.startswith("--") or flag in own:
+            continue
+        following = arguments[place + 1] if place + 1 < len(arguments) else None
+        found.append((flag, value if equals else following))
+    return found
+
+
+def _check_json(flag: str, value: str | None) -> None:
+    """Raise InputError if a value that looks like JSON cannot be parsed."""
+    if value is None or value[:1] not in ("[", "{"):
+        return
+    try:
+        json.loads(value)
+    except json.JSONDecodeError as error:
+        raise InputError(f"argument {flag}: not valid JSON ({error.msg} at character {error.pos + 1})") from None
+
+
+def _value_at(nested: dict[str, Any], key: str) -> Any:
+    value: Any = nested
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def _scalar(value: Any) -> Any:
+    """Read a string as YAML does, so that a flag and the same line of a run file mean the same."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+    return parsed if isinstance(parsed, (bool, int, float, str)) else value

@@ -1,0 +1,15 @@
+"""Helpers for tests of the event log, which its subprocess imports too."""
+
+from actors.serving.events import EventLog
+from ranking.ab_test.exposure_records import FeedbackEvent
+from ranking.storage.folder import Folder
+
+
+def event(number):
+    """Return a feedback event whose id is the number."""
+    return FeedbackEvent(event_id=str(number), exposure_id="e", at=0.0, kind="click", position=1)
+
+
+def open_log(folder, max_rows_per_file=10, flush_seconds=1000.0):
+    """Open an event log with its storage and its journals under a folder."""
+    return EventLog(FeedbackEvent, Folder(folder / "storage"), folder / "journals", max_rows_per_file, flush_seconds)

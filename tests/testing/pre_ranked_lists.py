@@ -1,0 +1,24 @@
+"""Pre-ranked lists and prompt fillers for tests of teachers."""
+
+from actors.data.rows import PreRankedCandidate, PreRankedList
+from actors.vllm.prompt_tokens import PromptFiller
+from ranking.prompts import load_prompt
+from ranking.records import Candidate
+
+
+def pre_ranked_list(documents=4, text="some text", query_id="q"):
+    """Make a list of documents d1 to dn with texts "<text> 1" to "<text> n"; the first half is the head."""
+    picked = [
+        PreRankedCandidate(
+            candidate=Candidate(doc_id=f"d{n}", title="", text=f"{text} {n}", rank=n, score=1.0, retriever="bm25"),
+            pre_rank=n,
+            of_head=n <= documents // 2,
+        )
+        for n in range(1, documents + 1)
+    ]
+    return PreRankedList(query_id=query_id, text=f"which? {query_id}", picked=picked)
+
+
+def prompt_filler(model, document_tokens=200, context=None):
+    """Make a filler of the built-in listwise prompt."""
+    return PromptFiller(load_prompt(), str(model), None, context, document_tokens)
