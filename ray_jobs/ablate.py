@@ -25,9 +25,9 @@ from ranking.evaluation import measures, significance
 from ranking.runs.stages import fingerprint_of
 from ranking.settings import lay_over, validate
 from ray_jobs import candidates, index, label, train
-from ray_jobs.common import plan
 from ray_jobs.common.list_scores import score_lists
-from ray_jobs.common.run import Run, RunSettings, job
+from ray_jobs.common.run import Run, job
+from ray_jobs.common.run_settings import RunSettings
 from ray_jobs.evaluation import systems
 from students.settings import RraBertSettings, RraGptSettings, StudentSettings
 
@@ -128,7 +128,7 @@ def make_arm(run: Run, name: str, overrides: dict[str, Any], seed: int) -> Run:
     settings = validate(RunSettings, raw, f"setting 'ablation.arms', {name!r}")
     arm = Run(settings, run.progress)
     arm.__dict__["collection"] = run.collection
-    if plan.labels_for_training(arm).fingerprint != plan.labels_for_training(run).fingerprint:
+    if arm.plan.labels_for_training.fingerprint != run.plan.labels_for_training.fingerprint:
         raise InputError(
             f"setting 'ablation.arms', {name!r}: all arms must train on the same labels; "
             "change only the student and how it is trained"
@@ -149,7 +149,7 @@ def folder_name(arm: str) -> str:
 def values_of(arm: Run) -> Values:
     """Train and evaluate an arm with one seed, or read the values of an earlier call."""
     (student,) = arm.settings.students
-    stage = plan.arm_stage(arm, student)
+    stage = arm.plan.arm(student)
     if not arm.skip_if_finished(stage):
         train.train(arm, student)
         _evaluate(arm, student)
@@ -171,7 +171,7 @@ class ArmSteps(NamedTuple):
 def steps_of(arm: Run) -> ArmSteps:
     """Return the steps of a trained arm, as recorded when it was evaluated."""
     student = arm.settings.students[0]
-    evaluated, stage = plan.arm_stage(arm, student).folder, plan.student_stage(arm, student)
+    evaluated, stage = arm.plan.arm(student).folder, arm.plan.student(student)
     if evaluated.exists(STEPS):
         return ArmSteps(*json.loads(evaluated.read_text(STEPS)))
     taken = int(json.loads(stage.folder.read_text(train.CURVES))["loss"][-1][0])
@@ -193,11 +193,11 @@ def _training_lists(arm: Run) -> tuple[Any, ...]:
 
 def _evaluate(arm: Run, student: StudentSettings) -> None:
     """Measure a trained arm on the test queries and write its steps and per-query values."""
-    stage = plan.arm_stage(arm, student)
+    stage = arm.plan.arm(student)
     settings = arm.settings.evaluation
     arm.start_ray()
     stage.begin()
-    rows = list(plan.candidates_stage(arm, "test").folder.read_rows(QueryCandidates))
+    rows = list(arm.plan.test_candidates.folder.read_rows(QueryCandidates))
     unions = [
         CandidateList(query_id=row.query_id, text=row.text, candidates=union)
         for row in rows

@@ -22,7 +22,6 @@ from ranking.labels.recorded_rankings import is_answers, read_answers
 from ranking.prompts import load_prompt
 from ranking.storage.sources import fetched
 from ray_jobs import candidates, label
-from ray_jobs.common import plan
 from ray_jobs.common.run import Run, job
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def main(run: Run) -> None:
             raise InputError("setting 'teacher.window': an audit needs one prompt per list; remove the window")
         candidates.main(run)
         candidates.retrieve_for_test(run)
-    stage = plan.audit_stage(run)
+    stage = run.plan.audit
     if not run.skip_if_finished(stage):
         stage.begin()
         answers = (
@@ -74,7 +73,7 @@ def sample_answers(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAns
     from actors.teachers.answer_sample import shown_answers
     from actors.vllm.crash_log import CrashLog
 
-    cache = plan.teacher_cache(run)
+    cache = run.plan.teacher_cache
     single_attempt = settings.model_copy(update={"orders": run.settings.audit.orders, "max_attempts": 1})
     lists = sample_lists(run)
     max_documents, longest = load_prompt(settings.prompt_file).max_documents, max(len(row.picked) for row in lists)
@@ -84,7 +83,7 @@ def sample_answers(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAns
             f"the prompt at most {max_documents}; lower pre_ranker.top or bottom"
         )
     CrashLog(cache).forget()
-    teacher = make_teacher(single_attempt, run.settings.compute, plan.teacher_fingerprint(run), cache)
+    teacher = make_teacher(single_attempt, run.settings.compute, run.plan.teacher_fingerprint, cache)
     outcomes = teacher.label(dataset_of(lists, PreRankedList, 4)).select_columns(["query_id"])
     with run.progress.bar("audit", len(lists), "lists") as bar:
         for batch in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -129,7 +128,7 @@ def show(run: Run, report: Audit) -> None:
     """Print the audit."""
     for line in format_audit(report).splitlines():
         run.progress.line(line)
-    run.progress.stage("picture", (plan.audit_stage(run).folder / PICTURE).uri)
+    run.progress.stage("picture", (run.plan.audit.folder / PICTURE).uri)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from ranking.runs.stages import Stage
 from ranking.settings import DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
 from ranking.storage.folder import Folder, part_name
 from ray_jobs import index, select
-from ray_jobs.common import plan
 from ray_jobs.common.run import Run, job
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def _retrieve(run: Run, split: SplitName, unit: str) -> None:
         split: The queries to retrieve for.
         unit: What to count in the progress line.
     """
-    stage = plan.candidates_stage(run, split)
+    stage = run.plan.candidates_of(split)
     if run.skip_if_finished(stage):
         return
     _check_retrievers(run)
@@ -72,7 +71,7 @@ def _retrieved(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Da
     from actors.data.streaming import through_actor
     from actors.retrieval.candidate_lists import CandidateRetriever, TestRetriever
 
-    arguments = (plan.index_stage(run).folder, plan.embedding_cache(run), run.settings.candidates)
+    arguments = (run.plan.index.folder, run.plan.embedding_cache, run.settings.candidates)
     return through_actor(queries, CandidateRetriever if split == "log" else TestRetriever, arguments)
 
 

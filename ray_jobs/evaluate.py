@@ -30,7 +30,6 @@ from ranking.records import Candidate, Label
 from ranking.settings import PreRankerSettings
 from ranking.storage.sources import fetched
 from ray_jobs import candidates, index, label
-from ray_jobs.common import plan
 from ray_jobs.common.list_scores import score_lists
 from ray_jobs.common.run import Run, job
 from ray_jobs.evaluation import label_costs, systems
@@ -55,7 +54,7 @@ def main(run: Run) -> None:
     settings = run.settings.evaluation
     measures.parse(settings.measures)
     check_baseline(run)
-    stage = plan.evaluation_stage(run)
+    stage = run.plan.evaluation
     if run.skip_if_finished(stage):
         show(run, Metrics.model_validate_json(stage.folder.read_text(METRICS)))
         return
@@ -70,7 +69,7 @@ def main(run: Run) -> None:
         label.ask_teacher(run, ["test"])
     run.start_ray()
     systems.check_models(run)
-    rows = list(plan.candidates_stage(run, "test").folder.read_rows(QueryCandidates))
+    rows = list(run.plan.test_candidates.folder.read_rows(QueryCandidates))
     stage.begin()
     bases, base_notes = systems.bases_of(run)
     notes += base_notes
@@ -90,7 +89,7 @@ def main(run: Run) -> None:
 
 def rejection_notes(run: Run) -> list[str]:
     """Return a note if test queries have no label of the teacher."""
-    manifest = plan.labels_stage(run, "test").manifest if run.settings.evaluation.teacher else None
+    manifest = run.plan.test_labels.manifest if run.settings.evaluation.teacher else None
     if manifest is None or not manifest.rejected:
         return []
     return [
@@ -119,7 +118,7 @@ def check_baseline(run: Run) -> None:
 
 def write_results(run: Run, metrics: Metrics, values: PerQuery, runs: Mapping[str, TrecRun]) -> None:
     """Write all files of the evaluation; metrics.json last."""
-    folder = plan.evaluation_stage(run).folder
+    folder = run.plan.evaluation.folder
     for key, trec in runs.items():
         (folder / "runs").write_text(f"{key}.trec", to_trec(trec, key))
     rows = [
@@ -140,7 +139,7 @@ def show(run: Run, metrics: Metrics) -> None:
         if line not in run.collection.notes:  # already printed when the collection was read
             run.progress.stage("note", line)
     run.progress.stage("decision", metrics.verdict.reason)
-    folder = plan.evaluation_stage(run).folder
+    folder = run.plan.evaluation.folder
     run.progress.stage("report", f"{folder.uri}/report.html")
 
 
@@ -197,7 +196,7 @@ def rerankers(run: Run, rows: Sequence[QueryCandidates], bases: Sequence[Student
     if run.settings.pre_ranker:
         scored.append(("pre_ranker", "pre-ranker", _pre_ranked(run, run.settings.pre_ranker, unions)))
     if run.settings.evaluation.teacher:
-        labels = {label.query_id: label for label in plan.labels_stage(run, "test").folder.read_rows(Label)}
+        labels = {label.query_id: label for label in run.plan.test_labels.folder.read_rows(Label)}
         measured += [_teacher_system(labels, rows, stage) for stage in names]
     base_scores: dict[Model, TrecRun] = {}
     for student in bases:
@@ -248,7 +247,7 @@ def _pre_ranked(run: Run, settings: PreRankerSettings, unions: Sequence[Candidat
 
     from actors.retrieval.pre_ranking import PreRanker
 
-    ranker = ray.remote(PreRanker).options(num_cpus=1).remote(plan.embedding_cache(run), settings)
+    ranker = ray.remote(PreRanker).options(num_cpus=1).remote(run.plan.embedding_cache, settings)
     scores = ray.get([ranker.scores.remote(row.text, row.candidates) for row in unions])
     return {
         row.query_id: {c.doc_id: score for c, score in zip(row.candidates, list_scores, strict=True)}

@@ -16,7 +16,7 @@ from ranking.records import Document, SelectedQuery
 from ranking.runs.stages import fingerprint_of
 from ranking.settings import Bm25Settings
 from ranking.storage.folder import Folder, part_name
-from ray_jobs.common import capacity_check, plan
+from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def index_documents(run: Run) -> None:
     Raises:
         InputError: If no document has text.
     """
-    stage = plan.index_stage(run)
+    stage = run.plan.index
     if run.skip_if_finished(stage):
         return
     documents = _with_text(run)
@@ -62,13 +62,13 @@ def index_documents(run: Run) -> None:
 
 def encode_texts(run: Run) -> None:
     """Encode the documents, selected queries and test queries that have no vector yet, for dense retrieval."""
-    for model in plan.dense_models(run):
+    for model in run.plan.dense_models:
         texts = [*(document.content for document in _with_text(run)), *(query.text for query in run.collection.test)]
         _encode(
             run,
             model,
             ENCODED,
-            fingerprint_of(model, run.collection.fingerprint, plan.queries_stage(run).fingerprint),
+            fingerprint_of(model, run.collection.fingerprint, run.plan.queries.fingerprint),
             texts,
             True,
         )
@@ -80,14 +80,14 @@ def encode_candidates(run: Run, split: SplitName) -> None:
     Does nothing without a pre-ranker, or if dense retrieval uses the same encoder.
     """
     settings = run.settings.pre_ranker
-    if settings is None or settings.model in plan.dense_models(run):
+    if settings is None or settings.model in run.plan.dense_models:
         return
     run.start_ray()
     import ray
 
     from actors.data.parts import doc_ids_in
 
-    stage = plan.candidates_stage(run, split)
+    stage = run.plan.candidates_of(split)
     doc_ids = set(ray.get(ray.remote(doc_ids_in).options(num_cpus=0.25).remote(stage.folder)))
     texts = [document.content for document in _with_text(run) if document.doc_id in doc_ids]
     texts += [query.text for query in run.collection.test] if split == "test" else []
@@ -116,7 +116,7 @@ def _encode(run: Run, model: str, marker: str, fingerprint: str, texts: list[str
     """
     from actors.retrieval.embeddings import model_folder
 
-    folder = model_folder(plan.embedding_cache(run), model)
+    folder = model_folder(run.plan.embedding_cache, model)
     if folder.exists(marker) and folder.read_text(marker) == fingerprint:
         return
     run.start_ray()

@@ -19,7 +19,7 @@ from ranking.errors import InputError
 from ranking.records import Label
 from ranking.runs.stages import Stage
 from ray_jobs import candidates, index
-from ray_jobs.common import capacity_check, plan
+from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def show_estimate(run: Run) -> None:
 
     candidates.main(run)
     compute = run.settings.compute
-    lists = count_rows(plan.candidates_stage(run).folder)
+    lists = count_rows(run.plan.candidates.folder)
     sample = sample_lists(run, "log", ESTIMATED_LISTS, run.settings.queries.seed, _validation(run))
     if not sample:
         raise InputError("estimate: there are no candidate lists")
@@ -79,12 +79,12 @@ def sample_lists(
     from actors.data.parts import sample_rows
     from actors.retrieval.pre_ranking import PreRanker, all_candidates
 
-    rows = sample_rows(plan.candidates_stage(run, split).folder, lists, seed)
+    rows = sample_rows(run.plan.candidates_of(split).folder, lists, seed)
     if rows is None:
         return []
     sample = records(rows, CandidateList) if split == "log" else [row.fused() for row in records(rows, QueryCandidates)]
     pre_rank = (
-        PreRanker(plan.embedding_cache(run), run.settings.pre_ranker, validation)
+        PreRanker(run.plan.embedding_cache, run.settings.pre_ranker, validation)
         if run.settings.pre_ranker
         else all_candidates
     )
@@ -99,7 +99,7 @@ def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None =
         splits: `log` labels are for training, `test` labels for the evaluation of the teacher.
         teacher: The teacher; None makes it from the settings.
     """
-    stages = {split: plan.labels_stage(run, split) for split in splits}
+    stages = {split: run.plan.labels_of(split) for split in splits}
     stages = {split: stage for split, stage in stages.items() if not run.skip_if_finished(stage)}
     if not stages:
         return
@@ -111,10 +111,10 @@ def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None =
     from actors.vllm.crash_log import CrashLog
 
     teacher = teacher or make_teacher(
-        run.settings.teacher, run.settings.compute, plan.teacher_fingerprint(run), plan.teacher_cache(run)
+        run.settings.teacher, run.settings.compute, run.plan.teacher_fingerprint, run.plan.teacher_cache
     )
     _report_unknown_documents(run, teacher)
-    CrashLog(plan.teacher_cache(run)).forget()
+    CrashLog(run.plan.teacher_cache).forget()
     inputs, rows, todo = [], {}, 0
     for split, stage in stages.items():
         stage.begin()
@@ -159,7 +159,7 @@ def _teacher_input(run: Run, split: SplitName, stage: Stage) -> tuple[Dataset, i
 
     settings = run.settings
     model = CandidateList if split == "log" else QueryCandidates
-    lists, rows, left = parts_of(plan.candidates_stage(run, split).folder, model, without=stage)
+    lists, rows, left = parts_of(run.plan.candidates_of(split).folder, model, without=stage)
     if split == "test":
         return (
             lists.map_batches(
@@ -174,7 +174,7 @@ def _teacher_input(run: Run, split: SplitName, stage: Stage) -> tuple[Dataset, i
     if settings.pre_ranker is None:
         return lists.map_batches(all_candidates, batch_format="pyarrow", batch_size=None), rows, left
     return (
-        through_actor(lists, PreRanker, (plan.embedding_cache(run), settings.pre_ranker, _validation(run))),
+        through_actor(lists, PreRanker, (run.plan.embedding_cache, settings.pre_ranker, _validation(run))),
         rows,
         left,
     )

@@ -9,7 +9,7 @@ Skips stages that are finished with the same settings. A changed setting re-runs
 from __future__ import annotations
 
 from ray_jobs import candidates, evaluate, index, label, promote, rationales, train
-from ray_jobs.common import capacity_check, plan
+from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
 
 
@@ -17,7 +17,7 @@ def main(run: Run) -> None:
     """Run all stages in order."""
     run.check_judged()
     own_labels = not run.settings.training.labels
-    if own_labels and plan.labels_stage(run).restore() is None:
+    if own_labels and run.plan.labels.restore() is None:
         # fail before hours of labelling if a later stage has no resources
         capacity_check.check(run, "teacher", "rationales", "training")
     if own_labels:

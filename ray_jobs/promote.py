@@ -18,7 +18,6 @@ from collections.abc import Callable
 
 from ranking.errors import InputError
 from ranking.evaluation.results import Metrics
-from ray_jobs.common import plan
 from ray_jobs.common.run import Run, job
 from ray_jobs.evaluate import METRICS
 from ray_jobs.evaluation.systems import locate_trained_model
@@ -32,7 +31,7 @@ def main(run: Run) -> None:
     Raises:
         InputError: If there is no evaluation with these settings.
     """
-    stage = plan.evaluation_stage(run)
+    stage = run.plan.evaluation
     if stage.manifest is None:
         raise InputError(f"{stage.folder.uri}: no evaluation with these settings; run ray_jobs.evaluate first")
     decision = Metrics.model_validate_json(stage.folder.read_text(METRICS)).verdict
@@ -99,7 +98,7 @@ def add(name: str) -> Callable[[Run], None]:
 
 def version_of(run: Run, student: StudentSettings) -> str:
     """Return the version name of a student in the registry."""
-    return f"{student.name}-{plan.student_stage(run, student).fingerprint}"
+    return f"{student.name}-{run.plan.student(student).fingerprint}"
 
 
 def parse_action(arguments: list[str]) -> tuple[Callable[[Run], None], list[str]]:

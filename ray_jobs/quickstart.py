@@ -20,7 +20,6 @@ from actors.data.rows import QueryCandidates
 from ranking.evaluation.results import Metrics
 from ranking.records import Candidate
 from ray_jobs import pipeline
-from ray_jobs.common import plan
 from ray_jobs.common.run import Run, job
 from ray_jobs.evaluate import METRICS, PER_QUERY
 from ray_jobs.serve import running_service
@@ -63,7 +62,7 @@ def typical_query(run: Run) -> tuple[QueryCandidates, float]:
     Returns:
         The candidates of the query, and its gain.
     """
-    folder = plan.evaluation_stage(run).folder
+    folder = run.plan.evaluation.folder
     deployed = Metrics.model_validate_json(folder.read_text(METRICS)).verdict.deploy
     measure, first_stage = run.settings.evaluation.measures[0], run.settings.evaluation.first_stages[0]
     values: dict[str, dict[str, float]] = {}
@@ -73,9 +72,7 @@ def typical_query(run: Run) -> tuple[QueryCandidates, float]:
     qrels = run.collection.qrels
     highest = max(grade for grades in qrels.values() for grade in grades.values())
     rows = {
-        row.query_id: row
-        for row in plan.candidates_stage(run, "test").folder.read_rows(QueryCandidates)
-        if row.query_id in qrels
+        row.query_id: row for row in run.plan.test_candidates.folder.read_rows(QueryCandidates) if row.query_id in qrels
     }
     answered = [
         query_id

@@ -15,7 +15,7 @@ from ranking.errors import InputError
 from ranking.records import Label, RationaleList
 from ranking.runs.stages import Stage
 from ray_jobs import label
-from ray_jobs.common import capacity_check, plan
+from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
 
 
@@ -36,16 +36,16 @@ def write_rationales(run: Run) -> None:
     settings = run.settings.rationales
     if isinstance(settings, NoRationaleSettings):
         return
-    stage = plan.rationales_stage(run)
+    stage = run.plan.rationales
     if run.skip_if_finished(stage):
         return
     capacity_check.check(run, "rationales")
     from actors.data.streaming import finish, parts_of, write_stages
     from actors.rationales import make_writer
 
-    writer = make_writer(settings, run.settings.compute, plan.rationales_cache(run))
+    writer = make_writer(settings, run.settings.compute, run.plan.rationales_cache)
     stage.begin()
-    labels, rows, left = parts_of(plan.labels_stage(run).folder, Label, without=stage)
+    labels, rows, left = parts_of(run.plan.labels.folder, Label, without=stage)
     tokens = write_stages({"log": stage}, writer.explain(labels), RationaleList, left, run.progress, "labels")
     engines = run.settings.compute.rationale_engines if isinstance(settings, LlmRationaleSettings) else None
     run.report_stage(finish(stage, rows, tokens["log"], engines), "lists explained")

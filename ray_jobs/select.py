@@ -18,7 +18,6 @@ from ranking.collections.log_files import find_log
 from ranking.errors import InputError
 from ranking.runs.stages import Stage
 from ranking.selection.long_tail import Selection, keys_of_questions
-from ray_jobs.common import plan
 from ray_jobs.common.run import Run, job
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 def main(run: Run) -> None:
     """Select queries and write them."""
-    stage = plan.queries_stage(run)
+    stage = run.plan.queries
     if run.skip_if_finished(stage):
         return
     run.start_ray()

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 from ranking.errors import InputError
 from ranking.registry import check_whole
 from ranking.runs.stages import MANIFEST
-from ray_jobs.common import plan
 from ray_jobs.common.run import Run, job, open_run
 from students import student_config
 
@@ -146,12 +145,12 @@ def build_application(run: Run) -> Application:
         }
     searcher = None
     if settings.page and run.settings.candidates.given is None and (run.folder / "index").exists(MANIFEST):
-        stage = plan.index_stage(run)
+        stage = run.plan.index
         queries = run.collection.test[:PAGE_QUERIES]
         qrels = {query.query_id: run.collection.qrels.get(query.query_id, {}) for query in queries}
         if stage.manifest is not None:  # else the index has other settings
             searcher = Searcher.options(ray_actor_options={"num_cpus": 0.25}).bind(
-                stage.folder, plan.embedding_cache(run), run.settings.candidates, queries, qrels
+                stage.folder, run.plan.embedding_cache, run.settings.candidates, queries, qrels
             )
     resources = {"num_cpus": 1, "num_gpus": settings.gpus}
     return Ingress.options(ray_actor_options=resources, **scaling).bind(run.storage, settings, searcher)  # type: ignore[no-any-return]

@@ -50,7 +50,7 @@ def train(run: Run, student: StudentSettings) -> None:
     Raises:
         InputError: If labels or rationales are missing, or the settings do not fit them.
     """
-    stage = plan.student_stage(run, student)
+    stage = run.plan.student(student)
     if run.skip_if_finished(stage):
         return
     training = run.settings.training

@@ -248,7 +248,7 @@ class TrainingSettings(Settings):
         lt=1,
         description=(
             "Dropout in all layers of the base; adapters use lora.dropout. Null: the values of the base's "
-            "configuration. A base that already ranks gets worse with dropout (docs/log.md)."
+            "configuration. A base that already ranks gets worse with dropout (docs/experiments)."
         ),
     )
     max_grad_norm: float = Field(1.0, gt=0, description="Maximum gradient norm; larger gradients are clipped.")

@@ -25,12 +25,12 @@ from actors.data.rows import CandidateList
 from benchmarks.faults.campaign import InjectedFault, disturb
 from benchmarks.faults.cluster import LocalCluster
 from benchmarks.faults.jobs import ROOT, JobWork, command
-from benchmarks.faults.labelling import Labelling
+from benchmarks.faults.labelling_work import Labelling
 from benchmarks.faults.labels import look
 from benchmarks.faults.made import make_run
-from benchmarks.faults.places import Place, bucket, small_disk
-from benchmarks.faults.serving import Serving
-from benchmarks.faults.training import Training, scores_of
+from benchmarks.faults.storage_places import Place, bucket, small_disk
+from benchmarks.faults.serving_work import Serving
+from benchmarks.faults.training_work import Training, scores_of
 from ranking.storage.folder import Folder
 from tests.testing.serving import student
 

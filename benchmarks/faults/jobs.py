@@ -11,7 +11,7 @@ import psutil
 
 from benchmarks.faults.campaign import LONGEST, Work
 from benchmarks.faults.cluster import LocalCluster
-from benchmarks.faults.places import Place
+from benchmarks.faults.storage_places import Place
 from benchmarks.faults.processes import kill, wait_until
 from ranking.storage.folder import Folder
 

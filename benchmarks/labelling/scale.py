@@ -29,8 +29,8 @@ from ranking.labels.targets import tiers_from_order
 from ranking.records import Answer, Label, Provenance, Usage
 from ranking.runs.progress import Progress
 from ray_jobs import candidates, label, select
-from ray_jobs.common import plan
-from ray_jobs.common.run import Run, RunSettings
+from ray_jobs.common.run import Run
+from ray_jobs.common.run_settings import RunSettings
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -111,7 +111,7 @@ def measure(queries: int, each: int) -> dict[str, Any]:
             stage()
             seconds[name] = time.perf_counter() - began
             peaks[name] = _peak_mib()
-        manifest = plan.labels_stage(run).manifest
+        manifest = run.plan.labels.manifest
         assert manifest is not None
         assert manifest.rows_out == queries
     rates = {f"{name}_rows_per_second": queries / spent for name, spent in seconds.items()}

@@ -10,31 +10,29 @@ entries are keyed by content and never go stale.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from actors.data.rows import SplitName
-from actors.settings import (
-    ListwiseTeacherSettings,
-    LlmRationaleSettings,
-    NoRationaleSettings,
-    PointwiseTeacherSettings,
-    RecordedTeacherSettings,
-)
+from actors.settings import NoRationaleSettings
+from ranking.collections.collection import Collection
 from ranking.collections.log_files import fingerprint_of_log
 from ranking.errors import InputError
-from ranking.model_paths import OWN, folder_hash, model_path, weights_hash
-from ranking.prompts import load_prompt
-from ranking.prompts.pair_prompts import YES_NO, load_pair_prompt
-from ranking.prompts.rationale_prompts import RATIONALE, load_rationale_prompt
+from ranking.model_paths import OWN, folder_hash, weights_hash
 from ranking.runs.stages import Manifest, Stage, fingerprint_of, manifest_of
 from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
 from ranking.storage.folder import Folder
-from ranking.storage.sources import fetched
-from ray_jobs.common.run import Run
+from ray_jobs.common.identities import (
+    content_hash,
+    lists_hash,
+    model_inventory,
+    rationales_identity,
+    teacher_identity,
+)
+from ray_jobs.common.run_settings import RunSettings
 from students.settings import StudentSettings
 
 POST_PROCESSING_SETTINGS = {"max_attempts", "orders", "merge", "missing"}
@@ -42,56 +40,6 @@ POST_PROCESSING_SETTINGS = {"max_attempts", "orders", "merge", "missing"}
 
 EXECUTION_SETTINGS = {"workers", "min_workers", "max_restarts", "max_tokens_per_microbatch", "activation_checkpointing"}
 """Training settings that change the student only by rounding errors. Training can resume with other values."""
-
-
-def queries_stage(run: Run) -> Stage:
-    """Return the stage that selects the queries to label from the query log."""
-    log = run.settings.queries.log
-    inputs = [run.collection.fingerprint, *([fingerprint_of(fingerprint_of_log(log))] if log else [])]
-    return Stage(run.folder, "queries", run.settings.queries.model_dump(), inputs)
-
-
-def index_stage(run: Run) -> Stage:
-    """Return the stage that indexes the documents for BM25."""
-    settings = {"bm25": [part.model_dump() for part in _of_kind(run, Bm25Settings)]}
-    return Stage(run.folder, "index", settings, [run.collection.fingerprint])
-
-
-def candidates_stage(run: Run, split: SplitName = "log") -> Stage:
-    """Return the stage that retrieves the candidate lists of a split."""
-    inputs = [index_stage(run).fingerprint, *([queries_stage(run).fingerprint] if split == "log" else [])]
-    inputs += [
-        _content_of(part)
-        for part in run.settings.candidates.retrievers
-        if isinstance(part, (RunRetrieverSettings, ParquetRetrieverSettings))
-    ]
-    return Stage(run.folder, _name("candidates", split), run.settings.candidates.model_dump(), inputs)
-
-
-def labels_stage(run: Run, split: SplitName = "log") -> Stage:
-    """Return the stage in which the teacher labels the candidate lists of a split."""
-    settings: dict[str, Any] = {"teacher": teacher_identity(run)}
-    if split == "log":
-        settings["pre_ranker"] = _pre_ranker(run)
-        if run.settings.pre_ranker is not None:  # without a pre-ranker, the teacher sees all candidates
-            settings["validation_fraction"] = run.settings.training.validation_fraction
-    else:
-        settings["first_stages"] = run.settings.evaluation.first_stages
-    return Stage(run.folder, _name("labels", split), settings, [candidates_stage(run, split).fingerprint])
-
-
-def audit_stage(run: Run) -> Stage:
-    """Return the stage that audits the teacher."""
-    teacher = {name: value for name, value in teacher_identity(run).items() if name not in POST_PROCESSING_SETTINGS}
-    settings = {"teacher": teacher, "pre_ranker": _pre_ranker(run), "audit": run.settings.audit.model_dump()}
-    return Stage(
-        run.folder, "audit", settings, [candidates_stage(run).fingerprint, candidates_stage(run, "test").fingerprint]
-    )
-
-
-def rationales_stage(run: Run) -> Stage:
-    """Return the stage that writes rationales for the labels."""
-    return Stage(run.folder, "rationales", rationales_identity(run), [labels_stage(run).fingerprint])
 
 
 @dataclass(frozen=True)
@@ -107,62 +55,244 @@ class TrainingInput:
     fingerprint: str
 
 
-def labels_for_training(run: Run) -> TrainingInput:
-    """Return the labels that students are trained on: the run's own, or those of the runs in `training.labels`.
+class Plan:
+    """The stages of one run, each computed once.
 
-    Raises:
-        InputError: If a run in `training.labels` has no finished labels.
+    Args:
+        settings: The run file.
+        folder: The run's folder.
+        collection: Reads the collection. It is called when a stage depends on the collection.
     """
-    return _own_or_external(run, "labels", labels_stage)
 
+    def __init__(self, settings: RunSettings, folder: Folder, collection: Callable[[], Collection]) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._collection = collection
+        self._students: dict[str, Stage] = {}
 
-def rationales_for_training(run: Run) -> TrainingInput:
-    """Return the rationales of the training labels, for students that learn from rationales.
+    @cached_property
+    def queries(self) -> Stage:
+        """Selects the queries to label from the query log."""
+        log = self._settings.queries.log
+        inputs = [self._collection().fingerprint, *([fingerprint_of(fingerprint_of_log(log))] if log else [])]
+        return self._stage("queries", self._settings.queries.model_dump(), inputs)
 
-    Raises:
-        InputError: If a run in `training.labels` has no finished rationales, or they explain other labels.
-    """
-    rationales_input = _own_or_external(run, "rationales", rationales_stage)
-    for place in run.settings.training.labels:
-        labels, rationales = (manifest_of(Folder(place) / name) for name in ("labels", "rationales"))
-        assert labels is not None
-        assert rationales is not None
-        if rationales.fingerprint != fingerprint_of("rationales", rationales.settings, [labels.fingerprint]):
-            uri = (Folder(place) / "rationales").uri
-            raise InputError(
-                f"setting 'training.labels': {uri} do not belong to the labels beside them; run ray_jobs.rationales"
-            )
-    return rationales_input
+    @cached_property
+    def index(self) -> Stage:
+        """Indexes the documents for BM25."""
+        settings = {"bm25": [part.model_dump() for part in self._retrievers(Bm25Settings)]}
+        return self._stage("index", settings, [self._collection().fingerprint])
 
+    @cached_property
+    def candidates(self) -> Stage:
+        """Retrieves the candidate lists of the selected queries."""
+        return self._candidates("candidates", [self.queries.fingerprint])
 
-def _own_or_external(run: Run, name: str, stage_of: Callable[[Run], Stage]) -> TrainingInput:
-    """Return the run's own stage, or the stage of the same name of the runs in `training.labels`."""
-    external = external_labels(run)
-    if external is None:
-        stage = stage_of(run)
-        return TrainingInput(stage.folder, stage.fingerprint)
-    manifests = []
-    for place in run.settings.training.labels:
-        folder = Folder(place) / name
-        manifest = manifest_of(folder)
-        if manifest is None:
-            raise InputError(
-                f"setting 'training.labels': no finished {name} in {folder.uri}; give the folder of a run that has them"
-            )
-        manifests.append(manifest)
-    return TrainingInput(external / name, merged_fingerprint(manifests))
+    @cached_property
+    def test_candidates(self) -> Stage:
+        """Retrieves the candidate lists of the test queries."""
+        return self._candidates("test/candidates", [])
 
+    def candidates_of(self, split: SplitName) -> Stage:
+        """Return `candidates` or `test_candidates`."""
+        return self.candidates if split == "log" else self.test_candidates
 
-def external_labels(run: Run) -> Folder | None:
-    """Return the folder with the labels, rationales and candidates of the runs in `training.labels`.
+    @cached_property
+    def labels(self) -> Stage:
+        """Labels the candidate lists of the selected queries."""
+        settings: dict[str, Any] = {"teacher": self.teacher_identity, "pre_ranker": self._pre_ranker}
+        if self._settings.pre_ranker is not None:  # without a pre-ranker, the teacher sees all candidates
+            settings["validation_fraction"] = self._settings.training.validation_fraction
+        return self._stage("labels", settings, [self.candidates.fingerprint])
 
-    For several runs, this is the folder that `ray_jobs.training.label_merging` writes. None if students are trained
-    on the run's own labels.
-    """
-    places = run.settings.training.labels
-    if not places:
-        return None
-    return Folder(places[0]) if len(places) == 1 else run.folder / "merged" / fingerprint_of(places)
+    @cached_property
+    def test_labels(self) -> Stage:
+        """Labels the candidate lists of the test queries."""
+        settings = {"teacher": self.teacher_identity, "first_stages": self._settings.evaluation.first_stages}
+        return self._stage("test/labels", settings, [self.test_candidates.fingerprint])
+
+    def labels_of(self, split: SplitName) -> Stage:
+        """Return `labels` or `test_labels`."""
+        return self.labels if split == "log" else self.test_labels
+
+    @cached_property
+    def audit(self) -> Stage:
+        """Audits the teacher."""
+        settings = {
+            "teacher": _without(self.teacher_identity, POST_PROCESSING_SETTINGS),
+            "pre_ranker": self._pre_ranker,
+            "audit": self._settings.audit.model_dump(),
+        }
+        return self._stage("audit", settings, [self.candidates.fingerprint, self.test_candidates.fingerprint])
+
+    @cached_property
+    def rationales(self) -> Stage:
+        """Writes rationales for the labels."""
+        return self._stage("rationales", self._rationales_identity, [self.labels.fingerprint])
+
+    @cached_property
+    def labels_for_training(self) -> TrainingInput:
+        """The labels that students are trained on: the run's own, or those of the runs in `training.labels`.
+
+        Raises:
+            InputError: If a run in `training.labels` has no finished labels.
+        """
+        return self._own_or_external("labels", lambda: self.labels)
+
+    @cached_property
+    def rationales_for_training(self) -> TrainingInput:
+        """The rationales of the training labels, for students that learn from rationales.
+
+        Raises:
+            InputError: If a run in `training.labels` has no finished rationales, or they explain other labels.
+        """
+        rationales_input = self._own_or_external("rationales", lambda: self.rationales)
+        for place in self._settings.training.labels:
+            _check_rationales_belong(place)
+        return rationales_input
+
+    @cached_property
+    def external_labels(self) -> Folder | None:
+        """Folder with the labels, rationales and candidates of the runs in `training.labels`.
+
+        For several runs, this is the folder that `ray_jobs.training.label_merging` writes. None if students are
+        trained on the run's own labels.
+        """
+        places = self._settings.training.labels
+        if not places:
+            return None
+        return Folder(places[0]) if len(places) == 1 else self._folder / "merged" / fingerprint_of(places)
+
+    def student(self, student: StudentSettings) -> Stage:
+        """Return the stage that trains a student."""
+        key = f"{type(student).__qualname__} {student.model_dump_json()}"
+        if key not in self._students:
+            self._students[key] = self._student(student)
+        return self._students[key]
+
+    def reads_rationales(self, student: StudentSettings) -> bool:
+        """Return whether a student is trained on the run's rationales."""
+        return student.learns_from_rationales and not isinstance(self._settings.rationales, NoRationaleSettings)
+
+    @cached_property
+    def evaluation(self) -> Stage:
+        """Evaluates the students, the teacher and the baselines on the test queries."""
+        settings = {
+            "evaluation": self._settings.evaluation.model_dump(),
+            "pre_ranker": self._pre_ranker,
+            # latencies and prices depend on these
+            "serving": self._settings.serving.model_dump(include={"replicas", "max_replicas"}),
+            "engine_hour_price": self._settings.compute.engine_hour_price,
+        }
+        external = [content_hash(trec_run.path) for trec_run in self._settings.evaluation.runs]
+        external += [fingerprint_of(model_inventory(model.model)) for model in self._settings.evaluation.models]
+        lists = self.test_labels if self._settings.evaluation.teacher else self.test_candidates
+        students = [self.student(student).fingerprint for student in self._settings.students]
+        return self._stage("evaluation", settings, [lists.fingerprint, *students, *external])
+
+    def arm(self, student: StudentSettings) -> Stage:
+        """Return the stage that evaluates one arm of an ablation with one seed, in a run with the arm's settings."""
+        evaluation = self._settings.evaluation
+        settings = {"first_stages": evaluation.first_stages, "measures": evaluation.measures, "split": evaluation.split}
+        inputs = [self.student(student).fingerprint, self.test_candidates.fingerprint]
+        return self._stage(f"ablation/{student.name}", settings, inputs)
+
+    @cached_property
+    def teacher_identity(self) -> dict[str, Any]:
+        """What determines the teacher's labels: settings, prompt, and content of a recording or bundled model."""
+        return teacher_identity(self._settings.teacher)
+
+    @property
+    def teacher_fingerprint(self) -> str:
+        """Fingerprint of everything that determines the teacher's labels."""
+        return fingerprint_of(self.teacher_identity)
+
+    @property
+    def embedding_cache(self) -> Folder:
+        """Cache of document and query vectors. It has one folder per sentence encoder."""
+        return self._folder / "vectors"
+
+    @property
+    def teacher_cache(self) -> Folder:
+        """Response cache of the teacher. Each model and prompt has its own folder."""
+        return self._folder / "teacher" / fingerprint_of(_without(self.teacher_identity, POST_PROCESSING_SETTINGS))
+
+    @property
+    def rationales_cache(self) -> Folder:
+        """Response cache of the rationale writer. Each model and prompt has its own folder."""
+        return self._folder / "writer" / fingerprint_of(_without(self._rationales_identity, {"rationales_per_list"}))
+
+    @property
+    def dense_models(self) -> list[str]:
+        """Sentence encoders of dense retrieval. They encode every document."""
+        return list(dict.fromkeys(part.model for part in self._retrievers(DenseSettings)))
+
+    def _stage(self, name: str, settings: dict[str, Any], inputs: list[str]) -> Stage:
+        return Stage(self._folder, name, settings, inputs)
+
+    def _candidates(self, name: str, queries: list[str]) -> Stage:
+        """Return the stage that retrieves candidate lists. `queries` are fingerprints of the selected queries."""
+        retrievers = self._settings.candidates.retrievers
+        imported = [
+            lists_hash(part)
+            for part in retrievers
+            if isinstance(part, (RunRetrieverSettings, ParquetRetrieverSettings))
+        ]
+        inputs = [self.index.fingerprint, *queries, *imported]
+        return self._stage(name, self._settings.candidates.model_dump(), inputs)
+
+    def _student(self, student: StudentSettings) -> Stage:
+        # labels are identified by their content, not by their location
+        training = self._settings.training.model_dump(exclude=EXECUTION_SETTINGS | {"labels"})
+        labels = self.labels_for_training.fingerprint
+        inputs = [labels, *([self.rationales_for_training.fingerprint] if self.reads_rationales(student) else [])]
+        if self._settings.training.labels and labels != self._own_labels:
+            inputs.append(self._collection().fingerprint)  # its test questions are dropped from external labels
+        if student.base in OWN:
+            inputs.append(weights_hash(student.base))
+        settings = {"student": student.model_dump(), "training": training, **self._content_of_base(student)}
+        return self._stage(f"students/{student.name}", settings, inputs)
+
+    @property
+    def _own_labels(self) -> str | None:
+        """Fingerprint of the run's own labels; None if the teacher's file is missing.
+
+        Training on the labels of other runs does not need the teacher's file.
+        """
+        try:
+            return self.labels.fingerprint
+        except InputError:
+            return None
+
+    def _own_or_external(self, name: str, own: Callable[[], Stage]) -> TrainingInput:
+        """Return the run's own stage, or the stage of the same name of the runs in `training.labels`."""
+        external = self.external_labels
+        if external is None:
+            return TrainingInput(own().folder, own().fingerprint)
+        manifests = [_finished_manifest(place, name) for place in self._settings.training.labels]
+        return TrainingInput(external / name, merged_fingerprint(manifests))
+
+    def _content_of_base(self, student: StudentSettings) -> dict[str, Any]:
+        """Hash the folder of a base model, because its weights may change under the same path.
+
+        If the folder no longer exists, returns the hash from when the student was trained.
+        """
+        if Path(student.base).is_dir():
+            return {"base": folder_hash(Path(student.base))}
+        manifest = manifest_of(self._folder / "students" / student.name)
+        trained = manifest.settings if manifest else {}
+        return {"base": trained["base"]} if "base" in trained and trained["student"]["base"] == student.base else {}
+
+    @cached_property
+    def _rationales_identity(self) -> dict[str, Any]:
+        return rationales_identity(self._settings.rationales)
+
+    @property
+    def _pre_ranker(self) -> dict[str, Any] | None:
+        return self._settings.pre_ranker.model_dump() if self._settings.pre_ranker else None
+
+    def _retrievers(self, kind: type[Any]) -> list[Any]:
+        return [part for part in self._settings.candidates.retrievers if isinstance(part, kind)]
 
 
 def merged_fingerprint(manifests: Sequence[Manifest]) -> str:
@@ -172,159 +302,30 @@ def merged_fingerprint(manifests: Sequence[Manifest]) -> str:
     return fingerprint_of([manifest.fingerprint for manifest in manifests])
 
 
-def student_stage(run: Run, student: StudentSettings) -> Stage:
-    """Return the stage that trains a student."""
-    # labels are identified by their content, not by their location
-    training = run.settings.training.model_dump(exclude=EXECUTION_SETTINGS | {"labels"})
-    if training["steps"] is None:  # keeps the fingerprints of students trained before this setting existed
-        del training["steps"]
-    labels = labels_for_training(run).fingerprint
-    inputs = [labels, *([rationales_for_training(run).fingerprint] if reads_rationales(run, student) else [])]
-    if run.settings.training.labels and labels != _own_labels(run):
-        inputs.append(run.collection.fingerprint)  # its test questions are dropped from external labels
-    if student.base in OWN:
-        inputs.append(weights_hash(student.base))
-    settings = {"student": student.model_dump(), "training": training, **_content_of_base(run, student)}
-    return Stage(run.folder, f"students/{student.name}", settings, inputs)
+def _finished_manifest(place: str, name: str) -> Manifest:
+    """Return the manifest of a stage of another run.
 
-
-def _own_labels(run: Run) -> str | None:
-    """Return the fingerprint of the run's own labels; None if the teacher's file is missing.
-
-    Training on the labels of other runs does not need the teacher's file.
+    Raises:
+        InputError: If the stage is not finished.
     """
-    try:
-        return labels_stage(run).fingerprint
-    except InputError:
-        return None
+    folder = Folder(place) / name
+    manifest = manifest_of(folder)
+    if manifest is None:
+        raise InputError(
+            f"setting 'training.labels': no finished {name} in {folder.uri}; give the folder of a run that has them"
+        )
+    return manifest
 
 
-def _content_of_base(run: Run, student: StudentSettings) -> dict[str, Any]:
-    """Hash the folder of a base model, because its weights may change under the same path.
-
-    If the folder no longer exists, returns the hash from when the student was trained.
-    """
-    if Path(student.base).is_dir():
-        return {"base": folder_hash(Path(student.base))}
-    manifest = manifest_of(run.folder / "students" / student.name)
-    trained = manifest.settings if manifest else {}
-    return {"base": trained["base"]} if "base" in trained and trained["student"]["base"] == student.base else {}
+def _check_rationales_belong(place: str) -> None:
+    """Raise InputError if the rationales of another run explain other labels than those beside them."""
+    labels, rationales = (_finished_manifest(place, name) for name in ("labels", "rationales"))
+    if rationales.fingerprint != fingerprint_of("rationales", rationales.settings, [labels.fingerprint]):
+        uri = (Folder(place) / "rationales").uri
+        raise InputError(
+            f"setting 'training.labels': {uri} do not belong to the labels beside them; run ray_jobs.rationales"
+        )
 
 
-def reads_rationales(run: Run, student: StudentSettings) -> bool:
-    """Return whether a student is trained on the run's rationales."""
-    return student.learns_from_rationales and not isinstance(run.settings.rationales, NoRationaleSettings)
-
-
-def evaluation_stage(run: Run) -> Stage:
-    """Return the stage that evaluates the students, the teacher and the baselines on the test queries."""
-    settings = {
-        "evaluation": run.settings.evaluation.model_dump(),
-        "pre_ranker": _pre_ranker(run),
-        # latencies and prices depend on these
-        "serving": run.settings.serving.model_dump(include={"replicas", "max_replicas"}),
-        "engine_hour_price": run.settings.compute.engine_hour_price,
-    }
-    external = [_content_hash(trec_run.path) for trec_run in run.settings.evaluation.runs]
-    external += [fingerprint_of(_inventory_of(model.model)) for model in run.settings.evaluation.models]
-    lists = labels_stage(run, "test") if run.settings.evaluation.teacher else candidates_stage(run, "test")
-    students = [student_stage(run, student).fingerprint for student in run.settings.students]
-    return Stage(run.folder, "evaluation", settings, [lists.fingerprint, *students, *external])
-
-
-def arm_stage(run: Run, student: StudentSettings) -> Stage:
-    """Return the stage that evaluates one arm of an ablation with one seed. `run` has the arm's settings."""
-    evaluation = run.settings.evaluation
-    settings = {"first_stages": evaluation.first_stages, "measures": evaluation.measures, "split": evaluation.split}
-    inputs = [student_stage(run, student).fingerprint, candidates_stage(run, "test").fingerprint]
-    return Stage(run.folder, f"ablation/{student.name}", settings, inputs)
-
-
-def embedding_cache(run: Run) -> Folder:
-    """Return the cache of document and query vectors. It has one folder per sentence encoder."""
-    return run.folder / "vectors"
-
-
-def teacher_cache(run: Run) -> Folder:
-    """Return the response cache of the teacher. Each model and prompt has its own folder."""
-    identity = {name: value for name, value in teacher_identity(run).items() if name not in POST_PROCESSING_SETTINGS}
-    return run.folder / "teacher" / fingerprint_of(identity)
-
-
-def rationales_cache(run: Run) -> Folder:
-    """Return the response cache of the rationale writer. Each model and prompt has its own folder."""
-    identity = {name: value for name, value in rationales_identity(run).items() if name != "rationales_per_list"}
-    return run.folder / "writer" / fingerprint_of(identity)
-
-
-def teacher_fingerprint(run: Run) -> str:
-    """Fingerprint everything that determines the teacher's labels."""
-    return fingerprint_of(teacher_identity(run))
-
-
-def teacher_identity(run: Run) -> dict[str, Any]:
-    """Collect what determines the teacher's labels: settings, prompt, and content of a recording or bundled model."""
-    settings = run.settings.teacher
-    identity = settings.model_dump()
-    if isinstance(settings, RecordedTeacherSettings):
-        identity["content"] = _content_hash(settings.path)
-    if isinstance(settings, ListwiseTeacherSettings):
-        identity["prompt"] = load_prompt(settings.prompt_file).hash
-        if settings.model in OWN:
-            identity["model_files"] = folder_hash(Path(model_path(settings.model)))
-    if isinstance(settings, PointwiseTeacherSettings) and settings.form == "yes_no":
-        identity["prompt"] = load_pair_prompt(Path(settings.prompt) if settings.prompt else YES_NO).hash
-    return identity
-
-
-def rationales_identity(run: Run) -> dict[str, Any]:
-    """Collect what determines the rationales: their settings and the prompt text."""
-    settings = run.settings.rationales
-    identity = settings.model_dump()
-    if isinstance(settings, LlmRationaleSettings):
-        identity["prompt"] = load_rationale_prompt(Path(settings.prompt) if settings.prompt else RATIONALE).hash
-    return identity
-
-
-def dense_models(run: Run) -> list[str]:
-    """List the sentence encoders of dense retrieval. They encode every document."""
-    return list(dict.fromkeys(part.model for part in _of_kind(run, DenseSettings)))
-
-
-def _pre_ranker(run: Run) -> dict[str, Any] | None:
-    return run.settings.pre_ranker.model_dump() if run.settings.pre_ranker else None
-
-
-def _name(stage: str, split: SplitName) -> str:
-    """Return the folder of a stage of a split."""
-    return stage if split == "log" else f"test/{stage}"
-
-
-def _of_kind(run: Run, kind: type[Any]) -> list[Any]:
-    return [part for part in run.settings.candidates.retrievers if isinstance(part, kind)]
-
-
-def _content_of(lists: RunRetrieverSettings | ParquetRetrieverSettings) -> str:
-    """Fingerprint imported candidate lists.
-
-    Parquet files may be large, so they are identified by name, size and modification time.
-    """
-    if isinstance(lists, RunRetrieverSettings):
-        return _content_hash(lists.path)
-    return fingerprint_of(Folder(lists.path).inventory())
-
-
-def _inventory_of(model: str) -> list[tuple[str, int, int]]:
-    """List name, size and modification time of a model's files; empty for a model of the Hugging Face Hub."""
-    if model in OWN:
-        return [(weights_hash(model), 0, 0)]
-    return Folder(model).inventory() if "://" in model or Path(model).is_dir() else []
-
-
-def _content_hash(location: str) -> str:
-    """Hash a file, given its path or URI."""
-    with fetched(location) as path:
-        try:
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+def _without(mapping: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if name not in names}

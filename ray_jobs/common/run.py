@@ -17,86 +17,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
-from pydantic import Field, model_validator
-
 from actors.cluster.stall_report import why_waiting
 from actors.data.rows import FUSED
-from actors.serving.settings import ServingSettings
-from actors.settings import (
-    ComputeSettings,
-    NoRationaleSettings,
-    PointwiseTeacherSettings,
-    RationaleSettings,
-    RecordedTeacherSettings,
-    TeacherSettings,
-)
-from ranking.ab_test.settings import AbSettings
+from actors.settings import RecordedTeacherSettings
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
-from ranking.evaluation.settings import EvaluationSettings
 from ranking.registry import Registry
 from ranking.runs.progress import Progress
 from ranking.runs.stages import Manifest, Stage
-from ranking.selection.settings import QuerySettings
-from ranking.settings import (
-    AblationSettings,
-    AuditSettings,
-    CandidateSettings,
-    CollectionSettings,
-    PreRankerSettings,
-    Settings,
-    load_settings,
-)
+from ranking.settings import load_settings
 from ranking.storage.folder import Folder
 from ranking.storage.lease import leased
 from ray_jobs.common.connection import check_workers_write, interrupt, start_ray
 from ray_jobs.common.failures import external_cause
 from ray_jobs.common.job_logs import JobLogs
-from students.settings import RraBertSettings, StudentSettings, TrainingSettings
-
-
-class RunSettings(Settings):
-    """All settings of a run file."""
-
-    run: str = Field(
-        "quickstart",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        description="Name of the run, and of its folder under `storage`.",
-    )
-    storage: str = Field(
-        "runs", description="Storage root of runs and the registry: a path or a URI such as s3://bucket/rra."
-    )
-    collection: CollectionSettings = CollectionSettings()
-    queries: QuerySettings = QuerySettings()
-    candidates: CandidateSettings = CandidateSettings()
-    pre_ranker: PreRankerSettings | None = Field(
-        default_factory=PreRankerSettings,
-        description="Selects the candidates that the teacher sees. Null: the teacher sees all candidates.",
-    )
-    teacher: TeacherSettings = Field(default_factory=PointwiseTeacherSettings)
-    audit: AuditSettings = AuditSettings()
-    rationales: RationaleSettings = Field(default_factory=NoRationaleSettings)
-    students: list[StudentSettings] = Field(
-        default_factory=lambda: [RraBertSettings()], description="Students to train. Their names must be distinct."
-    )
-    training: TrainingSettings = TrainingSettings()
-    evaluation: EvaluationSettings = EvaluationSettings()
-    ablation: AblationSettings = AblationSettings()
-    serving: ServingSettings = ServingSettings()
-    ab: AbSettings = AbSettings()
-    compute: ComputeSettings = ComputeSettings()
-
-    @model_validator(mode="after")
-    def _fill_in_first_stages(self) -> RunSettings:
-        """Set the default first stage and baseline of the evaluation: the fused list, or that of the only retriever."""
-        retrievers = self.candidates.retrievers
-        evaluation = self.evaluation
-        if not evaluation.first_stages:
-            evaluation.first_stages = [FUSED if len(retrievers) > 1 else retrievers[0].called]
-        if not evaluation.baseline:
-            evaluation.baseline = evaluation.first_stages[0]
-        return self
+from ray_jobs.common.plan import Plan
+from ray_jobs.common.run_settings import RunSettings
 
 
 class Run:
@@ -129,6 +66,11 @@ class Run:
         for note in collection.notes:
             self.progress.stage("", note)
         return collection
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The stages of this run."""
+        return Plan(self.settings, self.folder, lambda: self.collection)
 
     def check_judged(self) -> None:
         """Raise InputError if the collection has no judged test queries."""

@@ -9,7 +9,6 @@ from ranking.evaluation.decision import name_of
 from ranking.evaluation.report.label_section import cost_of
 from ranking.evaluation.results import LabelCost
 from ranking.runs.stages import Manifest, manifest_of
-from ray_jobs.common import plan
 from ray_jobs.common.run import Run
 from students.settings import StudentSettings
 
@@ -32,8 +31,8 @@ def student_cost(run: Run, student: StudentSettings) -> LabelCost | None:
     if run.settings.training.targets == "judgements":
         return None
     inputs = [
-        plan.labels_for_training(run),
-        *([plan.rationales_for_training(run)] if plan.reads_rationales(run, student) else []),
+        run.plan.labels_for_training,
+        *([run.plan.rationales_for_training] if run.plan.reads_rationales(student) else []),
     ]
     manifests = [
         manifest
@@ -46,7 +45,7 @@ def student_cost(run: Run, student: StudentSettings) -> LabelCost | None:
 
 def teacher_cost(run: Run) -> LabelCost | None:
     """Compute the cost of the teacher's labels of the test queries; None if they are not finished."""
-    manifest = plan.labels_stage(run, "test").manifest
+    manifest = run.plan.test_labels.manifest
     return stages_cost(run, [manifest]) if manifest is not None else None
 
 

@@ -16,7 +16,6 @@ from ranking.records import Label
 from ranking.runs.stages import manifest_of
 from ranking.storage.folder import Folder
 from ray_jobs.audit import AUDIT, PICTURE
-from ray_jobs.common import plan
 from ray_jobs.common.run import Run
 from ray_jobs.evaluation import label_costs
 from ray_jobs.train import CURVES
@@ -51,7 +50,7 @@ def label_lines(run: Run) -> list[str]:
         return []
     from actors.data.parts import sample_rows
 
-    labels = plan.labels_for_training(run)
+    labels = run.plan.labels_for_training
     manifest = manifest_of(labels.folder)
     if manifest is None or manifest.fingerprint != labels.fingerprint:
         return []
@@ -65,7 +64,7 @@ def reliability(run: Run) -> list[tuple[str, float, int]]:
     """Measure the teacher's reliability on the test lists; empty if it did not label them."""
     if not run.settings.evaluation.teacher:
         return []
-    return label_section.reliability_of(plan.labels_stage(run, "test").folder.read_rows(Label), run.collection.qrels)
+    return label_section.reliability_of(run.plan.test_labels.folder.read_rows(Label), run.collection.qrels)
 
 
 def curves_of(run: Run) -> dict[str, dict[str, list[tuple[float, float]]]]:
@@ -82,7 +81,7 @@ def audit_of(run: Run) -> tuple[str, str] | None:
     """Return the text and the SVG picture of the teacher's audit; None if there is no audit with these settings."""
     if not (run.folder / "audit").exists():
         return None
-    stage = plan.audit_stage(run)
+    stage = run.plan.audit
     if stage.manifest is None:
         return None
     return format_audit(Audit.model_validate_json(stage.folder.read_text(AUDIT))), stage.folder.read_text(PICTURE)

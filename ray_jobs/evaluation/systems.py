@@ -11,7 +11,6 @@ from ranking.errors import InputError
 from ranking.evaluation.comparison import System
 from ranking.evaluation.results import Machine, SystemKind
 from ranking.storage.folder import Folder
-from ray_jobs.common import plan
 from ray_jobs.common.run import Run
 from ray_jobs.train import MODEL
 from students.settings import StudentSettings
@@ -86,7 +85,7 @@ def trained_model(run: Run, name: str) -> Folder:
         InputError: If the student is not trained with these settings.
     """
     (student,) = [student for student in run.settings.students if student.name == name]
-    stage = plan.student_stage(run, student)
+    stage = run.plan.student(student)
     if stage.restore() is None:
         raise InputError(
             f"{stage.folder.uri}: student {name!r} is not trained with these settings; run ray_jobs.train first"
@@ -100,7 +99,7 @@ def locate_trained_model(run: Run, student: StudentSettings) -> Folder:
     Raises:
         InputError: If the student is not trained with these settings.
     """
-    stage = plan.student_stage(run, student)
+    stage = run.plan.student(student)
     folder = stage.finished()
     if folder is None:
         raise InputError(
@@ -149,7 +148,7 @@ def time_systems(run: Run, systems: Sequence[System], rows: Sequence[QueryCandid
     # a single actor, to time all systems on the same machine
     probe = ray.remote(LatencyProbe).options(num_cpus=1).remote(settings.serving)
     with run.progress.bar("timing", len(models) + 2, "systems") as bar:
-        folders = (plan.index_stage(run).folder, plan.embedding_cache(run))
+        folders = (run.plan.index.folder, run.plan.embedding_cache)
         if settings.candidates.given is None:
             texts = [row.text for row in lists]
             latencies = ray.get(probe.time_first_stages.remote(*folders, settings.candidates, texts))
@@ -191,7 +190,7 @@ def _time_teacher(run: Run, systems: Sequence[System], lists: Sequence[Candidate
     compute = run.settings.compute
     cache = run.folder / "teacher" / "timed"
     cache.delete()  # cached answers of an earlier evaluation would take no time
-    teacher = make_teacher(run.settings.teacher, compute, plan.teacher_fingerprint(run), cache)
+    teacher = make_teacher(run.settings.teacher, compute, run.plan.teacher_fingerprint, cache)
     if teacher.actor is None:
         return
     kind, arguments = teacher.actor

@@ -10,7 +10,6 @@ from ranking.blending import FORMS, Blend, Form
 from ranking.labels.label_views import graded
 from ranking.records import Label
 from ranking.storage.folder import Folder
-from ray_jobs.common import plan
 from ray_jobs.common.list_scores import score_lists
 from ray_jobs.common.run import Run
 from students import student_config
@@ -114,8 +113,8 @@ def _fit_blend(
 
 def _candidates(run: Run) -> Folder:
     """Return the folder of the labelled queries' candidate lists, which contain the scores of the first stage."""
-    external = plan.external_labels(run)
-    return plan.candidates_stage(run).folder if external is None else external / "candidates"
+    external = run.plan.external_labels
+    return run.plan.candidates.folder if external is None else external / "candidates"
 
 
 def _has_preference(label: Label) -> bool:

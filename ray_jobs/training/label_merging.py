@@ -24,9 +24,9 @@ def merge_labels(run: Run) -> None:
     sources = [Folder(location) for location in run.settings.training.labels]
     if len(sources) < 2:
         return
-    target = plan.external_labels(run)
+    target = run.plan.external_labels
     assert target is not None
-    plan.labels_for_training(run)  # raises InputError for a run without finished labels
+    _ = run.plan.labels_for_training  # raises InputError for a run without finished labels
     if all(_is_merged(stage, sources, target) for stage in _STAGES):
         return
     _check_distinct_queries(sources)

@@ -27,12 +27,12 @@ def require_labels(run: Run) -> plan.TrainingInput:
         InputError: If labelling with these settings is not finished.
     """
     if not run.settings.training.labels:
-        stage = plan.labels_stage(run)
+        stage = run.plan.labels
         if stage.restore() is None:
             raise InputError(
                 f"{stage.folder.uri}: labelling with these settings is not finished; run ray_jobs.label first"
             )
-    return plan.labels_for_training(run)
+    return run.plan.labels_for_training
 
 
 def first_label(folder: Folder) -> Label:
@@ -140,11 +140,11 @@ def require_rationales(run: Run, student: StudentSettings) -> Folder | None:
     Raises:
         InputError: If the rationales of these settings are not finished.
     """
-    if not plan.reads_rationales(run, student):
+    if not run.plan.reads_rationales(student):
         return None
     if run.settings.training.labels:
-        return plan.rationales_for_training(run).folder
-    stage = plan.rationales_stage(run)
+        return run.plan.rationales_for_training.folder
+    stage = run.plan.rationales
     if stage.restore() is None:
         raise InputError(
             f"{stage.folder.uri}: the rationales of these settings are not finished; run ray_jobs.rationales first"

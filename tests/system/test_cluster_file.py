@@ -18,7 +18,8 @@ from actors.cluster.placement import rationale_engines, teacher_engines, trainin
 from ranking.runs.progress import Progress
 from ranking.settings import load_settings
 from ray_jobs.common.capacity_check import demands_of
-from ray_jobs.common.run import Run, RunSettings
+from ray_jobs.common.run import Run
+from ray_jobs.common.run_settings import RunSettings
 from tests.testing.facts import ROOT
 
 PRODUCTION = load_settings(RunSettings, ROOT / "configs" / "production.yaml", [])

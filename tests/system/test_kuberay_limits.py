@@ -16,7 +16,8 @@ from ranking.errors import InputError
 from ranking.runs.progress import Progress
 from ranking.settings import load_settings
 from ray_jobs.common import capacity_check
-from ray_jobs.common.run import Run, RunSettings
+from ray_jobs.common.run import Run
+from ray_jobs.common.run_settings import RunSettings
 from tests.testing.facts import ROOT
 
 PATH = "/apis/ray.io/v1/namespaces/search/rayclusters/rradistill-x7"

@@ -7,7 +7,6 @@ import sys
 from ranking.labels.targets import tiers_from_order
 from ranking.records import Answer, Candidate, Label, Provenance, Usage
 from ranking.storage.folder import Folder
-from ray_jobs.common import plan
 from ray_jobs.common.run import open_run
 from students.scoring import Scorer
 from tests.testing.facts import FACTS, QUESTIONS
@@ -74,7 +73,7 @@ def training_command(folder, collection, student, **training):
     overrides |= {f"training.{name}": json.dumps(value) for name, value in settings.items()}
     arguments = ["configs/collection.yaml", *(part for k, v in overrides.items() for part in (f"--{k}", v))]
     # the fingerprint of the labels must match these settings
-    plan.labels_stage(open_run(arguments)).finish(rows_in=24, rows_out=24)
+    open_run(arguments).plan.labels.finish(rows_in=24, rows_out=24)
     return [sys.executable, "-m", "ray_jobs.train", *arguments]
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from ranking.errors import InputError
 from ray_jobs import ablate, train
-from ray_jobs.common import plan
 from ray_jobs.common.run import open_run
 
 
@@ -65,7 +64,7 @@ def test_arm_with_other_lists_trains_for_as_many_steps_as_the_baseline(run, monk
         (student,), training = arm.settings.students, arm.settings.training
         lists = 8 if training.targets == "judgements" else 32
         taken[student.name] = training.optimizer_steps(lists - int(training.validation_fraction * lists))
-        stage = plan.student_stage(arm, student)
+        stage = arm.plan.student(student)
         # `patience` ended the first arm early
         stage.folder.write_text(train.PLANNED, str(taken[student.name]))
         train.write_curves(
@@ -136,7 +135,7 @@ def test_arms_are_compared_by_per_query_means_over_seeds(run):
 def test_steps_of_an_arm_come_from_its_curves(run):
     arm = ablate.make_arm(run, "plain", {}, 1)
     train.write_curves(
-        plan.student_stage(arm, arm.settings.students[0]).folder, [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.4}]
+        arm.plan.student(arm.settings.students[0]).folder, [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.4}]
     )
     assert ablate.steps_of(arm) == (2, 2)
 

@@ -6,20 +6,19 @@ import shutil
 import pytest
 
 from ranking.errors import InputError
-from ray_jobs.common import plan
 from ray_jobs.common.run import open_run
 from students.settings import RraBertSettings
 
 STAGES = {
-    "queries": plan.queries_stage,
-    "index": plan.index_stage,
-    "candidates": plan.candidates_stage,
-    "test/candidates": lambda run: plan.candidates_stage(run, "test"),
-    "labels": plan.labels_stage,
-    "test/labels": lambda run: plan.labels_stage(run, "test"),
-    "rationales": plan.rationales_stage,
-    "student": lambda run: plan.student_stage(run, run.settings.students[0]),
-    "evaluation": plan.evaluation_stage,
+    "queries": lambda run: run.plan.queries,
+    "index": lambda run: run.plan.index,
+    "candidates": lambda run: run.plan.candidates,
+    "test/candidates": lambda run: run.plan.test_candidates,
+    "labels": lambda run: run.plan.labels,
+    "test/labels": lambda run: run.plan.test_labels,
+    "rationales": lambda run: run.plan.rationales,
+    "student": lambda run: run.plan.student(run.settings.students[0]),
+    "evaluation": lambda run: run.plan.evaluation,
     "teacher cache": None,
 }
 AFTER_LABELS = {"labels", "rationales", "student", "evaluation"}
@@ -37,7 +36,7 @@ def fingerprints(dataset, *overrides):
         ]
     )
     stages = {name: stage(run).fingerprint for name, stage in STAGES.items() if stage}
-    return {**stages, "teacher cache": plan.teacher_cache(run).uri}
+    return {**stages, "teacher cache": run.plan.teacher_cache.uri}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +96,7 @@ def test_writer_cache_depends_on_the_prompt_but_not_on_list_size(dataset, tmp_pa
                 rationales,
             ]
         )
-        return plan.rationales_cache(run).uri, plan.rationales_stage(run).fingerprint
+        return run.plan.rationales_cache.uri, run.plan.rationales.fingerprint
 
     prompt = tmp_path / "prompt.yaml"
     prompt.write_text("{system: '', opening: Why., document: '{text}', closing: '{query} {label}'}")
@@ -155,10 +154,10 @@ def test_trained_student_keeps_its_fingerprint_if_its_base_is_gone(dataset, tmp_
         str(tmp_path),
     ]
     run = open_run([str(dataset / "run.yaml"), "--collection.source", f"beir:{dataset}", *overrides])
-    stage = plan.student_stage(run, run.settings.students[0])
+    stage = run.plan.student(run.settings.students[0])
     stage.finish(rows_in=1, rows_out=1)
     shutil.rmtree(base)
-    assert plan.student_stage(run, run.settings.students[0]).fingerprint == stage.fingerprint
+    assert run.plan.student(run.settings.students[0]).fingerprint == stage.fingerprint
 
 
 def test_only_students_that_learn_from_rationales_depend_on_them(dataset):
@@ -179,15 +178,12 @@ def test_only_students_that_learn_from_rationales_depend_on_them(dataset):
         )
 
     without, extractive = run("none"), run("extractive")
+    assert without.plan.student(RraBertSettings()).fingerprint == extractive.plan.student(RraBertSettings()).fingerprint
     assert (
-        plan.student_stage(without, RraBertSettings()).fingerprint
-        == plan.student_stage(extractive, RraBertSettings()).fingerprint
+        without.plan.student(RationaleStudentSettings()).fingerprint
+        != extractive.plan.student(RationaleStudentSettings()).fingerprint
     )
-    assert (
-        plan.student_stage(without, RationaleStudentSettings()).fingerprint
-        != plan.student_stage(extractive, RationaleStudentSettings()).fingerprint
-    )
-    assert not plan.reads_rationales(without, RationaleStudentSettings())
+    assert not without.plan.reads_rationales(RationaleStudentSettings())
 
 
 def test_external_labels_count_by_content_not_by_location(dataset, tmp_path):
@@ -215,7 +211,7 @@ def test_external_labels_count_by_content_not_by_location(dataset, tmp_path):
     ):
         student_trained_on(same)
     for run in (same, other):
-        plan.labels_stage(run).finish(rows_in=1, rows_out=1)
+        run.plan.labels.finish(rows_in=1, rows_out=1)
     own = fingerprints(dataset)["student"]
     assert student_trained_on(same) == own
     assert student_trained_on(other) != own

@@ -4,8 +4,8 @@ import pytest
 
 from ranking.errors import InputError
 from ray_jobs import evaluate
-from ray_jobs.common import plan
-from ray_jobs.common.run import RunSettings, load_settings, open_run
+from ray_jobs.common.run import load_settings, open_run
+from ray_jobs.common.run_settings import RunSettings
 from ray_jobs.evaluation import systems
 
 
@@ -162,7 +162,7 @@ def test_student_trained_with_other_settings_is_not_evaluated(tmp_path):
         return open_run([str(tmp_path / "run.yaml"), "--storage", str(tmp_path), *overrides])
 
     run = opened()
-    stage = plan.student_stage(run, run.settings.students[0])
+    stage = run.plan.student(run.settings.students[0])
     stage.begin()
     with pytest.raises(InputError, match="student 'rra-bert' is not trained with these settings"):
         systems.trained_model(run, "rra-bert")

@@ -7,7 +7,6 @@ import pytest
 from ranking.evaluation.comparison import System
 from ranking.evaluation.results import SystemResult
 from ranking.records import TokenCounts
-from ray_jobs.common import plan
 from ray_jobs.common.run import open_run
 from ray_jobs.evaluation import label_costs
 
@@ -52,10 +51,10 @@ def finish(stage, rows, tokens, engines=None):
 def test_costs_cover_training_labels_and_the_teachers_test_labels(run):
     opened_run = run()
     assert set(costs(opened_run).values()) == {None}
-    finish(plan.labels_stage(opened_run), 5, TokenCounts(prompt=500, completion=50), engines=2)
-    finish(plan.labels_stage(opened_run, "test"), 2, TokenCounts(prompt=200, completion=20))
+    finish(opened_run.plan.labels, 5, TokenCounts(prompt=500, completion=50), engines=2)
+    finish(opened_run.plan.test_labels, 2, TokenCounts(prompt=200, completion=20))
     assert costs(opened_run)["gpt"] is None  # no rationales yet
-    finish(plan.rationales_stage(opened_run), 5, TokenCounts(prompt=9, completion=1))
+    finish(opened_run.plan.rationales, 5, TokenCounts(prompt=9, completion=1))
     by_system = costs(opened_run)
     assert by_system["bm25"] is None
     assert (by_system["teacher"].labels, by_system["teacher"].prompt_tokens) == (2, 200)
@@ -70,7 +69,7 @@ def test_costs_cover_training_labels_and_the_teachers_test_labels(run):
 
 def test_no_costs_for_judgements_or_labels_of_other_settings(run):
     opened_run = run()
-    finish(plan.labels_stage(opened_run), 5, TokenCounts(prompt=500))
+    finish(opened_run.plan.labels, 5, TokenCounts(prompt=500))
     assert costs(opened_run)["bert"].labels == 5
     assert costs(run("--training.targets", "judgements"))["bert"] is None
     assert costs(run("--pre_ranker.top", "3"))["bert"] is None

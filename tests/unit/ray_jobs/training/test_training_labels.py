@@ -13,7 +13,6 @@ from ranking.model_paths import model_path
 from ranking.records import Rationale, RationaleList, Usage
 from ranking.runs.stages import manifest_of
 from ray_jobs import train
-from ray_jobs.common import plan
 from ray_jobs.common.run import open_run
 from ray_jobs.training import label_merging, training_labels
 from students import kinds
@@ -122,7 +121,7 @@ def test_error_names_both_settings_if_labels_are_too_few_for_a_step(run):
         "--training.validation_fraction",
         "0",
     )
-    plan.labels_stage(made).finish(rows_in=3, rows_out=3)
+    made.plan.labels.finish(rows_in=3, rows_out=3)
     with pytest.raises(
         InputError,
         match=r"2 training labels are too few for one step of 4 queries; lower training.queries_per_step or train",
@@ -134,28 +133,28 @@ def test_only_finished_labels_of_the_same_settings_are_used(run):
     made, other = run(), run("--pre_ranker.top", "5")
     with pytest.raises(InputError, match=r"labelling with these settings is not finished; run ray_jobs\.label first"):
         training_labels.require_labels(made)
-    stage = plan.labels_stage(made)
+    stage = made.plan.labels
     stage.finish(rows_in=3, rows_out=3)
     assert training_labels.require_labels(made).fingerprint == stage.fingerprint
     with pytest.raises(InputError, match="labelling with these settings is not finished"):
         training_labels.require_labels(other)
-    plan.labels_stage(other).begin()  # sets the labels of `made` aside
+    other.plan.labels.begin()  # sets the labels of `made` aside
     assert training_labels.require_labels(made).folder.read_column("query_id") == ["q0", "q1", "q2"]
 
 
 def test_external_rationales_must_belong_to_the_external_labels(run, tmp_path):
     made = run()
-    labelled, rationales = plan.labels_stage(made), plan.rationales_stage(made)
+    labelled, rationales = made.plan.labels, made.plan.rationales
     labelled.finish(rows_in=3, rows_out=3)
     rationales.finish(rows_in=3, rows_out=3)
-    other = run("--run", "y", "--training.labels", str(tmp_path / "x"))
-    assert plan.rationales_for_training(other).fingerprint == rationales.fingerprint
-    plan.labels_stage(run("--pre_ranker.top", "5")).begin()
-    plan.labels_stage(run("--pre_ranker.top", "5")).finish(rows_in=3, rows_out=3)
+    external = ("--run", "y", "--training.labels", str(tmp_path / "x"))
+    assert run(*external).plan.rationales_for_training.fingerprint == rationales.fingerprint
+    run("--pre_ranker.top", "5").plan.labels.begin()
+    run("--pre_ranker.top", "5").plan.labels.finish(rows_in=3, rows_out=3)
     with pytest.raises(
         InputError, match=r"x/rationales do not belong to the labels beside them; run ray_jobs.rationales"
     ):
-        plan.rationales_for_training(other)
+        _ = run(*external).plan.rationales_for_training
 
 
 def test_labels_without_any_preference_are_rejected(run):
@@ -194,7 +193,7 @@ def test_label_is_read_from_its_row_group_and_an_invalid_one_is_named(run):
 
 def test_only_students_that_learn_from_rationales_get_them(run):
     made = run()
-    stage = plan.rationales_stage(made)
+    stage = made.plan.rationales
     stage.begin()
     rows = [
         RationaleList(
@@ -272,7 +271,7 @@ def test_labels_of_several_runs_are_merged(run, tmp_path):
         rows = [label_of(["d1"]).model_copy(update={"query_id": query_id}) for query_id in ids]
         (made.folder / "labels").delete()
         (made.folder / "labels").write_rows("part-0.parquet", rows)
-        plan.labels_stage(made).finish(rows_in=len(ids), rows_out=len(ids))
+        made.plan.labels.finish(rows_in=len(ids), rows_out=len(ids))
     merged = run("--run", "z", "--training.labels", json.dumps([str(tmp_path / "x"), str(tmp_path / "y")]))
     label_merging.merge_labels(merged)
     labels_input = training_labels.require_labels(merged)

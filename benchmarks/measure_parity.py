@@ -1,6 +1,6 @@
 """Our measures beside ir-measures' own command line, on the same files, query by query.
 
-    python -m benchmarks.measures COLLECTION RUN [RUN ...] [--measures NAME ...]
+    python -m benchmarks.measure_parity COLLECTION RUN [RUN ...] [--measures NAME ...]
 
 COLLECTION: a BEIR folder with qrels. RUN: TREC run files over its queries. Prints a line a measure: how many values were
 compared, and the largest difference; exits with 1 where one is not equal. Rankings with equal scores have a column of

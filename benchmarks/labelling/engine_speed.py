@@ -1,7 +1,7 @@
 """One prompt against the sliding window, structured against free answers, and our way through Ray against vLLM's own
 offline generate.
 
-    python -m benchmarks.labelling.engine [--queries 12] [--prompts 48] [--out FILE.json]
+    python -m benchmarks.labelling.engine_speed [--queries 12] [--prompts 48] [--out FILE.json]
 
 A model of 113M parameters with random weights stands for the teacher: what it answers means nothing, what it
 costs is real. Structured output is on, on all sides but the free one.
@@ -171,7 +171,7 @@ def _apart(side: str, model: str, number: int) -> dict[str, Any]:
     command = [
         sys.executable,
         "-m",
-        "benchmarks.labelling.engine",
+        "benchmarks.labelling.engine_speed",
         "--side",
         side,
         "--model",

@@ -14,7 +14,7 @@ import httpx
 from benchmarks.faults.campaign import Fault
 from benchmarks.faults.cluster import LocalCluster
 from benchmarks.faults.jobs import ROOT, JobWork, command
-from benchmarks.faults.places import Place
+from benchmarks.faults.storage_places import Place
 from benchmarks.faults.processes import called
 from benchmarks.faults.victims import node_fault, node_of, process_fault
 from ranking.registry import Registry, check_whole

@@ -1,6 +1,6 @@
 """Documents a second in re-ranking: our scorer beside sentence-transformers' CrossEncoder.predict, with the same saved student.
 
-    python -m benchmarks.scoring COLLECTION RUN [--model FOLDER] [--queries N] [--rounds N] [--max-length N]
+    python -m benchmarks.scoring_speed COLLECTION RUN [--model FOLDER] [--queries N] [--rounds N] [--max-length N]
 
 COLLECTION: a BEIR folder; RUN: a TREC run over it, whose documents are scored, query by query as they are served, and
 all at once. --model: a saved student; without it one is made of minilm, its head random. Both sides

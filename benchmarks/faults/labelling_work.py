@@ -20,7 +20,7 @@ from benchmarks.faults.labels import (
     wrong_at_any_moment,
     wrong_at_the_end,
 )
-from benchmarks.faults.places import Place
+from benchmarks.faults.storage_places import Place
 from benchmarks.faults.processes import ended, kill
 from benchmarks.faults.victims import engine_actor, engine_core, engines, node_fault, node_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.faults.campaign import Fault
 from benchmarks.faults.cluster import LocalCluster
 from benchmarks.faults.jobs import JobWork
-from benchmarks.faults.places import Place
+from benchmarks.faults.storage_places import Place
 from benchmarks.faults.processes import called
 from benchmarks.faults.victims import node_fault, node_of, process_fault
 from ranking.storage.folder import Folder

@@ -1,6 +1,6 @@
 """Pairs a second in training: ours beside sentence-transformers' CrossEncoderTrainer, two workers, and ZeRO stages.
 
-    python -m benchmarks.training [--lists 96] [--candidates 20] [--max-length 128] [--out FILE.json]
+    python -m benchmarks.training_speed [--lists 96] [--candidates 20] [--max-length 128] [--out FILE.json]
 
 Same base, RankNet, lists, lengths, fp32, learning rate and clipping on all sides; one worker has all
 cores. Each side runs in processes of its own; its clock starts after two steps. Peak memory is of the training processes.
@@ -198,7 +198,7 @@ def _apart(side: str, given: argparse.Namespace, **more: int) -> dict[str, Any]:
     command = [
         sys.executable,
         "-m",
-        "benchmarks.training",
+        "benchmarks.training_speed",
         "--side",
         side,
         *(f"--{name}={value}" for name, value in options.items()),

@@ -1,0 +1,81 @@
+"""What determines the results of a stage beyond its settings: prompts, model files, recorded rankings."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from actors.settings import (
+    ListwiseTeacherSettings,
+    LlmRationaleSettings,
+    PointwiseTeacherSettings,
+    RationaleSettings,
+    RecordedTeacherSettings,
+    TeacherSettings,
+)
+from ranking.errors import InputError
+from ranking.model_paths import OWN, folder_hash, model_path, weights_hash
+from ranking.prompts import load_prompt
+from ranking.prompts.pair_prompts import YES_NO, load_pair_prompt
+from ranking.prompts.rationale_prompts import RATIONALE, load_rationale_prompt
+from ranking.runs.stages import fingerprint_of
+from ranking.settings import ParquetRetrieverSettings, RunRetrieverSettings
+from ranking.storage.folder import Folder
+from ranking.storage.sources import fetched
+
+
+def teacher_identity(settings: TeacherSettings) -> dict[str, Any]:
+    """Collect what determines the teacher's labels: settings, prompt, and content of a recording or bundled model."""
+    identity = settings.model_dump()
+    if isinstance(settings, RecordedTeacherSettings):
+        identity["content"] = content_hash(settings.path)
+    if isinstance(settings, ListwiseTeacherSettings):
+        identity["prompt"] = load_prompt(settings.prompt_file).hash
+        if settings.model in OWN:
+            identity["model_files"] = folder_hash(Path(model_path(settings.model)))
+    if isinstance(settings, PointwiseTeacherSettings) and settings.form == "yes_no":
+        identity["prompt"] = load_pair_prompt(Path(settings.prompt) if settings.prompt else YES_NO).hash
+    return identity
+
+
+def rationales_identity(settings: RationaleSettings) -> dict[str, Any]:
+    """Collect what determines the rationales: their settings and the prompt text."""
+    identity = settings.model_dump()
+    if isinstance(settings, LlmRationaleSettings):
+        identity["prompt"] = load_rationale_prompt(Path(settings.prompt) if settings.prompt else RATIONALE).hash
+    return identity
+
+
+def lists_hash(lists: RunRetrieverSettings | ParquetRetrieverSettings) -> str:
+    """Fingerprint imported candidate lists.
+
+    Parquet files may be large, so they are identified by name, size and modification time.
+    """
+    if isinstance(lists, RunRetrieverSettings):
+        return content_hash(lists.path)
+    return fingerprint_of(Folder(lists.path).inventory())
+
+
+def model_inventory(model: str) -> list[tuple[str, int, int]]:
+    """List name, size and modification time of a model's files; empty for a model of the Hugging Face Hub."""
+    if model in OWN:
+        return [(weights_hash(model), 0, 0)]
+    return Folder(model).inventory() if "://" in model or Path(model).is_dir() else []
+
+
+def content_hash(location: str) -> str:
+    """Hash a file, given its path or URI. An unchanged file is read once per process."""
+    with fetched(location) as path:
+        try:
+            status = path.stat()
+            return _file_hash(path, status.st_size, status.st_mtime_ns)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+@functools.cache
+def _file_hash(path: Path, size: int, modified: int) -> str:
+    """Hash a file. Size and modification time are part of the cache's key."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

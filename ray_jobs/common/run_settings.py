@@ -1,0 +1,70 @@
+"""The run file: all settings of a run."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from actors.data.rows import FUSED
+from actors.serving.settings import ServingSettings
+from actors.settings import (
+    ComputeSettings,
+    NoRationaleSettings,
+    PointwiseTeacherSettings,
+    RationaleSettings,
+    TeacherSettings,
+)
+from ranking.ab_test.settings import AbSettings
+from ranking.evaluation.settings import EvaluationSettings
+from ranking.selection.settings import QuerySettings
+from ranking.settings import (
+    AblationSettings,
+    AuditSettings,
+    CandidateSettings,
+    CollectionSettings,
+    PreRankerSettings,
+    Settings,
+)
+from students.settings import RraBertSettings, StudentSettings, TrainingSettings
+
+
+class RunSettings(Settings):
+    """All settings of a run file."""
+
+    run: str = Field(
+        "quickstart",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Name of the run, and of its folder under `storage`.",
+    )
+    storage: str = Field(
+        "runs", description="Storage root of runs and the registry: a path or a URI such as s3://bucket/rra."
+    )
+    collection: CollectionSettings = CollectionSettings()
+    queries: QuerySettings = QuerySettings()
+    candidates: CandidateSettings = CandidateSettings()
+    pre_ranker: PreRankerSettings | None = Field(
+        default_factory=PreRankerSettings,
+        description="Selects the candidates that the teacher sees. Null: the teacher sees all candidates.",
+    )
+    teacher: TeacherSettings = Field(default_factory=PointwiseTeacherSettings)
+    audit: AuditSettings = AuditSettings()
+    rationales: RationaleSettings = Field(default_factory=NoRationaleSettings)
+    students: list[StudentSettings] = Field(
+        default_factory=lambda: [RraBertSettings()], description="Students to train. Their names must be distinct."
+    )
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    ablation: AblationSettings = AblationSettings()
+    serving: ServingSettings = ServingSettings()
+    ab: AbSettings = AbSettings()
+    compute: ComputeSettings = ComputeSettings()
+
+    @model_validator(mode="after")
+    def _fill_in_first_stages(self) -> RunSettings:
+        """Set the default first stage and baseline of the evaluation: the fused list, or that of the only retriever."""
+        retrievers = self.candidates.retrievers
+        evaluation = self.evaluation
+        if not evaluation.first_stages:
+            evaluation.first_stages = [FUSED if len(retrievers) > 1 else retrievers[0].called]
+        if not evaluation.baseline:
+            evaluation.baseline = evaluation.first_stages[0]
+        return self
