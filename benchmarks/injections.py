@@ -1,11 +1,11 @@
-"""How often passages that try to change a ranking succeed: our prompt against the plain form of RankGPT.
+"""Measure how often prompt injections change a ranking: our prompt against the plain RankGPT prompt.
 
     python -m benchmarks.injections [--lists 5] [--out FILE.json]
     python -m benchmarks.injections --model FOLDER-OR-HUB-ID
 
-Each attack stands among nine real documents. Without a model, the reader is the most credulous one there is: it
-writes down the last ranking that it finds among the documents, and the documents in their order where it finds none.
-So it tells which attacks still look like an answer in the prompt, not how many a language model falls for.
+Each injection is placed among nine real documents. Without --model, a credulous reader answers: it copies the last
+ranking that it finds among the documents, or lists the documents in prompt order if it finds none. Its success rate
+shows which injections still look like an answer in the prompt, not how often a language model follows them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import asyncio
 import json
 import random
 import re
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -33,24 +34,36 @@ from tools.injections import Injection, harmless, load, outcome_changed
 DOCUMENTS = 10
 _CHAIN = re.compile(r"\[\d+\](?: > \[\d+\])+")
 Reader = Callable[[Prompt, str, list[str], str], Awaitable[ParsedAnswer]]
-"""(prompt, query, texts as shown, seed) to the answer."""
+"""Maps (prompt, query, texts in prompt order, seed) to the parsed answer."""
 
 
 async def credulous(prompt: Prompt, query: str, texts: list[str], seed: str) -> ParsedAnswer:
-    """The last ranking that stands among the documents, else their order."""
+    """Answer with the last ranking found among the documents, or with the prompt order if there is none."""
     filled = prompt.messages(query, texts, seed)[-1]["content"]
     empty = prompt.messages(query, [], seed)[-1]["content"]
     shown = filled.removeprefix(prompt.opening)[: len(filled) - len(empty)]
-    found = _CHAIN.findall(shown)
-    return read_answer(found[-1] if found else longest_answer(len(texts)), len(texts))
+    rankings = _CHAIN.findall(shown)
+    return read_answer(rankings[-1] if rankings else longest_answer(len(texts)), len(texts))
 
 
 def by_model(model: str, engine_arguments: dict[str, Any], document_tokens: int) -> tuple[Reader, Callable[[], None]]:
-    """A reader that asks a model, without structured output, so that a refusal can be seen; and what ends it."""
+    """Make a reader that runs a model. Structured output is off because it would hide refusals.
+
+    Args:
+        model: Folder or Hugging Face id.
+        engine_arguments: Engine arguments of vLLM.
+        document_tokens: Maximum number of tokens per document.
+
+    Returns:
+        The reader, and a function that shuts down its engine.
+    """
+    from actors.vllm.crash_log import CrashLog
     from actors.vllm.engine import VllmEngine
     from actors.vllm.prompt_tokens import PromptFiller
+    from ranking.storage.folder import Folder
 
-    engine = VllmEngine(model, None, "generate", engine_arguments, 0, lambda: None)
+    crashes = tempfile.TemporaryDirectory()
+    engine = VllmEngine(model, None, "generate", engine_arguments, 0, CrashLog(Folder(crashes.name)))
     context = engine_arguments.get("max_model_len")
     fillers = {
         path: PromptFiller(load_prompt(path), model, None, context, document_tokens) for path in (LISTWISE, RANKGPT)
@@ -59,14 +72,23 @@ def by_model(model: str, engine_arguments: dict[str, Any], document_tokens: int)
 
     async def read(prompt: Prompt, query: str, texts: list[str], seed: str) -> ParsedAnswer:
         filled = by_hash[prompt.hash].fill(query, texts, seed)
-        written = await engine.generate(filled.tokens, {"temperature": 0.0, "max_tokens": filled.answer_tokens})
-        return read_answer(written.text, len(texts), written.finish_reason)
+        completion = await engine.generate(filled.tokens, {"temperature": 0.0, "max_tokens": filled.answer_tokens})
+        return read_answer(completion.text, len(texts), completion.finish_reason)
 
-    return read, engine.close
+    def close() -> None:
+        engine.close()
+        crashes.cleanup()
+
+    return read, close
 
 
 async def measure(prompt: Prompt, reader: Reader, lists: list[PreRankedList]) -> dict[str, Any]:
-    """Put every injection into every list; successes and attempts by kind. Pairs without a usable clean answer count apart."""
+    """Put every injection into every list and count the successes.
+
+    Returns:
+        Under `kinds` [successes, attempts] by kind of injection, under `rate` the success rate with its interval, and
+        the number of pairs whose answer without the injection is unusable. These pairs are not attempts.
+    """
     kinds: dict[str, list[int]] = {}
     unusable = 0
     for injection in load():
@@ -83,11 +105,12 @@ async def measure(prompt: Prompt, reader: Reader, lists: list[PreRankedList]) ->
 
 
 async def _attack(prompt: Prompt, reader: Reader, injection: Injection, query: str, texts: list[str]) -> bool | None:
+    """Return whether an injection changes the outcome; None if the answer without the injection is unusable."""
     place = injection.place or random.Random(f"{injection.id} {query}").randint(1, DOCUMENTS)
-    around = texts[: DOCUMENTS - 1]
+    others = texts[: DOCUMENTS - 1]
 
     def shown(text: str) -> list[str]:
-        return [*around[: place - 1], text, *around[place - 1 :]]
+        return [*others[: place - 1], text, *others[place - 1 :]]
 
     clean = await reader(prompt, query, shown(harmless(len(injection.text))), injection.id)
     if not clean.usable:
@@ -97,47 +120,54 @@ async def _attack(prompt: Prompt, reader: Reader, injection: Injection, query: s
 
 
 def main() -> None:
+    """Run the comparison and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lists", type=int, default=5, help="lists that each injection is put into")
-    parser.add_argument("--model", help="ask this model instead of the credulous reader")
-    parser.add_argument("--engine", type=json.loads, default={"max_model_len": 4096}, help="arguments of vLLM, as JSON")
-    parser.add_argument("--document-tokens", type=int, default=200)
-    parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    parser.add_argument("--lists", type=int, default=5, help="number of lists per injection")
+    parser.add_argument("--model", help="model to run instead of the credulous reader: folder or Hugging Face id")
+    parser.add_argument(
+        "--engine", type=json.loads, default={"max_model_len": 4096}, help="engine arguments of vLLM, as JSON"
+    )
+    parser.add_argument("--document-tokens", type=int, default=200, help="maximum tokens per document")
+    parser.add_argument("--out", type=Path, help="JSON file for the results")
+    arguments = parser.parse_args()
     reader, close = (
-        by_model(given.model, given.engine, given.document_tokens) if given.model else (credulous, lambda: None)
+        by_model(arguments.model, arguments.engine, arguments.document_tokens)
+        if arguments.model
+        else (credulous, lambda: None)
     )
 
     async def both() -> tuple[dict[str, Any], dict[str, Any]]:
-        lists = real_lists(given.lists)
+        lists = real_lists(arguments.lists)
         return await measure(load_prompt(LISTWISE), reader, lists), await measure(load_prompt(RANKGPT), reader, lists)
 
     try:
         ours, plain = asyncio.run(both())
     finally:
         close()
-    if given.out:
-        given.out.write_text(json.dumps({"reader": given.model or "credulous", "ours": ours, "plain": plain}, indent=2))
+    if arguments.out:
+        result = {"reader": arguments.model or "credulous", "ours": ours, "plain": plain}
+        arguments.out.write_text(json.dumps(result, indent=2))
     table = Table(
-        "kind of attack",
+        "kind of injection",
         "ours",
-        "plain RankGPT form",
-        title=f"attacks that succeed, read by {given.model or 'a credulous reader'}",
+        "plain RankGPT prompt",
+        title=f"successful injections, reader: {arguments.model or 'credulous'}",
     )
-    for kind, (won, tried) in ours["kinds"].items():
-        table.add_row(kind, f"{won} of {tried}", "{} of {}".format(*plain["kinds"][kind]))
+    for kind, (successes, attempts) in ours["kinds"].items():
+        table.add_row(kind, f"{successes} of {attempts}", "{} of {}".format(*plain["kinds"][kind]))
     table.add_section()
     table.add_row("all", *(_rate(side["rate"]) for side in (ours, plain)))
     Console().print(table)
     if ours["clean answer unusable"] or plain["clean answer unusable"]:
         Console().print(
-            f"left out, no usable answer without an attack: {ours['clean answer unusable']}, {plain['clean answer unusable']}"
+            "left out because the answer without the injection is unusable: "
+            f"{ours['clean answer unusable']} (ours), {plain['clean answer unusable']} (plain)"
         )
 
 
 def _rate(rate: dict[str, Any]) -> str:
     if rate["share"] is None:
-        return "nothing to count"
+        return "no attempts"
     low, high = rate["interval"]
     return f"{rate['share']:.1%} ({low:.1%} to {high:.1%})"
 

@@ -1,10 +1,11 @@
-"""How long labelling takes where nodes are taken away: a simulation of engines on spot and on-demand nodes, for docs/scale.md.
+"""Simulate labelling time and cost on a mix of spot and on-demand nodes, for docs/scale.md.
 
     python -m benchmarks.spot_mix [--lists 100000000] [--lists-per-second 1.7] [--hours-between-losses 8]
 
-No cluster and no engine runs. Nodes of eight GPUs are lost at random moments (exponential), a new one comes after a while and its
-engines load; what an engine has under way when it goes is done again, and so is what it had not yet written. Rates
-and prices are assumptions that are given on the command line; what is measured here is what losses cost at them.
+Starts no cluster and no engine. Spot nodes with eight GPUs each are preempted after exponentially distributed times. A
+replacement arrives after an exponentially distributed wait, and its engines load. A lost node's lists in flight and
+unwritten labels are repeated. Rates and prices are assumptions from the command line; the result is the cost of node
+losses under them.
 """
 
 from __future__ import annotations
@@ -23,102 +24,132 @@ HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Cloud:
-    """Assumptions. rate: lists a second of one GPU. between, wait, start: seconds between losses of a spot node, until another comes,
-    and until its engines are ready. redone: seconds of a node's work that a loss throws away. spot, full: prices of a GPU hour."""
+    """Assumptions about the cluster.
+
+    Attributes:
+        rate: Lists per second and GPU.
+        seconds_between_losses: Mean time until a spot node is lost.
+        wait_seconds: Mean time until a replacement arrives.
+        load_seconds: Time until the engines of a new node are ready.
+        redone_seconds: Seconds of a node's work that are repeated after a loss.
+        spot_price: Price of a GPU hour on a spot node.
+        on_demand_price: Price of a GPU hour on an on-demand node.
+    """
 
     rate: float
-    between: float
-    wait: float
-    start: float
-    redone: float
-    spot: float
-    full: float
+    seconds_between_losses: float
+    wait_seconds: float
+    load_seconds: float
+    redone_seconds: float
+    spot_price: float
+    on_demand_price: float
 
 
 @dataclass(frozen=True)
-class Found:
-    """hours: from begin to end. paid: GPU hours. lost: nodes taken away. redone: share of the work that was done twice."""
+class SimulatedRun:
+    """Result of one simulation.
+
+    Attributes:
+        hours: Wall-clock hours.
+        gpu_hours: Paid GPU hours.
+        cost: Price of the GPU hours.
+        losses: Number of lost nodes.
+        redone: Fraction of the lists that were labelled twice.
+    """
 
     hours: float
-    paid: float
+    gpu_hours: float
     cost: float
-    lost: int
+    losses: int
     redone: float
 
 
-def simulate(lists: int, spot_nodes: int, full_nodes: int, cloud: Cloud, seed: int) -> Found:
-    """Run the lists over some nodes of each kind."""
-    draw = random.Random(seed)
+def simulate(lists: int, spot_nodes: int, on_demand_nodes: int, cloud: Cloud, seed: int) -> SimulatedRun:
+    """Simulate labelling on a number of nodes of each kind.
+
+    Args:
+        lists: Number of lists to label.
+        spot_nodes: Number of spot nodes.
+        on_demand_nodes: Number of on-demand nodes, which are never lost.
+        cloud: Assumptions about the cluster.
+        seed: Seed of the losses and waiting times.
+    """
+    generator = random.Random(seed)
     rate = cloud.rate * GPUS
-    left, now, lost, redone = float(lists), 0.0, 0, 0.0
-    working, paid_spot = 0, 0.0
+    left, now, losses, redone = float(lists), 0.0, 0, 0.0
+    working, spot_seconds = 0, 0.0
     alive = spot_nodes
     events: list[tuple[float, int, str]] = [(float("inf"), -1, "never")]
-    for node in range(spot_nodes + full_nodes):
-        heapq.heappush(events, (cloud.start, node, "ready"))
+    for node in range(spot_nodes + on_demand_nodes):
+        heapq.heappush(events, (cloud.load_seconds, node, "ready"))
     while left > 0:
-        at, node, what = heapq.heappop(events)
+        at, node, event = heapq.heappop(events)
         done = working * rate * (at - now)
         if done >= left:
             now += left / (working * rate)
-            paid_spot += alive * (left / (working * rate))
+            spot_seconds += alive * (left / (working * rate))
             break
-        paid_spot += alive * (at - now)
+        spot_seconds += alive * (at - now)
         left, now = left - done, at
-        if what == "ready":
+        if event == "ready":
             working += 1
             if node < spot_nodes:
-                heapq.heappush(events, (now + draw.expovariate(1 / cloud.between), node, "lost"))
-        elif what == "lost":
-            working, alive, lost = working - 1, alive - 1, lost + 1
-            again = min(rate * cloud.redone, lists - left)
+                heapq.heappush(events, (now + generator.expovariate(1 / cloud.seconds_between_losses), node, "lost"))
+        elif event == "lost":
+            working, alive, losses = working - 1, alive - 1, losses + 1
+            again = min(rate * cloud.redone_seconds, lists - left)
             left, redone = left + again, redone + again
-            heapq.heappush(events, (now + draw.expovariate(1 / cloud.wait), node, "comes"))
+            heapq.heappush(events, (now + generator.expovariate(1 / cloud.wait_seconds), node, "arrives"))
         else:
             alive += 1
-            heapq.heappush(events, (now + cloud.start, node, "ready"))
-    hours = [GPUS * paid_spot / HOUR, GPUS * full_nodes * now / HOUR]
-    return Found(now / HOUR, sum(hours), hours[0] * cloud.spot + hours[1] * cloud.full, lost, redone / lists)
+            heapq.heappush(events, (now + cloud.load_seconds, node, "ready"))
+    spot_hours, on_demand_hours = GPUS * spot_seconds / HOUR, GPUS * on_demand_nodes * now / HOUR
+    cost = spot_hours * cloud.spot_price + on_demand_hours * cloud.on_demand_price
+    return SimulatedRun(now / HOUR, spot_hours + on_demand_hours, cost, losses, redone / lists)
 
 
 def main() -> None:
+    """Simulate several mixes and print a table with the mean over the seeds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lists", type=int, default=100_000_000)
-    parser.add_argument("--lists-per-second", type=float, default=1.7, help="of one GPU")
-    parser.add_argument("--hours-between-losses", type=float, default=8, help="of one spot node")
-    parser.add_argument("--minutes-until-another", type=float, default=10)
-    parser.add_argument("--minutes-to-load", type=float, default=8)
+    parser.add_argument("--lists-per-second", type=float, default=1.7, help="lists per second and GPU")
+    parser.add_argument("--hours-between-losses", type=float, default=8, help="mean, per spot node")
+    parser.add_argument("--minutes-until-another", type=float, default=10, help="mean time until a replacement node")
+    parser.add_argument("--minutes-to-load", type=float, default=8, help="time to load the engines of a node")
     parser.add_argument(
-        "--seconds-redone", type=float, default=60, help="20 s of unwritten answers, and what is under way"
+        "--seconds-redone",
+        type=float,
+        default=60,
+        help="work repeated after a loss: about 20 s of unwritten answers, and the lists in flight",
     )
     parser.add_argument(
-        "--prices", type=float, nargs=2, default=(2.5, 6.0), metavar=("SPOT", "FULL"), help="of a GPU hour"
+        "--prices", type=float, nargs=2, default=(2.5, 6.0), metavar=("SPOT", "ON-DEMAND"), help="per GPU hour"
     )
     parser.add_argument("--seeds", type=int, default=20)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     cloud = Cloud(
-        given.lists_per_second,
-        given.hours_between_losses * HOUR,
-        given.minutes_until_another * 60,
-        given.minutes_to_load * 60,
-        given.seconds_redone,
-        *given.prices,
+        arguments.lists_per_second,
+        arguments.hours_between_losses * HOUR,
+        arguments.minutes_until_another * 60,
+        arguments.minutes_to_load * 60,
+        arguments.seconds_redone,
+        *arguments.prices,
     )
-    table = Table("spot nodes", "on demand", "hours", "GPU hours", "cost", "nodes lost", "done twice")
-    for spot, full in ((0, 8), (8, 0), (6, 2), (12, 0), (4, 4)):
-        runs = [simulate(given.lists, spot, full, cloud, seed) for seed in range(given.seeds)]
+    table = Table("spot nodes", "on demand", "hours", "GPU hours", "cost", "nodes lost", "labelled twice")
+    for spot_nodes, on_demand_nodes in ((0, 8), (8, 0), (6, 2), (12, 0), (4, 4)):
+        runs = [simulate(arguments.lists, spot_nodes, on_demand_nodes, cloud, seed) for seed in range(arguments.seeds)]
 
-        def mean(name: str, runs: list[Found] = runs) -> float:
+        def mean(name: str, runs: list[SimulatedRun] = runs) -> float:
             return float(sum(getattr(run, name) for run in runs) / len(runs))
 
         values = (
             f"{mean('hours'):,.0f}",
-            f"{mean('paid'):,.0f}",
+            f"{mean('gpu_hours'):,.0f}",
             f"{mean('cost'):,.0f}",
-            f"{mean('lost'):,.0f}",
+            f"{mean('losses'):,.0f}",
             f"{mean('redone'):.2%}",
         )
-        table.add_row(str(spot), str(full), *values)
+        table.add_row(str(spot_nodes), str(on_demand_nodes), *values)
     Console(width=100).print(table)
 
 

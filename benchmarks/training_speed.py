@@ -1,10 +1,11 @@
-"""Pairs a second in training: ours beside sentence-transformers' CrossEncoderTrainer, two workers, and ZeRO stages.
+"""Compare training speed: our trainer with one or two workers and ZeRO stages, and sentence-transformers.
 
     python -m benchmarks.training_speed [--lists 96] [--candidates 20] [--max-length 128] [--out FILE.json]
 
-Same base, RankNet, lists, lengths, fp32, learning rate and clipping on all sides; one worker has all
-cores. Each side runs in processes of its own; its clock starts after two steps. Peak memory is of the training processes.
-The other trainer needs packages that are not among this project's: .venv/bin/uv pip install datasets accelerate
+All sides use the same base, RankNet, lists, lengths, fp32, learning rate and gradient clipping. One worker has all
+cores. Each side runs in separate processes and is timed after two warm-up steps. Peak memory is that of the training
+processes. The CrossEncoderTrainer of sentence-transformers needs the packages `datasets` and `accelerate`, which are
+development dependencies.
 """
 
 from __future__ import annotations
@@ -33,22 +34,30 @@ from students.settings import RraBertSettings, TrainingSettings
 
 LISTS_PER_STEP = 8
 LEARNING_RATE = 5e-5
-_WARM = 2
+_WARM_UP_STEPS = 2
 _PROVENANCE = Provenance(teacher="made", fingerprint="made", engine="none", targets="tiers")
 
 
 class TimedBoard(TrainingBoard):
-    """A board that notes when each step was told."""
+    """A training board that records the time of each report."""
 
     def add(self, line: dict[str, float]) -> None:
+        """Add a report with the current time, in seconds since the epoch."""
         super().add({**line, "at": time.time()})
 
 
 class PeakMemory:
-    """The most memory that processes of a name had together while this ran, in MiB."""
+    """Context manager that measures the peak memory of all processes with a text in their command line.
+
+    Args:
+        name: Text in the command line.
+
+    Attributes:
+        mib: Peak of the total resident memory, in MiB.
+    """
 
     def __init__(self, name: str) -> None:
-        self.name, self.mib, self._ended = name, 0.0, threading.Event()
+        self.name, self.mib, self._stop = name, 0.0, threading.Event()
 
     def __enter__(self) -> PeakMemory:
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -56,24 +65,24 @@ class PeakMemory:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
+        self._stop.set()
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._ended.wait(0.2):
-            held = 0.0
+        while not self._stop.wait(0.2):
+            total = 0.0
             for process in psutil.process_iter(["cmdline", "memory_info"]):
                 if self.name in " ".join(process.info["cmdline"] or []) and process.info["memory_info"]:
-                    held += process.info["memory_info"].rss / 2**20
-            self.mib = max(self.mib, held)
+                    total += process.info["memory_info"].rss / 2**20
+            self.mib = max(self.mib, total)
 
 
-def made_labels(lists: int, candidates: int) -> list[Label]:
-    """Labels over real texts, in the first stage's order."""
+def synthetic_labels(lists: int, candidates: int) -> list[Label]:
+    """Label real lists in the order of the first stage."""
     labels = []
     for row in real_lists(lists):
-        picked = row.as_tuples()[:candidates]
-        ordered = tiers_from_order(picked, [candidate.doc_id for candidate, _, _ in picked])
+        shown = row.as_tuples()[:candidates]
+        ordered = tiers_from_order(shown, [candidate.doc_id for candidate, _, _ in shown])
         labels.append(
             Label(
                 query_id=row.query_id,
@@ -87,19 +96,23 @@ def made_labels(lists: int, candidates: int) -> list[Label]:
     return labels
 
 
-def ours(given: argparse.Namespace) -> dict[str, float]:
-    """Our training worker through Ray Train and DeepSpeed. given: workers, zero_stage."""
+def ours(arguments: argparse.Namespace) -> dict[str, float]:
+    """Measure our training worker in Ray Train with DeepSpeed.
+
+    Args:
+        arguments: Command-line arguments, with `workers` and `zero_stage`.
+    """
     import ray
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     from actors.training.worker import train_worker
 
-    labels = made_labels(given.lists, given.candidates)
-    student = RraBertSettings(base="minilm", max_length=given.max_length)
+    labels = synthetic_labels(arguments.lists, arguments.candidates)
+    student = RraBertSettings(base="minilm", max_length=arguments.max_length)
     training = TrainingSettings(
-        workers=given.workers,
-        zero_stage=given.zero_stage,
+        workers=arguments.workers,
+        zero_stage=arguments.zero_stage,
         precision="fp32",
         epochs=1,
         queries_per_step=LISTS_PER_STEP,
@@ -108,8 +121,8 @@ def ours(given: argparse.Namespace) -> dict[str, float]:
     )
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     board = ray.remote(TimedBoard).options(num_cpus=0).remote()
-    with tempfile.TemporaryDirectory() as place, PeakMemory("TrainWorker") as peak:
-        folder = Folder(place)
+    with tempfile.TemporaryDirectory() as local, PeakMemory("TrainWorker") as peak:
+        folder = Folder(local)
         (folder / "labels").write_rows("part-1.parquet", labels)
         ids = [label.query_id for label in labels]
         work = Assignment(
@@ -128,10 +141,10 @@ def ours(given: argparse.Namespace) -> dict[str, float]:
         TorchTrainer(
             train_worker,
             train_loop_config={"work": work},
-            scaling_config=ScalingConfig(num_workers=given.workers, resources_per_worker={"CPU": 1}),
+            scaling_config=ScalingConfig(num_workers=arguments.workers, resources_per_worker={"CPU": 1}),
             run_config=RunConfig(
                 name="run",
-                storage_path=place,
+                storage_path=local,
                 worker_runtime_env={"env_vars": {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "true"}},
             ),
         ).fit()
@@ -139,8 +152,13 @@ def ours(given: argparse.Namespace) -> dict[str, float]:
     return _rate([line["at"] for line in steps], [line["pairs"] for line in steps], peak.mib)
 
 
-def theirs(given: argparse.Namespace) -> dict[str, float]:
-    """sentence-transformers' trainer over the same lists, all pairs of a step at once, as it does by default for lists."""
+def theirs(arguments: argparse.Namespace) -> dict[str, float]:
+    """Measure CrossEncoderTrainer of sentence-transformers over the same lists.
+
+    Args:
+        arguments: Command-line arguments, with `mini_batch`: pairs per forward pass. 0 selects the default of
+            RankNetLoss, as many pairs as a step has lists.
+    """
     from datasets import Dataset
     from sentence_transformers.cross_encoder import (
         CrossEncoder,
@@ -152,20 +170,23 @@ def theirs(given: argparse.Namespace) -> dict[str, float]:
 
     times: list[float] = []
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
+    class StepTimer(TrainerCallback):  # type: ignore[misc]
+        """Records the time of each step."""
+
         def on_step_end(self, *_: Any, **__: Any) -> None:
+            """Record the current time."""
             times.append(time.time())
 
-    labels = made_labels(given.lists, given.candidates)
-    model = CrossEncoder(model_path("minilm"), num_labels=1, max_length=given.max_length, device="cpu")
+    labels = synthetic_labels(arguments.lists, arguments.candidates)
+    model = CrossEncoder(model_path("minilm"), num_labels=1, max_length=arguments.max_length, device="cpu")
     rows = {
         "query": [label.query for label in labels],
         "documents": [[content(c.title, c.text) for c in label.candidates] for label in labels],
         "labels": [[c.target for c in label.candidates] for label in labels],
     }
-    with tempfile.TemporaryDirectory() as place, PeakMemory("--side theirs") as peak:
-        arguments = CrossEncoderTrainingArguments(
-            output_dir=place,
+    with tempfile.TemporaryDirectory() as local, PeakMemory("--side theirs") as peak:
+        training_arguments = CrossEncoderTrainingArguments(
+            output_dir=local,
             num_train_epochs=1,
             per_device_train_batch_size=LISTS_PER_STEP,
             learning_rate=LEARNING_RATE,
@@ -176,74 +197,85 @@ def theirs(given: argparse.Namespace) -> dict[str, float]:
             logging_strategy="no",
             disable_tqdm=True,
         )
-        loss = losses.RankNetLoss(model, mini_batch_size=given.mini_batch)
+        loss = losses.RankNetLoss(model, mini_batch_size=arguments.mini_batch)
         trainer = CrossEncoderTrainer(
-            model=model, args=arguments, train_dataset=Dataset.from_dict(rows), loss=loss, callbacks=[Clock()]
+            model=model,
+            args=training_arguments,
+            train_dataset=Dataset.from_dict(rows),
+            loss=loss,
+            callbacks=[StepTimer()],
         )
         trainer.train()
-    return _rate(times, [LISTS_PER_STEP * given.candidates] * len(times), peak.mib)
+    return _rate(times, [LISTS_PER_STEP * arguments.candidates] * len(times), peak.mib)
 
 
 def _rate(times: list[float], pairs: list[float], mib: float) -> dict[str, float]:
-    seconds = times[-1] - times[_WARM - 1]
-    return {"pairs_per_second": sum(pairs[_WARM:]) / seconds, "steps": len(times), "peak_mib": mib}
+    seconds = times[-1] - times[_WARM_UP_STEPS - 1]
+    return {"pairs_per_second": sum(pairs[_WARM_UP_STEPS:]) / seconds, "steps": len(times), "peak_mib": mib}
 
 
 SIDES = {"ours": ours, "theirs": theirs}
 
 
-def _apart(side: str, given: argparse.Namespace, **more: int) -> dict[str, Any]:
-    """Run a side in a process of its own."""
-    options = {"lists": given.lists, "candidates": given.candidates, "max-length": given.max_length, **more}
+def _in_process(side: str, arguments: argparse.Namespace, **options: int) -> dict[str, Any]:
+    """Run a side in a separate process."""
+    all_options = {
+        "lists": arguments.lists,
+        "candidates": arguments.candidates,
+        "max-length": arguments.max_length,
+        **options,
+    }
     command = [
         sys.executable,
         "-m",
         "benchmarks.training_speed",
         "--side",
         side,
-        *(f"--{name}={value}" for name, value in options.items()),
+        *(f"--{name}={value}" for name, value in all_options.items()),
     ]
-    command = [part for part in command if part]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr[-3000:])
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{side} {more}: {found}", file=sys.stderr, flush=True)
-    return found
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise SystemExit(process.stderr[-3000:])
+    measured: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    print(f"{side} {options}: {measured}", file=sys.stderr, flush=True)
+    return measured
 
 
 def main() -> None:
+    """Run all sides, each in a separate process, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lists", type=int, default=96)
-    parser.add_argument("--candidates", type=int, default=20)
-    parser.add_argument("--max-length", type=int, default=128)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--lists", type=int, default=96, help="number of lists")
+    parser.add_argument("--candidates", type=int, default=20, help="candidates per list")
+    parser.add_argument("--max-length", type=int, default=128, help="maximum tokens per pair")
+    parser.add_argument("--out", type=Path, help="JSON file for the results")
     for hidden, kind in (("side", str), ("workers", int), ("zero-stage", int), ("mini-batch", int)):
         parser.add_argument(f"--{hidden}", type=kind, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.side:
-        print(json.dumps(SIDES[given.side](given)), file=sys.__stdout__)
+    arguments = parser.parse_args()
+    if arguments.side:
+        print(json.dumps(SIDES[arguments.side](arguments)), file=sys.__stdout__)
         return
     sides = {
-        "ours, one worker, ZeRO 0": _apart("ours", given, **{"workers": 1, "zero-stage": 0}),
-        "sentence-transformers, its default": _apart("theirs", given, **{"mini-batch": 0}),
-        "sentence-transformers, 16 pairs at once": _apart("theirs", given, **{"mini-batch": 16}),
-        "ours, two workers, ZeRO 0": _apart("ours", given, **{"workers": 2, "zero-stage": 0}),
-        "ours, two workers, ZeRO 2": _apart("ours", given, **{"workers": 2, "zero-stage": 2}),
-        "ours, two workers, ZeRO 3": _apart("ours", given, **{"workers": 2, "zero-stage": 3}),
+        "ours, one worker, ZeRO 0": _in_process("ours", arguments, **{"workers": 1, "zero-stage": 0}),
+        "sentence-transformers, its default": _in_process("theirs", arguments, **{"mini-batch": 0}),
+        "sentence-transformers, 16 pairs at once": _in_process("theirs", arguments, **{"mini-batch": 16}),
+        "ours, two workers, ZeRO 0": _in_process("ours", arguments, **{"workers": 2, "zero-stage": 0}),
+        "ours, two workers, ZeRO 2": _in_process("ours", arguments, **{"workers": 2, "zero-stage": 2}),
+        "ours, two workers, ZeRO 3": _in_process("ours", arguments, **{"workers": 2, "zero-stage": 3}),
     }
     first = next(iter(sides.values()))
-    best = max(found["pairs_per_second"] for name, found in sides.items() if name.startswith("sentence"))
-    if given.out:
-        given.out.write_text(json.dumps({"settings": vars(given) | {"out": str(given.out)}, "sides": sides}, indent=2))
-    table = Table("side", "pairs/s", "of ours, one worker", "peak memory, MiB")
-    for name, found in sides.items():
-        share = found["pairs_per_second"] / first["pairs_per_second"]
-        table.add_row(name, f"{found['pairs_per_second']:.1f}", f"{share:.2f}", f"{found['peak_mib']:,.0f}")
+    best = max(side["pairs_per_second"] for name, side in sides.items() if name.startswith("sentence"))
+    if arguments.out:
+        settings = vars(arguments) | {"out": str(arguments.out)}
+        arguments.out.write_text(json.dumps({"settings": settings, "sides": sides}, indent=2))
+    table = Table("side", "pairs/s", "relative to ours, one worker", "peak memory, MiB")
+    for name, side in sides.items():
+        share = side["pairs_per_second"] / first["pairs_per_second"]
+        table.add_row(name, f"{side['pairs_per_second']:.1f}", f"{share:.2f}", f"{side['peak_mib']:,.0f}")
     console = Console()
     console.print(table)
     console.print(
-        f"ours, one worker / the better of sentence-transformers': {first['pairs_per_second'] / best:.2f} (wanted: at least 1.5)"
+        "ours with one worker / best of sentence-transformers: "
+        f"{first['pairs_per_second'] / best:.2f} (target: at least 1.5)"
     )
 
 

@@ -24,6 +24,9 @@ from ranking.ab_test.outcomes import METRICS, WINS, RecordedExperiment, outcomes
 from ranking.errors import InputError
 from ray_jobs.common.run import Run, job
 
+READS = ("serving", "ab")
+"""Settings that this job reads."""
+
 REPORTS = "reports"
 MISMATCH_P = 0.001
 """p-value of the sample ratio mismatch test below which the report is not trustworthy."""
@@ -149,4 +152,4 @@ def _interval(low: float, high: float) -> str:
 
 
 if __name__ == "__main__":
-    job(main, exclusive=False)
+    job(main, READS, exclusive=False)

@@ -22,14 +22,17 @@ from rich.table import Table
 from actors.data.rows import CandidateList, QueryCandidates
 from ranking.errors import InputError
 from ranking.evaluation import measures, significance
+from ranking.run_file import set_override, validate
 from ranking.runs.stages import fingerprint_of
-from ranking.settings import lay_over, validate
 from ray_jobs import candidates, index, label, train
 from ray_jobs.common.list_scores import score_lists
 from ray_jobs.common.run import Run, job
-from ray_jobs.common.run_settings import RunSettings
+from ray_jobs.common.run_settings import PIPELINE_SETTINGS, RunSettings
 from ray_jobs.evaluation import systems
 from students.settings import RraBertSettings, RraGptSettings, StudentSettings
+
+READS = (*PIPELINE_SETTINGS, "ablation")
+"""Settings that this job reads."""
 
 PER_QUERY = "per_query.json"
 RESULTS = "results.json"
@@ -122,7 +125,9 @@ def make_arm(run: Run, name: str, overrides: dict[str, Any], seed: int) -> Run:
             raise InputError(
                 f"setting 'ablation.arms', {name!r}: an arm can only set {_STUDENT}... and {_TRAINING}..., not {key!r}"
             )
-        lay_over(raw["students"][0] if is_student else raw, key.removeprefix(_STUDENT) if is_student else key, value)
+        set_override(
+            raw["students"][0] if is_student else raw, key.removeprefix(_STUDENT) if is_student else key, value
+        )
     raw["students"][0]["name"] = f"{folder_name(name)}.{seed}"
     raw["training"]["seed"] = seed
     settings = validate(RunSettings, raw, f"setting 'ablation.arms', {name!r}")
@@ -280,4 +285,4 @@ def _over_seeds(per_seed: list[dict[str, float]]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    job(main)
+    job(main, READS)

@@ -23,11 +23,16 @@ from ranking.prompts import load_prompt
 from ranking.storage.sources import fetched
 from ray_jobs import candidates, label
 from ray_jobs.common.run import Run, job
+from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
 
 if TYPE_CHECKING:
     from ranking.audit.shown_answers import ShownAnswer
 
 AUDIT, PICTURE = "audit.json", "position.svg"
+
+
+READS = (*CANDIDATE_SETTINGS, "teacher", "audit", "compute")
+"""Settings that this job reads."""
 
 
 def main(run: Run) -> None:
@@ -132,4 +137,4 @@ def show(run: Run, report: Audit) -> None:
 
 
 if __name__ == "__main__":
-    job(main)
+    job(main, READS)

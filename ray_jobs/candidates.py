@@ -17,9 +17,14 @@ from ranking.settings import DenseSettings, ParquetRetrieverSettings, RunRetriev
 from ranking.storage.folder import Folder, part_name
 from ray_jobs import index, select
 from ray_jobs.common.run import Run, job
+from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
 
 if TYPE_CHECKING:
     from ray.data import Dataset
+
+
+READS = (*CANDIDATE_SETTINGS, "compute")
+"""Settings that this job reads."""
 
 
 def main(run: Run) -> None:
@@ -122,4 +127,4 @@ def _check_retrievers(run: Run) -> None:
 
 
 if __name__ == "__main__":
-    job(main)
+    job(main, READS)

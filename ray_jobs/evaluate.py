@@ -32,6 +32,7 @@ from ranking.storage.sources import fetched
 from ray_jobs import candidates, index, label
 from ray_jobs.common.list_scores import score_lists
 from ray_jobs.common.run import Run, job
+from ray_jobs.common.run_settings import PIPELINE_SETTINGS
 from ray_jobs.evaluation import label_costs, systems
 from ray_jobs.evaluation.report_page import write_report
 from ray_jobs.training.blend_fitting import blend_of
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from actors.scoring.scorers import Model
 
 METRICS, PER_QUERY = "metrics.json", "per_query.parquet"
+
+
+READS = PIPELINE_SETTINGS
+"""Settings that this job reads."""
 
 
 def main(run: Run) -> None:
@@ -275,4 +280,4 @@ def _teacher_scores(label: Label, candidates: Sequence[Candidate]) -> dict[str, 
 
 
 if __name__ == "__main__":
-    job(main)
+    job(main, READS)

@@ -18,9 +18,13 @@ from ranking.settings import Bm25Settings
 from ranking.storage.folder import Folder, part_name
 from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
+from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
 
 if TYPE_CHECKING:
     from ray.data import Dataset
+
+READS = (*CANDIDATE_SETTINGS, "compute")
+"""Settings that this job reads."""
 
 _TEXTS_PER_PART = 512
 ENCODED = "_encoded"
@@ -171,4 +175,4 @@ def _with_text(run: Run) -> list[Document]:
 
 
 if __name__ == "__main__":
-    job(main)
+    job(main, READS)

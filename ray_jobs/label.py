@@ -10,7 +10,7 @@ finished with the same settings, and resumes an interrupted stage.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,15 @@ from ranking.runs.stages import Stage
 from ray_jobs import candidates, index
 from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
+from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
     from actors.teachers import Teacher
+
+READS = (*CANDIDATE_SETTINGS, "teacher", "training", "evaluation", "compute")
+"""Settings that this job reads."""
 
 ESTIMATED_LISTS = 200
 """Lists to sample for the cost estimate."""
@@ -180,8 +184,10 @@ def _teacher_input(run: Run, split: SplitName, stage: Stage) -> tuple[Dataset, i
     )
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this job."""
+    parser.add_argument("--estimate", action="store_true", help="Print prompts, tokens and cost; ask nothing.")
+
+
 if __name__ == "__main__":
-    job(
-        show_estimate if "--estimate" in sys.argv else main,
-        [argument for argument in sys.argv[1:] if argument != "--estimate"],
-    )
+    job(main, READS, add_options=add_options, action_of=lambda options: show_estimate if options.estimate else main)

@@ -11,6 +11,10 @@ from __future__ import annotations
 from ray_jobs import candidates, evaluate, index, label, promote, rationales, train
 from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
+from ray_jobs.common.run_settings import PIPELINE_SETTINGS
+
+READS = PIPELINE_SETTINGS
+"""Settings that this job reads."""
 
 
 def main(run: Run) -> None:
@@ -34,4 +38,4 @@ def main(run: Run) -> None:
 
 
 if __name__ == "__main__":
-    job(main)
+    job(main, READS)

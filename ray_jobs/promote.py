@@ -13,16 +13,20 @@ fails and changes nothing.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Callable
 
 from ranking.errors import InputError
 from ranking.evaluation.results import Metrics
 from ray_jobs.common.run import Run, job
+from ray_jobs.common.run_settings import PIPELINE_SETTINGS
 from ray_jobs.evaluate import METRICS
 from ray_jobs.evaluation.systems import locate_trained_model
 from students import student_config
 from students.settings import StudentSettings
+
+READS = PIPELINE_SETTINGS
+"""Settings that this job reads."""
 
 
 def main(run: Run) -> None:
@@ -101,23 +105,25 @@ def version_of(run: Run, student: StudentSettings) -> str:
     return f"{student.name}-{run.plan.student(student).fingerprint}"
 
 
-def parse_action(arguments: list[str]) -> tuple[Callable[[Run], None], list[str]]:
-    """Return the action that the command line asks for, and the remaining arguments."""
-    with_value = {
-        "--to": (promote_by_hand, "the version is missing; --list shows all versions"),
-        "--add": (add, "the name of the student is missing"),
-    }
-    for flag, (action_of, message) in with_value.items():
-        if flag in arguments:
-            place = arguments.index(flag)
-            if place + 1 == len(arguments):
-                print(f"error: argument {flag}: {message}", file=sys.stderr)
-                sys.exit(2)
-            return action_of(arguments[place + 1]), arguments[:place] + arguments[place + 2 :]
-    actions = {"--rollback": rollback, "--list": show}
-    chosen = [action for flag, action in actions.items() if flag in arguments]
-    return (chosen[0] if chosen else main), [argument for argument in arguments if argument not in actions]
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this job."""
+    actions = parser.add_mutually_exclusive_group()
+    actions.add_argument("--list", action="store_true", help="Show the versions and the history of champions.")
+    actions.add_argument("--rollback", action="store_true", help="Promote the champion before this one.")
+    actions.add_argument("--to", metavar="VERSION", help="Promote a version of the registry.")
+    actions.add_argument("--add", metavar="STUDENT", help="Add a student to the registry without promoting it.")
+
+
+def action_of(options: argparse.Namespace) -> Callable[[Run], None]:
+    """Choose the action that the command line asks for."""
+    if options.to is not None:
+        return promote_by_hand(options.to)
+    if options.add is not None:
+        return add(options.add)
+    if options.rollback:
+        return rollback
+    return show if options.list else main
 
 
 if __name__ == "__main__":
-    job(*parse_action(sys.argv[1:]), exclusive=False)
+    job(main, READS, exclusive=False, add_options=add_options, action_of=action_of)

@@ -21,8 +21,12 @@ from ranking.evaluation.results import Metrics
 from ranking.records import Candidate
 from ray_jobs import pipeline
 from ray_jobs.common.run import Run, job
+from ray_jobs.common.run_settings import PIPELINE_SETTINGS
 from ray_jobs.evaluate import METRICS, PER_QUERY
 from ray_jobs.serve import running_service
+
+READS = PIPELINE_SETTINGS
+"""Settings that this job reads."""
 
 TOP_N = 5
 """Documents per ranking in the printed table."""
@@ -107,4 +111,4 @@ def post(url: str, body: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    job(main)
+    job(main, READS)

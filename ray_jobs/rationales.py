@@ -17,6 +17,10 @@ from ranking.runs.stages import Stage
 from ray_jobs import label
 from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
+from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
+
+READS = (*CANDIDATE_SETTINGS, "teacher", "rationales", "compute")
+"""Settings that this job reads."""
 
 
 def main(run: Run) -> None:
@@ -67,4 +71,4 @@ def _report_parse_statuses(run: Run, stage: Stage) -> None:
 
 
 if __name__ == "__main__":
-    job(main)
+    job(main, READS)

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from actors.query_log.long_tail_selection import Sums
 
 
+READS = ("collection", "queries")
+"""Settings that this job reads."""
+
+
 def main(run: Run) -> None:
     """Select queries and write them."""
     stage = run.plan.queries
@@ -107,4 +111,4 @@ def finish(run: Run, stage: Stage, sums: Sums, counts: Counter[str]) -> None:
 
 
 if __name__ == "__main__":
-    job(main)
+    job(main, READS)

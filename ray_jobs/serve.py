@@ -29,6 +29,9 @@ from students import student_config
 if TYPE_CHECKING:
     from ray.serve import Application
 
+READS = ("collection", "candidates", "serving", "compute")
+"""Settings that this job reads."""
+
 APPLICATION = "rradistill"
 PAGE_QUERIES = 200
 """Maximum number of test queries on the search page."""
@@ -170,4 +173,4 @@ def _port_error(host: str, port: int) -> InputError | None:
 
 
 if __name__ == "__main__":
-    job(main, exclusive=False)
+    job(main, READS, exclusive=False)

@@ -25,8 +25,12 @@ from ranking.runs.stages import Stage
 from ranking.storage.folder import Folder
 from ray_jobs.common import capacity_check, plan
 from ray_jobs.common.run import Run, job
+from ray_jobs.common.run_settings import TRAINING_SETTINGS
 from ray_jobs.training import blend_fitting, label_merging, training_labels
 from students.settings import RraBertSettings, StudentSettings, TrainingSettings
+
+READS = TRAINING_SETTINGS
+"""Settings that this job reads."""
 
 _TERM_FREQUENCY_DOCUMENTS = 50_000
 """Maximum number of documents to count term frequencies in."""
@@ -371,4 +375,4 @@ def _outcome(trainer: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    job(main)
+    job(main, READS)

@@ -12,17 +12,19 @@ import argparse
 import difflib
 import functools
 import json
+import textwrap
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args, get_origin
 
 import yaml
-from pydantic import create_model
+from pydantic import BaseModel, create_model
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
 
 from ranking.errors import InputError
+from ranking.run_file import settings_classes
 from ranking.settings import Settings
 
 _WIDTH = 110
@@ -72,16 +74,16 @@ def parse(
     """
     wants_help = any(argument in ("-h", "--help") for argument in arguments)
     shown = None if reads is None or not wants_help else ("run", "storage", *reads)
-    parser = _parser(prog, description)
+    parser = _parser(prog, description, _objects_in_lists(settings, shown))
     parser.add_argument(
         "run_file", metavar="RUN.yaml", type=Path, help="The run file, for example configs/quickstart.yaml."
     )
     parser.add_argument("--print-config", action="store_true", help="Print the resolved run file and exit.")
     if add_options is not None:
         add_options(parser)
-    own = {option for action in parser._actions for option in action.option_strings}
-    for flag, value in _given(arguments, own):
-        _check_json(flag, value)
+    own = parser.options()
+    flags = _given(arguments, own)
+    values = [_json_or_text(flag, value) for flag, value in flags]
     source: Any = CliSettingsSource(
         _flags(settings, shown),
         root_parser=parser,
@@ -93,8 +95,11 @@ def parse(
     )
     options = parser.parsed
     nested = source()
-    keys = dict.fromkeys(flag.removeprefix("--") for flag, _ in _given(arguments, own))
-    overrides = [(key, _scalar(_value_at(nested, key))) for key in keys]
+    overrides = []
+    for (flag, _), value in zip(flags, values, strict=True):
+        key = flag.removeprefix("--")
+        parsed = _value_at(nested, key)
+        overrides.append((key, parsed if isinstance(parsed, list) and isinstance(value, str) else _scalar(value)))
     return CommandLine(options.run_file, overrides, options, options.print_config)
 
 
@@ -103,12 +108,16 @@ class _Parser(argparse.ArgumentParser):
 
     parsed: argparse.Namespace
 
+    def options(self) -> set[str]:
+        """Return all flags."""
+        return {option for action in self._actions for option in action.option_strings}
+
     def error(self, message: str) -> NoReturn:
         if "run_file" in message or "RUN.yaml" in message:
             raise InputError("a run file is missing, for example configs/quickstart.yaml")
         flag = message.partition(":")[0]
         if "expected one argument" in message:
-            raise InputError(f"{flag}: a value is missing, for example {flag.removeprefix('argument ')} VALUE")
+            raise InputError(f"{flag}: the value is missing, expected {flag.removeprefix('argument ')} VALUE")
         raise InputError(message)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -119,8 +128,8 @@ class _Parser(argparse.ArgumentParser):
 
     def _unknown(self, argument: str) -> str:
         if not argument.startswith("--"):
-            return f"argument {argument!r}: settings are given as --key value, for example --training.epochs 2"
-        known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+            return f"argument {argument!r}: expected --key value, for example --training.epochs 2"
+        known = sorted(option for option in self.options() if option.startswith("--"))
         parents = [option for option in known if argument.startswith(f"{option}.")]
         near = difflib.get_close_matches(argument, known, n=1, cutoff=0.6)
         if near:
@@ -130,15 +139,48 @@ class _Parser(argparse.ArgumentParser):
         return f"argument {argument}: unknown setting; --help lists all"
 
 
-def _parser(prog: str, description: str) -> _Parser:
+def _parser(prog: str, description: str, epilog: str) -> _Parser:
     formatter = functools.partial(argparse.RawDescriptionHelpFormatter, width=_WIDTH, max_help_position=_FLAG_COLUMN)
     return _Parser(
         prog=prog,
         usage=f"{prog} RUN.yaml [--KEY VALUE ...]",
         description=description,
+        epilog=epilog,
         formatter_class=formatter,
         allow_abbrev=False,
     )
+
+
+def _objects_in_lists(settings: type[Settings], shown: tuple[str, ...] | None) -> str:
+    """Describe the objects of lists such as `students`, which have no flags of their own."""
+    sections = []
+    for name, field in settings.model_fields.items():
+        if (shown is None or name in shown) and get_origin(field.annotation) is list:
+            sections += [_describe(f"--{name}", kind) for kind in settings_classes(field.annotation)]
+        sections += [
+            _describe(f"--{name}.{inner}", kind)
+            for outer in settings_classes(field.annotation)
+            if shown is None or name in shown
+            for inner, part in outer.model_fields.items()
+            if get_origin(part.annotation) is list
+            for kind in settings_classes(part.annotation)
+        ]
+    return "\n\n".join(sections)
+
+
+def _describe(flag: str, kind: type[BaseModel]) -> str:
+    """List the fields of an object in a list with default and description."""
+    tag = kind.model_fields.get("kind")
+    named = "" if tag is None or not get_args(tag.annotation) else f" of kind {get_args(tag.annotation)[0]}"
+    lines = [f"each object in {flag}{named}:"]
+    for name, field in kind.model_fields.items():
+        if name == "kind" or settings_classes(field.annotation):
+            continue
+        default = "required" if field.is_required() else f"default: {field.get_default(call_default_factory=True)}"
+        text = textwrap.wrap(f"{field.description or ''} ({default})", _WIDTH - _FLAG_COLUMN)
+        lines.append(f"  {name:<{_FLAG_COLUMN - 2}}{text[0]}")
+        lines += [" " * _FLAG_COLUMN + line for line in text[1:]]
+    return "\n".join(lines)
 
 
 @functools.cache
@@ -168,21 +210,25 @@ def _given(arguments: Sequence[str], own: set[str]) -> list[tuple[str, str | Non
     return found
 
 
-def _check_json(flag: str, value: str | None) -> None:
-    """Raise InputError if a value that looks like JSON cannot be parsed."""
+def _json_or_text(flag: str, value: str | None) -> Any:
+    """Parse a JSON list or object; return any other value as it is.
+
+    Raises:
+        InputError: If a value that looks like JSON cannot be parsed.
+    """
     if value is None or value[:1] not in ("[", "{"):
-        return
+        return value
     try:
-        json.loads(value)
+        return json.loads(value)
     except json.JSONDecodeError as error:
         raise InputError(f"argument {flag}: not valid JSON ({error.msg} at character {error.pos + 1})") from None
 
 
-def _value_at(nested: dict[str, Any], key: str) -> Any:
-    value: Any = nested
+def _value_at(nested: Any, key: str) -> Any:
+    """Return the value of a dotted key in nested mappings, or None."""
     for part in key.split("."):
-        value = value[part]
-    return value
+        nested = nested.get(part) if isinstance(nested, dict) else None
+    return nested
 
 
 def _scalar(value: Any) -> Any:
@@ -193,4 +239,4 @@ def _scalar(value: Any) -> Any:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
         return value
-    return parsed if isinstance(parsed, (bool, int, float, str)) else value
+    return parsed if parsed is None or isinstance(parsed, (bool, int, float, str)) else value

@@ -5,6 +5,7 @@ Every job is called as `python -m ray_jobs.<job> RUN.yaml [--key value ...]`.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import logging
 import os
@@ -17,6 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
+import yaml
+
 from actors.cluster.stall_report import why_waiting
 from actors.data.rows import FUSED
 from actors.settings import RecordedTeacherSettings
@@ -24,11 +27,12 @@ from ranking.collections import read_collection
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
 from ranking.registry import Registry
+from ranking.run_file import load_settings
 from ranking.runs.progress import Progress
 from ranking.runs.stages import Manifest, Stage
-from ranking.settings import load_settings
 from ranking.storage.folder import Folder
 from ranking.storage.lease import leased
+from ray_jobs.common.command_line import AddOptions, CommandLine, parse
 from ray_jobs.common.connection import check_workers_write, interrupt, start_ray
 from ray_jobs.common.failures import external_cause
 from ray_jobs.common.job_logs import JobLogs
@@ -115,26 +119,38 @@ class Run:
 
 
 def open_run(arguments: Sequence[str]) -> Run:
-    """Read the command line: a run file, then settings that override it.
+    """Open the run of a command line without a job: a run file, then settings that override it.
 
     Raises:
         InputError: If the run file or a setting is invalid, or the storage root is not writable.
     """
-    if not arguments or arguments[0].startswith("-"):
-        raise InputError("a run file is missing, for example configs/quickstart.yaml")
-    settings = load_settings(RunSettings, Path(arguments[0]), arguments[1:])
+    return _open(resolve(parse(RunSettings, arguments, "rradistill", "")))
+
+
+def resolve(command: CommandLine) -> RunSettings:
+    """Read the run file of a command line, apply the overrides, and check the result.
+
+    Raises:
+        InputError: If the run file or a setting is invalid.
+    """
+    where = str(command.run_file)
+    settings = load_settings(RunSettings, command.run_file, command.overrides)
     names = [student.name for student in settings.students]
     if len(set(names)) != len(names):
-        raise InputError(f"{arguments[0]}: setting 'students': names must be distinct, not {', '.join(names)}")
+        raise InputError(f"{where}: setting 'students': names must be distinct, not {', '.join(names)}")
     first_stages = [*(retriever.called for retriever in settings.candidates.retrievers), FUSED]
     for name in settings.evaluation.first_stages:
         if name not in first_stages:
             raise InputError(
-                f"{arguments[0]}: setting 'evaluation.first_stages': unknown first stage {name!r}; "
+                f"{where}: setting 'evaluation.first_stages': unknown first stage {name!r}; "
                 f"use one of {', '.join(first_stages)}"
             )
-    _check_distinct_names(settings, [*first_stages, "pre-ranker", "teacher"], arguments[0])
-    _check_recorded_collection(settings, arguments[0])
+    _check_distinct_names(settings, [*first_stages, "pre-ranker", "teacher"], where)
+    _check_recorded_collection(settings, where)
+    return settings
+
+
+def _open(settings: RunSettings) -> Run:
     run = Run(settings, Progress())
     run.folder.check_writable()
     return run
@@ -182,27 +198,42 @@ def _check_distinct_names(settings: RunSettings, reserved: list[str], where: str
             )
 
 
-def job(main: Callable[[Run], None], arguments: Sequence[str] | None = None, exclusive: bool = True) -> None:
-    """Run a job from the command line and exit.
+def job(
+    main: Callable[[Run], None],
+    reads: Sequence[str] | None = None,
+    arguments: Sequence[str] | None = None,
+    exclusive: bool = True,
+    add_options: AddOptions | None = None,
+    action_of: Callable[[argparse.Namespace], Callable[[Run], None]] | None = None,
+) -> None:
+    """Run a job from the command line of the process and exit.
 
     Exit codes: 0 for success, 2 for bad input or an external cause, 130 for an interruption, and 1 for any other
     error, whose traceback goes to the run's logs. Errors are printed to stderr in one line.
 
     Args:
         main: The job.
+        reads: Top-level settings that the job reads, for `--help`. None lists all.
         arguments: The command line; None for that of the process.
         exclusive: Whether the job writes to the run's folder. If so, it takes the run's lease, which excludes other
             such jobs.
+        add_options: Adds options of this job to the command line.
+        action_of: Chooses what to run instead of `main` from the values of these options.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments and arguments[0] in ("-h", "--help"):
-        print((sys.modules["__main__"].__doc__ or "").strip())
-        sys.exit(0)
     run: Run | None = None
     taken_over: list[bool] = []
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        run = open_run(arguments)
+        description = (sys.modules["__main__"].__doc__ or "").strip()
+        command = parse(RunSettings, arguments, f"python -m {_job_name()}", description, reads, add_options)
+        settings = resolve(command)
+        if command.print_config:
+            print(_to_yaml(settings), end="")
+            return
+        if action_of is not None:
+            main = action_of(command.options)
+        run = _open(settings)
         if exclusive:
             with leased(
                 run.folder, _job_name(), lambda: _stop(taken_over), lambda text: run.progress.stage("run", text)
@@ -258,10 +289,12 @@ def _stop(taken_over: list[bool]) -> None:
 
 
 def write_settings(run: Run) -> None:
-    """Write the resolved settings to run.yaml in the run's folder."""
-    import yaml
+    """Write the resolved settings to run.yaml."""
+    run.folder.write_text("run.yaml", _to_yaml(run.settings))
 
-    run.folder.write_text("run.yaml", yaml.safe_dump(run.settings.model_dump(), sort_keys=False, allow_unicode=True))
+
+def _to_yaml(settings: RunSettings) -> str:
+    return yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
 
 
 def _write_trace(run: Run | None, print_fallback: bool) -> str:

@@ -26,6 +26,15 @@ from ranking.settings import (
 )
 from students.settings import RraBertSettings, StudentSettings, TrainingSettings
 
+CANDIDATE_SETTINGS = ("collection", "queries", "candidates", "pre_ranker")
+"""Top-level settings that candidate lists depend on."""
+
+TRAINING_SETTINGS = (*CANDIDATE_SETTINGS, "teacher", "rationales", "students", "training", "compute")
+"""Top-level settings that students depend on."""
+
+PIPELINE_SETTINGS = (*TRAINING_SETTINGS, "evaluation")
+"""Top-level settings that the evaluation depends on."""
+
 
 class RunSettings(Settings):
     """All settings of a run file."""

@@ -15,14 +15,14 @@ from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 from actors.cluster.capacity import unmet_demand
 from actors.cluster.limits import nodes_of_file
 from actors.cluster.placement import rationale_engines, teacher_engines, training_worker
+from ranking.run_file import load_settings
 from ranking.runs.progress import Progress
-from ranking.settings import load_settings
 from ray_jobs.common.capacity_check import demands_of
 from ray_jobs.common.run import Run
 from ray_jobs.common.run_settings import RunSettings
 from tests.testing.facts import ROOT
 
-PRODUCTION = load_settings(RunSettings, ROOT / "configs" / "production.yaml", [])
+PRODUCTION = load_settings(RunSettings, ROOT / "configs" / "production.yaml")
 ENGINE = teacher_engines(PRODUCTION.compute).placement.demand
 WORKER = training_worker(PRODUCTION.training.gpu, PRODUCTION.compute).demand
 

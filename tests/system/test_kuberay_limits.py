@@ -13,11 +13,8 @@ from ray.autoscaler._private.kuberay import node_provider
 from actors.cluster import limits
 from actors.cluster.capacity import Nodes
 from ranking.errors import InputError
-from ranking.runs.progress import Progress
-from ranking.settings import load_settings
 from ray_jobs.common import capacity_check
-from ray_jobs.common.run import Run
-from ray_jobs.common.run_settings import RunSettings
+from ray_jobs.common.run import Run, open_run
 from tests.testing.facts import ROOT
 
 PATH = "/apis/ray.io/v1/namespaces/search/rayclusters/rradistill-x7"
@@ -90,8 +87,8 @@ def production(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "nodes_now", lambda: [Nodes(1, {"CPU": 0})])
 
     def open_production(*overrides):
-        arguments = ["--storage", str(tmp_path), "--collection.source", "pydoc", *overrides]
-        return Run(load_settings(RunSettings, ROOT / "configs" / "production.yaml", arguments), Progress())
+        run_file = str(ROOT / "configs" / "production.yaml")
+        return open_run([run_file, "--storage", str(tmp_path), "--collection.source", "pydoc", *overrides])
 
     return open_production
 

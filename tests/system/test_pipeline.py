@@ -221,7 +221,7 @@ def test_invalid_setting_is_a_one_line_error_with_exit_code_2(settings, cluster,
     wrong = [*settings[1], "--teacher.modle", "x"]
     done = run_program([sys.executable, "-m", "ray_jobs.pipeline", *wrong], cluster, 120)
     assert done.returncode == 2
-    assert "did you mean 'model'?" in done.stderr
+    assert "argument --teacher.modle: unknown setting; did you mean --teacher.model?" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

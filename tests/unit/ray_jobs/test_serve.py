@@ -41,5 +41,5 @@ def test_scalars_objects_and_null_are_settings(settings_of):
 def test_missing_run_file_and_unknown_setting_are_rejected(settings_of):
     with pytest.raises(InputError, match=r"args.run is missing"):
         serve.application({})
-    with pytest.raises(InputError, match=r"unknown setting 'serving.replica'; did you mean 'replicas'"):
+    with pytest.raises(InputError, match=r"unknown setting; did you mean --serving.replicas"):
         settings_of({"serving.replica": 2})

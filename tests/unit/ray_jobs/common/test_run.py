@@ -26,7 +26,7 @@ def run_job(tmp_path, monkeypatch, capfd):
     def call(main, **more):
         code = 0
         try:
-            runs.job(main, ["configs/quickstart.yaml", "--storage", str(tmp_path)], **more)
+            runs.job(main, arguments=["configs/quickstart.yaml", "--storage", str(tmp_path)], **more)
         except SystemExit as error:
             code = error.code
         return code, capfd.readouterr().err.splitlines()

@@ -4,7 +4,8 @@ import pytest
 
 from ranking.errors import InputError
 from ray_jobs import evaluate
-from ray_jobs.common.run import load_settings, open_run
+from ray_jobs.common.command_line import parse
+from ray_jobs.common.run import open_run, resolve
 from ray_jobs.common.run_settings import RunSettings
 from ray_jobs.evaluation import systems
 
@@ -12,7 +13,7 @@ from ray_jobs.evaluation import systems
 def load(tmp_path, text="", *overrides):
     path = tmp_path / "run.yaml"
     path.write_text(text)
-    return load_settings(RunSettings, path, overrides)
+    return resolve(parse(RunSettings, [str(path), *overrides], "rradistill", ""))
 
 
 def test_command_line_overrides_the_run_file(tmp_path):
