@@ -23,12 +23,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from actors.data.rows import PreRankedList
 from benchmarks.labelling.lists import real_lists
 from ranking.audit.estimates import share
 from ranking.labels.listwise_answers import ParsedAnswer, longest_answer, read_answer
 from ranking.prompts import LISTWISE, RANKGPT, Prompt, load_prompt
-from ranking.records import content
+from ranking.records import PreRankedList, content
 from tools.injections import Injection, harmless, load, outcome_changed
 
 DOCUMENTS = 10

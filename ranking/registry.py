@@ -289,6 +289,7 @@ def check_whole(model: Folder, checksum: str) -> None:
     """Check that a version's files are the ones that were promoted.
 
     Args:
+        model: Folder of the version.
         checksum: SHA-256 of checksums.json, as recorded in champion.json.
 
     Raises:

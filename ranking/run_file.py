@@ -47,6 +47,8 @@ def validate(model: type[S], raw: dict[str, Any], where: str) -> S:
     """Validate a mapping of settings.
 
     Args:
+        model: Class of the settings.
+        raw: The mapping, nested like the settings.
         where: Source of the settings, the prefix of error messages.
 
     Raises:

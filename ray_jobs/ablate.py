@@ -1,6 +1,6 @@
-"""Run an ablation study: train variants of a student on the same labels with several seeds and compare them.
+r"""Run an ablation study: train variants of a student on the same labels with several seeds and compare them.
 
-    python -m ray_jobs.ablate configs/quickstart.yaml --ablation.arms \\
+    python -m ray_jobs.ablate configs/quickstart.yaml --ablation.arms \
       '{"plain": {}, "term layer": {"student.term_control.form": "layer"}, "listnet": {"training.loss": "listnet"}}'
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.ablate RUN.yaml
 
@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 from rich import box
 from rich.table import Table
 
-from actors.data.rows import CandidateList, QueryCandidates
 from ranking.errors import InputError
 from ranking.evaluation import measures, significance
+from ranking.records import CandidateList, QueryCandidates
 from ranking.run_file import set_override, validate
 from ranking.runs.stages import fingerprint_of
 from ray_jobs import candidates, index, label, train
@@ -29,6 +29,7 @@ from ray_jobs.common.list_scores import score_lists
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS, RunSettings
 from ray_jobs.evaluation import systems
+from ray_jobs.training import monitoring
 from students.settings import RraBertSettings, RraGptSettings, StudentSettings
 
 READS = (*PIPELINE_SETTINGS, "ablation")
@@ -38,6 +39,10 @@ PER_QUERY = "per_query.json"
 RESULTS = "results.json"
 STEPS = "steps.json"
 _STUDENT, _TRAINING = "student.", "training."
+_STUDENT_KINDS: dict[str, type[RraBertSettings | RraGptSettings]] = {
+    "rra_bert": RraBertSettings,
+    "rra_gpt": RraGptSettings,
+}
 _SET_BY_ABLATION = {"student.name", "training.seed"}
 _STEP_SETTINGS = ("training.epochs", "training.steps", "training.queries_per_step")
 
@@ -111,7 +116,7 @@ def make_arm(run: Run, name: str, overrides: dict[str, Any], seed: int) -> Run:
     """
     raw = run.settings.model_dump()
     raw["students"] = raw["students"][:1]
-    if kind := {"rra_bert": RraBertSettings, "rra_gpt": RraGptSettings}.get(overrides.get(_STUDENT + "kind", "")):
+    if kind := _STUDENT_KINDS.get(overrides.get(_STUDENT + "kind", "")):
         raw["students"][0] = {key: value for key, value in raw["students"][0].items() if key in kind.model_fields}
     if "training.epochs" in overrides:
         raw["training"]["steps"] = None
@@ -179,7 +184,7 @@ def steps_of(arm: Run) -> ArmSteps:
     evaluated, stage = arm.plan.arm(student).folder, arm.plan.student(student)
     if evaluated.exists(STEPS):
         return ArmSteps(*json.loads(evaluated.read_text(STEPS)))
-    taken = int(json.loads(stage.folder.read_text(train.CURVES))["loss"][-1][0])
+    taken = int(json.loads(stage.folder.read_text(monitoring.CURVES))["loss"][-1][0])
     planned = int(stage.folder.read_text(train.PLANNED)) if stage.folder.exists(train.PLANNED) else taken
     return ArmSteps(planned, taken)
 

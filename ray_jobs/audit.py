@@ -12,7 +12,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.data.rows import PreRankedList
 from actors.settings import ListwiseTeacherSettings, PointwiseTeacherSettings, RecordedTeacherSettings
 from ranking.audit.audit_report import Audit, audit
 from ranking.audit.audit_text import format_audit
@@ -20,6 +19,7 @@ from ranking.audit.picture import svg_of
 from ranking.errors import InputError
 from ranking.labels.recorded_rankings import is_answers, read_answers
 from ranking.prompts import load_prompt
+from ranking.records import PreRankedList
 from ranking.storage.sources import fetched
 from ray_jobs import candidates, label
 from ray_jobs.common.run import Run, job
@@ -74,6 +74,7 @@ def sample_answers(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAns
     """
     run.start_ray()
     from actors.data.streaming import dataset_of
+    from actors.data.tables import tables_in
     from actors.teachers import make_teacher
     from actors.teachers.answer_sample import shown_answers
     from actors.vllm.crash_log import CrashLog
@@ -91,7 +92,7 @@ def sample_answers(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAns
     teacher = make_teacher(single_attempt, run.settings.compute, run.plan.teacher_fingerprint, cache)
     outcomes = teacher.label(dataset_of(lists, PreRankedList, 4)).select_columns(["query_id"])
     with run.progress.bar("audit", len(lists), "lists") as bar:
-        for batch in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for batch in tables_in(outcomes):
             bar.advance(batch.num_rows)
     return shown_answers(cache, single_attempt, lists, run.collection.qrels)
 

@@ -8,13 +8,14 @@ each retriever's list and the fused list to test/candidates/.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from actors.data.rows import CandidateList, QueryCandidates, SplitName
-from ranking.records import Query
+from ranking.records import CandidateList, Query, QueryCandidates, SplitName
 from ranking.runs.stages import Stage
 from ranking.settings import DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
-from ranking.storage.folder import Folder, part_name
+from ranking.storage.folder import Folder
+from ranking.storage.parquet import part_name
 from ray_jobs import index, select
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
@@ -90,18 +91,16 @@ def _imported(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dat
     folder, part = parquet_at(parquet.path)
     query_ids = ids_of(run.folder / ("queries" if split == "log" else "test/queries"))
     lists, _, _ = parts_of(folder, None, without=stage, only=query_ids, part=part)
-    return lists.map_batches(
-        parquet_lists, fn_args=(split, run.settings.candidates), batch_format="pyarrow", batch_size=None
-    )
+    to_outcomes = partial(parquet_lists, split=split, settings=run.settings.candidates)
+    return lists.map_batches(to_outcomes, batch_format="pyarrow", batch_size=None)
 
 
 def _not_imported(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
     """Reject the queries that have no imported list; test queries get empty lists instead."""
     from actors.retrieval.candidate_lists import without_lists
 
-    return queries.map_batches(
-        without_lists, fn_args=(split, run.settings.candidates), batch_format="pyarrow", batch_size=None
-    )
+    to_outcomes = partial(without_lists, split=split, settings=run.settings.candidates)
+    return queries.map_batches(to_outcomes, batch_format="pyarrow", batch_size=None)
 
 
 def _test_queries(run: Run) -> Folder:

@@ -1,8 +1,8 @@
-"""Evaluate students, the teacher and baselines on the judged test queries.
+r"""Evaluate students, the teacher and baselines on the judged test queries.
 
     python -m ray_jobs.evaluate configs/quickstart.yaml
     python -m ray_jobs.evaluate configs/quickstart.yaml --students '[]'      baselines only, no student
-    python -m ray_jobs.evaluate RUN.yaml --evaluation.models \\
+    python -m ray_jobs.evaluate RUN.yaml --evaluation.models \
       '[{"name": "theirs", "model": "cross-encoder/ms-marco-MiniLM-L6-v2"}]'
 
 All re-rankers order the same candidate lists, those of `evaluation.first_stages`: the pre-ranker, the teacher, each
@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from actors.data.rows import FUSED, CandidateList, QueryCandidates
 from ranking.blending import Blend
 from ranking.errors import InputError
 from ranking.evaluation import judgement_checks, measures, summary_table
 from ranking.evaluation.comparison import PerQuery, System, as_written, measure
 from ranking.evaluation.results import Metrics, SystemKind, SystemResult
 from ranking.evaluation.trec_runs import TrecRun, read_run, to_trec
-from ranking.records import Candidate, Label
+from ranking.records import FUSED, Candidate, CandidateList, Label, QueryCandidates
 from ranking.settings import PreRankerSettings
 from ranking.storage.sources import fetched
 from ray_jobs import candidates, index, label
@@ -250,9 +249,10 @@ def _pre_ranked(run: Run, settings: PreRankerSettings, unions: Sequence[Candidat
     """Score candidate lists with the pre-ranker."""
     import ray
 
+    from actors.cluster.remote import start_actor
     from actors.retrieval.pre_ranking import PreRanker
 
-    ranker = ray.remote(PreRanker).options(num_cpus=1).remote(run.plan.embedding_cache, settings)
+    ranker = start_actor(PreRanker, (run.plan.embedding_cache, settings), num_cpus=1)
     scores = ray.get([ranker.scores.remote(row.text, row.candidates) for row in unions])
     return {
         row.query_id: {c.doc_id: score for c, score in zip(row.candidates, list_scores, strict=True)}

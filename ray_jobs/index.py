@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from actors.data.rows import SplitName
 from ranking.errors import InputError
-from ranking.records import Document, SelectedQuery
+from ranking.records import Document, SelectedQuery, SplitName
 from ranking.runs.stages import fingerprint_of
 from ranking.settings import Bm25Settings
-from ranking.storage.folder import Folder, part_name
+from ranking.storage.folder import Folder
+from ranking.storage.parquet import part_name
 from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
@@ -92,7 +92,8 @@ def encode_candidates(run: Run, split: SplitName) -> None:
     from actors.data.parts import doc_ids_in
 
     stage = run.plan.candidates_of(split)
-    doc_ids = set(ray.get(ray.remote(doc_ids_in).options(num_cpus=0.25).remote(stage.folder)))
+    candidates = ray.get(ray.remote(doc_ids_in).options(num_cpus=0.25).remote(stage.folder))
+    doc_ids = set(candidates)
     texts = [document.content for document in _with_text(run) if document.doc_id in doc_ids]
     texts += [query.text for query in run.collection.test] if split == "test" else []
     _encode(
@@ -126,6 +127,7 @@ def _encode(run: Run, model: str, marker: str, fingerprint: str, texts: list[str
     run.start_ray()
     from actors.data.sink import LIGHT, TableSink
     from actors.data.streaming import new_texts, parts_of, rows_per_part, texts_of, through_actor
+    from actors.data.tables import tables_in
     from actors.retrieval.embeddings import TextEncoder
 
     began = time.monotonic()
@@ -147,8 +149,8 @@ def _encode(run: Run, model: str, marker: str, fingerprint: str, texts: list[str
     )
     counts = vectors.map_batches(TableSink(folder), batch_format="pyarrow", batch_size=None, **LIGHT)
     with run.progress.bar("vectors", total, "texts") as bar:
-        for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
-            bar.advance(sum(batch["rows"].to_pylist()))
+        for counted in tables_in(counts):
+            bar.advance(sum(counted["rows"].to_pylist()))
     folder.write_text(marker, fingerprint)
     seconds = time.monotonic() - began
     run.progress.stage(

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from actors.data.rows import CandidateList, PreRankedList, QueryCandidates, SplitName, records, table_of
+from actors.data.rows import records, table_of
 from ranking.errors import InputError
-from ranking.records import Label
+from ranking.records import CandidateList, Label, PreRankedList, QueryCandidates, SplitName
 from ranking.runs.stages import Stage
 from ray_jobs import candidates, index
 from ray_jobs.common import capacity_check
@@ -165,16 +166,8 @@ def _teacher_input(run: Run, split: SplitName, stage: Stage) -> tuple[Dataset, i
     model = CandidateList if split == "log" else QueryCandidates
     lists, rows, left = parts_of(run.plan.candidates_of(split).folder, model, without=stage)
     if split == "test":
-        return (
-            lists.map_batches(
-                all_test_candidates,
-                fn_args=(settings.evaluation.first_stages,),
-                batch_format="pyarrow",
-                batch_size=None,
-            ),
-            rows,
-            left,
-        )
+        of_first_stages = partial(all_test_candidates, first_stages=settings.evaluation.first_stages)
+        return lists.map_batches(of_first_stages, batch_format="pyarrow", batch_size=None), rows, left
     if settings.pre_ranker is None:
         return lists.map_batches(all_candidates, batch_format="pyarrow", batch_size=None), rows, left
     return (

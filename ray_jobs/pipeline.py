@@ -8,6 +8,7 @@ Skips stages that are finished with the same settings. A changed setting re-runs
 
 from __future__ import annotations
 
+from ranking.records import SplitName
 from ray_jobs import candidates, evaluate, index, label, promote, rationales, train
 from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
@@ -29,7 +30,8 @@ def main(run: Run) -> None:
     else:
         index.main(run)
     candidates.retrieve_for_test(run)
-    label.ask_teacher(run, [*(["log"] if own_labels else []), *(["test"] if run.settings.evaluation.teacher else [])])
+    to_label: dict[SplitName, bool] = {"log": own_labels, "test": run.settings.evaluation.teacher}
+    label.ask_teacher(run, [split for split, needed in to_label.items() if needed])
     if own_labels:
         rationales.write_rationales(run)
     train.main(run)

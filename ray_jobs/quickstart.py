@@ -16,9 +16,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from actors.data.rows import QueryCandidates
 from ranking.evaluation.results import Metrics
-from ranking.records import Candidate
+from ranking.records import Candidate, QueryCandidates
 from ray_jobs import pipeline
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS

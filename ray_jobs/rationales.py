@@ -62,7 +62,7 @@ def _report_parse_statuses(run: Run, stage: Stage) -> None:
 
     from actors.data.parts import count_rationale_statuses
 
-    counts = dict(ray.get(ray.remote(count_rationale_statuses).options(num_cpus=0.25).remote(stage.folder)))
+    counts = ray.get(ray.remote(count_rationale_statuses).options(num_cpus=0.25).remote(stage.folder))
     usable = counts.pop("ok", 0)
     unusable = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items(), key=lambda item: -item[1]))
     run.progress.stage(

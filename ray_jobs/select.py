@@ -49,8 +49,11 @@ def count_log(run: Run) -> Dataset:
 
     settings = run.settings.queries
     if settings.log is None:
-        return count(*forms_of_queries(run.collection.log)).materialize()
-    return count(*forms_of_files(find_log(settings.log), settings.columns)).materialize()
+        forms, partitions = forms_of_queries(run.collection.log)
+    else:
+        forms, partitions = forms_of_files(find_log(settings.log), settings.columns)
+    counted: Dataset = count(forms, partitions).materialize()
+    return counted
 
 
 def check_sums(run: Run, counted: Dataset) -> Sums:

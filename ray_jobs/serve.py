@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ranking.errors import InputError
 from ranking.registry import check_whole
@@ -133,14 +133,18 @@ def check_champion(run: Run) -> None:
 
 def build_application(run: Run) -> Application:
     """Bind the deployments: the ingress, and the searcher of the search page if the run has an index."""
+    from ray.serve import Deployment
+
     from actors.serving.ingress import Ingress
     from actors.serving.searcher import Searcher
 
+    # mypy ignores the types that class decorators return
+    ingress_deployment, searcher_deployment = cast(Deployment, Ingress), cast(Deployment, Searcher)
     settings = run.settings.serving
-    scaling = {"num_replicas": settings.replicas}
+    scaling: dict[str, Any] = {"num_replicas": settings.replicas}
     if settings.max_replicas is not None and settings.max_replicas > settings.replicas:
         scaling = {
-            "autoscaling_config": {  # type: ignore[dict-item]
+            "autoscaling_config": {
                 "min_replicas": settings.replicas,
                 "max_replicas": settings.max_replicas,
                 "target_ongoing_requests": 4,
@@ -152,11 +156,11 @@ def build_application(run: Run) -> Application:
         queries = run.collection.test[:PAGE_QUERIES]
         qrels = {query.query_id: run.collection.qrels.get(query.query_id, {}) for query in queries}
         if stage.manifest is not None:  # else the index has other settings
-            searcher = Searcher.options(ray_actor_options={"num_cpus": 0.25}).bind(
+            searcher = searcher_deployment.options(ray_actor_options={"num_cpus": 0.25}).bind(
                 stage.folder, run.plan.embedding_cache, run.settings.candidates, queries, qrels
             )
     resources = {"num_cpus": 1, "num_gpus": settings.gpus}
-    return Ingress.options(ray_actor_options=resources, **scaling).bind(run.storage, settings, searcher)  # type: ignore[no-any-return]
+    return ingress_deployment.options(ray_actor_options=resources, **scaling).bind(run.storage, settings, searcher)
 
 
 def _port_error(host: str, port: int) -> InputError | None:

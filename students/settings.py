@@ -288,6 +288,17 @@ class TrainingSettings(Settings):
         """Return the number of optimizer steps for this many lists. Lists that do not fill a step are skipped."""
         return self.steps or self.epochs * (lists // self.queries_per_step)
 
+    @model_validator(mode="after")
+    def _workers_fit(self) -> TrainingSettings:
+        if self.queries_per_step < self.workers:
+            raise ValueError(
+                f"queries_per_step {self.queries_per_step} is less than one query per worker; "
+                f"set it to {self.workers} or more, or lower workers"
+            )
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(f"min_workers {self.min_workers} is more than workers ({self.workers})")
+        return self
+
     @field_validator("labels", mode="before")
     @classmethod
     def _to_list(cls, value: object) -> object:

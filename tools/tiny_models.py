@@ -120,6 +120,7 @@ def tiny_modern_bert(folder: Path, pooling: str = "cls") -> Path:
     """Write a ModernBERT with random weights and a byte-level tokenizer. Every second layer attends to 16 tokens.
 
     Args:
+        folder: Folder to write to.
         pooling: Input of the classifier: the `cls` token or the `mean` of all tokens.
     """
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))

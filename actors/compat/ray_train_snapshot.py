@@ -61,7 +61,7 @@ def repair(checkpoints: Folder) -> int | None:
     if not complete:
         checkpoints.remove(NAME)
         return 0
-    results = [
+    results: list[dict[str, Any]] = [
         {"version": 0, "checkpoint_dir_name": name, "metrics": metrics_of(progress)}
         for name, progress in complete.items()
     ]

@@ -12,10 +12,11 @@ import pyarrow as pa
 import ray.data
 from pydantic import BaseModel
 
-from actors.data.rows import Outcome, SplitName, records
-from ranking.records import Rejection
+from actors.data.rows import Outcome, records
+from ranking.records import Rejection, SplitName
 from ranking.runs.stages import REJECTED, Stage
-from ranking.storage.folder import Folder, part_name
+from ranking.storage.folder import Folder
+from ranking.storage.parquet import part_name
 
 _MAX_LOGGED = 20
 """Maximum number of rejections that the worker logs for each batch. rejected/ has all of them."""

@@ -22,13 +22,14 @@ from actors.data.parts import (
     remove_duplicate_rows,
     slices_of,
 )
-from actors.data.rows import SplitName, table_of
+from actors.data.rows import table_of
 from actors.data.sink import LIGHT, PartSink
 from actors.retrieval.embeddings import text_ids_in, without_known
-from ranking.records import TokenCounts
+from ranking.records import SplitName, TokenCounts
 from ranking.runs.progress import Progress
 from ranking.runs.stages import REJECTED, Manifest, Stage
-from ranking.storage.folder import Folder, schema_of
+from ranking.storage.folder import Folder
+from ranking.storage.parquet import schema_of
 
 R = TypeVar("R", bound=BaseModel)
 LISTS_PER_PART = 16

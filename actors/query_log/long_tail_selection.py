@@ -12,12 +12,14 @@ import ray.data
 from pydantic import BaseModel
 
 from actors.data.rows import records, table_of
+from actors.data.tables import tables_in
 from actors.query_log.counting import CountedRow
 from ranking.records import Record, Rejection, SelectedQuery
 from ranking.runs.stages import REJECTED, Stage
 from ranking.selection.long_tail import Exclusion, Selection, rejections
 from ranking.selection.near_duplicates import CountedQuery
-from ranking.storage.folder import Folder, part_name
+from ranking.storage.folder import Folder
+from ranking.storage.parquet import part_name
 
 SELECTED = "selected"
 _ROWS_PER_PART = 1024
@@ -71,9 +73,7 @@ def max_sampling_key(counted: ray.data.Dataset, selection: Selection, sample: in
         return pa.table({"sampling_key": pa.array(keys, pa.string())})
 
     keys: list[str] = []
-    for batch in counted.map_batches(smallest_keys, batch_format="pyarrow", batch_size=None).iter_batches(
-        batch_size=None, batch_format="pyarrow"
-    ):
+    for batch in tables_in(counted.map_batches(smallest_keys, batch_format="pyarrow", batch_size=None)):
         keys = heapq.nsmallest(sample + 1, [*keys, *batch["sampling_key"].to_pylist()])
     return keys[sample - 1] if len(keys) > sample else None
 
@@ -151,6 +151,4 @@ def _queries(batch: pa.Table) -> Iterator[CountedQuery]:
 
 def _collect(data: ray.data.Dataset, model: type[R]) -> list[R]:
     """Collect a small dataset, with a few rows per block, in the driver."""
-    return [
-        row for batch in data.iter_batches(batch_size=None, batch_format="pyarrow") for row in records(batch, model)
-    ]
+    return [row for batch in tables_in(data) for row in records(batch, model)]

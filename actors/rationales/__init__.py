@@ -25,7 +25,7 @@ class RationaleWriter(Protocol):
             labels: Rows of Label.
 
         Returns:
-            Rows of Outcome with a RationaleList, one per label.
+            Rows of Outcome[RationaleList], one per label.
         """
 
 

@@ -18,16 +18,16 @@ class ExtractiveWriter:
     """Extracts one sentence from each candidate."""
 
     def explain(self, labels: Dataset) -> Dataset:
-        """Extract rationales: rows of Label to rows of Outcome with a RationaleList, one per label."""
+        """Extract rationales: rows of Label to rows of Outcome[RationaleList], one per label."""
         return labels.map_batches(extracted, batch_format="pyarrow", batch_size=None)
 
 
 def extracted(batch: pa.Table) -> pa.Table:
-    """Extract the rationales of a batch: rows of Label to rows of Outcome with a RationaleList."""
+    """Extract the rationales of a batch: rows of Label to rows of Outcome[RationaleList]."""
     outcomes = []
     for label in records(batch, Label):
         rationales = RationaleList(
             query_id=label.query_id, rationales=extracted_rationales(label), writer="extractive", usage=Usage()
         )
-        outcomes.append(Outcome(query_id=label.query_id, row=rationales.model_dump_json()))
-    return table_of(outcomes, Outcome)
+        outcomes.append(Outcome(query_id=label.query_id, row=rationales))
+    return table_of(outcomes, Outcome[RationaleList])

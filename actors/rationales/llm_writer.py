@@ -22,7 +22,7 @@ from actors.vllm.engine_actor import through_engines
 from actors.vllm.model_check import check_model
 from actors.vllm.response_cache import ResponseCache
 from ranking.prompts.rationale_prompts import RATIONALE, load_rationale_prompt
-from ranking.records import Label
+from ranking.records import Label, RationaleList
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class LlmWriter:
         self.cache = cache
 
     def explain(self, labels: Dataset) -> Dataset:
-        """Write rationales: rows of Label to rows of Outcome with a RationaleList, one per label."""
+        """Write rationales: rows of Label to rows of Outcome[RationaleList], one per label."""
         arguments = (self.settings, self.compute.rationale_gpus, self.cache)
         return through_engines(labels, LlmActor, arguments, rationale_engines(self.compute))
 
@@ -71,7 +71,7 @@ class LlmActor:
         self.explainer = Explainer(settings, filler, self.cache, engine.generate)
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
-        """Explain a batch: rows of Label to rows of Outcome with a RationaleList."""
+        """Explain a batch: rows of Label to rows of Outcome[RationaleList]."""
         outcomes = await asyncio.gather(*(self.explainer.outcome(label) for label in records(batch, Label)))
         await self.cache.write()
-        return table_of(outcomes, Outcome)
+        return table_of(outcomes, Outcome[RationaleList])

@@ -71,7 +71,7 @@ class Explainer:
         self.cache = cache
         self.generate = generate
 
-    async def outcome(self, label: Label) -> Outcome:
+    async def outcome(self, label: Label) -> Outcome[RationaleList]:
         """Explain up to `rationales_per_list` candidates of a label concurrently."""
         relevant = relevance(label)
         chosen = candidates_to_explain(label, self.settings.rationales_per_list)
@@ -98,7 +98,7 @@ class Explainer:
             prompt=sum(response.prompt_tokens for response, fresh in responses if fresh),
             completion=sum(response.completion_tokens for response, fresh in responses if fresh),
         )
-        return Outcome(query_id=label.query_id, row=rationale_list.model_dump_json(), tokens=tokens)
+        return Outcome(query_id=label.query_id, row=rationale_list, tokens=tokens)
 
     async def _response(self, query: str, passage: str, relevant: bool) -> tuple[CachedResponse, bool]:
         """Return the response about a passage, and whether it is fresh rather than cached."""

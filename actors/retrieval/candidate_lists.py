@@ -10,10 +10,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from actors.data.rows import FUSED, CandidateList, NamedList, Outcome, QueryCandidates, SplitName, records, table_of
+from actors.data.rows import Outcome, records, table_of
 from actors.retrieval.retrievers import DOCUMENTS, make_retriever
 from ranking.errors import InputError
-from ranking.records import Candidate, Document, Query, Rejection
+from ranking.records import (
+    FUSED,
+    Candidate,
+    CandidateList,
+    Document,
+    NamedList,
+    Query,
+    QueryCandidates,
+    Rejection,
+    SplitName,
+)
 from ranking.retrieval.deduplication import deduplicate
 from ranking.retrieval.fusion import reciprocal_rank_fusion
 from ranking.settings import CandidateSettings
@@ -136,12 +146,12 @@ def without_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings
     return table_of(outcomes, Outcome)
 
 
-def _list_outcome(query_id: str, text: str, candidates: list[Candidate], problem: str) -> Outcome:
+def _list_outcome(query_id: str, text: str, candidates: list[Candidate], problem: str) -> Outcome[CandidateList]:
     """Make the outcome of a log query: a candidate list, or a rejection for `problem` if the list is empty."""
     if not candidates:
         return Outcome(query_id=query_id, rejection=Rejection(query_id=query_id, stage="candidates", reason=problem))
     row = CandidateList(query_id=query_id, text=text, candidates=candidates)
-    return Outcome(query_id=query_id, row=row.model_dump_json())
+    return Outcome(query_id=query_id, row=row)
 
 
 def parquet_at(path: str) -> tuple[Folder, str | None]:
@@ -186,8 +196,8 @@ def _parquet_candidates(row: dict[str, Any], source: str) -> list[Candidate]:
     for entry in row["candidates"] or []:
         by_id.setdefault(str(entry["doc_id"]), entry)
     rows = list(by_id.values())
-    scores = [entry.get("score") for entry in rows]
-    if None in scores or any(after > before for before, after in itertools.pairwise(scores)):
+    scores = [entry["score"] for entry in rows if entry.get("score") is not None]
+    if len(scores) < len(rows) or any(after > before for before, after in itertools.pairwise(scores)):
         scores = [1.0 / rank for rank in range(1, len(rows) + 1)]
     return [
         Candidate(
@@ -202,11 +212,11 @@ def _parquet_candidates(row: dict[str, Any], source: str) -> list[Candidate]:
     ]
 
 
-def _test_outcome(query_id: str, text: str, lists: dict[str, list[Candidate]]) -> Outcome:
+def _test_outcome(query_id: str, text: str, lists: dict[str, list[Candidate]]) -> Outcome[QueryCandidates]:
     """Make the outcome of a test query."""
     named = [NamedList(name=name, candidates=candidates) for name, candidates in lists.items()]
     row = QueryCandidates(query_id=query_id, text=text, lists=named)
-    return Outcome(query_id=query_id, split="test", row=row.model_dump_json())
+    return Outcome(query_id=query_id, split="test", row=row)
 
 
 def _first_problem(error: Exception) -> str:

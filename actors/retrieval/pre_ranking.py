@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from actors.data.rows import CandidateList, PreRankedCandidate, PreRankedList, QueryCandidates, records, table_of
+from actors.data.rows import records, table_of
 from actors.retrieval.embeddings import TextVectors
 from ranking.labels.targets import head_and_tail
-from ranking.records import Candidate, content
+from ranking.records import Candidate, CandidateList, PreRankedCandidate, PreRankedList, QueryCandidates, content
 from ranking.selection.validation_split import is_validation
 from ranking.settings import PreRankerSettings
 from ranking.storage.folder import Folder

@@ -14,14 +14,13 @@ from typing import TypeVar
 
 import torch
 
-from actors.data.rows import FUSED, CandidateList
 from actors.retrieval.candidate_lists import CandidateRetriever
 from actors.retrieval.pre_ranking import PreRanker
 from actors.retrieval.retrievers import Retriever, RunRetriever
 from actors.scoring.scorers import Model
 from actors.serving.settings import ServingSettings
 from ranking.evaluation.results import Latency, Machine, Parity, Size
-from ranking.records import Query, content
+from ranking.records import FUSED, CandidateList, Query, content
 from ranking.retrieval.fusion import reciprocal_rank_fusion
 from ranking.settings import CandidateSettings, PreRankerSettings
 from ranking.storage.folder import Folder
@@ -133,7 +132,8 @@ def _search(retriever: Retriever, depth: int, query: Query) -> None:
 
 
 def _search_all(stage: CandidateRetriever, query: Query) -> None:
-    reciprocal_rank_fusion(*stage.retrieve([query]), stage.depth)
+    (lists,) = stage.retrieve([query])
+    reciprocal_rank_fusion(lists, stage.depth)
 
 
 def without_warm_up(inputs: Sequence[T]) -> Sequence[T]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-from actors.data.rows import CandidateList, records
+from actors.data.rows import records
 from ranking.errors import InputError
 from ranking.model_paths import model_path
-from ranking.records import content
+from ranking.records import CandidateList, content
 from ranking.registry import check_whole
 from ranking.storage.folder import Folder
 from students.scoring import CONFIG_FILE, ClassifierScorer, Scorer

@@ -85,7 +85,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 class Ingress:
     """The deployment that serves all routes and scores the requests."""
 
-    def __init__(self, storage: Folder, settings: ServingSettings, searcher: DeploymentHandle | None) -> None:
+    def __init__(self, storage: Folder, settings: ServingSettings, searcher: DeploymentHandle[Any] | None) -> None:
         """Load the models.
 
         Args:
@@ -296,7 +296,7 @@ class Ingress:
             if len(text) > limit:
                 raise HTTPException(422, f"{field}[{i}]: {len(text):,} characters exceed the limit of {limit:,}")
 
-    def _page_searcher(self) -> DeploymentHandle:
+    def _page_searcher(self) -> DeploymentHandle[Any]:
         if self._searcher is None:
             raise HTTPException(404, "no collection to search; serve a run whose collection is indexed")
         return self._searcher

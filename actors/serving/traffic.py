@@ -154,7 +154,7 @@ class Traffic:
             query=query if self._record_settings.queries == "text" else hash_of(query),
             shown=[ids[i] for i in shown.order],
             share=settings.share if settings.challenger is not None and settings.mode != "shadow" else None,
-            teams=shown.teams,  # type: ignore[arg-type]
+            teams=shown.teams,
         )
         if not plan.shadowed:
             self._write(row)
@@ -175,7 +175,7 @@ class Traffic:
                 event_id=event_id,
                 exposure_id=event.exposure_id,
                 at=time.time(),
-                kind=event.kind,  # type: ignore[arg-type]
+                kind=event.kind,
                 position=event.position,
                 seconds=event.seconds,
             )

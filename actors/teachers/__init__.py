@@ -27,7 +27,7 @@ class Teacher(Protocol):
             lists: Rows of PreRankedList.
 
         Returns:
-            Rows of Outcome, one per list.
+            Rows of Outcome[Label], one per list.
         """
 
 

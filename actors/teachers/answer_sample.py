@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from actors.data.rows import PreRankedList
 from actors.settings import ListwiseTeacherSettings
 from actors.teachers.listwise_requests import drawn_order, list_id_of
 from actors.vllm.response_cache import ResponseCache
 from ranking.audit.shown_answers import ShownAnswer
 from ranking.labels.listwise_answers import read_answer
+from ranking.records import PreRankedList
 from ranking.storage.folder import Folder
 
 

@@ -58,12 +58,12 @@ class LabellingMetrics:
             self._in_flight_gauge.set(self._in_flight)
             self._seconds.observe(time.monotonic() - start)
 
-    def count(self, outcome: Outcome) -> None:
+    def count(self, outcome: Outcome[Label]) -> None:
         """Count the outcome of a query, its tokens and its cost."""
         if outcome.rejection is not None:
             self._rejected.inc(tags={"reason": " ".join(outcome.rejection.reason.split()[:_REASON_WORDS])})
-        else:
-            self._queries.inc(tags={"parse_status": Label.model_validate_json(outcome.row or "").answer.parse_status})
+        if outcome.row is not None:
+            self._queries.inc(tags={"parse_status": outcome.row.answer.parse_status})
         for counter, tokens in (
             (self._prompt_tokens, outcome.tokens.prompt),
             (self._completion_tokens, outcome.tokens.completion),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.data.rows import Outcome, PreRankedList
+from actors.data.rows import Outcome
 from actors.settings import ListwiseTeacherSettings
 from actors.teachers.listwise_requests import ListRanking, ParsedResponse
 from ranking.labels.permutations import agreement, borda, kemeny
 from ranking.labels.targets import tiers_from_order
-from ranking.records import Answer, Label, LabelledCandidate, Provenance, Rejection, TokenCounts, Usage
+from ranking.records import Answer, Label, LabelledCandidate, PreRankedList, Provenance, Rejection, TokenCounts, Usage
 
 _MERGES = {"borda": borda, "kemeny": kemeny}
 _BY_SEVERITY = ["ok", "duplicates", "out_of_range", "prose", "thinking", "truncated", "refused", "empty"]
@@ -17,7 +17,7 @@ _BY_SEVERITY = ["ok", "duplicates", "out_of_range", "prose", "thinking", "trunca
 
 def outcome_of(
     row: PreRankedList, rankings: Sequence[ListRanking], settings: ListwiseTeacherSettings, provenance: Provenance
-) -> Outcome:
+) -> Outcome[Label]:
     """Make the label of a list from its usable rankings.
 
     Args:
@@ -66,7 +66,7 @@ def outcome_of(
         provenance=provenance,
         usage=_usage(responses),
     )
-    return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json(), tokens=tokens)
+    return Outcome(query_id=row.query_id, split=row.split, row=label, tokens=tokens)
 
 
 def _order_of(ranking: ListRanking, settings: ListwiseTeacherSettings) -> list[int]:

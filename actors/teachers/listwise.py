@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from actors.data.rows import Outcome, PreRankedList
+from actors.data.rows import Outcome
 from actors.settings import ComputeSettings, ListwiseTeacherSettings
 from actors.teachers.label_outcomes import outcome_of
 from actors.teachers.listwise_requests import ListwiseRequester
@@ -19,7 +19,7 @@ from actors.vllm.model_check import check_model
 from actors.vllm.prompt_tokens import PromptFiller
 from actors.vllm.response_cache import ResponseCache
 from ranking.prompts import load_prompt
-from ranking.records import Provenance
+from ranking.records import PreRankedList, Provenance
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class ListwiseTeacher:
         return ListwiseActor, (self.settings, self.compute, self.cache, self.provenance)
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists: rows of PreRankedList to rows of Outcome."""
+        """Label lists: rows of PreRankedList to rows of Outcome[Label]."""
         return through_teachers(lists, *self.actor, self.compute)
 
 
@@ -92,7 +92,7 @@ class ListwiseActor(EngineActor):
         )
         self.requester = ListwiseRequester(settings, filler, self.cache, engine.generate)
 
-    async def outcome(self, row: PreRankedList) -> Outcome:
+    async def outcome(self, row: PreRankedList) -> Outcome[Label]:
         """Label one list that has candidates."""
         return outcome_of(row, await self.requester.rankings(row), self.settings, self.provenance)
 

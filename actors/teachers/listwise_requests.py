@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.data.rows import PreRankedList
 from actors.retrieval.embeddings import text_id_of
 from actors.settings import ListwiseTeacherSettings, WindowSettings
 from actors.vllm.engine import Completion
@@ -19,7 +18,7 @@ from ranking.labels.answer_constraints import DOCUMENTS
 from ranking.labels.listwise_answers import ParsedAnswer, read_answer
 from ranking.labels.permutations import prompt_order
 from ranking.labels.windows import reordered, windows
-from ranking.records import content
+from ranking.records import PreRankedList, content
 
 Generate = Callable[[Sequence[int], Mapping[str, Any]], Awaitable[Completion]]
 

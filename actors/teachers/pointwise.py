@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from actors.data.rows import Outcome, PreRankedList, rejected
+from actors.data.rows import Outcome, rejected
 from actors.retrieval.embeddings import text_id_of
 from actors.settings import ComputeSettings, PointwiseTeacherSettings
 from actors.vllm.engine import Task, VllmEngine
@@ -21,7 +21,7 @@ from ranking.labels.targets import targets_from_scores
 from ranking.model_paths import model_path
 from ranking.prompts import control_tokens
 from ranking.prompts.pair_prompts import YES_NO, load_pair_prompt
-from ranking.records import Answer, Label, Provenance, TokenCounts, Usage, content
+from ranking.records import Answer, Label, PreRankedList, Provenance, TokenCounts, Usage, content
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class PointwiseTeacher:
         return PointwiseActor, (self.settings, self.compute, self.cache, self.provenance)
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists: rows of PreRankedList to rows of Outcome."""
+        """Label lists: rows of PreRankedList to rows of Outcome[Label]."""
         return through_teachers(lists, *self.actor, self.compute)
 
 
@@ -87,7 +87,7 @@ class PointwiseActor(EngineActor):
         )
         self.cache = PoolingCache(cache, engine.pool)
 
-    async def outcome(self, row: PreRankedList) -> Outcome:
+    async def outcome(self, row: PreRankedList) -> Outcome[Label]:
         """Label one list that has candidates; reject it if any text has no score."""
         texts = [content(picked.candidate.title, picked.candidate.text) for picked in row.picked]
         inputs = self.scorer.inputs(row.text, texts)
@@ -116,7 +116,7 @@ class PointwiseActor(EngineActor):
             provenance=self.provenance,
             usage=Usage(prompt_tokens=sum(output.tokens for output in pooled)),
         )
-        return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json(), tokens=fresh)
+        return Outcome(query_id=row.query_id, split=row.split, row=label, tokens=fresh)
 
     async def flush(self) -> None:
         """Write new outputs to storage."""

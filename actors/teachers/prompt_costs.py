@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.data.rows import PreRankedList
 from actors.settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
 from actors.vllm.model_check import check_model
 from ranking.errors import InputError
 from ranking.labels.cost_estimate import ListCost
 from ranking.labels.windows import windows
 from ranking.prompts import load_prompt
-from ranking.records import content
+from ranking.records import PreRankedList, content
 
 
 def costs_of(settings: TeacherSettings, lists: Sequence[PreRankedList]) -> list[ListCost]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from actors.data.rows import Outcome, PreRankedList, records, rejected, table_of
+from actors.data.rows import Outcome, records, rejected, table_of
 from actors.settings import RecordedTeacherSettings
 from ranking.errors import InputError
 from ranking.labels.recorded_rankings import NOTHING_HELPS, RecordedList, read_recorded
 from ranking.labels.targets import targets_from_grades, tiers_from_order
-from ranking.records import Answer, Label, LabelledCandidate, Provenance, Usage
+from ranking.records import Answer, Label, LabelledCandidate, PreRankedList, Provenance, Usage
 from ranking.storage.sources import fetched
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ class RecordedTeacher:
         return len(recorded_ids - doc_ids)
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists: rows of PreRankedList to rows of Outcome."""
+        """Label lists: rows of PreRankedList to rows of Outcome[Label]."""
         return lists.map_batches(self._label_batch, batch_format="pyarrow", batch_size=None)
 
     def _label_batch(self, batch: pa.Table) -> pa.Table:
-        return table_of([self._outcome(row) for row in records(batch, PreRankedList)], Outcome)
+        return table_of([self._outcome(row) for row in records(batch, PreRankedList)], Outcome[Label])
 
-    def _outcome(self, row: PreRankedList) -> Outcome:
+    def _outcome(self, row: PreRankedList) -> Outcome[Label]:
         recorded = self.lists.get(row.query_id)
         if not row.picked:
             return rejected(row, "no candidates to rank")
@@ -95,7 +95,7 @@ class RecordedTeacher:
             provenance=self.provenance,
             usage=Usage(),
         )
-        return Outcome(query_id=row.query_id, split=row.split, row=label.model_dump_json())
+        return Outcome(query_id=row.query_id, split=row.split, row=label)
 
     def _labelled(self, row: PreRankedList, recorded: RecordedList) -> list[LabelledCandidate]:
         if recorded.scores is not None:

@@ -143,6 +143,7 @@ class VllmEngine:
         """
         from vllm import PoolingParams
 
+        assert self._task != "generate"
         extra = {} if second_start is None else {"compressed_token_type_ids": second_start}
         parameters = PoolingParams(
             task=self._task, use_activation=None if self._task == "embed" else False, extra_kwargs=extra or None

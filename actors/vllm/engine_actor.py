@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from actors.cluster.placement import EnginePool, teacher_engines
-from actors.data.rows import Outcome, PreRankedList, records, rejected, table_of
+from actors.data.rows import Outcome, records, rejected, table_of
 from actors.settings import ComputeSettings
 from actors.teachers.label_metrics import LabellingMetrics
 from actors.vllm.crash_log import CrashLog
+from ranking.records import PreRankedList
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class EngineActor(ABC):
         self.crash_log.check()
 
     @abstractmethod
-    async def outcome(self, row: PreRankedList) -> Outcome:
+    async def outcome(self, row: PreRankedList) -> Outcome[Label]:
         """Label one list that has candidates."""
 
     @abstractmethod
@@ -47,12 +48,12 @@ class EngineActor(ABC):
         """Write cached responses to storage, before the outcomes made from them leave the actor."""
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
-        """Label a batch: rows of PreRankedList to rows of Outcome."""
+        """Label a batch: rows of PreRankedList to rows of Outcome[Label]."""
         outcomes = await asyncio.gather(*(self._measured(row) for row in records(batch, PreRankedList)))
         await self.flush()
-        return table_of(outcomes, Outcome)
+        return table_of(outcomes, Outcome[Label])
 
-    async def _measured(self, row: PreRankedList) -> Outcome:
+    async def _measured(self, row: PreRankedList) -> Outcome[Label]:
         with self.metrics.measure_query():
             outcome = await self.outcome(row) if row.picked else rejected(row, "no candidates to rank")
         self.metrics.count(outcome)
@@ -71,7 +72,7 @@ def through_teachers(
         compute: Compute settings.
 
     Returns:
-        Rows of Outcome.
+        Rows of Outcome[Label].
     """
     return through_engines(lists, actor, arguments, teacher_engines(compute))
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ranking.records import Record
-from ranking.storage.folder import Folder, schema_of
+from ranking.storage.folder import Folder
+from ranking.storage.parquet import schema_of
 
 _MAX_UNWRITTEN_SECONDS = 20.0
 _ROW_BITS = 32

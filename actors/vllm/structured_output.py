@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
 
-class ListProcessor(AdapterLogitsProcessor):  # type: ignore[misc]
+class ListProcessor(AdapterLogitsProcessor):
     """Masks every token that would make the answer malformed."""
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:

@@ -21,7 +21,6 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from actors.data.rows import CandidateList
 from benchmarks.faults.campaign import InjectedFault, disturb
 from benchmarks.faults.cluster import LocalCluster
 from benchmarks.faults.jobs import ROOT, JobWork, command
@@ -31,6 +30,7 @@ from benchmarks.faults.made import make_run
 from benchmarks.faults.storage_places import Place, bucket, small_disk
 from benchmarks.faults.serving_work import Serving
 from benchmarks.faults.training_work import Training, scores_of
+from ranking.records import CandidateList
 from ranking.storage.folder import Folder
 from tests.testing.serving import student
 

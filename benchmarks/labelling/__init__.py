@@ -1,1 +1,1 @@
-"""What labelling costs, each side measured in the same go: ratios count, times are of one machine."""
+"""Benchmarks of labelling. Each runs all sides in one call: ratios are comparable, times depend on the machine."""

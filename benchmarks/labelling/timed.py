@@ -1,4 +1,4 @@
-"""The listwise teacher's actor with a stopwatch: from its warm engine's first list to its last."""
+"""Listwise teacher that measures the time from the end of its warm-up to its last list."""
 
 from __future__ import annotations
 
@@ -8,33 +8,43 @@ import time
 
 import pyarrow as pa
 
-from actors.data.rows import PreRankedList
 from actors.settings import ComputeSettings, ListwiseTeacherSettings
 from actors.teachers.listwise import ListwiseActor
-from ranking.records import Provenance
+from ranking.records import PreRankedList, Provenance
 from ranking.storage.folder import Folder
 
 
 class TimedActor(ListwiseActor):
-    """Asks for the warming lists first, then writes times.json after every batch: when it was warm, and when it was done."""
+    """Listwise teacher that ranks warm-up lists first and records times.
+
+    Writes times.json after every batch: [end of the warm-up, end of the batch], in seconds since the epoch.
+
+    Args:
+        settings: Settings of the teacher.
+        compute: Compute settings.
+        cache: Folder of the response cache and of times.json.
+        provenance: Provenance of the labels.
+        warm_up: Lists to rank before the first batch. Their responses are not timed.
+    """
 
     def __init__(
         self,
         settings: ListwiseTeacherSettings,
         compute: ComputeSettings,
-        memory: Folder,
+        cache: Folder,
         provenance: Provenance,
-        warming: list[PreRankedList],
+        warm_up: list[PreRankedList],
     ) -> None:
-        super().__init__(settings, compute, memory, provenance)
-        self.folder, self.warming, self.warm = memory, warming, asyncio.Lock()
-        self.began: float | None = None
+        super().__init__(settings, compute, cache, provenance)
+        self.folder, self.warm_up, self.lock = cache, warm_up, asyncio.Lock()
+        self.start: float | None = None
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
-        async with self.warm:
-            if self.began is None:
-                await asyncio.gather(*(self.requester.rankings(row) for row in self.warming))
-                self.began = time.time()
-        answered = await super().__call__(batch)
-        self.folder.write_text("times.json", json.dumps([self.began, time.time()]))
-        return answered
+        """Label a batch: rows of PreRankedList to rows of Outcome."""
+        async with self.lock:
+            if self.start is None:
+                await asyncio.gather(*(self.requester.rankings(row) for row in self.warm_up))
+                self.start = time.time()
+        outcomes = await super().__call__(batch)
+        self.folder.write_text("times.json", json.dumps([self.start, time.time()]))
+        return outcomes

@@ -1,4 +1,4 @@
-"""What a team would write first: sentence-transformers' CrossEncoder behind FastAPI.
+"""Serve a CrossEncoder of sentence-transformers behind FastAPI: the simplest baseline.
 
 python -m benchmarks.serving.plain_server MODEL PORT
 """
@@ -18,7 +18,7 @@ lock = threading.Lock()
 
 
 class Request(BaseModel):
-    """The part of Cohere's shape that is asked for."""
+    """The required part of Cohere's rerank request."""
 
     query: str
     documents: list[str]
@@ -26,13 +26,13 @@ class Request(BaseModel):
 
 @api.get("/health")
 def health() -> dict[str, str]:
-    """Answer while the server is up."""
+    """Report that the server is up."""
     return {"status": "ok"}
 
 
 @api.post("/v1/rerank")
 def rerank(request: Request) -> dict[str, list[dict[str, float]]]:
-    """Rank documents."""
+    """Rank documents by their scores, best first."""
     with lock:
         scores = api.state.model.predict([(request.query, document) for document in request.documents])
     order = sorted(range(len(scores)), key=lambda i: -scores[i])

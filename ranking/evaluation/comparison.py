@@ -59,7 +59,9 @@ def measure(
     """Measure and compare all systems, and decide on promotion.
 
     Args:
+        collection: The collection, for its judgements.
         systems: The systems. Their results are updated in place.
+        settings: Settings of the evaluation.
 
     Returns:
         The metrics, and all measures per query.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from scipy.stats import bootstrap, permutation_test
+from statsmodels.stats.multitest import multipletests
 
 _BATCH = 1000
 POWER = 0.8
@@ -41,7 +43,8 @@ def compare(
     """Compare two systems query by query.
 
     The p-value is that of the two-sided paired randomisation test (Smucker et al., CIKM 2007): the share of random sign
-    flips whose absolute mean difference is at least the observed one, the observed one included. The interval is a
+    flips whose absolute mean difference is at least the observed one, the observed one included; all flips if there are
+    fewer than `permutations`. The interval is a
     percentile bootstrap over queries.
 
     Args:
@@ -57,26 +60,47 @@ def compare(
     if set(system) != set(control) or not system:
         raise ValueError("a paired test needs the same queries for both systems, and at least one")
     differences = np.array([system[query_id] - control[query_id] for query_id in sorted(system)])
-    observed = abs(differences.mean())
-    generator = np.random.default_rng(seed)
-    extreme = 0
-    means = []
-    for start in range(0, permutations, _BATCH):
-        rows = min(_BATCH, permutations - start)
-        signs = generator.choice([-1.0, 1.0], size=(rows, len(differences)))
-        extreme += int((np.abs((signs * differences).mean(axis=1)) >= observed - 1e-12).sum())
-        resampled = generator.integers(0, len(differences), size=(rows, len(differences)))
-        means.append(differences[resampled].mean(axis=1))
-    low, high, lower = np.quantile(np.concatenate(means), [0.025, 0.975, level])
+    low, high, lower = np.quantile(_resampled_means(differences, permutations, seed), [0.025, 0.975, level])
     delta, spread = float(differences.mean()), float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     return Comparison(
         delta=delta,
-        p=(extreme + 1) / (permutations + 1),
+        p=_randomisation_p(differences, permutations, seed),
         interval=(float(low), float(high)),
         lower=float(lower),
         effect=delta / spread if spread > 1e-12 else None,
         detectable=detectable(spread, len(differences), level),
     )
+
+
+def _randomisation_p(differences: np.ndarray, permutations: int, seed: int) -> float:
+    """Return the p-value of the paired randomisation test. A single query is never significant."""
+    if len(differences) == 1:
+        return 1.0
+    test = permutation_test(
+        (differences,),
+        lambda sample, axis: np.abs(np.mean(sample, axis=axis)),
+        permutation_type="samples",
+        alternative="greater",
+        n_resamples=permutations,
+        batch=_BATCH,
+        rng=np.random.default_rng(seed),
+    )
+    return float(test.pvalue)
+
+
+def _resampled_means(differences: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Return the means of bootstrap resamples over queries. A single query has no spread."""
+    if len(differences) == 1:
+        return differences
+    resampled = bootstrap(
+        (differences,),
+        np.mean,
+        n_resamples=resamples,
+        batch=_BATCH,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return np.asarray(resampled.bootstrap_distribution)
 
 
 def detectable(spread: float, queries: int, level: float, power: float = POWER) -> float:
@@ -104,8 +128,4 @@ def holm(ps: Sequence[float]) -> list[float]:
 
     The i-th smallest of m p-values is multiplied by m - i + 1. Corrected values are made monotonic and capped at 1.
     """
-    corrected, highest = [0.0] * len(ps), 0.0
-    for rank, i in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
-        highest = max(highest, min(1.0, ps[i] * (len(ps) - rank)))
-        corrected[i] = highest
-    return corrected
+    return [float(p) for p in multipletests(ps, method="holm")[1]] if ps else []

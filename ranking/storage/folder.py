@@ -1,4 +1,4 @@
-"""Folders on a local disk or in an object store, and the parquet parts in them.
+"""Folders on a local disk or in an object store: paths, files, listing and moving.
 
 All access goes through pyarrow filesystems, so `runs/quickstart` and `s3://bucket/rra/quickstart` behave the same.
 Files are written atomically. Credentials, region and endpoint of an object store come from the environment, never from
@@ -8,30 +8,24 @@ the URI, because URIs are written to files.
 from __future__ import annotations
 
 import functools
-import types
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
-from pydantic import BaseModel
 
 from ranking.errors import InputError
 from ranking.storage import s3
+from ranking.storage.parquet import ParquetFiles
 
-R = TypeVar("R", bound=BaseModel)
-_ROWS_PER_GROUP, _BYTES_PER_GROUP = 1024, 2**20
 _COPIES_AT_ONCE = 16
 PARTIAL = ".partial-"
 """Name prefix of files and folders that are still being written."""
-_SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
-class Folder:
+class Folder(ParquetFiles):
     """A folder given by its path or URI. It is created on the first write; the storage is first contacted on first use.
 
     Raises:
@@ -146,60 +140,9 @@ class Folder:
 
         self._write(name, write)
 
-    def write_rows(self, name: str, rows: Sequence[BaseModel]) -> None:
-        """Write records of one class as a parquet file. Needs at least one record."""
-        table = pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema_of(type(rows[0])))
-        self.write_table(name, table)
-
-    def write_table(self, name: str, table: pa.Table) -> None:
-        """Write a parquet file atomically, with row groups of at most 1,024 rows and about 1 MiB."""
-        rows = max(1, min(_ROWS_PER_GROUP, table.num_rows * _BYTES_PER_GROUP // max(1, table.nbytes)))
-        self._write(name, lambda stream: pq.write_table(table, stream, row_group_size=rows))
-
     def open(self, name: str) -> Any:
         """Open a file for reading. The result is a context manager."""
         return self.filesystem.open_input_file(self._file(name))
-
-    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Read a parquet file, or some of its columns."""
-        with self.open(name) as stream:
-            return pq.read_table(stream, columns=columns)
-
-    def read_tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """Yield all parquet parts of the folder in name order."""
-        for name in self.names(".parquet"):
-            yield self.read_table(name, columns)
-
-    def read_row_group(self, name: str, group: int) -> pa.Table:
-        """Read one row group of a parquet file: at most 1,024 rows or about 1 MiB. See `rows_by_group`."""
-        with self.open(name) as stream:
-            return pq.ParquetFile(stream).read_row_group(group)
-
-    def rows_by_group(self, name: str) -> list[int]:
-        """Return the number of rows of each row group of a parquet file. Reads only the footer."""
-        with self.open(name) as stream:
-            footer = pq.read_metadata(stream)
-            return [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
-
-    def schema(self, name: str) -> pa.Schema:
-        """Return the schema of a parquet file. Reads only the footer."""
-        with self.open(name) as stream:
-            return pq.read_schema(stream)
-
-    def count_rows(self, name: str) -> int:
-        """Return the number of rows of a parquet file. Reads only the footer."""
-        with self.open(name) as stream:
-            return int(pq.read_metadata(stream).num_rows)
-
-    def read_rows(self, model: type[R]) -> Iterator[R]:
-        """Yield the records of all parquet parts of the folder, parts in name order."""
-        for table in self.read_tables():
-            for row in table.to_pylist():
-                yield model.model_validate(row)
-
-    def read_column(self, column: str) -> list[Any]:
-        """Read one column of all parquet parts of the folder."""
-        return [value for table in self.read_tables([column]) for value in table[column].to_pylist()]
 
     def move_to(self, target: Folder) -> None:
         """Move this folder to a path of the same storage that does not exist yet.
@@ -302,30 +245,3 @@ def _opened(root: str) -> tuple[Any, str]:
     """Open a filesystem once per process, because each new S3 client looks up credentials and region again."""
     filesystem, base = pafs.FileSystem.from_uri(root)
     return filesystem, base
-
-
-def schema_of(model: type[BaseModel]) -> pa.Schema:
-    """Derive the parquet schema of a record class. All parts get the same schema, even if a column has only nulls."""
-    return pa.schema([pa.field(name, _type_of(field.annotation)) for name, field in model.model_fields.items()])
-
-
-def _type_of(annotation: Any) -> pa.DataType:
-    """Map a field's type annotation to an Arrow type."""
-    if annotation in _SCALARS:
-        return _SCALARS[annotation]
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return _SCALARS[type(arguments[0])]
-    if origin is list:
-        return pa.list_(_type_of(arguments[0]))
-    if origin in (Union, types.UnionType):
-        (inner,) = [argument for argument in arguments if argument is not types.NoneType]
-        return _type_of(inner)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return pa.struct(schema_of(annotation))
-    raise TypeError(f"no parquet type for {annotation}")
-
-
-def part_name(ids: Iterable[str]) -> str:
-    """Name a part after the ids in it. Writing the same rows again overwrites the same file."""
-    return f"part-{uuid.uuid5(uuid.NAMESPACE_OID, chr(0).join(ids)).hex}.parquet"

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from typing import Any
 
 from ranking.errors import InputError
 from ranking.storage.folder import Folder
@@ -41,8 +42,10 @@ def start_ray(logs: JobLogs, dashboard: bool = False) -> None:
     if not ray.is_initialized():
         local = "RAY_ADDRESS" not in os.environ
         # without "local", Ray would join any cluster that it finds on this machine
-        options = {"address": "local", "num_cpus": max(MINIMUM_LOGICAL_CPUS, os.cpu_count() or 1)} if local else {}
-        if not local:
+        options: dict[str, Any] = {}
+        if local:
+            options = {"address": "local", "num_cpus": max(MINIMUM_LOGICAL_CPUS, os.cpu_count() or 1)}
+        else:
             _check_reachable(os.environ["RAY_ADDRESS"])
         try:
             ray.init(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from actors.data.rows import CandidateList
 from ranking.evaluation.trec_runs import TrecRun
+from ranking.records import CandidateList
 from ray_jobs.common.run import Run
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from actors.data.rows import SplitName
 from actors.settings import NoRationaleSettings
 from ranking.collections.collection import Collection
 from ranking.collections.log_files import fingerprint_of_log
 from ranking.errors import InputError
 from ranking.model_paths import OWN, folder_hash, weights_hash
+from ranking.records import SplitName
 from ranking.runs.stages import Manifest, Stage, fingerprint_of, manifest_of
 from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
 from ranking.storage.folder import Folder

@@ -21,11 +21,11 @@ from typing import NoReturn
 import yaml
 
 from actors.cluster.stall_report import why_waiting
-from actors.data.rows import FUSED
 from actors.settings import RecordedTeacherSettings
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
+from ranking.records import FUSED
 from ranking.registry import Registry
 from ranking.run_file import load_settings
 from ranking.runs.progress import Progress

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from actors.data.rows import FUSED
 from actors.serving.settings import ServingSettings
 from actors.settings import (
     ComputeSettings,
@@ -15,6 +14,7 @@ from actors.settings import (
 )
 from ranking.ab_test.settings import AbSettings
 from ranking.evaluation.settings import EvaluationSettings
+from ranking.records import FUSED
 from ranking.selection.settings import QuerySettings
 from ranking.settings import (
     AblationSettings,
@@ -34,6 +34,10 @@ TRAINING_SETTINGS = (*CANDIDATE_SETTINGS, "teacher", "rationales", "students", "
 
 PIPELINE_SETTINGS = (*TRAINING_SETTINGS, "evaluation")
 """Top-level settings that the evaluation depends on."""
+
+
+def _default_students() -> list[StudentSettings]:
+    return [RraBertSettings()]
 
 
 class RunSettings(Settings):
@@ -58,7 +62,7 @@ class RunSettings(Settings):
     audit: AuditSettings = AuditSettings()
     rationales: RationaleSettings = Field(default_factory=NoRationaleSettings)
     students: list[StudentSettings] = Field(
-        default_factory=lambda: [RraBertSettings()], description="Students to train. Their names must be distinct."
+        default_factory=_default_students, description="Students to train. Their names must be distinct."
     )
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -18,7 +18,7 @@ from ranking.storage.folder import Folder
 from ray_jobs.audit import AUDIT, PICTURE
 from ray_jobs.common.run import Run
 from ray_jobs.evaluation import label_costs
-from ray_jobs.train import CURVES
+from ray_jobs.training.monitoring import CURVES
 
 REPORT, MARKDOWN = "report.html", "report.md"
 SAMPLED_LABELS = 500

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from actors.data.rows import CandidateList, QueryCandidates
 from ranking.errors import InputError
 from ranking.evaluation.comparison import System
 from ranking.evaluation.results import Machine, SystemKind
+from ranking.records import CandidateList, QueryCandidates
 from ranking.storage.folder import Folder
 from ray_jobs.common.run import Run
 from ray_jobs.train import MODEL
@@ -138,6 +138,7 @@ def time_systems(run: Run, systems: Sequence[System], rows: Sequence[QueryCandid
     """
     import ray
 
+    from actors.cluster.remote import start_actor
     from actors.scoring.latency import LatencyProbe
 
     settings = run.settings
@@ -146,7 +147,7 @@ def time_systems(run: Run, systems: Sequence[System], rows: Sequence[QueryCandid
         return None
     models = models_of(run)
     # a single actor, to time all systems on the same machine
-    probe = ray.remote(LatencyProbe).options(num_cpus=1).remote(settings.serving)
+    probe = start_actor(LatencyProbe, (settings.serving,), num_cpus=1)
     with run.progress.bar("timing", len(models) + 2, "systems") as bar:
         folders = (run.plan.index.folder, run.plan.embedding_cache)
         if settings.candidates.given is None:
@@ -164,7 +165,8 @@ def time_systems(run: Run, systems: Sequence[System], rows: Sequence[QueryCandid
             bar.advance()
     if settings.evaluation.teacher and settings.evaluation.time_teacher:
         _time_teacher(run, systems, lists[:TEACHER_QUERIES])
-    return ray.get(probe.machine.remote())  # type: ignore[no-any-return]
+    machine: Machine = ray.get(probe.machine.remote())
+    return machine
 
 
 def _set_latency(systems: Sequence[System], kind: SystemKind, name: str, measured: MeasuredLatency) -> None:
@@ -182,10 +184,12 @@ def _time_teacher(run: Run, systems: Sequence[System], lists: Sequence[Candidate
     import ray
 
     from actors.cluster.placement import teacher_engines
-    from actors.data.rows import PreRankedList, records, table_of
+    from actors.cluster.remote import start_actor
+    from actors.data.rows import records, table_of
     from actors.retrieval.pre_ranking import all_candidates
     from actors.scoring.latency import MeasuredLatency, documents_per_second, latency_percentiles, measure_seconds
     from actors.teachers import make_teacher
+    from ranking.records import PreRankedList
 
     compute = run.settings.compute
     cache = run.folder / "teacher" / "timed"
@@ -194,7 +198,7 @@ def _time_teacher(run: Run, systems: Sequence[System], lists: Sequence[Candidate
     if teacher.actor is None:
         return
     kind, arguments = teacher.actor
-    actor = ray.remote(kind).options(**teacher_engines(compute).placement.options).remote(*arguments)
+    actor = start_actor(kind, arguments, **teacher_engines(compute).placement.options)
     shown = records(all_candidates(table_of(lists, CandidateList)), PreRankedList)
     with run.progress.bar("timing", 1, "teachers") as bar:
         seconds = measure_seconds(lambda row: ray.get(actor.outcome.remote(row)), shown)

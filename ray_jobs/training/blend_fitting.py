@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.data.rows import CandidateList
 from actors.scoring.scorers import Model
 from ranking.blending import FORMS, Blend, Form
 from ranking.labels.label_views import graded
-from ranking.records import Label
+from ranking.records import CandidateList, Label
 from ranking.storage.folder import Folder
 from ray_jobs.common.list_scores import score_lists
 from ray_jobs.common.run import Run

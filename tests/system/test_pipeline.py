@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from sentence_transformers import CrossEncoder
 
-from actors.data.rows import CandidateList
 from ranking.evaluation.results import Metrics
 from ranking.evaluation.trec_runs import read_trec, to_trec
-from ranking.records import Label
+from ranking.records import CandidateList, Label
 from ranking.registry import Registry
 from ranking.runs.stages import Manifest
 from ranking.storage.folder import Folder

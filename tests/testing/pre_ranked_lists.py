@@ -1,9 +1,8 @@
 """Pre-ranked lists and prompt fillers for tests of teachers."""
 
-from actors.data.rows import PreRankedCandidate, PreRankedList
 from actors.vllm.prompt_tokens import PromptFiller
 from ranking.prompts import load_prompt
-from ranking.records import Candidate
+from ranking.records import Candidate, PreRankedCandidate, PreRankedList
 
 
 def pre_ranked_list(documents=4, text="some text", query_id="q"):

@@ -46,6 +46,8 @@ def lines_of(sample: Sequence[Label], cost: LabelCost, teacher: str) -> list[str
 
     Args:
         sample: A sample of the labels. Tiers, parse statuses and confidence are computed from it.
+        cost: Result of `cost_of`.
+        teacher: Name of the teacher.
     """
     usage = f"{cost.prompt_tokens:,} prompt tokens, {cost.completion_tokens:,} completion tokens, {cost.seconds:,.0f} s"
     lines = [f"{cost.labels:,} labels by {teacher}: {usage}."]

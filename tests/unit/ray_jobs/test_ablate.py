@@ -7,6 +7,7 @@ import pytest
 from ranking.errors import InputError
 from ray_jobs import ablate, train
 from ray_jobs.common.run import open_run
+from ray_jobs.training import monitoring
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_arm_with_other_lists_trains_for_as_many_steps_as_the_baseline(run, monk
         stage = arm.plan.student(student)
         # `patience` ended the first arm early
         stage.folder.write_text(train.PLANNED, str(taken[student.name]))
-        train.write_curves(
+        monitoring.write_curves(
             stage.folder, [{"step": 2 if student.name == "plain.1" else taken[student.name], "loss": 0.5}]
         )
         stage.finish(rows_in=32, rows_out=lists)
@@ -134,7 +135,7 @@ def test_arms_are_compared_by_per_query_means_over_seeds(run):
 
 def test_steps_of_an_arm_come_from_its_curves(run):
     arm = ablate.make_arm(run, "plain", {}, 1)
-    train.write_curves(
+    monitoring.write_curves(
         arm.plan.student(arm.settings.students[0]).folder, [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.4}]
     )
     assert ablate.steps_of(arm) == (2, 2)

@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoTokenizer
 from ranking.errors import InputError
 from ranking.model_paths import model_path
 from ranking.storage.folder import Folder
-from ray_jobs.train import check_fit
+from ray_jobs.training.settings_check import check_fit
 from ray_jobs.training.training_labels import first_label
 from students import kinds
 from students.bases import check_base, max_positions

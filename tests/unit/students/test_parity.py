@@ -9,13 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from actors.data.rows import CandidateList
 from actors.scoring.latency import LatencyProbe
 from actors.scoring.scorers import Model
 from actors.serving.settings import ServingSettings
 from ranking.errors import InputError
 from ranking.model_paths import model_path
-from ranking.records import Candidate
+from ranking.records import Candidate, CandidateList
 from students import export, kinds, parity
 from students.onnx_file import OnnxStudent, OpenVinoStudent
 from students.scoring import CONFIG_FILE, ClassifierScorer, Scorer

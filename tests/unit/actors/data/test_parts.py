@@ -16,10 +16,10 @@ from actors.data.parts import (
     remove_duplicate_rows,
     slices_of,
 )
-from actors.data.rows import CandidateList, NamedList, QueryCandidates
-from ranking.records import Candidate, Query, Rejection
+from ranking.records import Candidate, CandidateList, NamedList, Query, QueryCandidates, Rejection
 from ranking.runs.stages import REJECTED, Stage
-from ranking.storage.folder import Folder, schema_of
+from ranking.storage.folder import Folder
+from ranking.storage.parquet import schema_of
 
 
 def query(name):

@@ -6,11 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from actors.data.rows import CandidateList, Outcome, QueryCandidates, records, table_of
+from actors.data.rows import Outcome, records, table_of
 from actors.retrieval.candidate_lists import check_parquet_lists, parquet_lists, without_lists
 from actors.retrieval.retrievers import RunRetriever, _exact, _graph, check_run
 from ranking.errors import InputError
-from ranking.records import Candidate, Query
+from ranking.records import Candidate, CandidateList, Query, QueryCandidates
 from ranking.retrieval.deduplication import deduplicate
 from ranking.settings import CandidateSettings, RunRetrieverSettings
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from actors.data.rows import CandidateList, NamedList, QueryCandidates
 from actors.scoring.latency import WARM_UP, documents_per_second, measure_seconds, without_warm_up
-from ranking.records import Candidate
+from ranking.records import Candidate, CandidateList, NamedList, QueryCandidates
 from ray_jobs.evaluation.systems import DOCUMENTS, QUERIES, lists_to_time
 
 

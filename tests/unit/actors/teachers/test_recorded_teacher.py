@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from actors.data.rows import PreRankedCandidate, PreRankedList
 from actors.settings import RecordedTeacherSettings
 from actors.teachers.recorded_teacher import RecordedTeacher
 from ranking.errors import InputError
@@ -12,7 +11,7 @@ from ranking.labels.label_views import viewed
 from ranking.labels.recorded_rankings import read_answers, read_recorded
 from ranking.labels.relevance import candidates_to_explain, relevance
 from ranking.labels.targets import targets_from_grades, tiers_from_order
-from ranking.records import Candidate, Label
+from ranking.records import Candidate, Label, PreRankedCandidate, PreRankedList
 
 
 def candidate(doc_id, rank=1, duplicates=()):

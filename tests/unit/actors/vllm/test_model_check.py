@@ -5,14 +5,14 @@ import json
 
 import pytest
 
-from actors.data.rows import Outcome, PreRankedList, records, table_of
+from actors.data.rows import Outcome, records, table_of
 from actors.settings import ComputeSettings
 from actors.vllm.crash_log import MAX_CONSECUTIVE_CRASHES, CrashLog
 from actors.vllm.engine import engine_arguments
 from actors.vllm.engine_actor import EngineActor
 from actors.vllm.model_check import check_model
 from ranking.errors import InputError
-from ranking.records import Rejection
+from ranking.records import PreRankedList, Rejection
 from ranking.storage.folder import Folder
 from tests.testing.pre_ranked_lists import pre_ranked_list
 from tools.tiny_models import tiny_cross_encoder, tiny_generator

@@ -4,7 +4,8 @@ from actors.data.streaming import share_time
 from ranking.records import Query, Rejection, TokenCounts
 from ranking.runs import stages
 from ranking.runs.stages import REJECTED, Stage
-from ranking.storage.folder import Folder, part_name
+from ranking.storage.folder import Folder
+from ranking.storage.parquet import part_name
 
 
 def rows(*ids):

@@ -3,7 +3,7 @@
 import json
 
 from ranking.storage.folder import Folder
-from ray_jobs.train import CURVES, TrainingSummary, write_curves
+from ray_jobs.training.monitoring import CURVES, TrainingSummary, write_curves
 
 
 def line(step, **more):

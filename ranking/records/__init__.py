@@ -1,0 +1,54 @@
+"""Records that pass between stages, one class per kind of row."""
+
+from ranking.records.candidate_records import (
+    FUSED,
+    Candidate,
+    CandidateList,
+    NamedList,
+    PreRankedCandidate,
+    PreRankedList,
+    QueryCandidates,
+)
+from ranking.records.collection_records import Document, Query, SelectedQuery, SplitName, content
+from ranking.records.label_records import (
+    Answer,
+    Label,
+    LabelledCandidate,
+    ParseStatus,
+    Provenance,
+    Tier,
+    TokenCounts,
+    Usage,
+)
+from ranking.records.rationale_records import Rationale, RationaleList, RationaleStatus
+from ranking.records.record import Record, misfit
+from ranking.records.rejection import Rejection
+
+__all__ = [
+    "FUSED",
+    "Answer",
+    "Candidate",
+    "CandidateList",
+    "Document",
+    "Label",
+    "LabelledCandidate",
+    "NamedList",
+    "ParseStatus",
+    "PreRankedCandidate",
+    "PreRankedList",
+    "Provenance",
+    "Query",
+    "QueryCandidates",
+    "Rationale",
+    "RationaleList",
+    "RationaleStatus",
+    "Record",
+    "Rejection",
+    "SelectedQuery",
+    "SplitName",
+    "Tier",
+    "TokenCounts",
+    "Usage",
+    "content",
+    "misfit",
+]

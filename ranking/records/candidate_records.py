@@ -1,0 +1,99 @@
+"""Candidate lists of queries, as retrieved and as pre-ranked for the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ranking.records.collection_records import SplitName
+from ranking.records.record import Record
+
+FUSED = "fused"
+"""Name of the fused first stage."""
+
+
+class Candidate(Record):
+    """A document on a query's candidate list.
+
+    Attributes:
+        rank: Rank on the list. 1 is best.
+        score: Fused score. Higher is better.
+        retriever: Names of the retrievers that returned the document, joined with "+" ("bm25+dense").
+        duplicates: Ids of other documents of the list with the same text.
+    """
+
+    doc_id: str
+    title: str
+    text: str
+    rank: int
+    score: float
+    retriever: str
+    duplicates: list[str] = []
+
+
+class CandidateList(Record):
+    """A query and its candidates, best first: a row of candidates/."""
+
+    query_id: str
+    text: str
+    candidates: list[Candidate]
+
+
+class NamedList(Record):
+    """The candidates of one first stage, best first."""
+
+    name: str
+    candidates: list[Candidate]
+
+
+class QueryCandidates(Record):
+    """A test query and the candidates of every first stage: a row of test/candidates/."""
+
+    query_id: str
+    text: str
+    lists: list[NamedList]
+
+    def of(self, name: str) -> list[Candidate]:
+        """Return the candidates of a first stage. Raises StopIteration if no first stage has this name."""
+        return next(stage.candidates for stage in self.lists if stage.name == name)
+
+    def fused(self) -> CandidateList:
+        """Return the list of the fused first stage."""
+        return CandidateList(query_id=self.query_id, text=self.text, candidates=self.of(FUSED))
+
+    def union(self, names: Sequence[str]) -> list[Candidate]:
+        """Return the distinct candidates of several first stages."""
+        return list({candidate.doc_id: candidate for name in names for candidate in self.of(name)}.values())
+
+
+class PreRankedCandidate(Record):
+    """A candidate that the pre-ranker selected for the teacher.
+
+    Attributes:
+        candidate: The candidate.
+        pre_rank: Rank by the pre-ranker, 1 is best.
+        of_head: Whether it is from the head of the pre-ranker's order. False for the tail.
+    """
+
+    candidate: Candidate
+    pre_rank: int
+    of_head: bool
+
+
+class PreRankedList(Record):
+    """A query and the candidates that the teacher labels.
+
+    Attributes:
+        query_id: Id of the query.
+        split: Origin of the query.
+        text: Text of the query.
+        picked: Selected candidates, in the pre-ranker's order.
+    """
+
+    query_id: str
+    split: SplitName = "log"
+    text: str
+    picked: list[PreRankedCandidate]
+
+    def as_tuples(self) -> list[tuple[Candidate, int, bool]]:
+        """Return the selected candidates as (candidate, pre_rank, of_head), the input of `ranking.labels.targets`."""
+        return [(picked.candidate, picked.pre_rank, picked.of_head) for picked in self.picked]

@@ -1,0 +1,114 @@
+"""Labels: candidate lists ranked by the teacher, with answer, provenance and cost."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ranking.records.record import Record
+
+Tier = Literal["listed", "hard_negative", "easy_negative", "unseen"]
+ParseStatus = Literal["ok", "truncated", "empty", "duplicates", "out_of_range", "thinking", "prose", "refused"]
+
+
+class LabelledCandidate(Record):
+    """A candidate as the teacher saw and judged it.
+
+    Attributes:
+        pre_rank: Rank given by the pre-ranker. 1 is best.
+        prompt_position: Position in the prompt. 1 is first; 0 for an unseen document.
+        tier: `unseen` marks a document that the teacher was not shown. It is not a negative and is in no pair of a loss
+            over targets.
+        position: Rank in the teacher's order. 1 is best; None if the teacher omitted the document or did not see it.
+        target: Training target, on the scale named by Provenance.targets. Higher is better; 0 for an unseen document.
+        duplicates: Ids of other documents of the list with the same text. Judgements of these count for this document.
+    """
+
+    doc_id: str
+    title: str
+    text: str
+    pre_rank: int
+    prompt_position: int
+    tier: Tier
+    position: int | None
+    target: float
+    rationale: str | None = None
+    duplicates: list[str] = []
+
+
+class Answer(Record):
+    """The teacher's answer and its parse status.
+
+    Attributes:
+        raw: The answer's text; one line per answer if several prompt orders were merged. None for teachers that only
+            score.
+        parse_status: Status of the answer; the most severe one if several were merged.
+        duplicates: Repeated document identifiers, summed over merged answers.
+        out_of_range: Identifiers of no document in the prompt, summed over merged answers.
+        missing: Documents that the merged order omits. With a sliding window: documents that no window's answer lists.
+        finish_reason: The engine's reason for the end of generation.
+        orders: Number of merged answers, one per prompt order.
+        attempts: Number of prompts sent.
+        document_tokens: Token limit to which each document was truncated in the prompt.
+    """
+
+    raw: str | None = None
+    parse_status: ParseStatus = "ok"
+    duplicates: int = 0
+    out_of_range: int = 0
+    missing: int = 0
+    finish_reason: str | None = None
+    orders: int = 1
+    attempts: int = 1
+    document_tokens: int | None = None
+
+
+class Provenance(Record):
+    """The origin of a label.
+
+    Attributes:
+        targets: Scale of the targets. "scores": differences are meaningful. "tiers": only the order is. "grades":
+            relevance grades, above 0 is relevant.
+    """
+
+    teacher: str
+    revision: str | None = None
+    prompt: str | None = None
+    fingerprint: str
+    engine: str
+    sampling: str | None = None
+    seed: int | None = None
+    targets: Literal["scores", "tiers", "grades"]
+
+
+class TokenCounts(Record):
+    """Numbers of prompt and completion tokens of a model."""
+
+    prompt: int = 0
+    completion: int = 0
+
+
+class Usage(Record):
+    """Cost of an answer: tokens and seconds of the teacher."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+
+class Label(Record):
+    """One query's list, ranked by the teacher: a row of labels/.
+
+    Attributes:
+        confidence: Share of document pairs on which the merged answers agree, 0 to 1. None if the teacher was asked
+            with only one prompt order.
+    """
+
+    query_id: str
+    query: str
+    candidates: list[LabelledCandidate] = Field(min_length=1)
+    answer: Answer
+    confidence: float | None = None
+    provenance: Provenance
+    usage: Usage
