@@ -23,7 +23,7 @@ test: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy ranking students tools
+	$(BIN)/mypy ranking students actors ray_jobs tools
 	$(BIN)/lint-imports
 
 clean:

@@ -53,7 +53,8 @@ class RecordedTeacherSettings(Settings):
     path: str = Field(
         description=(
             "Answers of a listwise LLM with the documents of each prompt (.jsonl, see docs/teachers.md), a TREC run "
-            "file, RankLLM's JSON, or qrels with the teacher's grades."
+            "file, RankLLM's JSON, or qrels with the teacher's grades. `pydoc`: the answers that come with the pydoc "
+            "collection."
         )
     )
     collection: str | None = Field(
@@ -69,6 +70,13 @@ class RecordedTeacherSettings(Settings):
             "training. Ignored for answers and grades, which show which documents the teacher saw."
         ),
     )
+
+    @property
+    def location(self) -> str:
+        """Path or URI of the file."""
+        from ranking.collections.pydoc import RANKINGS
+
+        return str(RANKINGS) if self.path == "pydoc" else self.path
 
 
 class WindowSettings(Settings):

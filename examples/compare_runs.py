@@ -1,6 +1,8 @@
-"""Compare two TREC runs on the same judgements: nDCG@10, the difference, its interval and p-value.
+"""Compare two TREC runs on the same judgements: nDCG@10, difference, confidence interval and p-value.
 
-python examples/compare_runs.py qrels.txt baseline.trec system.trec
+    python examples/compare_runs.py qrels.txt baseline.trec system.trec
+
+The files have the formats of trec_eval.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ MEASURE = "nDCG@10"
 
 
 def main(qrels_file: str, baseline_file: str, system_file: str) -> None:
-    """Print both values and the paired randomisation test."""
+    """Print nDCG@10 of both runs and the result of a paired randomisation test."""
     qrels = read_qrels(Path(qrels_file), None)
     baseline, system = (
         measures.per_query(qrels, read_run(Path(name)), [MEASURE])[MEASURE] for name in (baseline_file, system_file)

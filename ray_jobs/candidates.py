@@ -15,7 +15,7 @@ from ranking.records import CandidateList, Query, QueryCandidates, SplitName
 from ranking.runs.stages import Stage
 from ranking.settings import DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
 from ranking.storage.folder import Folder
-from ranking.storage.parquet import part_name
+from ranking.storage.parquet_files import part_name
 from ray_jobs import index, select
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import CANDIDATE_SETTINGS

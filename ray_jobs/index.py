@@ -15,7 +15,7 @@ from ranking.records import Document, SelectedQuery, SplitName
 from ranking.runs.stages import fingerprint_of
 from ranking.settings import Bm25Settings
 from ranking.storage.folder import Folder
-from ranking.storage.parquet import part_name
+from ranking.storage.parquet_files import part_name
 from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import CANDIDATE_SETTINGS

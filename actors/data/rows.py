@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from ranking.records import Label, PreRankedList, Record, Rejection, SplitName, TokenCounts
-from ranking.storage.parquet import schema_of
+from ranking.storage.parquet_files import schema_of
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -17,8 +17,8 @@ R = TypeVar("R", bound=BaseModel)
 class Outcome(Record, Generic[R]):
     """The result of a stage for one query: either a row or a rejection, never both or neither.
 
-    Outcomes travel between actors as typed Arrow columns: `table_of(outcomes, Outcome[Label])` has a struct column `row`
-    with the fields of Label.
+    Outcomes travel between actors as typed Arrow columns. `table_of(outcomes, Outcome[Label])` has a struct column
+    `row` with the fields of Label, which is null for a rejected query.
 
     Attributes:
         query_id: Id of the query.

@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray.data
 from pydantic import BaseModel
 
-from actors.data.rows import Outcome, records
+from actors.data.rows import records
 from ranking.records import Rejection, SplitName
 from ranking.runs.stages import REJECTED, Stage
 from ranking.storage.folder import Folder
-from ranking.storage.parquet import part_name
+from ranking.storage.parquet_files import part_name, schema_of
 
 _MAX_LOGGED = 20
 """Maximum number of rejections that the worker logs for each batch. rejected/ has all of them."""
@@ -49,31 +50,37 @@ class PartSink:
         self.stages = stages
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Write the outcomes of a batch and return counts with schema `COUNTS`."""
-        counts = []
-        outcomes = records(batch, Outcome)
-        for split, stage in self.stages.items():
-            of_split = [outcome for outcome in outcomes if outcome.split == split]
-            with_row = [outcome for outcome in of_split if outcome.row is not None]
-            rejections = [outcome.rejection for outcome in of_split if outcome.rejection is not None]
-            self._write_rows(stage, with_row)
-            _write_rejections(stage, rejections)
-            counts.append(
-                {
-                    "split": split,
-                    "rows": len(with_row),
-                    "rejected": len(rejections),
-                    "prompt_tokens": sum(outcome.tokens.prompt for outcome in of_split),
-                    "completion_tokens": sum(outcome.tokens.completion for outcome in of_split),
-                }
-            )
+        """Write a batch, rows of `Outcome[model]`, and return counts with schema `COUNTS`."""
+        if not batch.num_rows:  # Ray may pass an empty block without columns.
+            return COUNTS.empty_table()
+        counts = [
+            self._write(stage, batch.filter(pc.equal(batch["split"], split))) | {"split": split}
+            for split, stage in self.stages.items()
+        ]
         return pa.Table.from_pylist(counts, schema=COUNTS)
 
-    def _write_rows(self, stage: Stage, outcomes: Sequence[Outcome]) -> None:
-        """Write the rows of outcomes as one part. Does nothing if there are none."""
-        if outcomes:
-            rows = [self.model.model_validate_json(outcome.row or "") for outcome in outcomes]
-            stage.folder.write_rows(part_name(outcome.query_id for outcome in outcomes), rows)
+    def _write(self, stage: Stage, outcomes: pa.Table) -> dict[str, Any]:
+        """Write the outcomes of one split and return their counts."""
+        rows = outcomes.filter(outcomes["row"].is_valid())
+        rejections = records(_columns_of(outcomes["rejection"].drop_null(), Rejection), Rejection)
+        if rows.num_rows:
+            stage.folder.write_table(part_name(rows["query_id"].to_pylist()), _columns_of(rows["row"], self.model))
+        _write_rejections(stage, rejections)
+        return {
+            "rows": rows.num_rows,
+            "rejected": len(rejections),
+            "prompt_tokens": pc.sum(pc.struct_field(outcomes["tokens"], "prompt"), min_count=0).as_py(),
+            "completion_tokens": pc.sum(pc.struct_field(outcomes["tokens"], "completion"), min_count=0).as_py(),
+        }
+
+
+def _columns_of(structs: pa.ChunkedArray, model: type[BaseModel]) -> pa.Table:
+    """Convert a struct column without nulls to a table with the schema of a record class.
+
+    Raises:
+        ValueError: The structs are of another record class.
+    """
+    return pa.Table.from_struct_array(structs).cast(schema_of(model))
 
 
 def _write_rejections(stage: Stage, rejections: Sequence[Rejection]) -> None:

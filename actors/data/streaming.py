@@ -13,6 +13,7 @@ import ray.data
 from pydantic import BaseModel
 
 from actors.data.parts import (
+    Ids,
     PartSlice,
     filter_by_id,
     finished_ids,
@@ -24,12 +25,13 @@ from actors.data.parts import (
 )
 from actors.data.rows import table_of
 from actors.data.sink import LIGHT, PartSink
+from actors.data.tables import tables_in
 from actors.retrieval.embeddings import text_ids_in, without_known
 from ranking.records import SplitName, TokenCounts
 from ranking.runs.progress import Progress
 from ranking.runs.stages import REJECTED, Manifest, Stage
 from ranking.storage.folder import Folder
-from ranking.storage.parquet import schema_of
+from ranking.storage.parquet_files import schema_of
 
 R = TypeVar("R", bound=BaseModel)
 LISTS_PER_PART = 16
@@ -75,7 +77,7 @@ def parts_of(
     folder: Folder,
     model: type[BaseModel] | None,
     without: Stage | None = None,
-    only: ray.ObjectRef | None = None,
+    only: ray.ObjectRef[Ids] | None = None,
     part: str | None = None,
 ) -> tuple[ray.data.Dataset, int, int]:
     """Stream the Parquet parts of a folder in small blocks. Workers read them.
@@ -114,9 +116,10 @@ def parts_of(
     return lists, rows, remaining
 
 
-def ids_of(folder: Folder) -> ray.ObjectRef:
+def ids_of(folder: Folder) -> ray.ObjectRef[Ids]:
     """Put the query ids of a folder into the object store, where all workers share them."""
-    return _remote(ids_in).remote(folder)
+    ids: ray.ObjectRef[Ids] = _remote(ids_in).remote(folder)
+    return ids
 
 
 def forget_rejections(stage: Stage) -> None:
@@ -144,7 +147,7 @@ def through_actor(
         cpus: CPUs of each actor.
     """
     return data.map_batches(
-        actor,  # type: ignore[arg-type]
+        actor,
         fn_constructor_args=arguments,
         batch_format="pyarrow",
         batch_size=per_batch,
@@ -178,7 +181,7 @@ def write_stages(
     tokens: dict[SplitName, TokenCounts] = {split: TokenCounts() for split in stages}
     share_time(stages, tokens)
     with progress.bar(next(iter(stages.values())).name, todo, unit) as bar:
-        for batch in counts.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for batch in tables_in(counts):
             for row in batch.to_pylist():
                 previous = tokens[row["split"]]
                 tokens[row["split"]] = TokenCounts(
@@ -217,7 +220,7 @@ def finish(stage: Stage, rows_in: int, tokens: TokenCounts | None = None, engine
     return stage.finish(rows_in=rows_in, rows_out=rows, rejected=rejected, tokens=tokens, engines=engines)
 
 
-def _count_filtered(folder: Folder, parts: Sequence[str], filters: Sequence[tuple[ray.ObjectRef, bool]]) -> int:
+def _count_filtered(folder: Folder, parts: Sequence[str], filters: Sequence[tuple[ray.ObjectRef[Ids], bool]]) -> int:
     """Count the rows of parts that pass all filters. A filter is (ids, include), as in `filter_by_id`."""
     rows = 0
     for part in parts:

@@ -19,7 +19,7 @@ from ranking.runs.stages import REJECTED, Stage
 from ranking.selection.long_tail import Exclusion, Selection, rejections
 from ranking.selection.near_duplicates import CountedQuery
 from ranking.storage.folder import Folder
-from ranking.storage.parquet import part_name
+from ranking.storage.parquet_files import part_name
 
 SELECTED = "selected"
 _ROWS_PER_PART = 1024

@@ -24,7 +24,7 @@ class ExtractiveWriter:
 
 def extracted(batch: pa.Table) -> pa.Table:
     """Extract the rationales of a batch: rows of Label to rows of Outcome[RationaleList]."""
-    outcomes = []
+    outcomes: list[Outcome[RationaleList]] = []
     for label in records(batch, Label):
         rationales = RationaleList(
             query_id=label.query_id, rationales=extracted_rationales(label), writer="extractive", usage=Usage()

@@ -29,6 +29,8 @@ from ranking.retrieval.fusion import reciprocal_rank_fusion
 from ranking.settings import CandidateSettings
 from ranking.storage.folder import Folder
 
+_OUTCOMES: dict[SplitName, type[Outcome[Any]]] = {"log": Outcome[CandidateList], "test": Outcome[QueryCandidates]}
+
 
 class CandidateRetriever:
     """Ray Data actor that retrieves candidates for log queries from all configured retrievers and fuses them.
@@ -54,7 +56,7 @@ class CandidateRetriever:
         return [{name: per_query[i] for name, per_query in lists.items()} for i in range(len(queries))]
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Map queries to outcomes with a `CandidateList`. Rejects queries without a result."""
+        """Map rows of Query to rows of Outcome[CandidateList]. Rejects queries without a result."""
         queries = records(batch, Query)
         outcomes = []
         for query, ranked in zip(queries, self.retrieve(queries), strict=True):
@@ -64,7 +66,7 @@ class CandidateRetriever:
                     query.query_id, query.text, deduplicate(fused)[: self.depth], "no retriever found a document"
                 )
             )
-        return table_of(outcomes, Outcome)
+        return table_of(outcomes, Outcome[CandidateList])
 
     def candidates(self, fused: Sequence[tuple[str, float, str]]) -> list[Candidate]:
         """Add title and text to fused results (doc_id, score, retriever names), best first."""
@@ -88,7 +90,7 @@ class TestRetriever(CandidateRetriever):
     """
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Map queries to outcomes with `QueryCandidates`."""
+        """Map rows of Query to rows of Outcome[QueryCandidates]."""
         queries = records(batch, Query)
         outcomes = []
         for query, ranked in zip(queries, self.retrieve(queries), strict=True):
@@ -97,7 +99,7 @@ class TestRetriever(CandidateRetriever):
             }
             lists[FUSED] = self.candidates(reciprocal_rank_fusion(ranked, self.depth))
             outcomes.append(_test_outcome(query.query_id, query.text, lists))
-        return table_of(outcomes, Outcome)
+        return table_of(outcomes, Outcome[QueryCandidates])
 
 
 def parquet_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings) -> pa.Table:
@@ -111,7 +113,7 @@ def parquet_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings
         settings: Settings whose only retriever is of kind `parquet`.
     """
     name = settings.retrievers[0].called
-    outcomes = []
+    outcomes: list[Outcome[Any]] = []
     for row in batch.to_pylist():
         query_id, text = str(row["query_id"]), row.get("text") or ""
         try:
@@ -129,13 +131,13 @@ def parquet_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings
         else:
             distinct = deduplicate(candidates)[: settings.depth] if text.strip() else []
             outcomes.append(_list_outcome(query_id, text, distinct, f"{name}: {problem}"))
-    return table_of(outcomes, Outcome)
+    return table_of(outcomes, _OUTCOMES[split])
 
 
 def without_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings) -> pa.Table:
     """Convert queries without a ready-made list to outcomes: rejections for the log, empty lists for the test split."""
     name = settings.retrievers[0].called
-    outcomes = []
+    outcomes: list[Outcome[Any]] = []
     for query in records(batch, Query):
         if split == "test":
             outcomes.append(_test_outcome(query.query_id, query.text, {name: [], FUSED: []}))
@@ -143,7 +145,7 @@ def without_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings
             outcomes.append(
                 _list_outcome(query.query_id, query.text, [], f"{name}: there is no candidate list for this query")
             )
-    return table_of(outcomes, Outcome)
+    return table_of(outcomes, _OUTCOMES[split])
 
 
 def _list_outcome(query_id: str, text: str, candidates: list[Candidate], problem: str) -> Outcome[CandidateList]:

@@ -19,7 +19,7 @@ from actors.vllm.model_check import check_model
 from actors.vllm.prompt_tokens import PromptFiller
 from actors.vllm.response_cache import ResponseCache
 from ranking.prompts import load_prompt
-from ranking.records import PreRankedList, Provenance
+from ranking.records import Label, PreRankedList, Provenance
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:

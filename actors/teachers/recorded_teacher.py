@@ -34,12 +34,12 @@ class RecordedTeacher:
     actor = None
 
     def __init__(self, settings: RecordedTeacherSettings, fingerprint: str) -> None:
-        with fetched(settings.path) as path:
+        with fetched(settings.location) as path:
             self.lists = read_recorded(path)
         graded = any(recorded.scores is not None for recorded in self.lists.values())
         self.unlisted_is_unseen = settings.unlisted == "unseen"
         self.provenance = Provenance(
-            teacher=Path(settings.path).name,
+            teacher=Path(settings.location).name,
             fingerprint=fingerprint,
             engine="recorded",
             targets="scores" if graded else "tiers",

@@ -13,7 +13,7 @@ from actors.data.rows import Outcome, records, rejected, table_of
 from actors.settings import ComputeSettings
 from actors.teachers.label_metrics import LabellingMetrics
 from actors.vllm.crash_log import CrashLog
-from ranking.records import PreRankedList
+from ranking.records import Label, PreRankedList
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from ranking.records import Record
 from ranking.storage.folder import Folder
-from ranking.storage.parquet import schema_of
+from ranking.storage.parquet_files import schema_of
 
 _MAX_UNWRITTEN_SECONDS = 20.0
 _ROW_BITS = 32

@@ -1,4 +1,4 @@
-"""Faults at random moments in work that goes on, and after each of them a look at what may never be."""
+"""Inject faults at random times while work runs, and check invariants after each fault."""
 
 from __future__ import annotations
 
@@ -10,28 +10,42 @@ from dataclasses import dataclass, field
 
 from benchmarks.faults.processes import wait_until
 
-LONGEST = 400.0
-_WORKS = 6.0
-_STARTS = 25.0
-_EARLY_EACH = 5
+MAX_WAIT_SECONDS = 400.0
+_MAX_DELAY_SECONDS = 6.0
+_MAX_EARLY_DELAY_SECONDS = 25.0
+_EARLY_INTERVAL = 5
 
 
 @dataclass(frozen=True)
 class Fault:
-    """strike: returns False while there is nothing to strike. mend: ends a fault that lasts, or starts a node again. lasts: seconds."""
+    """A kind of fault.
+
+    Attributes:
+        name: Name in tables.
+        inject: Injects the fault. Returns False while there is nothing to inject it into.
+        repair: Ends a lasting fault, or restarts a killed node.
+        duration: Minimum and maximum seconds between injection and repair.
+    """
 
     name: str
-    strike: Callable[[], bool]
-    mend: Callable[[], None] = lambda: None
-    lasts: tuple[float, float] = (0.0, 0.0)
+    inject: Callable[[], bool]
+    repair: Callable[[], None] = lambda: None
+    duration: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass
 class InjectedFault:
-    """One fault. at: seconds since the work began. early: in the start-up after the fault before, not while work went on.
+    """One injected fault and its effects.
 
-    said: last lines of jobs that ended by themselves with an error and were called again. wrong: invariants that were broken.
-    seconds: from the fault's end until new work was seen, or the job done; None where the next fault came first.
+    Attributes:
+        work: Name of the work.
+        place: Name of the storage place.
+        fault: Name of the fault.
+        at: Seconds from the start of the work to the fault.
+        early: Whether the work was still recovering from the previous fault.
+        wrong: Violated invariants.
+        said: Last output lines of jobs that ended with an error and were restarted.
+        seconds: Recovery time, from the repair until the work progresses or is done. None if the next fault came first.
     """
 
     work: str
@@ -45,7 +59,13 @@ class InjectedFault:
 
 
 class Work(abc.ABC):
-    """What is disturbed. name, place: for the table."""
+    """Work to inject faults into.
+
+    Attributes:
+        name: Name of the work, for tables.
+        place: Name of the storage place, for tables.
+        faults: Kinds of faults that the work must survive.
+    """
 
     name: str
     place: str
@@ -53,92 +73,113 @@ class Work(abc.ABC):
 
     @abc.abstractmethod
     def start(self) -> None:
-        """Start it, or start it anew where it is done."""
+        """Start the work, or start it from scratch if it is done."""
 
     @abc.abstractmethod
-    def mark(self) -> object:
-        """How far it is."""
+    def mark_progress(self) -> object:
+        """Return a mark of the current progress."""
 
     @abc.abstractmethod
-    def moved(self, mark: object) -> bool:
-        """Whether there is new work since a mark."""
+    def has_progressed(self, mark: object) -> bool:
+        """Return whether the work has progressed since a mark."""
 
     @abc.abstractmethod
     def done(self) -> bool:
-        """Whether it ended well; where it ended with an error it is called again."""
+        """Return whether the work ended successfully, and restart it if it ended with an error."""
 
     @abc.abstractmethod
-    def wrong_now(self) -> list[str]:
-        """What may be at no moment."""
+    def violations(self) -> list[str]:
+        """Check the invariants that must be true at any time."""
 
     @abc.abstractmethod
-    def wrong_at_the_end(self) -> list[str]:
-        """What may not be once it is done."""
+    def final_violations(self) -> list[str]:
+        """Check the invariants that must be true once the work is done."""
 
     @abc.abstractmethod
     def finish(self) -> None:
-        """Wait for its end, or stop what has none."""
+        """Wait until the work is done, or stop work that runs forever."""
 
     @abc.abstractmethod
-    def heard(self) -> list[str]:
-        """What was said since the last time by jobs that ended with an error."""
+    def job_errors(self) -> list[str]:
+        """Return the errors of jobs that ended since the previous call."""
 
     @abc.abstractmethod
-    def state(self) -> str:
-        """Its last line, for an error."""
+    def last_line(self) -> str:
+        """Return the last output line, for error messages."""
 
 
-def disturb(
-    work: Work, count: int, drawn: random.Random, struck: list[InjectedFault], tell: Callable[[InjectedFault], None]
+def run_campaign(
+    work: Work,
+    count: int,
+    generator: random.Random,
+    injected: list[InjectedFault],
+    report: Callable[[InjectedFault], None],
 ) -> None:
-    """Strike so many times, each a random time after work was seen to go on, or, every fifth, before it was.
+    """Inject faults into work, each a random time after the work progressed.
 
-    Work that is done is looked at and started anew. struck: takes every fault. tell: called with it once it is known how it went
-    on. Raises RuntimeError where work does not go on.
+    Every fifth fault comes before that, during recovery. Work that is done is checked and started again.
+
+    Args:
+        work: The work.
+        count: Number of faults.
+        generator: Source of the order and times of the faults.
+        injected: Takes each fault once it is injected.
+        report: Called with each fault once its effects are known.
+
+    Raises:
+        RuntimeError: The work does not progress, or there is nothing to inject a fault into.
     """
     kinds = [work.faults[number % len(work.faults)] for number in range(count)]
-    drawn.shuffle(kinds)
-    began = time.monotonic()
+    generator.shuffle(kinds)
+    start = time.monotonic()
     work.start()
-    _wait_for_work(work)
+    _wait_for_progress(work)
     for number, fault in enumerate(kinds):
         early = _is_early(number)
-        time.sleep(drawn.uniform(0, _STARTS if early else _WORKS))
-        found: list[str] = []
-        if not wait_until(lambda fault=fault, found=found: _struck(work, fault, found), LONGEST):  # type: ignore[misc]
-            raise RuntimeError(f"{work.name}: nothing to strike with {fault.name!r}: {work.state()}")
-        now = InjectedFault(work.name, work.place, fault.name, time.monotonic() - began, early, found)
-        struck.append(now)
-        now.wrong += work.wrong_now()
-        time.sleep(drawn.uniform(*fault.lasts))
-        fault.mend()
-        mended = time.monotonic()
+        time.sleep(generator.uniform(0, _MAX_EARLY_DELAY_SECONDS if early else _MAX_DELAY_SECONDS))
+        wrong: list[str] = []
+        if not wait_until(lambda fault=fault, wrong=wrong: _inject(work, fault, wrong), MAX_WAIT_SECONDS):  # type: ignore[misc]
+            raise RuntimeError(f"{work.name}: nothing to inject {fault.name!r} into, last line: {work.last_line()}")
+        current = InjectedFault(work.name, work.place, fault.name, time.monotonic() - start, early, wrong)
+        injected.append(current)
+        current.wrong += work.violations()
+        time.sleep(generator.uniform(*fault.duration))
+        fault.repair()
+        repaired = time.monotonic()
         if number + 1 == count or not _is_early(number + 1):
-            _wait_for_work(work)
-            now.seconds = time.monotonic() - mended
-        now.wrong += work.wrong_now()
+            _wait_for_progress(work)
+            current.seconds = time.monotonic() - repaired
+        current.wrong += work.violations()
         if number + 1 == count:
             work.finish()
-            now.wrong += work.wrong_at_the_end()
-        now.said = work.heard()
-        tell(now)
+            current.wrong += work.final_violations()
+        current.said = work.job_errors()
+        report(current)
 
 
-def _struck(work: Work, fault: Fault, found: list[str]) -> bool:
-    """Strike if there is something to strike. Work that is done is looked at and started anew. found: takes what is wrong with it."""
+def _inject(work: Work, fault: Fault, wrong: list[str]) -> bool:
+    """Inject a fault if possible, and check and restart work that is done.
+
+    Args:
+        work: The work.
+        fault: The fault.
+        wrong: Takes the violations of work that is done.
+    """
     if work.done():
-        found += work.wrong_at_the_end()
+        wrong += work.final_violations()
         work.start()
-        _wait_for_work(work)
-    return fault.strike()
+        _wait_for_progress(work)
+    return fault.inject()
 
 
-def _wait_for_work(work: Work) -> None:
-    """Until there is new work, or it is done."""
-    mark = work.mark()
-    if not wait_until(lambda: work.done() or work.moved(mark), LONGEST, every=0.5):
-        raise RuntimeError(f"{work.name} did not go on: {work.state()}")
+def _wait_for_progress(work: Work) -> None:
+    """Wait until the work progresses or is done."""
+    mark = work.mark_progress()
+    if not wait_until(lambda: work.done() or work.has_progressed(mark), MAX_WAIT_SECONDS, interval=0.5):
+        raise RuntimeError(
+            f"{work.name} did not progress within {MAX_WAIT_SECONDS:.0f} s, last line: {work.last_line()}"
+        )
 
 
 def _is_early(number: int) -> bool:
-    return number % _EARLY_EACH == _EARLY_EACH - 1
+    return number % _EARLY_INTERVAL == _EARLY_INTERVAL - 1

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine: a head without CPUs, and workers that may be killed and started again."""
+"""Run a Ray cluster of several nodes on one machine: a head without CPUs, and workers that can be killed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,32 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.faults.processes import MARK, called, ended, kill, marked, wait_until
+from benchmarks.faults.processes import MARK, find_processes, kill, marked, survivors, wait_until
 from tools.ports import free_ports
 
 _RAY = Path(sys.executable).parent / "ray"
-_STORE = str(100 * 2**20)
-_START = 180.0
+_OBJECT_STORE_BYTES = str(100 * 2**20)
+_START_SECONDS = 180.0
 _HEAD = "127.0.0.1"
-_PORTS = 2
+_PORTS_PER_NODE = 2
 
 
 class LocalCluster:
-    """Each node has an address of its own in 127.0.0.0/8, so that Ray takes it for a machine. logs: folder for what nodes print.
+    """Context manager for a Ray cluster whose nodes have different addresses in 127.0.0.0/8.
 
-    dashboard: whether the head takes jobs too.
+    Ray treats each address as a machine. On exit all processes are killed, including orphans.
 
-    Used as a context manager; all its processes end with it, also those whose parents were killed.
+    Args:
+        logs: Folder for the output of the nodes.
+        workers: Number of workers.
+        cpus: CPUs per worker.
+        dashboard: Whether the head runs the dashboard, which accepts submitted jobs.
+
+    Attributes:
+        mark: Value of the environment variable that marks the cluster's processes.
+        addresses: Addresses of the workers.
+        address: Address to connect to.
+        environment: Environment variables of the nodes.
     """
 
     def __init__(self, logs: Path, workers: int, cpus: int, dashboard: bool = False) -> None:
@@ -35,22 +45,23 @@ class LocalCluster:
         self.mark = uuid.uuid4().hex
         self.addresses = [f"127.0.0.{number}" for number in range(11, 11 + workers)]
         port, self._dashboard = free_ports(2)
-        self._takes_jobs = dashboard
+        self._has_dashboard = dashboard
         self.address = f"{_HEAD}:{port}"
         self.environment = {**os.environ, MARK: self.mark, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
         self.environment.pop("RAY_ADDRESS", None)
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
-        self._temporary = tempfile.TemporaryDirectory(
-            prefix="ray-", ignore_cleanup_errors=True
-        )  # sockets want a short path
+        # short path, because socket paths have a length limit
+        self._temporary = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
 
     def __enter__(self) -> LocalCluster:
-        shown = [f"--dashboard-port={self._dashboard}"] if self._takes_jobs else ["--include-dashboard=false"]
-        head = ["--head", f"--port={self.address.partition(':')[2]}", "--num-cpus=0", *shown]
-        self._wait(_HEAD, self._start(_HEAD, head, free_ports(_PORTS)))
-        ports = free_ports(_PORTS * len(self.addresses))  # at one time, as the workers start side by side
+        dashboard = [f"--dashboard-port={self._dashboard}"] if self._has_dashboard else ["--include-dashboard=false"]
+        head = ["--head", f"--port={self.address.partition(':')[2]}", "--num-cpus=0", *dashboard]
+        self._wait(_HEAD, self._start(_HEAD, head, free_ports(_PORTS_PER_NODE)))
+        # all ports at once: workers start concurrently and must not get the same ports
+        ports = free_ports(_PORTS_PER_NODE * len(self.addresses))
         logs = [
-            self._start(address, self._worker, ports[_PORTS * n :][:_PORTS]) for n, address in enumerate(self.addresses)
+            self._start(address, self._worker, ports[_PORTS_PER_NODE * n :][:_PORTS_PER_NODE])
+            for n, address in enumerate(self.addresses)
         ]
         for address, log in zip(self.addresses, logs, strict=True):
             self._wait(address, log)
@@ -65,7 +76,7 @@ class LocalCluster:
 
     @property
     def driver_environment(self) -> dict[str, str]:
-        """Environment of a job that is to run here."""
+        """Environment variables of a job that runs on this cluster."""
         return {
             **self.environment,
             "RAY_ADDRESS": self.address,
@@ -73,44 +84,51 @@ class LocalCluster:
         }
 
     def start_worker(self, address: str) -> None:
-        """Start a worker node; raises RuntimeError where it does not come up."""
-        self._wait(address, self._start(address, self._worker, free_ports(_PORTS)))
+        """Start a worker and wait until it runs.
+
+        Raises:
+            RuntimeError: The worker does not start.
+        """
+        self._wait(address, self._start(address, self._worker, free_ports(_PORTS_PER_NODE)))
 
     def raylets(self) -> dict[str, psutil.Process]:
-        """The raylets of the workers that run, by address."""
-        found = {}
-        for process in called(self.mark, "raylet/raylet"):
+        """Return the raylets of the running workers by address."""
+        raylets = {}
+        for process in find_processes(self.mark, "raylet/raylet"):
             for address in self.addresses:
                 if f"--node_ip_address={address}" in process.cmdline():
-                    found[address] = process
-        return found
+                    raylets[address] = process
+        return raylets
 
     def kill_worker(self, address: str) -> list[psutil.Process]:
-        """Kill a worker's raylet; what else is of the node goes by itself. Returns what is left of it."""
+        """Kill a worker's raylet, after which the node's other processes end by themselves.
+
+        Returns:
+            Processes of the node that did not end.
+        """
         node = self._nodes.pop(address)
-        inside = psutil.Process(node.pid).children(recursive=True)
+        processes = psutil.Process(node.pid).children(recursive=True)
         kill(self.raylets()[address])
         node.wait()
-        return ended(inside)
+        return survivors(processes)
 
     @property
     def _worker(self) -> list[str]:
         return [f"--address={self.address}", f"--num-cpus={self.cpus}"]
 
     def _start(self, address: str, arguments: list[str], ports: list[int]) -> Path:
-        """Begin to start a node; returns what it prints to."""
+        """Start a node without waiting for it, and return its log file."""
         names = ("dashboard-agent-listen-port", "ray-client-server-port")
-        listening = [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
-        # else nodes would unpack a job's code over one another
-        place = f"--temp-dir={self._temporary.name}/{address}"
-        own = [
-            place,
+        port_options = [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
+        node_options = [
+            # with a shared folder, nodes unpack a job's working directory over one another
+            f"--temp-dir={self._temporary.name}/{address}",
             f"--node-ip-address={address}",
-            f"--object-store-memory={_STORE}",
+            f"--object-store-memory={_OBJECT_STORE_BYTES}",
             "--min-worker-port=0",
             "--max-worker-port=0",
         ]
-        command = [str(_RAY), "start", "--block", "--disable-usage-stats", *own, *listening, *arguments]
+        command = [str(_RAY), "start", "--block", "--disable-usage-stats", *node_options, *port_options, *arguments]
         log = self.logs / f"node-{address}-{uuid.uuid4().hex[:6]}.log"
         with log.open("wb") as stream:
             self._nodes[address] = subprocess.Popen(
@@ -120,6 +138,8 @@ class LocalCluster:
 
     def _wait(self, address: str, log: Path) -> None:
         node = self._nodes[address]
-        up = wait_until(lambda: "Ray runtime started" in log.read_text() or node.poll() is not None, _START)
-        if not up or node.poll() is not None:
-            raise RuntimeError(f"the node {address} did not start: {log.read_text()[-500:]}")
+        started = wait_until(
+            lambda: "Ray runtime started" in log.read_text() or node.poll() is not None, _START_SECONDS
+        )
+        if not started or node.poll() is not None:
+            raise RuntimeError(f"node {address} did not start: {log.read_text()[-500:]}")

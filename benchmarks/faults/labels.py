@@ -1,4 +1,4 @@
-"""What lies on storage at one moment, and what may never be seen there."""
+"""Read the state of labelling from storage and check its invariants."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ STAGE = "labels"
 
 @dataclass
 class StorageSnapshot:
-    """Storage at one moment. labels: contents by query, without what they cost; a row written twice stands twice.
+    """State of labelling on storage.
 
-    rejected: rows by query, of the labels stage. answers: how often the teacher's memory holds each answer.
-    torn: parts that cannot be read. partials: files that were begun and not finished.
+    Attributes:
+        labels: {query_id: labels without their usage, as JSON}. Duplicate rows appear more than once.
+        rejected: Number of rejections per query in the labels stage.
+        answers: Number of entries per answer in the teacher's response cache.
+        torn: Names of unreadable parts.
+        partials: Number of files that are still being written or were abandoned.
     """
 
     labels: dict[str, list[str]] = field(default_factory=dict)
@@ -33,108 +37,127 @@ class StorageSnapshot:
 
     @property
     def done(self) -> set[str]:
-        """Queries with a label or a rejection."""
+        """IDs of queries with a label or a rejection."""
         return {*self.labels, *self.rejected}
 
     @property
     def doubled(self) -> int:
-        """Rows beyond the first of a query, labels and rejections together."""
+        """Number of labels and rejections beyond the first of each query."""
         return sum(map(len, self.labels.values())) + self.rejected.total() - len(self.done)
 
     @property
     def paid_twice(self) -> int:
-        """Answers that the teacher's memory holds more than once."""
+        """Number of duplicate answers in the response cache."""
         return self.answers.total() - len(self.answers)
 
 
-def look(run: Folder) -> StorageSnapshot:
-    """Read all that labelling has written so far; part by part, while it is being written."""
-    sight = StorageSnapshot()
-    for row in _rows(run / STAGE, sight):
-        sight.labels.setdefault(row["query_id"], []).append(content_of(row))
-    for row in _rows(run / REJECTED, sight, f"{STAGE}-"):
-        sight.rejected[row["query_id"]] += 1
+def take_snapshot(run: Folder) -> StorageSnapshot:
+    """Read everything that labelling has written so far. The run may still be writing."""
+    snapshot = StorageSnapshot()
+    for row in _rows(run / STAGE, snapshot):
+        snapshot.labels.setdefault(row["query_id"], []).append(content_of(row))
+    for row in _rows(run / REJECTED, snapshot, f"{STAGE}-"):
+        snapshot.rejected[row["query_id"]] += 1
     for name in (run / "teacher").names():
-        for row in _rows(run / "teacher" / name, sight):
-            if row["error"] is None:  # what failed in the engine costs no answer, and is asked again on purpose
-                sight.answers[row["list_id"], row["number"], row["step"], row["attempt"]] += 1
-    sight.partials = sum(path.rpartition("/")[2].startswith(".partial-") for path, _, _ in run.inventory())
-    return sight
+        for row in _rows(run / "teacher" / name, snapshot):
+            if row["error"] is None:  # requests that failed in the engine are retried and cost no answer
+                snapshot.answers[row["list_id"], row["number"], row["step"], row["attempt"]] += 1
+    snapshot.partials = sum(path.rpartition("/")[2].startswith(".partial-") for path, _, _ in run.inventory())
+    return snapshot
 
 
-def labelled(run: Folder) -> int:
-    """How many rows labels/ holds, by the footers of its parts."""
+def count_labels(run: Folder) -> int:
+    """Return the number of rows in labels/, from the Parquet footers."""
     return sum((run / STAGE).count_rows(name) for name in (run / STAGE).names(".parquet"))
 
 
 def answer_parts(run: Folder) -> set[str]:
-    """The parts of the teacher's memory."""
+    """Return the names of the response cache's parts."""
     return {
         f"{name}/{part}" for name in (run / "teacher").names() for part in (run / "teacher" / name).names(".parquet")
     }
 
 
 def seconds_unwritten(run: Folder) -> float:
-    """Seconds since the last part of the teacher's memory was written; 0 where there is none."""
+    """Return the seconds since the last write to the response cache; 0 if it is empty."""
     changed = [nanoseconds for _, _, nanoseconds in (run / "teacher").inventory()]
     return max(0.0, time.time() - max(changed) / 1e9) if changed else 0.0
 
 
 def content_of(label: dict[str, Any]) -> str:
-    """A label without what it cost."""
+    """Return a label without its usage, as JSON."""
     return json.dumps({name: value for name, value in label.items() if name != "usage"}, sort_keys=True)
 
 
-def wrong_at_any_moment(now: StorageSnapshot, before: StorageSnapshot, queries: set[str]) -> list[str]:
-    """What may be at no moment. before: an earlier look. queries: all that went in."""
+def violations_at_any_time(now: StorageSnapshot, before: StorageSnapshot, queries: set[str]) -> list[str]:
+    """Check the invariants that are true at any time.
+
+    Args:
+        now: Current snapshot.
+        before: Previous snapshot.
+        queries: IDs of all input queries.
+
+    Returns:
+        One message per violation.
+    """
     return [
-        *(f"part cannot be read: {name}" for name in now.torn),
-        *_each("label lost since the last look", before.labels.keys() - now.labels.keys()),
-        *_each("labelled in two ways", (query for query, rows in now.labels.items() if len(set(rows)) > 1)),
-        *_each("nobody asked for", now.done - queries),
+        *(f"unreadable part: {name}" for name in now.torn),
+        *_per_query("label lost since the previous check", before.labels.keys() - now.labels.keys()),
+        *_per_query("different labels", (query for query, rows in now.labels.items() if len(set(rows)) > 1)),
+        *_per_query("not an input query", now.done - queries),
     ]
 
 
-def wrong_at_the_end(now: StorageSnapshot, queries: set[str], manifest: Manifest) -> list[str]:
-    """What may not be once the job has ended."""
-    counted = (manifest.rows_in, manifest.rows_out, manifest.rejected)
-    there = (len(queries), sum(map(len, now.labels.values())), now.rejected.total())
+def violations_at_end(now: StorageSnapshot, queries: set[str], manifest: Manifest) -> list[str]:
+    """Check the invariants that are true once labelling has ended.
+
+    Args:
+        now: Current snapshot.
+        queries: IDs of all input queries.
+        manifest: Manifest of the labels stage.
+
+    Returns:
+        One message per violation.
+    """
+    counts = (manifest.rows_in, manifest.rows_out, manifest.rejected)
+    stored = (len(queries), sum(map(len, now.labels.values())), now.rejected.total())
     return [
-        *_each("neither labelled nor rejected", queries - now.done),
-        *_each("labelled twice", (query for query, rows in now.labels.items() if len(rows) > 1)),
-        *_each("rejected twice", (query for query, times in now.rejected.items() if times > 1)),
-        *_each("labelled and rejected", now.labels.keys() & now.rejected.keys()),
-        *([] if counted == there else [f"the manifest counts {counted}, storage holds {there}"]),
+        *_per_query("neither labelled nor rejected", queries - now.done),
+        *_per_query("labelled twice", (query for query, rows in now.labels.items() if len(rows) > 1)),
+        *_per_query("rejected twice", (query for query, count in now.rejected.items() if count > 1)),
+        *_per_query("labelled and rejected", now.labels.keys() & now.rejected.keys()),
+        *([] if counts == stored else [f"queries, labels, rejections: {counts} in the manifest, {stored} on storage"]),
     ]
 
 
-def other_than(calm: StorageSnapshot, now: StorageSnapshot) -> list[str]:
-    """Where a run ended otherwise than the same run undisturbed."""
+def differences(undisturbed: StorageSnapshot, now: StorageSnapshot) -> list[str]:
+    """List differences from the same run without faults. Missing rejections are not differences."""
     return [
-        *_each(
-            "another label than undisturbed",
-            (query for query in calm.labels if now.labels.get(query) != calm.labels[query]),
+        *_per_query(
+            "label differs from the undisturbed run",
+            (query for query in undisturbed.labels if now.labels.get(query) != undisturbed.labels[query]),
         ),
-        *_each("rejected, and not when undisturbed", now.rejected.keys() - calm.rejected.keys()),
+        *_per_query("rejected, but not in the undisturbed run", now.rejected.keys() - undisturbed.rejected.keys()),
     ]
 
 
 def manifest_of(run: Folder) -> Manifest:
+    """Read the manifest of the labels stage."""
     return Manifest.model_validate_json((run / STAGE).read_text(MANIFEST))
 
 
-def _rows(folder: Folder, sight: StorageSnapshot, prefix: str = "") -> Iterable[dict[str, Any]]:
+def _rows(folder: Folder, snapshot: StorageSnapshot, prefix: str = "") -> Iterable[dict[str, Any]]:
     for name in folder.names(".parquet"):
         if name.startswith(prefix):
             rows = _read(lambda name=name: folder.read_table(name).to_pylist())
             if rows is None:
-                sight.torn.append(name)
+                snapshot.torn.append(name)
             else:
                 yield from rows
 
 
 def _read(read: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]] | None:
-    """None for a file that is no whole parquet; nothing for one that was taken away meanwhile."""
+    """Read rows; returns None for an invalid Parquet file and no rows for a file that was deleted meanwhile."""
     try:
         return read()
     except FileNotFoundError:
@@ -143,5 +166,5 @@ def _read(read: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]] | No
         return None
 
 
-def _each(what: str, queries: Iterable[str]) -> list[str]:
-    return [f"{what}: {query}" for query in sorted(queries)]
+def _per_query(message: str, queries: Iterable[str]) -> list[str]:
+    return [f"{message}: {query}" for query in sorted(queries)]

@@ -1,4 +1,4 @@
-"""A run to be killed: queries with candidates, a teacher of random weights, and lists that no teacher can rank."""
+"""Generate a run for fault injection: queries with candidates, a random teacher, and lists that the teacher rejects."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ import yaml
 
 from tools.tiny_models import tiny_generator, tiny_modern_bert
 
-_WORDS = "amber basin cedar delta ember fjord grove heron islet jetty knoll larch marsh north ochre prism quartz ridge shoal thorn".split()
+_WORDS = (
+    "amber basin cedar delta ember fjord grove heron islet jetty "
+    "knoll larch marsh north ochre prism quartz ridge shoal thorn"
+).split()
 _CANDIDATES = 6
-_EMPTY_EACH = 20
-_TOO_LONG_EACH = 15
+_EMPTY_INTERVAL = 20
+_TOO_LONG_INTERVAL = 15
 _TRAINING = {
     "workers": 2,
     "min_workers": 1,
@@ -35,12 +38,20 @@ _ENGINE = {
 
 
 def make_run(folder: Path, queries: int, orders: int = 2) -> Path:
-    """Write a run file and all that it names into a folder; returns its path. The same for the same numbers.
+    """Write a run file, its collection and its models. The same arguments give the same content.
 
-    Every twentieth query has no candidates, every fifteenth is longer than the teacher's context: both are rejected.
+    Every 20th query has no candidates and every 15th exceeds the teacher's context; both are rejected.
+
+    Args:
+        folder: Folder to write into.
+        queries: Number of queries.
+        orders: Prompt orders per list.
+
+    Returns:
+        Path of the run file.
     """
-    drawn = random.Random(queries)
-    rows = [_row(drawn, number) for number in range(queries)]
+    generator = random.Random(queries)
+    rows = [_row(generator, number) for number in range(queries)]
     pq.write_table(pa.Table.from_pylist(rows), folder / "lists.parquet")
     beir = folder / "collection"
     beir.mkdir()
@@ -74,12 +85,12 @@ def make_run(folder: Path, queries: int, orders: int = 2) -> Path:
     return path
 
 
-def _row(drawn: random.Random, number: int) -> dict[str, object]:
-    text = f"query {number} {' '.join(drawn.choices(_WORDS, k=6))}"
-    if number % _TOO_LONG_EACH == 7:
-        text += " " + " ".join(drawn.choices(_WORDS, k=2000))
-    count = 0 if number % _EMPTY_EACH == 3 else _CANDIDATES
-    texts = [f"{' '.join(drawn.choices(_WORDS, k=12))} {number}-{place}" for place in range(count)]
+def _row(generator: random.Random, number: int) -> dict[str, object]:
+    text = f"query {number} {' '.join(generator.choices(_WORDS, k=6))}"
+    if number % _TOO_LONG_INTERVAL == 7:
+        text += " " + " ".join(generator.choices(_WORDS, k=2000))
+    count = 0 if number % _EMPTY_INTERVAL == 3 else _CANDIDATES
+    texts = [f"{' '.join(generator.choices(_WORDS, k=12))} {number}-{place}" for place in range(count)]
     return {
         "query_id": f"q{number}",
         "text": text,

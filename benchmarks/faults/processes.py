@@ -1,4 +1,4 @@
-"""The processes of one cluster, orphans too: all inherit a mark in their environment."""
+"""Find and kill the processes of one cluster, including orphans. All inherit a mark in their environment."""
 
 from __future__ import annotations
 
@@ -11,55 +11,64 @@ from collections.abc import Callable
 import psutil
 
 MARK = "RRADISTILL_MARK"
-_LEAVE = 30.0
+_EXIT_SECONDS = 30.0
 
 
 def marked(mark: str) -> list[psutil.Process]:
-    """Every running process whose environment carries the mark."""
-    found = []
+    """Return the running processes whose environment contains the mark."""
+    processes = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
-def called(mark: str, part: str) -> list[psutil.Process]:
-    """The marked processes whose title or command line holds a text."""
-    found = []
+def find_processes(mark: str, text: str) -> list[psutil.Process]:
+    """Return the marked processes with a text in their title or command line."""
+    processes = []
     for process in marked(mark):
         with contextlib.suppress(psutil.Error):
-            if part in " ".join(process.cmdline()):
-                found.append(process)
-    return found
+            if text in " ".join(process.cmdline()):
+                processes.append(process)
+    return processes
 
 
-def children_of(process: psutil.Process, deep: bool = False) -> list[psutil.Process]:
-    """The children, deep: and theirs; none where the process is gone."""
+def children_of(process: psutil.Process, recursive: bool = False) -> list[psutil.Process]:
+    """Return the children of a process, or all its descendants; an empty list if the process is gone."""
     with contextlib.suppress(psutil.Error):
-        return list(process.children(recursive=deep))
+        return list(process.children(recursive=recursive))
     return []
 
 
 def kill(process: psutil.Process) -> None:
-    """SIGKILL, as the kernel does when memory runs out or a machine goes."""
+    """Send SIGKILL, as the kernel does if memory runs out."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGKILL)
 
 
-def ended(processes: list[psutil.Process], seconds: float = _LEAVE) -> list[psutil.Process]:
-    """Wait for processes to end; returns those that did not."""
+def survivors(processes: list[psutil.Process], seconds: float = _EXIT_SECONDS) -> list[psutil.Process]:
+    """Wait until processes end, and return those that still run after the time limit."""
     wait_until(lambda: not any(_runs(process) for process in processes), seconds)
     return [process for process in processes if _runs(process)]
 
 
-def wait_until(done: Callable[[], bool], seconds: float, every: float = 0.25) -> bool:
-    """Wait for a condition; returns whether it came true in time."""
+def wait_until(done: Callable[[], bool], seconds: float, interval: float = 0.25) -> bool:
+    """Wait for a condition.
+
+    Args:
+        done: The condition.
+        seconds: Time limit.
+        interval: Seconds between checks.
+
+    Returns:
+        Whether the condition became true within the time limit.
+    """
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:
             return False
-        time.sleep(every)
+        time.sleep(interval)
     return True
 
 

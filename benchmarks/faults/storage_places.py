@@ -1,4 +1,4 @@
-"""Where runs are kept, and how that place fails: a small disk that is full, an S3 service with errors, slow, or cut off."""
+"""Storage places for runs, and their faults: a disk that runs full, and an S3 service that fails."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ from ranking.storage.folder import Folder
 from tools.s3_server import BUCKET, running_s3
 
 _MIB = 2**20
-_SIZE = 400 * _MIB
-_LASTS = (5.0, 20.0)
-_AGAIN = 0.05
+_DISK_BYTES = 400 * _MIB
+_FAULT_SECONDS = (5.0, 20.0)
+_REFILL_SECONDS = 0.05
 
 
 @dataclass
 class Place:
-    """environment: of the jobs that write there. folder: as this process sees it, untouched by faults."""
+    """A storage place for runs.
+
+    Attributes:
+        name: Name in tables.
+        folder: Folder of the runs. This process accesses it without faults.
+        faults: Faults of the storage.
+        environment: Environment variables of jobs that use the place.
+    """
 
     name: str
     folder: Folder
@@ -34,12 +41,12 @@ class Place:
 
 @contextmanager
 def small_disk(at: Path) -> Iterator[Place]:
-    """A file system in memory of 400 MiB, mounted at a folder that is made; needs root."""
+    """Mount a tmpfs of 400 MiB at a new folder, and unmount it afterwards. Needs root."""
     at.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(at)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(at)], check=True)
     ballast = _Ballast(at / "ballast")
     try:
-        yield Place("disk", Folder(at / "runs"), [Fault("disk full", ballast.fill, ballast.drop, _LASTS)])
+        yield Place("disk", Folder(at / "runs"), [Fault("disk full", ballast.fill, ballast.drop, _FAULT_SECONDS)])
     finally:
         ballast.drop()
         subprocess.run(["umount", "--lazy", str(at)], check=True)
@@ -47,49 +54,52 @@ def small_disk(at: Path) -> Iterator[Place]:
 
 @contextmanager
 def bucket(log: Path) -> Iterator[Place]:
-    """A bucket of an S3 service behind a proxy that fails; this process sees it without the proxy."""
+    """Run an S3 service behind a failing proxy. This process accesses the bucket without the proxy."""
     with running_s3(log) as direct, FailingS3(direct["AWS_ENDPOINT_URL"]) as proxy:
         os.environ.update(direct)
         faults = [
-            Fault(mode, lambda mode=mode: proxy.set(mode), lambda: _through(proxy), _LASTS) for mode in proxy.MODES
+            Fault(mode, lambda mode=mode: proxy.set(mode), lambda: _stop_failing(proxy), _FAULT_SECONDS)
+            for mode in proxy.MODES
         ]
         yield Place("bucket", Folder(f"s3://{BUCKET}/faults"), faults, {**direct, "AWS_ENDPOINT_URL": proxy.url})
 
 
-def _through(proxy: FailingS3) -> None:
+def _stop_failing(proxy: FailingS3) -> None:
     proxy.set(None)
 
 
 class _Ballast:
-    """A file that takes all room there is, and what is freed meanwhile."""
+    """A file that takes all free space of a disk, and keeps taking space that is freed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stop = threading.Event()
 
     def fill(self) -> bool:
+        """Fill the disk and keep it full."""
         self._stop.clear()
-        self._take_rest()
-        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._take_free_space()
+        self._thread = threading.Thread(target=self._keep_full, daemon=True)
         self._thread.start()
         return True
 
     def drop(self) -> None:
+        """Delete the file if it exists."""
         if self._path.exists():
             self._stop.set()
             self._thread.join()
             self._path.unlink()
 
-    def _keep(self) -> None:
-        while not self._stop.wait(_AGAIN):
-            self._take_rest()
+    def _keep_full(self) -> None:
+        while not self._stop.wait(_REFILL_SECONDS):
+            self._take_free_space()
 
-    def _take_rest(self) -> None:
-        """Others write at the same time: what they took since the look is not to be had, and less is tried."""
-        room = os.statvfs(self._path.parent)
-        free = room.f_bavail * room.f_frsize
+    def _take_free_space(self) -> None:
+        """Allocate all free space. Halves the amount while allocation fails, because other processes also write."""
+        disk = os.statvfs(self._path.parent)
+        free = disk.f_bavail * disk.f_frsize
         with self._path.open("ab") as stream:
-            while free >= room.f_frsize:
+            while free >= disk.f_frsize:
                 try:
                     return os.posix_fallocate(stream.fileno(), stream.tell(), free)
                 except OSError as error:

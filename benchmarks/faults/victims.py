@@ -1,4 +1,4 @@
-"""Whom to kill: an engine's actor, the engine alone below it, the node they are on, another one."""
+"""Find processes to kill: the engine's actor, the engine's core process, and the nodes that they run on."""
 
 from __future__ import annotations
 
@@ -8,78 +8,86 @@ import psutil
 
 from benchmarks.faults.campaign import Fault
 from benchmarks.faults.cluster import LocalCluster
-from benchmarks.faults.processes import called, children_of, kill
+from benchmarks.faults.processes import children_of, find_processes, kill
 
 _ACTOR = "ray::MapWorker(MapBatches"
 _TEACHER = "ListwiseActor"
 
 
-def process_fault(name: str, cluster: LocalCluster, part: str) -> Fault:
-    """Kill the first process of the cluster whose title or command line holds a text."""
+def process_fault(name: str, cluster: LocalCluster, text: str) -> Fault:
+    """Make a fault that kills the cluster's first process with a text in its title or command line."""
 
-    def strike() -> bool:
-        victim = next(iter(called(cluster.mark, part)), None)
+    def inject() -> bool:
+        victim = next(iter(find_processes(cluster.mark, text)), None)
         if victim:
             kill(victim)
         return victim is not None
 
-    return Fault(name, strike)
+    return Fault(name, inject)
 
 
 class NodeFault:
-    """Kill the raylet of a worker, and start it again. find: its address, or None while there is none."""
+    """Kills the raylet of a worker node, and restarts the node.
 
-    def __init__(self, cluster: LocalCluster, find: Callable[[], str | None]) -> None:
-        self._cluster, self._find = cluster, find
-        self._gone: str | None = None
+    Args:
+        cluster: Cluster of the node.
+        find_address: Returns the address of the node to kill, or None while there is none.
+    """
 
-    def strike(self) -> bool:
-        self._gone = self._find()
-        if self._gone:
-            self._cluster.kill_worker(self._gone)
-        return self._gone is not None
+    def __init__(self, cluster: LocalCluster, find_address: Callable[[], str | None]) -> None:
+        self._cluster, self._find_address = cluster, find_address
+        self._killed: str | None = None
 
-    def mend(self) -> None:
-        if self._gone:
-            self._cluster.start_worker(self._gone)
-            self._gone = None
+    def inject(self) -> bool:
+        """Kill the node. Returns False if there is none."""
+        self._killed = self._find_address()
+        if self._killed:
+            self._cluster.kill_worker(self._killed)
+        return self._killed is not None
+
+    def repair(self) -> None:
+        """Restart the killed node."""
+        if self._killed:
+            self._cluster.start_worker(self._killed)
+            self._killed = None
 
 
-def node_fault(name: str, cluster: LocalCluster, find: Callable[[], str | None]) -> Fault:
-    """Kill a worker's raylet, and start the node again."""
-    held = NodeFault(cluster, find)
-    return Fault(name, held.strike, held.mend)
+def node_fault(name: str, cluster: LocalCluster, find_address: Callable[[], str | None]) -> Fault:
+    """Make a fault that kills a worker's raylet and restarts the node."""
+    fault = NodeFault(cluster, find_address)
+    return Fault(name, fault.inject, fault.repair)
 
 
 def node_of(cluster: LocalCluster, process: psutil.Process | None) -> str | None:
-    """The address of the worker that a process runs on."""
+    """Return the address of the worker node that a process runs on; None for the head or no process."""
     if process is None:
         return None
     return next(
         (
             address
             for address, raylet in cluster.raylets().items()
-            if process.pid in {p.pid for p in children_of(raylet)}
+            if process.pid in {child.pid for child in children_of(raylet)}
         ),
         None,
     )
 
 
 def engine_actor(cluster: LocalCluster) -> psutil.Process | None:
-    """The process of the teacher's actor; None while there is none."""
-    return next((process for process in called(cluster.mark, _ACTOR) if _TEACHER in " ".join(process.cmdline())), None)
+    """Return the process of the teacher's actor; None if it does not run."""
+    actors = find_processes(cluster.mark, _ACTOR)
+    return next((process for process in actors if _TEACHER in " ".join(process.cmdline())), None)
 
 
 def engine_core(cluster: LocalCluster) -> psutil.Process | None:
-    """The process in which vLLM computes, below the actor, also while it starts."""
+    """Return vLLM's core process, a child of the actor, even while it starts; None if there is none."""
     actor = engine_actor(cluster)
     return next((child for child in children_of(actor) if _is_core(child)), None) if actor else None
 
 
 def engines(cluster: LocalCluster) -> list[psutil.Process]:
-    """Every process of vLLM, and what the actor started, orphans too."""
+    """Return all processes of vLLM, including orphans, and all descendants of the actor."""
     actor = engine_actor(cluster)
-    return list({*called(cluster.mark, "VLLM::"), *(children_of(actor, deep=True) if actor else [])})
+    return list({*find_processes(cluster.mark, "VLLM::"), *(children_of(actor, recursive=True) if actor else [])})
 
 
 def _is_core(process: psutil.Process) -> bool:

@@ -45,7 +45,7 @@ class FixedTeacher:
     actor = None
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists: rows of PreRankedList to rows of Outcome."""
+        """Label lists: rows of PreRankedList to rows of Outcome[Label]."""
         return lists.map_batches(_label_in_prompt_order, batch_format="pyarrow", batch_size=None)
 
 
@@ -61,8 +61,8 @@ def _label_in_prompt_order(batch: pa.Table) -> pa.Table:
             provenance=_PROVENANCE,
             usage=Usage(),
         )
-        outcomes.append(Outcome(query_id=row.query_id, row=labelled.model_dump_json()))
-    return table_of(outcomes, Outcome)
+        outcomes.append(Outcome(query_id=row.query_id, row=labelled))
+    return table_of(outcomes, Outcome[Label])
 
 
 def make_lists(folder: Path, queries: int, candidates: int) -> None:

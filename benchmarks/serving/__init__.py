@@ -1,0 +1,1 @@
+"""Benchmarks of serving: our service and alternatives to it, with the same weights."""

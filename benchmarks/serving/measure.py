@@ -2,10 +2,10 @@
 
     python -m benchmarks.serving.measure [--infinity PATH/infinity_emb] [--seconds 20] [--rounds 2]
 
-The servers run in turn on the same cores with the same weights: `minilm` as a plain classifier with a random head, saved as
-a student. A request is a query with 50 documents of about 60 words. Each server gets sequential requests, then 16 requests in
-flight (saturation), then an open loop at half of its saturation rate. Our service also gets an open loop at half of the
-saturation rate of the best other server. Prints a table and the ratios.
+The servers run in turn on the same cores with the same weights: `minilm` as a plain classifier with a random head,
+saved as a student. A request is a query with 50 documents of about 60 words. Each server gets sequential requests, then
+16 requests in flight (saturation), then an open loop at half of its saturation rate. Our service also gets an open loop
+at half of the saturation rate of the best other server. Prints a table and the ratios.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SAME = "other's half p95"
 
 
 def saved_model(folder: Path, seed: int = 1) -> Path:
-    """Save a student with the layers of `minilm` and a random head, which all servers can load, and return its folder."""
+    """Save a student that all servers can load: `minilm` with a random head. Return its folder."""
     settings = RraBertSettings(base="minilm", max_length=LENGTH)
     torch.manual_seed(seed)
     model = kinds.build(settings, model_path("minilm")).eval()
@@ -50,7 +50,7 @@ def saved_model(folder: Path, seed: int = 1) -> Path:
 
 
 def requests_of(tokenizer: Any, count: int = 16) -> list[dict[str, Any]]:
-    """Make requests whose pairs fit into the model, so that no server truncates them.
+    """Make requests whose pairs fit into the model untruncated.
 
     Args:
         tokenizer: Tokenizer of the model.
@@ -94,8 +94,8 @@ def measure_server(url: str, bodies: list[bytes], seconds: float, other_rates: l
     full = asyncio.run(saturated(url, bodies, REQUESTS_IN_FLIGHT, seconds + 4))
     rate = full.rate(2, seconds + 2)
     measured = {
-        "alone p50": one_by_one.quantile(0.5),
-        "alone p95": one_by_one.quantile(0.95),
+        "sequential p50": one_by_one.quantile(0.5),
+        "sequential p95": one_by_one.quantile(0.95),
         "documents/s": DOCUMENTS * rate,
     }
     half = asyncio.run(poisson(url, bodies, rate / 2, 1.5 * seconds))
@@ -114,7 +114,9 @@ def measure_server(url: str, bodies: list[bytes], seconds: float, other_rates: l
 def main() -> None:
     """Measure all servers and print the medians over the rounds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--infinity", help="path of infinity_emb in its own environment; without it Infinity is skipped")
+    parser.add_argument(
+        "--infinity", help="path of infinity_emb in its own environment; without it Infinity is skipped"
+    )
     parser.add_argument("--seconds", type=float, default=20, help="seconds of saturation per server and round")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", nargs="+", help="names of the servers to measure")
@@ -130,7 +132,7 @@ def main() -> None:
         ]
         for _ in range(arguments.rounds):
             best = 0.0
-            for server in reversed(servers):  # ours is last, because it also gets half the rate of the best other server
+            for server in reversed(servers):  # ours is last: it also gets half the rate of the best other server
                 name = server.name
                 with running(server, PORT, Path(local) / "log.txt") as process:
                     rates = [best / DOCUMENTS / 2] if name == "ours" and best else []
@@ -139,10 +141,7 @@ def main() -> None:
                 best = max(best, 0.0 if name == "ours" else results[name][-1]["documents/s"])
                 print(name, results[name][-1], flush=True)
     show(
-        {
-            name: {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-            for name, runs in results.items()
-        }
+        {name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in results.items()}
     )
 
 
@@ -165,7 +164,9 @@ def show(results: dict[str, dict[str, float]]) -> None:
         throughput = ours["documents/s"] / others[best]["documents/s"]
         p95 = ours["half p95"] / others[quickest]["half p95"]
         print(f"documents/s at saturation, ours / {best} (best other): {throughput:.2f} (target: at least 1.5)")
-        print(f"p95 at half load, ours / {quickest} (fastest other, at its own half load): {p95:.2f} (target: at most 1)")
+        print(
+            f"p95 at half load, ours / {quickest} (fastest other, at its own half load): {p95:.2f} (target: at most 1)"
+        )
         print(f"p95 at the half load of {best}, ours / {best}: {ours[SAME] / others[best]['half p95']:.2f}")
 
 

@@ -81,10 +81,14 @@ def servers_of(model: Path, storage: Path, port: int, infinity: str | None) -> l
         str(port),
     ]
     servers = [ours(storage, port)]
-    # By default, vLLM runs this model in float16, which CPUs emulate, and pins its threads to cores that its other processes
-    # need. With both, a request takes 5 s on two cores instead of 0.25 s.
+    # By default, vLLM runs this model in float16, which CPUs emulate, and pins its threads to cores that its other
+    # processes need. A request then takes 5 s on two cores instead of 0.25 s.
     native = "bfloat16" if dtype_of("auto", "cpu") == torch.bfloat16 else "float32"
-    environment = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
+    environment = {
+        "VLLM_CPU_KVCACHE_SPACE": "2",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
+    }
     servers.append(
         RankServer(
             "vLLM",

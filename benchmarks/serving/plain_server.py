@@ -1,6 +1,8 @@
 """Serve a CrossEncoder of sentence-transformers behind FastAPI: the simplest baseline.
 
-python -m benchmarks.serving.plain_server MODEL PORT
+    python -m benchmarks.serving.plain_server MODEL PORT
+
+MODEL is the folder of a saved student.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Our service at 80% of its saturation for half an hour, while champions change and replicas are killed.
+"""Run our service at 80% of its saturation for half an hour, with champion changes and killed replicas.
 
     python -m benchmarks.serving.soak [--minutes 30] [--replicas 2]
 
-An open loop of requests, each a query with 50 documents of about 60 words. Every five minutes another version is promoted,
-every three a replica is killed with SIGKILL. A client asks again once where it gets no answer, or status 429, 500, 502, 503 or
-504. Each answer must have the order that its version gives. Prints what failed, latencies minute by minute, and the memory of the
-service's processes: of replicas while they are older than a minute, and of all others. Exit code 1 where a request failed.
+Requests arrive in an open loop, each a query with 50 documents of about 60 words. Every five minutes the other version
+is promoted, and every three minutes a replica is killed with SIGKILL. Clients retry once after a connection error, a
+timeout, or status 429, 500, 502, 503 or 504. Each response must have the order of the version that it names. Prints
+failures, latencies per minute, and the memory of replicas older than a minute and of all other processes. Exits with
+code 1 if a request failed.
 """
 
 from __future__ import annotations
@@ -35,47 +36,68 @@ from ranking.registry import Registry
 from ranking.storage.folder import Folder
 from students.scoring import Scorer
 
-SHARE = 0.8
-CHANGE, KILL, LOOK = 300.0, 180.0, 10.0
-AGAIN = {429, 500, 502, 503, 504}
+LOAD_SHARE = 0.8
+PROMOTION_SECONDS, KILL_SECONDS, MEMORY_SECONDS = 300.0, 180.0, 10.0
+RETRIED_STATUS = {429, 500, 502, 503, 504}
 REPLICA = "ServeReplica:rradistill:Ingress"
-GROWN_UP = 60.0
-WARM = 120.0
+MIN_REPLICA_AGE_SECONDS = 60.0
+WARM_UP_SECONDS = 120.0
 
 
 @dataclass
 class SoakResult:
-    """What came of the requests, and what memory was in use. All times in seconds from the begin."""
+    """Results of a soak test. All times are in seconds from its start.
 
-    seconds: list[tuple[float, float]] = field(default_factory=list)
+    Attributes:
+        latencies: (scheduled start, latency in seconds) of each response.
+        versions: Number of responses per version.
+        retries: Number of retries per cause.
+        failed: Failed requests and wrong responses, as messages.
+        events: Promotions and killed replicas, as messages.
+        replica_memory: (time, mean memory of a replica in bytes).
+        other_memory: (time, total memory of all other processes in bytes).
+    """
+
+    latencies: list[tuple[float, float]] = field(default_factory=list)
     versions: Counter[str] = field(default_factory=Counter)
-    again: Counter[str] = field(default_factory=Counter)
+    retries: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
-    done: list[str] = field(default_factory=list)
-    replicas: list[tuple[float, int]] = field(default_factory=list)
-    others: list[tuple[float, int]] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+    replica_memory: list[tuple[float, int]] = field(default_factory=list)
+    other_memory: list[tuple[float, int]] = field(default_factory=list)
 
 
-async def asked(session: aiohttp.ClientSession, url: str, body: bytes) -> tuple[str, list[int]]:
-    """Ask once. Returns the version and the order. Raises _FailedError."""
+async def rerank_once(session: aiohttp.ClientSession, url: str, body: bytes) -> tuple[str, list[int]]:
+    """Send a request without retries.
+
+    Returns:
+        The version that responded, and the indices of the documents in its order.
+
+    Raises:
+        _FailedError: There is no response, or its status is not 200.
+    """
     try:
-        async with session.post(url, data=body, headers=HEADERS) as answer:
-            if answer.status != 200:
-                raise _FailedError(
-                    str(answer.status), float(answer.headers.get("retry-after", 0)) if answer.status in AGAIN else None
-                )
-            found = await answer.json()
-            return answer.headers["x-model-version"], [one["index"] for one in found["results"]]
+        async with session.post(url, data=body, headers=HEADERS) as response:
+            if response.status != 200:
+                retried = response.status in RETRIED_STATUS
+                wait_seconds = float(response.headers.get("retry-after", 0)) if retried else None
+                raise _FailedError(str(response.status), wait_seconds)
+            content = await response.json()
+            return response.headers["x-model-version"], [result["index"] for result in content["results"]]
     except (aiohttp.ClientError, TimeoutError) as error:
         raise _FailedError(type(error).__name__, 0.0) from None
 
 
 class _FailedError(Exception):
-    """after: seconds until another try; None where there should be none."""
+    """A request failed.
 
-    def __init__(self, what: str, after: float | None) -> None:
-        super().__init__(what)
-        self.after = after
+    Attributes:
+        retry_after: Seconds to wait before a retry; None if the request must not be retried.
+    """
+
+    def __init__(self, cause: str, retry_after: float | None) -> None:
+        super().__init__(cause)
+        self.retry_after = retry_after
 
 
 async def one_request(
@@ -84,24 +106,34 @@ async def one_request(
     body: bytes,
     orders: dict[str, list[int]],
     due: float,
-    began: float,
-    seen: SoakResult,
+    start: float,
+    result: SoakResult,
 ) -> None:
-    """A client that asks again once."""
-    for last in (False, True):
+    """Send a request, retry it once if it fails, and check the order of the response.
+
+    Args:
+        session: HTTP session.
+        url: URL of the rerank endpoint.
+        body: Request body.
+        orders: {version: expected indices}.
+        due: Scheduled start of the request, by time.perf_counter.
+        start: Start of the test, by time.perf_counter.
+        result: Takes the outcome.
+    """
+    for is_retry in (False, True):
         try:
-            version, order = await asked(session, url, body)
+            version, order = await rerank_once(session, url, body)
         except _FailedError as error:
-            if last or error.after is None:
-                seen.failed.append(f"{time.perf_counter() - began:.0f} s: {error}")
+            if is_retry or error.retry_after is None:
+                result.failed.append(f"{time.perf_counter() - start:.0f} s: {error}")
                 return
-            seen.again[str(error)] += 1
-            await asyncio.sleep(error.after)
+            result.retries[str(error)] += 1
+            await asyncio.sleep(error.retry_after)
             continue
         if order != orders[version]:
-            seen.failed.append(f"{time.perf_counter() - began:.0f} s: not the order of version {version}")
-        seen.versions[version] += 1
-        seen.seconds.append((due - began, time.perf_counter() - due))
+            result.failed.append(f"{time.perf_counter() - start:.0f} s: not the order of version {version}")
+        result.versions[version] += 1
+        result.latencies.append((due - start, time.perf_counter() - due))
         return
 
 
@@ -110,29 +142,30 @@ async def load(
     bodies: list[bytes],
     orders: list[dict[str, list[int]]],
     rate: float,
-    began: float,
+    start: float,
     seconds: float,
-    seen: SoakResult,
+    result: SoakResult,
 ) -> None:
-    """Requests at random moments, whether or not the ones before were answered."""
-    draw, tasks, number, at = random.Random(2), [], 0, began
-    limits = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=limits, timeout=aiohttp.ClientTimeout(total=120)) as session:
-        while at < began + seconds:
+    """Send requests in an open loop, `rate` per second on average, at times that do not depend on earlier responses."""
+    generator, tasks, number, at = random.Random(2), [], 0, start
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=120)) as session:
+        while at < start + seconds:
             await asyncio.sleep(max(0.0, at - time.perf_counter()))
-            which = number % len(bodies)
-            tasks.append(asyncio.create_task(one_request(session, url, bodies[which], orders[which], at, began, seen)))
-            at += draw.expovariate(rate)
+            index = number % len(bodies)
+            request = one_request(session, url, bodies[index], orders[index], at, start, result)
+            tasks.append(asyncio.create_task(request))
+            at += generator.expovariate(rate)
             number += 1
         await asyncio.gather(*tasks)
 
 
 def replicas_of(service: psutil.Process) -> list[psutil.Process]:
-    """Those that live."""
-    return [one for one in _family(service) if REPLICA in _name(one)]
+    """Return the replica processes that are running."""
+    return [process for process in _process_tree(service) if REPLICA in _name(process)]
 
 
-def _family(service: psutil.Process) -> list[psutil.Process]:
+def _process_tree(service: psutil.Process) -> list[psutil.Process]:
     return [service, *service.children(recursive=True)]
 
 
@@ -144,122 +177,142 @@ def _name(process: psutil.Process) -> str:
 
 
 def _memory(process: psutil.Process) -> int:
-    """Its own, in bytes: what would be free without it."""
+    """Return the unique set size in bytes: the memory that is freed if the process ends."""
     try:
         return int(process.memory_full_info().uss)
     except psutil.Error:
         return 0
 
 
-async def disturb(registry: Registry, service: psutil.Process, began: float, seconds: float, seen: SoakResult) -> None:
-    """Change champions and kill replicas at their times."""
-    draw = random.Random(3)
-    events = sorted(
-        [(CHANGE * n, "change") for n in range(1, 1000)] + [(KILL * n + 20, "kill") for n in range(1, 1000)]
-    )
-    for at, what in events:
+async def disturb(
+    registry: Registry, service: psutil.Process, start: float, seconds: float, result: SoakResult
+) -> None:
+    """Promote versions and kill replicas at fixed intervals, until 30 s before the end."""
+    generator = random.Random(3)
+    promotions = [(PROMOTION_SECONDS * n, "promote") for n in range(1, 1000)]
+    kills = [(KILL_SECONDS * n + 20, "kill") for n in range(1, 1000)]
+    for at, event in sorted(promotions + kills):
         if at > seconds - 30:
             return
-        await asyncio.sleep(max(0.0, began + at - time.perf_counter()))
-        if what == "kill":
-            victims = replicas_of(service)
-            if victims:
-                draw.choice(victims).kill()
-                seen.done.append(f"{at:.0f} s: killed one of {len(victims)} replicas")
+        await asyncio.sleep(max(0.0, start + at - time.perf_counter()))
+        if event == "kill":
+            replicas = replicas_of(service)
+            if replicas:
+                generator.choice(replicas).kill()
+                result.events.append(f"{at:.0f} s: killed one of {len(replicas)} replicas")
         else:
             champion, _ = registry.champion()
             other = "b" if champion.champion == "a" else "a"
             registry.promote_again(other, "soak")
-            seen.done.append(f"{at:.0f} s: promoted {other}")
+            result.events.append(f"{at:.0f} s: promoted {other}")
 
 
-async def watch(service: psutil.Process, began: float, seconds: float, seen: SoakResult) -> None:
-    """Look at memory now and then. replicas: the mean of those that are older than a minute."""
-    while time.perf_counter() < began + seconds:
-        await asyncio.sleep(LOOK)
-        family = await asyncio.to_thread(_family, service)
-        at = time.perf_counter() - began
-        old = [one for one in family if REPLICA in _name(one) and time.time() - one.create_time() > GROWN_UP]
-        if old:
-            seen.replicas.append((at, sum(map(_memory, old)) // len(old)))
-        seen.others.append((at, sum(_memory(one) for one in family if REPLICA not in _name(one))))
+async def watch(service: psutil.Process, start: float, seconds: float, result: SoakResult) -> None:
+    """Record memory every ten seconds. Replicas count only if they are older than a minute."""
+    while time.perf_counter() < start + seconds:
+        await asyncio.sleep(MEMORY_SECONDS)
+        processes = await asyncio.to_thread(_process_tree, service)
+        at = time.perf_counter() - start
+        replicas = [
+            process
+            for process in processes
+            if REPLICA in _name(process) and time.time() - process.create_time() > MIN_REPLICA_AGE_SECONDS
+        ]
+        if replicas:
+            result.replica_memory.append((at, sum(map(_memory, replicas)) // len(replicas)))
+        result.other_memory.append(
+            (at, sum(_memory(process) for process in processes if REPLICA not in _name(process)))
+        )
 
 
 async def soak(
     url: str, service: psutil.Process, registry: Registry, bodies: list[bytes], orders: Any, rate: float, seconds: float
 ) -> SoakResult:
-    """All of it at once."""
-    seen, began = SoakResult(), time.perf_counter()
+    """Send requests, disturb the service and record its memory concurrently."""
+    result, start = SoakResult(), time.perf_counter()
     await asyncio.gather(
-        load(url, bodies, orders, rate, began, seconds, seen),
-        disturb(registry, service, began, seconds, seen),
-        watch(service, began, seconds, seen),
+        load(url, bodies, orders, rate, start, seconds, result),
+        disturb(registry, service, start, seconds, result),
+        watch(service, start, seconds, result),
     )
-    return seen
+    return result
 
 
 def main() -> None:
+    """Measure saturation, run the soak test and print its results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--minutes", type=float, default=30, help="duration")
     parser.add_argument("--replicas", type=int, default=2)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        models = {name: saved_model(Path(place) / name, seed) for name, seed in (("a", 1), ("b", 2))}
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as local:
+        models = {name: saved_model(Path(local) / name, seed) for name, seed in (("a", 1), ("b", 2))}
         requests = requests_of(AutoTokenizer.from_pretrained(models["a"]))
         orders = orders_of(models, requests)
-        registry = Registry(Folder(Path(place) / "storage"))
+        registry = Registry(Folder(Path(local) / "storage"))
         registry.promote(Folder(models["a"]), "a", "soak", "to be disturbed")
         registry.add(Folder(models["b"]), "b")
         bodies = [json.dumps(request).encode() for request in requests]
-        side = ours(Path(place) / "storage", PORT, replicas=given.replicas, page="false")
-        with running(side, PORT, Path(place) / "log.txt") as server:
-            asyncio.run(saturated(server.url, bodies, 4, 4))  # warm
-            full = asyncio.run(saturated(server.url, bodies, 16, 24)).rate(2, 22)
+        server = ours(Path(local) / "storage", PORT, replicas=arguments.replicas, page="false")
+        with running(server, PORT, Path(local) / "log.txt") as running_server:
+            url = running_server.url
+            asyncio.run(saturated(url, bodies, 4, 4))  # warm-up
+            rate = asyncio.run(saturated(url, bodies, 16, 24)).rate(2, 22)
             print(
-                f"saturated at {DOCUMENTS * full:.0f} documents/s; asked at {SHARE:.0%} of it for {given.minutes:g} minutes",
+                f"saturation at {DOCUMENTS * rate:.0f} documents/s; "
+                f"load at {LOAD_SHARE:.0%} of it for {arguments.minutes:g} minutes",
                 flush=True,
             )
-            service = psutil.Process(server.process.pid)
-            seen = asyncio.run(soak(server.url, service, registry, bodies, orders, SHARE * full, 60 * given.minutes))
-    show(seen)
-    raise SystemExit(1 if seen.failed else 0)
+            service = psutil.Process(running_server.process.pid)
+            seconds = 60 * arguments.minutes
+            result = asyncio.run(soak(url, service, registry, bodies, orders, LOAD_SHARE * rate, seconds))
+    show(result)
+    raise SystemExit(1 if result.failed else 0)
 
 
 def orders_of(models: dict[str, Path], requests: list[dict[str, Any]]) -> list[dict[str, list[int]]]:
-    """The order that each version gives each request."""
+    """Compute the order of each version for each request.
+
+    Returns:
+        {version: indices, best first}, one per request.
+    """
     scorers = {name: Scorer(folder) for name, folder in models.items()}
-    found = []
+    orders = []
     for request in requests:
         pairs = [(request["query"], document) for document in request["documents"]]
         scores = {name: scorer.score(pairs) for name, scorer in scorers.items()}
-        found.append(
-            {name: sorted(range(len(held)), key=lambda i, held=held: (-held[i], i)) for name, held in scores.items()}
-        )  # type: ignore[misc]
-    return found
+        orders.append({name: _best_first(values) for name, values in scores.items()})
+    return orders
 
 
-def show(seen: SoakResult) -> None:
+def _best_first(scores: list[float]) -> list[int]:
+    return sorted(range(len(scores)), key=lambda i: (-scores[i], i))
+
+
+def show(result: SoakResult) -> None:
+    """Print latencies per minute, events, failures and memory."""
     by_minute = defaultdict(list)
-    for at, seconds in seen.seconds:
+    for at, seconds in result.latencies:
         by_minute[int(at // 60)].append(1000 * seconds)
-    table = Table("minute", "answered", "p50 ms", "p95 ms", "longest ms")
-    for minute, held in sorted(by_minute.items()):
-        held.sort()
-        values = (statistics.median(held), held[int(0.95 * len(held))], held[-1])
-        table.add_row(str(minute), str(len(held)), *(f"{value:,.0f}" for value in values))
+    table = Table("minute", "responses", "p50 ms", "p95 ms", "max ms")
+    for minute, latencies in sorted(by_minute.items()):
+        latencies.sort()
+        values = (statistics.median(latencies), latencies[int(0.95 * len(latencies))], latencies[-1])
+        table.add_row(str(minute), str(len(latencies)), *(f"{value:,.0f}" for value in values))
     Console(width=100).print(table)
-    print("\n".join(seen.done))
+    print("\n".join(result.events))
     print(
-        f"answered {len(seen.seconds):,} (by version {dict(seen.versions)}); asked again {dict(seen.again)}; failed {len(seen.failed)}"
+        f"responses {len(result.latencies):,} (by version {dict(result.versions)}); "
+        f"retries {dict(result.retries)}; failed {len(result.failed)}"
     )
-    for failure in seen.failed[:20]:
+    for failure in result.failed[:20]:
         print(f"  {failure}")
-    for name, looks in (("a replica", seen.replicas), ("all other processes", seen.others)):
-        held = [bytes_ for at, bytes_ in looks if at > WARM]
-        third = max(1, len(held) // 3)
-        first, last = statistics.median(held[:third]), statistics.median(held[-third:])
+    for name, samples in (("a replica", result.replica_memory), ("all other processes", result.other_memory)):
+        memory = [size for at, size in samples if at > WARM_UP_SECONDS]
+        third = max(1, len(memory) // 3)
+        first, last = statistics.median(memory[:third]), statistics.median(memory[-third:])
         print(
-            f"memory of {name}: {first / 2**20:,.0f} MiB in the first third, {last / 2**20:,.0f} in the last: {last / first - 1:+.1%}"
+            f"memory of {name}: {first / 2**20:,.0f} MiB in the first third, {last / 2**20:,.0f} MiB in the last third "
+            f"({last / first - 1:+.1%})"
         )
 
 

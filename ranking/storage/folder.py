@@ -18,7 +18,7 @@ import pyarrow.fs as pafs
 
 from ranking.errors import InputError
 from ranking.storage import s3
-from ranking.storage.parquet import ParquetFiles
+from ranking.storage.parquet_files import ParquetFiles
 
 _COPIES_AT_ONCE = 16
 PARTIAL = ".partial-"

@@ -58,6 +58,7 @@ def leased(
     """Own a folder's lease while the block runs. A no-op on storage without compare-and-swap.
 
     Args:
+        folder: Folder to own.
         job: Description of the job, shown to other jobs.
         on_lost: Called if another process takes over the lease because this one stalled past its term.
         on_wait: Called with a message if acquiring the lease takes a while.

@@ -30,7 +30,7 @@ def teacher_identity(settings: TeacherSettings) -> dict[str, Any]:
     """Collect what determines the teacher's labels: settings, prompt, and content of a recording or bundled model."""
     identity = settings.model_dump()
     if isinstance(settings, RecordedTeacherSettings):
-        identity["content"] = content_hash(settings.path)
+        identity["content"] = content_hash(settings.location)
     if isinstance(settings, ListwiseTeacherSettings):
         identity["prompt"] = load_prompt(settings.prompt_file).hash
         if settings.model in OWN:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from benchmarks.faults.cluster import LocalCluster
-from benchmarks.faults.processes import called, wait_until
+from benchmarks.faults.processes import find_processes, wait_until
 from tests.testing.facts import BIN, ROOT
 from tests.testing.programs import run_program
 from tests.testing.training_runs import BERT, copy_labels, distinct_scores, training_command
@@ -34,7 +34,7 @@ def node_id_of(cluster, address):
 
 def count_training_workers(cluster):
     """Return the number of training workers."""
-    return len(called(cluster.mark, "TrainWorker"))
+    return len(find_processes(cluster.mark, "TrainWorker"))
 
 
 RELEASE = """

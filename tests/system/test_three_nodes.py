@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from benchmarks.faults.cluster import LocalCluster
-from benchmarks.faults.processes import called, wait_until
+from benchmarks.faults.processes import find_processes, wait_until
 from benchmarks.faults.victims import node_of
 from ranking.records import Label
 from ranking.runs.stages import Manifest
@@ -55,7 +55,7 @@ def test_labels_and_counts_equal_those_of_one_node(finished, collection, tmp_pat
 @pytest.mark.timeout(600)
 def test_replicas_run_on_different_nodes_and_move_from_a_lost_node(collection, tmp_path):
     def nodes():
-        replicas = called(cluster.mark, "ServeReplica:rradistill:Ingress")
+        replicas = find_processes(cluster.mark, "ServeReplica:rradistill:Ingress")
         return {node_of(cluster, replica) for replica in replicas} - {None}
 
     def responds():

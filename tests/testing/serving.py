@@ -10,31 +10,17 @@ import time
 from pathlib import Path
 
 import httpx
-import torch
 
 from ranking.ab_test.exposure_records import EXPOSURES, SERVING, Exposure
-from ranking.model_paths import model_path
 from ranking.registry import Registry
 from ranking.storage.folder import Folder
-from students import export, kinds
 from students.scoring import Scorer
-from students.settings import RraBertSettings
-from tests.testing.facts import FACTS, QUESTIONS, ROOT
+from tests.testing.facts import FACTS, ROOT
 from tools.ports import free_ports
+from tools.untrained_student import untrained_student
 
 TEXTS = [text for _, text in FACTS]
 QUERY = "why does dough get bigger"
-PAIRS = [(query, text) for (_, query, _), text in zip(QUESTIONS, TEXTS, strict=True)]
-
-
-def student(folder, seed):
-    """Save an untrained student and return its folder. The random classifier head spreads the scores."""
-    settings = RraBertSettings(base="minilm", max_length=64)
-    torch.manual_seed(seed)
-    model = kinds.build(settings, model_path("minilm")).eval()
-    torch.nn.init.normal_(model.classifier.classifier.weight, std=1.0)
-    export.save(model, kinds.tokenizer_of(settings, model_path("minilm")), settings, folder, PAIRS)
-    return Folder(folder)
 
 
 @functools.cache
@@ -45,7 +31,7 @@ def _temporary_folder():
 @functools.cache
 def shared_student(name, seed):
     """Return a student that all services of the test session share. Tests must not change it."""
-    return student(Path(_temporary_folder().name) / name, seed)
+    return untrained_student(Path(_temporary_folder().name) / name, seed)
 
 
 class Service:

@@ -15,6 +15,8 @@ from ranking.errors import InputError
 from ranking.runs.stages import fingerprint_of
 
 HERE = Path(__file__).parent
+RANKINGS = HERE / "llm_rankings.jsonl"
+"""Answers of a large language model to the listwise prompt, for the log queries and test questions."""
 
 
 def read(split: str = "test") -> Collection:

@@ -19,7 +19,7 @@ from actors.data.parts import (
 from ranking.records import Candidate, CandidateList, NamedList, Query, QueryCandidates, Rejection
 from ranking.runs.stages import REJECTED, Stage
 from ranking.storage.folder import Folder
-from ranking.storage.parquet import schema_of
+from ranking.storage.parquet_files import schema_of
 
 
 def query(name):

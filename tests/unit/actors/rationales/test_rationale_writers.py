@@ -69,7 +69,7 @@ def explain(model, tokenizer, folder, label, script=SCRIPT, **changes):
 
     outcome = asyncio.run(request())
     assert outcome.rejection is None
-    return RationaleList.model_validate_json(outcome.row), outcome.tokens, engine
+    return outcome.row, outcome.tokens, engine
 
 
 def test_row_contains_every_response_with_its_status(model, tokenizer, tmp_path):
@@ -129,8 +129,8 @@ def test_passage_is_truncated_until_the_answer_fits(model, tokenizer):
 
 def test_extractive_writer_returns_one_row_per_label(tmp_path):
     labels = [label_of(["d1"]), label_of(["d2"]).model_copy(update={"query_id": "p", "query": "text 2"})]
-    outcomes = records(extracted(table_of(labels, Label)), Outcome)
-    rows = [RationaleList.model_validate_json(outcome.row) for outcome in outcomes]
+    outcomes = records(extracted(table_of(labels, Label)), Outcome[RationaleList])
+    rows = [outcome.row for outcome in outcomes]
     assert [(row.query_id, row.writer, len(row.rationales)) for row in rows] == [
         ("q", "extractive", 6),
         ("p", "extractive", 6),

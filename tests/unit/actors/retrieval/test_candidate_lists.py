@@ -25,7 +25,8 @@ def candidates(**texts):
 
 
 def outcomes(rows, split="log", settings=SETTINGS):
-    return records(parquet_lists(pa.Table.from_pylist(rows), split, settings), Outcome)
+    row = CandidateList if split == "log" else QueryCandidates
+    return records(parquet_lists(pa.Table.from_pylist(rows), split, settings), Outcome[row])
 
 
 def test_deduplicate_keeps_the_best_of_equal_texts():
@@ -39,7 +40,7 @@ def test_parquet_lists_keep_order_and_texts():
         for i, score in enumerate([0.5, 0.5, 0.1, 0.0])
     ]
     (outcome,) = outcomes([{"query_id": 7, "text": "why", "candidates": entries}])
-    row = CandidateList.model_validate_json(outcome.row)
+    row = outcome.row
     assert (row.query_id, row.text) == ("7", "why")
     assert [(c.doc_id, c.text, c.rank, c.score, c.retriever) for c in row.candidates] == [
         ("0", "text 0", 1, 0.5, "parquet"),
@@ -67,7 +68,7 @@ def test_malformed_parquet_list_is_rejected_with_a_reason(row, reason):
 def test_first_entry_of_a_repeated_document_is_kept():
     entries = [{"doc_id": i, "text": f"{i} {n}", "score": 1 / n} for n, i in enumerate("abac", start=1)]
     (outcome,) = outcomes([{"query_id": "q", "text": "why", "candidates": entries}], split="test")
-    (first, _) = QueryCandidates.model_validate_json(outcome.row).lists
+    (first, _) = outcome.row.lists
     assert [(c.doc_id, c.text, c.rank, c.score) for c in first.candidates] == [
         ("a", "a 1", 1, 1),
         ("b", "b 2", 2, 1 / 2),
@@ -79,16 +80,16 @@ def test_first_entry_of_a_repeated_document_is_kept():
 def test_increasing_or_missing_scores_are_replaced_by_reciprocal_ranks(scores):
     entries = [{"doc_id": str(n), "text": f"text {n}", "score": score} for n, score in enumerate(scores)]
     (outcome,) = outcomes([{"query_id": "q", "text": "why", "candidates": entries}], split="test")
-    (first, _) = QueryCandidates.model_validate_json(outcome.row).lists
+    (first, _) = outcome.row.lists
     assert [(c.doc_id, c.score) for c in first.candidates] == [("0", 1.0), ("1", 1 / 2), ("2", 1 / 3)]
 
 
 def test_query_without_list_is_rejected_or_gets_empty_test_lists():
     queries = table_of([Query(query_id="q", text="why")], Query)
-    (logged,) = records(without_lists(queries, "log", SETTINGS), Outcome)
-    (tested,) = records(without_lists(queries, "test", SETTINGS), Outcome)
+    (logged,) = records(without_lists(queries, "log", SETTINGS), Outcome[CandidateList])
+    (tested,) = records(without_lists(queries, "test", SETTINGS), Outcome[QueryCandidates])
     assert logged.rejection.reason == "parquet: there is no candidate list for this query"
-    assert [(stage.name, stage.candidates) for stage in QueryCandidates.model_validate_json(tested.row).lists] == [
+    assert [(stage.name, stage.candidates) for stage in tested.row.lists] == [
         ("parquet", []),
         ("fused", []),
     ]

@@ -15,7 +15,7 @@ from actors.vllm.response_cache import ResponseCache
 from ranking.labels.answer_constraints import ListRules
 from ranking.labels.listwise_answers import read_answer
 from ranking.prompts import control_tokens
-from ranking.records import Label, Provenance
+from ranking.records import Provenance
 from ranking.storage.folder import Folder
 from tests.testing.pre_ranked_lists import pre_ranked_list, prompt_filler
 from tools.tiny_models import tiny_generator
@@ -75,7 +75,7 @@ def label(model, tokenizer, folder, row, *script, **changes):
         return rankings
 
     outcome = outcome_of(row, asyncio.run(rank()), settings, PROVENANCE)
-    return (Label.model_validate_json(outcome.row) if outcome.row else outcome.rejection), outcome.tokens, engine
+    return outcome.row or outcome.rejection, outcome.tokens, engine
 
 
 def test_answer_becomes_a_label_in_candidate_order(model, tokenizer, tmp_path):

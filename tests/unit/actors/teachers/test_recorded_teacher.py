@@ -11,7 +11,7 @@ from ranking.labels.label_views import viewed
 from ranking.labels.recorded_rankings import read_answers, read_recorded
 from ranking.labels.relevance import candidates_to_explain, relevance
 from ranking.labels.targets import targets_from_grades, tiers_from_order
-from ranking.records import Candidate, Label, PreRankedCandidate, PreRankedList
+from ranking.records import Candidate, PreRankedCandidate, PreRankedList
 
 
 def candidate(doc_id, rank=1, duplicates=()):
@@ -74,7 +74,7 @@ def outcome(folder, rows, doc_ids, query_id="q", name="answers.jsonl", **setting
 
 
 def recorded_label(*arguments, **named):
-    return Label.model_validate_json(outcome(*arguments, **named).row)
+    return outcome(*arguments, **named).row
 
 
 def test_recorded_answer_becomes_a_label_with_its_raw_text(tmp_path):

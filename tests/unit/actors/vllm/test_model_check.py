@@ -12,7 +12,7 @@ from actors.vllm.engine import engine_arguments
 from actors.vllm.engine_actor import EngineActor
 from actors.vllm.model_check import check_model
 from ranking.errors import InputError
-from ranking.records import PreRankedList, Rejection
+from ranking.records import Label, PreRankedList, Rejection
 from ranking.storage.folder import Folder
 from tests.testing.pre_ranked_lists import pre_ranked_list
 from tools.tiny_models import tiny_cross_encoder, tiny_generator
@@ -70,7 +70,7 @@ def test_empty_list_is_rejected_and_cache_is_flushed_once_per_batch(tmp_path):
     actor = RejectingActor("m", ComputeSettings(), Folder(tmp_path))
     lists = [pre_ranked_list(0, query_id="none"), pre_ranked_list(1, query_id="one")]
     batch = asyncio.run(actor(table_of(lists, PreRankedList)))
-    assert [(o.query_id, o.rejection.reason) for o in records(batch, Outcome)] == [
+    assert [(o.query_id, o.rejection.reason) for o in records(batch, Outcome[Label])] == [
         ("none", "no candidates to rank"),
         ("one", "asked"),
     ]

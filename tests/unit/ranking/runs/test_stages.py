@@ -5,7 +5,7 @@ from ranking.records import Query, Rejection, TokenCounts
 from ranking.runs import stages
 from ranking.runs.stages import REJECTED, Stage
 from ranking.storage.folder import Folder
-from ranking.storage.parquet import part_name
+from ranking.storage.parquet_files import part_name
 
 
 def rows(*ids):

@@ -44,7 +44,7 @@ def test_worker_logs_only_the_first_rejections_with_their_reasons(tmp_path, capl
         for n in range(50)
     ]
     with caplog.at_level(logging.WARNING, "rradistill"):
-        PartSink(Query, {"log": stage})(table_of(rejections, Outcome))
+        PartSink(Query, {"log": stage})(table_of(rejections, Outcome[Query]))
     entries = [json.loads(record.message) for record in caplog.records]
     assert len(entries) == 20
     assert entries[3] == {
