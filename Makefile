@@ -10,24 +10,36 @@ FIND_LINKS = $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null |
 TORCH_WHEEL = $(firstword $(foreach place,$(FIND_LINKS),$(wildcard $(place)/torch-*.whl)))
 TORCH = $(if $(TORCH_WHEEL),--find-links $(dir $(TORCH_WHEEL)),--torch-backend cpu)
 
-.PHONY: quickstart serve test lint clean constraints
+.PHONY: quickstart serve test test-system test-all lint docs clean constraints
 quickstart: .venv/installed
 	@$(BIN)/python -m ray_jobs.quickstart $(CONFIG)
 
 serve: .venv/installed
 	@$(BIN)/python -m ray_jobs.serve $(CONFIG)
 
+# Unit tests, and the system tests of the pipeline, training, serving and labelling. One thread per unit test process.
 test: .venv/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/system --ignore tests/system/long
+
+# The longer system tests: several nodes, autoscaling, kills, object stores, monitoring.
+test-system: .venv/installed
+	$(BIN)/python -m pytest tests/system/long
+
+test-all: test test-system
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy ranking students actors ray_jobs tools
 	$(BIN)/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 clean:
-	rm -rf .venv runs logs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv .site runs logs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
 .venv/installed: pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || { echo "Python 3.11 or 3.12 is required, for example make PYTHON=python3.11" >&2; exit 2; }

@@ -1,10 +1,10 @@
-"""Blending: a weighted sum of a student's scores and the first stage's. Evaluation and serving call the same function.
+"""Blending: a weighted sum of a student's scores and a signal from first-stage retrieval, for one candidate list.
 
     blended = w * z(student) + (1 - w) * z(first stage),   z(x) = (x - mean(x)) / std(x) over the list
 
-The first stage contributes its scores or its reciprocal ranks. This exact form is the project's own; linear
-interpolation of standardised scores is common in re-ranking (for example Wang et al., "BERT-based Dense Retrievers
-Require Interpolation with BM25", ICTIR 2021).
+The signal is the first stage's scores or its reciprocal ranks; w is the weight of the student. Evaluation and serving
+call the same functions. This exact form is the project's own; linear interpolation of standardised scores is common in
+re-ranking (for example Wang et al., "BERT-based Dense Retrievers Require Interpolation with BM25", ICTIR 2021).
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _RELATIVE_TOLERANCE = 1e-9
 
 
 class Blend(BaseModel):
-    """Define how a student is blended with the first stage. Fitted on validation queries; part of the student config.
+    """How to blend a student's scores with the first stage: a part of the student config, fitted on validation queries.
 
     Attributes:
-        form: The better form, used if a request or a list has first-stage scores.
+        form: Form of the first-stage signal that is better on the validation queries: `scores`, or `ranks` (reciprocal
+            ranks). Used if a request or a list has first-stage scores.
         weights: Weight w of the student for each form. 1 uses the student alone.
     """
 
@@ -35,34 +36,36 @@ class Blend(BaseModel):
 
     @property
     def weight(self) -> float:
-        """The weight of the better form."""
+        """Weight w of the student for the better form, `self.form`."""
         return self.weights[self.form]
 
     def __str__(self) -> str:
         return f"{self.form}, w = {self.weight:g}"
 
     def apply(self, student: Sequence[float], first_stage: Sequence[float], form: Form | None = None) -> list[float]:
-        """Blend one list's scores.
+        """Blend a student's scores of one candidate list with the first-stage scores.
 
         Args:
-            student: One score per document.
-            first_stage: First-stage scores in the same order. Higher is better.
-            form: How the first stage contributes. None uses the better form.
+            student: The student's scores, one per document.
+            first_stage: First-stage scores in the same document order. Higher is better.
+            form: Form of the first-stage signal. None uses `self.form`.
 
         Returns:
-            Blended scores on the student's scale, in the same order.
+            Blended scores in the same document order, with the mean and standard deviation of the student's scores.
         """
         form = form or self.form
         signal = first_stage if form == "scores" else reciprocal_ranks(first_stage)
         return blended(student, signal, self.weights[form])
 
     def apply_order(self, student: Sequence[float]) -> list[float]:
-        """Blend the scores of documents that arrive in first-stage order without first-stage scores."""
+        """Blend by reciprocal ranks, for documents that are in first-stage order but have no first-stage scores."""
         return blended(student, [1.0 / rank for rank in range(1, len(student) + 1)], self.weights["ranks"])
 
 
 def blended(student: Sequence[float], signal: Sequence[float], weight: float) -> list[float]:
     """Compute weight * z(student) + (1 - weight) * z(signal), rescaled to the student's mean and standard deviation.
+
+    z is the function `standardised`.
 
     Raises:
         ValueError: The lists have different lengths.
@@ -84,7 +87,7 @@ def standardised(values: np.ndarray) -> np.ndarray:
 
 
 def _spread(values: np.ndarray) -> float:
-    """Compute the standard deviation. Returns 0 if the values differ only by rounding."""
+    """Compute the standard deviation. Returns 0 if the values differ only by rounding errors."""
     spread = float(values.std())
     return spread if spread > _RELATIVE_TOLERANCE * max(1.0, float(np.abs(values).max())) else 0.0
 

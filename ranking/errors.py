@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class InputError(Exception):
-    """Report invalid input in one line: what is wrong, where, and what to do."""
+    """Error for invalid input. Its message says in one line what is wrong, where, and what to do."""
 
 
 def first_line(error: Exception) -> str:

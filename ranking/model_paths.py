@@ -16,12 +16,13 @@ _HASHED_SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin"}
 _SAMPLE_BYTES = 2**25
 
 OWN = ("minilm-cross", "minilm-list")
-"""Models of this project: a cross-encoder to initialise students from, and a decoder for listwise teachers."""
+"""Names of this project's models: a cross-encoder to initialise students, and a decoder for listwise teachers."""
 
 FOLDER_VARIABLE = "RRADISTILL_MODELS"
-"""Environment variable with the folder of the project's models.
+"""Name of the environment variable that contains the path of the folder of the project's models.
 
-Needed if models/ is not beside the code, as on a cluster, where the image contains the models.
+It must be set if there is no models/ folder next to the code, as on a cluster, where the models are part of the
+container image.
 """
 
 
@@ -33,7 +34,7 @@ def model_path(name: str) -> str:
             models/ or in $RRADISTILL_MODELS), a folder, or a Hugging Face id.
 
     Raises:
-        InputError: The model is not installed, or a path-like name is not a folder.
+        InputError: The model is not installed, or the name is neither an existing folder nor a Hugging Face id.
     """
     if name == EMBEDDED:
         spec = importlib.util.find_spec(_PACKAGE)
@@ -87,7 +88,14 @@ def folder_hash(folder: Path) -> str:
 
 @functools.lru_cache
 def _content_hash(folder: Path, files: tuple[tuple[str, int, int], ...]) -> str:
-    """Hash the files' names, sizes, and first and last 32 MiB. That is enough, because training changes all weights."""
+    """Hash the names, sizes, and first and last 32 MiB of files.
+
+    Two samples of each file are enough, because training changes all weights.
+
+    Args:
+        folder: Folder of the files.
+        files: (name, size in bytes, modification time in ns) of each file. The time is only part of the cache key.
+    """
     digest = hashlib.sha256()
     for name, size, _ in files:
         digest.update(f"{name} {size}\n".encode())

@@ -1,10 +1,11 @@
 """The model registry: immutable versions of served models, and a pointer to the current champion.
 
 <storage>/registry/<version>/       model folder, immutable once written; checksums.json lists its files
-<storage>/registry/champion.json    {"champion": version, "history": [...]}, newest last
+<storage>/registry/champion.json    {"champion": version, "history": [...]}, oldest change first
 
-Versions are added atomically, and champion.json changes by compare-and-swap. After a crash at any moment the old
-champion is still in place. If two changes race, one of them fails with an error.
+The champion is the version that is served. Versions are added atomically, and champion.json is changed by
+compare-and-swap. After a crash at any moment the old champion is still in place. If two changes race, one of them fails
+with an error.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Champion(BaseModel):
 
     @property
     def checksum(self) -> str:
-        """Checksum of the champion."""
+        """SHA-256 of the current champion's checksums.json."""
         return self.history[-1].checksum
 
     @property
@@ -81,7 +82,7 @@ class Champion(BaseModel):
 
 
 class Registry:
-    """The registry of one storage root, shared by all runs in it."""
+    """The model registry of one storage root. All runs under that root share it."""
 
     def __init__(self, storage: Folder) -> None:
         self.folder = storage / REGISTRY
@@ -177,7 +178,16 @@ class Registry:
     def _change(
         self, current: PointerContent, version: str, checksum: str, action: Action, run: str, reason: str
     ) -> Champion:
-        """Append a change to the history and swap champion.json."""
+        """Append a change to the history and replace champion.json by compare-and-swap.
+
+        Args:
+            current: Content of champion.json on which the change is based.
+            version: The new champion.
+            checksum: SHA-256 of the version's checksums.json.
+            action: Kind of change.
+            run: Name of the run that makes the change.
+            reason: Reason for the change.
+        """
         champion = self._parse(current)
         change = ChampionChange(
             id=uuid.uuid4().hex,
@@ -203,7 +213,7 @@ class Registry:
         return changed
 
     def _add(self, model: Folder, version: str) -> str:
-        """Add a model folder atomically and return its checksum."""
+        """Add a model folder atomically as a version, and return the SHA-256 of its checksums.json."""
         sums = json.dumps(checksums_of(model), indent=2, sort_keys=True)
         target = self.folder / version
         if not target.exists(CHECKSUMS):
@@ -223,7 +233,7 @@ class Registry:
         return checksum
 
     def _add_remote(self, model: Folder, target: Folder, sums: str) -> None:
-        """Claim the version by writing its checksums, then copy.
+        """Add a version in an object store: claim its name by writing checksums.json, then copy the model's files.
 
         A concurrent writer with different content sees the claim and fails.
         """
@@ -232,11 +242,11 @@ class Registry:
         except PointerConflictError:
             return
         for name in checksums_of(target).keys() - json.loads(sums).keys():
-            target.remove(name)  # left over from something that was never a version
+            target.remove(name)  # a leftover file that was never part of a version
         model.copy_to(target)
 
     def _add_local(self, model: Folder, target: Folder, sums: str) -> None:
-        """Copy to a temporary folder, then rename it."""
+        """Add a version on a local disk: copy the model to a temporary folder, then rename that folder."""
         self._delete_stale_copies()
         copy = self.folder / f"{PARTIAL}{uuid.uuid4().hex}"
         model.copy_to(copy)
@@ -259,7 +269,7 @@ class Registry:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def checksum_of(self, version: str) -> str:
-        """Return the checksum of a version.
+        """Return the SHA-256 of a version's checksums.json.
 
         Raises:
             InputError: The version does not exist.
@@ -271,7 +281,7 @@ class Registry:
 
 
 def checksums_of(model: Folder) -> dict[str, str]:
-    """Compute the SHA-256 of every file of a model folder, by file name. checksums.json itself is excluded."""
+    """Return {file name: SHA-256} for all files of a model folder except checksums.json."""
     sums = {}
     for name, _, _ in model.inventory():
         name = name.lstrip("/")

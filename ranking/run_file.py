@@ -1,4 +1,4 @@
-"""Loading settings: a YAML file, overrides, and validation errors in one line."""
+"""Load settings from a run file (YAML) and overrides, and report validation errors in one line."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def validate(model: type[S], raw: dict[str, Any], where: str) -> S:
     Args:
         model: Class of the settings.
         raw: The mapping, nested like the settings.
-        where: Source of the settings, the prefix of error messages.
+        where: Source of the settings, such as the path of the run file. It is the prefix of error messages.
 
     Raises:
         InputError: A setting is invalid. The message is one line about the first error.
@@ -99,12 +99,17 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
 
 
 def _known_keys(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
-    """List the keys of the settings classes at a path."""
+    """List the keys of the settings classes that a validation error's path leads to. See `_resolve`."""
     return list(dict.fromkeys(name for kind in _resolve(model, path) for name in kind.model_fields))
 
 
 def _resolve(model: type[BaseModel], path: Sequence[str | int]) -> list[type[BaseModel]]:
-    """Resolve a path of keys, list indices and union tags to the settings classes at its end."""
+    """Return the settings classes that a validation error's path leads to.
+
+    Args:
+        model: Settings class in which the path starts.
+        path: Keys, list indices and union tags. A union tag is the value of `kind` that selects a class of a union.
+    """
     kinds: list[Any] = [model]
     for part in path:
         resolved: list[Any] = []
@@ -115,12 +120,12 @@ def _resolve(model: type[BaseModel], path: Sequence[str | int]) -> list[type[Bas
 
 
 def _tags(kind: type[BaseModel]) -> tuple[str, ...]:
-    """List the values of a class's union tag, `kind`."""
+    """List the values that a settings class accepts for its union tag, the field `kind`."""
     return get_args(kind.model_fields["kind"].annotation)
 
 
 def _step(kind: Any, part: str | int) -> list[Any]:
-    """Resolve one part of a validation error's path to settings classes."""
+    """Return the settings classes that one part of a validation error's path leads to from the class `kind`."""
     if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
         return []
     if isinstance(part, str) and part in kind.model_fields:
@@ -130,7 +135,7 @@ def _step(kind: Any, part: str | int) -> list[Any]:
 
 
 def settings_classes(annotation: Any) -> list[Any]:
-    """List the settings classes inside an annotation such as list[A | B] or A | None."""
+    """List the settings classes in a type annotation such as list[A | B] or A | None."""
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return [annotation] if issubclass(annotation, BaseModel) else []
     classes: list[Any] = []

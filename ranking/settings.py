@@ -1,7 +1,7 @@
-"""Settings shared by several packages, and the loading of settings from a run file and the command line.
+"""Settings that several packages read, and the base class of all settings.
 
-Each package defines the settings of its own part of the run file. Settings that several packages read are defined here.
-Unknown keys are errors; the message names the closest known key.
+A run file (YAML) contains the settings of a run. Each package defines the settings of its own part of the run file;
+settings that several packages read are defined here. Unknown keys are errors. `ranking.run_file` loads the settings.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CollectionSettings(Settings):
 
 
 class NamedRetrieverSettings(Settings):
-    """Base class of retriever settings. `name` names the candidate list."""
+    """Base class of retriever settings. `name` is the name of the retriever's candidate list."""
 
     kind: str
     name: str | None = Field(
@@ -74,19 +74,19 @@ class DenseSettings(NamedRetrieverSettings):
 
 
 class RunRetrieverSettings(NamedRetrieverSettings):
-    """Rankings of another system over the collection's documents."""
+    """Another system's rankings of the collection's documents, read from a file."""
 
     kind: Literal["run"] = "run"
     path: str = Field(description="TREC run file, or RankLLM results (.json or .jsonl), with the collection's ids.")
 
     @property
     def called(self) -> str:
-        """Name of the candidate list: `name`, or the run file's stem."""
+        """Name of the candidate list: `name`, or the file name of the rankings without its suffix."""
         return self.name or Path(self.path).stem
 
 
 class ParquetRetrieverSettings(NamedRetrieverSettings):
-    """Candidate lists that include their texts. The collection is not searched."""
+    """Ready-made candidate lists with the documents' texts, read from parquet. The collection is not searched."""
 
     kind: Literal["parquet"] = "parquet"
     path: str = Field(
@@ -125,7 +125,7 @@ class CandidateSettings(Settings):
 
     @property
     def given(self) -> ParquetRetrieverSettings | None:
-        """The parquet retriever, if the run uses one; else None."""
+        """Settings of the parquet retriever, which reads ready-made lists. None if the run does not use one."""
         first = self.retrievers[0]
         return first if isinstance(first, ParquetRetrieverSettings) else None
 

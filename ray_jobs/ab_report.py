@@ -3,9 +3,9 @@
     python -m ray_jobs.ab_report RUN.yaml
     python -m ray_jobs.ab_report RUN.yaml --ab.experiment 2026-spring
 
-Reads serving/exposures/ and serving/feedback/ under the storage root; rows with the same id count once. Prints a
+Reads serving/exposures/ and serving/feedback/ under the storage root; rows with the same id are counted once. Prints a
 table and writes serving/reports/<experiment>.json. Run it as often as you like: the always-valid interval remains
-correct under repeated looks, the bootstrap interval is correct for a single look at the end.
+correct however often you look at the results, the bootstrap interval is correct only for a single look at the end.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ READS = ("serving", "ab")
 
 REPORTS = "reports"
 MISMATCH_P = 0.001
-"""p-value of the sample ratio mismatch test below which the report is not trustworthy."""
+"""If the p-value of the sample ratio mismatch test is below this, the report warns that its results are not valid."""
 
 
 def main(run: Run) -> None:
-    """Compute the report of an experiment, print it and write it.
+    """Compute the report of the experiment, write it to storage, and print it.
 
     Raises:
         InputError: If nothing is recorded for the experiment.
@@ -55,7 +55,7 @@ def main(run: Run) -> None:
 
 
 def report_of(run: Run, recorded: RecordedExperiment) -> dict[str, Any]:
-    """Compute all numbers of the report: metrics of each arm, comparisons, required keys and warnings."""
+    """Compute the report: metrics of each arm, comparisons, number of experiment keys needed per arm, and warnings."""
     settings = run.settings.ab
     options = (settings.level, settings.resamples, settings.seed)
     arms = {

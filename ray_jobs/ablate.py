@@ -5,8 +5,8 @@ r"""Run an ablation study: train variants of a student on the same labels with s
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.ablate RUN.yaml
 
 Each arm is the run's first student with some settings changed. The first arm is the baseline, and all arms train for
-the same number of steps. Writes students/<arm>.<seed>/, and per-query values and results.json to ablation/. Skips
-finished arms.
+the same number of steps. Writes the models to students/<arm>.<seed>/, and per-query values and results.json to
+ablation/. Skips arms that are already finished.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _SET_BY_ABLATION = {"student.name", "training.seed"}
 _STEP_SETTINGS = ("training.epochs", "training.steps", "training.queries_per_step")
 
 Values = dict[str, dict[str, dict[str, float]]]
-"""{first stage: {measure: {query_id: value}}}"""
+"""Per-query values of a trained arm, {first stage: {measure: {query_id: value}}}."""
 
 
 def main(run: Run) -> None:
@@ -97,13 +97,13 @@ def main(run: Run) -> None:
     (run.folder / "ablation").write_text(RESULTS, json.dumps(results, indent=2))
     for stage in run.settings.evaluation.first_stages:
         run.progress.console.print(table_of(run, [result for result in results if result["candidates"] == stage]))
-    if len(set(steps.values())) > 1:  # an arm set its number of steps, or `patience` ended it early
+    if len(set(steps.values())) > 1:  # an arm set its own number of steps, or `patience` ended one early
         counts = ", ".join(f"{name} {count:,}" for name, count in steps.items())
         run.progress.line(f"arms trained for different numbers of steps: {counts}")
 
 
 def make_arm(run: Run, name: str, overrides: dict[str, Any], seed: int) -> Run:
-    """Return the run with the settings of an arm.
+    """Return a copy of the run with the settings of one arm.
 
     Args:
         run: The run of the ablation.
@@ -112,7 +112,7 @@ def make_arm(run: Run, name: str, overrides: dict[str, Any], seed: int) -> Run:
         seed: Training seed.
 
     Raises:
-        InputError: If a setting does not exist, or an arm may not change it.
+        InputError: If a setting does not exist, or is one that arms may not change.
     """
     raw = run.settings.model_dump()
     raw["students"] = raw["students"][:1]
@@ -149,15 +149,15 @@ def make_arm(run: Run, name: str, overrides: dict[str, Any], seed: int) -> Run:
 def folder_name(arm: str) -> str:
     """Convert the name of an arm to a folder name.
 
-    Keeps Latin letters, digits and dots, and replaces other characters by hyphens. A hash distinguishes names with
-    other characters.
+    Keeps Latin letters, digits and dots, and replaces other characters by hyphens. Appends a hash to names with
+    non-ASCII characters, which would otherwise become the same folder name.
     """
     name = re.sub(r"[^A-Za-z0-9.]+", "-", arm).strip("-.") or "arm"
     return name if arm.isascii() else f"{name}-{fingerprint_of(arm)[:6]}"
 
 
 def values_of(arm: Run) -> Values:
-    """Train and evaluate an arm with one seed, or read the values of an earlier call."""
+    """Return the per-query values of an arm with one seed. Trains and evaluates the arm if that is not yet done."""
     (student,) = arm.settings.students
     stage = arm.plan.arm(student)
     if not arm.skip_if_finished(stage):
@@ -170,8 +170,8 @@ class ArmSteps(NamedTuple):
     """Number of optimizer steps of an arm.
 
     Attributes:
-        planned: Steps that its settings ask for.
-        taken: Steps until training ended, fewer if `patience` ended it early.
+        planned: Number of steps that the arm's settings ask for.
+        taken: Number of steps when training ended; smaller than `planned` if `patience` ended it early.
     """
 
     planned: int
@@ -179,7 +179,7 @@ class ArmSteps(NamedTuple):
 
 
 def steps_of(arm: Run) -> ArmSteps:
-    """Return the steps of a trained arm, as recorded when it was evaluated."""
+    """Return the number of steps of a trained arm, as recorded when the arm was evaluated."""
     student = arm.settings.students[0]
     evaluated, stage = arm.plan.arm(student).folder, arm.plan.student(student)
     if evaluated.exists(STEPS):
@@ -190,7 +190,7 @@ def steps_of(arm: Run) -> ArmSteps:
 
 
 def _training_lists(arm: Run) -> tuple[Any, ...]:
-    """Return the settings that select the training lists among the labelled lists."""
+    """Return the settings that determine which of the labelled lists the arm is trained on."""
     training = arm.settings.training
     judged = training.targets == "judgements"
     return (
@@ -202,7 +202,7 @@ def _training_lists(arm: Run) -> tuple[Any, ...]:
 
 
 def _evaluate(arm: Run, student: StudentSettings) -> None:
-    """Measure a trained arm on the test queries and write its steps and per-query values."""
+    """Measure a trained arm on the test queries and write its number of steps and its per-query values."""
     stage = arm.plan.arm(student)
     settings = arm.settings.evaluation
     arm.start_ray()
@@ -228,12 +228,12 @@ def compare_arms(run: Run, first_stage: str, values: dict[str, list[Values]]) ->
 
     Args:
         run: The run of the ablation.
-        first_stage: Name of the candidate lists.
-        values: {arm: values of each seed}
+        first_stage: Name of the first stage.
+        values: {arm: [per-query values with each seed]}
 
     Returns:
-        One result per arm: the mean over seeds, its standard deviation, and a paired test of per-query means over
-        seeds.
+        One result per arm: the mean of the measure over the seeds, its standard deviation over the seeds, and, for all
+        but the first arm, a paired test against the first arm on per-query values averaged over the seeds.
     """
     settings = run.settings.evaluation
     measure = settings.measures[0]
@@ -263,7 +263,7 @@ def compare_arms(run: Run, first_stage: str, values: dict[str, list[Values]]) ->
 
 
 def table_of(run: Run, results: list[dict[str, Any]]) -> Table:
-    """Format the results on one first stage's lists as a table for a terminal of 80 columns."""
+    """Format the results for one first stage as a table for a terminal of 80 columns."""
     seeds, queries = len(run.settings.ablation.seeds), len(run.collection.qrels)
     title = (
         f"{run.collection.name}, {queries} queries, re-ranking {results[0]['candidates']}, "

@@ -1,10 +1,11 @@
-"""Audit a listwise teacher on a sample: format errors, effect, self-consistency, position bias and ranking quality.
+"""Audit a listwise teacher on a sample: format errors, reordering, self-consistency, position bias, ranking quality.
 
     python -m ray_jobs.audit configs/quickstart.yaml --teacher '{"kind": "listwise", "model": "path/or/hub-id"}'
 
-The teacher ranks a sample of the log's candidate lists, and of the test queries' lists if there are judgements, in
-`audit.orders` prompt orders each. Labelling reuses these answers from the response cache. For a recorded teacher,
-audits all recorded answers. Writes audit.json and position.svg to audit/ in the run's folder.
+Reordering means: does the teacher change the order of the prompt at all? The teacher ranks a sample of the log's
+candidate lists, and of the test queries' lists if there are judgements, each in `audit.orders` prompt orders. Labelling
+reuses these answers from the response cache. For a recorded teacher, all recorded answers are audited. Writes
+audit.json and position.svg to audit/ in the run's folder.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def sample_answers(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAns
     """Let the teacher rank a sample of lists, once in each prompt order.
 
     Raises:
-        InputError: If there are no lists, or one does not fit into a prompt.
+        InputError: If there are no lists, or a list does not fit into one prompt.
     """
     run.start_ray()
     from actors.data.streaming import dataset_of

@@ -1,9 +1,9 @@
-"""Retrieve candidate lists for queries with reciprocal rank fusion, or import complete lists.
+"""Retrieve candidate lists for queries and fuse them by reciprocal rank fusion, or import complete lists.
 
     python -m ray_jobs.candidates configs/quickstart.yaml
 
-Writes candidates/ for the selected queries of the log. The evaluation job retrieves for the test queries and writes
-each retriever's list and the fused list to test/candidates/.
+Writes candidates/ for the selected queries of the log. The evaluation job retrieves candidates for the test
+queries, and writes each retriever's list and the fused list to test/candidates/.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def retrieve_for_log(run: Run) -> None:
 
 
 def retrieve_for_test(run: Run) -> None:
-    """Retrieve the list of each retriever and the fused list for the test queries, if there are any."""
+    """Retrieve candidates for the test queries, if there are any: each retriever's list and the fused list."""
     if run.collection.test:
         _retrieve(run, "test", "test queries")
 
@@ -51,8 +51,8 @@ def _retrieve(run: Run, split: SplitName, unit: str) -> None:
 
     Args:
         run: The run.
-        split: The queries to retrieve for.
-        unit: What to count in the progress line.
+        split: The queries to retrieve candidates for: `log` or `test`.
+        unit: What the rows are, for the progress line.
     """
     stage = run.plan.candidates_of(split)
     if run.skip_if_finished(stage):
@@ -73,7 +73,7 @@ def _retrieve(run: Run, split: SplitName, unit: str) -> None:
 
 
 def _retrieved(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
-    """Retrieve the lists of some queries."""
+    """Retrieve candidate lists for the queries."""
     from actors.data.streaming import through_actor
     from actors.retrieval.candidate_lists import CandidateRetriever, TestRetriever
 
@@ -82,7 +82,7 @@ def _retrieved(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Da
 
 
 def _imported(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
-    """Read the imported lists of the split's queries."""
+    """Read the imported candidate lists of all queries of a split."""
     from actors.data.streaming import ids_of, parts_of
     from actors.retrieval.candidate_lists import parquet_at, parquet_lists
 
@@ -96,7 +96,7 @@ def _imported(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dat
 
 
 def _not_imported(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
-    """Reject the queries that have no imported list; test queries get empty lists instead."""
+    """Reject log queries that have no imported list; give test queries that have none an empty list."""
     from actors.retrieval.candidate_lists import without_lists
 
     to_outcomes = partial(without_lists, split=split, settings=run.settings.candidates)
@@ -112,7 +112,7 @@ def _test_queries(run: Run) -> Folder:
 
 
 def _check_retrievers(run: Run) -> None:
-    """Raise InputError if a retriever cannot be used: its files are missing or wrong, or faiss is not installed."""
+    """Raise InputError if a retriever's files are missing or invalid, or it needs faiss, which is not installed."""
     from actors.retrieval.candidate_lists import check_parquet_lists
     from actors.retrieval.retrievers import check_faiss, check_run
 

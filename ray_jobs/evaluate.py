@@ -5,10 +5,10 @@ r"""Evaluate students, the teacher and baselines on the judged test queries.
     python -m ray_jobs.evaluate RUN.yaml --evaluation.models \
       '[{"name": "theirs", "model": "cross-encoder/ms-marco-MiniLM-L6-v2"}]'
 
-All re-rankers order the same candidate lists, those of `evaluation.first_stages`: the pre-ranker, the teacher, each
-student's base model before training, and each student alone and blended with the first stage. TREC runs of other
-systems are measured without re-ranking. Writes runs/*.trec, metrics.json, per_query.parquet, report.html and
-report.md to evaluation/, and prints the table and the promotion decision.
+All re-rankers order the same candidate lists, those of `evaluation.first_stages`. The re-rankers are the pre-ranker,
+the teacher, each student's base model before training, and each student, alone and blended with the first stage. TREC
+runs of other systems are measured as they are, without re-ranking. Writes runs/*.trec, metrics.json, per_query.parquet,
+report.html and report.md to evaluation/, and prints the table and the promotion decision.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def main(run: Run) -> None:
 
 
 def rejection_notes(run: Run) -> list[str]:
-    """Return a note if test queries have no label of the teacher."""
+    """Return a note on the number of test queries that the teacher rejected; empty if there are none."""
     manifest = run.plan.test_labels.manifest if run.settings.evaluation.teacher else None
     if manifest is None or not manifest.rejected:
         return []
@@ -106,7 +106,7 @@ def check_baseline(run: Run) -> None:
     """Check, before anything is scored, that the baseline will be one of the systems and is not a student.
 
     Raises:
-        InputError: If it is not.
+        InputError: If the baseline is unknown or a student.
     """
     settings = run.settings.evaluation
     lists = [*(retriever.called for retriever in run.settings.candidates.retrievers), FUSED]
@@ -121,7 +121,7 @@ def check_baseline(run: Run) -> None:
 
 
 def write_results(run: Run, metrics: Metrics, values: PerQuery, runs: Mapping[str, TrecRun]) -> None:
-    """Write all files of the evaluation; metrics.json last."""
+    """Write all files of the evaluation. Writes metrics.json last."""
     folder = run.plan.evaluation.folder
     for key, trec in runs.items():
         (folder / "runs").write_text(f"{key}.trec", to_trec(trec, key))
@@ -148,7 +148,7 @@ def show(run: Run, metrics: Metrics) -> None:
 
 
 def first_stages(run: Run, rows: Sequence[QueryCandidates]) -> list[System]:
-    """Make a system of each retriever's lists and of the fused lists, which are omitted for a single retriever."""
+    """Make one system per retriever and, unless there is only one retriever, one of the fused lists."""
     names = _distinct_lists([named.name for named in rows[0].lists], run.settings.evaluation.first_stages)
     return [
         _system("first_stage", name, None, {row.query_id: {c.doc_id: c.score for c in row.of(name)} for row in rows})
@@ -162,7 +162,7 @@ def _distinct_lists(lists: Sequence[str], first_stages: Sequence[str]) -> list[s
 
 
 def external_runs(run: Run, notes: list[str]) -> list[System]:
-    """Read the TREC runs of other systems, and add problems with them to `notes`."""
+    """Read the TREC runs of other systems. Appends problems with these runs to `notes`."""
     doc_ids = {document.doc_id for document in run.collection.documents}
     systems = []
     for trec_run in run.settings.evaluation.runs:
@@ -178,8 +178,8 @@ def external_runs(run: Run, notes: list[str]) -> list[System]:
 def rerankers(run: Run, rows: Sequence[QueryCandidates], bases: Sequence[StudentSettings]) -> list[System]:
     """Score each query-document pair once with the pre-ranker, the teacher, the students' bases and every model.
 
-    A student with a blend adds a second system: its scores blended with the scores of each list. Queries that the
-    teacher rejected keep the order of the list.
+    A student with a blend, a weighted combination with the first stage, adds a second system with the blended scores.
+    In the teacher's ranking, queries that the teacher rejected keep the order of the first stage.
 
     Args:
         run: The run.
@@ -228,7 +228,7 @@ def rerankers(run: Run, rows: Sequence[QueryCandidates], bases: Sequence[Student
 
 
 def blended_scores(blend: Blend, scores: Mapping[str, float], candidates: Sequence[Candidate]) -> dict[str, float]:
-    """Blend a student's scores of one list with the list's own scores."""
+    """Blend a student's scores of one candidate list with the first stage's scores of that list."""
     first_stage = [candidate.score for candidate in candidates]
     blended = blend.apply([scores[candidate.doc_id] for candidate in candidates], first_stage)
     return {candidate.doc_id: score for candidate, score in zip(candidates, blended, strict=True)}
@@ -241,7 +241,7 @@ def _system(kind: SystemKind, name: str, candidates: str | None, run: TrecRun, s
 
 
 def _scores_of(scores: Mapping[str, float], candidates: Sequence[Candidate]) -> dict[str, float]:
-    """Select the scores of one list's candidates."""
+    """Select the scores of the candidates of one list."""
     return {c.doc_id: scores[c.doc_id] for c in candidates if c.doc_id in scores}
 
 
@@ -261,7 +261,7 @@ def _pre_ranked(run: Run, settings: PreRankerSettings, unions: Sequence[Candidat
 
 
 def _teacher_system(labels: Mapping[str, Label], rows: Sequence[QueryCandidates], stage: str) -> System:
-    """Rank one first stage's lists by the teacher's labels. Queries without a label keep the order of the list."""
+    """Rank one first stage's lists by the teacher's labels. Queries without a label keep the first stage's order."""
     run = {}
     for row in rows:
         candidates, label = row.of(stage), labels.get(row.query_id)
@@ -272,7 +272,7 @@ def _teacher_system(labels: Mapping[str, Label], rows: Sequence[QueryCandidates]
 
 
 def _teacher_scores(label: Label, candidates: Sequence[Candidate]) -> dict[str, float]:
-    """Score one list by the teacher's targets, unseen documents last. Ties keep the order of the list."""
+    """Convert the teacher's targets of a list to scores. Unseen documents come last; ties keep the list's order."""
     labelled = {c.doc_id: c for c in label.candidates}
     ranked = [c for c in candidates if c.doc_id in labelled]
     order = sorted(ranked, key=lambda c: (labelled[c.doc_id].tier == "unseen", -labelled[c.doc_id].target, c.rank))

@@ -2,7 +2,7 @@
 
     python -m ray_jobs.index configs/quickstart.yaml
 
-Writes index/ and vectors/ in the run's folder. Jobs that retrieve run this first if the index is missing.
+Writes index/ and vectors/ in the run's folder. Jobs that retrieve candidates run this first if the index is missing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ READS = (*CANDIDATE_SETTINGS, "compute")
 
 _TEXTS_PER_PART = 512
 ENCODED = "_encoded"
-"""Name of the marker file in a model's folder of vectors: the fingerprint of the texts that were encoded last."""
+"""Name of a file in each model's folder of vectors. It contains the fingerprint of the texts that were encoded last."""
 
 
 def main(run: Run) -> None:
@@ -65,7 +65,7 @@ def index_documents(run: Run) -> None:
 
 
 def encode_texts(run: Run) -> None:
-    """Encode the documents, selected queries and test queries that have no vector yet, for dense retrieval."""
+    """For dense retrieval, encode the documents, selected queries and test queries that have no vector yet."""
     for model in run.plan.dense_models:
         texts = [*(document.content for document in _with_text(run)), *(query.text for query in run.collection.test)]
         _encode(
@@ -81,7 +81,7 @@ def encode_texts(run: Run) -> None:
 def encode_candidates(run: Run, split: SplitName) -> None:
     """Encode the queries of a split and their candidates for the pre-ranker.
 
-    Does nothing without a pre-ranker, or if dense retrieval uses the same encoder.
+    Does nothing if there is no pre-ranker, or if dense retrieval has already encoded all texts with the same model.
     """
     settings = run.settings.pre_ranker
     if settings is None or settings.model in run.plan.dense_models:
@@ -109,7 +109,7 @@ def encode_candidates(run: Run, split: SplitName) -> None:
 def _encode(run: Run, model: str, marker: str, fingerprint: str, texts: list[str], include_log: bool) -> None:
     """Encode the texts that have no vector yet.
 
-    A marker file in the model's folder records the fingerprint of the last call, to return early if nothing changed.
+    A marker file in the model's folder contains the fingerprint of the last call. If it is unchanged, returns at once.
 
     Args:
         run: The run.

@@ -1,7 +1,7 @@
 """Label a query log: select long-tail queries, retrieve candidates, pre-rank them, and let the teacher label them.
 
     python -m ray_jobs.label configs/quickstart.yaml
-    python -m ray_jobs.label configs/listwise.yaml --estimate      prompts, tokens, hours, cost; no labels
+    python -m ray_jobs.label configs/listwise.yaml --estimate      print prompts, tokens, hours, cost; no labels
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.label RUN.yaml
 
 Writes queries/, index/, vectors/, candidates/, labels/ and rejected/ in the run's folder. Skips stages that are
@@ -72,14 +72,14 @@ def sample_lists(
 ) -> list[PreRankedList]:
     """Sample candidate lists and pre-rank them as for labelling.
 
-    Lists of test queries are sampled from the fused first stage and pre-ranked like lists of the log.
+    For test queries, samples from the fused lists, and pre-ranks them like lists of the log.
 
     Args:
         run: The run.
-        split: The queries to sample from.
-        lists: Number of lists.
+        split: The queries to sample from: `log` or `test`.
+        lists: Maximum number of lists.
         seed: Seed of the sample.
-        validation: Fraction and seed of the validation queries. The teacher sees all candidates of these.
+        validation: Fraction and seed that select validation queries. The teacher sees all candidates of these queries.
     """
     from actors.data.parts import sample_rows
     from actors.retrieval.pre_ranking import PreRanker, all_candidates
@@ -97,12 +97,12 @@ def sample_lists(
 
 
 def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None = None) -> None:
-    """Let the teacher label the lists of one or both splits, with a single start of its engines.
+    """Let the teacher label the candidate lists of one or both splits. Starts the teacher's engines only once.
 
     Args:
         run: The run.
-        splits: `log` labels are for training, `test` labels for the evaluation of the teacher.
-        teacher: The teacher; None makes it from the settings.
+        splits: Splits to label: `log` for training, `test` to evaluate the teacher.
+        teacher: The teacher; None creates it from the settings.
     """
     stages = {split: run.plan.labels_of(split) for split in splits}
     stages = {split: stage for split, stage in stages.items() if not run.skip_if_finished(stage)}
@@ -135,12 +135,12 @@ def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None =
 
 
 def _validation(run: Run) -> tuple[float, int]:
-    """Return fraction and seed of the validation queries."""
+    """Return the fraction and the seed that select validation queries."""
     return run.settings.training.validation_fraction, run.settings.queries.seed
 
 
 def _report_unknown_documents(run: Run, teacher: Teacher) -> None:
-    """Print the number of recorded documents that are not in the collection. They are skipped.
+    """Print how many recorded documents are skipped because they are not in the collection.
 
     Raises:
         InputError: If no recorded document is in the collection.
@@ -154,10 +154,10 @@ def _report_unknown_documents(run: Run, teacher: Teacher) -> None:
 
 
 def _teacher_input(run: Run, split: SplitName, stage: Stage) -> tuple[Dataset, int, int]:
-    """Pre-rank the lists that have no label yet.
+    """Prepare the lists without a label for the teacher: lists of the log are pre-ranked, test lists are not.
 
     Returns:
-        The pre-ranked lists, the number of all lists, and the number of lists without a label.
+        The prepared lists, the number of all lists, and the number of lists without a label.
     """
     from actors.data.streaming import parts_of, through_actor
     from actors.retrieval.pre_ranking import PreRanker, all_candidates, all_test_candidates
@@ -178,7 +178,7 @@ def _teacher_input(run: Run, split: SplitName, stage: Stage) -> tuple[Dataset, i
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this job."""
+    """Add the options that only this job has."""
     parser.add_argument("--estimate", action="store_true", help="Print prompts, tokens and cost; ask nothing.")
 
 

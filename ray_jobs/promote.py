@@ -101,12 +101,12 @@ def add(name: str) -> Callable[[Run], None]:
 
 
 def version_of(run: Run, student: StudentSettings) -> str:
-    """Return the version name of a student in the registry."""
+    """Return the name of a student's version in the registry."""
     return f"{student.name}-{run.plan.student(student).fingerprint}"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this job."""
+    """Add the options that only this job has."""
     actions = parser.add_mutually_exclusive_group()
     actions.add_argument("--list", action="store_true", help="Show the versions and the history of champions.")
     actions.add_argument("--rollback", action="store_true", help="Promote the champion before this one.")

@@ -59,8 +59,8 @@ def main(run: Run) -> None:
 def typical_query(run: Run) -> tuple[QueryCandidates, float]:
     """Choose the test query whose gain over the first stage is closest to the mean gain of the deployed system.
 
-    Considers only queries whose answer was retrieved, if there are any. An answer is a document of the collection's
-    highest grade.
+    Considers only queries for which the first stage retrieved an answer, unless there are none. An answer is a document
+    with the highest grade in the collection.
 
     Returns:
         The candidates of the query, and its gain.

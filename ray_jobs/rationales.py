@@ -4,8 +4,8 @@ r"""Write rationales for labels: why candidates are relevant or not, for student
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- \
       python -m ray_jobs.rationales configs/quickstart.yaml --rationales.kind extractive
 
-Writes rationales/ in the run's folder and does not change labels/. Resumes an interrupted run. A candidate whose
-rationale is unusable gets none; its row records the text and the parse status.
+Writes rationales/ in the run's folder and does not change labels/. Resumes an interrupted run. If the text
+generated for a candidate is unusable, the candidate gets no rationale; its row records the text and the parse status.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(run: Run) -> None:
     """Label if necessary, then write rationales.
 
     Raises:
-        InputError: If the settings ask for no rationales.
+        InputError: If rationales are turned off in the settings.
     """
     if isinstance(run.settings.rationales, NoRationaleSettings):
         raise InputError("setting 'rationales.kind': nothing to write for kind none; use extractive or llm")
@@ -36,7 +36,7 @@ def main(run: Run) -> None:
 
 
 def write_rationales(run: Run) -> None:
-    """Write rationales for all labels without one. Does nothing if the settings ask for no rationales."""
+    """Write rationales for all labels that have none yet. Does nothing if rationales are turned off in the settings."""
     settings = run.settings.rationales
     if isinstance(settings, NoRationaleSettings):
         return

@@ -3,7 +3,7 @@
     python -m ray_jobs.select configs/quickstart.yaml
     python -m ray_jobs.select configs/quickstart.yaml --queries.log s3://bucket/searches/ --queries.sample 7000
 
-Workers read the log, count the variants of each query together, remove near-duplicates, then score and select
+Workers read the log, count the spelling variants of a query as one query, remove near-duplicates, then score and select
 queries. Writes queries/ in the run's folder; excluded queries go to rejected/ with the reason. See docs/long_tail.md
 for details.
 """
@@ -57,7 +57,7 @@ def count_log(run: Run) -> Dataset:
 
 
 def check_sums(run: Run, counted: Dataset) -> Sums:
-    """Sum up the counted log.
+    """Compute the totals of the counted log, and check that the log is usable.
 
     Raises:
         InputError: If the log is malformed or empty.

@@ -132,7 +132,7 @@ def check_champion(run: Run) -> None:
 
 
 def build_application(run: Run) -> Application:
-    """Bind the deployments: the ingress, and the searcher of the search page if the run has an index."""
+    """Bind the Ray Serve deployments: the ingress and, if the run has an index, the searcher behind the search page."""
     from ray.serve import Deployment
 
     from actors.serving.ingress import Ingress
@@ -155,7 +155,7 @@ def build_application(run: Run) -> Application:
         stage = run.plan.index
         queries = run.collection.test[:PAGE_QUERIES]
         qrels = {query.query_id: run.collection.qrels.get(query.query_id, {}) for query in queries}
-        if stage.manifest is not None:  # else the index has other settings
+        if stage.manifest is not None:  # otherwise the index was built with other settings
             searcher = searcher_deployment.options(ray_actor_options={"num_cpus": 0.25}).bind(
                 stage.folder, run.plan.embedding_cache, run.settings.candidates, queries, qrels
             )

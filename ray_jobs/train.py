@@ -4,8 +4,8 @@
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.train RUN.yaml
 
 Writes students/<name>/checkpoints/ and students/<name>/model/. The model folder is in Hugging Face format; it is
-reloaded and checked for score parity with the student. Interrupted training resumes from its last checkpoint, also
-within an epoch.
+reloaded, and its scores are compared with those of the student in memory. Interrupted training resumes from its last
+checkpoint, even in the middle of an epoch.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _fit(run: Run, stage: Stage, student: StudentSettings, data: TrainingData) -
     """Run the training workers. The first worker writes the model at the end.
 
     Returns:
-        A summary of the training for the progress line.
+        A summary of the training run for the progress line.
 
     Raises:
         InputError: If the workers report an error in the input or the settings.
@@ -170,7 +170,7 @@ def _fit(run: Run, stage: Stage, student: StudentSettings, data: TrainingData) -
 
 
 def _outcome(trainer: Any) -> dict[str, Any]:
-    """Run the trainer and return its exception as `error`, to raise it in the main thread."""
+    """Run the trainer. Returns an exception as {"error": ...}, because only the main thread may raise it."""
     try:
         trainer.fit()
         return {}

@@ -1,4 +1,7 @@
-"""Check a base model before training starts: its files, its tokenizer and its fit to the student's settings."""
+"""Check a student's base model before training: its files, its tokenizer, and whether it suits the settings.
+
+The base is the pretrained model that the student is built from.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +34,20 @@ _POSITIONS_AFTER_PADDING = frozenset(
         "xmod",
     }
 )
-"""Model types whose positions start after the padding index."""
+"""Model types whose position IDs start at `pad_token_id + 1`, which leaves fewer positions for tokens."""
 
 
 def check_base(path: str, settings: AnySettings) -> None:
-    """Check that a student can be made of a base.
+    """Check that a student can be built from a base model.
 
     Args:
         path: Folder or Hugging Face ID of the base.
         settings: Settings of the student.
 
     Raises:
-        InputError: If the base lacks its configuration, weights, tokenizer or pad token, is of the wrong kind for the
-            student, or has too few positions.
+        InputError: If the base has no configuration, weights, fast tokenizer or pad token, or if it does not suit the
+            settings: wrong architecture for this kind of student, too few positions or embeddings, or no such
+            `term_control.layer`.
     """
     where = f"student {settings.name}: base {settings.base!r}"
     config, tokenizer = read_model(path, None, where)
@@ -75,9 +79,9 @@ def check_base(path: str, settings: AnySettings) -> None:
 
 
 def has_ranking_head(path: str, settings: AnySettings) -> bool:
-    """Return whether a base can rank before training: it is a sequence classifier with one label.
+    """Return whether a base can rank before training, because it already is a sequence classifier with one label.
 
-    The ranking layer of RRA-GPT is always new.
+    Always False for RRA-GPT, whose ranking layer is newly initialized.
 
     Args:
         path: Folder or Hugging Face ID of the base.
@@ -91,7 +95,7 @@ def has_ranking_head(path: str, settings: AnySettings) -> bool:
 
 
 def _check_form(config: Any, tokenizer: Any, settings: AnySettings, where: str) -> None:
-    """Check that the configuration makes a classifier of the student's kind that accepts the tokenizer's inputs."""
+    """Check that the base is an encoder (RRA-BERT) or a decoder (RRA-GPT) that accepts the tokenizer's inputs."""
     if isinstance(settings, RraGptSettings):
         config.get_text_config().pad_token_id = tokenizer.pad_token_id
     try:
@@ -101,7 +105,7 @@ def _check_form(config: Any, tokenizer: Any, settings: AnySettings, where: str) 
         raise InputError(
             f"{where}: transformers has no sequence classifier for its configuration ({first_line(error)})"
         ) from None
-    # transformers names the head of decoders, which reads the last token, `score`.
+    # In transformers, the classification head of a decoder is a linear layer named `score`. It reads the last token.
     is_decoder = (
         isinstance(getattr(classifier, "score", None), torch.nn.Linear) and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
     )
@@ -127,7 +131,11 @@ def _check_form(config: Any, tokenizer: Any, settings: AnySettings, where: str) 
 
 
 def _check_auxiliary_tasks(tokenizer: Any, settings: RraGptSettings, limit: int | None, where: str) -> None:
-    """Check that label word and rationale fit after the prompt, and that the tokenizer can end a rationale."""
+    """Check that the base can learn RRA-GPT's auxiliary tasks, which predict a label word and a rationale.
+
+    Both must fit into the model's positions after the prompt. If rationales are trained, the tokenizer needs an
+    end-of-sequence token to end them.
+    """
     if settings.rationale_weight and tokenizer.eos_token_id is None:
         raise InputError(
             f"{where}: its tokenizer has no end-of-text token to end a rationale; set one, or rationale_weight: 0"
@@ -147,7 +155,7 @@ def read_model(path: str, revision: str | None, where: str) -> tuple[Any, Any]:
     Args:
         path: Folder or Hugging Face ID.
         revision: Revision of the Hugging Face repository; None for the default.
-        where: Names the model in error messages.
+        where: Start of error messages; names the model.
 
     Raises:
         InputError: If the configuration or the tokenizer cannot be read.
@@ -170,7 +178,7 @@ def read_model(path: str, revision: str | None, where: str) -> tuple[Any, Any]:
 
 
 def max_positions(config: Any) -> int | None:
-    """Return the maximum number of tokens that a model reads; None for no limit."""
+    """Return the maximum number of tokens that a model accepts, or None if it has no limit."""
     limit: int | None = getattr(config, "max_position_embeddings", None)
     if limit is not None and config.model_type in _POSITIONS_AFTER_PADDING:
         limit -= config.pad_token_id + 1

@@ -1,4 +1,4 @@
-"""Turn pairs of texts into tensors. Training, evaluation and serving all tokenize pairs here."""
+"""Turn (query, document) pairs into tensors. Training, evaluation and serving all tokenize with this module."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from torch import Tensor
 from students.token_selection import IGNORED, TokenKeys
 
 BUCKET = 8
-"""Scored pairs are padded to a multiple of this number of tokens."""
+"""For scoring, each pair is padded to the next multiple of this number of tokens."""
 
 SEGMENTS, KEYS, TASKS = "segments", "keys", "tasks"
 _PADDING = {SEGMENTS: 0, KEYS: IGNORED, TASKS: 0}
-"""Padding value of each input that this project adds to the tokenizer's own."""
+"""Padding values of the model inputs that this project adds to those from the tokenizer."""
 
 
 @dataclass
 class ListBatch:
-    """Candidate lists as flat pairs.
+    """A batch of candidate lists, stored as one flat list of (query, document) pairs.
 
     Attributes:
         pairs: (query, document) pairs, one for each True cell of the mask, row by row.
-        targets: [lists, candidates], float.
-        mask: [lists, candidates], True for real candidates.
-        weights: [lists], weight of each list in the loss.
-        rows: The tokenized pairs, see `tokenize`; empty if they are not tokenized yet.
+        targets: Training target of each candidate, [lists, candidates], float.
+        mask: [lists, candidates], True for real candidates, False for the padding of shorter lists.
+        weights: Weight of each list in the loss, [lists].
+        rows: The tokenized pairs from `tokenize`; empty until the pairs are tokenized.
     """
 
     pairs: list[tuple[str, str]]
@@ -39,13 +39,13 @@ class ListBatch:
     rows: list[dict[str, list[int]]] = field(default_factory=list)
 
     def split(self, max_tokens: int, padded: bool = False) -> list[ListBatch]:
-        """Split into batches of whole lists, in order, each of at most `max_tokens` tokens.
+        """Split into consecutive batches of whole lists with at most `max_tokens` tokens each.
 
-        A longer list becomes a batch by itself.
+        A list with more tokens becomes a batch by itself.
 
         Args:
             max_tokens: Maximum tokens per batch.
-            padded: Count the tokens after padding each pair to the longest of its batch.
+            padded: Count tokens as if each pair were padded to the longest pair of its batch.
         """
         ends = [0, *self.mask.sum(dim=1).cumsum(dim=0).tolist()]
         lengths = [len(pair["input_ids"]) for pair in self.rows]
@@ -67,7 +67,7 @@ class ListBatch:
         ]
 
     def spread(self, flat: Tensor) -> Tensor:
-        """Put flat scores, [pairs], into their cells, [lists, candidates]; other cells are 0."""
+        """Arrange the scores of the flat pairs, [pairs], as [lists, candidates]. Padding cells are 0."""
         scores = flat.new_zeros(self.mask.shape)
         return scores.masked_scatter(self.mask.to(flat.device), flat)
 
@@ -81,11 +81,11 @@ def tokenize(
         tokenizer: A fast tokenizer.
         pairs: (query, document) pairs.
         max_length: Maximum tokens per pair.
-        token_keys: Adds `keys` for Token Selection; None to omit them.
+        token_keys: Computes the model input `keys` for Token Selection; None to omit this input.
 
     Returns:
-        For each pair the tokenizer's inputs and `segments`: 1 for query tokens, 2 for document tokens, 0 for special
-        tokens.
+        For each pair, the model inputs from the tokenizer, plus `segments`: 1 for query tokens, 2 for document tokens,
+        0 for special tokens; plus `keys` if `token_keys` is given.
     """
     if not pairs:
         return []
@@ -102,15 +102,15 @@ def tokenize(
 
 
 def pad(tokenizer: Any, rows: Sequence[dict[str, list[int]]], width: int | None = None) -> dict[str, Tensor]:
-    """Pad tokenized pairs.
+    """Pad tokenized pairs to the same number of tokens and stack them into tensors.
 
     Args:
         tokenizer: The tokenizer that made the rows.
         rows: Tokenized pairs, at least one.
-        width: Tokens to pad to; None for the longest pair.
+        width: Number of tokens to pad to; None for that of the longest pair.
 
     Returns:
-        Tensors [pairs, tokens] by input name. Padding has segment 0.
+        {input name: tensor [pairs, tokens]}. Padding tokens have segment 0.
     """
     inputs = [{name: values for name, values in row.items() if name not in _PADDING} for row in rows]
     options = {"padding": True} if width is None else {"padding": "max_length", "max_length": width}
@@ -125,19 +125,19 @@ def pad(tokenizer: Any, rows: Sequence[dict[str, list[int]]], width: int | None 
 
 
 def inputs_of(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the inputs of the Hugging Face model, without those that this project adds."""
+    """Return the inputs of a batch that the Hugging Face model accepts, without those that this project adds."""
     return {name: values for name, values in batch.items() if name not in _PADDING}
 
 
 def chunks_by_length(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Group rows of similar length into chunks of at most `budget` padded tokens, longest first.
+    """Group tokenized pairs of similar length into chunks, longest pairs first.
 
     Args:
-        lengths: Tokens of each row.
-        budget: Maximum tokens per chunk. A longer row becomes a chunk by itself.
+        lengths: Number of tokens of each pair.
+        budget: Maximum tokens per chunk, padding included. A longer pair becomes a chunk by itself.
 
     Returns:
-        Row indices of each chunk.
+        For each chunk, the indices of its pairs.
     """
     chunks: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -149,24 +149,28 @@ def chunks_by_length(lengths: Sequence[int], budget: int) -> list[list[int]]:
 
 
 def bucket_of(tokens: int, max_length: int) -> int:
-    """Return the width in tokens that a scored pair of this length is always padded to.
+    """Return the bucket of a pair: the number of tokens that it is padded to for scoring.
 
-    The width depends on the pair alone. bf16 matrix products of different shapes can round differently, and a pair's
-    score must not depend on the rest of its batch.
+    The bucket depends on the pair alone, not on the rest of its batch. Otherwise the pair's score could change with the
+    batch, because bf16 matrix products of different shapes can round differently.
+
+    Args:
+        tokens: Number of tokens of the pair.
+        max_length: Maximum tokens per pair.
     """
     return min(-(-tokens // BUCKET) * BUCKET, max_length)
 
 
 def chunks_by_bucket(lengths: Sequence[int], budget: int, max_length: int) -> list[tuple[int, list[int]]]:
-    """Group rows of the same bucket into chunks of at most `budget` padded tokens, longest first.
+    """Group tokenized pairs of the same bucket (see `bucket_of`) into chunks, longest pairs first.
 
     Args:
-        lengths: Tokens of each row.
-        budget: Maximum tokens per chunk. A longer row becomes a chunk by itself.
-        max_length: Maximum tokens per row.
+        lengths: Number of tokens of each pair.
+        budget: Maximum tokens per chunk, padding included. A longer pair becomes a chunk by itself.
+        max_length: Maximum tokens per pair.
 
     Returns:
-        Width in tokens and row indices of each chunk.
+        For each chunk, the bucket in tokens and the indices of its pairs.
     """
     chunks: list[tuple[int, list[int]]] = []
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -181,11 +185,11 @@ def chunks_by_bucket(lengths: Sequence[int], budget: int, max_length: int) -> li
 def list_batch(
     lists: Sequence[tuple[str, Sequence[tuple[str, float]]]], weights: Sequence[float] | None = None
 ) -> ListBatch:
-    """Make a batch of lists that can have different lengths.
+    """Make a batch of candidate lists, which can have different lengths.
 
     Args:
-        lists: (query, [(document, target)]) for each list.
-        weights: Weight of each list; None for 1.
+        lists: For each list, (query, [(document, target)]).
+        weights: Weight of each list in the loss; None for weight 1.
     """
     width = max((len(documents) for _, documents in lists), default=0)
     targets = torch.zeros(len(lists), width)

@@ -1,4 +1,8 @@
-"""Fit a blend on validation lists: choose the form and weight with the highest nDCG@10 against the teacher."""
+"""Fit the blend of a student's scores with the first stage's on validation lists (`ranking.blending`).
+
+The form and weight with the highest nDCG@10 against the teacher are chosen. The form says how the first stage
+contributes: with its scores or with its reciprocal ranks.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from ranking.blending import FORMS, Blend, Form
 from students.objective import ndcg
 
 WEIGHTS = [step / 20 for step in range(20, -1, -1)]
-"""Candidate weights of the student, from 1 (the student alone) to 0. Of equal values the first wins."""
+"""Weights of the student to try, from 1 (the student alone) to 0. If several give the same nDCG@10, the first wins."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,10 @@ class ValidationList:
 
 @dataclass(frozen=True)
 class FittedBlend:
-    """A fitted blend.
+    """A fitted blend with its nDCG@10 on the validation lists.
 
     Attributes:
-        blend: The form and weights.
+        blend: The best form, and the best weight for each form.
         alone: nDCG@10 of the student alone over the validation lists.
         blended: nDCG@10 of the blend over the same lists.
     """
@@ -61,7 +65,7 @@ def fit(lists: Sequence[ValidationList], forms: Sequence[Form] = FORMS) -> Fitte
 
 
 def _value(lists: Sequence[ValidationList], form: Form, weight: float) -> float:
-    """Return the mean nDCG@10 of the blended lists."""
+    """Return the mean nDCG@10 over the lists, blended with this form and weight."""
     blend = Blend(form=form, weights={form: weight})
     return sum(_ndcg(blend.apply(one.student, one.first_stage), one.targets) for one in lists) / len(lists)
 

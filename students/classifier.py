@@ -1,4 +1,7 @@
-"""A sequence classifier with one label that scores pairs. Every student is saved, loaded and served in this form."""
+"""A sequence classifier with one label that scores (query, document) pairs.
+
+Every student is saved, loaded and served in this form.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,16 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from students.batches import inputs_of
 
 _ATTENTION_DROPOUT = "attention_dropout"
-"""Attribute of attention modules that store a probability instead of an nn.Dropout, for example Qwen and ModernBERT."""
+"""Attribute with the dropout probability in attention modules that have no nn.Dropout.
+
+For example in Qwen and ModernBERT.
+"""
 
 
 class PairClassifier(nn.Module):
     """Scores pairs with a Hugging Face sequence classifier with one label.
 
-    Batches are those of `students.batches.pad`; scores are [pairs], float32.
+    Takes batches from `students.batches.pad` and returns scores, [pairs], float32.
 
     The head (the pooler and all layers above the base) computes in float32 whatever the precision of the base. In bf16,
     scores of 2 and more would be rounded to steps of 1/64 or more, which causes ties.
@@ -34,7 +40,7 @@ class PairClassifier(nn.Module):
         self.config = classifier.config
         above = [child for name, child in classifier.named_children() if name != classifier.base_model_prefix]
         pooler = getattr(self.base, "pooler", None)
-        # A tuple is not registered as a submodule. Otherwise the weights would appear twice in the state dict.
+        # PyTorch does not register the modules of a tuple. Registered again, they would be in the state dict twice.
         self._heads = (*above, pooler) if pooler is not None else (*above,)
         for head in self._heads:
             _compute_in_float32(head)
@@ -47,8 +53,8 @@ class PairClassifier(nn.Module):
     def cast_base(self, dtype: torch.dtype) -> None:
         """Cast all weights to `dtype`, except those of the head.
 
-        Buffers that are not saved with the weights keep their precision: rotary frequencies in bf16 would rotate
-        positions by other angles than in training.
+        Non-persistent buffers keep their precision, because rotary frequencies in bf16 would rotate positions by
+        different angles than in training.
         """
         head_ids = {id(weights) for head in self._heads for weights in head.parameters()}
         for weights in self.state_dict(keep_vars=True).values():
@@ -60,7 +66,7 @@ class PairClassifier(nn.Module):
         self.base.get_input_embeddings().weight.requires_grad_(False)
 
     def set_dropout(self, probability: float) -> None:
-        """Set every dropout probability of the model. The configuration, which is saved, keeps the base's values."""
+        """Set every dropout probability of the model. The saved configuration keeps the values of the base."""
         for module in self.modules():
             if isinstance(module, nn.Dropout):
                 module.p = probability
@@ -68,28 +74,28 @@ class PairClassifier(nn.Module):
                 setattr(module, _ATTENTION_DROPOUT, probability)
 
     def checkpoint_activations(self) -> None:
-        """Recompute activations in the backward pass instead of storing them: less memory, a third more compute."""
+        """Recompute activations in the backward pass instead of storing them: less memory, but a third more compute."""
         self.base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Score pairs."""
+        """Score the pairs of a batch. Returns [pairs], float32."""
         logits: Tensor = self.classifier(**inputs_of(batch)).logits
         return logits[:, 0].float()
 
     def states_and_scores(self, batch: dict[str, Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Return the hidden states of all layers, [pairs, tokens, hidden] each, embeddings first, and the scores."""
+        """Return embeddings and states of every layer, [pairs, tokens, hidden] each, and the scores, [pairs]."""
         out = self.classifier(**inputs_of(batch), output_hidden_states=True)
         return out.hidden_states, out.logits[:, 0].float()
 
     def score_states(self, states: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """Score pairs with the head alone, from the given states of the last layer, [pairs, tokens, hidden]."""
+        """Score pairs by applying only the head to the given states of the last layer, [pairs, tokens, hidden]."""
         with _encoder_replaced(self.classifier, states):
             scores: Tensor = self(batch)
             return scores
 
 
 def _compute_in_float32(head: nn.Module) -> None:
-    """Make a head's linear and layer norm modules compute in float32; their weights keep their precision."""
+    """Make a head's linear and layer norm modules compute in float32. The stored weights keep their precision."""
     for layer in head.modules():
         if isinstance(layer, nn.Linear):
             layer.forward = MethodType(_linear, layer)  # type: ignore[method-assign]
@@ -113,7 +119,7 @@ def _float(weights: Tensor | None) -> Tensor | None:
 
 
 class _PrecomputedEncoder(nn.Module):
-    """Replaces an encoder and returns precomputed states, with the encoder's own pooler applied to them."""
+    """Replacement for an encoder. Returns given states, and the output of the encoder's own pooler for them."""
 
     def __init__(self, states: Tensor, encoder: Any) -> None:
         super().__init__()
@@ -124,7 +130,10 @@ class _PrecomputedEncoder(nn.Module):
 
 
 def _pooled(encoder: Any, states: Tensor) -> Any:
-    """Apply an encoder's pooler; None if it has none. ALBERT's pooler is a plain linear layer for [CLS]."""
+    """Apply an encoder's pooler to states. Returns None if the encoder has no pooler.
+
+    ALBERT's pooler is a plain linear layer over the state of [CLS].
+    """
     pooler = getattr(encoder, "pooler", None)
     if isinstance(pooler, nn.Linear):
         return encoder.pooler_activation(pooler(states[:, 0]))
@@ -133,7 +142,7 @@ def _pooled(encoder: Any, states: Tensor) -> Any:
 
 @contextmanager
 def _encoder_replaced(classifier: Any, states: Tensor) -> Iterator[None]:
-    """Make a classifier's own head read the given states, for any architecture."""
+    """Within a `with` block, feed given states to a classifier's head. Works for any architecture."""
     name, encoder = classifier.base_model_prefix, classifier.base_model
     classifier._modules[name] = _PrecomputedEncoder(states, encoder)
     try:

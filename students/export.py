@@ -21,7 +21,10 @@ from students.scoring import CONFIG_FILE, Scorer, forward_pairs
 _log = logging.getLogger("rradistill")
 
 TOLERANCE = 1e-4
-"""Maximum score difference, relative to the highest score if that is above 1: rounding errors grow with the scores."""
+"""Maximum score difference. It is relative to the highest absolute score if that is above 1.
+
+Rounding errors grow with the scores.
+"""
 
 
 class ParityError(RuntimeError):
@@ -33,19 +36,20 @@ def save(
 ) -> None:
     """Save a student, load it again, and compare the scores of probe pairs in float32.
 
-    The folder is a sequence classifier with one label, for transformers and sentence-transformers' CrossEncoder. For
-    encoders it also has a model.onnx, whose scores are compared too.
+    The folder contains a sequence classifier with one label, which transformers and the CrossEncoder of
+    sentence-transformers can load. For encoders of up to `onnx_file.MAX_PARAMETERS` weights, it also contains
+    model.onnx, whose scores are compared too.
 
     Args:
         model: The student, without its training-only modules.
         tokenizer: The student's tokenizer.
         settings: Settings of the student.
         folder: Folder to write.
-        probes: (query, document) pairs, at least one.
+        probes: (query, document) pairs to compare scores on, at least one.
 
     Raises:
-        ParityError: If a score differs by more than 1e-4, or 1e-4 of the highest score if that is above 1. The folder
-            is removed.
+        ParityError: If a score differs by more than 1e-4, or by more than 1e-4 times the highest absolute score if that
+            is above 1. The folder is then removed.
     """
     tokenizer.model_max_length = settings.max_length
     model.classifier.save_pretrained(folder)
@@ -66,7 +70,12 @@ def save(
 def _onnx_scores(
     model: PairClassifier, tokenizer: Any, settings: AnySettings, folder: Path, probes: Sequence[tuple[str, str]]
 ) -> Tensor | None:
-    """Write model.onnx and score with it; None, without a file, if the architecture cannot be exported."""
+    """Write model.onnx and score the probes with it.
+
+    Returns:
+        [pairs], or None if the architecture cannot be exported. Then there is no file, and the student is scored with
+        PyTorch.
+    """
     try:
         onnx_file.write(model, tokenizer, folder)
         return torch.tensor(Scorer(folder, "fp32", "onnx").score(probes))
@@ -82,7 +91,7 @@ def _onnx_scores(
 
 
 def _compare(name: str, source: str, expected: Tensor, scores: Tensor, folder: Path) -> None:
-    """Remove the folder and raise ParityError if the scores differ."""
+    """Remove the folder and raise ParityError if the scores differ by more than the tolerance."""
     difference, limit = float((expected - scores).abs().max()), TOLERANCE * max(1.0, float(expected.abs().max()))
     if not difference <= limit:
         shutil.rmtree(folder)

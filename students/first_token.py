@@ -1,9 +1,9 @@
-"""Compute a classifier's last layer for the first token only, because the head reads no other token.
+"""Compute a classifier's last layer only for the first token, [CLS], because the head reads no other token.
 
-The last layer still computes keys and values of all tokens, but queries, the attention output and the feed-forward
-layers only for [CLS]. The scores are the same. In a model with six layers this saves about a seventh of the compute.
-Works for BERT and models with its layers (MiniLM, RoBERTa, XLM-RoBERTa, CamemBERT, ELECTRA); other architectures stay
-unchanged.
+The last layer still computes the attention keys and values of all tokens, but queries, the attention output and the
+feed-forward layers only for [CLS]. The scores stay the same. In a model with six layers this saves about a seventh of
+the compute. Works for BERT and models with BERT's layers (MiniLM, RoBERTa, XLM-RoBERTa, CamemBERT, ELECTRA). Other
+architectures stay unchanged.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from torch.nn import functional
 from students.classifier import PairClassifier
 
 _BERT_TYPES = {"bert", "camembert", "electra", "roberta", "xlm-roberta"}
-"""Model types with BERT's layer. Others use the same module names for different layers, e.g. with a pre-layer norm."""
+"""Model types with BERT's encoder layer.
+
+Other types have different layers with the same module names, for example with layer norm before the attention.
+"""
 
 
 def read_first_token_only(student: PairClassifier) -> None:
-    """Compute the last layer for the first token only; no-op for other architectures."""
+    """Make a student compute its last layer for the first token only. Unsupported architectures stay unchanged."""
     layer = _last_layer(student)
     if layer is not None:
         layer.forward = MethodType(_first_token_forward, layer)
@@ -31,7 +34,7 @@ def read_first_token_only(student: PairClassifier) -> None:
 
 @contextmanager
 def first_token_only(student: PairClassifier) -> Iterator[None]:
-    """Compute the last layer for the first token only within a `with` block."""
+    """Within a `with` block, make a student compute its last layer for the first token only."""
     layer = _last_layer(student)
     read_first_token_only(student)
     try:
@@ -42,7 +45,7 @@ def first_token_only(student: PairClassifier) -> Iterator[None]:
 
 
 def _last_layer(student: PairClassifier) -> Any:
-    """Return the last encoder layer; None if its architecture is not supported."""
+    """Return the last encoder layer of a student, or None if its architecture is not supported."""
     layers = getattr(getattr(student.base, "encoder", None), "layer", None)
     if not layers or getattr(student.config, "is_decoder", False):
         return None
@@ -53,15 +56,15 @@ def _last_layer(student: PairClassifier) -> Any:
 def _first_token_forward(
     layer: Any, states: Tensor, attention_mask: Tensor | None = None, *_: Any, **__: Any
 ) -> Tensor:
-    """Replace the forward method of a BERT layer.
+    """Compute a BERT layer for the first token only. Replaces the layer's forward method.
 
     Args:
-        layer: The layer.
-        states: [pairs, tokens, hidden].
+        layer: The BERT layer.
+        states: Input states of the layer, [pairs, tokens, hidden].
         attention_mask: [pairs, 1, 1 or tokens, tokens].
 
     Returns:
-        [pairs, 1, hidden].
+        Output state of the first token, [pairs, 1, hidden].
     """
     attention, first = layer.attention.self, states[:, :1]
     query, key, value = (

@@ -1,4 +1,4 @@
-"""The kinds of students: how each is built, tokenized, wrapped for training and unwrapped."""
+"""Build, tokenize, wrap for training and unwrap each kind of student: RRA-BERT (encoder) and RRA-GPT (decoder)."""
 
 from __future__ import annotations
 
@@ -39,25 +39,28 @@ def build(settings: AnySettings, path: str) -> PairClassifier:
         return rra_gpt.build(settings, path) if isinstance(settings, RraGptSettings) else rra_bert.build(settings, path)
     except (SafetensorError, RuntimeError, ValueError, KeyError, OSError) as error:
         if not Path(path).is_dir() or (isinstance(error, OSError) and error.errno is not None):
-            raise  # An error of the Hugging Face Hub or the disk can be temporary.
+            raise  # Errors of the Hugging Face Hub or the disk can be temporary.
         raise InputError(
             f"base {settings.base!r}: cannot build a student from its weights ({first_line(error)})"
         ) from error
 
 
 def tokenizer_of(settings: AnySettings, path: str) -> Any:
-    """Return the tokenizer that is saved with the student: the base's, for RRA-GPT with the prompt as a template."""
+    """Return the tokenizer that is saved with a student.
+
+    It is the tokenizer of the base. For RRA-GPT it also puts each (query, document) pair into the prompt.
+    """
     tokenizer = AutoTokenizer.from_pretrained(path)
     return with_prompt_template(tokenizer) if isinstance(settings, RraGptSettings) else tokenizer
 
 
 def wrap_for_training(student: PairClassifier, settings: AnySettings, path: str) -> nn.Module:
-    """Add the modules that a student only has in training. `unwrap` removes them.
+    """Add the modules that a student needs only in training. `unwrap` removes them.
 
     Args:
         student: The student.
-        settings: Its settings.
-        path: Folder or Hugging Face ID of its base.
+        settings: Settings of the student.
+        path: Folder or Hugging Face ID of the base.
     """
     if isinstance(settings, RraGptSettings):
         trained = RraGptWithAuxiliaryTasks(student, rra_gpt.output_layer(student, path))
@@ -71,7 +74,7 @@ def wrap_for_training(student: PairClassifier, settings: AnySettings, path: str)
 
 
 def unwrap(trained: nn.Module) -> PairClassifier:
-    """Merge adapters and return the student without its training-only modules."""
+    """Merge LoRA adapters into the weights and return the student without its training-only modules."""
     if isinstance(trained, RraGptWithAuxiliaryTasks):
         trained.merge_adapters()
     student = trained.student if isinstance(trained, (TermControlled, RraGptWithAuxiliaryTasks)) else trained
@@ -80,7 +83,7 @@ def unwrap(trained: nn.Module) -> PairClassifier:
 
 
 class TrainingReader:
-    """Tokenizes pairs for training, with the extra inputs that a student needs only there."""
+    """Tokenizes pairs for training and adds the model inputs that a student needs only in training."""
 
     def __init__(self, settings: AnySettings, tokenizer: Any, frequent: Collection[int] = ()) -> None:
         """Prepare Token Selection if the student uses it.
@@ -88,7 +91,7 @@ class TrainingReader:
         Args:
             settings: Settings of the student.
             tokenizer: The student's tokenizer.
-            frequent: Keys of terms that Token Selection ignores, see `students.token_selection.frequent_terms`.
+            frequent: Keys of terms that Token Selection ignores, from `students.token_selection.frequent_terms`.
         """
         self.settings = settings
         self.tokenizer = tokenizer
@@ -100,7 +103,10 @@ class TrainingReader:
 
         Args:
             pairs: (query, document) pairs.
-            targets: Auxiliary targets of each pair; ignored by students without auxiliary tasks.
+            targets: Label word and rationale to learn for each pair; ignored by students without auxiliary tasks.
+
+        Returns:
+            The model inputs of each pair.
         """
         rows = tokenize(self.tokenizer, pairs, self.settings.max_length, self.keys)
         if isinstance(self.settings, RraGptSettings) and (self.settings.label_weight or self.settings.rationale_weight):

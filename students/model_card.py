@@ -37,14 +37,14 @@ _ONNX = """
 def model_card(
     student: AnySettings, training: TrainingSettings, provenance: Provenance, facts: Mapping[str, Any], onnx: bool
 ) -> str:
-    """Return the text of the model card.
+    """Return the text of a student's model card.
 
     Args:
         student: Settings of the student.
-        training: Settings of the training.
-        provenance: Provenance of the labels.
-        facts: Additional rows of the table, in order.
-        onnx: Whether the folder has a model.onnx.
+        training: Training settings.
+        provenance: Origin of the labels: teacher, revision and prompt.
+        facts: Additional rows of the card's table, {name: value}, in order.
+        onnx: Whether the student's folder contains model.onnx.
     """
     front = {
         "library_name": "transformers",

@@ -18,17 +18,18 @@ from students.settings import RraGptSettings, TrainingSettings
 class Objective:
     """The training loss: the ranking loss of the scores, plus the loss of the student's training-only outputs.
 
-    The loss is computed for each list alone and averaged over lists. A step's loss therefore does not depend on how its
-    lists are split over workers and microbatches, and all lists count the same, whatever their number of pairs.
+    The loss is computed separately for each list and then averaged over lists. A step's loss therefore does not depend
+    on how its lists are split over workers and microbatches, and all lists count the same, whatever their number of
+    pairs.
     """
 
     def __init__(self, student: AnySettings, training: TrainingSettings, targets: str) -> None:
-        """Choose the loss.
+        """Choose the ranking loss.
 
         Args:
             student: Settings of the student.
-            training: Settings of the training.
-            targets: Kind of the targets, see `Provenance.targets`.
+            training: Training settings.
+            targets: Kind of the targets: `scores`, `tiers` or `grades`, see `Provenance.targets`.
         """
         self.student = student
         self.loss: Loss = LOSSES[BY_TARGETS[targets] if training.loss == "auto" else training.loss]
@@ -38,14 +39,15 @@ class Objective:
         """Return the mean loss over the batch's lists, a scalar.
 
         Args:
-            flat: Output of the student in training for the batch's pairs, [pairs] or [pairs, columns].
+            flat: Output of the student for the batch's pairs: scores, [pairs], or scores followed by the outputs that
+                it has only in training, [pairs, columns].
             batch: The lists.
-            progress: Fraction of completed steps, 0 to 1.
+            progress: Completed fraction of the training steps, 0 to 1.
         """
         return self.per_list(flat, batch, progress).mean()
 
     def per_list(self, flat: Tensor, batch: ListBatch, progress: float = 0.0) -> Tensor:
-        """Return the loss of each list, [lists]."""
+        """Return the loss of each list, [lists]. The arguments are those of `__call__`."""
         columns = flat.unsqueeze(1) if flat.dim() == 1 else flat
         targets, weights = (batch.targets * self.scale).to(flat.device), batch.weights.to(flat.device)
         ends = [0, *batch.mask.sum(dim=1).cumsum(dim=0).tolist()]
@@ -60,10 +62,10 @@ class Objective:
         """Return the loss of one list, a scalar.
 
         Args:
-            columns: [candidates, columns].
+            columns: Output of the student, [candidates, columns]: score first, then training-only outputs.
             targets: [1, candidates].
-            weight: [1].
-            progress: Fraction of completed steps, 0 to 1.
+            weight: Weight of the list in the loss, [1].
+            progress: Completed fraction of the training steps, 0 to 1.
         """
         mask = torch.ones_like(targets, dtype=torch.bool)
         scores, others = columns[:, 0].unsqueeze(0), columns[:, 1:]
@@ -86,10 +88,11 @@ class Objective:
 def ndcg(scores: Tensor, targets: Tensor, mask: Tensor, depth: int = 10) -> Tensor:
     """Return nDCG of each list against its own targets, with linear gains (Järvelin and Kekäläinen, 2002).
 
-        nDCG = DCG(order by s) / DCG(order by t),  DCG = sum over the first `depth` of g_i / log2(1 + rank)
+        nDCG = DCG(order by s) / DCG(order by t),  DCG = sum over the first `depth` ranks of g_i / log2(1 + rank)
 
-    g is the target, scaled in each list to 0..1, which makes orders, tiers and scores of any scale comparable. Of equal
-    scores the one with the lower target comes first, so constant scores are not rewarded.
+    s_i is the score and t_i the target of candidate i. g_i is the target, scaled in each list to the range 0 to 1,
+    which makes targets of any kind and scale comparable. Candidates with equal scores are ordered by ascending target,
+    so constant scores are not rewarded.
 
     Args:
         scores: [lists, candidates].

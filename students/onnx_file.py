@@ -1,7 +1,8 @@
-"""An encoder student as an ONNX file: model.onnx, float32, dynamic number of pairs and tokens.
+"""Export an encoder student to an ONNX file, model.onnx, and score with it in onnxruntime or OpenVINO.
 
-The file needs none of this project's code, and OpenVINO and onnxruntime are faster than torch on a CPU.
-Inputs: those of the folder's tokenizer, int64, [pairs, tokens]. Output: `scores`, [pairs].
+The file needs none of this project's code, and OpenVINO and onnxruntime are faster than torch on a CPU. The weights are
+float32; the numbers of pairs and tokens are dynamic.
+Inputs: those from the tokenizer in the same folder, int64, [pairs, tokens]. Output: `scores`, [pairs].
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from students.first_token import first_token_only
 _log = logging.getLogger("rradistill")
 
 NAME = "model.onnx"
-"""The file's name."""
+"""Name of the ONNX file in a student's folder."""
 
 MAX_PARAMETERS = 400_000_000
 """Larger models are not exported, because an ONNX file is limited to 2 GiB."""
@@ -35,7 +36,7 @@ _EXAMPLES = [("a query", "a document of a few words"), ("another query here", "t
 
 
 class _PositionalInputs(nn.Module):
-    """The student with its inputs as positional arguments, as the ONNX exporter requires."""
+    """Wraps a student to take its inputs as positional arguments, as the ONNX exporter requires."""
 
     def __init__(self, student: PairClassifier, names: Sequence[str]) -> None:
         super().__init__()
@@ -47,11 +48,11 @@ class _PositionalInputs(nn.Module):
 
 
 def write(student: PairClassifier, tokenizer: Any, folder: Path) -> None:
-    """Export a student.
+    """Export a student to an ONNX file.
 
     Args:
-        student: The student, in evaluation mode, float32, on the CPU.
-        tokenizer: Its tokenizer.
+        student: The student, in evaluation mode and float32, on the CPU.
+        tokenizer: Tokenizer of the student.
         folder: Folder to write the file to.
     """
     batch = inputs_of(pad(tokenizer, tokenize(tokenizer, _EXAMPLES, 64)))
@@ -81,7 +82,7 @@ class OnnxStudent(nn.Module):
     """Scores batches with the ONNX file in onnxruntime, on the CPU."""
 
     def __init__(self, path: Path) -> None:
-        """Load the file, with as many threads as torch has now."""
+        """Load the file. Scoring uses the number of threads that torch is set to at this moment."""
         import onnxruntime
 
         super().__init__()
@@ -91,21 +92,21 @@ class OnnxStudent(nn.Module):
         self.names = [node.name for node in self.session.get_inputs()]
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Score a batch of `students.batches.pad`. Returns [pairs], float32."""
+        """Score a batch from `students.batches.pad`. Returns [pairs], float32."""
         (scores,) = self.session.run(None, {name: batch[name].numpy() for name in self.names})
         return torch.from_numpy(scores)
 
 
 class OpenVinoStudent(nn.Module):
-    """Scores batches with the ONNX file in OpenVINO, the fastest engine on a CPU, several batches at once.
+    """Scores several batches at once with the ONNX file in OpenVINO, the fastest engine on a CPU.
 
     The head computes in float32 whatever the precision of the base; it is a small part of the model. Each batch runs on
-    one stream of one or a few cores. Independent streams have a higher throughput than cores that share each matrix
-    product and wait for each other.
+    one OpenVINO stream, which uses one or a few cores. Independent streams have a higher throughput than cores that
+    share each matrix product and wait for each other.
     """
 
     def __init__(self, path: Path, dtype: torch.dtype) -> None:
-        """Load the file, with as many threads as torch has now.
+        """Load the file. Scoring uses the number of threads that torch is set to at this moment.
 
         Args:
             path: The ONNX file.
@@ -121,7 +122,7 @@ class OpenVinoStudent(nn.Module):
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": self.streams,
             "INFERENCE_NUM_THREADS": threads,
-            # Pinned threads of two processes would share the same cores and leave the others idle.
+            # With pinning, two processes pin their threads to the same cores and leave the others idle.
             "ENABLE_CPU_PINNING": False,
         }
         core = openvino.Core()
@@ -138,32 +139,35 @@ class OpenVinoStudent(nn.Module):
         for _ in range(self.streams):
             self._free.put([part.create_infer_request() for part in compiled])
         self._pool = ThreadPoolExecutor(self.streams, "streams")
-        # Run the first inference in a single thread. If two threads are the first to pass numpy arrays to OpenVINO's
-        # bindings, they deadlock: one has Python's lock and waits for the lock of the other.
+        # Run the first inference here, in a single thread. If two threads pass the first numpy arrays to OpenVINO's
+        # bindings at the same time, they deadlock: one has Python's GIL and waits for a lock of the other.
         self(dict.fromkeys(self.names, torch.ones(1, 8, dtype=torch.int64)))
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Score a batch of `students.batches.pad`. Thread-safe. Returns [pairs], float32."""
+        """Score a batch from `students.batches.pad`. Returns [pairs], float32. Thread-safe."""
         requests = self._free.get()
         try:
             (output,) = requests[0].infer({name: batch[name].numpy() for name in self.names}).values()
             for request in requests[1:]:
                 (output,) = request.infer([output]).values()
-            return torch.from_numpy(output.copy())  # the next call overwrites the request's own buffer
+            return torch.from_numpy(output.copy())  # the request's next call overwrites its buffer
         finally:
             self._free.put(requests)
 
     def many(self, batches: Iterable[dict[str, Tensor]]) -> list[Tensor]:
-        """Score several batches on all streams."""
+        """Score several batches in parallel on all streams. Returns the scores of each batch, in order."""
         return list(self._pool.map(self, batches))
 
 
 def split_head(model: Any) -> list[Any]:
-    """Split an OpenVINO model at a state of each pair, [pairs, hidden], as close to the tokens as possible.
+    """Split an OpenVINO model into its base and its head.
+
+    The split is at a value with one vector per pair, [pairs, hidden], such as the state of [CLS]. If there are several,
+    it is the one closest to the tokens.
 
     Returns:
-        The base, which computes that state, and the head, which computes the scores from it. The whole model alone if
-        it has no such state.
+        [base, head]: the base computes that value, and the head computes the scores from it. [model] if the model has
+        no such value.
     """
     from openvino import Model, PartialShape, opset13
 
@@ -175,8 +179,8 @@ def split_head(model: Any) -> list[Any]:
             varying.add(node.get_friendly_name())
     score = model.outputs[0].get_node().input_value(0)
     needed, state = {_name(score): score}, None
-    # Walk from the scores to the tokens and expand the value that is computed last. If the scores depend on nothing
-    # else, the model can be split at that value.
+    # Walk from the scores back to the tokens. The scores are computed from the values in `needed`. Replace the value
+    # that is computed last by its inputs. Whenever `needed` has a single value, the model can be split there.
     while True:
         value = needed.pop(max(needed, key=order.__getitem__))
         if not needed and len(value.get_partial_shape()) == 2:
@@ -196,11 +200,11 @@ def split_head(model: Any) -> list[Any]:
 
 
 def _is_per_pair(shape: Any) -> bool:
-    """Return whether a value has one number or one vector per pair, and none per token."""
+    """Return whether a value has one number or one vector per pair, but no dimension for tokens."""
     return len(shape) in (1, 2) and shape[0].is_dynamic and all(size.is_static for size in list(shape)[1:])
 
 
 def _name(value: Any) -> str:
-    """Return the name of the node that computes a value. Nodes of these models have one output each."""
+    """Return the name of the node that computes a value. It is unique: nodes of these models have one output each."""
     name: str = value.get_node().get_friendly_name()
     return name

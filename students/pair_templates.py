@@ -1,4 +1,7 @@
-"""Store the prompt of a pair in a tokenizer: every library that tokenizes (query, document) builds the same prompt."""
+"""Store RRA-GPT's prompt in its tokenizer.
+
+Every library that tokenizes a (query, document) pair with it then builds the same prompt.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 PARTS = ("Query:\n", "\nDocument:\n", "\nRelevant:")
-"""Text before the query, before the document and at the end. The score is read at the last token."""
+"""Prompt texts before the query, before the document and at the end. The score is read at the last token."""
 
 _NAMES = ("<rra_query>", "<rra_document>", "<rra_relevant>")
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
@@ -17,15 +20,16 @@ _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "se
 def with_prompt_template(tokenizer: Any) -> PreTrainedTokenizerFast:
     """Return a tokenizer that puts (query, document) pairs into the prompt.
 
-    The prompt starts with the tokens that the given tokenizer adds before a text, such as a BOS token. The prompt's
-    parts do not belong to the pair's segments and are never truncated. Padding is on the right. The wording of the
-    prompt is this project's own.
+    The prompt starts with the tokens that the given tokenizer adds before a text, such as a BOS token. The tokens of
+    `PARTS` count as special tokens: they belong to neither query nor document and are never truncated. Padding is on
+    the right. The wording of the prompt is this project's own.
 
     Args:
         tokenizer: A fast tokenizer with a pad token.
 
     Returns:
-        A new tokenizer of the generic class, because model-specific classes rebuild their own post-processor on load.
+        A new tokenizer of the generic class `PreTrainedTokenizerFast`, because model-specific tokenizer classes rebuild
+        their own post-processor on load.
     """
     ids = [tokenizer.encode(part, add_special_tokens=False) for part in PARTS]
     with_special = tokenizer.encode("x", add_special_tokens=True)

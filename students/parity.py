@@ -1,4 +1,7 @@
-"""Probe pairs whose scores are saved with a student, to check after loading that it still gives the same scores."""
+"""Check that a saved student still gives the same scores, for example after a library update.
+
+A student is saved with the scores of a few fixed probe pairs. The check scores them again and compares.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +25,19 @@ PROBES = [
     ("강아지 이름 추천", "강아지 이름을 지을 때는 부르기 쉬운 두 글자 이름이 좋습니다."),
     ("error 0x80070005", ""),
 ]
-"""The probes are not part of any collection, so no user's text is saved with a model."""
+"""The (query, document) probe pairs. They come from no collection, so no user's text is saved with a model."""
 
 ENGINES: tuple[Engine, ...] = ("torch", "onnx", "openvino")
 
 TOLERANCE = 1e-3
-"""Maximum difference in fp32. CPUs and library versions differ by less; a changed ranking needs more."""
+"""Maximum score difference in fp32.
+
+Different CPUs and library versions cause smaller differences. A difference that changes a ranking is larger.
+"""
 
 
 def write_probes(folder: Path) -> None:
-    """Score the probes in fp32 and add them to the student config of a saved student."""
+    """Score the probes in fp32 and add the probes and their scores to the student config in a student's folder."""
     scores = Scorer(folder, "fp32", "torch").score(PROBES)
     config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     config["probes"] = [
@@ -42,11 +48,13 @@ def write_probes(folder: Path) -> None:
 
 
 def difference(folder: Path) -> float | None:
-    """Compare the probes' scores in fp32 with the saved ones, for every engine that the folder has a file for.
+    """Score the probes of a student's folder in fp32 and compare with the saved scores.
+
+    Scores with PyTorch and, if the folder contains model.onnx, also with onnxruntime and OpenVINO.
 
     Returns:
-        The largest difference, relative to the highest saved score if that is above 1; NaN if a score is NaN. None if
-        the student config has no probes.
+        The largest absolute difference, relative to the highest absolute score if that is above 1. NaN if a score is
+        NaN. None if the student config has no probes.
     """
     differences = []
     for engine in ENGINES if (folder / onnx_file.NAME).is_file() else ENGINES[:1]:

@@ -1,4 +1,4 @@
-"""Resolve the precision setting for the hardware."""
+"""Choose the torch dtype for a precision setting and the hardware."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from students.settings import Precision
 def dtype_of(precision: Precision, device: str) -> torch.dtype:
     """Return the torch dtype of a precision setting.
 
-    `auto` is bf16 on GPUs and on CPUs with AVX512-BF16 or AMX, else fp32: other CPUs emulate bf16, which takes about
-    ten times as long.
+    `auto` is bf16 on GPUs and on CPUs with AVX512-BF16 or AMX. On other CPUs it is fp32, because they emulate bf16,
+    which takes about ten times as long.
 
     Args:
         precision: The setting.

@@ -1,7 +1,8 @@
 """RRA-BERT: the encoder student of RRADistill (Choi et al., EMNLP 2024 Industry), a cross-encoder.
 
-Known from the paper: query and document form one sequence, separated by [SEP]. Token Selection and a Term Control Layer
-(`students.term_control`) are used in training and removed at inference.
+Known from the paper: query and document form one sequence, separated by [SEP]. Token Selection finds the document
+tokens that also occur in the query, and a Term Control Layer (`students.term_control`) uses them in training. Both are
+removed at inference.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from students.settings import RraBertSettings
 
 
 def build(settings: RraBertSettings, path: str) -> PairClassifier:
-    """Build the student from its base, with float32 weights. A base without a head of one label gets a new head.
+    """Build the student from its base, with float32 weights.
+
+    A base that has no classification head with one label gets a new head.
 
     Args:
         settings: Settings of the student.
         path: Folder or Hugging Face ID of the encoder.
 
     Raises:
-        InputError: If the sizes of the encoder's weights differ from its configuration.
+        InputError: If the size of an encoder weight differs from the configuration.
     """
     config = AutoConfig.from_pretrained(path, num_labels=1)
     model, info = AutoModelForSequenceClassification.from_pretrained(

@@ -1,15 +1,16 @@
 """RRA-GPT: the decoder student of RRADistill (Choi et al., EMNLP 2024 Industry).
 
-Known from the paper: a light ranking layer on a decoder, trained jointly with relevance classification and with
-generating the reasoning. At inference only the score is used, and nothing is generated. The rest is this project's
-reconstruction:
+Known from the paper: a light ranking layer on a decoder is trained jointly with two auxiliary tasks, relevance
+classification and generating the reasoning. At inference only the score is used, and nothing is generated. The rest is
+this project's reconstruction:
 
     prompt(query, document) label-word rationale
     score = Linear(state of the last prompt token)
     L = rank(score) + a * cross-entropy(label word) + b * cross-entropy(rationale's tokens)
 
-Label word and rationale follow the prompt in the same sequence, so the prompt's states are computed once. The score
-does not depend on them, because a decoder attends from left to right.
+The label word is yes or no. The rationale is a text that explains the label. a and b are the settings `label_weight`
+and `rationale_weight`. Label word and rationale follow the prompt in the same sequence, so the prompt's states are
+computed once. The score does not depend on them, because a decoder's tokens attend only to earlier tokens.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from students.settings import LoraSettings, RraGptSettings
 LABEL_WORDS = {True: " yes", False: " no"}
 
 LABEL, RATIONALE = 1, 2
-"""Values of the input `tasks`: the auxiliary task of a token. Prompt tokens have 0."""
+"""Values of the model input `tasks`, which marks each token's auxiliary task. Prompt tokens have 0."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class AuxiliaryTargets:
     """Targets of the auxiliary tasks for one pair.
 
     Attributes:
-        relevant: Whether the document is relevant; chooses the label word.
+        relevant: Whether the document is relevant. Determines the label word.
         rationale: Text that explains the label; None for no rationale.
     """
 
@@ -50,12 +51,12 @@ def continuation(tokenizer: Any, target: AuxiliaryTargets, max_rationale_tokens:
     """Tokenize the text after the prompt: label word and rationale.
 
     Args:
-        tokenizer: The base's tokenizer, whose end-of-text token ends a rationale.
+        tokenizer: The student's tokenizer. Its end-of-sequence token ends a rationale.
         target: Auxiliary targets of the pair.
-        max_rationale_tokens: Maximum tokens of the rationale. A truncated rationale has no end-of-text token.
+        max_rationale_tokens: Maximum tokens of the rationale. A truncated rationale has no end-of-sequence token.
 
     Returns:
-        The tokens, and the task of each, LABEL or RATIONALE.
+        The token IDs, and for each token its task, LABEL or RATIONALE.
     """
     word = tokenizer.encode(LABEL_WORDS[target.relevant], add_special_tokens=False)
     if target.rationale is None:
@@ -68,9 +69,9 @@ def continuation(tokenizer: Any, target: AuxiliaryTargets, max_rationale_tokens:
 def build(settings: RraGptSettings, path: str) -> PairClassifier:
     """Build the student from its base: a sequence classifier with one label and float32 weights.
 
-    The ranking layer is initialized to zero, so all scores are equal before the first step. The classifier takes the
-    tokenizer's pad token, because it looks for the last token that is not padding, and many decoders' configurations
-    have no pad token or a different one.
+    The ranking layer is initialized to zero, so all scores are equal before the first step. The configuration gets the
+    tokenizer's pad token, because the classifier looks for the last token that is not padding, and many decoders'
+    configurations have no pad token or a different one.
 
     Args:
         settings: Settings of the student.
@@ -87,14 +88,14 @@ class RraGptWithAuxiliaryTasks(nn.Module):
     """RRA-GPT in training: the student and an output layer for its auxiliary tasks. Only the student is saved."""
 
     def __init__(self, student: PairClassifier, output: nn.Module) -> None:
-        """Add an output layer over the vocabulary, see `output_layer`."""
+        """Wrap a student and an output layer over the vocabulary, as `output_layer` returns it."""
         super().__init__()
         self.student = student
         self.output = output
-        self._adapters: list[Any] = []  # a list is not registered as a submodule, which would duplicate its weights
+        self._adapters: list[Any] = []  # in a list, because PyTorch would register a module's weights twice
 
     def add_adapters(self, lora: LoraSettings) -> None:
-        """Add LoRA adapters to every linear layer of the decoder. Only they and the ranking layer are trained."""
+        """Add LoRA adapters to every linear layer of the decoder. Trains only them and the ranking layer."""
         from peft import LoraConfig, LoraModel, TaskType
 
         config = LoraConfig(
@@ -117,11 +118,11 @@ class RraGptWithAuxiliaryTasks(nn.Module):
         """Score pairs and compute the losses of the auxiliary tasks.
 
         Args:
-            batch: A batch of `students.batches.pad`, with `tasks` if auxiliary tasks are trained.
+            batch: A batch from `students.batches.pad`, with the input `tasks` if auxiliary tasks are trained.
 
         Returns:
-            [pairs, 3], float32: score; mean cross-entropy of the label word's tokens; mean cross-entropy of the
-            rationale's tokens. A mean is NaN if the pair has no such tokens.
+            [pairs, 3], float32. The columns are: score; mean cross-entropy of the label word's tokens; mean
+            cross-entropy of the rationale's tokens. A mean is NaN if the pair has no such tokens.
         """
         classifier: Any = self.student.classifier
         states = classifier.base_model(**inputs_of(batch)).last_hidden_state
@@ -138,7 +139,10 @@ class RraGptWithAuxiliaryTasks(nn.Module):
 
 
 def output_layer(student: PairClassifier, path: str) -> nn.Module:
-    """Return the base's output layer over its vocabulary, tied to the student's embeddings if the base ties them."""
+    """Return the base's output layer over its vocabulary.
+
+    It shares the weights of the student's embeddings if the base ties the two.
+    """
     causal: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
     layer: nn.Module = causal.get_output_embeddings()
     if causal.config.tie_word_embeddings:
@@ -147,12 +151,14 @@ def output_layer(student: PairClassifier, path: str) -> nn.Module:
 
 
 def auxiliary_loss(columns: Tensor, label_weight: float, rationale_weight: float) -> Tensor:
-    """Return a * mean label loss + b * mean rationale loss, each over the pairs that have one, as a scalar.
+    """Return label_weight * mean label-word loss + rationale_weight * mean rationale loss, a scalar.
+
+    Each mean is over the pairs that have this loss.
 
     Args:
-        columns: [pairs, 2], loss of the label word and of the rationale; NaN for none.
-        label_weight: a.
-        rationale_weight: b.
+        columns: Losses of each pair, [pairs, 2]: label word, rationale. NaN if the pair has none.
+        label_weight: Weight of the label-word loss, a in the module docstring.
+        rationale_weight: Weight of the rationale loss, b in the module docstring.
     """
     total = columns.new_zeros(())
     for column, weight in zip(columns.unbind(dim=1), (label_weight, rationale_weight), strict=True):
@@ -168,7 +174,10 @@ def append_auxiliary_targets(
     targets: Sequence[AuxiliaryTargets],
     max_rationale_tokens: int,
 ) -> None:
-    """Append label words and rationales to tokenized prompts, in place, and add the input `tasks`."""
+    """Append label words and rationales to tokenized prompts, in place.
+
+    Also adds a model input `tasks` that marks each token's auxiliary task.
+    """
     for row, target in zip(rows, targets, strict=True):
         tokens, tasks = continuation(tokenizer, target, max_rationale_tokens)
         prompt = len(row["input_ids"])
@@ -179,6 +188,6 @@ def append_auxiliary_targets(
 
 
 def _masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean over the True cells of each row, [pairs, tokens] to [pairs]; NaN for rows without any."""
+    """Average each row's losses over the True cells of its mask, [pairs, tokens] to [pairs]. NaN if there are none."""
     count = mask.sum(dim=1)
     return torch.where(count > 0, torch.where(mask, losses, 0.0).sum(dim=1) / count.clamp(min=1), torch.nan)

@@ -1,4 +1,7 @@
-"""Score pairs with a saved student. Evaluation, serving and the parity check all score with this module."""
+"""Score (query, document) pairs with a saved student or another cross-encoder.
+
+Evaluation, serving and the parity check all score with this module.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,15 @@ Engine = Literal["auto", "torch", "onnx", "openvino"]
 CONFIG_FILE = student_config.NAME
 
 CHUNK_TOKENS = {"cpu": 1024, "cuda": 32_768}
-"""Tokens per forward pass, by device type. A CPU is fastest if the activations fit into its cache."""
+"""Maximum tokens per forward pass, by device type. A CPU is fastest if the activations fit into its cache."""
 
 
 def forward_pairs(model: nn.Module, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> Tensor:
-    """Score pairs of texts, each padded to its bucket. Returns [pairs], float32, in the given order."""
+    """Score (query, document) pairs, each padded to its bucket (see `students.batches.bucket_of`).
+
+    Returns:
+        [pairs], float32, in the given order.
+    """
     rows = tokenize(tokenizer, pairs, max_length)
     lengths = [len(row["input_ids"]) for row in rows]
     return _forward(model, tokenizer, rows, chunks_by_bucket(lengths, CHUNK_TOKENS[_device(model).type], max_length))
@@ -46,9 +53,9 @@ def forward_rows(
 
     Args:
         model: The model.
-        tokenizer: Its tokenizer.
+        tokenizer: Tokenizer of the model.
         rows: Tokenized pairs.
-        single_chunk: Score all pairs in one chunk.
+        single_chunk: Score all pairs in one forward pass.
 
     Returns:
         The model's output, [pairs] or [pairs, columns], float32, in the given order.
@@ -67,7 +74,15 @@ def _forward(
     rows: Sequence[dict[str, list[int]]],
     chunks: Sequence[tuple[int | None, list[int]]],
 ) -> Tensor:
-    """Score rows chunk by chunk and restore their order. chunks: width in tokens, None for the longest, and indices."""
+    """Score tokenized pairs chunk by chunk and return the scores in the order of the pairs.
+
+    Args:
+        model: The model.
+        tokenizer: Tokenizer of the model.
+        rows: Tokenized pairs.
+        chunks: For each forward pass, the number of tokens to pad to (None for that of the longest pair) and the
+            indices of its pairs.
+    """
     device = _device(model)
     order = [i for _, chunk in chunks for i in chunk]
     batches = (pad(tokenizer, [rows[i] for i in chunk], width) for width, chunk in chunks)
@@ -81,17 +96,17 @@ def _forward(
 
 
 def _device(model: nn.Module) -> torch.device:
-    """Return the device of a model's weights; the CPU for a model without torch weights."""
+    """Return the device of a model's weights, or the CPU for a model without torch weights, such as an ONNX model."""
     return next((weights.device for weights in model.parameters()), torch.device("cpu"))
 
 
 @dataclass(frozen=True)
 class TokenizedPair:
-    """A tokenized pair.
+    """A tokenized (query, document) pair.
 
     Attributes:
-        inputs: The model's inputs by name.
-        width: Tokens that the pair is padded to.
+        inputs: Model inputs by name, without padding.
+        width: Number of tokens that the pair is padded to.
     """
 
     inputs: dict[str, list[int]]
@@ -99,12 +114,12 @@ class TokenizedPair:
 
     @property
     def tokens(self) -> int:
-        """Tokens without padding."""
+        """Number of tokens without padding."""
         return len(self.inputs["input_ids"])
 
 
 class Scorer:
-    """A saved student that scores pairs on this machine. Higher is better; scores have no fixed range."""
+    """A saved student that scores pairs on this machine. A higher score is better; scores have no fixed range."""
 
     def __init__(
         self,
@@ -117,12 +132,12 @@ class Scorer:
 
         Args:
             folder: Folder of the student.
-            precision: Precision of the base; None for the one in the student config.
-            engine: `auto` is OpenVINO on a CPU if the folder has a model.onnx, else torch.
-            display_name: Names the folder in error messages; None for its path.
+            precision: Precision of the base; None for the precision in the student config.
+            engine: `auto` is OpenVINO on a CPU if the folder contains model.onnx, else torch.
+            display_name: Name of the folder in error messages; None for its path.
 
         Raises:
-            InputError: If the folder has no student, or a student that this version cannot load.
+            InputError: If the folder contains no student, or one that this version cannot load.
         """
         folder = Path(folder)
         self.config = student_config.read(Folder(folder), display_name)
@@ -144,13 +159,13 @@ class Scorer:
 
     @property
     def blend(self) -> Blend | None:
-        """Blend of the student with the first stage; None if it ranks alone."""
+        """How to blend the student's scores with the first stage's. None if the student ranks alone."""
         saved = self.config.get("blend")
         return None if saved is None else Blend.model_validate(saved)
 
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Score (query, document) pairs, in the given order. A pair's score does not depend on the other pairs."""
+        """Return the scores of (query, document) pairs, in order. A pair's score does not depend on the other pairs."""
         scores: list[float] = forward_pairs(self.model, self.tokenizer, pairs, self.max_length).tolist()
         return scores
 
@@ -161,9 +176,9 @@ class Scorer:
 
     @torch.inference_mode()
     def score_chunk(self, rows: Sequence[TokenizedPair]) -> list[float]:
-        """Score pairs of one bucket in a single forward pass, for callers that build their own batches.
+        """Score pairs of equal `width` in a single forward pass, for callers that build their own batches.
 
-        The scores are those of `score`. Up to `streams` threads can call it at the same time.
+        The scores are the same as those of `score`. Up to `streams` threads can call this method at the same time.
         """
         (width,) = {row.width for row in rows}
         scores: list[float] = _forward(
@@ -172,14 +187,14 @@ class Scorer:
         return scores
 
     def cut(self, document: str, tokens: int) -> str:
-        """Return the text of a document's first tokens."""
+        """Truncate a document to its first `tokens` tokens and return its text."""
         encoded = self.tokenizer(
             document, add_special_tokens=False, truncation=True, max_length=tokens, return_offsets_mapping=True
         )
         return document[: encoded["offset_mapping"][-1][1]] if encoded["input_ids"] else ""
 
     def is_cut(self, pair: tuple[str, str]) -> bool:
-        """Return whether a pair has more than `max_length` tokens."""
+        """Return whether a pair has more than `max_length` tokens, so it is truncated for scoring."""
         return len(self.tokenizer(*pair, truncation=False, verbose=False)["input_ids"]) > self.max_length
 
     @property
@@ -203,9 +218,9 @@ class ClassifierScorer(Scorer):
 
         Args:
             model: Folder or Hugging Face ID.
-            max_length: Maximum tokens per pair; None for the limit of its tokenizer and positions.
+            max_length: Maximum tokens per pair; None for the limit of the model's tokenizer and positions.
             precision: Precision of the base.
-            display_name: Names the model in error messages; None for `model`.
+            display_name: Name of the model in error messages; None for `model`.
 
         Raises:
             InputError: If the model cannot be read, does not have exactly one label, has no pad token, or has no
@@ -246,7 +261,7 @@ def _classifier(folder: Path) -> PairClassifier:
 
 
 def _for_inference(student: PairClassifier, device: str, dtype: torch.dtype) -> PairClassifier:
-    """Cast the base, move the student to the device and switch it to evaluation mode."""
+    """Prepare a student for scoring: cast its base, move it to the device and switch it to evaluation mode."""
     student.cast_base(dtype)
     student = student.to(device).eval()
     read_first_token_only(student)
@@ -254,7 +269,7 @@ def _for_inference(student: PairClassifier, device: str, dtype: torch.dtype) -> 
 
 
 def _parameters_in(folder: Path) -> int:
-    """Count the weights in a folder's safetensors files."""
+    """Count the parameters in a folder's safetensors files."""
     count = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "pt") as weights:

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from ranking.settings import Settings
 
 Match = Literal["token", "word"]
-"""Unit that Token Selection compares."""
+"""Unit that Token Selection compares between query and document."""
 
 Precision = Literal["auto", "fp32", "bf16"]
 """`auto`: bf16 if the hardware supports it natively, else fp32."""
@@ -44,7 +44,7 @@ class TermControlSettings(Settings):
     )
 
     def weight_at(self, progress: float) -> float:
-        """Return lambda at this fraction of the completed steps, 0 to 1."""
+        """Return lambda after the completed fraction `progress` of the training steps, 0 to 1."""
         return self.weight * (1.0 - progress if self.schedule == "linear" else 1.0)
 
     @model_validator(mode="after")
@@ -285,7 +285,7 @@ class TrainingSettings(Settings):
     seed: int = Field(13, description="Seed of new weights, dropout, the order of lists and samples.")
 
     def optimizer_steps(self, lists: int) -> int:
-        """Return the number of optimizer steps for this many lists. Lists that do not fill a step are skipped."""
+        """Return the number of optimizer steps for `lists` lists. Lists that do not fill a step are skipped."""
         return self.steps or self.epochs * (lists // self.queries_per_step)
 
     @model_validator(mode="after")

@@ -1,4 +1,7 @@
-"""The student config: rradistill.json in a saved student's folder, which says how to use it. Does not import torch."""
+"""The student config: the file rradistill.json in a saved student's folder, which says how to load and use the student.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from ranking.errors import InputError
 from ranking.storage.folder import Folder
 
 NAME = "rradistill.json"
-"""The file's name."""
+"""Name of the student config file."""
 
 
 def read(model: Folder, display_name: str | None = None) -> dict[str, Any]:
@@ -18,10 +21,10 @@ def read(model: Folder, display_name: str | None = None) -> dict[str, Any]:
 
     Args:
         model: Folder of the student.
-        display_name: Names the folder in error messages; None for its URI.
+        display_name: Name of the folder in error messages; None for its URI.
 
     Raises:
-        InputError: If the folder has no student, or a student that this version cannot load.
+        InputError: If the folder contains no student, or one that this version cannot load.
     """
     where = display_name or model.uri
     if not model.exists(NAME):
@@ -36,5 +39,5 @@ def read(model: Folder, display_name: str | None = None) -> dict[str, Any]:
 
 
 def write_blend(model: Folder, blend: Blend) -> None:
-    """Add a blend to the config of a saved student."""
+    """Add a blend of the student with the first stage to the config of a saved student."""
     model.write_text(NAME, json.dumps(read(model) | {"blend": blend.model_dump()}, indent=2))

@@ -1,11 +1,12 @@
-"""The Term Control Layer: adds term-matching signals of the selected tokens to [CLS] while the student is trained.
+"""The Term Control Layer: adds term-matching signals to [CLS] while the student is trained.
 
-Known from RRADistill (Choi et al., EMNLP 2024 Industry): the layer uses the tokens of Token Selection and is removed at
-inference. Both forms here are this project's reconstructions. Each gives the student a second score in training,
+Known from RRADistill (Choi et al., EMNLP 2024 Industry): the layer uses the document tokens that Token Selection
+selects, and is removed at inference. Both forms here, `TermLayer` and `TermGate`, are this project's reconstructions.
+Each gives the student a second score in training, the term score. The loss is
 
     L = rank(score) + lambda * rank(term score)
 
-and the score that is served is computed without the layer.
+The score that is served is computed without the layer.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from students.token_selection import select_tokens
 
 
 class TermLayer(nn.Module):
-    """One Transformer encoder layer over [CLS] and the selected states, and a linear term score on its [CLS]."""
+    """A Transformer encoder layer over the states of [CLS] and the selected tokens.
+
+    A linear layer computes the term score from its output for [CLS].
+    """
 
     def __init__(self, config: Any) -> None:
         """Create the layer with the encoder's sizes.
@@ -40,8 +44,8 @@ class TermLayer(nn.Module):
         """Compute term scores.
 
         Args:
-            states: [pairs, tokens, hidden].
-            selected: [pairs, tokens], bool.
+            states: Hidden states of the encoder, [pairs, tokens, hidden].
+            selected: True for selected tokens, [pairs, tokens], bool.
 
         Returns:
             [pairs], float32.
@@ -56,12 +60,12 @@ class TermLayer(nn.Module):
 
 
 class TermGate(nn.Module):
-    """A gated residual that adds the mean selected state to [CLS].
+    """A gated residual that adds the mean state of the selected tokens to [CLS].
 
         h' = h + sigmoid(G [h; m]) * P m
 
-    h is the state of [CLS], m the mean of the selected states. If no token is selected, m is 0 and [CLS] is unchanged.
-    The student's own head scores h'.
+    h is the state of [CLS], m the mean state of the selected tokens, G and P are linear layers. If no token is
+    selected, m is 0 and [CLS] is unchanged. The student's own head computes the term score from h'.
     """
 
     def __init__(self, config: Any) -> None:
@@ -76,14 +80,14 @@ class TermGate(nn.Module):
         self.project = nn.Linear(hidden, hidden, bias=False)
 
     def forward(self, states: Tensor, selected: Tensor) -> Tensor:
-        """Update [CLS].
+        """Update the state of [CLS].
 
         Args:
-            states: [pairs, tokens, hidden].
-            selected: [pairs, tokens], bool.
+            states: Hidden states of the encoder's last layer, [pairs, tokens, hidden].
+            selected: True for selected tokens, [pairs, tokens], bool.
 
         Returns:
-            The states with the new [CLS], [pairs, tokens, hidden].
+            The states with the new state of [CLS], [pairs, tokens, hidden].
         """
         mask = selected.unsqueeze(2).to(states.dtype)
         mean = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
@@ -93,7 +97,7 @@ class TermGate(nn.Module):
 
 
 class TermControlled(nn.Module):
-    """A student in training with its Term Control Layer. Only the student is saved."""
+    """A student with its Term Control Layer, for training. Only the student is saved."""
 
     def __init__(self, student: PairClassifier, settings: TermControlSettings) -> None:
         """Add a Term Control Layer of the configured form."""
@@ -106,7 +110,7 @@ class TermControlled(nn.Module):
         """Score pairs.
 
         Args:
-            batch: A batch of `students.batches.pad`, with `keys`.
+            batch: A batch from `students.batches.pad`, with the input `keys` for Token Selection.
 
         Returns:
             [pairs, 2]: score and term score.

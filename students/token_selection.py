@@ -1,7 +1,8 @@
 """Token Selection: find the document tokens that also occur in the query.
 
 Known from RRADistill (Choi et al., EMNLP 2024 Industry): the encoder student puts term-matching signals of selected
-tokens into its dense representation. How tokens are selected is this project's reconstruction.
+tokens into its dense representation. How tokens are selected is this project's reconstruction: each token gets an
+integer key, and a document token is selected if a query token has the same key.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ IGNORED = -1
 """Key of tokens that never match: special tokens, punctuation, stop words, padding."""
 
 QUERY, DOCUMENT = 1, 2
-"""Segments of query and document tokens."""
+"""Values of the model input `segments` for query and document tokens."""
 
 STOP_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being but by can could did do does doing
@@ -47,7 +48,7 @@ def select_tokens(keys: Tensor, segments: Tensor) -> Tensor:
         segments: [pairs, tokens], 1 for query tokens, 2 for document tokens.
 
     Returns:
-        [pairs, tokens], bool.
+        [pairs, tokens], bool, True for selected tokens.
     """
     counts = keys != IGNORED
     query = counts & (segments == QUERY)
@@ -85,7 +86,14 @@ def matched_words(tokenizer: Any, query: str, documents: Sequence[str]) -> list[
 
 
 def frequent_terms(tokenizer: Any, texts: Iterable[str], match: Match, max_document_frequency: float) -> set[int]:
-    """Return the keys of terms that occur in more than this fraction of the texts."""
+    """Return the keys of terms that occur in more than a given fraction of the texts.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        texts: The texts.
+        match: Whether terms are single tokens or whole words.
+        max_document_frequency: The fraction, 0 to 1.
+    """
     keys = TokenKeys(tokenizer, match)
     documents = 0
     counts: Counter[int] = Counter()
@@ -100,9 +108,9 @@ def frequent_terms(tokenizer: Any, texts: Iterable[str], match: Match, max_docum
 class TokenKeys:
     """Computes the keys by which Token Selection compares tokens.
 
-    Case and the mark of a word's first token do not count. With `match="token"` a continuation piece only matches
-    itself: "##ing" does not match "ing". With `match="word"` the tokenizer must be fast; words are those of its
-    pre-tokenizer.
+    Keys ignore case and the character that marks the first token of a word. With `match="token"` a continuation piece
+    only matches itself: "##ing" does not match "ing". With `match="word"` the tokenizer must be fast, and its
+    pre-tokenizer determines what a word is.
     """
 
     def __init__(
@@ -112,13 +120,13 @@ class TokenKeys:
         stop_words: Collection[str] = STOP_WORDS,
         frequent: Collection[int] = (),
     ) -> None:
-        """Prepare the keys; for `match="token"` compute those of the whole vocabulary.
+        """Prepare to compute keys. For `match="token"`, compute the keys of the whole vocabulary now.
 
         Args:
             tokenizer: The tokenizer.
             match: Compare single tokens, or the whole words that they are part of.
             stop_words: Words that never match.
-            frequent: Keys of terms that never match, see `frequent_terms`.
+            frequent: Keys of terms that never match, from `frequent_terms`.
         """
         self.match = match
         self.tokenizer = tokenizer
@@ -129,12 +137,12 @@ class TokenKeys:
         self._token_keys = [self._key_of_token(i) for i in range(len(tokenizer))] if match == "token" else []
 
     def compute(self, input_ids: Sequence[int], segments: Sequence[int], words: Sequence[int | None]) -> list[int]:
-        """Return the keys of one tokenized pair.
+        """Return the key of each token of a tokenized pair.
 
         Args:
             input_ids: Token IDs.
             segments: Segment of each token, 0 for special tokens.
-            words: Index of the word that each token is part of, within its text; None for special tokens.
+            words: For each token, the index of its word within the query or the document; None for special tokens.
         """
         if self.match == "token":
             return [self._token_keys[i] if segment else IGNORED for i, segment in zip(input_ids, segments, strict=True)]
@@ -152,7 +160,7 @@ class TokenKeys:
         if token.startswith(_SUBWORD_PREFIX):
             return self._key(token.casefold(), token.removeprefix(_SUBWORD_PREFIX).casefold())
         text = self.tokenizer.convert_tokens_to_string([token])
-        # A token with only some of a character's bytes has no text, so the token itself is the key's name.
+        # A token with only some of a character's bytes does not decode to text, so use the token itself as its name.
         name = token.strip(_WORD_STARTS) if _REPLACEMENT in text else text.strip(_WORD_STARTS).casefold()
         return self._key(name, name)
 
@@ -164,7 +172,12 @@ class TokenKeys:
         return self._key(name, name)
 
     def _key(self, name: str, text: str) -> int:
-        """Hash a name; IGNORED for stop words, frequent terms and text without letters or digits."""
+        """Hash the name of a token or word. Returns IGNORED for stop words, frequent terms and punctuation.
+
+        Args:
+            name: What tokens or words must have in common to match.
+            text: Text to look up in the stop words. Without letters or digits it is punctuation.
+        """
         if text in self.stop_words or not any(character.isalnum() for character in text):
             return IGNORED
         key = int.from_bytes(hashlib.blake2b(name.encode("utf-8"), digest_size=7).digest(), "big")

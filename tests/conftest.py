@@ -1,4 +1,4 @@
-"""Settings of all tests: hypothesis has no deadline, because machines may be slow."""
+"""Settings for all tests: Hypothesis has no deadline, because machines may be slow."""
 
 from hypothesis import settings
 

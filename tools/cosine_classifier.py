@@ -1,13 +1,13 @@
-"""Construct a BERT sequence classifier whose untrained logit approximates the cosine of a BERT sentence encoder.
+"""Construct a BERT sequence classifier whose logit, before training, approximates the cosine of a sentence encoder.
 
 A sentence encoder reads query and document separately, averages the last states of each and multiplies the two means.
-A cross-encoder reads both in one sequence and computes its label from the first token. This module writes the encoder
-as a cross-encoder:
+A cross-encoder reads both in one sequence and computes its label from the first token. This module rewrites the
+encoder's weights as those of a cross-encoder:
 
 - One state dimension, the segment, is +2 for query tokens and -2 for document tokens. The token type embeddings set
   it. In each layer four hidden units restore it; no other weight writes it.
-- In each head, the query-key dimension with the smallest singular value (one of 32) reads the segment. It makes tokens
-  attend less to the other text.
+- In each head, the least important of the 32 query-key dimensions, that with the smallest singular value, reads the
+  segment instead. It makes tokens attend less to the other text.
 - One extra layer: from the first token, half of the heads attend uniformly to the query and the other half uniformly
   to the document. The state of the first token then contains both means, projected to their first principal axes. The
   hidden units compute the product of the means: gelu(x) + gelu(-x) is about 0.8 x^2 for small x, and
@@ -30,7 +30,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel
 from tools.written import free_dimensions, principal_axes, write_product
 
 SEGMENT = 2.0
-"""Segment value of query tokens. Document tokens have its negative."""
+"""Value of the segment dimension for query tokens. Document tokens have the negative value."""
 
 _SEPARATION = 2.0
 """Reduction of the attention logit for tokens of the other text, in the encoder's layers."""
@@ -44,14 +44,14 @@ _MEAN_SCALE = 30.0
 
 @torch.no_grad()
 def cosine_classifier(encoder: BertModel, inputs: dict[str, Tensor], vectors: Tensor) -> BertForSequenceClassification:
-    """Write an encoder as a classifier with one label and one extra layer.
+    """Rewrite an encoder as a classifier with one label and one extra layer.
 
-    The logit is proportional to the cosine, approximately; `fit_logits` rescales it.
+    The logit is approximately proportional to the cosine; `fit_logits` rescales it.
 
     Args:
         encoder: The sentence encoder.
         inputs: Some tokenised texts, used to measure the inputs of the encoder's layer norms.
-        vectors: The encoder's vectors of some texts, [texts, dimensions]. Their principal axes are used.
+        vectors: The encoder's vectors of some texts, [texts, dimensions]. Used to compute principal axes.
     """
     norms, states = _measure_norms(encoder, inputs)
     segment = int(states.square().mean(0).argmin())
@@ -78,11 +78,11 @@ def cosine_classifier(encoder: BertModel, inputs: dict[str, Tensor], vectors: Te
 
 
 def _measure_norms(encoder: BertModel, inputs: dict[str, Tensor]) -> tuple[list[tuple[float, float]], Tensor]:
-    """Measure the inputs of the layer norms.
+    """Measure the inputs of the encoder's layer norms.
 
     Returns:
-        The median standard deviation and median mean of each layer norm's input, in the encoder's order, and all hidden
-        states, [tokens, dimensions].
+        A (median standard deviation, median mean) pair for the input of each layer norm, in the encoder's order, and
+        all hidden states, [tokens, dimensions].
     """
     mask, norms = inputs["attention_mask"].bool(), []
 
@@ -102,7 +102,7 @@ def _measure_norms(encoder: BertModel, inputs: dict[str, Tensor]) -> tuple[list[
 
 
 def _embed_segment(embeddings: Any, segment: int, deviation: float, mean: float) -> None:
-    """Set the segment from the token types. The embedding layer norm scales it to `SEGMENT`."""
+    """Write the segment into the token type embeddings. The embedding layer norm scales it to `SEGMENT`."""
     types = embeddings.token_type_embeddings.weight
     types[1] = types[0]
     for table in (embeddings.word_embeddings, embeddings.position_embeddings):
@@ -123,7 +123,7 @@ def _separate_texts(attention: Any, segment: int) -> None:
 
 
 def _clear_output(dense: Any, segment: int) -> None:
-    """Stop a projection from writing the segment."""
+    """Stop a projection from writing the segment dimension."""
     dense.weight[segment] = 0
     dense.bias[segment] = 0
 
@@ -135,7 +135,7 @@ def _preserve(norm: Any, segment: int, deviation: float, mean: float) -> None:
 
 
 def _restore_segment(layer: Any, segment: int) -> None:
-    """Restore the segment with the four least important hidden units: two remove it, two write +2 or -2 by its sign."""
+    """Restore the segment with the four least important hidden units: two remove it, two write +2 or -2 by sign."""
     inner, outer = layer.intermediate.dense, layer.output.dense
     inner.weight[:, segment] = 0
     _clear_output(outer, segment)
@@ -149,7 +149,7 @@ def _restore_segment(layer: Any, segment: int) -> None:
 
 
 def _pool_means(layer: Any, segment: int, axes: Tensor) -> None:
-    """Write the query mean into dimensions 0 to axes - 1 of the first token, the document mean into the next `axes`."""
+    """Write the query's mean into the first `axes` dimensions of the first token, the document's mean into the next."""
     attention, output = layer.attention.self, layer.attention.output
     for dense in (attention.query, attention.key, attention.value, output.dense):
         dense.weight.zero_()
@@ -165,7 +165,7 @@ def _pool_means(layer: Any, segment: int, axes: Tensor) -> None:
 
 
 def _multiply_means(layer: Any, axes: int) -> None:
-    """Write the product of the means, about 10 times the cosine, and its negative behind the means."""
+    """Write the product of the means, about 10 times the cosine, and its negative into the next two dimensions."""
     inner, outer = layer.intermediate.dense, layer.output.dense
     inner.weight[: 4 * axes] = 0
     inner.bias.zero_()
@@ -175,7 +175,7 @@ def _multiply_means(layer: Any, axes: int) -> None:
 
 
 def _read_product(classifier: BertForSequenceClassification, position: int) -> None:
-    """Make the pooler and the label read the product."""
+    """Make the pooler and the classification head read the product of the means."""
     pooler = classifier.bert.pooler.dense
     pooler.bias.zero_()
     pooler.weight[0] = 0
@@ -190,7 +190,7 @@ def fit_logits(classifier: BertForSequenceClassification, logits: Tensor, target
     """Fit the classifier's scale and shift to target logits, by least squares.
 
     Args:
-        classifier: Changed in position.
+        classifier: The classifier, changed in place.
         logits: Its current logits, [pairs].
         targets: The logits to approximate, [pairs].
     """

@@ -1,4 +1,4 @@
-"""Training lists without labels: queries made from passages, BM25 candidates, targets from a bi-encoder and BM25."""
+"""Make training lists without labels: queries from passages, BM25 candidates, targets from a bi-encoder and BM25."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from students.precision import dtype_of
 from tools.texts import Passage, sentences
 
 Encode = Callable[[Sequence[str]], np.ndarray]
-"""Encodes texts as unit vectors, [texts, dimensions]."""
+"""A function that encodes texts as unit vectors, [texts, dimensions]."""
 
 _LEXICAL_WEIGHT = 0.2
 _MIN_WORDS = 6
@@ -31,12 +31,12 @@ _STOPWORDS = frozenset(
 
 @dataclass(frozen=True)
 class Depths:
-    """BM25 results that become candidates.
+    """Which BM25 results of a query become candidates.
 
     Attributes:
         near: Number of top results.
-        far: Number of random results below them.
-        rank: Lowest rank of a result.
+        far: Number of results drawn at random from those below the top results.
+        rank: Maximum rank of a result.
     """
 
     near: int = 3
@@ -94,7 +94,7 @@ def candidates_of(
         sources: Index of the passage that each query was made from.
         texts: The passages.
         seed: Random seed.
-        depths: BM25 results to use.
+        depths: Which BM25 results to use.
 
     Returns:
         For each query, the indices of the candidates and their BM25 scores relative to the query's highest. Candidates
@@ -130,9 +130,9 @@ def lists_of(
     Args:
         passages: Passages to make queries and candidates from.
         count: Maximum number of lists.
-        encode: Encodes texts as unit vectors, [texts, dimensions].
+        encode: Function that encodes texts as unit vectors, [texts, dimensions].
         seed: Random seed.
-        depths: BM25 results to use.
+        depths: Which BM25 results to use.
 
     Returns:
         The candidate texts, to which the lists' indices refer, and the lists. A passage whose sentence became the query
@@ -160,7 +160,7 @@ def lists_of(
 
 
 def bi_encoder() -> Encode:
-    """Return the encode function of `minilm`, as sentence-transformers runs it."""
+    """Return a function that encodes texts with the model `minilm` through sentence-transformers."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = SentenceTransformer(model_path("minilm"), device=device, model_kwargs={"dtype": dtype_of("auto", device)})
     return lambda texts: np.asarray(model.encode(list(texts), normalize_embeddings=True), dtype=np.float32)

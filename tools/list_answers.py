@@ -21,7 +21,7 @@ _MAX_ANSWER_TOKENS = 2 * MAX_DOCUMENTS
 def describe_answers(
     decoder: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, material: Material, threshold: float, count: int
 ) -> str:
-    """Generate answers for the first lists, each in two random orders, and describe them in one line.
+    """Generate answers for the first lists, each shown in two random orders, and describe them in one line.
 
     Uses greedy decoding.
 
@@ -29,7 +29,7 @@ def describe_answers(
         decoder: The decoder.
         tokenizer: Its tokenizer.
         material: The lists.
-        threshold: Target score below which a document should not be listed.
+        threshold: Documents with a target score below this should not be listed.
         count: Number of lists.
     """
     well_formed, listed, expected = 0, 0, 0
@@ -66,10 +66,10 @@ def _ranks(order: Sequence[int], count: int) -> Tensor:
 
 
 def _count(pairs: list[int], ranks: Tensor, others: Tensor) -> None:
-    """Count the pairs that two rankings order, and those that they order in the same way.
+    """Count the document pairs without a tie in either ranking, and those that both rankings order in the same way.
 
     Args:
-        pairs: [agreeing, all], to be increased.
+        pairs: Counts [same order, all], increased in place.
         ranks: One ranking, [count].
         others: The other ranking, [count].
     """

@@ -1,4 +1,4 @@
-"""Training lists for the list decoder: queries from passages, BM25 candidates, and a sentence encoder's vectors."""
+"""Make training lists for the list decoder: queries from passages, BM25 candidates, and vectors as targets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCALE, MIDDLE = 8.0, 0.4
 """Training target of a document's score: 8 * (cosine - 0.4)."""
 
 _DEPTHS = Depths(near=8, far=10, rank=60)
-"""With the query's source passage and a random one this gives 20 candidates."""
+"""BM25 results to use. With the query's source passage and a random passage, a list has 20 candidates."""
 
 VALIDATION_LISTS, CALIBRATION_LISTS = 200, 40
 """Number of validation lists, which share no passage with training lists, and of lists that calibrate the scores."""
@@ -41,7 +41,7 @@ class Material:
     Attributes:
         writer: Writes the prompts.
         query_tokens: Token ids of each list's query.
-        lists: Indices of each list's texts.
+        lists: For each list, the indices of its texts.
         queries: Vectors of the queries, [lists, dimensions].
         documents: Vectors of the texts, [texts, dimensions].
     """
@@ -63,7 +63,7 @@ class Material:
         return torch.tensor(self.writer.prompt(self.query_tokens[number], shown))
 
     def vectors(self, number: int) -> Tensor:
-        """Return query vector and document vector for each document of a list, [documents, 2, dimensions]."""
+        """Return the query vector and the document vector for each document of a list, [documents, 2, dimensions]."""
         documents = self.documents[self.lists[number]].float()
         return torch.stack([self.queries[number].float().expand_as(documents), documents], 1)
 
@@ -79,14 +79,14 @@ def load_material(
 
     Args:
         folder: Folder of the lists and vectors.
-        count: Number of training lists, which follow the VALIDATION_LISTS lists for validation.
+        count: Number of training lists. In the result, they follow the VALIDATION_LISTS validation lists.
         passages: Maximum number of passages. A fifth is for validation.
         seed: Random seed.
         tokenizer: The decoder's tokenizer.
         tokens: Marker tokens.
 
     Raises:
-        InputError: The folder contains lists of other parameters, or there are too few passages.
+        InputError: The folder contains lists made with other parameters, or there are too few passages.
     """
     path, parameters = folder / "lists.json", {"lists": count, "passages": passages, "seed": seed}
     if not path.exists():
@@ -117,7 +117,7 @@ def _build(
     rows: list[dict[str, Any]] = []
 
     def encode(batch: Sequence[str]) -> np.ndarray:
-        """Encode queries and texts in turns, truncated as in the prompts."""
+        """Encode texts truncated as in the prompts. Called with queries and with documents in turns, queries first."""
         tokens = DOCUMENT_TOKENS if len(vectors) % 2 else QUERY_TOKENS
         vectors.append(encoder([truncate(tokenizer, text, tokens) for text in batch]))
         return vectors[-1]
@@ -140,7 +140,7 @@ def _build(
 
 
 def split_passages(passages: Sequence[Passage], seed: int) -> tuple[list[Passage], list[Passage]]:
-    """Split passages into validation (a fifth) and training.
+    """Split passages into a fifth for validation and the rest for training.
 
     Drops passages that share an 8-gram of words with a passage, logged query or test question of the pydoc collection,
     and validation passages that share an 8-gram with a training passage.
@@ -163,7 +163,10 @@ def split_passages(passages: Sequence[Passage], seed: int) -> tuple[list[Passage
 
 
 def pieces_of(tokenizer: PreTrainedTokenizerFast, text: str, max_tokens: int) -> list[int]:
-    """Return a text's token ids as in the teacher's prompts: truncated, then sanitized, which can add a few tokens."""
+    """Return a text's token ids as in the teacher's prompts: truncated, then sanitized against prompt injection.
+
+    Sanitizing can add a few tokens.
+    """
     return list(
         tokenizer(sanitize(truncate(tokenizer, text, max_tokens), control_tokens(tokenizer)), add_special_tokens=False)[
             "input_ids"

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from tools.list_decoder.places import MAX_DOCUMENTS, MarkerTokens
 
 DOCUMENT_TOKENS, QUERY_TOKENS, POSITIONS = 64, 32, 1536
-"""Maximum tokens per document and per query in training, and maximum positions of a prompt with its answer."""
+"""Maximum number of tokens per document and per query in training, and of positions of a prompt with its answer."""
 
 _VOCABULARY = 26_000
 """Size of the vocabulary. A larger one would make the bf16 weights exceed 50 MB."""
@@ -28,13 +28,13 @@ _FIRST, _LATER = [f"[{number}]" for number in _NUMBERS], [f" > [{number}]" for n
 def tokenizer_of(path: str) -> tuple[PreTrainedTokenizerFast, list[int], MarkerTokens]:
     """Build the decoder's tokenizer from a BERT tokenizer.
 
-    Keeps the most frequent ASCII word pieces, and adds one token for each part of a prompt or an answer.
+    Keeps the most frequent ASCII word pieces, and adds the marker tokens of prompts and answers.
 
     Args:
         path: Folder that contains tokenizer.json.
 
     Returns:
-        The tokenizer, the encoder's token id for each token, and the marker tokens.
+        The tokenizer, the encoder's token id for each of its tokens, and the marker tokens.
     """
     bert = Tokenizer.from_file(f"{path}/tokenizer.json")
     by_id = sorted(bert.get_vocab().items(), key=lambda pair: pair[1])
@@ -76,7 +76,7 @@ def tokenizer_of(path: str) -> tuple[PreTrainedTokenizerFast, list[int], MarkerT
 
 
 def _with_pieces(file: dict[str, Any], pieces: Sequence[str]) -> dict[str, Any]:
-    """Return the content of a tokenizer.json with other word pieces, renumbered from 0."""
+    """Return the content of a tokenizer.json with these word pieces as vocabulary, numbered from 0."""
     numbers = {piece: number for number, piece in enumerate(pieces)}
     special = [
         token | {"id": numbers[token["content"]]} for token in file["added_tokens"] if token["content"] in _SPECIAL
@@ -119,6 +119,6 @@ class PromptWriter:
         """Write an answer.
 
         Args:
-            order: Positions in the prompt, from 0, best first.
+            order: Positions of the listed documents in the prompt, from 0, best first.
         """
         return [(self.tokens.later if rank else self.tokens.first)[number] for rank, number in enumerate(order)]

@@ -38,13 +38,13 @@ from tools.cosine_classifier import cosine_classifier, fit_logits
 from tools.cross_material import TrainingList, bi_encoder, lists_of
 
 SCALE, MIDDLE = 8.0, 0.4
-"""Training target of a pair's logit: 8 * (target - 0.4), which spreads well under a sigmoid."""
+"""Training target of a pair's logit: 8 * (target - 0.4). A sigmoid of it uses most of the range 0 to 1."""
 
 _SETTINGS = RraBertSettings(name="minilm-cross", base="minilm", max_length=192)
 _LISTS_PER_STEP = 32
 _LEARNING_RATE, _WARMUP_RATIO = 6e-5, 0.05
 _INITIAL_TEXTS = 2000
-"""Number of queries, and of texts, that determine the initial weights."""
+"""Number of queries, and number of texts, used to determine the initial weights."""
 
 _CHECKPOINT_EVERY = 50
 """Steps between checkpoints."""
@@ -68,7 +68,7 @@ def make(folder: Path, count: int, passages: int, seed: int = 13) -> Path:
     student = initial_classifier(tokenizer, path, pool, lists).to(device)
     for module in student.modules():
         if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0  # targets have no noise, and attention is faster without dropout
+            module.p = 0.0  # no dropout: the targets have no noise, and attention is faster
     student.base.get_input_embeddings().requires_grad_(False)
     train(kinds.wrap_for_training(student, settings, path), tokenizer, pool, lists, folder / "checkpoint.pt", seed)
     probes = [(row.query, pool[row.passages[0]]) for row in lists[:64]]
@@ -78,7 +78,7 @@ def make(folder: Path, count: int, passages: int, seed: int = 13) -> Path:
 
 
 def initial_classifier(tokenizer: Any, path: str, pool: Sequence[str], lists: Sequence[TrainingList]) -> PairClassifier:
-    """Write the encoder as a classifier, with its logits fitted to the targets."""
+    """Rewrite the encoder as a classifier, with its logits fitted to the targets."""
     encoder = BertModel.from_pretrained(path, add_pooling_layer=False, dtype=torch.float32)
     some = [row.query for row in lists[:_INITIAL_TEXTS]] + list(pool[:_INITIAL_TEXTS])
     inputs = tokenizer(
@@ -101,7 +101,7 @@ def initial_classifier(tokenizer: Any, path: str, pool: Sequence[str], lists: Se
 def save(student: Any, tokenizer: Any, probes: Sequence[tuple[str, str]], folder: Path) -> float:
     """Write a sequence classifier with one label and bf16 weights.
 
-    Its config.json says float32, to make libraries compute in float32: bf16 scores have steps of 1/64, which tie.
+    Its config.json says float32, to make libraries compute in float32: bf16 scores have steps of 1/64 and often tie.
 
     Returns:
         The maximum difference that bf16 weights cause in the scores of the probes.
@@ -170,7 +170,7 @@ def _pairs(row: TrainingList) -> Iterator[tuple[int, float]]:
 def _microbatches(
     tokenizer: Any, pairs: Sequence[tuple[str, str, float]], device: torch.device
 ) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
-    """Yield padded inputs and targets, with pairs of similar length together, sized for the device."""
+    """Yield padded inputs and targets in microbatches of pairs of similar length, in a size that suits the device."""
     rows = tokenize(tokenizer, [(query, text) for query, text, _ in pairs], _SETTINGS.max_length)
     for chunk in chunks_by_length([len(row["input_ids"]) for row in rows], CHUNK_TOKENS[device.type]):
         batch = {name: tensor.to(device) for name, tensor in pad(tokenizer, [rows[i] for i in chunk]).items()}

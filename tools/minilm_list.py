@@ -5,7 +5,7 @@
 Training needs no labels. Queries are made from passages of free texts (`tools.texts`), candidates come from BM25
 (`tools.cross_material`), and a document's target is the cosine of its vector and the query's vector, of texts truncated
 as in the prompt. The decoder starts with weights that rank by approximately this cosine (`tools.list_decoder`). It is
-trained on full prompts, with squared error of the scores and a cosine loss of both vectors. Passages that overlap with
+trained on full prompts, with squared error of the scores and a cosine loss on both vectors. Passages that overlap with
 the pydoc collection are dropped, and validation passages do not overlap with training passages (`tools.list_material`).
 The result is FOLDER/model, the weights of models/minilm-list. The same command resumes an interrupted run from its last
 checkpoint.
@@ -42,7 +42,7 @@ THRESHOLD = -1.0
 _PROMPTS_PER_STEP = 8
 _LEARNING_RATE, _WARMUP_RATIO = 2e-4, 0.05
 _SCALING_FACTOR = 50.0
-"""Factor on the learning rate of the scores' scale and shift."""
+"""Factor by which the learning rate of the scores' scale and shift is higher than that of other weights."""
 
 _VECTOR_LOSS_WEIGHT = 32.0
 """Weight of the vectors' loss, 1 - cosine, relative to the squared error of the scores."""
@@ -51,7 +51,7 @@ _CHECKPOINT_EVERY, _VALIDATE_EVERY = 50, 200
 """Steps between checkpoints, and between validations."""
 
 _INITIAL_LISTS, _INITIAL_TEXTS = 8, 2000
-"""Number of lists, and of queries and texts each, that determine the initial weights. The last ones are used."""
+"""Number of lists, and number of queries and of texts, that determine the initial weights. Takes the last ones."""
 
 _ANSWERED_LISTS = 60
 """Number of validation lists for which the trained model generates answers, in two orders each."""
@@ -76,7 +76,7 @@ def make(folder: Path, count: int, passages: int, seed: int = 13) -> Path:
     print(f"before training: {validate(decoder, dims, material, scaling)}", flush=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scaling = train(decoder.to(device), dims, axes.to(device), material, scaling, folder / "checkpoint.pt", seed)
-    decoder = decoder.to(torch.bfloat16).float().cpu()  # the precision of the saved model
+    decoder = decoder.to(torch.bfloat16).float().cpu()  # round to the precision of the saved model
     fit_scores(decoder, dims, tokens.begin, *scaling, THRESHOLD)
     print(f"after training: {validate(decoder, dims, material, scaling)}", flush=True)
     save(decoder, tokenizer, folder / "model")
@@ -88,7 +88,7 @@ def make(folder: Path, count: int, passages: int, seed: int = 13) -> Path:
 def initial_decoder(
     path: str, padding: int, words: Sequence[int], material: Material
 ) -> tuple[OPTForCausalLM, StateDimensions, Tensor]:
-    """Write the encoder as a decoder. See `tools.list_decoder`."""
+    """Rewrite the encoder as a decoder, see `tools.list_decoder`."""
     encoder = BertModel.from_pretrained(path, add_pooling_layer=False, dtype=torch.float32).eval()
     writer = material.writer
     prompts = []
@@ -112,7 +112,7 @@ def raw_scores_of(
         document: Id of the token [DOC].
 
     Returns:
-        Raw scores, [documents], and the query and document vectors behind them, [documents, 2, AXES].
+        Raw scores, [documents], and the query and document vectors they are computed from, [documents, 2, AXES].
     """
     body = decoder.model.decoder
     offset = body.embed_positions.offset
@@ -322,7 +322,7 @@ def _pair(scaling: Tensor) -> tuple[float, float]:
 
 
 def save(decoder: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write the model with bf16 weights. Its config.json says float32: answers depend on small score differences."""
+    """Write the model with bf16 weights. Its config.json says float32, as answers depend on small differences."""
     decoder.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

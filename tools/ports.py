@@ -1,4 +1,4 @@
-"""Free TCP ports on this machine, to keep parallel test runs apart."""
+"""Find free TCP ports on this machine, so parallel test runs do not conflict."""
 
 import socket
 from contextlib import ExitStack

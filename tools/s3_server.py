@@ -18,7 +18,7 @@ from tools.ports import free_ports
 
 BUCKET = "rra"
 SET_UP_CALLS = 3
-"""Calls that the server accepts unsigned. Afterwards it checks keys, signatures and policies."""
+"""Number of initial calls that the server accepts unsigned. After these it checks keys, signatures and policies."""
 
 ALL_ACTIONS = ("s3:*", "iam:*")
 
@@ -47,7 +47,7 @@ def running_s3(log: Path) -> Iterator[dict[str, str]]:
         )
         yield variables
     finally:
-        _opened.cache_clear()  # the next server has a bucket of the same name
+        _opened.cache_clear()  # drops cached clients, because the next server has a bucket of the same name
         server.terminate()
         server.wait(timeout=30)
 

@@ -54,7 +54,7 @@ def _section(path: str, model: type[BaseModel]) -> Iterator[str]:
 
 
 def _heading(path: str, annotation: Any, kind: type[BaseModel]) -> str:
-    """Name a section: `students[]`, and the kind where there are several."""
+    """Return the heading of a section, such as `students[]`, followed by the kind if there are several kinds."""
     listed = "[]" if _is_list(annotation) else ""
     tag = kind.model_fields.get("kind")
     several = len(_objects(annotation)) > 1 and tag is not None
@@ -75,7 +75,7 @@ def _objects(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _type_of(annotation: Any) -> str:
-    """Name a type as a user writes it: `int`, `list of str`, the choices of a literal."""
+    """Return the name of a type for users: `int`, `list of str`, or the choices of a `Literal`."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " \\| ".join(f"`{choice}`" for choice in parts)

@@ -1,7 +1,7 @@
 """Passages from free texts on this machine: docstrings of installed packages, WordNet glosses, the Debian handbook.
 
-Does not read Python's standard library, which is the pydoc collection. Packages contain copies of parts of it;
-`overlapping` finds these, to keep them out of training.
+Does not read Python's standard library, because its documentation is the pydoc collection. Packages contain copies of
+parts of it; `overlapping` finds these, to keep them out of training.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pathlib import Path
 from ranking.errors import InputError
 
 WORDNET = Path("/usr/share/wordnet")
-"""From the Debian package wordnet-base."""
+"""Folder of the Debian package wordnet-base."""
 
 HANDBOOK = Path("/usr/share/doc/debian-handbook/html/en-US")
-"""From the Debian package debian-handbook."""
+"""Folder of the Debian package debian-handbook."""
 
 _MIN_WORDS, _MAX_WORDS = 8, 90
 _PARTS = ("noun", "verb", "adj", "adv")
@@ -80,7 +80,13 @@ def handbook(folder: Path) -> Iterator[Passage]:
 
 
 def overlapping(texts: Sequence[str], others: Iterable[str], words: int = 8) -> set[int]:
-    """Return the indices of texts that share an n-gram of words with the others, ignoring case and punctuation."""
+    """Return the indices of texts that share an n-gram of words with any of `others`. Ignores case and punctuation.
+
+    Args:
+        texts: The texts to check.
+        others: The texts to compare with.
+        words: Number of words in an n-gram.
+    """
     known = {ngram for other in others for ngram in _ngrams(other, words)}
     return {number for number, text in enumerate(texts) if not known.isdisjoint(_ngrams(text, words))}
 
@@ -105,7 +111,7 @@ def _module_docstrings(path: Path) -> Iterator[Passage]:
 
 
 def _synset(line: str) -> tuple[list[str], str]:
-    """Return words and gloss of a WordNet data line: offset, file, type, count in hex, words, pointers | gloss."""
+    """Return the words and the gloss of a WordNet line: offset, file, type, count in hex, words, pointers | gloss."""
     head, _, gloss = line.partition(" | ")
     fields = head.split(" ")
     words = [fields[4 + 2 * number].partition("(")[0].replace("_", " ") for number in range(int(fields[3], 16))]
@@ -130,7 +136,7 @@ def sentences(text: str) -> list[str]:
 
 
 def _checked(title: str, words: Sequence[str]) -> Iterator[Passage]:
-    """Yield a passage if it has a title, enough words and at least 60% prose words."""
+    """Yield a passage if it has a title, enough words, and at least 60% plain words (no code or numbers)."""
     words = words[:_MAX_WORDS]
     prose = sum(re.fullmatch(r"[(\"'`]*[A-Za-z][a-z'-]*[.,;:!?)\"'`]*", word) is not None for word in words)
     if title and len(words) >= _MIN_WORDS and prose >= 0.6 * len(words):
@@ -138,7 +144,7 @@ def _checked(title: str, words: Sequence[str]) -> Iterator[Passage]:
 
 
 class _Paragraphs(HTMLParser):
-    """Collects the paragraphs of a page.
+    """An HTML parser that collects the paragraphs of a page.
 
     Attributes:
         paragraphs: (heading, paragraph) pairs.
@@ -156,7 +162,7 @@ class _Paragraphs(HTMLParser):
             self._inside, self._text = tag, []
 
     def handle_endtag(self, tag: str) -> None:
-        """Store the collected paragraph, or keep the heading, without its number, as title."""
+        """Store a completed paragraph, or keep a heading, without its number, as title of the next paragraphs."""
         if tag != self._inside:
             return
         text = " ".join("".join(self._text).split())

@@ -66,7 +66,7 @@ def tiny_generator(folder: Path, hidden: int = 64, layers: int = 2, context: int
 
 
 def tiny_cross_encoder(folder: Path) -> Path:
-    """Write a sequence classifier with one label: the bundled sentence encoder with a random head."""
+    """Write a sequence classifier with one label: the bundled sentence encoder with a random classification head."""
     torch.manual_seed(0)
     source = model_path("minilm")
     model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=1)
@@ -149,9 +149,9 @@ def tiny_modern_bert(folder: Path, pooling: str = "cls") -> Path:
 
 
 def tiny_student(folder: Path) -> str:
-    """Write a BERT with random weights and return a value for the setting `students` that uses it as base.
+    """Write a BERT with random weights, and return a value for the setting `students` that uses it as base model.
 
-    The model has 17 MB, which makes an upload to S3 use two parts.
+    The model has 17 MB, so that an upload to S3 needs two parts.
     """
     sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
     source = model_path("minilm")

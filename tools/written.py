@@ -1,4 +1,4 @@
-"""Building blocks for models with constructed initial weights: free head dimensions, principal axes, products."""
+"""Building blocks for models with constructed initial weights: free head dimensions, principal axes and products."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import Linear
 
 _UNIT = 0.3
-"""Scale of hidden-unit inputs for a normalised state. Small enough to keep gelu close to a parabola."""
+"""Scale of the inputs of hidden units. Small enough for gelu(x) + gelu(-x) to be close to a parabola."""
 
 _PARABOLA = 0.798
 """2 / sqrt(2 pi): gelu(x) + gelu(-x) is about _PARABOLA * x^2 for small x."""
@@ -17,14 +17,14 @@ _PARABOLA = 0.798
 
 @torch.no_grad()
 def free_dimensions(query: Linear, key: Linear, size: int, count: int) -> None:
-    """Free the last dimensions of each attention head in place, with the smallest possible change of the logits.
+    """Free the last query-key dimensions of each attention head, changing the logits as little as possible.
 
     Truncates the singular value decomposition of each head's query-key product: the directions with the smallest
     singular values become the free dimensions.
 
     Args:
-        query: Query projection.
-        key: Key projection.
+        query: Query projection, changed in place.
+        key: Key projection, changed in place.
         size: Dimensions per head.
         count: Dimensions to free per head.
     """
@@ -43,7 +43,7 @@ def principal_axes(vectors: Tensor, ignored: Sequence[int], count: int) -> Tenso
     """Compute the first principal axes of unit vectors, rotated at random to spread the variance evenly over them.
 
     Args:
-        vectors: [texts, dimensions].
+        vectors: Unit vectors, [texts, dimensions].
         ignored: Dimensions that get zero weight.
         count: Number of axes.
 
@@ -70,7 +70,7 @@ def write_product(
         outer: Second projection of the layer.
         left: First dimension of each pair.
         right: Second dimension of each pair.
-        results: State dimensions that receive ten times the mean of the products, and its negative.
+        results: Two state dimensions. The first receives ten times the mean of the products, the second its negative.
     """
     pairs = len(left)
     share = 10 / (4 * _PARABOLA * _UNIT**2 * pairs)

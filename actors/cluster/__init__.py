@@ -1,1 +1,1 @@
-"""Cluster capacity: what a run needs, what the cluster offers, actor placement, and stall reports."""
+"""Check cluster capacity against the needs of a run, place actors, and report why a stage stalls."""

@@ -16,10 +16,10 @@ class Demand:
     Attributes:
         consumer: Name of the part in messages, such as "the teacher".
         count: Number of workers.
-        shape: Resources that each worker takes on one node.
+        shape: Resources that each worker takes on one node, {resource: amount}.
         settings: Names of the settings that determine this demand, for messages.
         gpu_gb: Minimum memory of each GPU in GB. None accepts any GPU.
-        extra_cpus: CPUs that the same stage uses at the same time, on any nodes.
+        extra_cpus: CPUs that the same stage uses at the same time, in addition to the workers, on any nodes.
     """
 
     consumer: str
@@ -31,7 +31,7 @@ class Demand:
 
     @property
     def shape_text(self) -> str:
-        """The shape for messages: "8 CPU, 4 GPU with 80 GB, 4 teacher"."""
+        """The shape as text for messages, for example "8 CPU, 4 GPU with 80 GB, 4 teacher"."""
         memory = f" with {self.gpu_gb:g} GB" if self.gpu_gb is not None else ""
         return ", ".join(
             f"{amount:g} {name}{memory if name == 'GPU' else ''}" for name, amount in self.shape.items() if amount
@@ -54,7 +54,7 @@ class Nodes:
 
 
 def room_for(shape: Mapping[str, float], nodes: Sequence[Nodes]) -> int:
-    """Count how many workers of a shape fit on otherwise empty nodes."""
+    """Return how many workers that need the resources `shape` fit on the nodes if nothing else runs there."""
     return sum(
         group.count * min(int(group.resources.get(name, 0) // amount) for name, amount in shape.items() if amount)
         for group in nodes
@@ -64,14 +64,14 @@ def room_for(shape: Mapping[str, float], nodes: Sequence[Nodes]) -> int:
 def unmet_demand(demands: Sequence[Demand], nodes: Sequence[Nodes], grows: bool) -> str | None:
     """Describe the first demand that the nodes cannot meet.
 
-    Each demand is checked alone, because stages run one after another. Nodes whose GPUs are known to be too small do
-    not count as room. They are also an error if a worker fits on them, because Ray does not look at GPU memory when
-    it places a worker.
+    Each demand is checked separately, because stages run one after another. Nodes whose GPUs are known to be too small
+    do not count as room. If a worker could still be placed on them, that is an error too, because Ray does not look at
+    GPU memory when it places a worker.
 
     Args:
         demands: Demands to check.
         nodes: Nodes of the cluster, or the nodes that it can scale up to.
-        grows: Whether `nodes` are those that the cluster can scale up to.
+        grows: Whether `nodes` are those that the cluster can scale up to, rather than its current nodes.
 
     Returns:
         A one-line message, or None if all demands are met.
@@ -110,7 +110,10 @@ def _too_small(nodes: Nodes, demand: Demand) -> bool:
 
 
 def _limiting_resource(demand: Demand, nodes: Sequence[Nodes]) -> str:
-    """Name the resource that no single node has enough of, or the memory of GPUs that are too small."""
+    """Explain in parentheses why there is no room, or return an empty text.
+
+    Names the resource that no single node has enough of, or the memory of the GPUs that are too small.
+    """
     for name, amount in demand.shape.items():
         largest = max((group.resources.get(name, 0) for group in nodes if group.count), default=0)
         if largest < amount:

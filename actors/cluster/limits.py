@@ -19,7 +19,7 @@ HEAD_NODE_CLUSTER_FILE = "~/ray_bootstrap_config.yaml"
 """Path of the copy of the cluster file that `ray up` leaves on the head node."""
 
 GPU_GB = "gpu-gb"
-"""Label of a node or node type: memory of each GPU in GB, as the vendor specifies it."""
+"""Label of a node or node type with the memory of each GPU in GB, as the vendor specifies it."""
 
 _KUBERAY, _CLUSTER = "RAY_USAGE_STATS_KUBERAY_IN_USE", "RAY_CLUSTER_NAME"
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -27,7 +27,7 @@ _TYPE_LABEL, _TYPE_RESOURCE = "ray.io/accelerator-type", "accelerator_type:"
 _KNOWN_GB = {"T4": 16, "L4": 24, "A10G": 24, "L40S": 48, "H100": 80, "H200": 141}
 """Memory in GB by Ray's accelerator type, for GPUs that clouds offer in one size.
 
-An A100 has 40 or 80 GB, so it needs the label.
+An A100 has 40 or 80 GB, so nodes with A100s need the label `gpu-gb`.
 """
 
 
@@ -45,13 +45,13 @@ def nodes_now() -> list[Nodes]:
 def gpu_gb_of(labels: Mapping[str, str], resources: Mapping[str, float]) -> float | None:
     """Return the memory of each GPU of a node in GB.
 
-    Reads the label `gpu-gb`, or else the accelerator type.
+    Reads the label `gpu-gb`. Without the label, the accelerator type determines the memory.
 
     Returns:
         The memory in GB, or None if it is unknown.
 
     Raises:
-        InputError: The label is not a number.
+        InputError: If the label is not a number.
     """
     if GPU_GB in labels:
         try:
@@ -66,14 +66,14 @@ def gpu_gb_of(labels: Mapping[str, str], resources: Mapping[str, float]) -> floa
 
 
 def nodes_of_file(text: str, where: str) -> list[Nodes]:
-    """Parse a cluster file into the nodes that the cluster can scale up to, the head included.
+    """Parse a cluster file and return the nodes that the cluster can scale up to, including the head node.
 
     Args:
         text: Content of the file.
         where: Name of the file in messages.
 
     Raises:
-        InputError: The text is not a cluster file.
+        InputError: If the text is not a cluster file.
     """
     try:
         return _nodes_of(yaml.safe_load(text))
@@ -82,7 +82,7 @@ def nodes_of_file(text: str, where: str) -> list[Nodes]:
 
 
 def _nodes_of(config: Mapping[str, Any]) -> list[Nodes]:
-    """Return the node types of an autoscaler configuration.
+    """Return the nodes of each node type in an autoscaler configuration.
 
     A node type without its own `max_workers` is limited only by the cluster's `max_workers`.
     """
@@ -101,16 +101,16 @@ def on_kuberay() -> bool:
 
 
 def nodes_of_kuberay() -> list[Nodes] | None:
-    """Read the nodes that this pod's RayCluster can scale up to, the head included.
+    """Read the nodes that this pod's RayCluster can scale up to, including the head node.
 
-    Uses the client of Ray's autoscaler and the pod's service account. KubeRay grants the account this permission if
-    the cluster autoscales.
+    Uses the client of Ray's autoscaler and the pod's service account. If the cluster autoscales, KubeRay grants this
+    account permission to read the RayCluster.
 
     Returns:
         The nodes, or None if the cluster does not autoscale.
 
     Raises:
-        OSError: The RayCluster cannot be read: no service account, no permission, or no response.
+        OSError: If the RayCluster cannot be read: no service account, no permission, or no response.
     """
     from ray.autoscaler._private.kuberay import autoscaling_config, node_provider
 
@@ -118,7 +118,7 @@ def nodes_of_kuberay() -> list[Nodes] | None:
     if _CLUSTER not in os.environ:
         raise OSError(f"environment variable {_CLUSTER} is not set in this pod")
     path = f"rayclusters/{os.environ[_CLUSTER]}"
-    # Raises exceptions of requests, which are subclasses of OSError.
+    # Raises exceptions of the requests library, which are subclasses of OSError.
     ray_cluster = node_provider.KubernetesHttpApiClient(namespace).get(path)
     if not ray_cluster["spec"].get("enableInTreeAutoscaling"):
         return None

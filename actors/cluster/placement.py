@@ -1,4 +1,4 @@
-"""Resources of each kind of actor, and the node pools that it runs on."""
+"""Resources of each kind of actor, and the node pool that it runs on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Placement:
     Attributes:
         cpus: CPUs of the actor.
         gpus: GPUs of the actor.
-        pool: Custom resource of the nodes that the actor runs on. The actor takes one unit for each GPU, and one unit
-            if it has no GPU. None allows any node.
+        pool: Name of the custom resource that marks the nodes on which the actor runs. The actor takes one unit of it
+            per GPU, or one unit if it has no GPU. None allows any node.
     """
 
     cpus: float
@@ -25,7 +25,7 @@ class Placement:
 
     @property
     def pooled(self) -> dict[str, float]:
-        """Custom resources that the actor takes."""
+        """Custom resources that the actor takes, {name: units}. Empty without a pool."""
         return {} if self.pool is None else {self.pool: max(1, self.gpus)}
 
     @property
@@ -41,7 +41,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class EnginePool:
-    """An autoscaling pool of engines.
+    """An autoscaling pool of engines, the actors that run an LLM.
 
     Attributes:
         engines: Maximum number of engines.

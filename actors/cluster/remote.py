@@ -12,7 +12,7 @@ def start_actor(kind: Callable[..., Any], arguments: tuple[Any, ...] = (), **opt
     Args:
         kind: Class of the actor.
         arguments: Arguments of the class's constructor.
-        options: Options of Ray, such as `num_cpus`.
+        options: Ray's actor options, such as `num_cpus`.
     """
     import ray
 

@@ -27,12 +27,13 @@ def why_waiting() -> str:
 
 
 def waiting_text(waiting: Mapping[str, int], starting: int, failed: Mapping[str, int]) -> str:
-    """Describe pending resources in one line.
+    """Describe pending resource requests in one line.
 
     Args:
-        waiting: Number of pending bundles by their resources, as `bundle_text` formats them.
+        waiting: {resources of a bundle, as `bundle_text` formats them: number of pending bundles}. A bundle is one
+            request for resources on a single node.
         starting: Number of nodes that are starting.
-        failed: Failed node launches, with their number.
+        failed: {node type and error of a failed node launch: number of such failures}.
     """
     if not waiting:
         return "no resource request is pending; workers are busy or starting, see their logs in the Ray dashboard"

@@ -2,8 +2,8 @@
 
 Problem: a running Ray Train job renews its resource request every 20 s, and the coordinator drops a request 180 s after
 the last renewal. If a job is killed and started again at once, its elastic scaling policy waits up to three minutes for
-nodes that the dead job still reserves. The job therefore stores its requester ID in the student's folder, and the next
-job cancels the request of that ID.
+nodes that the dead job still reserves. Each job therefore stores its requester ID in the student's folder, and the next
+job cancels the request with that ID.
 
 Version: written for ray==2.60.0.
 

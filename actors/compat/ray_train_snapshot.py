@@ -38,7 +38,7 @@ _EMPTY_FIELDS = (
     "timed_out_validation_checkpoint_dir_names",
     "failed_validation_checkpoint_dir_names",
 )
-"""Required fields of Ray's schema for validation in the background, which this project does not use."""
+"""Fields that Ray's schema requires, left empty. They serve background validation, which this project does not use."""
 
 
 def repair(checkpoints: Folder) -> int | None:
@@ -48,8 +48,8 @@ def repair(checkpoints: Folder) -> int | None:
         checkpoints: Folder of the Ray Train run.
 
     Returns:
-        The step of the latest complete checkpoint. 0 if there is none: the list is removed, and training starts from
-        scratch. None if the list is valid or does not exist.
+        The step of the latest complete checkpoint. 0 if no checkpoint is complete; then the list is removed, and
+        training starts from scratch. None if the list is valid or does not exist.
     """
     if not checkpoints.exists(NAME) or _is_valid(checkpoints):
         return None
@@ -107,7 +107,7 @@ def _progress_of(checkpoint: Folder) -> TrainingProgress | None:
 
 
 def _is_archive(folder: Folder, name: str) -> bool:
-    """Return whether a file written by `torch.save` is complete: a zip archive ends with its directory."""
+    """Return whether a file of `torch.save` is complete. It is a zip archive, and those end with their directory."""
     try:
         with folder.open(name) as stream:
             return zipfile.is_zipfile(stream)

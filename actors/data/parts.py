@@ -1,4 +1,4 @@
-"""Read the Parquet parts of a stage in slices, and keep exactly one row for each query."""
+"""Read the Parquet files of a stage (its parts) in slices, and keep exactly one row for each query."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Ids = npt.NDArray[np.bytes_]
 
 @dataclass(frozen=True)
 class PartSlice:
-    """The rows [start, stop) of a part."""
+    """The rows [start, stop) of a part, which is one Parquet file of a stage."""
 
     part: str
     start: int
@@ -102,7 +102,7 @@ def sample_rows(folder: Folder, rows: int, seed: int) -> pa.Table | None:
         if in_part:
             tables.append(folder.read_table(name).take(in_part))
         before += count
-    # Parts of older versions may lack a column.
+    # Parts that an older version wrote may lack a column.
     return pa.concat_tables(tables, promote_options="permissive") if tables else None
 
 
@@ -115,9 +115,9 @@ def ids_in(folder: Folder) -> Ids:
 
 @dataclass(frozen=True)
 class FinishedParts:
-    """The parts that a stage had written at one moment.
+    """A snapshot of the parts that a stage has written.
 
-    A task that Ray runs again after a lost worker must see the same finished queries as the first time.
+    If a worker is lost, Ray runs its task again. With the snapshot, the task sees the same finished queries as before.
 
     Attributes:
         stage: The stage.
@@ -136,7 +136,7 @@ def finished_parts(stage: Stage) -> FinishedParts:
 
 
 def finished_ids(finished: FinishedParts) -> Ids:
-    """Read the ids of the queries that have a row or a rejection in these parts, as sorted hashes."""
+    """Read the ids of all queries with a row or a rejection in these parts, as sorted hashes."""
     parts = [(finished.stage.folder, name) for name in finished.rows] + [
         (finished.stage.run / REJECTED, name) for name in finished.rejected
     ]
@@ -155,7 +155,7 @@ def filter_by_id(table: pa.Table, ids: Ids, include: bool) -> pa.Table:
     Args:
         table: Rows with a column `query_id`.
         ids: Sorted hashes of query ids, from `hash_ids`.
-        include: Whether to keep the rows whose id is among `ids`, or the others.
+        include: True keeps the rows whose id is in `ids`, False keeps the other rows.
     """
     if not table.num_rows:
         return table
@@ -172,8 +172,8 @@ def remove_duplicate_rows(stage: Stage) -> tuple[int, int]:
     """Keep one row or rejection for each query of a stage.
 
     The first row wins over later rows and over rejections. Duplicates occur only if Ray runs a block again after a
-    crash and divides it differently. Also deletes partial files of interrupted writes, so nobody else may write to
-    the stage at the same time.
+    crash and divides it differently. Also deletes partial files of interrupted writes, so no other process may write
+    to the stage at the same time.
 
     Returns:
         The number of rows and the number of rejections that remain.
@@ -205,7 +205,7 @@ def count_rationale_statuses(folder: Folder) -> dict[str, int]:
 
 
 def _filter_part(folder: Folder, name: str, mask: list[bool]) -> None:
-    """Rewrite a part with the rows that the mask selects, or delete it if none is left."""
+    """Rewrite a part with only the rows that the mask selects, or delete the part if it selects none."""
     if any(mask):
         folder.write_table(name, folder.read_table(name).filter(pc.equal(pa.array(mask), True)))
     else:
@@ -216,7 +216,8 @@ def doc_ids_in(folder: Folder) -> list[str]:
     """Return the sorted distinct document ids of all candidates in a folder.
 
     Args:
-        folder: Candidate lists, either one list per query (`CandidateList`) or one per first stage (`QueryCandidates`).
+        folder: Folder of candidate lists. A row is a query with one list (`CandidateList`) or one list per first stage
+            (`QueryCandidates`).
     """
     doc_ids: set[str] = set()
     for name in folder.names(".parquet"):

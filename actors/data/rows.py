@@ -1,4 +1,4 @@
-"""Records in Ray Data: typed rows as Arrow tables, and outcomes that are a row or a rejection."""
+"""Convert records to the Arrow tables of Ray Data and back, and define a stage's outcome: a row or a rejection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ R = TypeVar("R", bound=BaseModel)
 
 
 class Outcome(Record, Generic[R]):
-    """The result of a stage for one query: either a row or a rejection, never both or neither.
+    """The result of a stage for one query: exactly one of a row and a rejection.
 
     Outcomes travel between actors as typed Arrow columns. `table_of(outcomes, Outcome[Label])` has a struct column
     `row` with the fields of Label, which is null for a rejected query.
@@ -23,9 +23,9 @@ class Outcome(Record, Generic[R]):
     Attributes:
         query_id: Id of the query.
         split: Origin of the query.
-        row: The record.
-        rejection: Why there is no row.
-        tokens: Tokens spent on the query in this session. Cached answers do not count.
+        row: The record. None if the query is rejected.
+        rejection: Why the query is rejected. None if there is a row.
+        tokens: Tokens spent on the query since the stage was started or resumed. Cached answers do not count.
     """
 
     query_id: str
@@ -36,10 +36,10 @@ class Outcome(Record, Generic[R]):
 
 
 def rejected(row: PreRankedList, reason: str, raw: str | None = None) -> Outcome[Label]:
-    """Reject a list that the teacher cannot label.
+    """Make the outcome of a candidate list that the teacher cannot label.
 
     Args:
-        row: The list.
+        row: The candidate list.
         reason: Why it cannot be labelled.
         raw: The teacher's answer, if any.
     """
@@ -53,5 +53,5 @@ def records(batch: pa.Table, model: type[R]) -> list[R]:
 
 
 def table_of(rows: Sequence[BaseModel], model: type[BaseModel]) -> pa.Table:
-    """Convert records to a batch with the schema of their class, also for an empty sequence."""
+    """Convert records to an Arrow table with the schema of their class. No records give a table without rows."""
     return pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema_of(model))

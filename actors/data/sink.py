@@ -1,4 +1,4 @@
-"""The end of a streaming stage: each batch becomes a part on storage and a row of counts for the driver."""
+"""Write the outcomes of a streaming stage to storage on the workers, and send only counts to the driver."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ranking.storage.folder import Folder
 from ranking.storage.parquet_files import part_name, schema_of
 
 _MAX_LOGGED = 20
-"""Maximum number of rejections that the worker logs for each batch. rejected/ has all of them."""
+"""Maximum number of rejections that the worker logs for each batch. The folder rejected/ has all of them."""
 
 _log = logging.getLogger("rradistill")
 
 LIGHT: dict[str, Any] = {"num_cpus": 0.25, "compute": ray.data.TaskPoolStrategy(size=1)}
-"""`map_batches` arguments for cheap work: one task at a time instead of one task for each waiting block."""
+"""`map_batches` arguments for cheap work: one task at a time instead of one task for each waiting block of rows."""
 
 COUNTS = pa.schema(
     [
@@ -36,13 +36,13 @@ COUNTS = pa.schema(
         ("completion_tokens", pa.int64()),
     ]
 )
-"""Schema of the counts that `PartSink` returns: one row for each split."""
+"""Schema of the counts that `PartSink` returns: one row for each split (log or test queries)."""
 
 
 class PartSink:
     """Ray Data UDF that writes outcomes on the worker: rows to the stage of their split, rejections to rejected/.
 
-    Each part is written atomically, so an interruption loses no finished part.
+    Each part (Parquet file) is written atomically, so an interruption loses no finished part.
     """
 
     def __init__(self, model: type[BaseModel], stages: Mapping[SplitName, Stage]) -> None:
@@ -50,7 +50,7 @@ class PartSink:
         self.stages = stages
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Write a batch, rows of `Outcome[model]`, and return counts with schema `COUNTS`."""
+        """Write a batch with rows of `Outcome[model]`, and return counts with schema `COUNTS`."""
         if not batch.num_rows:  # Ray may pass an empty block without columns.
             return COUNTS.empty_table()
         counts = [
@@ -107,7 +107,7 @@ class TableSink:
         self.folder = folder
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Write a batch and return its number of rows as {rows}."""
+        """Write a batch, and return a table with its number of rows in the column `rows`."""
         if batch.num_rows:
             self.folder.write_table(f"part-{uuid.uuid4().hex}.parquet", batch)
         return pa.table({"rows": [batch.num_rows]})

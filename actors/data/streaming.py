@@ -1,6 +1,7 @@
-"""Run a stage through Ray Data: stream the unfinished queries in, write parts and rejections.
+"""Run a stage through Ray Data: stream the unfinished queries in, and write rows and rejections out.
 
-The driver holds only names and counts. Workers read and filter rows, so the query log can be of any length.
+Both are stored as parts, which are the Parquet files of a stage. The driver has only names and counts in memory.
+Workers read and filter rows, so the query log can be of any length.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from ranking.storage.parquet_files import schema_of
 
 R = TypeVar("R", bound=BaseModel)
 LISTS_PER_PART = 16
-"""Rows in a block of `dataset_of`, and the minimum number of rows in a part."""
+"""Default number of rows in a block of `dataset_of`, and the minimum number of rows in a part."""
 _MAX_ROWS_PER_PART = 2048
 _TARGET_PARTS = 256
 _READERS = 4
 
 
 def rows_per_part(rows: int) -> int:
-    """Choose the number of rows in a part for a stage with this many rows.
+    """Choose the number of rows per part for a stage with `rows` rows in total.
 
     Small parts lose little work if a run is interrupted. Large stages get larger parts to limit the number of files.
     """
@@ -56,7 +57,7 @@ def dataset_of(rows: Sequence[R], model: type[R], per_block: int = LISTS_PER_PAR
 
 
 def texts_of(texts: Sequence[str], per_block: int) -> ray.data.Dataset:
-    """Make a dataset with rows {text} from texts in the driver's memory."""
+    """Make a dataset with the column `text` from texts in the driver's memory."""
     column = pa.array(texts, pa.string())
     return ray.data.from_arrow(
         [pa.table({"text": column[start : start + per_block]}) for start in range(0, max(1, len(texts)), per_block)]
@@ -64,7 +65,7 @@ def texts_of(texts: Sequence[str], per_block: int) -> ray.data.Dataset:
 
 
 def new_texts(texts: ray.data.Dataset, cache: Folder) -> ray.data.Dataset:
-    """Select the texts that are not in an embedding cache: rows {text} to rows {text_id, text}."""
+    """Select the texts that are not in an embedding cache. Maps rows {text} to rows {text_id, text}."""
     known = _remote(text_ids_in).remote(cache)
 
     def drop_known(batch: pa.Table) -> pa.Table:
@@ -85,8 +86,8 @@ def parts_of(
     Args:
         folder: Folder of the parts.
         model: Record class whose columns are read. None reads all columns.
-        without: Stage whose finished queries are skipped.
-        only: Query ids from `ids_of`. Other queries are skipped.
+        without: Stage whose finished queries are skipped. None skips no queries.
+        only: Query ids from `ids_of`. Other queries are skipped. None keeps all queries.
         part: The only part to read. None reads all parts.
 
     Returns:
@@ -144,7 +145,7 @@ def through_actor(
         arguments: Arguments of the actor's constructor.
         actors: Number of actors.
         per_batch: Rows in a batch. None makes each block a batch.
-        cpus: CPUs of each actor.
+        cpus: Number of CPUs per actor.
     """
     return data.map_batches(
         actor,
@@ -164,7 +165,7 @@ def write_stages(
     progress: Progress,
     unit: str,
 ) -> dict[SplitName, TokenCounts]:
-    """Write outcomes as they arrive, each to the stage of its split.
+    """Write outcomes as they arrive, each to the stage of its split (log or test queries).
 
     Args:
         stages: Stage of each split.
@@ -175,7 +176,7 @@ def write_stages(
         unit: Unit of the progress bar.
 
     Returns:
-        The tokens that each split used.
+        The tokens used for each split.
     """
     counts = outcomes.map_batches(PartSink(model, stages), batch_format="pyarrow", batch_size=None, **LIGHT)
     tokens: dict[SplitName, TokenCounts] = {split: TokenCounts() for split in stages}
@@ -195,7 +196,10 @@ def write_stages(
 
 
 def share_time(stages: Mapping[SplitName, Stage], tokens: Mapping[SplitName, TokenCounts]) -> None:
-    """Divide the time of a session among stages in proportion to their tokens, or equally if no tokens were used."""
+    """Divide the elapsed time among stages that run together.
+
+    Shares are proportional to the tokens that each stage used, or equal if no tokens were used.
+    """
     used = {split: counts.prompt + counts.completion for split, counts in tokens.items()}
     total = sum(used.values())
     for split, stage in stages.items():
@@ -206,13 +210,13 @@ def finish(stage: Stage, rows_in: int, tokens: TokenCounts | None = None, engine
     """Check that a stage has a row or a rejection for every query, and write its manifest.
 
     Args:
-        stage: The stage. Parts of earlier sessions count too.
+        stage: The stage. Parts that earlier, interrupted runs of the stage wrote count too.
         rows_in: Number of queries that entered the stage.
-        tokens: Tokens of this session.
+        tokens: Tokens used since the stage was started or resumed.
         engines: Number of engines that worked on the stage.
 
     Raises:
-        RuntimeError: Queries are missing.
+        RuntimeError: The numbers of rows and rejections do not add up to `rows_in`.
     """
     rows, rejected = ray.get(_remote(remove_duplicate_rows).remote(stage))
     if rows + rejected != rows_in:
@@ -232,5 +236,5 @@ def _count_filtered(folder: Folder, parts: Sequence[str], filters: Sequence[tupl
 
 
 def _remote(function: Callable[..., Any]) -> Any:
-    """Make a function a cheap Ray task."""
+    """Wrap a function as a Ray task that takes a quarter of a CPU."""
     return ray.remote(function).options(num_cpus=0.25)

@@ -1,4 +1,7 @@
-"""Read the blocks of a dataset as Arrow tables. Ray's type hints allow other batch formats here."""
+"""Read the blocks of a dataset as Arrow tables.
+
+A wrapper with a precise return type: the type hints of Ray's `iter_batches` also allow other batch formats.
+"""
 
 from __future__ import annotations
 
@@ -12,5 +15,5 @@ if TYPE_CHECKING:
 
 
 def tables_in(data: Dataset) -> Iterator[pa.Table]:
-    """Run a dataset and yield its blocks in the driver as they are ready."""
+    """Run a dataset, and yield its blocks in the driver as they become ready."""
     yield from data.iter_batches(batch_size=None, batch_format="pyarrow")

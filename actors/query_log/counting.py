@@ -1,8 +1,10 @@
-"""Count a query log with Ray Data: workers read its splits, and one shuffle brings the forms of each query together.
+"""Count the queries of a log with Ray Data.
 
-The driver holds the list of splits and the sums, never the log. The shuffle key is the partition, a hash of the
-deduplication key. Everything that is counted or merged together is therefore in one partition, regardless of how the
-log was divided into splits.
+Workers read splits (parts of log files). One shuffle then brings together the forms of each query, which are its
+different spellings. The driver has only the list of splits and the sums in memory, never the log.
+
+The shuffle key is the partition number, a hash of the deduplication key. Everything that is counted or merged together
+is therefore in one partition, regardless of how the log was divided into splits.
 """
 
 from __future__ import annotations
@@ -40,10 +42,11 @@ class FormRow(Record):
 
     Attributes:
         partition: The partition that the row belongs to.
-        kind: "form" for a query form, "claim" for an id and the query it names, "problem" for a malformed file.
+        kind: "form" for a query form (one spelling of a query), "claim" for an id and the query that it names,
+            "problem" for an error in a log file. Claims reveal ids that name more than one query.
         text: The form, the normalised text that the id names, or the error message.
-        frequency: How often the form was read; for a problem the line number.
-        query_id: Id of the form or the claim; for a problem the path of the file.
+        frequency: How often the log contains the form; for a problem the line number; 0 for a claim.
+        query_id: Id of the form, if any, or of the claim; for a problem the path of the file.
     """
 
     partition: int
@@ -54,7 +57,7 @@ class FormRow(Record):
 
 
 class CountedRow(Record):
-    """A distinct query of a partition, or a problem of the log, never both."""
+    """A distinct query of a partition, or the message of an error in the log, never both."""
 
     partition: int
     query: CountedQuery | None = None
@@ -67,7 +70,7 @@ def partitions_of(size: int) -> int:
 
 
 def forms_of_files(files: Sequence[LogFile], columns: LogColumns) -> tuple[ray.data.Dataset, int]:
-    """Read the files of a log on workers.
+    """Read the query forms in the files of a log on workers.
 
     Returns:
         A dataset of `FormRow`, and the number of partitions.
@@ -79,7 +82,7 @@ def forms_of_files(files: Sequence[LogFile], columns: LogColumns) -> tuple[ray.d
 
 
 def forms_of_queries(queries: Sequence[Query]) -> tuple[ray.data.Dataset, int]:
-    """Convert the log of a collection, which is in the driver's memory.
+    """Convert a collection's query log, which is in the driver's memory, to query forms.
 
     Returns:
         A dataset of `FormRow`, and the number of partitions.
@@ -95,12 +98,12 @@ def forms_of_queries(queries: Sequence[Query]) -> tuple[ray.data.Dataset, int]:
 
 
 def count(forms: ray.data.Dataset, partitions: int) -> ray.data.Dataset:
-    """Count forms and merge near-duplicates, one partition at a time. Returns a dataset of `CountedRow`."""
+    """Count query forms and merge near-duplicates, one partition at a time. Returns a dataset of `CountedRow`."""
     return forms.groupby("partition", num_partitions=partitions).map_groups(count_partition, batch_format="pyarrow")
 
 
 class SplitReader:
-    """Ray Data UDF that reads splits into `FormRow` tables. Adds up equal forms before they are sent."""
+    """Ray Data UDF that reads splits into `FormRow` tables. Sums the frequencies of equal forms before the shuffle."""
 
     def __init__(self, columns: LogColumns, partitions: int) -> None:
         self.columns = columns
@@ -119,7 +122,7 @@ class SplitReader:
 
 
 def form_rows(forms: Iterable[QueryForm], partitions: int) -> Iterator[pa.Table]:
-    """Convert forms to `FormRow` tables of limited size. Yields at least one table."""
+    """Convert query forms to `FormRow` tables of limited size. Yields at least one table."""
     counts: dict[tuple[str, str | None], int] = defaultdict(int)
     for form in forms:
         counts[form.text, form.query_id] += form.frequency
@@ -133,7 +136,7 @@ def count_partition(batch: pa.Table) -> pa.Table:
     """Count the forms of one partition, merge near-duplicates, and report ids that name more than one query.
 
     Returns:
-        A table of `CountedRow`, with at most one problem of each kind.
+        A table of `CountedRow`. It reports only the first error in a file and the first id that names several queries.
     """
     rows = records(batch, FormRow)
     partition = rows[0].partition
@@ -161,7 +164,7 @@ def _ambiguous_ids(rows: Sequence[FormRow]) -> list[str]:
 
 
 def _table(counts: dict[tuple[str, str | None], int], partitions: int) -> pa.Table:
-    """Convert counted forms to a `FormRow` table, with a claim for each form that has an id."""
+    """Convert counted forms to a `FormRow` table: a "form" row for each, and a "claim" row for each that has an id."""
     rows: list[dict[str, Any]] = []
     for (text, query_id), frequency in counts.items():
         normal = normalise(text)

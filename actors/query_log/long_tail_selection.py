@@ -1,4 +1,4 @@
-"""Select long-tail queries from a counted log on workers. Selected queries go to queries/, the others to rejected/."""
+"""Select long-tail queries from a counted log on workers. Write selected queries to queries/, others to rejected/."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class Sums(Record):
 
 
 class Count(Record):
-    """Number of rows that a worker wrote, by kind: "selected" or the kind of `Exclusion`."""
+    """Number of rows of one kind that a worker wrote. The kind is "selected" or one of `Exclusion.kind`."""
 
     kind: str
     rows: int
 
 
 def sums_of(counted: ray.data.Dataset) -> Sums:
-    """Add up a counted log."""
+    """Compute the totals of a counted log."""
     blocks = _collect(counted.map_batches(_sums, batch_format="pyarrow", batch_size=None), Sums)
     problems = [block.problem for block in blocks if block.problem is not None]
     searches, queries = sum(block.searches for block in blocks), sum(block.queries for block in blocks)
@@ -56,15 +56,17 @@ def sums_of(counted: ray.data.Dataset) -> Sums:
 
 
 def max_sampling_key(counted: ray.data.Dataset, selection: Selection, sample: int) -> str | None:
-    """Find the largest sampling key of a sample over all blocks.
+    """Find the largest sampling key that belongs to the sample.
+
+    Every query has a pseudorandom sampling key. The sample has the `sample` selectable queries with the smallest keys.
 
     Args:
         counted: The counted log.
-        selection: Selection without a sampling limit.
+        selection: Selection whose `max_sampling_key` is None.
         sample: Number of queries to sample.
 
     Returns:
-        The key, or None if no more than `sample` queries can be selected.
+        The key, or None if there are at most `sample` selectable queries, which are then all selected.
     """
 
     def smallest_keys(batch: pa.Table) -> pa.Table:
@@ -79,7 +81,7 @@ def max_sampling_key(counted: ray.data.Dataset, selection: Selection, sample: in
 
 
 def write_selection(counted: ray.data.Dataset, selection: Selection, stage: Stage) -> Counter[str]:
-    """Select or reject every query, write it, and count the written rows by kind."""
+    """Select or reject every query and write the result. Returns the number of written rows by kind."""
     written = counted.map_batches(SelectionSink(selection, stage), batch_format="pyarrow", batch_size=None)
     counts: Counter[str] = Counter()
     for count in _collect(written, Count):
@@ -88,9 +90,9 @@ def write_selection(counted: ray.data.Dataset, selection: Selection, stage: Stag
 
 
 class SelectionSink:
-    """Ray Data UDF that writes the queries of counted blocks.
+    """Ray Data UDF that selects or rejects the queries of a counted log, and writes them.
 
-    Writing a partition again gives parts with the same names and rows, so retried tasks leave no duplicates.
+    Writing a partition again gives parts with the same names and rows, so tasks that Ray retries leave no duplicates.
     """
 
     def __init__(self, selection: Selection, stage: Stage) -> None:
@@ -133,7 +135,7 @@ def _write_parts(folder: Folder, prefix: str, rows: Sequence[SelectedQuery | Rej
 
 
 def _sums(batch: pa.Table) -> pa.Table:
-    """Add up one block."""
+    """Compute the totals of one block."""
     rows = records(batch, CountedRow)
     queries = [row.query for row in rows if row.query is not None]
     distinct = sum(1 + len(query.duplicates) for query in queries)
@@ -150,5 +152,5 @@ def _queries(batch: pa.Table) -> Iterator[CountedQuery]:
 
 
 def _collect(data: ray.data.Dataset, model: type[R]) -> list[R]:
-    """Collect a small dataset, with a few rows per block, in the driver."""
+    """Collect the records of a dataset in the driver. Use only for datasets with a few rows per block."""
     return [row for batch in tables_in(data) for row in records(batch, model)]

@@ -1,7 +1,7 @@
-"""Rationales for labels: written by a language model, or extracted from the passages.
+"""Rationales for labels, written by a language model or extracted from the passages.
 
-Each `rationales.kind` of the run file has one class. rationales/ contains only ids and rationales. The labels stay
-unchanged; training joins rationales to candidates by query and document id.
+Each value of `rationales.kind` in the run file has its own class. The stage folder rationales/ contains only ids and
+rationales. The labels stay unchanged; training joins rationales to candidates by query and document id.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def make_writer(
     Raises:
         InputError: The model is missing or malformed.
     """
-    # imported by kind: extraction needs no engine
+    # import only the class in use: extraction does not need vLLM
     if isinstance(settings, LlmRationaleSettings):
         from actors.rationales.llm_writer import LlmWriter
 

@@ -1,4 +1,4 @@
-"""Rationales without a model: for each candidate, the sentence with the largest term overlap with the query."""
+"""Extract rationales without a model: the sentence of each candidate with the largest term overlap with the query."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class ExtractiveWriter:
-    """Extracts one sentence from each candidate."""
+    """Rationale writer that extracts one sentence from each candidate."""
 
     def explain(self, labels: Dataset) -> Dataset:
-        """Extract rationales: rows of Label to rows of Outcome[RationaleList], one per label."""
+        """Extract rationales. Maps rows of Label to rows of Outcome[RationaleList], one per label."""
         return labels.map_batches(extracted, batch_format="pyarrow", batch_size=None)
 
 
 def extracted(batch: pa.Table) -> pa.Table:
-    """Extract the rationales of a batch: rows of Label to rows of Outcome[RationaleList]."""
+    """Extract the rationales of a batch with rows of Label. Returns rows of Outcome[RationaleList]."""
     outcomes: list[Outcome[RationaleList]] = []
     for label in records(batch, Label):
         rationales = RationaleList(

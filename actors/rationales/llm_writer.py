@@ -1,7 +1,8 @@
-"""Rationales by a language model in vLLM that explains why a passage is or is not relevant.
+"""Have a language model in vLLM explain why a passage is or is not relevant.
 
 Every raw response is cached on storage, so an interrupted run requests only the missing ones. An unusable response
-stays in its row with its status, and its candidate has no rationale. No query is rejected for it.
+is stored with the status that makes it unusable, and its candidate is treated as one without a rationale. No query is
+rejected because of it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _SETTING = "rationales.model"
 
 
 class LlmWriter:
-    """Writes rationales with a pool of engines.
+    """Rationale writer that runs a language model in a pool of vLLM engines.
 
     Args:
         settings: Rationale settings.
@@ -51,7 +52,7 @@ class LlmWriter:
         self.cache = cache
 
     def explain(self, labels: Dataset) -> Dataset:
-        """Write rationales: rows of Label to rows of Outcome[RationaleList], one per label."""
+        """Write rationales. Maps rows of Label to rows of Outcome[RationaleList], one per label."""
         arguments = (self.settings, self.compute.rationale_gpus, self.cache)
         return through_engines(labels, LlmActor, arguments, rationale_engines(self.compute))
 
@@ -71,7 +72,7 @@ class LlmActor:
         self.explainer = Explainer(settings, filler, self.cache, engine.generate)
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
-        """Explain a batch: rows of Label to rows of Outcome[RationaleList]."""
+        """Write the rationales of a batch with rows of Label. Returns rows of Outcome[RationaleList]."""
         outcomes = await asyncio.gather(*(self.explainer.outcome(label) for label in records(batch, Label)))
         await self.cache.write()
         return table_of(outcomes, Outcome[RationaleList])

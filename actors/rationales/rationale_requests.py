@@ -1,4 +1,4 @@
-"""Requests to a language model for the rationales of one label, one request per candidate."""
+"""Request the rationales of one label from a language model, with one request per candidate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Generate = Callable[[Sequence[int], Mapping[str, Any]], Awaitable[Completion]]
 
 
 class RationaleFiller:
-    """Fills the rationale prompt, with the passage truncated until the prompt and the answer fit the context."""
+    """Fills the rationale prompt. The passage is truncated until the prompt and the answer fit the context."""
 
     def __init__(self, prompt: RationalePrompt, settings: LlmRationaleSettings) -> None:
         self.prompt = prompt
@@ -37,13 +37,13 @@ class RationaleFiller:
             query: Text of the query.
             passage: Text of the candidate.
             relevant: Whether the prompt says that the passage is relevant.
-            seed: Seed of the random mark that fences the passage.
+            seed: Seed of the random delimiter around the passage.
 
         Returns:
-            Token ids of the prompt, and the maximum number of passage tokens that was used.
+            Token ids of the prompt, and the maximum number of passage tokens that it allows.
 
         Raises:
-            ValueError: The prompt is too long even with a passage of eight tokens.
+            ValueError: The prompt is too long even if the passage is truncated to eight tokens.
         """
 
         def tokens_with(limit: int) -> list[int]:
@@ -54,7 +54,7 @@ class RationaleFiller:
 
 
 class Explainer:
-    """Requests rationales. Cached responses are not requested again.
+    """Requests rationales from the engine. Cached responses are not requested again.
 
     Args:
         settings: Rationale settings.
@@ -72,7 +72,7 @@ class Explainer:
         self.generate = generate
 
     async def outcome(self, label: Label) -> Outcome[RationaleList]:
-        """Explain up to `rationales_per_list` candidates of a label concurrently."""
+        """Get the rationales of up to `rationales_per_list` candidates of a label, concurrently."""
         relevant = relevance(label)
         chosen = candidates_to_explain(label, self.settings.rationales_per_list)
         passages = [content(label.candidates[i].title, label.candidates[i].text) for i in chosen]
@@ -101,7 +101,7 @@ class Explainer:
         return Outcome(query_id=label.query_id, row=rationale_list, tokens=tokens)
 
     async def _response(self, query: str, passage: str, relevant: bool) -> tuple[CachedResponse, bool]:
-        """Return the response about a passage, and whether it is fresh rather than cached."""
+        """Return the response about a passage, and whether it was requested now rather than read from the cache."""
         request_id = text_id_of(json.dumps([query, passage, relevant], ensure_ascii=False))
         cached = self.cache.find(request_id, 0, 0, 1)
         return (cached, False) if cached else (await self._request(request_id, query, passage, relevant), True)

@@ -1,4 +1,4 @@
-"""Make candidate lists: retrieve and fuse the results of the first stages, or read ready-made lists from Parquet."""
+"""Make candidate lists: retrieve and fuse the results of the first stages, or read existing lists from Parquet."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class CandidateRetriever:
         """Run every retriever.
 
         Returns:
-            For each query {retriever name: ids of up to `depth` documents, best first}.
+            One dictionary per query: {retriever name: ids of up to `depth` documents, best first}.
         """
         lists = {name: retriever.search(queries, self.depth) for name, retriever in self.retrievers.items()}
         return [{name: per_query[i] for name, per_query in lists.items()} for i in range(len(queries))]
@@ -69,7 +69,11 @@ class CandidateRetriever:
         return table_of(outcomes, Outcome[CandidateList])
 
     def candidates(self, fused: Sequence[tuple[str, float, str]]) -> list[Candidate]:
-        """Add title and text to fused results (doc_id, score, retriever names), best first."""
+        """Make candidates from fused results, with rank, title and text.
+
+        Args:
+            fused: Triples (doc_id, score, retriever names), best first.
+        """
         return [
             Candidate(
                 doc_id=doc_id,
@@ -86,7 +90,7 @@ class CandidateRetriever:
 class TestRetriever(CandidateRetriever):
     """Ray Data actor that retrieves test queries: one list for every retriever, and the fused list.
 
-    Lists may be empty. Documents with the same text are not merged, because each is judged by its own id.
+    Lists may be empty. Documents with the same text are not merged, because relevance judgments refer to document ids.
     """
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -103,13 +107,13 @@ class TestRetriever(CandidateRetriever):
 
 
 def parquet_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings) -> pa.Table:
-    """Convert ready-made candidate lists to outcomes.
+    """Convert candidate lists that were read from Parquet files to outcomes.
 
     Malformed or empty lists of the log are rejected with a reason. In the test split they become empty lists.
 
     Args:
-        batch: Rows of the Parquet retriever: query_id, text and candidates.
-        split: Origin of the queries.
+        batch: Rows of the Parquet files: query_id, text and candidates.
+        split: Origin of the queries, "log" or "test".
         settings: Settings whose only retriever is of kind `parquet`.
     """
     name = settings.retrievers[0].called
@@ -135,7 +139,7 @@ def parquet_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings
 
 
 def without_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings) -> pa.Table:
-    """Convert queries without a ready-made list to outcomes: rejections for the log, empty lists for the test split."""
+    """Make outcomes for queries that the Parquet files lack: rejections for the log, empty lists for the test split."""
     name = settings.retrievers[0].called
     outcomes: list[Outcome[Any]] = []
     for query in records(batch, Query):
@@ -157,7 +161,7 @@ def _list_outcome(query_id: str, text: str, candidates: list[Candidate], problem
 
 
 def parquet_at(path: str) -> tuple[Folder, str | None]:
-    """Return the folder at a path and None, or the parent folder and name of the file at a path."""
+    """Resolve a path: for a folder return (folder, None), for a file (parent folder, file name)."""
     place = Folder(path)
     if not place.is_file():
         return place, None
@@ -166,7 +170,7 @@ def parquet_at(path: str) -> tuple[Folder, str | None]:
 
 
 def check_parquet_lists(path: str) -> None:
-    """Check that ready-made lists can be read.
+    """Check that candidate lists can be read from the Parquet files at a path.
 
     Raises:
         InputError: There is no Parquet file, or the first file is unreadable or lacks a column.
@@ -190,9 +194,9 @@ def check_parquet_lists(path: str) -> None:
 
 
 def _parquet_candidates(row: dict[str, Any], source: str) -> list[Candidate]:
-    """Read the candidates of a row in their order, best first. Keeps the first entry of a repeated document.
+    """Read the candidates of a row, whose order is taken as best first. Keeps the first entry of a repeated document.
 
-    Replaces all scores by 1 / rank if a score is missing or scores increase down the list, as distances do.
+    Replaces all scores by 1 / rank if a score is missing, or if scores increase from first to last, as distances do.
     """
     by_id: dict[str, dict[str, Any]] = {}
     for entry in row["candidates"] or []:

@@ -1,7 +1,7 @@
 """Cache of text embeddings on storage, keyed by the content of the text. No model encodes a text twice.
 
-Each model has a folder with Parquet parts: text_id and vector, a unit vector. Importing this module is cheap; torch is
-imported only when a text is encoded.
+Each model has a folder of Parquet files with the columns text_id and vector (a unit vector). Importing this module is
+cheap; torch is imported only when a text is encoded.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Vectors = npt.NDArray[np.float32]
 
 
 class VectorTable:
-    """The vectors of a folder in memory, by text_id.
+    """All vectors in a cache folder, loaded into memory and accessible by text id.
 
     Attributes:
         ids: Text ids, in the order of `vectors`.
         vectors: Matrix [texts, dimensions].
         prompt_tokens: Prompt tokens of each text, in the order of `vectors`. Empty if the folder has no such column.
-        row_of: Row in `vectors` by text id.
+        row_of: {text id: row in `vectors`}.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -55,7 +55,7 @@ class VectorTable:
 
 
 class TextVectors:
-    """Embeddings of a sentence encoder: read from the embedding cache, or encoded here and kept in memory.
+    """Embeddings of texts, read from the cache, or else computed with a sentence encoder and kept in memory.
 
     Args:
         cache: Folder of the embedding cache.
@@ -69,7 +69,7 @@ class TextVectors:
         self._encoder: SentenceEncoder | None = None
 
     def of(self, texts: Sequence[str]) -> Vectors:
-        """Look up or encode one or more texts. Returns unit vectors [texts, dimensions]."""
+        """Get the embeddings of one or more texts. Returns unit vectors [texts, dimensions]."""
         ids = [text_id_of(text) for text in texts]
         new = {
             text_id: text
@@ -91,7 +91,7 @@ class TextVectors:
 
 
 class TextEncoder:
-    """Ray Data actor that encodes texts: rows {text_id, text} to {text_id, vector}."""
+    """Ray Data actor that encodes texts. Maps rows {text_id, text} to rows {text_id, vector}."""
 
     def __init__(self, model: str) -> None:
         from actors.retrieval.encoder import SentenceEncoder
@@ -99,7 +99,7 @@ class TextEncoder:
         self.encoder = SentenceEncoder(model)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Encode a batch into unit vectors."""
+        """Encode the texts of a batch as unit vectors."""
         if not batch.num_rows:
             return pa.table({"text_id": pa.array([], pa.string())})
         return pa.table(
@@ -113,7 +113,7 @@ def text_ids_in(folder: Folder) -> npt.NDArray[np.bytes_]:
 
 
 def without_known(batch: pa.Table, known: npt.NDArray[np.bytes_]) -> pa.Table:
-    """Select the distinct texts whose id is not in `known`: rows {text} to rows {text_id, text}."""
+    """Select the distinct texts whose id is not in `known`. Maps rows {text} to rows {text_id, text}."""
     new = {text_id_of(text): text for text in batch["text"].to_pylist()}
     ids = np.array(list(new), dtype="S24")
     missing = ids[~np.isin(ids, known)].astype(str).tolist()

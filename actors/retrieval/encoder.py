@@ -1,4 +1,7 @@
-"""Sentence encoder for workers: texts to unit vectors. Imports torch, so import it only where texts are encoded."""
+"""Sentence encoder that turns texts into unit vectors on workers.
+
+This module imports torch, so import it only where texts are encoded.
+"""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ class PreRanker:
 
     Args:
         cache: Folder of the embedding cache.
-        settings: Model, and how many candidates to select from head and tail.
-        validation: Fraction and seed that determine the validation queries. Their lists are selected whole.
+        settings: Model, and how many candidates to select from the head (best) and the tail (worst) of the order.
+        validation: Fraction and seed that determine the validation queries. All candidates of these are selected.
     """
 
     def __init__(self, cache: Folder, settings: PreRankerSettings, validation: tuple[float, int] = (0.0, 0)) -> None:

@@ -1,7 +1,7 @@
 """First-stage retrievers for workers: BM25, dense retrieval, and TREC runs of other systems.
 
-The index is a folder with documents/*.parquet and bm25/, the files of bm25s. Document vectors come from the embedding
-cache.
+The index is a folder with documents/*.parquet and bm25/, which has the index files of bm25s. Document vectors come from
+the embedding cache.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Bm25Retriever:
     def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
         """Return the ids of up to `depth` documents for each query, best first.
 
-        Documents that share no term with the query are not results.
+        Documents that share no term with the query are left out.
         """
         depth = min(depth, len(self.doc_ids))
         results, scores = self.retriever.retrieve(
@@ -101,11 +101,11 @@ class DenseRetriever:
 
 
 class RunRetriever:
-    """Results of another system, read from a run file.
+    """Retriever that returns another system's results from a TREC run file or RankLLM's JSON.
 
     Args:
         path: Path or URI of the run file.
-        doc_ids: Ids of the collection. Other documents are dropped.
+        doc_ids: Document ids of the collection. Results with other ids are dropped.
     """
 
     def __init__(self, path: str, doc_ids: Sequence[str]) -> None:
@@ -162,7 +162,11 @@ def check_faiss() -> None:
 
 
 def _exact(matrix: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
-    """Return an exact search over a matrix [documents, dimensions]: (query vectors, depth) to rows [queries, depth]."""
+    """Return a function that searches a matrix of document vectors, [documents, dimensions], exactly.
+
+    The function takes query vectors [queries, dimensions] and a depth, and returns the row indices of the best
+    documents, [queries, depth].
+    """
 
     def nearest(vectors: np.ndarray, depth: int) -> np.ndarray:
         return np.argsort(-(vectors @ matrix.T), axis=1, kind="stable")[:, :depth]
@@ -171,7 +175,7 @@ def _exact(matrix: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
 
 
 def _graph(matrix: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
-    """Return an approximate search in an HNSW graph. Same as `_exact`, with row -1 for missing results."""
+    """Return a function like that of `_exact` that searches an HNSW graph approximately. Missing results are -1."""
     import faiss
 
     index: Any = faiss.IndexHNSWFlat(matrix.shape[1], _HNSW_NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)

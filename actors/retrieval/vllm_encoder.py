@@ -1,4 +1,4 @@
-"""Sentence encoder in vLLM, for dense retrieval and the pre-ranker if `compute.encoder` is `vllm`."""
+"""Sentence encoder that runs in vLLM. Dense retrieval and the pre-ranker use it if `compute.encoder` is `vllm`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _SENTENCE_TRANSFORMERS_CONFIG = "sentence_bert_config.json"
 
 
 class VllmTextEncoder:
-    """Ray Data actor that encodes texts with vLLM: rows {text_id, text} to {text_id, vector}.
+    """Ray Data actor that encodes texts with vLLM. Maps rows {text_id, text} to rows {text_id, vector}.
 
     Args:
         model: Name or path of the sentence encoder.
         crash_folder: Folder of the crash log.
-        gpus: GPUs of the engine.
+        gpus: Number of GPUs that the engine uses; 0 runs vLLM's CPU build.
     """
 
     def __init__(self, model: str, crash_folder: Folder, gpus: int) -> None:
@@ -41,7 +41,7 @@ class VllmTextEncoder:
         self.engine = VllmEngine(model, None, "embed", _ARGUMENTS, gpus, crash_log, "candidates.retrievers")
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
-        """Encode a batch into unit vectors."""
+        """Encode the texts of a batch as unit vectors."""
         if not batch.num_rows:
             return pa.table({"text_id": pa.array([], pa.string())})
         tokens = self.tokenizer(batch["text"].to_pylist(), truncation=True, max_length=self.max_tokens)["input_ids"]
@@ -51,7 +51,10 @@ class VllmTextEncoder:
 
 
 def _max_tokens(path: str) -> int:
-    """Return the maximum length of texts: `max_seq_length` of sentence-transformers, or else the model's positions."""
+    """Return the maximum number of tokens in a text.
+
+    It is `max_seq_length` in the sentence-transformers config, or else the model's number of positions, or else 8192.
+    """
     from transformers import AutoConfig
     from transformers.utils import cached_file
 

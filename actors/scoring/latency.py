@@ -1,4 +1,4 @@
-"""Measure the latency of students, cross-encoders, the pre-ranker, first stages and the teacher, one at a time."""
+"""Measure the latency of students, cross-encoders, the pre-ranker, first stages and the teacher, one after another."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from students import parity
 from students.scoring import CONFIG_FILE
 
 WARM_UP = 3
-"""Calls that run before the measured ones."""
+"""Number of calls before the measured ones. Their time does not count."""
 
 _WARM_UP_TEXT = "any text, to load the encoder"
 
@@ -53,19 +53,19 @@ class MeasuredLatency:
 
 
 class LatencyProbe:
-    """Ray actor that measures systems on one machine, one query at a time, after a few warm-up queries."""
+    """Ray actor that measures the latency of systems on one machine, one query at a time, after warm-up queries."""
 
     def __init__(self, serving: ServingSettings) -> None:
-        """Use as many threads as one replica of the service has.
+        """Set the number of threads to that of one replica of the re-ranking service.
 
         Args:
-            serving: Settings of the service, whose replicas share a machine's cores.
+            serving: Settings of the service. Its replicas share the cores of a machine.
         """
         self.threads = serving.threads
         torch.set_num_threads(self.threads)
 
     def time(self, model: Model, lists: Sequence[CandidateList]) -> MeasuredLatency:
-        """Measure a model on one candidate list at a time."""
+        """Measure the latency of a model, one candidate list at a time."""
         scorer = model.load()
         pairs = [[(row.text, content(c.title, c.text)) for c in row.candidates] for row in lists]
         seconds = measure_seconds(scorer.score, pairs)
@@ -77,7 +77,7 @@ class LatencyProbe:
     def time_pre_ranker(
         self, cache: Folder, settings: PreRankerSettings, lists: Sequence[CandidateList]
     ) -> MeasuredLatency:
-        """Measure the pre-ranker: it encodes the query, the document embeddings are cached.
+        """Measure the latency of the pre-ranker. Each call encodes the query; the document embeddings are cached.
 
         Args:
             cache: Folder of the embedding cache.
@@ -93,7 +93,9 @@ class LatencyProbe:
     def time_first_stages(
         self, index: Folder, cache: Folder, settings: CandidateSettings, texts: Sequence[str]
     ) -> dict[str, MeasuredLatency]:
-        """Measure the search of each retriever and of the fused list; skip imported lists.
+        """Measure the search latency of each retriever, and of all retrievers with rank fusion.
+
+        Skips imported lists, which are read from a file and not searched.
 
         Args:
             index: Folder of the indexes.
@@ -102,7 +104,8 @@ class LatencyProbe:
             texts: Queries to search for, one at a time.
 
         Returns:
-            Latency by first stage. The fused list is only measured if no retriever is an imported list.
+            {first stage: latency}. The fused list is only measured if there are at least two retrievers and none of
+            them is an imported list.
         """
         stage = CandidateRetriever(index, cache, settings)
         searched = {
@@ -142,7 +145,7 @@ def without_warm_up(inputs: Sequence[T]) -> Sequence[T]:
 
 
 def measure_seconds(work: Callable[[T], object], inputs: Sequence[T]) -> list[float]:
-    """Call `work` on one input at a time, after the warm-up inputs, and return the seconds of each measured call."""
+    """Call `work` on the warm-up inputs, then on one input at a time. Returns the seconds of each measured call."""
     for warm_up in inputs[:WARM_UP]:
         work(warm_up)
     seconds = []
@@ -159,7 +162,7 @@ def latency_percentiles(seconds: Sequence[float]) -> Latency:
 
 
 def documents_per_second(seconds: Sequence[float], lists: Sequence[CandidateList]) -> float:
-    """Return the throughput over the lists without warm-up.
+    """Return the throughput over all lists except the warm-up lists.
 
     Args:
         seconds: Result of `measure_seconds` for `lists`.
@@ -169,17 +172,17 @@ def documents_per_second(seconds: Sequence[float], lists: Sequence[CandidateList
 
 
 def _uncached(text: str, spaces: int) -> str:
-    """Append spaces: the encoder reads the same words, but no embedding cache contains the text."""
+    """Append spaces, so the encoder reads the same words but the embedding cache does not contain the text."""
     return text + " " * spaces
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that is at least as large as this share of the values."""
+    """Return the smallest value that is greater than or equal to a fraction `share` of all values."""
     return sorted(values)[max(0, -(-len(values) * share // 1).__int__() - 1)]
 
 
 def _parity_of(model: Model) -> Parity | None:
-    """Compare a student's scores with those saved with it; None for a model that is not a student."""
+    """Compare a student's scores of probe pairs with the saved scores. None for a model that is not a student."""
     if model.folder is None or not model.folder.exists(CONFIG_FILE):
         return None
     with tempfile.TemporaryDirectory() as local:

@@ -25,9 +25,10 @@ class Model:
 
     Attributes:
         location: Path, URI or Hugging Face ID.
-        max_length: Maximum tokens per pair of a classifier; None for the model's own limit. A student has its own.
-        precision: Precision of a classifier. A student has its own.
-        as_classifier: Load a student's folder as a plain classifier.
+        max_length: Maximum tokens per pair of a classifier; None for the model's own limit. Must be None for a student,
+            which has its maximum in its config.
+        precision: Precision of a classifier. A student has its precision in its config.
+        as_classifier: Load a student's folder as a plain classifier, without its student config.
     """
 
     location: str
@@ -37,7 +38,7 @@ class Model:
 
     @property
     def folder(self) -> Folder | None:
-        """Folder with the model's files; None for a Hugging Face ID or an embedded model."""
+        """Folder with the model's files. None for a Hugging Face ID or a model name such as `minilm`."""
         return Folder(self.location) if "://" in self.location or Path(self.location).is_dir() else None
 
     def load(self) -> Scorer:
@@ -62,7 +63,7 @@ class Model:
 
 
 def load_error(model: Model) -> str | None:
-    """Return the error message of loading a model; None if it loads."""
+    """Try to load a model. Returns the error message, or None if it loads."""
     try:
         model.load()
     except InputError as error:
@@ -71,7 +72,7 @@ def load_error(model: Model) -> str | None:
 
 
 def load_champion(model: Folder, checksum: str) -> Scorer:
-    """Load a model version from the registry.
+    """Load a promoted model version (a champion) from the registry.
 
     Args:
         model: Folder of the version.
@@ -91,7 +92,7 @@ class ListScorer:
     """Ray Data actor that scores candidate lists: one row {query_id, doc_ids, scores} per query."""
 
     def __init__(self, model: Model) -> None:
-        """Load the model. An actor uses one thread; several actors run in parallel."""
+        """Load the model. Each actor uses one thread, because several actors run in parallel."""
         torch.set_num_threads(1)
         self.scorer = model.load()
 

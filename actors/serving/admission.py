@@ -1,4 +1,4 @@
-"""Limit the requests in progress and send rejected clients a time to retry after."""
+"""Limit the requests in progress, and compute how long a rejected client should wait before it retries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TooManyRequestsError(Exception):
 
 
 class Admission:
-    """Counts the requests and documents in progress in one ingress replica."""
+    """Counts the requests and documents in progress in one ingress replica, and rejects requests above the limits."""
 
     def __init__(self, limits: LimitSettings) -> None:
         self.limits = limits
@@ -33,7 +33,11 @@ class Admission:
 
     @contextmanager
     def admitted(self, caller: str, documents: int) -> Iterator[None]:
-        """Count a request for the duration of the context.
+        """Count a request as in progress while the context is open.
+
+        Args:
+            caller: Name of the caller.
+            documents: Number of documents in the request.
 
         Raises:
             TooManyRequestsError: The request exceeds a limit.
@@ -63,7 +67,7 @@ class Admission:
                 del self.requests[caller]
 
     def estimate_seconds(self, documents: int) -> int:
-        """Estimate the time to score documents, in whole seconds from 1 to 30."""
+        """Estimate the time to score a number of documents, in whole seconds from 1 to 30."""
         return min(_MAX_RETRY_SECONDS, max(1, math.ceil(documents / self._documents_per_second)))
 
     def _update_throughput(self, documents: int, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Batch across requests: pairs of the same padded length share a batch, whichever request they belong to."""
+"""Batch query-document pairs across requests: pairs of the same padded length share a batch, from any request."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LOW_PRIORITY_DELAY = 1e9
 
 
 class ChunkScorer(Protocol):
-    """The interface that the batcher needs of a scorer."""
+    """Interface of a scorer, as the batcher uses it. A chunk is a batch of pairs that are padded to the same width."""
 
     def score_chunk(self, rows: Sequence[TokenizedPair]) -> list[float]:
-        """Score pairs that are all padded to the same width."""
+        """Score the pairs of one chunk."""
 
     @property
     def chunk_tokens(self) -> int:
@@ -35,14 +35,14 @@ class ChunkScorer(Protocol):
 
 @dataclass(frozen=True)
 class Chunk:
-    """Statistics of a batch that was scored.
+    """Statistics of a scored chunk (a batch of pairs).
 
     Attributes:
-        pairs: Pairs in the batch.
-        tokens: Tokens without padding.
-        padded: Tokens with padding.
-        budget: Token budget of the scorer.
-        seconds: Time in the model.
+        pairs: Number of pairs.
+        tokens: Number of tokens without padding.
+        padded: Number of tokens with padding.
+        budget: The scorer's `chunk_tokens`, the best size of a chunk.
+        seconds: Seconds in the model.
     """
 
     pairs: int
@@ -58,8 +58,8 @@ class BatchedScores:
 
     Attributes:
         scores: One score per pair, in request order.
-        queued: Seconds before the request's first chunk.
-        scored: Seconds from its first chunk to its last.
+        queued: Seconds from the request's arrival to the start of its first chunk.
+        scored: Seconds from the start of its first chunk to the end of its last chunk.
     """
 
     scores: list[float]
@@ -69,7 +69,7 @@ class BatchedScores:
 
 @dataclass(eq=False)
 class _PendingRequest:
-    """A request with pairs to score. `buckets` maps a padded width to the indices of the rows that still wait."""
+    """A request with pairs to score. `buckets` is {padded width: indices of the rows that are not yet in a chunk}."""
 
     scorer: ChunkScorer
     rows: Sequence[TokenizedPair]
@@ -88,11 +88,12 @@ class _PendingRequest:
 
 
 class TokenBatcher:
-    """A few threads that score all requests of a process.
+    """Scores all requests of a process in a few threads, chunk by chunk.
 
-    The request with the earliest deadline determines the bucket, and other requests fill up the chunk. A deadline is
-    the arrival time plus the time that the request would take alone. A small request therefore does not wait for all of
-    a large one that arrived just before it, and a large one is not postponed indefinitely.
+    The pairs of a chunk have the same padded width. The request with the earliest deadline determines the width, and
+    other requests fill up the chunk. A request's deadline is its arrival time plus the time that scoring it alone would
+    take. A small request therefore does not wait for all of a large one that arrived just before it, and a large one is
+    not postponed indefinitely.
     """
 
     def __init__(self, on_chunk: Callable[[Chunk], None] = lambda chunk: None, threads: int = 1) -> None:
@@ -100,7 +101,8 @@ class TokenBatcher:
 
         Args:
             on_chunk: Called after each chunk.
-            threads: Maximum number of chunks to score concurrently. A scorer's `streams` also limits its own chunks.
+            threads: Maximum number of chunks to score concurrently, over all scorers. Each scorer's `streams` limits
+                its own chunks.
         """
         self._on_chunk = on_chunk
         self._changed = threading.Condition()
@@ -115,12 +117,12 @@ class TokenBatcher:
     def submit(
         self, scorer: ChunkScorer, rows: Sequence[TokenizedPair], low_priority: bool = False
     ) -> Future[BatchedScores]:
-        """Queue tokenised pairs for scoring.
+        """Queue the tokenized pairs of a request for scoring.
 
         Args:
             scorer: Model to score with.
-            rows: Tokenised pairs.
-            low_priority: Whether all other requests go first. Its pairs may still fill up their chunks.
+            rows: Tokenized pairs.
+            low_priority: Whether all other requests go first. Its pairs may still fill up the chunks of other requests.
 
         Returns:
             A future, which may be cancelled. It raises the exception of the scorer if the scorer fails.
@@ -156,7 +158,7 @@ class TokenBatcher:
                     continue
                 scorer = chunk[0][0].scorer
                 self._running[scorer] += 1
-                self._changed.notify()  # another thread may find a second chunk
+                self._changed.notify()  # another thread may be able to score another chunk
             try:
                 self._score(scorer, chunk)
             finally:
@@ -167,7 +169,7 @@ class TokenBatcher:
                     self._changed.notify()
 
     def _next_request(self) -> _PendingRequest | None:
-        """Return the request with the earliest deadline among those that have rows left and a free stream."""
+        """Return the request with the earliest deadline among those with rows left whose scorer is free."""
         self._pending = [request for request in self._pending if not request.future.cancelled()]
         ready = (
             request
@@ -213,7 +215,7 @@ class TokenBatcher:
                 for i in indices:
                     request.scores[i] = next(scores)
                 request.unscored -= len(indices)
-                if not request.unscored and request in self._pending:  # not there if another of its chunks failed
+                if not request.unscored and request in self._pending:  # already removed if another of its chunks failed
                     self._pending.remove(request)
                     done.append(request)
             self._seconds_per_token += _SMOOTHING * ((ended - started) / padded - self._seconds_per_token)

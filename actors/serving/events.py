@@ -1,7 +1,7 @@
-"""Durable event log: a local journal first, then parquet files of bounded size on storage.
+"""Durable event log: rows go to a local journal first, then to Parquet files of limited size on storage.
 
-A row is durable once it is in the journal, which survives the process. The journal is deleted after its rows are on
-storage, so a crash between the two steps writes rows twice. Readers must deduplicate rows by id.
+A row is durable once it is in the journal, which survives a crash of the process. The journal is deleted after its rows
+are on storage, so after a crash between the two steps the rows are written twice. Readers must deduplicate rows by id.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class EventLog(Generic[R]):
     def __init__(
         self, model: type[R], target: Folder, journals: Path, max_rows_per_file: int, flush_seconds: float
     ) -> None:
-        """Store the journals that earlier processes left behind and open a new one.
+        """Write the journals that earlier processes left behind to storage, and open a new journal.
 
         Args:
             model: Type of the rows.
             target: Folder on storage for the parquet files.
             journals: Local folder for the journals, shared by the processes of a node.
-            max_rows_per_file: Maximum number of rows in a file.
+            max_rows_per_file: Maximum number of rows in a Parquet file.
             flush_seconds: Seconds between writes to storage.
         """
         self._model, self._target, self._journals = model, target, journals
@@ -56,7 +56,7 @@ class EventLog(Generic[R]):
     def append(self, row: R) -> None:
         """Write a row to the journal, without waiting for storage.
 
-        The row survives the process when this returns, but not a failure of the machine.
+        When this returns, the row survives a crash of the process, but not a failure of the machine.
         """
         line = row.model_dump_json() + "\n"
         with self._lock:
@@ -90,7 +90,7 @@ class EventLog(Generic[R]):
 
     def _open(self) -> None:
         self._path = self._journals / f"{time.time_ns()}-{uuid.uuid4().hex}{_JOURNAL}"
-        unlocked = self._path.with_suffix(_OPENING)  # _recover() takes unlocked journals for those of dead processes
+        unlocked = self._path.with_suffix(_OPENING)  # _recover() assumes that unlocked journals are of dead processes
         self._journal: IO[str] = unlocked.open("w", encoding="utf-8")
         fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
         unlocked.rename(self._path)
@@ -149,7 +149,8 @@ def _complete_lines(path: Path) -> list[str]:
 def local_journals(storage: Folder) -> Path:
     """Return a node's local journal folder for a storage root.
 
-    It is in the folder that RRADISTILL_JOURNALS names, by default the system's folder for temporary files.
+    It is in the folder that the environment variable RRADISTILL_JOURNALS names, by default the system's folder for
+    temporary files.
     """
     name = hashlib.sha256(storage.uri.encode("utf-8")).hexdigest()[:16]
     return Path(os.environ.get("RRADISTILL_JOURNALS", tempfile.gettempdir())) / f"rradistill-journal-{name}"

@@ -159,7 +159,7 @@ class Ingress:
     async def feedback(self, event: Feedback, caller: Caller) -> dict[str, str]:
         """Record a user's reaction to a ranking.
 
-        The event is durable once the response is sent. It can be sent again with the same `event_id`.
+        The event is durable once the response is sent. A client may send it again with the same `event_id`.
         """
         if not self._settings.record.exposures:
             raise HTTPException(422, "feedback is not recorded; set serving.record.exposures to true")
@@ -180,7 +180,7 @@ class Ingress:
 
     @api.get("/page/search", include_in_schema=False)
     async def page_search(self, query: str, caller: Caller) -> dict[str, Any]:
-        """Search the collection and return the first stage's order and the student's."""
+        """Search the collection. Return the documents in first-stage order, and their order by the student's scores."""
         searcher = self._page_searcher()
         query = readable(query)
         self._check(query, [], "documents")
@@ -226,7 +226,7 @@ class Ingress:
         return ranking(request, shown.order, shown.scores, shown.version, tokens, api_version, blend)
 
     def _first_stage(self, request: RerankRequest) -> FirstStage | None:
-        """Return the first-stage ranking to blend with, None if the request has none or blending is disabled."""
+        """Return the first-stage ranking to blend with, or None if the request has none or blending is disabled."""
         try:
             first_stage = request.first_stage_ranking()
         except ValueError as error:
@@ -234,7 +234,7 @@ class Ingress:
         return first_stage if self._settings.blend else None
 
     async def _from_searcher(self, caller: str, response: Any) -> Any:
-        """Await a response of the page's searcher, subject to the caller's limits and the timeout."""
+        """Await a response from the demo page's searcher, subject to the caller's limits and the timeout."""
 
         async def awaited() -> Any:
             return await response

@@ -19,7 +19,7 @@ _log = logging.getLogger("ray.serve")
 class ApiKeys:
     """The keys that callers may use.
 
-    Each line of the file is `<name> <SHA-256 of the key, in hexadecimal>`. # starts a comment.
+    Each line of the file is `<name> <SHA-256 of the key, in hexadecimal>`. A `#` starts a comment.
     """
 
     def __init__(self, uri: str) -> None:
@@ -36,7 +36,7 @@ class ApiKeys:
         self._checked = time.monotonic()
 
     def caller_of(self, key: str) -> str | None:
-        """Return the caller's name for a key, None for an unknown key. Compares all hashes, each in constant time."""
+        """Return the name for a key, or None if the key is unknown. Compares all hashes, each in constant time."""
         self._reload_if_changed()
         key_hash = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
         caller = None

@@ -1,4 +1,7 @@
-"""Load the models that a replica serves: the registry's champion, polled for changes, and an optional challenger."""
+"""Load the models that a replica serves: the registry's champion and an optional challenger to compare with it.
+
+The registry is polled, and a new champion replaces the current one without a restart.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _log = logging.getLogger("ray.serve")
 
 @dataclass(frozen=True)
 class ServedVersion:
-    """A loaded version of the registry."""
+    """A version from the registry with its loaded model."""
 
     version: str
     scorer: Scorer
@@ -68,7 +71,7 @@ class LoadedModels:
         threading.Thread(target=self._poll, name="champion", daemon=True).start()
 
     def of(self, role: Role) -> ServedVersion:
-        """Return the version in a role. Without a challenger, both roles return the champion."""
+        """Return the loaded version for a role. If there is no challenger, return the champion for both roles."""
         return self._served.get(role) or self._served["champion"]
 
     def versions(self) -> dict[Role, str]:
@@ -77,7 +80,7 @@ class LoadedModels:
 
     @property
     def challenger_is_champion(self) -> bool:
-        """Whether the challenger was promoted, which leaves nothing to compare."""
+        """Whether the challenger was promoted to champion, which leaves nothing to compare."""
         return "challenger" in self._served and self._served["challenger"].version == self._served["champion"].version
 
     def _load_champion(self) -> ServedVersion:
@@ -118,7 +121,7 @@ class LoadedModels:
                 self._report_failure(version, error)
 
     def _load(self, version: str, checksum: str) -> ServedVersion:
-        """Load a version and score one pair per bucket width, so the first requests are not slower than later ones."""
+        """Load a version, and score one pair per padded width so that the first requests are not slower."""
         try:
             scorer = load_champion(self._registry.folder / version, checksum)
         except InputError as error:

@@ -1,4 +1,4 @@
-"""ASGI middleware and authentication: limit the size of bodies, count responses, identify callers."""
+"""ASGI middleware and authentication: limit the size of request bodies, count responses, identify callers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from actors.serving.service_metrics import IngressMetrics
 
 ANONYMOUS = "anybody"
 CLIENT_CLOSED_REQUEST = 499
-"""Status that is counted if the client disconnects, since the service did not fail."""
+"""Status that is counted if the client disconnects, instead of a 500, since the service did not fail."""
 
 _COUNTED_ROUTES = {
     "/",
@@ -46,14 +46,14 @@ class AccessMiddleware:
 
     @classmethod
     def configure(cls, keys: ApiKeys | None, max_body_bytes: int, metrics: IngressMetrics) -> None:
-        """Set the accepted keys (None: no key is needed), the size limit of bodies and the metrics of this process."""
+        """Set the accepted keys (None: no key is required), the maximum body size and the metrics of this process."""
         cls.keys, cls.max_body_bytes, cls.metrics = keys, max_body_bytes, metrics
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one ASGI connection."""
+        """Handle one ASGI connection. Only HTTP requests are limited and counted."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

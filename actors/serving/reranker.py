@@ -1,4 +1,4 @@
-"""Score requests in a replica: tokenise in one thread, batch across requests in others."""
+"""Score requests in a replica: tokenize in one thread, and score batches with pairs of several requests in others."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class ScoredRequest:
         scores: Raw or blended scores, in document order.
         version: Version of the model.
         tokens: Tokens that the model read, without padding.
-        queued: Seconds before the request's first chunk.
-        scored: Seconds from its first chunk to its last.
-        blend: How scores were blended with the first stage, such as "ranks, w = 0.7". None if they were not.
+        queued: Seconds from the request's arrival to the start of its first chunk (batch of pairs).
+        scored: Seconds from the start of its first chunk to the end of its last chunk.
+        blend: How scores were blended with the first stage, such as "ranks, w = 0.7". None if they were not blended.
     """
 
     scores: list[float]
@@ -56,7 +56,7 @@ class Reranker:
             storage: Storage root that contains the registry.
             challenger: Version to serve next to the champion, if any.
             poll_seconds: Seconds between reads of the registry.
-            threads: Threads of torch, and batches that are scored at the same time.
+            threads: Number of PyTorch threads, and maximum number of batches that are scored at the same time.
         """
         torch.set_num_threads(threads)
         self._metrics = ScorerMetrics()
@@ -79,14 +79,14 @@ class Reranker:
         Args:
             query: Text of the query.
             documents: Texts of the documents.
-            max_tokens_per_doc: Tokens to keep of each document. None for all that fit into the model.
-            truncate: Whether to truncate documents that do not fit.
+            max_tokens_per_doc: Maximum number of tokens of each document. None for the model's limit only.
+            truncate: Whether to truncate documents that exceed the model's maximum length.
             role: Model to score with.
-            low_priority: Whether all other requests go first. Its pairs may still fill up their chunks.
-            first_stage: First-stage ranking to blend with, if the student has a blend.
+            low_priority: Whether all other requests go first. Its pairs may still fill up the batches of others.
+            first_stage: First-stage ranking to blend the scores with. Ignored if the student has no `Blend`.
 
         Raises:
-            TooLongError: A document does not fit and `truncate` is False.
+            TooLongError: A document exceeds the model's maximum length and `truncate` is False.
         """
         served = self._models.of(role)
         loop = asyncio.get_running_loop()
@@ -105,11 +105,11 @@ class Reranker:
 
     @property
     def challenger_is_champion(self) -> bool:
-        """Whether the challenger was promoted."""
+        """Whether the challenger was promoted to champion."""
         return self._models.challenger_is_champion
 
     async def matches(self, query: str, documents: list[str]) -> list[list[str]]:
-        """Return the words of each document that Token Selection matches with the query."""
+        """Return the words of each document that match the query, as found by Token Selection (`matched_words`)."""
         scorer = self._models.of("champion").scorer
         return await asyncio.get_running_loop().run_in_executor(
             self._tokenizer_pool, matched_words, scorer.tokenizer, query, documents
@@ -119,10 +119,11 @@ class Reranker:
 def _blended(
     blend: Blend | None, scores: list[float], first_stage: FirstStage | None
 ) -> tuple[list[float], str | None]:
-    """Blend scores with the first stage, by its scores if the request has them, else by its ranks.
+    """Blend the student's scores with the first stage's scores, or with its ranks if the request has no such scores.
 
     Returns:
-        The scores and how they were blended. Unchanged scores and None if the student has no blend of the needed form.
+        The blended scores and a description of the blend. If the request has no first-stage ranking, or the student has
+        no weight for it, the unchanged scores and None.
     """
     if blend is None or first_stage is None:
         return scores, None

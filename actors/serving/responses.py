@@ -1,4 +1,4 @@
-"""Error responses, which have one format for all clients, and the headers of ranking responses."""
+"""Build error responses in one format for all clients, and set the headers of ranking responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _MAX_REPORTED_ERRORS = 3
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Build an error response: `message` is read by Cohere's clients, `error` and `error_type` by those of TEI."""
+    """Build an error response.
+
+    Cohere's clients read `message`. Those of Text Embeddings Inference read `error` and `error_type`.
+    """
     kind = (
         "validation"
         if status in (400, 413, 422)
@@ -52,11 +55,11 @@ def set_ranking_headers(
     Args:
         response: Response to set the headers of.
         version: Version of the model, "champion+challenger" for an interleaved ranking.
-        queued: Seconds before the model started.
-        scored: Seconds in the model.
+        queued: Seconds from the arrival of the request until scoring started.
+        scored: Seconds that scoring took.
         arm: Arm of the experiment, if any.
         exposure_id: Id of the recorded exposure, if any.
-        blend: How scores were blended with the first stage, if they were.
+        blend: Description of how scores were blended with the first stage, if they were.
     """
     response.headers[TIMING] = f"queue;dur={1000 * queued:.1f}, score;dur={1000 * scored:.1f}"
     for name, value in ((VERSION, version), (ARM, arm), (EXPOSURE, exposure_id), (BLEND, blend)):
@@ -67,7 +70,7 @@ def set_ranking_headers(
 def _field_path(location: tuple[Any, ...]) -> str:
     """Format a pydantic location as a path in the body, such as `documents[1].text`.
 
-    Drops the first part, which is always "body", and the member names of the document union.
+    Drops the first part, which is always "body", and the type names that pydantic adds for the document union.
     """
     path = ""
     for part in location[1:]:

@@ -3,8 +3,9 @@
 All formats return the same order: by raw score, ties in request order. `relevance_score` and `score` are the sigmoid of
 the raw score; `raw_scores: true` returns the raw score itself.
 
-If the student has a blend, a request may pass the first-stage ranking of its documents: `first_stage: order` (request
-order) or `scores` (a `score` in every document). The raw scores are then the blended ones.
+A student may have a blend: weights that combine its scores with those of the first stage. A request can then pass the
+first-stage ranking of its documents, as `first_stage: order` (request order) or `scores` (a `score` in every document),
+and its raw scores are the blended ones.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 
 def _not_empty(text: str) -> str:
-    """Reject empty text. With `min_length` pydantic would also reject lone surrogates, which are allowed here."""
+    """Reject empty text. Pydantic's `min_length` would also reject lone surrogates, which are allowed."""
     if not text:
         raise PydanticCustomError("empty", "Input should have at least 1 character")
     return text
@@ -42,7 +43,7 @@ FirstStageField = Annotated[
 
 
 class TextDocument(BaseModel):
-    """A document as an object. The title is read before the text. Other fields are ignored.
+    """A document as an object. The model reads the title before the text. Other fields are ignored.
 
     `score` is the first-stage score, used for blending if it is a finite number.
     """
@@ -60,7 +61,7 @@ class FirstStage:
     """The first-stage ranking of a request's documents.
 
     Attributes:
-        scores: One score per document. None if only the order is known, which is the request order.
+        scores: One first-stage score per document. None if the documents are in first-stage order without scores.
     """
 
     scores: list[float] | None = None
@@ -77,7 +78,7 @@ class RerankRequest(BaseModel):
     first_stage: FirstStageField = None
 
     def first_stage_ranking(self) -> FirstStage | None:
-        """Return the first-stage ranking, None if the request has none.
+        """Return the first-stage ranking, or None if the request has none.
 
         Raises:
             ValueError: `first_stage` is "scores" and a document has no finite score.
@@ -106,7 +107,7 @@ class RerankRequest(BaseModel):
 
 
 class TextsRequest(BaseModel):
-    """A request to /rerank, in the format of Text Embeddings Inference."""
+    """A request to /rerank, in the format of Text Embeddings Inference (TEI)."""
 
     query: QueryText
     texts: Annotated[list[str], FailFast()]
@@ -135,7 +136,7 @@ class Feedback(BaseModel):
 
 
 def _score_of(document: str | TextDocument) -> float | None:
-    """Return the first-stage score of a document, None if it has no finite one."""
+    """Return the first-stage score of a document, or None if it has no finite score."""
     score = None if isinstance(document, str) else document.score
     if isinstance(score, bool) or not isinstance(score, int | float):
         return None
@@ -154,7 +155,7 @@ def document_text(document: str | TextDocument) -> str:
 
 
 def readable(text: str) -> str:
-    """Replace lone surrogates, which JSON can represent and UTF-8 cannot."""
+    """Replace lone surrogates, which JSON strings may contain but UTF-8 cannot encode."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -186,7 +187,7 @@ def ranking(
         version: Version of the model.
         tokens: Tokens that the model read.
         api: Version of the API, "1" or "2".
-        blend: How scores were blended with the first stage, if they were.
+        blend: Description of how scores were blended with the first stage, if they were.
     """
     texts = request.texts if request.return_documents else []
     results = [
@@ -215,7 +216,7 @@ def ranking(
 
 
 def texts_ranking(request: TextsRequest, scores: Sequence[float]) -> list[dict[str, Any]]:
-    """Build the response of /rerank, a list without an envelope."""
+    """Build the response of /rerank, a plain list of results."""
     return [
         {
             "index": i,

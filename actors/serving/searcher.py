@@ -13,7 +13,7 @@ from ranking.settings import CandidateSettings
 from ranking.storage.folder import Folder
 
 MAX_DOCUMENTS = 20
-"""Documents per query on the page."""
+"""Maximum number of documents per query on the page."""
 
 
 @serve.deployment(max_ongoing_requests=16)
@@ -33,9 +33,9 @@ class Searcher:
         Args:
             index: Folder of the run's index.
             vectors: Folder of the embedding cache.
-            settings: Retrievers and their settings.
+            settings: Settings of the retrievers.
             queries: Test queries to offer on the page.
-            qrels: Grades of the test queries: query id to document id to grade.
+            qrels: Relevance grades of the test queries, {query_id: {doc_id: grade}}.
         """
         from actors.retrieval.candidate_lists import CandidateRetriever
 

@@ -19,7 +19,10 @@ from ranking.ab_test.exposure_records import EXPOSURES, FEEDBACK, SERVING, Expos
 from ranking.storage.folder import Folder
 
 MAX_SHADOW_REQUESTS = 4
-"""Shadow requests in progress per replica. Further ones are dropped, which bounds the backlog of low-priority work."""
+"""Maximum number of shadow requests (scored by the challenger after the response) in progress per replica.
+
+Further ones are dropped, which limits the backlog of low-priority work.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,11 @@ class ShownRanking:
     """The ranking of a response.
 
     Attributes:
-        order: Indices of the documents, best first.
-        scores: The displayed score of each document, in document order.
+        order: Indices of the returned documents, best first.
+        scores: The returned score of each document, in request order.
         version: Version of the model, "champion+challenger" for an interleaved ranking.
         arm: Arm of the experiment, if any.
-        exposure_id: Id of the exposure, if any.
+        exposure_id: Id of the exposure (the record that this ranking was shown), if any.
         teams: For an interleaved ranking, the model that contributed each document, in the order of `order`.
     """
 
@@ -61,7 +64,7 @@ class ShownRanking:
 
 
 class Traffic:
-    """Assigns keys to arms, builds rankings and records exposures and feedback. One instance per ingress replica."""
+    """Assigns experiment keys to arms, builds rankings and records exposures and feedback. One instance per replica."""
 
     def __init__(self, settings: ServingSettings, storage: Folder, metrics: IngressMetrics) -> None:
         self._settings, self._metrics = settings.traffic, metrics
@@ -106,7 +109,7 @@ class Traffic:
         Args:
             plan: Plan of the request.
             scored: Scores of each model in `plan.roles`.
-            top_n: Documents to return, None for all.
+            top_n: Number of documents to return. None for all.
         """
         exposed = plan.key is not None and (self._settings.challenger is not None or self._exposures is not None)
         exposure_id = str(uuid.uuid4()) if exposed else None
@@ -130,14 +133,16 @@ class Traffic:
         ids: Sequence[str],
         shadow: Callable[[], Awaitable[ScoredRequest]],
     ) -> None:
-        """Record a ranking that has an exposure id, after the challenger has scored it if the plan asks for that.
+        """Record a ranking that has an exposure id.
+
+        If the plan is `shadowed`, the challenger first scores the request in the background.
 
         Args:
             plan: Plan of the request.
             shown: Ranking of the response.
             query: Text of the query.
             ids: Id of each document.
-            shadow: Scores the request with the challenger.
+            shadow: Function that scores the request with the challenger.
         """
         if plan.key is None or shown.exposure_id is None:
             return

@@ -1,4 +1,4 @@
-"""Teachers label candidate lists. Each `teacher.kind` of the run file has one class."""
+"""Teachers, which label candidate lists. Each value of `teacher.kind` in the run file has its own class."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Teacher(Protocol):
 
     @property
     def actor(self) -> tuple[type[EngineActor], tuple[Any, ...]] | None:
-        """Actor class that runs the engine, and its constructor arguments; None without an engine."""
+        """Actor class that runs the engine, and its constructor arguments; None for a teacher without an engine."""
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists.
+        """Have the teacher label each pre-ranked candidate list.
 
         Args:
             lists: Rows of PreRankedList.
@@ -38,12 +38,12 @@ def make_teacher(settings: TeacherSettings, compute: ComputeSettings, fingerprin
         settings: Teacher settings.
         compute: Compute settings.
         fingerprint: Hash of all inputs that determine the answers. It is stored in every label.
-        cache: Folder of the teacher's response or pooling cache.
+        cache: Folder of the teacher's cache of responses, embeddings or scores.
 
     Raises:
         InputError: An input of the teacher, such as its model or file, is missing or malformed.
     """
-    # imported by kind: a recorded teacher needs no engine
+    # import only the class in use: a recorded teacher does not need vLLM
     if isinstance(settings, ListwiseTeacherSettings):
         from actors.teachers.listwise import ListwiseTeacher
 

@@ -1,4 +1,4 @@
-"""Cached answers of a listwise teacher, as input of the audit."""
+"""Read cached answers of a listwise teacher for the audit."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def shown_answers(
     lists: Sequence[PreRankedList],
     qrels: Mapping[str, Mapping[str, int]],
 ) -> list[ShownAnswer]:
-    """Read and parse the first attempt for each list and prompt order. Skips responses that are not in the cache.
+    """Read and parse the first answer to each list and prompt order. Answers that are not in the cache are skipped.
 
     Args:
         cache: Folder of the teacher's response cache.
-        settings: Settings that the responses were requested with.
-        lists: The lists.
+        settings: Teacher settings that the answers were requested with.
+        lists: Candidate lists that the teacher ranked.
         qrels: Relevance grades, {query_id: {doc_id: grade}}.
     """
     responses = ResponseCache(cache)
@@ -35,7 +35,7 @@ def shown_answers(
         for number in range(settings.orders):
             response = responses.find(list_id, number, 0, 1)
             if response is None:
-                continue  # the engine rejected the prompt; labelling writes the reason to the rejections
+                continue  # the engine rejected the prompt; labelling writes the reason to rejected/
             prompt_order = drawn_order(len(doc_ids), settings.seed, list_id, number, 0, 1)
             answers.append(
                 ShownAnswer(

@@ -17,7 +17,7 @@ _REASON_WORDS = 4
 
 
 class LabellingMetrics:
-    """Metrics of one teacher actor; Prometheus sums them over actors."""
+    """Metrics of one teacher actor. Prometheus sums them over all actors."""
 
     def __init__(self, model: str, compute: ComputeSettings) -> None:
         tags = {"teacher": model}

@@ -18,10 +18,10 @@ _BY_SEVERITY = ["ok", "duplicates", "out_of_range", "prose", "thinking", "trunca
 def outcome_of(
     row: PreRankedList, rankings: Sequence[ListRanking], settings: ListwiseTeacherSettings, provenance: Provenance
 ) -> Outcome[Label]:
-    """Make the label of a list from its usable rankings.
+    """Make the label of a candidate list from its usable rankings.
 
     Args:
-        row: The list.
+        row: The candidate list.
         rankings: Rankings of the list, one per prompt order.
         settings: Teacher settings.
         provenance: Provenance to store in the label.
@@ -70,10 +70,10 @@ def outcome_of(
 
 
 def _order_of(ranking: ListRanking, settings: ListwiseTeacherSettings) -> list[int]:
-    """Return a ranking's order, without the documents that no answer lists if the settings require it.
+    """Return the order of a ranking, without the documents that no answer lists if a window was used automatically.
 
-    A window that the settings do not request only splits a list that is too long for the prompt. Documents that no
-    answer lists are then dropped, as with a single prompt.
+    If the settings have no window, a window is used only for a list that is too long for one prompt. Unless
+    `teacher.missing` is `append`, documents that no answer lists are then dropped, as they are with a single prompt.
     """
     order = ranking.order or []
     if not ranking.windowed or settings.window is not None or settings.missing == "append":
@@ -83,7 +83,7 @@ def _order_of(ranking: ListRanking, settings: ListwiseTeacherSettings) -> list[i
 
 
 def tokens_of(responses: Sequence[ParsedResponse]) -> TokenCounts:
-    """Sum the tokens of responses."""
+    """Sum the token counts of responses."""
     return TokenCounts(
         prompt=sum(parsed.response.prompt_tokens for parsed in responses),
         completion=sum(parsed.response.completion_tokens for parsed in responses),
@@ -91,7 +91,7 @@ def tokens_of(responses: Sequence[ParsedResponse]) -> TokenCounts:
 
 
 def _never_listed(rankings: Sequence[ListRanking], documents: int) -> int:
-    """Count documents that no window's answer lists; for several prompt orders the mean, rounded down."""
+    """Count the documents that no window's answer lists. For several prompt orders, return the mean, rounded down."""
     listed = (
         len({index for parsed in ranking.responses if parsed.answer.usable for index in parsed.listed})
         for ranking in rankings
@@ -100,7 +100,7 @@ def _never_listed(rankings: Sequence[ListRanking], documents: int) -> int:
 
 
 def _merge(orders: Sequence[Sequence[str]], doc_ids: Sequence[str], how: str) -> list[str]:
-    """Merge orders. Of several, the result lists the documents that more than half of the orders list."""
+    """Merge orders. The result has the documents that more than half of them list. A single order is unchanged."""
     if len(orders) == 1:
         return list(orders[0])
     listed = {doc_id for doc_id in doc_ids if 2 * sum(doc_id in order for order in orders) > len(orders)}
@@ -108,7 +108,7 @@ def _merge(orders: Sequence[Sequence[str]], doc_ids: Sequence[str], how: str) ->
 
 
 def _with_prompt_positions(candidates: list[LabelledCandidate], ranking: ListRanking) -> list[LabelledCandidate]:
-    """Set each document's position in the prompt, or in the last window that showed it."""
+    """Set the prompt position of each candidate: its position in the prompt, or in the last window that showed it."""
     positions: dict[int, int] = {}
     for parsed in ranking.responses:
         positions.update({index: position for position, index in enumerate(parsed.shown, start=1)})

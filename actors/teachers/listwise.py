@@ -1,7 +1,7 @@
 """The listwise teacher: a language model in vLLM that ranks the documents of a query in one prompt.
 
 Every raw response is cached on storage, including unusable ones. An interrupted run requests only the missing
-responses, and each label can be traced to the text behind it.
+responses, and each label can be traced to the responses that it was made from.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STRUCTURED = "actors.vllm.structured_output:ListProcessor"
 
 
 class ListwiseTeacher:
-    """Requests a ranking of every list, in one or more prompt orders, with retries for unusable answers.
+    """Teacher whose model ranks every candidate list, in one or more prompt orders, with retries for unusable answers.
 
     Args:
         settings: Teacher settings.
@@ -68,12 +68,12 @@ class ListwiseTeacher:
         return ListwiseActor, (self.settings, self.compute, self.cache, self.provenance)
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists: rows of PreRankedList to rows of Outcome[Label]."""
+        """Label each candidate list. Maps rows of PreRankedList to rows of Outcome[Label]."""
         return through_teachers(lists, *self.actor, self.compute)
 
 
 class ListwiseActor(EngineActor):
-    """Ray Data actor that labels lists with its own language model."""
+    """Ray Data actor that labels candidate lists with its own language model."""
 
     def __init__(
         self, settings: ListwiseTeacherSettings, compute: ComputeSettings, cache: Folder, provenance: Provenance
@@ -93,7 +93,7 @@ class ListwiseActor(EngineActor):
         self.requester = ListwiseRequester(settings, filler, self.cache, engine.generate)
 
     async def outcome(self, row: PreRankedList) -> Outcome[Label]:
-        """Label one list that has candidates."""
+        """Label one list, which has at least one candidate."""
         return outcome_of(row, await self.requester.rankings(row), self.settings, self.provenance)
 
     async def flush(self) -> None:

@@ -1,4 +1,7 @@
-"""Requests to a listwise teacher for one list: several prompt orders or a sliding window, with retries."""
+"""Request a listwise teacher's rankings of one candidate list, in one or more prompt orders, with retries.
+
+A list that is too long for one prompt is ranked with a sliding window.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,8 @@ class ParsedResponse:
     Attributes:
         response: The raw response.
         answer: The parsed answer.
-        shown: Documents in prompt order, as indices into the list.
-        fresh: Whether the response was requested just now, rather than read from the cache.
+        shown: Documents in prompt order, as indices into the candidate list.
+        fresh: True if the response was requested now, False if it was read from the cache.
     """
 
     response: CachedResponse
@@ -41,16 +44,16 @@ class ParsedResponse:
 
     @property
     def listed(self) -> list[int]:
-        """Documents of the answer, best first, as indices into the list."""
+        """Documents that the answer lists, best first, as indices into the candidate list."""
         return [self.shown[identifier - 1] for identifier in self.answer.order]
 
 
 @dataclass
 class ListRanking:
-    """Ranking of a list from one prompt order.
+    """Ranking of a candidate list from one prompt order.
 
     Attributes:
-        order: Documents, best first, as indices into the list; None without a usable answer.
+        order: Documents, best first, as indices into the candidate list; None if the model gave no usable answer.
         responses: All responses, in order of request.
         windowed: Whether a sliding window ranked the list.
     """
@@ -66,7 +69,7 @@ class ListRanking:
 
 
 class ListwiseRequester:
-    """Requests rankings of lists. Cached responses are not requested again.
+    """Requests rankings of candidate lists. Cached responses are not requested again.
 
     Args:
         settings: Teacher settings.
@@ -84,7 +87,7 @@ class ListwiseRequester:
         self.generate = generate
 
     async def rankings(self, row: PreRankedList) -> list[ListRanking]:
-        """Rank a list in all prompt orders concurrently.
+        """Rank a list once per prompt order, all orders concurrently.
 
         A list with more documents than the prompt can show is ranked with a sliding window, see `window_of`.
 
@@ -107,7 +110,10 @@ class ListwiseRequester:
     async def _rank_with_window(
         self, row: PreRankedList, list_id: str, number: int, window: WindowSettings
     ) -> ListRanking:
-        """Rank window by window. Omitted documents keep their relative order after the listed ones, as in RankGPT."""
+        """Rank a list window by window, as in RankGPT.
+
+        In each window, documents that the answer omits follow the listed ones and keep their relative order.
+        """
         ranking, order = ListRanking(windowed=True), list(range(len(row.picked)))
         for step, (start, end) in enumerate(windows(len(order), window.size, window.stride)):
             responses = await self._until_usable(row, list_id, number, step, order[start:end], shuffle_first=number > 0)
@@ -121,7 +127,10 @@ class ListwiseRequester:
     async def _until_usable(
         self, row: PreRankedList, list_id: str, number: int, step: int, indices: Sequence[int], shuffle_first: bool
     ) -> list[ParsedResponse]:
-        """Retry with the documents reshuffled until an answer is usable, the engine fails or attempts run out."""
+        """Request answers until one is usable, the engine fails or attempts run out.
+
+        Each retry shuffles the documents into another order.
+        """
         responses: list[ParsedResponse] = []
         for attempt in range(1, self.settings.max_attempts + 1):
             shown = list(indices)
@@ -186,8 +195,8 @@ def window_of(settings: ListwiseTeacherSettings, max_documents: int | None, docu
         documents: Number of documents in the list.
 
     Returns:
-        The window of the settings; for a list that is too long for the prompt, by default a window of the prompt's
-        size with half of it as stride; None to rank the list in one prompt.
+        The window in the settings, if any. Without one, a list that is too long for the prompt gets a window of
+        `max_documents` documents with half of that as stride. None: rank the list in one prompt.
     """
     if settings.window is None and max_documents is not None and documents > max_documents >= 2:
         return WindowSettings(size=max_documents, stride=max_documents // 2)
@@ -195,7 +204,7 @@ def window_of(settings: ListwiseTeacherSettings, max_documents: int | None, docu
 
 
 def drawn_order(documents: int, seed: int, list_id: str, number: int, step: int, attempt: int) -> list[int]:
-    """Shuffle documents for a prompt, reproducibly. Returns their indices in prompt order."""
+    """Draw a prompt order. Returns document indices in that order, the same for the same arguments."""
     return prompt_order(documents, seed, f"{list_id} {number} {step}", attempt)
 
 

@@ -1,4 +1,7 @@
-"""The pointwise teacher: a model in vLLM that scores one query-document pair at a time, in one of three forms."""
+"""The pointwise teacher: a model in vLLM that scores one query-document pair at a time.
+
+It has three forms: cosine similarity of embeddings, a cross-encoder, or the logits of "yes" and "no".
+"""
 
 from __future__ import annotations
 
@@ -33,13 +36,13 @@ _YES_NO = {"classifier_from_token": ["no", "yes"], "method": "from_2_way_softmax
 
 
 class PointwiseTeacher:
-    """Scores every candidate of a list, and ranks all of them by score.
+    """Teacher that scores every candidate of a list, and ranks all of them by score.
 
     Args:
         settings: Teacher settings.
         compute: Compute settings.
         fingerprint: Hash of all inputs that determine the scores.
-        cache: Folder of the pooling cache.
+        cache: Folder of the cache of embeddings or scores.
 
     Raises:
         InputError: The model or the prompt file is missing or malformed.
@@ -68,12 +71,12 @@ class PointwiseTeacher:
         return PointwiseActor, (self.settings, self.compute, self.cache, self.provenance)
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists: rows of PreRankedList to rows of Outcome[Label]."""
+        """Label each candidate list. Maps rows of PreRankedList to rows of Outcome[Label]."""
         return through_teachers(lists, *self.actor, self.compute)
 
 
 class PointwiseActor(EngineActor):
-    """Ray Data actor that labels lists with its own scoring model."""
+    """Ray Data actor that labels candidate lists with its own scoring model."""
 
     def __init__(
         self, settings: PointwiseTeacherSettings, compute: ComputeSettings, cache: Folder, provenance: Provenance
@@ -88,7 +91,7 @@ class PointwiseActor(EngineActor):
         self.cache = PoolingCache(cache, engine.pool)
 
     async def outcome(self, row: PreRankedList) -> Outcome[Label]:
-        """Label one list that has candidates; reject it if any text has no score."""
+        """Label one list, which has at least one candidate. Reject it if the engine rejects any of its texts."""
         texts = [content(picked.candidate.title, picked.candidate.text) for picked in row.picked]
         inputs = self.scorer.inputs(row.text, texts)
         results = await asyncio.gather(
@@ -124,10 +127,12 @@ class PointwiseActor(EngineActor):
 
 
 class PointwiseForm(Protocol):
-    """A form of pointwise teacher: the inputs to pool for a list, and the scores from the pooled outputs.
+    """Interface of the forms of pointwise teacher.
+
+    A form makes the model inputs for a list, and computes scores from the model's outputs (embeddings or logits).
 
     Attributes:
-        task: Task that the engine runs.
+        task: Task of the engine, `embed` or `classify`.
         engine_arguments: Engine arguments of vLLM that the form needs.
     """
 
@@ -138,17 +143,17 @@ class PointwiseForm(Protocol):
         """Load the tokenizer and prompt."""
 
     def inputs(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
-        """List the inputs to pool for a list, each as a cache key and the argument of `tokens`."""
+        """Return the model inputs for a list, each as a pair of a cache key and the argument of `tokens`."""
 
     def tokens(self, value: Any) -> PromptTokens:
         """Tokenize one input."""
 
     def scores(self, vectors: Sequence[np.ndarray]) -> list[float]:
-        """Compute the scores of the texts from the pooled outputs of `inputs`, in the same order."""
+        """Compute one score per text from the model's outputs, which are in the order of `inputs`."""
 
 
 class Embeddings:
-    """Cosine similarity of the embeddings of query and document. Each distinct text is embedded once."""
+    """Form `embed`: cosine similarity of the embeddings of query and document. Each distinct text is embedded once."""
 
     task: Task = "embed"
     engine_arguments: dict[str, Any] = {}
@@ -158,7 +163,7 @@ class Embeddings:
         self.max_tokens = settings.max_tokens
 
     def inputs(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
-        """List the query and the texts."""
+        """Return the query, followed by the texts."""
         return [(text, text) for text in (query, *texts)]
 
     def tokens(self, value: str) -> PromptTokens:
@@ -166,7 +171,7 @@ class Embeddings:
         return self.tokenizer(value, truncation=True, max_length=self.max_tokens)["input_ids"], None
 
     def scores(self, vectors: Sequence[np.ndarray]) -> list[float]:
-        """Compute the cosine of the first vector, the query's, with each of the others."""
+        """Compute the cosine similarity of the first vector, which is the query's, with each of the others."""
         matrix = np.stack(vectors)
         matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
         scores: list[float] = (matrix[1:] @ matrix[0]).tolist()
@@ -174,7 +179,7 @@ class Embeddings:
 
 
 class CrossEncoder:
-    """Logit of a sequence classifier with one label that reads query and document together."""
+    """Form `score`: logit of a sequence classifier with one label that reads query and document together."""
 
     task: Task = "classify"
     engine_arguments: dict[str, Any] = {}
@@ -184,11 +189,11 @@ class CrossEncoder:
         self.max_tokens = settings.max_tokens
 
     def inputs(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
-        """List the query-document pairs."""
+        """Return the query-document pairs."""
         return [(json.dumps([query, text], ensure_ascii=False), (query, text)) for text in texts]
 
     def tokens(self, value: tuple[str, str]) -> PromptTokens:
-        """Tokenize a pair, truncated to `max_tokens`, longest text first."""
+        """Tokenize a pair. If it exceeds `max_tokens`, the longer text is truncated first."""
         encoding = self.tokenizer(*value, truncation="longest_first", max_length=self.max_tokens)
         types = encoding.get("token_type_ids") or []
         return encoding["input_ids"], types.index(1) if 1 in types else None
@@ -199,7 +204,7 @@ class CrossEncoder:
 
 
 class YesNo(CrossEncoder):
-    """Logit of `yes` minus logit of `no` as the next token of a generative model, as in Qwen3-Reranker."""
+    """Form `yes_no`: logit of `yes` minus logit of `no` as a generative model's next token, as in Qwen3-Reranker."""
 
     def __init__(self, settings: PointwiseTeacherSettings) -> None:
         from transformers import AutoConfig
@@ -229,7 +234,7 @@ _FORMS: dict[str, type[PointwiseForm]] = {"embed": Embeddings, "score": CrossEnc
 
 
 def make_scorer(settings: PointwiseTeacherSettings) -> PointwiseForm:
-    """Make the form that the settings name."""
+    """Create the form that `settings.form` names."""
     return _FORMS[settings.form](settings)
 
 

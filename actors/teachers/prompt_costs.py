@@ -1,4 +1,4 @@
-"""Token counts of a teacher's prompts, for cost estimates. Uses the teacher's tokenizer but no engine."""
+"""Count the tokens of a teacher's prompts, for cost estimates. Uses the teacher's tokenizer but no engine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ranking.records import PreRankedList, content
 
 
 def costs_of(settings: TeacherSettings, lists: Sequence[PreRankedList]) -> list[ListCost]:
-    """Count the prompts and tokens of each list.
+    """Count the prompts and tokens that labelling each candidate list takes.
 
     Args:
         settings: Teacher settings.
-        lists: Lists to count.
+        lists: The candidate lists.
 
     Returns:
         Costs in the order of `lists`.
@@ -60,7 +60,10 @@ def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PreRankedList])
 
 
 def _pointwise(settings: PointwiseTeacherSettings, lists: Sequence[PreRankedList]) -> list[ListCost]:
-    """Count each list on its own. A text that several lists share is counted for each, though it is pooled once."""
+    """Count the tokens of each list separately.
+
+    A text that several lists share is counted for each of them, although the model reads it only once.
+    """
     from actors.teachers.pointwise import make_scorer
 
     scorer = make_scorer(settings)

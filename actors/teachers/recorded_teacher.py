@@ -1,4 +1,4 @@
-"""A teacher that labels from a file: recorded answers, runs or grades."""
+"""A teacher that takes its labels from a file of recorded answers, runs or grades."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class RecordedTeacher:
-    """Labels from recorded rankings: answers with their prompt's documents, plain orders, or a grade per document.
+    """Teacher that labels candidate lists from recorded rankings, without a model.
+
+    A recorded ranking is an LLM answer with the documents in its prompt, a plain order, or a grade per document.
 
     Args:
         settings: Teacher settings.
@@ -66,7 +68,7 @@ class RecordedTeacher:
         return len(recorded_ids - doc_ids)
 
     def label(self, lists: Dataset) -> Dataset:
-        """Label lists: rows of PreRankedList to rows of Outcome[Label]."""
+        """Label each candidate list. Maps rows of PreRankedList to rows of Outcome[Label]."""
         return lists.map_batches(self._label_batch, batch_format="pyarrow", batch_size=None)
 
     def _label_batch(self, batch: pa.Table) -> pa.Table:
@@ -105,7 +107,7 @@ class RecordedTeacher:
 
 
 def _answer(recorded: RecordedList, candidates: list[LabelledCandidate]) -> Answer:
-    """Make the label's answer. `missing` counts candidates that the teacher saw and did not list."""
+    """Make the `answer` of a label. Its `missing` counts candidates that the teacher saw but did not list."""
     missing = sum(candidate.position is None and candidate.tier != "unseen" for candidate in candidates)
     if recorded.answer is None:
         return Answer(missing=missing)

@@ -18,20 +18,20 @@ class Assignment:
 
     Attributes:
         student: Settings of the student.
-        training: Settings of the training.
+        training: Training settings.
         labels: Folder with parts of `Label` rows.
         rationales: Folder with parts of `RationaleList` rows; None if the student does not learn from rationales.
         train: IDs of the queries to learn from.
         validation: IDs of the validation queries.
         provenance: Provenance of the labels or judgements.
-        fingerprint: Fingerprint of the labels.
+        fingerprint: Fingerprint (hash) of the labels.
         model: Folder to export the student to.
         tensorboard: Folder for TensorBoard's event files.
-        board: Actor handle of a `TrainingBoard`.
+        board: Actor handle of the `TrainingBoard` that the workers report to.
         grades: Judgements to learn from, {query_id: {doc_id: grade}}; None to learn from the labels.
-        base_ranks: Whether the base has a ranking head. If so, it is validated as step 0, and exported if training does
-            not improve it.
-        frequent_terms: Keys of terms that Token Selection ignores.
+        base_ranks: Whether the base model already has a ranking head. If so, it is validated before training (step 0)
+            and exported if training does not improve it.
+        frequent_terms: Keys of frequent terms, which Token Selection ignores.
     """
 
     student: AnySettings
@@ -51,18 +51,18 @@ class Assignment:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Complete steps per epoch. Lists that do not fill a step are skipped; the next epoch shuffles again."""
+        """Steps per epoch. Lists that do not fill a step are skipped; the next epoch shuffles all lists again."""
         return len(self.train) // self.training.queries_per_step
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of the whole training."""
+        """Number of optimizer steps of the whole training run."""
         return self.training.optimizer_steps(len(self.train))
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Progress of a training, stored in every checkpoint.
+    """Progress of a training run, stored in every checkpoint.
 
     Attributes:
         step: Completed optimizer steps.
@@ -76,7 +76,7 @@ class TrainingProgress:
 
     @classmethod
     def read(cls, text: str) -> TrainingProgress:
-        """Parse a checkpoint's state file and ignore the fields of older versions."""
+        """Parse the text of a checkpoint's state file. Ignores fields that older versions wrote."""
         names = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in json.loads(text).items() if name in names})
 
@@ -85,13 +85,13 @@ class TrainingProgress:
         return replace(self, step=self.step + 1)
 
     def with_validation(self, value: float) -> TrainingProgress:
-        """Return the progress after a validation at the current step; of equal values the first is the best."""
+        """Return the progress after validation at the current step gave this nDCG@10. A tie keeps the earlier best."""
         better = self.best is None or value > self.best
         best, best_step = (value, self.step) if better else (self.best, self.best_step)
         return TrainingProgress(self.step, best, best_step)
 
     def stalled(self, steps: int | None) -> bool:
-        """Return whether validation has not improved for this many steps; always False for None."""
+        """Return whether validation has not improved for `steps` steps or more. Always False if `steps` is None."""
         return steps is not None and self.best is not None and self.step - self.best_step >= steps
 
 
@@ -105,7 +105,7 @@ class TrainingBoard:
         self.error: str | None = None
 
     def begin(self, step: int) -> None:
-        """Record the step that training starts after: 0, or the step of the checkpoint that it resumes from."""
+        """Record the last step before training starts: 0, or the step of the checkpoint that it resumes from."""
         self.first_step = step
 
     def fail(self, error: str) -> None:
@@ -113,7 +113,7 @@ class TrainingBoard:
         self.error = error
 
     def state(self) -> tuple[int, str | None]:
-        """Return the step that training started after, and the error or None."""
+        """Return the last step before training started, and the error that ended training or None."""
         return self.first_step, self.error
 
     def add(self, line: dict[str, float]) -> None:
@@ -121,5 +121,5 @@ class TrainingBoard:
         self.lines.append(line)
 
     def since(self, count: int) -> list[dict[str, float]]:
-        """Return the reports after the first `count`."""
+        """Return all reports except the first `count`."""
         return self.lines[count:]

@@ -26,7 +26,7 @@ from ranking.storage.folder import Folder
 from students import export, kinds, model_card, onnx_file
 
 MEASURE = "ndcg"
-"""Metric by which Ray Train chooses the best checkpoint."""
+"""Key of the metric by which Ray Train chooses the best checkpoint."""
 
 STATE = "state.json"
 """File with the `TrainingProgress` of a checkpoint."""
@@ -35,10 +35,10 @@ WORKERS = "workers.json"
 """File with the number of workers that wrote a checkpoint."""
 
 TAG = "student"
-"""DeepSpeed's tag: the subfolder of a checkpoint with the workers' files."""
+"""DeepSpeed's tag: name of the subfolder of a checkpoint that contains the workers' files."""
 
 _DISK_FULL_MESSAGES = ("No space left", "Disk quota exceeded", "inline_container.cc")
-"""Substrings of the errors that a full disk causes; torch only names its own source file."""
+"""Substrings of error messages that mean a full disk. torch's message only names its source file."""
 
 
 class CheckpointWriteError(RuntimeError):
@@ -61,22 +61,25 @@ def save(engine: Any, progress: TrainingProgress) -> None:
 
 
 def metrics_of(progress: TrainingProgress) -> dict[str, Any]:
-    """Return a checkpoint's metrics, from which Ray Train chooses the best: -1 unless this step is the best so far."""
+    """Return the metrics from which Ray Train chooses the best checkpoint.
+
+    The nDCG is -1 unless this step has the highest value so far.
+    """
     return {"step": progress.step, MEASURE: progress.best if progress.best_step == progress.step else -1.0}
 
 
 def resume(engine: Any) -> TrainingProgress:
-    """Load the latest checkpoint, written by any number of workers.
+    """Load the latest checkpoint into the engine. Any number of workers can have written it.
 
     Returns:
-        Its progress; step 0 if there is no checkpoint.
+        The progress of the checkpoint; progress at step 0 if there is no checkpoint.
     """
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return TrainingProgress()
     with checkpoint.as_directory() as local:
         progress = TrainingProgress.read((Path(local) / STATE).read_text(encoding="utf-8"))
-        if progress.step == 0:  # The engine is unchanged, and DeepSpeed has no optimizer state to load.
+        if progress.step == 0:  # The weights are still the base's, and there is no optimizer state.
             return progress
         workers = json.loads((Path(local) / WORKERS).read_text(encoding="utf-8"))
         sharded = any((Path(local) / TAG).glob("*_optim_states.pt"))
@@ -88,10 +91,10 @@ def resume(engine: Any) -> TrainingProgress:
 
 
 def _load_resharded(engine: Any, checkpoint: Path, name: str) -> None:
-    """Load ZeRO shards that a different number of workers wrote.
+    """Load a checkpoint whose ZeRO shards were written by a different number of workers.
 
-    Worker 0 of each node converts the shards to DeepSpeed's universal checkpoint format (arXiv 2406.18820), from which
-    every worker loads its own shard.
+    The first worker on each node converts the shards to DeepSpeed's universal checkpoint format (arXiv 2406.18820).
+    Every worker then loads its own shard from it.
 
     Args:
         engine: The DeepSpeed engine.
@@ -117,7 +120,7 @@ def _load_resharded(engine: Any, checkpoint: Path, name: str) -> None:
                 )
             )
     torch.distributed.barrier()
-    # DeepSpeed has this as a setting of the engine; it applies to this load only.
+    # DeepSpeed only has a setting of the engine for this, so enable it during this load only.
     engine._config.load_universal_checkpoint = True
     engine.load_checkpoint(universal, tag=TAG)
     engine._config.load_universal_checkpoint = False
@@ -128,9 +131,12 @@ def _load_resharded(engine: Any, checkpoint: Path, name: str) -> None:
 
 @contextlib.contextmanager
 def _disk_full_errors(target: str) -> Iterator[None]:
-    """Raise a one-line CheckpointWriteError if the disk is full.
+    """Turn an error caused by a full disk within the `with` block into a one-line CheckpointWriteError.
 
     Other errors pass through, because Ray Train can retry after a lost worker or a network error.
+
+    Args:
+        target: What is written, for the error message.
     """
     try:
         yield
@@ -144,13 +150,13 @@ def _disk_full_errors(target: str) -> Iterator[None]:
 
 
 def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
-    """Export the best checkpoint, or the latest without validation, as a model folder with full float32 weights.
+    """Export the best checkpoint as a model folder with full float32 weights.
 
-    The folder is loaded again and must give the same scores.
+    Without validation the latest checkpoint is exported. The folder is loaded again and must give the same scores.
 
     Args:
-        work: The training.
-        probes: Pairs whose scores are compared.
+        work: Assignment of the training run.
+        probes: (query, document) pairs whose scores are compared.
 
     Returns:
         The step of the exported checkpoint.
@@ -191,7 +197,7 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
 
 
 def _is_frozen(value: torch.Tensor) -> bool:
-    """Return whether a weight is not trained: it equals the base's, and ZeRO stage 1 does not save it."""
+    """Return whether a weight is frozen. It then equals the weight of the base, and ZeRO stage 1 does not save it."""
     return isinstance(value, torch.nn.Parameter) and not value.requires_grad
 
 
@@ -200,8 +206,11 @@ def _full_weights(checkpoint: Path, zero_stage: int, trainable: list[list[str]])
 
     Args:
         checkpoint: Local folder of the checkpoint.
-        zero_stage: DeepSpeed ZeRO stage that wrote it.
-        trainable: The names of each trainable weight, in the optimizer's order; a tied weight has several.
+        zero_stage: DeepSpeed ZeRO stage that the checkpoint was written with.
+        trainable: For each trainable weight, in the optimizer's order, its names. A tied weight has several.
+
+    Returns:
+        {name: weight}.
     """
     if zero_stage == 0:
         (path,) = (checkpoint / TAG).glob("*_model_states.pt")
@@ -209,7 +218,7 @@ def _full_weights(checkpoint: Path, zero_stage: int, trainable: list[list[str]])
         module = {
             name: value.float() if value.is_floating_point() else value for name, value in states["module"].items()
         }
-        if "fp32_groups" in states["optimizer"]:  # Trained in bf16: the module's own weights are rounded.
+        if "fp32_groups" in states["optimizer"]:  # bf16 training rounds the module's weights.
             for names, weights in zip(trainable, itertools.chain(*states["optimizer"]["fp32_groups"]), strict=True):
                 module |= dict.fromkeys(names, weights.detach())
         return module

@@ -17,16 +17,16 @@ def make_engine(model: nn.Module, training: TrainingSettings, steps: int, device
     """Wrap a model in a DeepSpeed engine with AdamW and a linear learning rate schedule.
 
     Args:
-        model: The student in training.
-        training: Settings of the training.
-        steps: Optimizer steps of the whole training, for the schedule.
+        model: The student, wrapped for training.
+        training: Training settings.
+        steps: Optimizer steps of the whole training run, for the learning rate schedule.
         device: `cpu` or `cuda`.
     """
-    # Imported here: the driver imports this package too, and DeepSpeed logs to the console as it probes devices.
+    # Imported here, because the driver imports this package too, and DeepSpeed logs to the console on import.
     import deepspeed
 
     if device == "cpu":
-        # Otherwise DeepSpeed spends a minute compiling an op that only inference uses.
+        # Without this, DeepSpeed spends a minute compiling an op that only inference uses.
         deepspeed.ops.__compatible_ops__ = {}
     trainable = [weights for weights in model.parameters() if weights.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=training.learning_rate, weight_decay=training.weight_decay)
@@ -50,7 +50,10 @@ def make_engine(model: nn.Module, training: TrainingSettings, steps: int, device
 
 
 def learning_rate_schedule(training: TrainingSettings, steps: int) -> Callable[[int], float]:
-    """Return a function from the step to the fraction of the peak learning rate: linear warm-up, linear decay to 0."""
+    """Return the schedule as a function that maps a step to a fraction of the peak learning rate.
+
+    The fraction rises linearly during the warm-up and then falls linearly to 0.
+    """
     warmup_steps = max(1, round(steps * training.warmup_ratio))
 
     def rate(step: int) -> float:

@@ -1,8 +1,8 @@
 """Read labels as training batches: the same seed gives the same lists in the same order for any number of workers.
 
-Each worker reads its share of a step's lists from storage one step ahead of training. Training can therefore resume in
-the middle of an epoch with a different number of workers, and a worker never has more labels in memory than a few row
-groups of about 1 MB each.
+Training can therefore resume in the middle of an epoch with a different number of workers. Each worker reads its share
+of a step's lists from storage one step ahead of training. It never has more labels in memory than a few row groups of
+about 1 MB each.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _CACHED_ROW_GROUPS = 64
 
 
 class RowReader(Generic[R]):
-    """Looks up the rows of a folder's Parquet parts by query ID."""
+    """Looks up rows by query ID in the Parquet files (parts) of a folder."""
 
     def __init__(self, folder: Folder, model: type[R]) -> None:
-        """Read the query IDs of all parts, but no other column.
+        """Index the query IDs of all parts. Reads no other column.
 
         Args:
             folder: Folder with the parts.
@@ -72,25 +72,29 @@ class RowReader(Generic[R]):
             ) from None
 
     def _locations(self, part: str) -> list[tuple[str, int, int]]:
-        """Return part, row group and index within the group for each row of a part."""
+        """Return (part, row group, index within the row group) for each row of a part."""
         return [(part, group, row) for group, rows in enumerate(self.folder.rows_by_group(part)) for row in range(rows)]
 
 
 class LabelReader:
-    """Reads labels, with rationales if there are any, by query ID."""
+    """Reads labels by query ID and adds their rationales if there is a folder of rationales."""
 
     def __init__(self, labels: Folder, rationales: Folder | None = None) -> None:
         """Index the labels.
 
         Args:
             labels: Folder of the labels.
-            rationales: Folder of the rationales to add to the labels' candidates; None for none.
+            rationales: Folder of the rationales to add to the labels' candidates; None to add none.
         """
         self._labels = RowReader(labels, Label)
         self._rationales = RowReader(rationales, RationaleList) if rationales else None
 
     def read(self, ids: Sequence[str]) -> list[Label]:
-        """Read labels in the order of their query IDs. Raises KeyError for an unknown ID."""
+        """Read the labels of some queries, in the order of `ids`.
+
+        Raises:
+            KeyError: If an ID is unknown.
+        """
         labels = map(self._labels.read, ids)
         return [
             with_rationales(label, self._rationales.read(label.query_id).rationales) if self._rationales else label
@@ -104,8 +108,8 @@ class StepShare:
 
     Attributes:
         epoch: Epoch, counted from 0.
-        ids: IDs of this worker's queries.
-        lists_in_step: Lists of all workers.
+        ids: IDs of the queries whose lists this worker trains on in the step.
+        lists_in_step: Number of lists in the step, over all workers.
     """
 
     epoch: int
@@ -129,7 +133,7 @@ def shares(
 
     Args:
         ids: IDs of all training queries.
-        training: Settings of the training.
+        training: Training settings.
         first_step: First step to yield, counted from 0 over all epochs.
         rank: Rank of this worker.
         workers: Number of workers.
@@ -146,7 +150,7 @@ def shares(
 
 
 class LabelBatches:
-    """Turns shares into tokenized batches, one step ahead of training."""
+    """Reads and tokenizes the lists of a worker's step shares, one step ahead of training."""
 
     def __init__(
         self,
@@ -155,23 +159,23 @@ class LabelBatches:
         rows: TrainingReader,
         grades: dict[str, dict[str, int]] | None = None,
     ) -> None:
-        """Create batches from a reader.
+        """Create batches from a reader of labels.
 
         Args:
             reader: Reads the labels.
-            training: Settings of the training.
+            training: Training settings.
             rows: Tokenizes pairs for the student.
-            grades: Judgements to learn from instead of the labels, {query_id: {doc_id: grade}}.
+            grades: Judgements to learn from, {query_id: {doc_id: grade}}; None to learn from the labels.
         """
         self.reader = reader
         self.training = training
         self.rows = rows
         self.grades = grades
-        # A tokenizer has one truncation setting at a time, and validation tokenizes while the next step is read ahead.
+        # Validation tokenizes while a thread prepares the next step, and a tokenizer has only one truncation setting.
         self._tokenizing = threading.Lock()
 
     def iterate(self, shares: Iterator[StepShare]) -> Iterator[tuple[StepShare, ListBatch]]:
-        """Yield each share with its batch, while a thread reads the next one."""
+        """Yield each share with its batch, while a background thread reads and tokenizes the next batch."""
         with ThreadPoolExecutor(1) as pool:
             current = None
             for share in shares:
@@ -187,7 +191,7 @@ class LabelBatches:
 
         Args:
             ids: IDs of the queries.
-            epoch: Seeds the sample of candidates; None for all candidates.
+            epoch: Epoch, which seeds the sampling of candidates; None to use all candidates.
         """
         labels = self.reader.read(ids)
         weights = [trust(label.confidence) for label in labels] if self.training.confidence.weight else None
@@ -202,7 +206,7 @@ class LabelBatches:
         return batch
 
     def _select(self, label: Label, epoch: int | None) -> tuple[list[LabelledCandidate], list[AuxiliaryTargets]]:
-        """Return the candidates of a label to learn from, at least one, and the auxiliary targets of each."""
+        """Choose the candidates of a label to learn from, at least one, and build the auxiliary targets of each."""
         explained = relevant = dict(zip((c.doc_id for c in label.candidates), relevance(label), strict=True))
         # A list without usable candidates keeps one document: a single document has no order, so its loss is 0.
         candidates = viewed(label, self.training.missing, self.training.max_pre_rank) or label.candidates[:1]
@@ -222,7 +226,10 @@ class LabelBatches:
 
 
 def _is_preferred(candidate: LabelledCandidate, judged: bool) -> bool:
-    """Return whether samples prefer a candidate: its target is above 0, and it is listed by the teacher or judged."""
+    """Return whether sampling prefers a candidate.
+
+    Its target must be above 0. If targets are not judgements, the teacher must also have listed the document.
+    """
     return candidate.target > 0 and (judged or candidate.tier == "listed")
 
 
@@ -231,8 +238,8 @@ def sample_candidates(
 ) -> list[LabelledCandidate]:
     """Sample candidates of a list, up to half of them from the preferred ones.
 
-    A teacher lists few documents, and a uniform sample would often miss all of them. If one group is too small, the
-    other fills the sample.
+    A teacher lists few documents, and a uniform sample would often miss all of them. If there are too few preferred
+    or too few other candidates, the other group fills the sample.
 
     Args:
         candidates: The candidates of one list.

@@ -1,4 +1,4 @@
-"""Report training progress to the driver, to Ray's metrics and to TensorBoard files beside the model."""
+"""Report training progress to the driver, to Ray's metrics and to TensorBoard's event files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ranking.storage.folder import Folder
 
 
 class TrainingMonitor:
-    """Reports the progress of all workers. Only worker 0 has one."""
+    """Reports the progress of all workers. Only worker 0 creates a monitor."""
 
     def __init__(self, work: Assignment) -> None:
         """Create the metrics and a local folder for TensorBoard's event files."""
@@ -35,18 +35,18 @@ class TrainingMonitor:
             metric.set_default_tags(tags)
 
     def begin(self, step: int) -> None:
-        """Report the step that training starts after."""
+        """Report the last step before training starts: 0, or the step that it resumes from."""
         ray.get(self.board.begin.remote(step))
 
     def step(self, step: int, loss: float, pairs: int, tokens: int, seconds: float) -> None:
         """Report a finished optimizer step.
 
         Args:
-            step: Completed steps.
+            step: Number of completed steps.
             loss: Loss of the step.
-            pairs: Pairs of all workers.
-            tokens: Tokens of all workers, without padding.
-            seconds: Duration of the step.
+            pairs: Number of pairs in the step, over all workers.
+            tokens: Number of tokens in the step, over all workers, without padding.
+            seconds: Duration of the step in seconds.
         """
         self._loss.set(loss)
         self._pairs.inc(pairs)

@@ -1,4 +1,4 @@
-"""Document frequencies of terms for a student's Token Selection."""
+"""Find the frequent terms that a student's Token Selection ignores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from students.token_selection import frequent_terms
 
 
 def frequent_terms_of(student: RraBertSettings, texts: Sequence[str]) -> frozenset[int]:
-    """Return the keys of terms that occur in more than `max_document_frequency` of the texts. Runs as a Ray task."""
+    """Return the keys of terms that occur in more than the fraction `max_document_frequency` of the texts.
+
+    Runs as a Ray task.
+    """
     control = student.term_control
     tokenizer = tokenizer_of(student, model_path(student.base))
     return frozenset(frequent_terms(tokenizer, texts, control.match, control.max_document_frequency))

@@ -31,10 +31,10 @@ from students.objective import Objective, ndcg
 from students.scoring import forward_rows
 
 _PROBES = 64
-"""Maximum pairs for the parity check."""
+"""Maximum number of pairs in the parity check, which compares the scores of the saved and the trained model."""
 
 _MIN_PROBED_LISTS = 16
-"""Minimum lists that the probes are taken from."""
+"""Minimum number of lists to take the pairs of the parity check from."""
 
 
 class NonFiniteError(RuntimeError):
@@ -93,7 +93,7 @@ class TrainingWorker:
         self.engine = make_engine(trained, training, work.steps, self.device.type)
         self.objective = Objective(student, training, work.provenance.targets)
         self.monitor = TrainingMonitor(work) if self.rank == 0 else None
-        # In ZeRO stage 3 each forward pass gathers weights from all workers, so all must run the same number of them.
+        # In ZeRO stage 3 each forward pass gathers weights from all workers, so all must run the same number of passes.
         self.single_chunk = training.zero_stage == 3
         self.saved_for_preemption = False
         reader = LabelReader(work.labels, work.rationales)
@@ -102,13 +102,13 @@ class TrainingWorker:
         )
 
     def train(self, progress: TrainingProgress) -> TrainingProgress:
-        """Train from `progress` to the last step, or until validation stops improving."""
+        """Train from `progress` to the last step, or until validation stops improving. Returns the final progress."""
         training = self.work.training
         if self.monitor:
             self.monitor.begin(progress.step)
         interval = training.checkpoint_every or self.work.steps_per_epoch
         patience_steps = None if training.patience is None else training.patience * interval
-        if progress.stalled(patience_steps):  # The previous job was interrupted after the end of training.
+        if progress.stalled(patience_steps):  # The previous job was interrupted after training had ended.
             return progress
         if progress.step == 0 and progress.best is None and self.work.validation and self.work.base_ranks:
             # Validate the base as step 0: a trained checkpoint is only exported if it is better.
@@ -132,7 +132,7 @@ class TrainingWorker:
         return progress
 
     def _save_before_preemption(self, progress: TrainingProgress) -> None:
-        """Save one checkpoint when the cluster announces that it will take away a node. Call it on every worker."""
+        """Save one checkpoint after the cluster has announced that it will preempt a node. Call it on every worker."""
         if not self.saved_for_preemption and ray.train.get_preemption_info() is not None:
             checkpoints.save(self.engine, progress)
             if self.monitor:
@@ -140,7 +140,7 @@ class TrainingWorker:
             self.saved_for_preemption = True
 
     def probes(self) -> list[tuple[str, str]]:
-        """Return up to 64 pairs of the labels for the parity check."""
+        """Return up to 64 (query, document) pairs from the training lists for the parity check."""
         pairs: list[tuple[str, str]] = []
         for lists, query_id in enumerate(self.work.train, start=1):
             (label,) = self.batches.reader.read([query_id])
@@ -152,7 +152,7 @@ class TrainingWorker:
     def _step(self, step: int, share: StepShare, batch: ListBatch) -> float:
         """Run one optimizer step and return this worker's loss."""
         self.engine.train()
-        # Seed each step, for a resumed training to apply the same dropout as an uninterrupted one.
+        # Seed each step, so a resumed training run applies the same dropout as an uninterrupted one.
         torch.manual_seed(hash((self.work.training.seed, step, self.rank)))
         microbatches = batch.split(self.work.training.max_tokens_per_microbatch, padded=self.single_chunk)
         passes = self._max_over_workers(len(microbatches))
@@ -179,7 +179,7 @@ class TrainingWorker:
         return loss_sum
 
     def _max_over_workers(self, count: int) -> int:
-        """Return the highest count of all workers."""
+        """Return the maximum of `count` over all workers."""
         if self.workers == 1:
             return count
         highest = torch.tensor(count, device=self.device)
@@ -187,13 +187,17 @@ class TrainingWorker:
         return int(highest)
 
     def _scores(self, batch: ListBatch) -> torch.Tensor:
-        """Run the model on the batch's pairs; returns [pairs] or [pairs, columns]."""
+        """Run the model on the pairs. Returns scores, [pairs], or scores and training outputs, [pairs, columns]."""
         return forward_rows(self.engine, self.tokenizer, batch.rows, self.single_chunk)
 
     def _validate(self, progress: TrainingProgress) -> TrainingProgress:
         """Measure nDCG@10 on the validation queries, distributed over the workers.
 
-        Without validation queries, score one training list, so no checkpoint with NaN or infinite scores is saved.
+        Without validation queries, only check the scores of one training list, so no checkpoint with NaN or infinite
+        scores is saved.
+
+        Returns:
+            The progress with the result of the validation.
         """
         queries = self.work.validation or self.work.train[:1]
         self.engine.eval()
@@ -201,7 +205,7 @@ class TrainingWorker:
         rounds = -(-len(queries) // self.workers)
         sum_and_count = torch.zeros(2, device=self.device)
         with torch.no_grad():
-            # Same number of rounds on every worker; a worker with fewer queries scores one that does not count.
+            # Every worker runs the same number of rounds. A worker without a query left repeats one, uncounted.
             for index in range(rounds):
                 is_real = index < len(own_queries)
                 query_id = own_queries[index] if is_real else queries[0]
@@ -221,7 +225,7 @@ class TrainingWorker:
         return progress.with_validation(mean)
 
     def _stop(self, problem: str) -> None:
-        """Raise NonFiniteError with the next step for the user."""
+        """Raise NonFiniteError with a message that names the problem and what to do."""
         raise NonFiniteError(
             f"{problem}; the last good checkpoint is kept. Lower training.learning_rate to restart training."
         )
@@ -229,7 +233,7 @@ class TrainingWorker:
     def _report_step(
         self, progress: TrainingProgress, loss: float, share: StepShare, batch: ListBatch, seconds: float
     ) -> None:
-        """Report a step. Pairs and tokens of all workers are estimated from the lists of this one."""
+        """Report a step on worker 0. The pairs and tokens of all workers are estimated from the lists of worker 0."""
         if self.monitor:
             factor = share.lists_in_step / max(1, len(share.ids))
             pairs, tokens = len(batch.pairs) * factor, sum(len(row["input_ids"]) for row in batch.rows) * factor

@@ -1,1 +1,1 @@
-"""The vLLM engine of teachers and rationale writers, with its caches, request limiter and crash log."""
+"""The vLLM engine that teachers and rationale writers run, with its caches, request limiter and crash log."""

@@ -1,4 +1,4 @@
-"""Chat templates and token budgets: messages as token ids, texts truncated until the prompt fits the context."""
+"""Encode chat messages as token ids, and truncate documents until the prompt fits the model's context."""
 
 from __future__ import annotations
 
@@ -33,14 +33,17 @@ class ChatTokens:
         self.special = control_tokens(self.tokenizer)
 
     def encode(self, messages: list[dict[str, str]]) -> list[int]:
-        """Encode chat messages with the generation prompt, thinking disabled."""
+        """Apply the chat template, with the generation prompt and thinking disabled, and return the token ids."""
         text = self.tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False, enable_thinking=False
         )
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
     def truncate(self, text: str, max_tokens: int) -> str:
-        """Truncate a text to at most `max_tokens` tokens, at a token boundary, and to 32 characters per token."""
+        """Truncate a text after `max_tokens` tokens.
+
+        Only the first 32 * `max_tokens` characters are tokenized, so the result is never longer than that.
+        """
         head = text[: max_tokens * 32]
         offsets = self.tokenizer(head, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         return head[: offsets[max_tokens - 1][1]] if len(offsets) > max_tokens else head
@@ -48,19 +51,19 @@ class ChatTokens:
     def fit(
         self, fill: Callable[[int], list[int]], limit: int, documents: int, answer_tokens: int
     ) -> tuple[list[int], int]:
-        """Fill a prompt, with documents truncated until the prompt and the answer fit the context.
+        """Fill a prompt, truncating its documents until the prompt and the answer fit the context.
 
         Args:
-            fill: Makes the prompt's token ids from documents of at most the given number of tokens each.
-            limit: Maximum tokens per document.
+            fill: Maps a limit to the token ids of the prompt in which each document has at most that many tokens.
+            limit: Maximum tokens per document, to start with.
             documents: Number of documents in the prompt.
             answer_tokens: Tokens to reserve for the answer.
 
         Returns:
-            The prompt's token ids, and the limit per document that was used.
+            The prompt's token ids, and the final limit of tokens per document.
 
         Raises:
-            ValueError: The prompt is too long even with documents of eight tokens.
+            ValueError: The prompt is too long even if each document is truncated to eight tokens.
         """
         max_prompt_tokens = self.context - answer_tokens
         tokens = fill(limit)

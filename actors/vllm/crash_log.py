@@ -1,7 +1,7 @@
 """Crash log of vLLM engines.
 
-A crashing engine takes its worker process down with it, so the log is on storage. It keeps a model that cannot run from
-being restarted forever, and it keeps one prompt that crashes the engine from failing all other prompts.
+A crashing engine takes its worker process down with it, so the log is kept on storage. Because of the log, a model
+that cannot run is not restarted forever, and a prompt that crashes the engine does not fail all other prompts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from ranking.storage.folder import Folder
 
 MAX_CONSECUTIVE_CRASHES = 4
-"""Crashes without an answer in between that end the job."""
+"""Number of crashes, without an answer in between, after which the job fails."""
 
 _ISOLATE_AFTER_CRASHES = 2
 _QUARANTINE_AFTER_CRASHES = 1
@@ -25,7 +25,7 @@ _CHECK_SECONDS = 5.0
 
 
 class QuarantinedPromptError(ValueError):
-    """The prompt crashed the engine repeatedly, at last with no other prompt in flight, and is not sent again."""
+    """A prompt is not sent, because it crashed the engine repeatedly, the last time as the only prompt in flight."""
 
 
 class CrashLog:
@@ -35,8 +35,8 @@ class CrashLog:
         folder: Folder of the teacher's or writer's cache. The log is a subfolder of it.
 
     Attributes:
-        isolated: Prompts that were in flight during two or more crashes. They must be sent alone.
-        quarantined: Prompts that crashed the engine while sent alone. They must not be sent again.
+        isolated: Ids of prompts that were in flight during two or more crashes. They must be sent alone.
+        quarantined: Ids of prompts that crashed the engine while sent alone. They must not be sent again.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -63,14 +63,14 @@ class CrashLog:
 
         Args:
             in_flight: Ids of the prompts that the engine was processing.
-            alone: Whether one of them was sent alone.
+            alone: Whether the engine was processing an isolated prompt, which is sent alone.
         """
         name = f"{uuid.uuid4().hex}.json"
         self.folder.write_text(name, json.dumps({"under_way": sorted(in_flight), "alone": alone}))
         self._since_answer.write_text(name, "")
 
     def record_answer(self) -> None:
-        """Record that engines can run this model, which resets the count of consecutive crashes.
+        """Reset the count of consecutive crashes, because an answer shows that engines can run this model.
 
         Reads storage at most once every five seconds.
         """

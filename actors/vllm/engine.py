@@ -1,6 +1,7 @@
-"""A vLLM engine in the process of a teacher or a rationale writer, with many concurrent requests.
+"""Run a vLLM engine in the process of a teacher or a rationale writer, with many concurrent requests.
 
-Each request is awaited separately, so one list can be retried or ranked in several steps while others are in flight.
+Each request is awaited separately. One candidate list can therefore be retried, or ranked in several steps, while
+requests for other lists are in flight.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ _CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU
 
 @dataclass(frozen=True)
 class Completion:
-    """Generated text.
+    """Text that the engine generated, with token counts.
 
     Attributes:
-        text: The text.
-        finish_reason: `stop` or `length`.
+        text: The generated text.
+        finish_reason: Why generation ended, `stop` or `length`.
         prompt_tokens: Tokens of the prompt.
-        completion_tokens: Tokens of the text.
+        completion_tokens: Tokens of the generated text.
         cached_tokens: Tokens of the prompt that were in the prefix cache.
     """
 
@@ -56,16 +57,16 @@ class VllmEngine:
     """A vLLM engine for one model and task.
 
     If the engine crashes, this process records the crash and exits. Ray then restarts the process and retries the
-    lists that were in flight.
+    candidate lists that were in flight.
 
     Args:
         model: Folder or Hugging Face id.
         revision: Revision of the model on the Hugging Face Hub.
-        task: Task that the engine runs.
+        task: What the engine computes: generated text, embeddings or classifier logits.
         arguments: Engine arguments of vLLM.
-        gpus: GPUs that the engine spreads over; 0 runs the CPU build.
+        gpus: Number of GPUs that the engine uses; 0 runs vLLM's CPU build.
         crash_log: Crash log of the teacher or rationale writer.
-        setting: Setting that names the model, for error messages.
+        setting: Name of the setting that contains the model, for error messages.
 
     Raises:
         InputError: vLLM cannot load the model.
@@ -101,7 +102,7 @@ class VllmEngine:
         self._task = task
         self._supports_seeds = gpus > 0
         self._request_ids = map(str, itertools.count())
-        # 10% more than run at once keep the engine busy; more would only queue inside the engine
+        # max_num_seqs requests run at once; 10% more keep the engine busy, and further ones would only queue inside it
         max_in_flight = math.ceil(1.1 * self._llm.vllm_config.scheduler_config.max_num_seqs)
         self._limiter = RequestLimiter(max_in_flight, crash_log)
 
@@ -113,7 +114,7 @@ class VllmEngine:
             sampling: Arguments of vLLM's SamplingParams.
 
         Raises:
-            ValueError: vLLM rejects the prompt, or the prompt is quarantined.
+            ValueError: vLLM rejects the prompt, or the prompt is quarantined (see `CrashLog`).
         """
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
@@ -129,17 +130,17 @@ class VllmEngine:
         )
 
     async def pool(self, tokens: Sequence[int], second_start: int | None = None) -> np.ndarray:
-        """Pool a prompt into an embedding or the logits of a classifier.
+        """Compute the embedding or the classifier logits of a prompt.
 
         Args:
             tokens: Token ids of the prompt.
-            second_start: Index where the second text of a pair starts, for models with token types.
+            second_start: Index of the first token of the second text of a pair, for models with token types; else None.
 
         Returns:
             The embedding or logits, [values], float32.
 
         Raises:
-            ValueError: vLLM rejects the prompt, or the prompt is quarantined.
+            ValueError: vLLM rejects the prompt, or the prompt is quarantined (see `CrashLog`).
         """
         from vllm import PoolingParams
 
@@ -173,20 +174,20 @@ class VllmEngine:
 
 
 def set_cpu_environment() -> None:
-    """Set defaults for the environment variables that vLLM's CPU build reads at its start."""
+    """Set defaults for the environment variables that vLLM's CPU build reads when it starts."""
     for name, value in _CPU_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
 def engine_arguments(arguments: Mapping[str, Any], gpus: int) -> dict[str, Any]:
-    """Complete engine arguments for which vLLM's defaults do not fit.
+    """Add engine arguments whose defaults in vLLM are unsuitable.
 
     Sets the dtype on a CPU (vLLM picks fp16, which few CPUs compute natively), the tensor parallel size and the
     executor backend. Arguments that are already set stay unchanged.
 
     Args:
         arguments: Engine arguments of vLLM.
-        gpus: GPUs that the engine spreads over; 0 runs the CPU build.
+        gpus: Number of GPUs that the engine uses; 0 runs vLLM's CPU build.
     """
     completed = dict(arguments)
     if completed.get("dtype", "auto") == "auto" and not gpus:
@@ -198,7 +199,7 @@ def engine_arguments(arguments: Mapping[str, Any], gpus: int) -> dict[str, Any]:
 
 
 def killed_by_signal(error: BaseException) -> bool:
-    """Check whether vLLM reports that a signal killed an engine process at startup, for example out of memory."""
+    """Check whether vLLM reports that a signal killed an engine process at startup, as when memory runs out."""
     return bool(_KILLED_BY_SIGNAL.search(str(error)))
 
 

@@ -1,4 +1,4 @@
-"""Base of all teachers that run an engine: lists in, outcomes out, many lists concurrently."""
+"""Base class of the teachers that run a vLLM engine and label many candidate lists concurrently."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONCURRENT_BATCHES = 16
 
 
 class EngineActor(ABC):
-    """Ray Data actor that labels lists with its own engine, many lists at once to keep the engine busy.
+    """Ray Data actor that labels candidate lists with its own engine, many lists at once to keep the engine busy.
 
     Args:
         model: Name of the model, for metrics.
@@ -41,14 +41,14 @@ class EngineActor(ABC):
 
     @abstractmethod
     async def outcome(self, row: PreRankedList) -> Outcome[Label]:
-        """Label one list that has candidates."""
+        """Label one list, which has at least one candidate."""
 
     @abstractmethod
     async def flush(self) -> None:
-        """Write cached responses to storage, before the outcomes made from them leave the actor."""
+        """Write new cache entries to storage. Called before the outcomes that depend on them leave the actor."""
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
-        """Label a batch: rows of PreRankedList to rows of Outcome[Label]."""
+        """Label a batch with rows of PreRankedList. Returns rows of Outcome[Label], one per list."""
         outcomes = await asyncio.gather(*(self._measured(row) for row in records(batch, PreRankedList)))
         await self.flush()
         return table_of(outcomes, Outcome[Label])
@@ -63,11 +63,11 @@ class EngineActor(ABC):
 def through_teachers(
     lists: Dataset, actor: type[EngineActor], arguments: tuple[Any, ...], compute: ComputeSettings
 ) -> Dataset:
-    """Stream lists through a pool of teachers, each with its own engine.
+    """Stream candidate lists through a pool of teacher actors, each with its own engine.
 
     Args:
         lists: Rows of PreRankedList.
-        actor: Class of the teacher.
+        actor: Class of the teacher actors.
         arguments: Constructor arguments of the class.
         compute: Compute settings.
 

@@ -18,7 +18,7 @@ def check_model(model: str, revision: str | None, setting: str, chat: bool = Fal
     Args:
         model: Folder or Hugging Face id.
         revision: Revision of the model on the Hub.
-        setting: Setting that names the model, for error messages.
+        setting: Name of the setting that contains the model, for error messages.
         chat: Whether the model needs a chat template.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Cache of pooled outputs (embeddings and scores) on storage, keyed by the content of the text or pair."""
+"""Cache of pooled model outputs (embeddings or logits) on storage, keyed by the content of the text or text pair."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ranking.storage.folder import Folder
 
 Pool = Callable[[Sequence[int], int | None], Awaitable[np.ndarray]]
 PromptTokens = tuple[Sequence[int], int | None]
-"""Token ids of a prompt, and the index where its second text starts, for models with token types."""
+"""Token ids of a prompt, and the index of its second text's first token for models with token types, else None."""
 
 
 @dataclass(frozen=True)
 class PooledOutput:
-    """A pooled output.
+    """The engine's output for one text or pair.
 
     Attributes:
         vector: Embedding or logits, [values], float32.
         tokens: Number of prompt tokens.
-        fresh: Whether this call computed it, rather than the cache or a concurrent call.
+        fresh: True if this call computed the output, False if it came from the cache or a concurrent call.
     """
 
     vector: np.ndarray
@@ -34,11 +34,11 @@ class PooledOutput:
 
 
 class PoolingCache:
-    """Pools each text or pair once, however many lists contain it.
+    """Runs the model once for each text or pair, however many candidate lists contain it.
 
     Args:
         folder: Folder of the cache.
-        pool: The engine's pooling function.
+        pool: The engine's pooling function, `VllmEngine.pool`.
     """
 
     def __init__(self, folder: Folder, pool: Pool) -> None:
@@ -55,8 +55,8 @@ class PoolingCache:
         """Look up an output, or compute it.
 
         Args:
-            text_id: Id of the text or pair by its content.
-            tokens: Makes the prompt; called only on a cache miss.
+            text_id: Content hash of the text or pair.
+            tokens: Function that makes the prompt; called only on a cache miss.
 
         Raises:
             ValueError: The engine rejects the prompt.
@@ -69,7 +69,7 @@ class PoolingCache:
         return PooledOutput(*self._outputs[text_id], fresh)
 
     async def write(self) -> None:
-        """Write new outputs to storage, in a thread."""
+        """Write new outputs to storage in a background thread."""
         ids, self._unwritten = self._unwritten, []
         if ids:
             vectors = np.stack([self._outputs[text_id][0] for text_id in ids])

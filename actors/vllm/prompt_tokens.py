@@ -1,4 +1,4 @@
-"""Listwise prompts as token ids that fit the teacher's context."""
+"""Fill listwise prompts, and encode them as token ids that fit the teacher's context."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FilledPrompt:
 
 
 class PromptFiller:
-    """Fills a prompt with a query and documents, truncated until the prompt and the answer fit the context.
+    """Fills a prompt with a query and documents, which are truncated until the prompt and the answer fit the context.
 
     Args:
         prompt: The prompt's parts.
@@ -51,17 +51,17 @@ class PromptFiller:
         Args:
             query: Text of the query.
             texts: Documents in prompt order.
-            seed: Seed of the random mark that fences the documents.
+            seed: Seed of the random delimiter around each document.
 
         Raises:
-            ValueError: The prompt is too long even with documents of eight tokens.
+            ValueError: The prompt is too long even if each document is truncated to eight tokens.
         """
 
         def tokens_with(limit: int) -> list[int]:
             truncated = [self.chat.truncate(text, limit) for text in texts]
             return self.chat.encode(self.prompt.messages(query, truncated, seed, self.chat.special))
 
-        # one token per character: a model may split its answer differently than the tokenizer would
+        # reserve one token per character, because a model may generate shorter tokens than the tokenizer would choose
         answer_tokens = len(longest_answer(len(texts))) + _EXTRA_ANSWER_TOKENS
         tokens, limit = self.chat.fit(tokens_with, self.document_tokens, len(texts), answer_tokens)
         return FilledPrompt(tokens, limit, answer_tokens)

@@ -1,4 +1,8 @@
-"""Admission of prompts to a vLLM engine: a bounded number at once, isolated prompts alone, quarantined ones never."""
+"""Limit the prompts in flight at a vLLM engine.
+
+A prompt that was in flight during several crashes (isolated) is sent alone. A prompt that crashed the engine while sent
+alone (quarantined) is never sent again.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,8 @@ class RequestLimiter:
         crash_log: Decides which prompts are sent alone and which are not sent at all.
 
     Attributes:
-        in_flight: Number of requests in flight by prompt id.
-        alone: Whether the prompt in flight is sent alone.
+        in_flight: {prompt id: number of its requests in flight}.
+        alone: Whether the prompt in flight is an isolated one.
     """
 
     def __init__(self, max_in_flight: int, crash_log: CrashLog) -> None:
@@ -32,7 +36,7 @@ class RequestLimiter:
 
     @asynccontextmanager
     async def slot(self, prompt: str) -> AsyncIterator[None]:
-        """Wait for a slot; a prompt that must be isolated waits for all of them.
+        """Wait for a slot and occupy it in the context. An isolated prompt waits for all slots and occupies them.
 
         Args:
             prompt: Id of the prompt.

@@ -22,10 +22,11 @@ class CachedResponse(Record):
     """One raw response: a row of the response cache.
 
     Attributes:
-        list_id: Content hash of the query and its documents; for rationales, of the query, passage and decision.
+        list_id: Content hash of the query and its documents; for rationales, of the query, the passage and whether
+            the passage is relevant.
         number: Index of the prompt order, from 0.
-        step: Index of the sliding window, from 0; 0 without windows.
-        attempt: Attempt, from 1.
+        step: Index of the sliding window's position, from 0; 0 if one prompt shows the whole list.
+        attempt: Number of the attempt, from 1.
         raw: Text of the response; None if the engine failed.
         error: Error message of the engine; None if it answered.
         finish_reason: vLLM's finish reason, `stop` or `length`.
@@ -33,7 +34,7 @@ class CachedResponse(Record):
         prompt_tokens: Tokens of the prompt.
         cached_tokens: Tokens of the prompt that were in the engine's prefix cache.
         completion_tokens: Tokens of the response.
-        seconds: Time from the request to the response.
+        seconds: Seconds from the request to the response.
     """
 
     list_id: str
@@ -61,10 +62,11 @@ _KEY = ("list_id", "number", "step", "attempt")
 
 
 class ResponseCache:
-    """The responses of a folder. New ones are written as parquet parts, on `write` or after 20 seconds.
+    """The responses in a cache folder, and new ones that are still to be written there.
 
-    Written responses stay in memory as Arrow tables with an index of key hashes, which takes a fifth of the memory of
-    records.
+    `write` writes new responses as a Parquet file, and so does `add` if the last write was over 20 seconds ago.
+    Written responses stay in memory as Arrow tables with an index of key hashes. This uses one fifth of the memory that
+    Python record objects would.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -89,13 +91,13 @@ class ResponseCache:
         return response if response.key == key else None  # a hash collision costs at worst a repeated request
 
     async def add(self, response: CachedResponse) -> None:
-        """Add a response."""
+        """Add a response. Write all new responses if the last write was over 20 seconds ago."""
         self._unwritten[response.key] = response
         if time.monotonic() - self._written_at > _MAX_UNWRITTEN_SECONDS:
             await self.write()
 
     async def write(self) -> None:
-        """Write new responses to storage, in a thread."""
+        """Write new responses to storage in a background thread."""
         self._written_at = time.monotonic()
         rows = self._unwritten
         if rows:
@@ -105,7 +107,7 @@ class ResponseCache:
             await asyncio.to_thread(self.folder.write_table, f"part-{uuid.uuid4().hex}.parquet", table)
 
     def _append(self, table: pa.Table) -> None:
-        """Index the responses of a table; failed requests are excluded, and so repeated."""
+        """Index the responses in a table. Failed requests are left out, so they are sent again."""
         table = table.filter(pc.is_null(table["error"])).combine_chunks()
         offset = len(self._tables) << _ROW_BITS
         self._tables.append(table)

@@ -1,7 +1,8 @@
-"""Structured output for listwise answers in vLLM: a logits processor that allows only distinct identifiers in range.
+"""Logits processor for vLLM that restricts listwise answers to chains of distinct document identifiers in range.
 
-A grammar does not work: a regular language that keeps the identifiers distinct is impractically large
-(`ranking.labels.listwise_answers.is_answer_prefix`). The model may stop after any complete chain of identifiers.
+An answer for three documents is for example "[3] > [1]". A grammar does not work, because a regular language that keeps
+the identifiers distinct is impractically large (`ranking.labels.listwise_answers.is_answer_prefix`). The model may
+stop after any complete chain of identifiers.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ListProcessor(AdapterLogitsProcessor):
-    """Masks every token that would make the answer malformed."""
+    """Logits processor that masks every token that would make the answer malformed."""
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
         super().__init__(vllm_config, device, is_pin_memory)
@@ -33,7 +34,7 @@ class ListProcessor(AdapterLogitsProcessor):
         return False
 
     def new_req_logits_processor(self, params: SamplingParams) -> Any:
-        """Return the mask of one request, or None for requests that are not listwise."""
+        """Return the function that masks the logits of a request, or None if the request is not listwise."""
         documents = (params.extra_args or {}).get(DOCUMENTS)
         if documents is None:
             return None

@@ -1,4 +1,7 @@
-"""Assign keys to arms by hash: assignments are the same in all replicas and after restarts. Interleave two orders."""
+"""Assign the experiment keys of callers to the arms of an A/B test, and interleave two rankings.
+
+Keys are assigned by hash, so assignments are the same in all replicas and after restarts.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ Team = Literal["champion", "challenger"]
 
 
 def bucket_of(key: str, experiment: str) -> float:
-    """Hash a key to a uniform value in [0, 1), independent between experiments."""
+    """Hash a key to a uniformly distributed value in [0, 1). Values for different experiments are independent."""
     digest = hashlib.sha256(f"{experiment}\0{key}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -25,7 +28,8 @@ def hash_of(text: str) -> str:
 def team_draft(champion: Sequence[int], challenger: Sequence[int], seed: str) -> tuple[list[int], list[Team]]:
     """Interleave two orders of the same documents by team-draft interleaving (Radlinski et al., CIKM 2008).
 
-    In each round both teams, in random order, take their best document that is still available.
+    The two models are the teams. In each round both teams, in random order, pick the best document of their own order
+    that was not picked before.
 
     Args:
         champion: the champion's order, best first.
@@ -33,7 +37,7 @@ def team_draft(champion: Sequence[int], challenger: Sequence[int], seed: str) ->
         seed: seed of the random choices.
 
     Returns:
-        The interleaved order, and the team that chose each document.
+        The interleaved order, and for each document in it the team that picked it.
     """
     draw = random.Random(seed)
     rankings: dict[Team, Sequence[int]] = {"champion": champion, "challenger": challenger}

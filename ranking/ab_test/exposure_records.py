@@ -1,4 +1,7 @@
-"""Records written by the service: rows of serving/exposures/ and serving/feedback/."""
+"""Records of an A/B test that the service writes: rankings shown to users, and the users' feedback.
+
+They are the rows of serving/exposures/ and serving/feedback/.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,23 @@ Mode = Literal["split", "shadow", "interleave"]
 
 
 class Exposure(Record):
-    """A ranking that was shown to a caller with a key.
+    """A ranking that was shown to a caller who sent an experiment key. The key determines the arm.
 
     Attributes:
         exposure_id: unique id, which feedback refers to.
         at: Unix time in seconds.
         experiment: name of the experiment.
-        mode: how the challenger takes part.
-        arm: arm of the caller.
-        version: version of the model, or "champion+challenger" for an interleaved order.
+        mode: how the challenger takes part: it ranks its share of the keys (`split`), scores requests without being
+            shown (`shadow`), or its ranking is merged with the champion's (`interleave`).
+        arm: arm of the experiment to which the caller's key is assigned.
+        version: version of the model that ranked, or "champion+challenger" for an interleaved order.
         key: hash of the caller's key.
         query: hash of the query, or its text.
         shown: ids of the documents in the order shown.
         share: configured share of keys that get the challenger or an interleaved order; None in shadow mode and
             without a challenger.
-        teams: team that chose each document; None unless the order is interleaved.
+        teams: for each document in `shown`, the model that contributed it to an interleaved order; None for other
+            orders.
         shadow: the challenger's order in shadow mode; None if the challenger did not score the request.
     """
 

@@ -1,6 +1,7 @@
 """Inference from per-key sums: confidence intervals, a sequential test, and the sample ratio mismatch check.
 
-Keys are the randomised units, so statistics and bootstraps are over keys. Exposures of one key are not independent.
+Experiment keys, not exposures, are assigned to arms at random, and exposures of one key are not independent. Therefore
+all statistics and bootstraps are over keys.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import numpy.typing as npt
 
 Values = npt.NDArray[np.float64]
 PRIOR = 0.1
-"""Standard deviation of the sequential test's mixture, in standard deviations per key. The test's power is best for
-effects of about this size; it keeps its level for effects of any size."""
+"""Standard deviation of the normal mixture over effects in the sequential test, in standard deviations of one key.
+
+The test has the best power for effects of about this size. It keeps its significance level for effects of any size.
+"""
 
 MIN_KEYS = 100
 """Minimum number of keys per arm for the sequential test, which relies on asymptotic normality."""
@@ -25,16 +28,18 @@ MIN_KEYS = 100
 class Difference:
     """Difference of a metric, challenger minus champion.
 
+    A look is one inspection of the results while the experiment runs.
+
     Attributes:
         champion: the champion's mean over exposures.
         challenger: the challenger's mean over exposures.
         delta: difference of the means.
         interval: bootstrap interval of delta over keys, valid for a single look.
         lift: delta divided by the champion's mean; None if that mean is 0.
-        lift_interval: bootstrap interval of lift over keys, valid for a single look; None if the
-            champion's mean is 0, overall or in a resample.
-        always_valid: interval of delta that is valid at every look; None below MIN_KEYS keys.
-        p: p-value that is valid at every look; None below MIN_KEYS keys.
+        lift_interval: bootstrap interval of lift over keys, valid for a single look; None if the champion's mean is 0,
+            overall or in a resample.
+        always_valid: interval of delta that is valid at every look; None if an arm has fewer than MIN_KEYS keys.
+        p: p-value that is valid at every look; None if an arm has fewer than MIN_KEYS keys.
     """
 
     champion: float
@@ -53,7 +58,8 @@ def compare(
     """Compare a metric between two arms.
 
     Args:
-        champion: per-key sums and exposure counts of the champion's arm, each of shape [keys], with one or more keys.
+        champion: per-key sums of the metric and per-key exposure counts in the champion's arm, each of shape [keys].
+            At least one key is needed.
         challenger: the same for the challenger's arm.
         level: significance level; 0.05 gives 95% intervals.
         resamples: number of bootstrap resamples.
@@ -78,12 +84,12 @@ def compare(
 
 
 def one_sample(sums: Values, shown: Values, level: float, resamples: int, seed: int) -> Difference:
-    """Compare a mean over exposures with 0, as for the wins of an interleaved order.
+    """Compare the mean of a metric over exposures with 0. Used for the wins of interleaved orders.
 
     The result has 0 as the champion's mean.
 
     Args:
-        sums: per-key sums, [keys].
+        sums: per-key sums of the metric, [keys].
         shown: per-key exposure counts, [keys].
         level: significance level; 0.05 gives 95% intervals.
         resamples: number of bootstrap resamples.
@@ -96,7 +102,7 @@ def one_sample(sums: Values, shown: Values, level: float, resamples: int, seed: 
 
 
 def _resampled(sums: Values, shown: Values, resamples: int, generator: np.random.Generator) -> Values:
-    """Return the means of bootstrap resamples over keys, [resamples]."""
+    """Return the mean over exposures in each bootstrap resample of the keys, [resamples]."""
     keys = len(sums)
     means = np.empty(resamples)
     for i in range(resamples):
@@ -117,7 +123,7 @@ def _residuals(sums: Values, shown: Values) -> Values:
 
 
 def _sequential(delta: float, residuals: list[Values], level: float) -> tuple[tuple[float, float] | None, float | None]:
-    """Return an interval and p-value that are valid at every look.
+    """Return an interval of delta and a p-value that are valid at every look, or None for both with too few keys.
 
     The test is the mixture SPRT with a normal mixture over effects (Robbins, 1970; Johari et al., 2017). Its
     likelihood ratio is
@@ -141,9 +147,10 @@ def _sequential(delta: float, residuals: list[Values], level: float) -> tuple[tu
 
 
 def sample_ratio_p_value(champion: int, challenger: int, share: float) -> float:
-    """Return the p-value of a sample ratio mismatch (chi-square test, one degree of freedom).
+    """Test whether the arms' numbers of keys match the configured share, and return the p-value.
 
-    A p-value below .001 means that keys of one arm get lost, and other results cannot be trusted.
+    This is a chi-square test with one degree of freedom for a sample ratio mismatch. A p-value below .001 means that
+    keys of one arm get lost, and that other results cannot be trusted.
 
     Args:
         champion: number of keys in the champion's arm.
@@ -159,7 +166,7 @@ def sample_ratio_p_value(champion: int, challenger: int, share: float) -> float:
 
 
 def keys_needed(sums: Values, shown: Values, lift: float, level: float, power: float = 0.8) -> int | None:
-    """Return the number of keys per arm to detect a relative lift at a single look.
+    """Return the number of keys per arm that are needed to detect a relative lift at a single look.
 
     Args:
         sums: the champion's per-key sums, [keys].

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from ranking.ab_test.exposure_records import Exposure, FeedbackEvent
 
 METRICS = ("CTR", "clicks", "dwell", "MRR")
-"""Metrics of an exposure.
+"""Metrics that are computed for every exposure.
 
-- CTR: 1 if a document down to a given position was clicked, else 0.
+- CTR: 1 if a document was clicked at position `at` or higher up in the ranking, else 0.
 - clicks: number of clicked documents.
 - dwell: dwell time in seconds.
 - MRR: reciprocal of the topmost clicked position, or 0 without clicks.
@@ -25,12 +25,12 @@ WINS = "wins"
 
 @dataclass
 class ArmSums:
-    """Per-key sums of an arm.
+    """Sums of the metrics for each key of an arm.
 
     Attributes:
-        version: version of the model that answered.
+        version: version of the model that ranked; several, joined with ", ", if it changed.
         shown: number of exposures per key, [keys].
-        sums: sum per key by metric, [keys] each.
+        sums: {metric: sum over the exposures of each key}, [keys] each.
     """
 
     version: str
@@ -52,8 +52,8 @@ class RecordedExperiment:
         share: configured share of the challenger's keys; None in shadow mode or if it changed.
         mode: mode of the experiment; several, joined with ", ", if it changed.
         duplicate_rows: number of repeated exposures and events.
-        unmatched_events: number of events without an exposure of this experiment.
-        crossed: number of keys that are in several arms.
+        unmatched_events: number of feedback events that do not belong to an exposure of this experiment.
+        crossed: number of keys that have exposures in several arms.
         notes: problems to report to the reader.
     """
 
@@ -69,9 +69,10 @@ class RecordedExperiment:
 def outcomes(
     exposures: Iterable[Exposure], events: Iterable[FeedbackEvent], experiment: str, at: int
 ) -> RecordedExperiment:
-    """Join events to exposures and sum the metrics by arm and key.
+    """Join feedback events to exposures and sum the metrics by arm and key.
 
-    Repeated ids count once. Keys in several arms, after a change of the share, are excluded and counted in `crossed`.
+    Exposures or events with the same id count once. A key can be in several arms if the share changed; such keys are
+    excluded and counted in `crossed`.
 
     Args:
         exposures: exposures of any experiments.

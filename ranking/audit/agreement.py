@@ -10,18 +10,21 @@ from ranking.audit.shown_answers import ShownAnswer
 from ranking.records import Record
 
 TOP = 10
-"""Depth of the top that is compared between two answers."""
+"""Number of top documents that are compared between two answers."""
 
 
 class ShuffleAgreement(Record):
-    """Agreement of pairs of answers to one list in different prompt orders, averaged over pairs, then over lists.
+    """Agreement between a teacher's answers to the same list in different prompt orders.
+
+    Each value is computed for pairs of answers, averaged over the pairs of each list, then over lists.
 
     Attributes:
         pairs: number of pairs of answers.
         tau: Kendall's tau over the documents that both answers list, from -1 to 1, 0 by chance; None if no pair
             shares two documents.
-        overlap: number of documents in both top tens, divided by the size of the larger one.
-        overlap_chance: expected overlap of two random choices of the same sizes.
+        overlap: number of documents that are in the top 10 of both answers, divided by the size of the larger top 10.
+            A top 10 is smaller if the answer lists fewer documents.
+        overlap_chance: expected overlap of two random choices of the same sizes, averaged over pairs.
     """
 
     pairs: int
@@ -33,7 +36,8 @@ class ShuffleAgreement(Record):
 def shuffle_agreement(answers: Sequence[ShownAnswer], seed: int) -> ShuffleAgreement | None:
     """Compare all pairs of usable answers whose prompts have the same documents in different orders.
 
-    Answers without document ids are ignored, as are pairs of sliding windows, which have different documents.
+    Answers without document ids are ignored. So are two answers to different windows of a sliding window, because
+    windows have different documents.
 
     Args:
         answers: answers to any lists.
@@ -62,9 +66,9 @@ def shuffle_agreement(answers: Sequence[ShownAnswer], seed: int) -> ShuffleAgree
 
 
 def tau_of(one: Sequence[str], other: Sequence[str]) -> float | None:
-    """Return Kendall's tau over the documents in both orders, or None for fewer than two.
+    """Compute Kendall's tau over the documents that both orders contain. Returns None if these are fewer than two.
 
-    tau = (concordant - discordant) / pairs
+    tau = (concordant pairs - discordant pairs) / pairs
     """
     places = {doc_id: place for place, doc_id in enumerate(other)}
     shared = [places[doc_id] for doc_id in one if doc_id in places]
@@ -73,7 +77,10 @@ def tau_of(one: Sequence[str], other: Sequence[str]) -> float | None:
 
 
 def overlap_of(one: Sequence[str], other: Sequence[str]) -> float:
-    """Return the number of documents in both top tens, divided by the size of the larger one. Both are non-empty."""
+    """Compute the overlap of the top 10 of two non-empty orders.
+
+    It is the number of documents that are in both, divided by the size of the larger top 10.
+    """
     return len(set(one[:TOP]) & set(other[:TOP])) / max(len(one[:TOP]), len(other[:TOP]))
 
 
@@ -82,8 +89,9 @@ def _are_shuffles(one: ShownAnswer, other: ShownAnswer) -> bool:
 
 
 def _overlap_by_chance(one: ShownAnswer, other: ShownAnswer) -> float:
-    """Return the expected overlap of two random tops of sizes a and b.
+    """Return the overlap that is expected if both answers choose their top documents at random.
 
-    They share a b / n of n documents; divided by max(a, b), this is min(a, b) / n.
+    Random choices of a and of b among n documents share a * b / n documents on average. Divided by max(a, b), this is
+    min(a, b) / n.
     """
     return min(len(one.ranked[:TOP]), len(other.ranked[:TOP])) / one.documents

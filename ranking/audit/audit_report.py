@@ -20,16 +20,17 @@ class Audit(Record):
     Attributes:
         answers: number of answers.
         lists: number of distinct list ids.
-        shuffled: whether prompts had random order. If not, `position` mixes position bias with relevance.
+        shuffled: whether documents were in random order in the prompts. If not, `position` mixes position bias with
+            relevance.
         parse_statuses: number of answers by parse status.
         well_formed: answers with parse status `ok`.
         usable: answers that may become labels.
         listed: mean number of documents that usable answers list.
         shown: mean number of documents in the prompts of usable answers.
-        idleness: answers that copy the input order.
-        agreement: agreement between prompt orders; None if no list has answers to two orders.
-        position: position bias; None without usable answers.
-        quality: quality by human judgements; None without judgements.
+        idleness: how often answers copy the input order.
+        agreement: agreement between answers to different prompt orders; None if no list has answers to two orders.
+        position: position bias; None if there are no usable answers.
+        quality: quality by human judgements; None if there are no judgements.
     """
 
     answers: int
@@ -47,11 +48,11 @@ class Audit(Record):
 
 
 def audit(answers: Sequence[ShownAnswer], *, shuffled: bool, seed: int) -> Audit:
-    """Audit answers.
+    """Audit a sample of a teacher's answers.
 
     Args:
         answers: answers with their prompts.
-        shuffled: whether the prompts had random order.
+        shuffled: whether documents were in random order in the prompts.
         seed: seed of the bootstrap intervals.
     """
     parse_statuses = Counter(answer.answer.parse_status for answer in answers)

@@ -15,7 +15,7 @@ _NAME_WIDTH = 14
 
 
 def format_audit(audit: Audit) -> str:
-    """Format an audit as lines of `name  text`, with 95% intervals and without a final newline."""
+    """Format an audit as lines that consist of a name and a text, with 95% intervals and without a final newline."""
     lines = []
     last = ""
     for name, text in _lines(audit):
@@ -25,7 +25,7 @@ def format_audit(audit: Audit) -> str:
 
 
 def _lines(audit: Audit) -> Iterator[tuple[str, str]]:
-    """Yield pairs of name and text; lines of one name are consecutive."""
+    """Yield a (name, text) pair for each line. Lines with the same name are consecutive."""
     order = "shuffled" if audit.shuffled else "not shuffled"
     yield "answers", f"{_number(audit.answers, 'answer')} to {_number(audit.lists, 'list')}, prompts {order}"
     if not audit.answers:

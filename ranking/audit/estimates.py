@@ -14,7 +14,7 @@ _RESAMPLES = 2000
 
 
 class Proportion(Record):
-    """A proportion.
+    """A proportion with its confidence interval.
 
     Attributes:
         count: number of successes.
@@ -30,7 +30,7 @@ class Proportion(Record):
 
 
 class MeanEstimate(Record):
-    """A mean over lists.
+    """A mean over candidate lists with its confidence interval.
 
     Attributes:
         mean: the mean.
@@ -44,11 +44,11 @@ class MeanEstimate(Record):
 
 
 def share(count: int, of: int) -> Proportion:
-    """Return a proportion with its score interval (Wilson, 1927).
+    """Return a proportion p = count / of with its 95% score interval (Wilson, 1927).
 
         centre = (p + z^2 / 2n) / (1 + z^2 / n)     half = z sqrt(p (1 - p) / n + z^2 / 4n^2) / (1 + z^2 / n)
 
-    The interval stays within 0 and 1, and has a positive width even if count is 0 or `of`.
+    The interval stays within 0 and 1, and has a positive width even if p is 0 or 1.
 
     Args:
         count: number of successes, from 0 to `of`.
@@ -64,16 +64,16 @@ def share(count: int, of: int) -> Proportion:
 
 
 def mean_over_lists(values: Iterable[tuple[str, float]], seed: int) -> MeanEstimate | None:
-    """Average (list_id, value) pairs within each list, then over lists.
+    """Average values within each list, then over lists.
 
     The bootstrap resamples lists, because values of one list are not independent.
 
     Args:
-        values: pairs of list id and value.
+        values: (list_id, value) pairs.
         seed: seed of the bootstrap. The same seed gives the same interval.
 
     Returns:
-        The mean, or None without values.
+        The mean, or None if there are no values.
     """
     by_list: dict[str, list[float]] = {}
     for list_id, value in values:
@@ -85,7 +85,7 @@ def mean_over_lists(values: Iterable[tuple[str, float]], seed: int) -> MeanEstim
 
 
 def mean_of(values: Sequence[float]) -> float | None:
-    """Return the mean, or None without values."""
+    """Return the mean, or None if there are no values."""
     return sum(values) / len(values) if values else None
 
 

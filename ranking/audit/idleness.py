@@ -10,24 +10,29 @@ from ranking.audit.shown_answers import ShownAnswer
 from ranking.records import Record
 
 MIN_LISTED = 3
-"""Minimum number of listed documents. Shorter answers are too often in input order by chance."""
+"""Minimum number of documents in an answer that counts for `in_order`.
+
+Shorter answers are too often in input order by chance.
+"""
 
 IDLE_LEVEL = 0.5
-"""A teacher is idle if more than this share of its answers, by the lower end of the interval, keep the input order."""
+"""A teacher is idle if the 95% interval of `in_order`, its share of answers in input order, is entirely above this."""
 
 
 class Idleness(Record):
     """How often answers repeat the order of the prompt.
 
     Attributes:
-        identity: usable answers that list every document in input order, among all answers to two or more documents.
-        identity_chance: expected share of identity for a teacher that orders all documents at random: the mean of
-            1 / documents!.
-        in_order: answers that list their documents in input order, among the usable answers with 3 or more listed
-            documents.
-        chance: expected share of in_order for a teacher that orders its listed documents at random: the mean of
-            1 / listed!.
-        does_nothing: whether the lower end of in_order's interval is above one half, three or more times the chance.
+        identity: share of usable answers that list every document in input order, among all answers (usable or not)
+            to prompts with two or more documents.
+        identity_chance: expected value of `identity` for a teacher that orders all documents at random: the mean of
+            1 / n!, where n is the number of documents in the prompt.
+        in_order: share of answers that keep the listed documents in input order, among usable answers that list 3 or
+            more documents.
+        chance: expected value of `in_order` for a teacher that orders its listed documents at random: the mean of
+            1 / n!, where n is the number of listed documents.
+        does_nothing: whether the teacher is idle: the lower end of the interval of `in_order` is above one half. This
+            is at least three times `chance`.
     """
 
     identity: Proportion
@@ -38,7 +43,7 @@ class Idleness(Record):
 
 
 def idleness(answers: Sequence[ShownAnswer]) -> Idleness:
-    """Count the answers that repeat the order of their prompt. Prompts with one document do not count."""
+    """Compute how often answers repeat the order of their prompt. Prompts with one document are ignored."""
     long_enough = [answer for answer in answers if answer.usable and len(answer.answer.order) >= MIN_LISTED]
     in_order = share(sum(_keeps_input_order(answer) for answer in long_enough), len(long_enough))
     several = [answer for answer in answers if answer.documents > 1]

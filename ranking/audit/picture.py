@@ -1,4 +1,7 @@
-"""Heat map of prompt position against answer position: a self-contained SVG with a light and a dark theme."""
+"""Heat map of documents' positions in the prompt against their positions in the answer.
+
+The result is a self-contained SVG with a light and a dark theme.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ _NOT_SHUFFLED = "Prompts were not shuffled: a slope may be relevance or position
 def svg_of(audit: Audit, title: str) -> str:
     """Draw the distribution of answer positions for each prompt position.
 
-    Each row sums to 100%, including the column "omitted". Without usable answers the picture only has a message.
+    Each row is a prompt position and sums to 100%, including the column "omitted". If there are no usable answers, the
+    picture shows only a message.
 
     Args:
         audit: the audit to draw.
@@ -60,7 +64,7 @@ def _framed(title: str, width: float, height: float, parts: list[str]) -> str:
 
 
 def _printable(content: str) -> str:
-    """Replace characters that XML does not allow: control characters and lone surrogates."""
+    """Replace characters that XML does not allow (such as control characters and lone surrogates) with U+FFFD."""
     return "".join(
         letter
         if letter in "\n\t" or (letter >= " " and not "\ud800" <= letter <= "\udfff" and letter not in "\ufffe\uffff")
@@ -124,7 +128,11 @@ def _omitted(grid: Grid, position: PositionBias) -> Iterator[str]:
 
 
 def _guides(grid: Grid, position: PositionBias) -> Iterator[str]:
-    """Draw the input order, and the mean position of all listed documents, which each row has without position bias."""
+    """Draw two reference lines: the input order, and the answer position to expect without position bias.
+
+    The input order is the diagonal. The expected position is a vertical line at the mean answer position of all listed
+    documents; without position bias, every row has this mean.
+    """
     listed = sum(map(sum, position.counts))
     mean = sum(count * place for counts in position.counts for place, count in enumerate(counts, start=1)) / listed
     yield f'<path class="order" d="M{grid.left:g} {grid.top:g}L{grid.left + grid.side:g} {grid.top + grid.side:g}"/>'

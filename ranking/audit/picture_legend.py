@@ -13,8 +13,8 @@ def legend_of(grid: Grid, end: float) -> Iterator[str]:
     """Draw the legend.
 
     Args:
-        grid: position of the cells.
-        end: share at which a cell has full colour.
+        grid: layout of the picture.
+        end: share of answers at which a cell has full colour.
     """
     left, top = 24.0, grid.legend_top
     yield text(left, top, "share of answers, by row", "muted")
@@ -35,7 +35,7 @@ def legend_of(grid: Grid, end: float) -> Iterator[str]:
 
 
 def _ramp(left: float, top: float, end: float, chance: float) -> Iterator[str]:
-    """Draw the colour scale from 0 to its end, with a mark at the share that random answers would give."""
+    """Draw the colour scale from 0 to `end`, with a mark at `chance`, the share that random answers would give."""
     stops = '<stop class="ramp" stop-opacity="0"/><stop class="ramp" offset="1"/>'
     yield f'<defs><linearGradient id="ramp">{stops}</linearGradient></defs>'
     yield f'<rect class="plate" x="{left:g}" y="{top:g}" width="{_RAMP:g}" height="14"/>'

@@ -1,4 +1,4 @@
-"""Layout and style of the audit's picture: position and opacity of cells, colours."""
+"""Layout and style of the audit's picture: position and opacity of cells, and the colours."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Grid:
 
     @property
     def size(self) -> float:
-        """Side of a cell: smaller for more positions, and large enough that few cells fit the axis titles."""
+        """Side length of a cell. More positions give smaller cells; few cells are large enough for the axis titles."""
         return max(5.0, min(520.0 / self.places, max(90.0, 200.0 / self.places)))
 
     @property
     def side(self) -> float:
-        """Side of the square of all cells."""
+        """Side length of the square of all cells, without the column of omitted documents."""
         return self.size * self.places
 
     @property
@@ -67,12 +67,12 @@ class Grid:
 
     @property
     def middle_x(self) -> float:
-        """Middle of all columns."""
+        """Horizontal middle of the square of cells."""
         return self.left + self.side / 2
 
     @property
     def middle_y(self) -> float:
-        """Middle of all rows."""
+        """Vertical middle of the square of cells."""
         return self.top + self.side / 2
 
     @property
@@ -92,16 +92,16 @@ class Grid:
 
     @property
     def ticks(self) -> list[int]:
-        """Positions with a tick label: all of up to 10, else the first and every fifth or tenth."""
+        """Positions with a tick label: up to 10 positions all of them, else the first and every fifth or tenth."""
         step = 1 if self.places <= 10 else 5 if self.places <= 50 else 10
         return sorted({1, *range(step, self.places + 1, step)})
 
     def x(self, place: float) -> float:
-        """Return the middle of an answer position, which may be fractional."""
+        """Return the x coordinate of the middle of an answer position. The position may be fractional."""
         return self.left + (place - 0.5) * self.size
 
     def y(self, place: float) -> float:
-        """Return the middle of a prompt position."""
+        """Return the y coordinate of the middle of a prompt position."""
         return self.top + (place - 0.5) * self.size
 
     def cell(self, kind: str, x: float, row: int, width: float, strength: float, note: str) -> str:
@@ -121,14 +121,17 @@ class Grid:
 
 
 def scale_end(position: PositionBias) -> float:
-    """Return the share at which a cell has full colour: the largest share, rounded up to a step of the scale."""
+    """Return the share of answers at which a cell has full colour: the largest share of any cell, rounded up.
+
+    Rounding goes to the next value of `_SCALE_ENDS`.
+    """
     totals = [sum(counts) + omitted for counts, omitted in zip(position.counts, position.left_out, strict=True)]
     largest = max(max(counts) / total for counts, total in zip(position.counts, totals, strict=True))
     return next(end for end in _SCALE_ENDS if largest <= end)
 
 
 def text(x: float, y: float, content: str, kind: str, *, anchor: str = "start", attributes: str = "") -> str:
-    """Draw a line of text, escaped.
+    """Draw a line of text. The text is escaped.
 
     Args:
         x: horizontal anchor.
@@ -136,6 +139,6 @@ def text(x: float, y: float, content: str, kind: str, *, anchor: str = "start", 
         content: the text.
         kind: CSS class.
         anchor: alignment at x: start, middle or end.
-        attributes: further attributes, with a leading space.
+        attributes: further SVG attributes, with a leading space.
     """
     return f'<text class="{kind}" x="{x:g}" y="{y:g}" text-anchor="{anchor}"{attributes}>{escape(content)}</text>'

@@ -10,22 +10,23 @@ from ranking.records import Record
 
 
 class PositionBias(Record):
-    """Prompt positions against answer positions, over usable answers. Positions start at 1.
+    """How documents' positions in the prompt relate to their positions in usable answers. Positions start at 1.
 
-    In prompts in the retriever's order, a good teacher's answers correlate with the prompt, because the retriever is
-    usually right. Only with shuffled prompts do these numbers measure bias rather than relevance.
+    If prompts are in the retriever's order, even an unbiased teacher's answers correlate with it, because the retriever
+    is usually right. Only with shuffled prompts do these numbers measure bias rather than relevance.
 
     Attributes:
         answers: number of usable answers.
-        counts: counts[i][j] is the number of answers with the document at prompt position i + 1 at answer position
-            j + 1.
-        left_out: number of answers that omit the document, by prompt position.
-        mean_place: mean answer position by prompt position, over answers that list the document; None if none does.
-        listed: share of answers that list the document, by prompt position.
-        correlation: Spearman's correlation between prompt and answer positions of an answer's listed documents,
-            averaged over lists. 1 is the prompt's order, -1 its reverse. None if no answer lists two documents.
-        first_third: mean share of documents listed among the first third of the prompt, over prompts of 3 or more
-            documents; None without such prompts.
+        counts: counts[i][j] is the number of answers that put the document from prompt position i + 1 at answer
+            position j + 1.
+        left_out: for each prompt position, the number of answers that omit its document.
+        mean_place: for each prompt position, the mean answer position of its document, over answers that list it; None
+            if no answer does.
+        listed: for each prompt position, the share of answers that list its document.
+        correlation: Spearman's correlation between prompt and answer positions of the documents that an answer lists,
+            averaged over lists. 1 means the prompt's order, -1 its reverse. None if no answer lists two documents.
+        first_third: mean share of the documents in the first third of a prompt that the answer lists, over prompts
+            with 3 or more documents; None if there are no such prompts.
         last_third: the same for the last third.
         ratio: first_third / last_third; None if undefined.
     """
@@ -42,14 +43,14 @@ class PositionBias(Record):
 
 
 def position_bias(answers: Sequence[ShownAnswer], seed: int) -> PositionBias | None:
-    """Compare prompt and answer positions.
+    """Measure how documents' prompt positions relate to their answer positions.
 
     Args:
         answers: answers with their prompts.
         seed: seed of the bootstrap interval.
 
     Returns:
-        The position bias, or None without usable answers.
+        The position bias, or None if there are no usable answers.
     """
     usable = [answer for answer in answers if answer.usable]
     if not usable:
@@ -78,9 +79,9 @@ def position_bias(answers: Sequence[ShownAnswer], seed: int) -> PositionBias | N
 
 
 def spearman(order: Sequence[int]) -> float:
-    """Return Spearman's correlation between the values of an order and their positions.
+    """Compute Spearman's correlation between the values of an order and their positions.
 
-        rho = 1 - 6 sum of d^2 / (n (n^2 - 1)),   d: rank of the value minus its position
+        rho = 1 - 6 * sum(d^2) / (n * (n^2 - 1)),   d: rank of a value minus its position,   n: number of values
 
     Args:
         order: two or more distinct values.
@@ -91,7 +92,10 @@ def spearman(order: Sequence[int]) -> float:
 
 
 def _listed_by_thirds(answers: Sequence[ShownAnswer]) -> tuple[float | None, float | None]:
-    """Return the mean share of documents listed among the first and last third of prompts. Thirds are rounded down."""
+    """Return the mean shares of documents in the first and in the last third of prompts that the answers list.
+
+    The size of a third is rounded down. Prompts with fewer than 3 documents are ignored.
+    """
     first, last = [], []
     for answer in answers:
         third = answer.documents // 3

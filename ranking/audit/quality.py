@@ -1,4 +1,4 @@
-"""Quality by human judgements: nDCG@10 of the answers against that of the prompts' order."""
+"""Quality by human judgements: nDCG@10 of a teacher's answers compared with that of the documents' prompt order."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ _PERMUTATIONS = 2000
 
 
 class Quality(Record):
-    """nDCG@10 of the answers' orders and of their prompts' orders, averaged within lists, then over lists.
+    """nDCG@10 of the orders in the answers and in their prompts, averaged within lists, then over lists.
 
-    Counts usable answers with document ids to lists with a relevant document. Omitted documents are unranked.
+    An answer counts as judged if it is usable, its document ids are known and its query has a relevant document.
+    Documents that an answer omits are not ranked.
 
     Attributes:
-        lists: number of judged lists.
+        lists: number of lists with judged answers.
         answers: number of judged answers.
-        answer: nDCG@10 of the answers.
-        prompt: nDCG@10 of the prompts; that of a random order if prompts were shuffled.
+        answer: nDCG@10 of the order in the answers.
+        prompt: nDCG@10 of the order in the prompts. If prompts were shuffled, this is a random order.
         delta: answer minus prompt.
         p: p-value of the paired randomisation test over lists.
         interval: 95% bootstrap interval of delta over lists.
@@ -38,14 +39,14 @@ class Quality(Record):
 
 
 def quality(answers: Sequence[ShownAnswer], seed: int) -> Quality | None:
-    """Measure answers against their grades.
+    """Measure nDCG@10 of answers and of their prompts, by the relevance grades of the documents.
 
     Args:
         answers: answers with their prompts and grades.
         seed: seed of the test and the bootstrap.
 
     Returns:
-        The quality, or None without judged answers.
+        The quality, or None if there are no judged answers.
     """
     judged = {
         str(number): shown
@@ -69,7 +70,15 @@ def quality(answers: Sequence[ShownAnswer], seed: int) -> Quality | None:
 
 
 def _by_list(judged: Mapping[str, ShownAnswer], orders: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Return the mean nDCG@10 of the orders of each list."""
+    """Compute the mean nDCG@10 of each list.
+
+    Args:
+        judged: judged answers by answer number.
+        orders: document ids, best first, by answer number.
+
+    Returns:
+        {list_id: mean nDCG@10 of the orders of this list}.
+    """
     grades = {number: dict(shown.grades or {}) for number, shown in judged.items()}
     run = {number: {doc_id: float(-place) for place, doc_id in enumerate(order)} for number, order in orders.items()}
     by_list: dict[str, list[float]] = {}

@@ -1,4 +1,4 @@
-"""The input of an audit: a parsed answer with its prompt."""
+"""The input of an audit: parsed answers with the documents in their prompts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class ShownAnswer:
     """A parsed answer and the documents in its prompt.
 
     Attributes:
-        list_id: id of the list or query. Answers with the same id are not counted as independent.
+        list_id: id of the list or query. Answers with the same id are not treated as independent.
         documents: number of documents in the prompt.
         answer: the parsed answer.
-        doc_ids: document ids in prompt order; None if unknown, which excludes the answer from agreement and quality.
-        grades: grade by document id, for all judged documents of the query; None if the query is not judged.
+        doc_ids: document ids in prompt order. None if they are unknown; agreement and quality then ignore the answer.
+        grades: relevance grade by document id, for all judged documents of the query; None if the query is not judged.
 
     Raises:
         ValueError: if the answer, `documents` and `doc_ids` do not match.
@@ -44,7 +44,7 @@ class ShownAnswer:
 
     @property
     def usable(self) -> bool:
-        """Whether the answer has an order that may become a label."""
+        """Whether the answer lists a document and its parse status allows it to become a label."""
         return self.answer.usable
 
     @property

@@ -1,7 +1,8 @@
 """Collections: documents, queries to label, and judged test queries.
 
 The setting `collection.source` is `pydoc`, `beir:<folder or URI>`, `trec:<folder or URI>`, `parquet:<folder or URI>` or
-`ir_datasets:<id>`. `READERS` maps each kind to its reader.
+`ir_datasets:<id>`. `READERS` maps each kind, the word before the colon, to a function that reads the collection, given
+its location and the name of the judged split.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ READERS: dict[str, Callable[[str, str], Collection]] = {
 
 
 def read_collection(settings: CollectionSettings, split: str) -> Collection:
-    """Read the collection that the settings name.
+    """Read the collection that is named in the settings.
 
     Args:
-        settings: Source of the collection, and how to use its judged queries.
+        settings: Source of the collection, and whether its judged queries are used for labelling, testing or both.
         split: Name of the judged split, such as "test".
 
     Raises:
@@ -54,6 +55,6 @@ def read_collection(settings: CollectionSettings, split: str) -> Collection:
 
 
 def _read_folder(read: Callable[[Path, str], Collection], place: str, split: str) -> Collection:
-    """Read a folder. Downloads it first if it is a URI."""
+    """Read a collection folder with the function `read`. If `place` is a URI, download the folder first."""
     with fetched(place) as folder:
         return read(folder, split)

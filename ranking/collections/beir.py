@@ -1,8 +1,8 @@
 """Read BEIR folders: corpus.jsonl, queries.jsonl, and qrels/<split>.tsv or one qrels.tsv.
 
-The id field may be named `_id`, `doc_id`, `query_id` or `id`. A qrels file has the columns query, document and grade,
-with or without a header, or the four columns of TREC. Judgements of qrels/train.tsv are kept for supervised baselines.
-`ranking.collections.splits` decides which queries are tested.
+The id field may be named `_id`, `doc_id`, `query_id` or `id`. A qrels file has either the three columns query, document
+and grade or the four columns of a TREC qrels file, with or without a header. Judgements in qrels/train.tsv are kept for
+supervised baselines. `ranking.collections.splits` decides which judged queries become test queries.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def read(folder: Path, split: str) -> Collection:
 
 
 def read_documents(path: Path) -> list[Document]:
-    """Read corpus.jsonl. Each line has an id, `text`, and optionally `title`."""
+    """Read a corpus.jsonl file. Each line is a JSON object with an id, `text`, and optionally `title`."""
     documents = []
     for line, row in _json_lines(path):
         text, title = row.get("text"), row.get("title") or ""
@@ -66,7 +66,7 @@ def read_documents(path: Path) -> list[Document]:
 
 
 def read_queries(path: Path) -> list[Query]:
-    """Read queries.jsonl. Each line has an id, `text`, and optionally `frequency`."""
+    """Read a queries.jsonl file. Each line is a JSON object with an id, `text`, and optionally `frequency`."""
     queries = []
     for line, row in _json_lines(path):
         text, frequency = row.get("text"), row.get("frequency", 1)
@@ -81,11 +81,11 @@ def read_queries(path: Path) -> list[Query]:
 
 
 def read_qrels(path: Path, query_ids: set[str] | None) -> dict[str, dict[str, int]]:
-    """Read judgements.
+    """Read the judgements of a qrels file.
 
     Args:
         path: A qrels file.
-        query_ids: Ids of the known queries. None accepts any query.
+        query_ids: Ids of the known queries. None accepts any query id.
 
     Returns:
         {query_id: {doc_id: grade}}.
@@ -116,10 +116,10 @@ def read_qrels(path: Path, query_ids: set[str] | None) -> dict[str, dict[str, in
 
 
 def _qrels_path(folder: Path, split: str) -> Path | None:
-    """Return the qrels file of a split, or None if the folder has no judgements.
+    """Return the path of the qrels file for a split, or None if the folder has no judgements.
 
     Raises:
-        InputError: The folder has judgements of other splits only.
+        InputError: The folder has qrels/ but no judgements for this split.
     """
     for path in (folder / "qrels" / f"{split}.tsv", folder / "qrels.tsv"):
         if path.is_file():
@@ -138,7 +138,7 @@ def _id_of(row: dict[str, Any], path: Path, line: int) -> str:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, JSON object). Raises InputError for a repeated id."""
+    """Yield (line number, JSON object) for each line. Raises InputError for malformed JSON and for a repeated id."""
     seen: dict[str, int] = {}
     for line, text in read_lines(path):
         try:

@@ -1,4 +1,4 @@
-"""The collection record."""
+"""The data class of a collection: its documents, queries and judgements."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ class Collection:
         name: Name of the collection.
         fingerprint: Hash of the content.
         documents: All documents, with unique ids. Documents without text are not indexed.
-        log: Queries that can be labelled.
-        test: Judged queries of the split.
+        log: Queries that the teacher can label for training.
+        test: Judged queries that students are evaluated on.
         qrels: Judgements of the test queries: {query_id: {doc_id: grade}}. Grades are integers; 0 and below mean not
             relevant.
         log_qrels: Judgements of log queries, if any. A supervised baseline can learn from them.
-        notes: Remarks for the user, one line each.
-        halved: Whether one set of judgements was divided, half of its queries to test and half to label.
+        notes: Remarks about the content to show to the user, one line each.
+        halved: Whether the collection has only one set of judgements, so its queries were divided: about half are in
+            `test`, the others in `log`.
     """
 
     name: str

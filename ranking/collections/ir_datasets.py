@@ -1,8 +1,9 @@
-"""Read collections of the ir_datasets package (optional: pip install 'rradistill[ir-datasets]') by their id.
+"""Read datasets of the ir_datasets package, which are named by their id.
 
-All judged queries are tested. Queries without judgements, if there are any, can be labelled. Most ids have judged
-queries only; set `queries.log` to the queries to label. The package downloads missing files and documents their
-licences.
+The package is optional: pip install 'rradistill[ir-datasets]'. It downloads missing files and documents their licences.
+
+All judged queries become test queries. Queries without judgements can be labelled. Most datasets only have judged
+queries; set `queries.log` to a log with the queries to label.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from ranking.runs.stages import fingerprint_of
 
 def read(name: str) -> Collection:
     """Read a dataset into memory.
+
+    Args:
+        name: Id of the dataset in ir_datasets.
 
     Raises:
         InputError: The package is not installed, or the dataset is unknown, unreadable, or has no documents or queries.

@@ -1,4 +1,4 @@
-"""Read text files line by line, plain or gzipped, with errors that name the file."""
+"""Read plain or gzipped text files line by line, with error messages that name the file."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as hex digits."""
+    """Return the SHA-256 digest of a file as a hexadecimal string."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

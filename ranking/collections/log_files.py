@@ -1,4 +1,7 @@
-"""Find the files of a query log by path, folder, glob or URI, and divide them into splits for workers."""
+"""Find the files of a query log and divide them into splits that workers read in parallel.
+
+The log is given as a file, a folder or a glob, by path or URI.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,8 @@ class LogFile:
     """A file of the query log.
 
     Attributes:
-        root: URI of the folder or file that was searched. Determines the filesystem.
-        path: Path in that filesystem.
+        root: URI of the folder or file that `find_log` searched. It determines the filesystem.
+        path: Path of the file in that filesystem.
         size: Size in bytes.
         changed: Modification time in nanoseconds since the epoch.
     """
@@ -51,8 +54,9 @@ class FileSplit:
         root: As in `LogFile`.
         path: As in `LogFile`.
         ending: Extension of the file.
-        start: First byte of a .tsv or .jsonl split, or first row group of a .parquet split. A .csv file is one split.
-        stop: End of the split, exclusive, in the same unit.
+        start: Start of the split: a byte offset in a .tsv or .jsonl file, the index of a row group in a .parquet file.
+            A .csv file is a single split.
+        stop: End of the split, exclusive, in the same unit as `start`.
     """
 
     root: str
@@ -69,7 +73,7 @@ def find_log(place: str) -> list[LogFile]:
         place: Path or URI of a file, a folder, or a glob without `**`.
 
     Raises:
-        InputError: There is no such file, or a file is not .parquet, .jsonl, .tsv or .csv.
+        InputError: No file was found, or the extension of a file is not .parquet, .jsonl, .tsv or .csv.
     """
     root, pattern = _without_glob(place)
     folder = Folder(root)
@@ -96,7 +100,7 @@ def find_log(place: str) -> list[LogFile]:
 
 
 def fingerprint_of_log(place: str) -> list[list[Any]]:
-    """Fingerprint a log, to detect changes.
+    """Return a fingerprint of a log, to detect changes since an earlier run.
 
     Local files are identified by their content, files in an object store by size and modification time.
 
@@ -109,7 +113,7 @@ def fingerprint_of_log(place: str) -> list[list[Any]]:
 
 
 def splits_of(files: Sequence[LogFile]) -> list[FileSplit]:
-    """Divide files into splits of about 16 MiB, so several workers can read a large file. CSV files are not divided."""
+    """Divide files into splits of about 16 MiB, to let several workers read a large file. A CSV file is one split."""
     splits: list[FileSplit] = []
     for file in files:
         if file.ending == ".csv":
@@ -128,7 +132,7 @@ def open_log(split: FileSplit) -> Any:
 
 
 def _row_groups(file: LogFile) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) of consecutive row groups with about 16 MiB together."""
+    """Yield ranges [start, stop) of consecutive row groups. The row groups of a range have about 16 MiB in total."""
     try:
         with Folder(file.root).filesystem.open_input_file(file.path) as stream:
             metadata = pq.read_metadata(stream)
@@ -145,7 +149,10 @@ def _row_groups(file: LogFile) -> Iterator[tuple[int, int]]:
 
 
 def _without_glob(place: str) -> tuple[str, str]:
-    """Divide a path into the folder before the first wildcard and the pattern, which is empty without a wildcard."""
+    """Split a path into (folder, glob pattern). The pattern starts with the first component that has a wildcard.
+
+    Without a wildcard, return the whole path and an empty pattern.
+    """
     scheme, divider, path = place.rpartition("://")
     parts = path.split("/")
     plain = next((i for i, part in enumerate(parts) if _GLOB & set(part)), len(parts))
@@ -154,14 +161,17 @@ def _without_glob(place: str) -> tuple[str, str]:
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """Match a path against a pattern folder by folder, so `*` does not match a slash."""
+    """Match a path against a glob pattern, one path component at a time. A `*` therefore does not match a slash."""
     parts, patterns = path.split("/"), pattern.split("/")
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 
 @functools.cache
 def _content_hash(file: LogFile) -> str:
-    """Hash the content of a file. Cached for the life of the process until size or modification time change."""
+    """Return the SHA-256 digest of a file as a hexadecimal string.
+
+    The process caches it. A file whose size or modification time has changed is hashed again.
+    """
     digest = hashlib.sha256()
     with Folder(file.root).filesystem.open_input_file(file.path) as stream:
         while block := stream.read(_READ_BYTES):

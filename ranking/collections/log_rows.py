@@ -1,7 +1,8 @@
 """Parse the rows of a query log and report malformed rows.
 
-A row is one search (a text), or a query with its frequency, optionally with an id. Text files may have a header.
-Without a header, a line is a text, or a text and a frequency.
+A row is either a single search, with only the text of the query, or a query with its frequency. Both may have an id.
+Text files (.tsv and .csv) may have a header. In a file without a header, a line is a query, or a query and its
+frequency.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _BATCH_ROWS = 8192
 
 
 class ColumnNames(NamedTuple):
-    """Accepted names of each column, in order of preference."""
+    """Accepted names for each column of a query log, in order of preference."""
 
     text: tuple[str, ...]
     frequency: tuple[str, ...]
@@ -35,13 +36,13 @@ class ColumnNames(NamedTuple):
 
 @dataclass(frozen=True)
 class RowLayout:
-    """Positions of the columns in a row.
+    """Positions of the columns in the rows of a text file.
 
     Attributes:
-        text: Index of the query's column.
-        frequency: Index of the frequency's column. None if there is no such column.
-        query_id: Index of the id's column. None if there is no such column.
-        width: Number of cells in a row. 0 allows any number.
+        text: Index of the query column.
+        frequency: Index of the frequency column. None if there is no such column.
+        query_id: Index of the id column. None if there is no such column.
+        width: Required number of cells per row. 0 disables the check.
         header: Whether the first row is a header.
     """
 
@@ -57,7 +58,7 @@ class LogError(InputError):
 
     Attributes:
         path: The file.
-        line: The line, or the row of a Parquet file. 0 if the error concerns the whole file.
+        line: Number of the line, or of the row in a Parquet file, from 1. 0 if the error concerns the whole file.
     """
 
     def __init__(self, path: str, line: int, message: str) -> None:
@@ -67,10 +68,11 @@ class LogError(InputError):
 
 
 class MalformedRowError(Exception):
-    """An error in a row.
+    """An error in a row. `read_split` converts it to a `LogError`.
 
     Attributes:
-        line: Number of the line in the file, from 1. None if the code that checks the row does not know it.
+        line: Number of the line, or of the row in a Parquet file, from 1. None if it is not known where the row is
+            checked.
     """
 
     def __init__(self, line: int | None, problem: str) -> None:
@@ -79,7 +81,7 @@ class MalformedRowError(Exception):
 
 
 def names_of(columns: LogColumns) -> ColumnNames:
-    """Return the column names of the settings, or the default names."""
+    """Return the accepted names for each column: the name in the settings, or the default names if none is set."""
     return ColumnNames(
         (columns.text,) if columns.text else ("text", "query"),
         (columns.frequency,) if columns.frequency else ("frequency", "count"),
@@ -88,13 +90,13 @@ def names_of(columns: LogColumns) -> ColumnNames:
 
 
 def read_split(split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
-    """Read the rows of a split. A row without a frequency counts once.
+    """Yield the rows of a split. A row without a frequency gets the frequency 1.
 
-    Empty queries are valid in a log of single searches.
+    A row without a frequency and without an id may have an empty query.
 
     Raises:
-        LogError: A row is malformed, the file lacks a column that the settings name, or a row with an id or a frequency
-            has an empty query. The message names the file and the line, or the row of a Parquet file.
+        LogError: A row is malformed, the file lacks a column that is named in the settings, or a row with an id or a
+            frequency has an empty query. The message names the file and the line, or the row of a Parquet file.
     """
     try:
         with open_log(split) as stream:
@@ -113,13 +115,13 @@ def read_split(split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
 
 
 def form_of(text: Any, frequency: Any, query_id: Any, line: int | None) -> QueryForm:
-    """Check the values of a row.
+    """Check the values of a row and return them as a `QueryForm`.
 
     Args:
         text: The query.
-        frequency: Its frequency. None if the row has none.
-        query_id: Its id. None if the row has none.
-        line: Number of the line in the file, for messages.
+        frequency: Frequency of the query. None if the row has no frequency.
+        query_id: Id of the query. None if the row has no id.
+        line: Number of the line in the file, for error messages. None if unknown.
 
     Raises:
         MalformedRowError: A value is malformed.
@@ -141,8 +143,13 @@ def form_of(text: Any, frequency: Any, query_id: Any, line: int | None) -> Query
 def layout_of(cells: Sequence[str], columns: LogColumns) -> RowLayout:
     """Determine the layout of a text file from its first row.
 
+    Args:
+        cells: Cells of the first row.
+        columns: Column names in the settings.
+
     Raises:
-        MalformedRowError: The row is not a header and has more than two columns, or a named column is missing.
+        MalformedRowError: The row is not a header and has more than two columns, or a column that is named in the
+            settings is missing.
     """
     names = names_of(columns)
     positions = [_position(cells, group) for group in names]
@@ -159,7 +166,7 @@ def layout_of(cells: Sequence[str], columns: LogColumns) -> RowLayout:
 
 
 def _line_rows(stream: io.BufferedReader, split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
-    """Read the rows of a .tsv or .jsonl split: the lines that begin in it."""
+    """Yield the rows of a .tsv or .jsonl split. A line belongs to the split in which it begins."""
     names = names_of(columns)
     layout = None
     if split.ending == ".tsv":
@@ -176,7 +183,7 @@ def _line_rows(stream: io.BufferedReader, split: FileSplit, columns: LogColumns)
 
 
 def _lines(stream: io.BufferedReader, start: int, stop: int) -> Iterator[tuple[int, str]]:
-    """Yield (byte offset, text) of each line that begins in [start, stop) and is not blank."""
+    """Yield (byte offset, text) for each non-blank line that begins in the byte range [start, stop)."""
     stream.seek(max(0, start - 1))
     offset = stream.tell() + (len(stream.readline()) if start else 0)
     while offset < stop and (line := stream.readline()):
@@ -202,7 +209,8 @@ def _line_number(stream: io.BufferedReader, offset: int) -> int:
 def _first_cells(text: str, names: ColumnNames) -> list[str]:
     """Split the first line of a .tsv file into cells.
 
-    A line that ends in a number and names no column is a query, which may contain tabs, and its frequency.
+    If the last cell is a number and no cell is a name of the query column, the line is a query and its frequency. It is
+    then split only at the last tab, because the query may contain tabs.
     """
     cells = text.split("\t")
     is_pair = _position(cells, names.text) is None and cells[-1].strip().isdecimal()
@@ -210,14 +218,18 @@ def _first_cells(text: str, names: ColumnNames) -> list[str]:
 
 
 def _cells(text: str, layout: RowLayout) -> list[str]:
-    """Split a line of a .tsv file into cells. A single column is not split; two columns are split at the last tab."""
+    """Split a line of a .tsv file into cells.
+
+    If a file without a header has only queries, the whole line is one cell. If the columns are query and frequency,
+    split at the last tab. Queries may contain tabs in both cases. Otherwise, split at every tab.
+    """
     if layout.width == 0:
         return [text]
     return text.rsplit("\t", 1) if (layout.width, layout.frequency) == (2, 1) else text.split("\t")
 
 
 def _cells_form(cells: Sequence[str], layout: RowLayout, line: int | None) -> QueryForm:
-    """Convert the cells of a text file's row to a form."""
+    """Convert the cells of a .tsv or .csv row to a `QueryForm`."""
     if layout.width and len(cells) != layout.width:
         expected = "2 columns (query, frequency)" if layout.width == 2 else f"{layout.width} columns"
         raise MalformedRowError(line, f"expected {expected} as in the first line, not {len(cells)}")
@@ -228,7 +240,7 @@ def _cells_form(cells: Sequence[str], layout: RowLayout, line: int | None) -> Qu
 
 
 def _json_form(text: str, names: ColumnNames, columns: LogColumns) -> QueryForm:
-    """Convert a line of a .jsonl file to a form."""
+    """Convert a line of a .jsonl file to a `QueryForm`."""
     try:
         row = json.loads(text)
     except json.JSONDecodeError as error:
@@ -246,7 +258,7 @@ def _json_form(text: str, names: ColumnNames, columns: LogColumns) -> QueryForm:
 
 
 def _csv_rows(stream: io.BufferedReader, columns: LogColumns) -> Iterator[QueryForm]:
-    """Read the rows of a .csv file."""
+    """Yield the rows of a .csv file."""
     rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), strict=True)
     layout = None
     try:
@@ -264,7 +276,7 @@ def _csv_rows(stream: io.BufferedReader, columns: LogColumns) -> Iterator[QueryF
 
 
 def _parquet_rows(stream: Any, split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
-    """Read the rows of a .parquet split."""
+    """Yield the rows of a .parquet split."""
     file = pq.ParquetFile(stream)
     schema_names, names = file.schema_arrow.names, names_of(columns)
     found = [next((name for name in group if name in schema_names), None) for group in names]
@@ -285,13 +297,22 @@ def _parquet_rows(stream: Any, split: FileSplit, columns: LogColumns) -> Iterato
 
 
 def _position(cells: Sequence[str], names: tuple[str, ...]) -> int | None:
-    """Return the index of the cell with the first name that occurs, or None."""
+    """Return the index of a cell that equals one of the names, trying the names in order. None if no cell matches."""
     stripped = [cell.strip() for cell in cells]
     return next((stripped.index(name) for name in names if name in stripped), None)
 
 
 def _not_null(frequency: Any, name: str | None, line: int | None) -> Any:
-    """Return a frequency unchanged. Raises MalformedRowError if the column exists and the value is null."""
+    """Return a frequency unchanged, after a check for null.
+
+    Args:
+        frequency: Value of the frequency column. None if it is null or there is no such column.
+        name: Name of the frequency column. None if there is no such column.
+        line: Number of the line in the file, for error messages. None if unknown.
+
+    Raises:
+        MalformedRowError: The column exists and the value is null.
+    """
     if name is not None and frequency is None:
         raise MalformedRowError(line, f"{name!r} is null; the frequency must be an integer of at least 1")
     return frequency
@@ -301,12 +322,12 @@ def _check_named_columns(columns: LogColumns, available: Sequence[str], found: S
     """Check that the columns named in the settings exist.
 
     Args:
-        columns: Settings.
-        available: Names of all columns.
-        found: Positions or names of the columns text, frequency and query_id. None for a missing column.
+        columns: Column names in the settings.
+        available: Names of all columns in the file, for the error message.
+        found: Positions or names in the file of the columns text, frequency and query_id. None for a missing column.
 
     Raises:
-        MalformedRowError: A named column is missing.
+        MalformedRowError: A column that is named in the settings is missing.
     """
     for (setting, name), column in zip(columns.model_dump().items(), found, strict=True):
         if name is not None and column is None:

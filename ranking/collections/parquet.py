@@ -1,10 +1,13 @@
-"""Read Parquet collections: the folders documents/, queries/ and qrels/ under one path or URI, each with Parquet parts.
+"""Read Parquet collections: folders documents/, queries/ and qrels/ under one path or URI, with .parquet files.
 
-- documents: doc_id, text, and optionally title.
-- queries: query_id, text, and optionally frequency.
-- qrels: query_id, doc_id, grade, and optionally split. With a split column, all judged queries of `evaluation.split`
-  are tested, and the judgements of "train" are kept for supervised baselines. Without it, the judged queries are
-  divided as in a BEIR folder with one qrels.tsv. The folder qrels/ may be missing.
+The columns are:
+
+- documents/: doc_id, text, and optionally title.
+- queries/: query_id, text, and optionally frequency.
+- qrels/: query_id, doc_id, grade, and optionally split. With a split column, all judged queries of the split
+  `evaluation.split` become test queries, and the judgements of the split "train" are kept for supervised baselines.
+  Without it, the judged queries are divided into test queries and queries that can be labelled
+  (`ranking.collections.splits`). The folder qrels/ may be missing.
 """
 
 from __future__ import annotations
@@ -33,7 +36,8 @@ def read(place: str, split: str) -> Collection:
         split: Name of the judged split, such as "test".
 
     Raises:
-        InputError: Something is missing or malformed. The message names part, row and column.
+        InputError: A file, column or value is missing or malformed. The message names the file, and where known the row
+            and the column.
     """
     folder = Folder(place)
     folder.check_reachable()
@@ -60,7 +64,7 @@ def read(place: str, split: str) -> Collection:
 
 
 def _query(row: dict[str, Any], where: str) -> Query:
-    """Convert a row to a query."""
+    """Convert a row of queries/ to a query."""
     text = " ".join(row["text"].split())
     if not text:
         raise InputError(f"{where}: query {row['query_id']!r} is empty")
@@ -68,7 +72,7 @@ def _query(row: dict[str, Any], where: str) -> Query:
 
 
 def _judgements(folder: Folder, split: str, query_ids: set[str]) -> Judgements:
-    """Read the judgements of a split."""
+    """Read the judgements of a split from qrels/."""
     by_split: defaultdict[str | None, Qrels] = defaultdict(dict)
     for where, row in _rows(folder, ("query_id", "doc_id", "grade"), ("split",)):
         if row["query_id"] not in query_ids:
@@ -93,7 +97,7 @@ def _judgements(folder: Folder, split: str, query_ids: set[str]) -> Judgements:
 def _unique_rows(
     folder: Folder, required: tuple[str, ...], optional: tuple[str, ...], key: str
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of all parts. Raises InputError for a repeated key."""
+    """Yield the rows of all .parquet files in a folder. Raises InputError if a value in the column `key` repeats."""
     seen: set[str] = set()
     for where, row in _rows(folder, required, optional):
         if row[key] in seen:
@@ -103,7 +107,13 @@ def _unique_rows(
 
 
 def _rows(folder: Folder, required: tuple[str, ...], optional: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (part and row number, row) of all parts. Raises InputError for a missing or malformed value."""
+    """Yield (location, row) for each row of all .parquet files in a folder.
+
+    The location is the file and the row number, for error messages.
+
+    Raises:
+        InputError: A file is unreadable, or a column or value is missing or malformed.
+    """
     for part in folder.names(".parquet"):
         try:
             table = folder.read_table(part)

@@ -1,9 +1,10 @@
 """Divide the queries of a collection into test queries and queries that can be labelled. The two never overlap.
 
-If the judgements belong to a named split, all of its queries are tested. If there is only one set of judgements, the
-judged queries are divided in halves by a hash of their id: one half to label, with its judgements for supervised
-baselines, and the other half to test. The setting `collection.use` assigns all of them to one side instead. Without
-judgements all queries can be labelled and none is tested.
+If the judgements belong to a named split, all queries of that split become test queries. If there is only one set of
+judgements, its queries are divided into halves by a hash of their id. One half becomes test queries. The other half can
+be labelled, and its judgements are available to supervised baselines. The setting `collection.use` can assign all
+judged queries to labelling or to testing instead. Without judgements, all queries can be labelled and there are no test
+queries.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ranking.runs.stages import fingerprint_of
 
 Qrels = dict[str, dict[str, int]]
 Use = Literal["both", "label", "test"]
-"""Purpose of the judged queries, as in the setting `collection.use`."""
+"""What judged queries are used for: the values of the setting `collection.use`."""
 
 
 @dataclass
@@ -29,9 +30,10 @@ class Judgements:
 
     Attributes:
         qrels: {query_id: {doc_id: grade}}.
-        where: Name of the judgements in messages.
-        whole: Whether all of their queries are tested. False divides them in halves.
-        log_qrels: Judgements of other queries, for supervised baselines.
+        where: File or dataset that the judgements come from, for error messages.
+        whole: If True, all judged queries become test queries. If False, they are divided into a test half and a half
+            that can be labelled.
+        log_qrels: Judgements of queries that can be labelled, for supervised baselines.
     """
 
     qrels: Qrels
@@ -43,7 +45,7 @@ class Judgements:
 def assembled(
     name: str, fingerprint: str, documents: list[Document], queries: Sequence[Query], judgements: Judgements | None
 ) -> Collection:
-    """Assemble a collection and divide its queries.
+    """Create a collection and divide its queries into test queries and queries that can be labelled.
 
     Args:
         name: Name of the collection.
@@ -53,7 +55,7 @@ def assembled(
         judgements: Judgements, or None if there are none.
 
     Raises:
-        InputError: There is no judged query to test, or no judged document is in the corpus.
+        InputError: There are judgements, but no test query results from them, or no judged document is in the corpus.
     """
     empty = sum(not document.content.strip() for document in documents)
     notes = [f"{empty:,} documents have no text and are never retrieved"] if empty else []
@@ -89,7 +91,14 @@ def assembled(
 
 
 def used_for(collection: Collection, use: Use) -> Collection:
-    """Assign the judged queries to labelling or to testing, according to `collection.use`."""
+    """Return a collection whose judged queries are used as `collection.use` says.
+
+    Args:
+        collection: The collection as read.
+        use: "both" keeps the division into test queries and queries that can be labelled. "label" moves all test
+            queries to the queries that can be labelled. "test" moves the half that can be labelled to the test queries,
+            if a single set of judgements was divided.
+    """
     if use == "both":
         return collection
     fingerprint = fingerprint_of(collection.fingerprint, use)
@@ -112,7 +121,10 @@ def used_for(collection: Collection, use: Use) -> Collection:
 
 
 def is_test_half(query_id: str) -> bool:
-    """Return whether a query belongs to the tested half. Depends only on the id, so it is the same everywhere."""
+    """Return whether a query belongs to the test half when judged queries are divided.
+
+    The result depends only on the query id, so it is the same in every run.
+    """
     return hashlib.sha256(query_id.encode("utf-8")).digest()[0] % 2 == 1
 
 

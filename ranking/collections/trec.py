@@ -4,10 +4,10 @@
   elements that have <DOCNO>, <TEXT>, and optionally <TITLE> or <HEADLINE>.
 - Topics: topics.tsv with an id and a text on each line; topics.txt with <top>, <num> and <title>; or queries.jsonl as
   in BEIR.
-- Judgements: qrels.<split>.txt, whose queries are all tested, or qrels.txt, whose queries are divided as in a BEIR
-  folder with one qrels.tsv.
+- Judgements: qrels.<split>.txt, whose queries all become test queries, or qrels.txt, whose queries are divided into
+  test queries and queries that can be labelled (`ranking.collections.splits`).
 
-TREC runs are read as candidates (docs/candidates.md).
+TREC run files are not part of a collection. They can be used as candidate lists (docs/candidates.md).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def read_documents(path: Path) -> list[Document]:
 
 
 def read_topics(path: Path) -> list[Query]:
-    """Read topics from a .jsonl, .tsv or .txt file, plain or gzipped. The query is the title of a TREC topic."""
+    """Read topics from a .jsonl, .tsv or .txt file, plain or gzipped. The title of a TREC topic becomes the query."""
     name = path.name.removesuffix(".gz")
     if name.endswith(".jsonl"):
         return beir.read_queries(path)
@@ -85,7 +85,12 @@ def read_topics(path: Path) -> list[Query]:
 
 
 def _pairs(path: Path, kind: str) -> Iterator[tuple[str, str]]:
-    """Yield (id, text) of each line of a .tsv file. kind: "document" or "topic"; only documents may be empty."""
+    """Yield (id, text) for each line of a .tsv file.
+
+    Args:
+        path: The file.
+        kind: "document" or "topic", for error messages. The text of a document may be empty, that of a topic may not.
+    """
     for line, row in read_lines(path):
         key, tab, text = row.partition("\t")
         if not tab or not key.strip():
@@ -96,7 +101,10 @@ def _pairs(path: Path, kind: str) -> Iterator[tuple[str, str]]:
 
 
 def _blocks(path: Path, tag: str) -> Iterator[tuple[int, str]]:
-    """Yield (first line, content) of every <tag>...</tag>. Ignores the case of tags."""
+    """Yield (line number of the opening tag, content) for every <tag>...</tag> element in a file.
+
+    Tags must be at the start of a line, in upper or lower case. The content is the lines between the two tags.
+    """
     begin, end = f"<{tag}>", f"</{tag}>"
     lines: list[str] | None = None
     start = 0
@@ -118,7 +126,7 @@ def _blocks(path: Path, tag: str) -> Iterator[tuple[int, str]]:
 
 
 def _tagged_documents(path: Path) -> Iterator[Document]:
-    """Yield the <DOC> elements of a file."""
+    """Yield the <DOC> elements of a file as documents."""
     for line, block in _blocks(path, "doc"):
         number = _field(block, "docno")
         if not number:
@@ -128,9 +136,9 @@ def _tagged_documents(path: Path) -> Iterator[Document]:
 
 
 def _tagged_topics(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (id, title) of the <top> elements of a file."""
+    """Yield (id, title) for each <top> element of a file."""
     for line, block in _blocks(path, "top"):
-        # Older topics do not close their fields: a field ends at the next tag.
+        # Older topic files do not close their fields, so a field ends at the next tag.
         fields = {name.lower(): text for name, text in re.findall(r"<(num|title)>([^<]*)", block, re.IGNORECASE)}
         number, title = _NUMBER.sub("", _plain(fields.get("num", ""))), _TITLE.sub("", _plain(fields.get("title", "")))
         if not number or not title:
@@ -144,7 +152,7 @@ def _fields(block: str, tag: str) -> list[str]:
 
 
 def _field(block: str, tag: str) -> str:
-    """Return the plain text of the first <tag> element, or an empty string."""
+    """Return the plain text of the first <tag> element in a block, or an empty string if there is none."""
     return next(iter(_fields(block, tag)), "")
 
 
@@ -163,12 +171,12 @@ def _check_unique(path: Path, ids: list[str], kind: str) -> None:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """Return the path of a file, plain or gzipped, or None if it does not exist."""
+    """Return the path of a file, or of its gzipped version (name + ".gz"). Return None if neither exists."""
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
 def _first_of(folder: Path, names: tuple[str, ...]) -> Path:
-    """Return the first of several files that exists, plain or gzipped. Raises InputError if none does."""
+    """Return the first existing file of several candidates, plain or gzipped. Raises InputError if none exists."""
     for name in names:
         path = _find(folder, name)
         if path is not None:

@@ -18,13 +18,13 @@ from ranking.evaluation.settings import EvaluationSettings
 from ranking.evaluation.trec_runs import TrecRun
 
 PerQuery = dict[str, dict[str, dict[str, float]]]
-"""{system: {measure: {query_id: value}}}"""
+"""Values of measures: {system key: {measure: {query_id: value}}}."""
 
 COMPETING = ("student", "blended", "model")
 """Kinds of systems that compete with the baseline. Their p-values get Holm's correction."""
 
 JUDGED_GAP = 0.05
-"""Difference of Judged@10 between systems above which a warning recommends the measure over judged documents."""
+"""Difference in Judged@10 between systems above which a warning recommends the measure over judged documents only."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class System:
     """A system and its ranking of the test queries.
 
     Attributes:
-        result: Result of the system. `measure` fills in its measures.
+        result: The system's results. The function `measure` fills in their measures.
         run: Ranking of the test queries.
     """
 
@@ -64,7 +64,7 @@ def measure(
         settings: Settings of the evaluation.
 
     Returns:
-        The metrics, and all measures per query.
+        The metrics, and the values of all measures per query.
 
     Raises:
         InputError: Two systems have the same name, or the baseline is not one of the systems.
@@ -144,7 +144,7 @@ def _superiority(comparison: ComparisonResult, level: float) -> CheckResult:
 
 
 def _non_inferiority(values: PerQuery, system: str, other: str, settings: EvaluationSettings) -> CheckResult:
-    """Check that a system is not worse than another by more than the margin, on the first measure."""
+    """Check that a system is not worse than another one by more than the margin on the first measure."""
     (comparison,) = _compare(values, [system], other, settings.measures[0], settings)
     passed = comparison.lower > -settings.non_inferiority_margin
     return CheckResult(
@@ -160,7 +160,7 @@ def _non_inferiority(values: PerQuery, system: str, other: str, settings: Evalua
 def _compare(
     values: PerQuery, keys: Iterable[str], control: str, measure: str, settings: EvaluationSettings
 ) -> list[ComparisonResult]:
-    """Compare systems with a control on one measure."""
+    """Compare each of several systems with the same control on one measure."""
     results = []
     for key in keys:
         comparison = significance.compare(
@@ -185,7 +185,8 @@ def _compare(
 def _correct(comparisons: Sequence[ComparisonResult], results: Mapping[str, SystemResult]) -> None:
     """Apply Holm's correction to the competing systems, separately for each measure and candidate list.
 
-    A student competes as it is served: if it has a blend, only the blended system counts.
+    A student competes in the form in which it is served: if it has a blended system, only that system counts.
+    `p_holm` is set in place.
     """
     have_blend = {result.student for result in results.values() if result.kind == "blended"}
     for measure, candidates in dict.fromkeys((one.measure, results[one.system].candidates) for one in comparisons):
@@ -203,7 +204,7 @@ def _correct(comparisons: Sequence[ComparisonResult], results: Mapping[str, Syst
 def _pairwise(
     values: PerQuery, results: Mapping[str, SystemResult], settings: EvaluationSettings
 ) -> list[ComparisonResult]:
-    """Compare all pairs of students, as served, on the first candidate list and measure."""
+    """Compare all pairs of students on the first candidate list and measure. See `served` for the systems compared."""
     students = list(served(results, settings.first_stages[0]))
     return [
         comparison

@@ -1,10 +1,12 @@
 """The promotion decision: which student wins, whether it may be promoted, and what to deploy if it may not.
 
-Students are compared as they are served: blended with the first stage if they have a blend. Students that fail score
-parity or exceed the latency budget are excluded. The best remaining student on the first measure wins; if cheaper
-students are not significantly worse, the cheapest of them wins. The winner is promoted if it is significantly better
-than the baseline (superiority), and not worse than the first stages, the pre-ranker and its own base (non-inferiority).
-Otherwise the decision names the best of these alternatives.
+A student is compared in the form in which it is served: if its config has a blend, its scores are blended with the
+first stage's (`ranking.blending`). Students are excluded if they exceed the latency budget or fail score parity, which
+means that their scores differ from those recorded when they were saved. The best remaining student on the first measure
+wins; if cheaper students are not significantly worse, the cheapest of them wins. The winner is promoted if it is
+significantly better than the baseline (superiority), and not worse than the first stages, the pre-ranker and its own
+base, which is the same model before training (non-inferiority). Otherwise the decision names the system to deploy
+instead: the best of these alternatives if it is significantly better than the baseline, else the baseline.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ ALTERNATIVES = ("first_stage", "pre_ranker", "base")
 """Kinds of systems that can be deployed instead of a student."""
 
 Checks = Callable[[str], Sequence[CheckResult]]
-"""Function that checks the promotion conditions of a student, given the key of its system."""
+"""Function that takes the key of a student's system and checks the student's promotion conditions."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Rules:
     """Rules of the promotion decision.
 
     Attributes:
-        candidates: The candidate list on which students compete.
+        candidates: Name of the candidate list on which students compete.
         baseline: Key of the system to beat.
         level: Significance level. A lower p-value is significant.
         budget_ms: Limit of the p95 latency of one query in milliseconds. None for no limit.
@@ -40,7 +42,17 @@ class Rules:
 
 
 def served(systems: Mapping[str, SystemResult], candidates: str) -> dict[str, SystemResult]:
-    """Select each student as served on a candidate list: its blended system if there is one, else the student."""
+    """Select the system that is served for each student on a candidate list.
+
+    This is the student's blended system if there is one, else the student without a blend.
+
+    Args:
+        systems: Results by system key.
+        candidates: Name of the candidate list.
+
+    Returns:
+        Results of the selected systems by system key.
+    """
     on_list = {key: result for key, result in systems.items() if result.candidates == candidates}
     blended = {result.student for result in on_list.values() if result.kind == "blended"}
     return {
@@ -51,7 +63,10 @@ def served(systems: Mapping[str, SystemResult], candidates: str) -> dict[str, Sy
 
 
 def alternatives(systems: Mapping[str, SystemResult], candidates: str, student: str) -> list[str]:
-    """List the alternatives to a student: first stages, and the pre-ranker and the student's base on the same list."""
+    """List the keys of the systems that can be deployed instead of a student.
+
+    These are all first stages, and the pre-ranker and the student's base on the same candidate list.
+    """
     return [
         key
         for key, result in systems.items()
@@ -73,7 +88,7 @@ def decide(
         comparisons: Comparisons with the baseline.
         pairwise: Comparisons of served students with each other on the first measure.
         rules: Rules of the decision.
-        checks: Checks the promotion conditions of the winner.
+        checks: Function that checks the promotion conditions of the winner.
     """
     students = served(systems, rules.candidates)
     if not students:
@@ -97,7 +112,7 @@ def decide(
 
 
 def name_of(result: SystemResult) -> str:
-    """Return the student's name for a student, blended or base system."""
+    """Return the name of the student that a student, blended or base system belongs to."""
     return result.student or result.system
 
 
@@ -178,7 +193,7 @@ def _best_alternative(
 
 
 def _preference(students: Mapping[str, SystemResult], winner: str, best: str, measure: str) -> str:
-    """Explain the choice of a cheaper student, as the end of a sentence. Empty if the best one was chosen."""
+    """Return the end of a sentence that explains why a cheaper student won. Empty if the best student won."""
     if winner == best:
         return ""
     return (
@@ -187,7 +202,7 @@ def _preference(students: Mapping[str, SystemResult], winner: str, best: str, me
 
 
 def _none(reason: str, deploy: str | None = None) -> PromotionDecision:
-    """Decide without a winner."""
+    """Return the decision for the case that no student wins."""
     return PromotionDecision(
         champion=None, promoted=False, reason=reason + (f" Deploy {deploy}." if deploy else ""), deploy=deploy
     )
@@ -199,10 +214,10 @@ def _p95(result: SystemResult) -> float:
 
 
 def _cost(result: SystemResult) -> float:
-    """Return the median latency in milliseconds; infinity if not measured."""
+    """Return the cost of a system: its median latency in milliseconds, or infinity if not measured."""
     return result.latency_ms.p50 if result.latency_ms else math.inf
 
 
 def _list(names: Sequence[str]) -> str:
-    """Join names as in a sentence."""
+    """Join names for use in a sentence, such as "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,4 +1,4 @@
-"""Checks of judgements and runs. Problems that make results misleading are errors; others are notes with counts."""
+"""Check judgements and runs. Problems that make results misleading are errors; others become notes with counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RankedLists = Mapping[str, Mapping[str, float]]
 
 
 def check_qrels(qrels: Qrels) -> list[str]:
-    """Return notes on judgements.
+    """Check the judgements of the test queries, and return a note about queries without relevant documents.
 
     Raises:
         InputError: No query has a relevant document, so all measures would be 0.
@@ -30,7 +30,7 @@ def check_qrels(qrels: Qrels) -> list[str]:
 
 
 def check_run(name: str, run: RankedLists, qrels: Qrels, doc_ids: Set[str]) -> list[str]:
-    """Return notes on another system's run.
+    """Check another system's run against the judgements and the collection, and return notes about problems.
 
     Args:
         name: Name of the run, for messages.
@@ -90,7 +90,7 @@ def check_ties(name: str, run: RankedLists, depth: int = 10) -> list[str]:
 
 
 def _is_tied(scores: Mapping[str, float], depth: int) -> bool:
-    """Return whether two of the first depth + 1 scores are equal."""
+    """Return whether two of the highest depth + 1 scores are equal."""
     head = sorted(scores.values(), reverse=True)[: depth + 1]
     return len(set(head)) < len(head)
 

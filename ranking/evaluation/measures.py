@@ -49,8 +49,8 @@ def per_query(
 ) -> dict[str, dict[str, float]]:
     """Measure a run on each judged query. Queries without results count as 0.
 
-    Ties are broken as in trec_eval for every measure. The providers of ir-measures break ties differently, so they are
-    given ranks instead of scores.
+    For every measure, ties are broken as in trec_eval. The packages that ir-measures calls (its providers) break ties
+    differently, so they get scores without ties, derived from the ranks.
 
     Args:
         qrels: {query_id: {doc_id: grade}}.
@@ -81,7 +81,7 @@ def per_query(
 def condensed(
     qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]]
 ) -> dict[str, dict[str, float]]:
-    """Remove unjudged documents from a run (condensed lists; Sakai, SIGIR 2007). Documents below move up."""
+    """Remove unjudged documents from a run (condensed lists; Sakai, SIGIR 2007). The documents below them move up."""
     return {
         query_id: {doc_id: score for doc_id, score in scores.items() if doc_id in qrels.get(query_id, {})}
         for query_id, scores in run.items()
@@ -89,7 +89,7 @@ def condensed(
 
 
 def _rank_scores(scores: Mapping[str, float]) -> dict[str, float]:
-    """Replace scores by distinct descending ranks: n for the best of n documents, 1 for the worst."""
+    """Replace scores with distinct ones derived from the ranks: n for the best of n documents, 1 for the worst."""
     return {doc_id: float(len(scores) - rank) for rank, doc_id in enumerate(order_of(scores))}
 
 
@@ -102,5 +102,5 @@ def overall(name: str, values: Mapping[str, float]) -> float:
 
 
 def mean(values: Mapping[str, float]) -> float:
-    """Average over queries. Returns 0 if there are none."""
+    """Average a measure over queries. Returns 0 if there are no queries."""
     return sum(values.values()) / len(values) if values else 0.0

@@ -1,5 +1,6 @@
-"""Query slices by length, frequency, form (question or keywords) and term overlap with the relevant documents.
+"""Divide the test queries into slices by four criteria, and average measures over each slice.
 
+The criteria are length, frequency, form (question or keywords) and term overlap with the relevant documents.
 The slice boundaries are this project's choice. Empty slices are omitted.
 """
 
@@ -18,7 +19,12 @@ _HIGH_OVERLAP = 0.5
 
 
 def slice_queries(collection: Collection) -> dict[tuple[str, str], list[str]]:
-    """Assign the test queries to slices. Returns {(by, name): query ids}."""
+    """Assign the test queries to slices.
+
+    Returns:
+        {(criterion, slice name): query ids}. Each query is in one slice per criterion. Frequency is left out if no
+        query occurs more than once.
+    """
     relevant = {
         query_id: [doc_id for doc_id, grade in grades.items() if grade > 0]
         for query_id, grades in collection.qrels.items()
@@ -31,7 +37,10 @@ def slice_queries(collection: Collection) -> dict[tuple[str, str], list[str]]:
     }
 
     def overlap(query: Query) -> str:
-        """Name the slice by the mean share of query terms in the relevant documents."""
+        """Return the name of a query's slice by term overlap.
+
+        Overlap is the share of the query's terms that occur in a relevant document, averaged over these documents.
+        """
         shares = [_share(query.text, words[doc_id]) for doc_id in relevant.get(query.query_id, []) if doc_id in words]
         if not shares:
             return "unknown (no text)"
@@ -54,11 +63,11 @@ def slice_queries(collection: Collection) -> dict[tuple[str, str], list[str]]:
 def average_by_slice(
     slices: Mapping[tuple[str, str], Sequence[str]], values: Mapping[str, Mapping[str, float]]
 ) -> list[QuerySlice]:
-    """Average each system over each slice.
+    """Average one measure of each system over each slice.
 
     Args:
-        slices: Query ids by (by, name), from `slice_queries`.
-        values: {system: {query_id: value}} of one measure.
+        slices: {(criterion, slice name): query ids}, from `slice_queries`.
+        values: {system: {query_id: value}} of the measure.
     """
     return [
         QuerySlice(
@@ -72,7 +81,7 @@ def average_by_slice(
 
 
 def _mean_of(values: Mapping[str, float], ids: Iterable[str]) -> float:
-    """Average values over some queries."""
+    """Average a measure over the queries with the given ids."""
     return mean({query_id: values[query_id] for query_id in ids})
 
 
@@ -83,16 +92,16 @@ def _share(text: str, words: set[str]) -> float:
 
 
 def _length(query: Query) -> str:
-    """Name the slice by length in terms."""
+    """Return the name of a query's slice by length in terms."""
     terms = count_terms(normalise(query.text))
     return "1 to 3 terms" if terms <= 3 else "4 to 6 terms" if terms <= 6 else "7 terms or more"
 
 
 def _frequency(query: Query) -> str:
-    """Name the slice by frequency in the log."""
+    """Return the name of a query's slice by frequency in the query log."""
     return "once" if query.frequency == 1 else "2 to 9 times" if query.frequency < 10 else "10 times or more"
 
 
 def _form(query: Query) -> str:
-    """Name the slice by form."""
+    """Return the name of a query's slice by form: question or keywords."""
     return "questions" if is_question(query.text) else "keywords"

@@ -1,8 +1,11 @@
 """Reader for RankLLM result files: JSON with one entry per query and documents in ranked order.
 
-Two formats are supported. Since 2024: {"query": {"qid", "text"}, "candidates": [{"docid", "score", "doc"}]}.
-Before: {"query": text, "hits": [{"qid", "docid", "rank", "score", "content"}]}. A .json file contains a list of
-entries, a .jsonl file one entry per line.
+Two formats of entries are supported:
+
+- since 2024: {"query": {"qid", "text"}, "candidates": [{"docid", "score", "doc"}]}
+- before 2024: {"query": text, "hits": [{"qid", "docid", "rank", "score", "content"}]}
+
+A .json file contains a list of entries, a .jsonl file one entry per line.
 """
 
 from __future__ import annotations
@@ -95,7 +98,7 @@ def _ranking(where: str, entry: Any) -> tuple[str, list[str]]:
 
 
 def _documents(where: str, value: Any) -> list[str]:
-    """Return document ids in list order. Ranks are optional and must increase."""
+    """Return the document ids of an entry in list order. The entry may state ranks, which must increase."""
     if not isinstance(value, list):
         raise InputError(f"{where}: expected a list, not {_kind(value)}")
     documents: dict[str, None] = {}

@@ -10,15 +10,16 @@ SystemKind = Literal["first_stage", "pre_ranker", "teacher", "base", "student", 
 
 
 class _Part(BaseModel):
-    """Base class. Unknown fields are errors."""
+    """Base class of the parts of metrics.json. Unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Latency(_Part):
-    """Latency of one query in milliseconds.
+    """Latency of one query in milliseconds: the median and the 95th percentile.
 
-    Re-rankers score 50 documents with one scorer, as in serving. First stages search the collection.
+    Re-rankers score 50 documents with one copy of the model, with as many threads as a replica of the service has.
+    First stages search the collection.
     """
 
     p50: float
@@ -65,15 +66,16 @@ class SystemResult(_Part):
     """One ranking system on one candidate list.
 
     Attributes:
-        kind: `base` is a student's base before training; `blended` is a student as served, blended with the first
-            stage.
+        kind: Kind of system. `base` is the model that a student is trained from, before training. `blended` is a
+            student with its scores blended with the first stage's, as it is served.
         system: Name without the candidate list ("rra-bert").
-        candidates: The candidate list that the system re-ranks ("bm25"). None for a candidate list itself.
-        measures: Averages over the judged queries; sums for counts (NumRet).
+        candidates: Name of the candidate list that the system re-ranks ("bm25"). None for systems that do not re-rank,
+            such as first stages.
+        measures: {measure: mean over the judged queries}; for counts such as NumRet, the sum.
         judged_only: The first measure over condensed lists, from which unjudged documents are removed (Sakai, SIGIR
             2007).
-        student: The student of a base or blended system.
-        documents_per_second: Throughput of one scorer. None if not measured.
+        student: Name of the student that a base or blended system belongs to. None for other systems.
+        documents_per_second: Throughput of one copy of the model. None if not measured.
         latency_ms: Latency of one query. None if not measured.
         size: Size of the model. None if not measured.
         parity: Score parity of a student. None if not measured.
@@ -102,10 +104,12 @@ class SystemResult(_Part):
 class ComparisonResult(_Part):
     """A comparison of two systems on one measure. Differences are system minus control.
 
-    The fields delta to detectable are those of `ranking.evaluation.significance.Comparison`.
+    Fields that are not listed below are described in `ranking.evaluation.significance.Comparison`.
 
     Attributes:
-        control: The baseline, or the second student of a pairwise comparison.
+        system: Key of the system, or of the first student in a pairwise comparison.
+        control: Key of the baseline, or of the second student in a pairwise comparison.
+        measure: Name of the measure.
         p_holm: p-value with Holm's correction for the number of competing systems on this measure and candidate list.
             None for other systems.
     """
@@ -128,7 +132,8 @@ class CheckResult(_Part):
     Attributes:
         against: Key of the other system.
         test: `superiority` requires delta > 0 and a Holm-corrected p below the significance level. `non-inferiority`
-            requires that the one-sided lower bound of the difference at that level is above minus the margin.
+            requires that the one-sided lower bound of the difference, at that level, is above
+            -`evaluation.non_inferiority_margin`.
     """
 
     against: str
@@ -143,10 +148,10 @@ class PromotionDecision(_Part):
     """The promotion decision.
 
     Attributes:
-        champion: The best student, whether or not it is promoted. None if no student qualifies.
+        champion: Name of the winning student, whether or not it is promoted. None if no student qualifies.
         reason: Explanation in one or two sentences.
-        deploy: Key of the system to deploy: the student if it is promoted, else the better alternative.
-        checks: Conditions of the champion's promotion and their results.
+        deploy: Key of the system to deploy: the winning student if it is promoted, else an alternative.
+        checks: Conditions of the winning student's promotion and their results.
     """
 
     champion: str | None

@@ -10,7 +10,7 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class RunSystemSettings(Settings):
-    """Ranking of the test queries by another system, measured without re-ranking."""
+    """A run file with another system's ranking of the test queries, which is measured without re-ranking."""
 
     name: str = Field(pattern=_NAME, description="Name in tables and files.")
     path: str = Field(description="TREC run file, or RankLLM results (.json or .jsonl), as a path or URI.")

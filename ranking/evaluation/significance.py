@@ -18,7 +18,7 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Comparison:
-    """A paired comparison. Differences are system minus control.
+    """A comparison of two systems on the same queries. Differences are system minus control.
 
     Attributes:
         delta: Mean difference.
@@ -26,7 +26,8 @@ class Comparison:
         interval: 95% bootstrap interval of the mean difference.
         lower: One-sided lower bootstrap bound of the mean difference, at confidence 1 - level.
         effect: Cohen's d of the paired differences: mean / standard deviation. None if all differences are equal.
-        detectable: Smallest true difference that this number of queries, with this spread, detects with a power of 0.8.
+        detectable: Smallest true difference that is detected with a power of 0.8, given the number of queries and the
+            standard deviation of the differences.
     """
 
     delta: float
@@ -42,10 +43,10 @@ def compare(
 ) -> Comparison:
     """Compare two systems query by query.
 
-    The p-value is that of the two-sided paired randomisation test (Smucker et al., CIKM 2007): the share of random sign
-    flips whose absolute mean difference is at least the observed one, the observed one included; all flips if there are
-    fewer than `permutations`. The interval is a
-    percentile bootstrap over queries.
+    The p-value is that of the two-sided paired randomisation test (Smucker et al., CIKM 2007). The test flips the signs
+    of the differences at random; the p-value is the share of flips whose absolute mean difference is at least the
+    observed one. The observed differences count as one of the flips. If there are fewer than `permutations` possible
+    flips, all are used. The interval is a percentile bootstrap over queries.
 
     Args:
         system: {query_id: value}.
@@ -89,7 +90,7 @@ def _randomisation_p(differences: np.ndarray, permutations: int, seed: int) -> f
 
 
 def _resampled_means(differences: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Return the means of bootstrap resamples over queries. A single query has no spread."""
+    """Return the means of bootstrap resamples over queries. For a single query, returns its difference."""
     if len(differences) == 1:
         return differences
     resampled = bootstrap(
@@ -119,7 +120,10 @@ def detectable(spread: float, queries: int, level: float, power: float = POWER) 
 
 
 def queries_needed(spread: float, difference: float, level: float, power: float = POWER) -> int:
-    """Compute the number of queries needed to detect a difference: `detectable` solved for `queries`. At least 1."""
+    """Compute the number of queries that are needed to detect a mean difference. At least 1.
+
+    This is the formula of `detectable`, solved for `queries`.
+    """
     return max(1, math.ceil((detectable(spread, 1, level, power) / difference) ** 2))
 
 

@@ -1,4 +1,4 @@
-"""TREC runs: a ranked list for each query, and reading and writing them."""
+"""Read and format TREC runs. A run has a ranked list of documents for each query."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ranking.errors import InputError
 from ranking.evaluation.rank_llm import read_rank_llm
 
 TrecRun = dict[str, dict[str, float]]
-"""{query_id: {doc_id: score}}, higher is better."""
+"""A run: {query_id: {doc_id: score}}. Higher scores are better."""
 
 
 def to_trec(run: Mapping[str, Mapping[str, float]], tag: str) -> str:
     """Format a run as TREC lines, best first. Ties are ordered by descending document id, as in trec_eval.
 
-    White space in ids and tag is replaced by %20, because columns are separated by white space.
+    White space in ids and in the tag is replaced with %20, because white space separates the columns.
     """
     lines = []
     for query_id in run:
@@ -32,7 +32,7 @@ def to_trec(run: Mapping[str, Mapping[str, float]], tag: str) -> str:
 
 
 def _word(text: str) -> str:
-    """Replace white space by %20."""
+    """Replace each white-space character with %20."""
     return re.sub(r"\s", "%20", text)
 
 

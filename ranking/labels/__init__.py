@@ -1,1 +1,1 @@
-"""From a teacher's answer to a label: prompt orders, answer parsing, targets and rationales."""
+"""Turn a teacher's answers into labels: prompt orders, answer parsing, training targets and rationales."""

@@ -1,4 +1,7 @@
-"""Label confidence: how far a teacher's answers to several prompt orders agree, and a filter for training."""
+"""Label confidence, and a filter for labels by confidence.
+
+The confidence of a label is the agreement between a teacher's answers to several prompt orders of the same documents.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,19 @@ from ranking.errors import InputError
 
 
 def trust(confidence: float | None) -> float:
-    """Return a label's confidence, or 1 if it is None because the list was labelled with one prompt order."""
+    """Return a label's confidence, or 1 if it is None: with a single prompt order there is no agreement to measure."""
     return 1.0 if confidence is None else confidence
 
 
 def confident(labels: Mapping[str, float | None], min_confidence: float) -> list[str]:
-    """Return the ids of the queries whose labels reach a confidence.
+    """Return the ids of the queries whose labels have at least a minimum confidence.
 
     Args:
-        labels: confidence by query id.
-        min_confidence: lowest confidence that passes.
+        labels: {query id: confidence}.
+        min_confidence: Minimum confidence, inclusive.
 
     Raises:
-        InputError: if there are labels and none of them passes.
+        InputError: There are labels, but none has the minimum confidence.
     """
     passing = [query_id for query_id, confidence in labels.items() if trust(confidence) >= min_confidence]
     if labels and not passing:

@@ -1,4 +1,4 @@
-"""Estimate the cost of labelling from a sample: prompts, tokens, hours, money."""
+"""Estimate the cost of labelling from a sample of lists: prompts, tokens, hours and money."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _NORMAL_95 = 1.96
 
 @dataclass(frozen=True)
 class ListCost:
-    """Cost of labelling one list.
+    """Cost of labelling one candidate list.
 
     Attributes:
-        prompts: prompts sent.
-        prompt_tokens: tokens of these prompts.
-        answer_tokens: maximum number of generated tokens.
+        prompts: Number of prompts sent.
+        prompt_tokens: Total number of tokens in these prompts.
+        answer_tokens: Maximum total number of generated tokens.
     """
 
     prompts: int
@@ -27,17 +27,17 @@ class ListCost:
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """Estimated cost of labelling a number of lists.
+    """Estimated cost of labelling all candidate lists.
 
     Attributes:
-        lists: lists to label.
-        sampled: lists in the sample.
-        prompts: prompts sent if no prompt is retried.
-        prompt_tokens: tokens of these prompts.
-        margin: half-width of the 95% confidence interval of prompt_tokens.
-        answer_tokens: maximum number of generated tokens.
-        hours: hours of one engine; None if its throughput is unknown.
-        cost: price of these hours; None if hours or the price per hour are unknown.
+        lists: Number of lists to label.
+        sampled: Number of lists in the sample.
+        prompts: Number of prompts sent if no prompt is retried.
+        prompt_tokens: Total number of tokens in these prompts.
+        margin: Half-width of the 95% confidence interval of `prompt_tokens`.
+        answer_tokens: Maximum total number of generated tokens.
+        hours: Time on a single engine, in hours. None if the throughput of an engine is unknown.
+        cost: Price of these hours. None if `hours` or the price per hour is unknown.
     """
 
     lists: int
@@ -56,10 +56,10 @@ def estimate(
     """Extrapolate the costs of a sample to all lists.
 
     Args:
-        sample: costs of one or more lists.
-        lists: number of lists to label.
-        tokens_per_second: throughput of one engine, prompt and generated tokens together.
-        hour_price: price of one engine's machine per hour.
+        sample: Costs of one or more lists.
+        lists: Number of lists to label.
+        tokens_per_second: Throughput of one engine, in prompt and generated tokens per second. None if unknown.
+        hour_price: Price per hour of the machine that runs one engine. None if unknown.
     """
 
     def total(values: Sequence[int]) -> int:
@@ -85,7 +85,7 @@ def estimate(
 
 
 def format_estimate(estimated: CostEstimate) -> str:
-    """Format an estimate as lines of `name  text`, without a final newline."""
+    """Format an estimate as text: one line per quantity, with its name and value, and no final newline."""
     lines = [
         ("lists", f"{estimated.lists:,} to label, {estimated.sampled:,} sampled for this estimate"),
         ("prompts", f"{estimated.prompts:,}, without retries"),

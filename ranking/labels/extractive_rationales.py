@@ -1,7 +1,8 @@
-"""Rationales without a model: the sentence of a passage that overlaps with the query by the highest term weight.
+"""Extract rationales from passages without a model: the sentence that best matches the query.
 
-The weight of a sentence is the sum of the inverse document frequencies of the query terms in it. The measure is this
-project's own. It does not judge relevance: the sentence shows the terms that passage and query share.
+The weight of a sentence is the sum of the inverse document frequencies of the query terms in it. The sentence with the
+highest weight is the rationale. This measure was designed for this project. It does not judge relevance: the sentence
+only shows terms that passage and query share.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ _BREAK = re.compile(r"""\n\s*\n|(?<=[.!?…])["'”’»)\]]*\s++(?![a-z])|(?<=[
 
 
 def extracted_rationales(label: Label) -> list[Rationale]:
-    """Return a rationale for each candidate of a label: its best sentence.
+    """Return a rationale for each candidate of a label: the best sentence of its passage.
 
-    Document frequencies are counted over the label's own passages. A passage that shares no term with the query gets
-    the status `unmatched` and an empty text.
+    Document frequencies are counted over the passages of this label only. The rationale of a passage that shares no
+    term with the query has the status `unmatched` and an empty text.
     """
     weights = term_weights([candidate.text for candidate in label.candidates])
     rationales = []
@@ -45,15 +46,15 @@ def extracted_rationales(label: Label) -> list[Rationale]:
 
 
 def best_sentence(query: str, passage: str, weights: Mapping[str, float]) -> str | None:
-    """Return the sentence with the highest total weight of the distinct terms that it shares with the query.
+    """Return the sentence of a passage whose distinct terms in common with the query have the highest total weight.
 
     Args:
-        query: text of the query.
-        passage: text to choose a sentence from.
-        weights: weight by term; a missing term has weight 0.
+        query: Text of the query.
+        passage: Text to choose a sentence from.
+        weights: {term: weight}. A missing term has weight 0.
 
     Returns:
-        The earliest of the best sentences, or None if every sentence has weight 0.
+        The best sentence, or the first of several equally good ones. None if every sentence has weight 0.
     """
     query_terms = set(terms(query))
     best, best_weight = None, 0.0
@@ -65,11 +66,11 @@ def best_sentence(query: str, passage: str, weights: Mapping[str, float]) -> str
 
 
 def term_weights(passages: Sequence[str]) -> dict[str, float]:
-    """Weight terms by inverse document frequency, as BM25 does in Lucene.
+    """Return {term: weight} for all terms of the passages. The weight is the idf of BM25 in Lucene.
 
         idf = log(1 + (N - n + 1/2) / (n + 1/2))
 
-    N is the number of passages, n the number of passages with the term.
+    idf is the inverse document frequency, N the number of passages, n the number of passages that contain the term.
     """
     frequencies = Counter(term for passage in passages for term in set(terms(passage)))
     return {term: math.log(1 + (len(passages) - count + 0.5) / (count + 0.5)) for term, count in frequencies.items()}
@@ -78,8 +79,8 @@ def term_weights(passages: Sequence[str]) -> dict[str, float]:
 def terms(text: str) -> list[str]:
     """Split a text into terms: lower-case stems (English Snowball stemmer) without English stop words.
 
-    In unsegmented scripts (Han, kana, Thai, Lao, Khmer, Burmese) terms are character bigrams; a single character is
-    a term too.
+    In scripts without spaces between words (Han, kana, Thai, Lao, Khmer, Burmese), terms are overlapping character
+    bigrams. A run of a single such character is also a term.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     spaced = "".join(character if unicodedata.category(character)[0] in "LMN" else " " for character in folded)
@@ -95,8 +96,10 @@ def terms(text: str) -> list[str]:
 def sentences(text: str) -> list[str]:
     """Split a text into sentences and collapse white space.
 
-    A sentence ends after its punctuation mark and any closing quotes and brackets, or at an empty line. A full stop
-    before a lower-case Latin letter does not end a sentence ("e.g. this"). An abbreviation before a capital does.
+    A sentence ends after its final punctuation mark and any closing quotes and brackets, or at an empty line. A full
+    stop before a lower-case Latin letter does not end a sentence ("e.g. this"). A full stop after an abbreviation does
+    if a capital letter follows ("Dr. Smith"), although it should not. Sentences of more than `MAX_SENTENCE_LENGTH`
+    characters are split.
     """
     starts = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
     pieces = [" ".join(text[start:end].split()) for start, end in itertools.pairwise(starts)]

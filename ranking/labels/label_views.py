@@ -1,4 +1,8 @@
-"""Alternative views of a label, for comparison: omitted documents treated differently, fewer candidates, grades."""
+"""Derive training candidates from a label in alternative ways, for comparisons between training runs.
+
+Documents that the teacher omitted can be treated differently, candidates that the pre-ranker ranked low can be dropped,
+and human judgements can replace the teacher's targets.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,17 @@ Missing = Literal["hard_negative", "append", "drop"]
 def viewed(
     label: Label, missing: Missing = "hard_negative", max_pre_rank: int | None = None
 ) -> list[LabelledCandidate]:
-    """Return the candidates to train on, in the label's order. Drops unseen documents.
+    """Return the candidates of a label to train on, in the label's order.
+
+    Unseen documents, which were not in the teacher's prompt, are left out.
 
     Args:
-        label: the label.
-        missing: treatment of documents that the teacher omitted. `hard_negative`: as labelled, one tier below all
-            listed documents. `append`: listed after the others in the pre-ranker's order, as RankGPT and RankLLM do.
-            `drop`: not used for training.
-        max_pre_rank: drop candidates below this pre-ranking position; None keeps all.
+        label: The label.
+        missing: Treatment of documents that the teacher omitted from its answer. `hard_negative`: they keep the targets
+            of the label, below all listed documents. `append`: they rank after the listed documents, in the
+            pre-ranker's order, as in RankGPT and RankLLM. `drop`: they are not used for training.
+        max_pre_rank: Worst rank by the pre-ranker that is kept; candidates with worse ranks are dropped. None keeps
+            all.
     """
     candidates = [
         c for c in label.candidates if c.tier != "unseen" and (max_pre_rank is None or c.pre_rank <= max_pre_rank)
@@ -38,14 +45,14 @@ def viewed(
 def graded(
     candidates: list[LabelledCandidate], grades: Mapping[str, int], relevant_grade: int
 ) -> list[LabelledCandidate]:
-    """Return the candidates with human judgements as targets, for the supervised baseline.
+    """Return the candidates with targets from human judgements, for the supervised baseline.
 
-    Targets above 0 are relevant. Unjudged documents are not relevant.
+    A target above 0 means relevant. Unjudged documents count as not relevant and have target 0.
 
     Args:
-        candidates: candidates of one query.
-        grades: grade by document id. A candidate takes the highest grade among itself and its duplicates.
-        relevant_grade: lowest grade that counts as relevant, 1 or more. It becomes target 1.
+        candidates: Candidates of one query.
+        grades: {document id: grade}. A candidate gets the highest grade of its own id and the ids of its duplicates.
+        relevant_grade: Lowest grade that counts as relevant, 1 or more. It becomes target 1, the next grade target 2.
     """
 
     def target(c: LabelledCandidate) -> float:

@@ -1,7 +1,7 @@
-"""Parse listwise answers into an order and a parse status. The status reports every repair.
+"""Parse listwise answers into an order of documents and a parse status, which reports what was wrong with the answer.
 
-A well-formed answer is a chain of identifiers, best first: `[3] > [1] > [2]`. It may omit documents: the method
-uses omissions as training signal.
+A well-formed answer is a chain of document identifiers, best first: `[3] > [1] > [2]`. It may omit documents. The
+method uses omissions as a training signal: omitted documents become negatives.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ USABLE: dict[ParseStatus, bool] = {
     "empty": False,
     "refused": False,
 }
-"""Whether an answer with a parse status may become a label, provided that it lists at least one document.
+"""{parse status: whether an answer with this status may become a label, if it lists at least one document}.
 
-- duplicates: the first mention counts.
-- out_of_range: such identifiers are dropped.
-- thinking: the text after the closing tag counts.
-- prose: the only chain in the text counts.
-- truncated: not usable, because the omitted documents may only be missing from the cut end.
+- duplicates: only the first mention of each identifier counts.
+- out_of_range: identifiers of no document in the prompt are dropped.
+- thinking: only the text after the closing `</think>` tag counts.
+- prose: only the single chain of identifiers in the text counts.
+- truncated: not usable, because documents may be missing only because the answer was cut off.
 
-The label stores all counts.
+The label stores the numbers of repeated and out-of-range identifiers and of omitted documents.
 """
 
 
@@ -50,11 +50,11 @@ class ParsedAnswer:
     """A parsed answer.
 
     Attributes:
-        parse_status: most severe problem found, or `ok`.
-        order: distinct identifiers in range, best first; 1 is the prompt's first document.
-        duplicates: number of repeated identifiers.
-        out_of_range: number of identifiers that the prompt does not have.
-        missing: number of the prompt's documents that `order` omits.
+        parse_status: Most severe problem found, or `ok`.
+        order: Distinct identifiers of documents in the prompt, best first. 1 is the first document of the prompt.
+        duplicates: Number of repeated identifiers.
+        out_of_range: Number of identifiers that belong to no document in the prompt.
+        missing: Number of documents in the prompt that `order` omits.
     """
 
     parse_status: ParseStatus
@@ -65,20 +65,20 @@ class ParsedAnswer:
 
     @property
     def usable(self) -> bool:
-        """Whether the order is non-empty and may become a label."""
+        """Whether the answer may become a label: its parse status allows it, and its order is not empty."""
         return USABLE[self.parse_status] and bool(self.order)
 
 
 def read_answer(raw: str, documents: int, finish_reason: str | None = None) -> ParsedAnswer:
-    """Parse an answer. Any text gives a parse status, never an exception.
+    """Parse an answer. Malformed text results in a parse status, never in an exception.
 
-    If several problems apply, the parse status is the first of: empty, refused, truncated, thinking, prose,
-    out_of_range, duplicates.
+    If an answer has several problems, the parse status is the first that applies of: empty, refused, truncated,
+    thinking, prose, out_of_range, duplicates.
 
     Args:
-        raw: the generated text.
-        documents: number of documents in the prompt.
-        finish_reason: the engine's finish reason; `length` means truncated.
+        raw: The generated text.
+        documents: Number of documents in the prompt.
+        finish_reason: The engine's finish reason. `length` means that the answer was truncated.
     """
     text, has_thinking = strip_thinking(raw)
     chain, is_whole_text = _find_chain(text)
@@ -105,9 +105,9 @@ def read_answer(raw: str, documents: int, finish_reason: str | None = None) -> P
 
 
 def strip_thinking(raw: str) -> tuple[str, bool]:
-    """Return the text after the last thinking tag, and whether there was a tag.
+    """Return the text after the last thinking tag (such as `</think>`), and whether there was such a tag.
 
-    If the last tag is an opening tag, the text is empty.
+    If the last tag is an opening tag, the returned text is empty.
     """
     tags = list(_THINKING.finditer(raw))
     if not tags:
@@ -116,9 +116,10 @@ def strip_thinking(raw: str) -> tuple[str, bool]:
 
 
 def _find_chain(text: str) -> tuple[str, bool]:
-    """Return the text's chain of identifiers, and whether the chain is the whole text.
+    """Return the chain of identifiers in a text, and whether the chain is the whole text.
 
-    The chain is empty if the text is prose with several chains of two or more identifiers, or with single ones only.
+    If there is other text, the chain must be the only one with two or more identifiers. Otherwise the returned chain is
+    empty, because it is unclear which identifiers are the answer.
     """
     chains = [match.group() for match in _CHAIN.finditer(text)]
     if len(chains) == 1 and chains[0] == text.strip():
@@ -128,12 +129,12 @@ def _find_chain(text: str) -> tuple[str, bool]:
 
 
 def longest_answer(documents: int) -> str:
-    """Return the well-formed answer that lists every document, to size the token limit."""
+    """Return the well-formed answer that lists every document. Its length determines the limit on generated tokens."""
     return SEPARATOR.join(f"[{number}]" for number in range(1, documents + 1))
 
 
 def is_complete_answer(text: str, documents: int) -> bool:
-    """Return whether a text is a complete well-formed answer: a chain of distinct identifiers in range."""
+    """Return whether a text is a complete well-formed answer: distinct identifiers in range, joined with ` > `."""
     numbers = [number for number in _PARTS.findall(text) if int(number) <= documents]
     return (
         bool(numbers)
@@ -145,8 +146,9 @@ def is_complete_answer(text: str, documents: int) -> bool:
 def is_answer_prefix(text: str, documents: int) -> bool:
     """Return whether a text is a prefix of a well-formed answer with the separator ` > `.
 
-    Structured output allows exactly these texts. A regular expression for distinct identifiers would be impractical:
-    for 20 documents its automaton has a state for each of the 2^20 sets of identifiers already listed.
+    Structured output restricts generation to such prefixes. A regular expression that requires distinct identifiers
+    would be impractical: for 20 documents, its automaton has a state for each of the 2^20 sets of identifiers already
+    listed.
     """
     *listed, last = text.split(SEPARATOR)
     used = {part[1:-1] for part in listed}

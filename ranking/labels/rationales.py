@@ -1,4 +1,4 @@
-"""Parse generated rationales, decide which may be used for training, and attach them to their labels."""
+"""Parse generated rationales, decide which of them may be used for training, and add them to their labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ranking.labels.listwise_answers import REFUSAL, strip_thinking
 from ranking.records import Label, Rationale, RationaleStatus
 
 MAX_RATIONALE_LENGTH = 600
-"""Maximum length in characters, about twice that of two long sentences."""
+"""Maximum length of a rationale in characters, about twice the length of two long sentences."""
 
 _REFUSED = re.compile(rf"(?:(?:sorry|unfortunately|i apologi[sz]e)\W+(?:but )?)?{REFUSAL.pattern}", re.IGNORECASE)
 _STATED = re.compile(
@@ -24,18 +24,24 @@ def parse_rationale(
 ) -> tuple[RationaleStatus, str]:
     """Parse the rationale that an LLM wrote about a passage.
 
-    If several problems apply, the status is the first of: truncated, empty, refused (at the start of the text),
-    too_long, copied (the whole text occurs in the passage), contradicts (states the opposite label). A contradiction
-    is detected only in English, from "relevant", "not relevant" and "irrelevant".
+    If the text has several problems, the status is the first that applies of:
+
+    - truncated: generation stopped at the token limit.
+    - empty: the text has no letters or digits.
+    - refused: the text begins with a refusal.
+    - too_long: the text has more than `MAX_RATIONALE_LENGTH` characters.
+    - copied: the whole text occurs in the passage.
+    - contradicts: the text states the opposite label. This is detected only in English, from "relevant", "not relevant"
+      and "irrelevant".
 
     Args:
-        raw: the generated text.
-        passage: the passage that the rationale explains.
-        relevant: the label in the prompt.
-        finish_reason: the engine's finish reason; `length` means truncated.
+        raw: The generated text.
+        passage: The passage that the rationale is about.
+        relevant: The label that the LLM was asked to explain.
+        finish_reason: The engine's finish reason. `length` means that the text was truncated.
 
     Returns:
-        A status, and the text without thinking and with collapsed white space.
+        The status, and the text after any thinking, with collapsed white space.
     """
     text = " ".join(strip_thinking(raw)[0].split())
     if finish_reason == "length":
@@ -54,12 +60,12 @@ def parse_rationale(
 
 
 def stated_labels(text: str) -> set[bool]:
-    """Return the labels that an English text states: relevant (True), not relevant (False), both or neither."""
+    """Return the labels that an English text states: True for relevant, False for not relevant, both, or none."""
     return {not (match["no"] or _NEGATION.search(match["between"])) for match in _STATED.finditer(text)}
 
 
 def with_rationales(label: Label, rationales: Iterable[Rationale]) -> Label:
-    """Return the label with the rationales of status `ok`; its other candidates get None."""
+    """Return a copy of a label with the rationales of status `ok`. The rationale of other candidates is None."""
     texts = {rationale.doc_id: rationale.text for rationale in rationales if rationale.status == "ok"}
     return label.model_copy(
         update={
@@ -72,5 +78,5 @@ def with_rationales(label: Label, rationales: Iterable[Rationale]) -> Label:
 
 
 def _bare(text: str) -> str:
-    """Keep only letters and digits, to find copies despite changed quotation marks and spaces."""
+    """Keep only letters and digits, case-folded, to find copies despite changes in quotation marks, spaces or case."""
     return "".join(character for character in text.casefold() if character.isalnum())

@@ -1,14 +1,14 @@
-"""Read rankings that were made elsewhere, for the recorded teacher.
+"""Read rankings that were made by another system, for the recorded teacher, which labels from a file.
 
 Three kinds of files are supported:
 
-- **Answers** (`.jsonl`): one answer of a listwise LLM per line, with the documents in its prompt:
+- **Answers** (`.jsonl`): one answer of a listwise LLM per line, with the ids of the documents in its prompt:
   `{"query_id": "q1", "documents": ["d7", "d2", "d9"], "answer": "[3] > [1]"}`. If a query has answers to several
-  prompt orders, `order` numbers them from 0, and the first one is the label. The answer `none` means that no document
-  helps.
-- **Runs**: a TREC run, or RankLLM's JSON. The documents in the prompt are unknown.
-- **Grades** (`.qrels`, or `.tsv` and `.txt` with 3 or 4 columns): qrels in which the teacher graded each pair. The
-  grade is the score.
+  prompt orders, the key `order` numbers them from 0, and the answer with the lowest number becomes the label. The
+  answer `none` means that no document helps with the query.
+- **Runs**: a TREC run file, or the JSON files of RankLLM. It is unknown which documents were in the prompt.
+- **Grades** (`.qrels`, or `.tsv` and `.txt` with 3 or 4 columns): qrels in which the teacher graded each pair of query
+  and document. The grades are used as scores.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ NOTHING_HELPS = "none"
 
 @dataclass(frozen=True)
 class RecordedList:
-    """The teacher's ranking of one query's documents.
+    """A recorded ranking of the documents of one query.
 
     Attributes:
-        order: document ids, best first.
-        shown: ids of the documents in the prompt, in prompt order; None if unknown.
-        raw: text of the answer; None for runs and grades.
-        answer: the parsed answer; None for runs and grades.
-        scores: grade by document id; None for answers and runs.
+        order: Document ids, best first.
+        shown: Ids of the documents in the prompt, in prompt order. None if unknown.
+        raw: Text of the answer. None for runs and grades.
+        answer: The parsed answer. None for runs and grades.
+        scores: {document id: grade}. None for answers and runs.
     """
 
     order: list[str]
@@ -48,10 +48,10 @@ class RecordedList:
 
 
 def read_recorded(path: Path) -> dict[str, RecordedList]:
-    """Read the label of each query.
+    """Read a file of any kind and return the ranking that becomes the label of each query, as {query id: ranking}.
 
     Raises:
-        InputError: if a line is malformed; the message has the file and line.
+        InputError: A line is malformed. The message names file and line.
     """
     if is_answers(path):
         return {query_id: lists[0] for query_id, lists in read_answers(path).items()}
@@ -65,16 +65,19 @@ def read_recorded(path: Path) -> dict[str, RecordedList]:
 
 
 def is_answers(path: Path) -> bool:
-    """Return whether a file has answers of a listwise LLM, judging by its suffix and first line."""
+    """Return whether a file contains answers of a listwise LLM, judging by its extension and first line."""
     first = next(read_lines(path), None) if path.suffix == ".jsonl" else None
     return first is not None and '"answer"' in first[1]
 
 
 def read_answers(path: Path) -> dict[str, list[RecordedList]]:
-    """Read all answers of an answers file, by query id and sorted by `order`.
+    """Read all answers of an answers file.
+
+    Returns:
+        {query id: rankings}. The rankings of a query are sorted by the key `order` of their lines.
 
     Raises:
-        InputError: if a line is malformed, or two lines have the same query and order.
+        InputError: A line is malformed, or two lines have the same query and order.
     """
     answers: dict[str, dict[int, RecordedList]] = {}
     for line, text in read_lines(path):
@@ -91,7 +94,7 @@ def read_answers(path: Path) -> dict[str, list[RecordedList]]:
 
 
 def _fields(where: str, text: str) -> tuple[str, int, list[str], str]:
-    """Return the query id, order, documents and answer of a line."""
+    """Parse a line of an answers file. Return its query id, order, document ids and answer."""
     try:
         row: Any = json.loads(text)
     except (ValueError, RecursionError) as error:

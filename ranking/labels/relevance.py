@@ -1,4 +1,4 @@
-"""Binary relevance from a teacher's order, and the candidates that rationales are written for."""
+"""Derive binary relevance from a teacher's order, and choose the candidates that rationales are written for."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from ranking.records import Label
 def relevance(label: Label) -> list[bool]:
     """Return for each candidate of a label, in the label's order, whether it counts as relevant.
 
-    The rule is this project's own. With tiers, listed documents are relevant and omitted ones are not. If the label
-    lists omitted documents last (`missing: append`, a sliding window), its last `answer.missing` documents are not
-    relevant, but the first document always is. Scores have no such boundary: the better half is relevant, rounded up.
-    Unseen documents are not relevant.
+    The rule was designed for this project. If the targets are tiers, documents that the teacher listed are relevant and
+    documents that it omitted are not. Labels made with `missing: append` or a sliding window list omitted documents
+    last. Their last `answer.missing` documents are not relevant, except that the first document always is. If the
+    targets are scores, there is no such boundary, and the better half, rounded up, is relevant. Unseen documents, which
+    the teacher was not shown, are not relevant.
     """
     candidates = label.candidates
     seen = sum(candidate.tier != "unseen" for candidate in candidates)
@@ -23,11 +24,15 @@ def relevance(label: Label) -> list[bool]:
 
 
 def candidates_to_explain(label: Label, max_candidates: int) -> list[int]:
-    """Choose the candidates to write rationales for: half the best relevant ones, half the hardest negatives.
+    """Choose the candidates to write rationales for: half are the best relevant ones, half the hardest negatives.
 
-    The best are the first in the teacher's order. The hardest are the first in the pre-ranker's order that do not
-    count as relevant. An odd number gives one more relevant candidate. If one half has too few candidates, the other
-    half fills up.
+    The best relevant candidates are the first in the teacher's order. The hardest negatives are the first in the
+    pre-ranker's order that do not count as relevant. If `max_candidates` is odd, there is one more relevant candidate.
+    If there are too few candidates for one half, more are chosen for the other.
+
+    Args:
+        label: The label.
+        max_candidates: Maximum number of candidates to choose.
 
     Returns:
         Indices into `label.candidates`.

@@ -1,4 +1,4 @@
-"""Turn a teacher's answer into targets: tiers from a listwise order, scores from a pointwise teacher."""
+"""Turn a teacher's answer into training targets: tiers from a listwise order, or a pointwise teacher's scores."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ EASY_NEGATIVE_TARGET = 0.0
 
 
 def head_and_tail(ordered: Sequence[Candidate], top: int, bottom: int) -> list[tuple[Candidate, int, bool]]:
-    """Take the pre-ranker's best `top` and worst `bottom` candidates, the head first, each document once.
+    """Take the head and the tail of a pre-ranked list: its first `top` and its last `bottom` candidates.
 
     Args:
-        ordered: candidates, best first.
-        top: size of the head.
-        bottom: size of the tail. A list shorter than top + bottom is returned whole.
+        ordered: Candidates in the pre-ranker's order, best first.
+        top: Size of the head.
+        bottom: Size of the tail. A list with fewer than top + bottom candidates is returned whole, each candidate once.
 
     Returns:
-        Triples of candidate, pre-rank from 1, and whether the candidate belongs to the head.
+        Triples of candidate, rank by the pre-ranker (1 is best), and whether the candidate belongs to the head.
     """
     ranked = [(candidate, rank, rank <= top) for rank, candidate in enumerate(ordered, start=1)]
     return ranked[:top] + ranked[max(top, len(ranked) - bottom) :]
@@ -28,17 +28,19 @@ def head_and_tail(ordered: Sequence[Candidate], top: int, bottom: int) -> list[t
 def tiers_from_order(
     pre_ranked: Sequence[tuple[Candidate, int, bool]], order: Sequence[str], shown: Sequence[str] | None = None
 ) -> list[LabelledCandidate]:
-    """Label candidates by an order that may omit documents.
+    """Label candidates according to a teacher's order, which may omit documents.
 
-    Listed documents rank first, in their order, whether they belong to the head or the tail. The last one has target
-    2, and each place above adds 1. Omitted documents of the head are hard negatives (target 1), omitted documents of
-    the tail easy negatives (target 0).
+    Listed documents rank first, in the teacher's order, whether they belong to the head or the tail. The last listed
+    document has target 2, and each place above it adds 1. Omitted documents of the head are hard negatives (target 1),
+    and omitted documents of the tail are easy negatives (target 0).
 
     Args:
-        pre_ranked: candidates as returned by `head_and_tail`.
-        order: document ids, best first. Unknown ids are ignored; the id of a duplicate counts as that of its candidate.
-        shown: ids in the teacher's prompt, if known. Other candidates are then `unseen`, and every omitted document
-            is a hard negative. None: the prompt had all candidates.
+        pre_ranked: Candidates as returned by `head_and_tail`.
+        order: Document ids, best first. Unknown ids are ignored. The id of a duplicate counts as the id of its
+            candidate.
+        shown: Ids of the documents in the teacher's prompt, in prompt order. Candidates that were not in the prompt are
+            then `unseen`, and every omitted document of the prompt is a hard negative. None: the prompt had all
+            candidates.
     """
     known = {other: candidate.doc_id for candidate, _, _ in pre_ranked for other in candidate.duplicates}
     known |= {candidate.doc_id: candidate.doc_id for candidate, _, _ in pre_ranked}
@@ -69,13 +71,14 @@ def tiers_from_order(
 def targets_from_grades(
     pre_ranked: Sequence[tuple[Candidate, int, bool]], grades: Mapping[str, float]
 ) -> list[LabelledCandidate]:
-    """Label candidates by a teacher's grades.
+    """Label candidates with a teacher's grades: the grade of a graded candidate is its target.
 
-    A candidate takes the highest grade among itself and its duplicates. Candidates without a grade are `unseen`.
+    A candidate gets the highest grade of its own id and the ids of its duplicates. Candidates without a grade are
+    `unseen`.
 
     Args:
-        pre_ranked: candidates as returned by `head_and_tail`.
-        grades: grade by document id, higher is better. Ties keep the pre-ranker's order.
+        pre_ranked: Candidates as returned by `head_and_tail`.
+        grades: {document id: grade}. Higher is better. Candidates with the same grade keep the pre-ranker's order.
     """
     graded = [[grades[doc_id] for doc_id in (c.doc_id, *c.duplicates) if doc_id in grades] for c, _, _ in pre_ranked]
     order = sorted((i for i, own in enumerate(graded) if own), key=lambda i: (-max(graded[i]), pre_ranked[i][1]))
@@ -91,11 +94,11 @@ def targets_from_grades(
 def targets_from_scores(
     pre_ranked: Sequence[tuple[Candidate, int, bool]], scores: Sequence[float]
 ) -> list[LabelledCandidate]:
-    """Label candidates by scores: every candidate is listed, in order of score, and its score is its target.
+    """Label candidates with a teacher's scores. All are listed, by descending score, and the scores are the targets.
 
     Args:
-        pre_ranked: candidates as returned by `head_and_tail`.
-        scores: one score per candidate, higher is better. Ties keep the pre-ranker's order.
+        pre_ranked: Candidates as returned by `head_and_tail`.
+        scores: One score per candidate. Higher is better. Candidates with the same score keep the pre-ranker's order.
     """
     order = sorted(range(len(pre_ranked)), key=lambda i: (-scores[i], pre_ranked[i][1]))
     position = {i: place for place, i in enumerate(order, start=1)}

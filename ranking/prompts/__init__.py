@@ -1,9 +1,12 @@
-"""Listwise prompts as data: a YAML file with named parts and placeholders for the query and documents.
+"""Listwise prompts, which are YAML files with named parts and placeholders for the query and the documents.
 
-Every label stores the hash of its prompt file. Against prompt injection, documents are separated by a random mark
-that occurs in none of them, and sanitized: text that looks like an identifier or a special token is rewritten.
-A prompt file with `disarm: false` inserts all texts unchanged, even if they contain special tokens. It is a baseline
-for comparison only.
+Every label stores the hash of its prompt. There are two measures against prompt injection:
+
+- A prompt file can put a mark, {mark}, around each document: a random delimiter that occurs in no document.
+- Query and documents are sanitized: text that looks like an identifier or a special token is rewritten.
+
+A prompt file with `disarm: false` inserts all texts unchanged, even if they contain special tokens. It serves only as a
+baseline for comparison.
 """
 
 from __future__ import annotations
@@ -35,12 +38,12 @@ class Prompt:
     """The parts of a listwise prompt.
 
     Attributes:
-        system: text of the system message; empty for none.
-        opening: text before the documents.
-        document: template of one document.
-        closing: text after the documents.
-        disarm: whether query and documents are sanitized. False gives a baseline that shows the effect of sanitizing.
-        max_documents: maximum number of documents, `most` in the file; None for no limit.
+        system: Text of the system message. If empty, there is no system message.
+        opening: Text before the documents.
+        document: Template of one document.
+        closing: Text after the documents.
+        disarm: Whether query and documents are sanitized. False gives a baseline that shows the effect of sanitizing.
+        max_documents: Maximum number of documents, called `most` in the prompt file. None for no limit.
     """
 
     system: str
@@ -52,7 +55,7 @@ class Prompt:
 
     @property
     def hash(self) -> str:
-        """Hash of the prompt text and the `disarm` flag."""
+        """Hash of the prompt's parts and its `disarm` flag."""
         words = {name: value for name, value in asdict(self).items() if name != "max_documents"}
         return hashlib.sha256(repr(words).encode("utf-8")).hexdigest()[:16]
 
@@ -62,16 +65,16 @@ class Prompt:
         """Fill in the prompt. The same arguments give the same messages.
 
         Args:
-            query: text of the query.
-            texts: documents in prompt order; the first is [1].
-            seed: seed of the random mark.
-            special_tokens: special tokens of the teacher's tokenizer, to sanitize.
+            query: Text of the query.
+            texts: Texts of the documents in prompt order. The first has the identifier [1].
+            seed: Seed of the mark, the random delimiter around each document.
+            special_tokens: Special tokens of the teacher's tokenizer. They are rewritten in query and documents.
 
         Returns:
             Chat messages with `role` and `content`.
 
         Raises:
-            ValueError: if there are more than `max_documents` documents.
+            ValueError: There are more than `max_documents` documents.
         """
         if self.max_documents is not None and len(texts) > self.max_documents:
             raise ValueError(
@@ -91,11 +94,11 @@ class Prompt:
 
 
 def load_prompt(path: Path = LISTWISE) -> Prompt:
-    """Read a prompt file.
+    """Read a listwise prompt from a YAML file.
 
     Raises:
-        InputError: if the file is unreadable, a part is missing, unknown or of the wrong type, or a placeholder is
-            missing or unknown.
+        InputError: The file is unreadable, a part is missing, unknown or of the wrong type, or a placeholder is missing
+            or unknown.
     """
     parts = read_yaml(path)
     disarm = parts.pop("disarm", True) if isinstance(parts, dict) else True
@@ -113,21 +116,22 @@ def load_prompt(path: Path = LISTWISE) -> Prompt:
 
 
 def control_tokens(tokenizer: Any) -> list[str]:
-    """Return a tokenizer's control tokens: its special tokens and other added tokens that are not plain words."""
+    """Return the control tokens of a tokenizer: its special tokens, and its added tokens that are not plain words."""
     added = [token for token in tokenizer.get_added_vocab() if not token.strip().isalnum()]
     return list(dict.fromkeys([*tokenizer.all_special_tokens, *added]))
 
 
 def sanitize(text: str, special_tokens: Iterable[str] = ()) -> str:
-    """Rewrite text that could pass for a part of the prompt: identifiers, special tokens, invisible characters.
+    """Rewrite document identifiers and special tokens, which could be mistaken for parts of the prompt.
 
-    "[3]" becomes "(3)", and special tokens lose their brackets and bars. Words, scripts and line breaks do not
-    change. `ranking.prompts.sanitizing` defines identifiers and invisible characters. Instructions in plain words
-    remain: only the marks around each document and the rules in the prompt counter them.
+    "[3]" becomes "(3)", and special tokens lose their brackets and bars. Invisible characters are removed. Words,
+    scripts and line breaks do not change. `ranking.prompts.sanitizing` defines identifiers and invisible characters.
+    Instructions in plain words remain: only the rules in the prompt and the mark, the random delimiter around each
+    document, protect against them.
 
     Args:
-        text: query or document.
-        special_tokens: special tokens of the tokenizer.
+        text: Text of a query or document.
+        special_tokens: Special tokens of the tokenizer.
     """
     text = without_hidden(text)
     for token in sorted(special_tokens, key=lambda token: -len(token)):

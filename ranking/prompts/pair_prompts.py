@@ -1,4 +1,4 @@
-"""Pointwise prompts, with one query and one document: a YAML file with the parts system and pair."""
+"""Pointwise prompts, with one query and one document. A prompt is a YAML file with the keys `system` and `pair`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class PairPrompt:
     """The parts of a pointwise prompt.
 
     Attributes:
-        system: text of the system message; empty for none.
-        pair: template of the user message, with {query} and {document}.
+        system: Text of the system message. If empty, there is no system message.
+        pair: Template of the user message, with the placeholders {query} and {document}.
     """
 
     system: str
@@ -30,16 +30,16 @@ class PairPrompt:
 
     @property
     def hash(self) -> str:
-        """Hash of the prompt text."""
+        """Hash of the prompt's parts."""
         return hashlib.sha256(repr((self.system, self.pair)).encode("utf-8")).hexdigest()[:16]
 
     def messages(self, query: str, document: str, special_tokens: Iterable[str] = ()) -> list[dict[str, str]]:
         """Fill in the prompt.
 
         Args:
-            query: text of the query.
-            document: text of the document.
-            special_tokens: special tokens of the teacher's tokenizer, to sanitize in both texts.
+            query: Text of the query.
+            document: Text of the document.
+            special_tokens: Special tokens of the teacher's tokenizer. They are rewritten in both texts.
 
         Returns:
             Chat messages with `role` and `content`.
@@ -54,10 +54,11 @@ class PairPrompt:
 
 
 def load_pair_prompt(path: Path = YES_NO) -> PairPrompt:
-    """Read a prompt file.
+    """Read a pointwise prompt from a YAML file.
 
     Raises:
-        InputError: if the file is not valid YAML, has other parts, or `pair` lacks {query} or {document}.
+        InputError: The file cannot be read or is not valid YAML, it does not have exactly the keys `system` and `pair`
+            with strings as values, or `pair` lacks {query} or {document}.
     """
     parts = read_yaml(path)
     if (

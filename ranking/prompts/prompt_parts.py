@@ -1,4 +1,7 @@
-"""Shared parts of prompt files: reading, validation, placeholders in braces, and random marks around documents."""
+"""Functions shared by all kinds of prompts: read and check prompt files, fill in placeholders, draw marks.
+
+Placeholders are names in braces, such as {query}. A mark is a random delimiter around a document in a prompt.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,14 @@ import yaml
 from ranking.errors import InputError
 
 Placeholders = Mapping[str, set[str]]
-"""Placeholder names by the name of their part."""
+"""{name of a part: names of its placeholders}."""
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a prompt file.
+    """Read a prompt file and return its parsed YAML.
 
     Raises:
-        InputError: if the file cannot be read or is not valid YAML.
+        InputError: The file cannot be read or is not valid YAML.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -37,14 +40,14 @@ def check_parts(
     """Check the parts of a prompt file and their placeholders.
 
     Args:
-        path: the file, for error messages.
-        parts: the parsed file.
-        allowed: the file's parts, with the placeholders that each may have.
-        required: placeholders that a part must have.
-        optional: other settings of the file, for error messages. The caller has already removed them from `parts`.
+        path: The file, for error messages.
+        parts: The parsed file.
+        allowed: All parts that the file must have, with the placeholders that each part may contain.
+        required: Placeholders that a part must contain.
+        optional: Optional keys of the file, for error messages. The caller has already removed them from `parts`.
 
     Raises:
-        InputError: if a part is missing, unknown or not a string, or a placeholder is missing or unknown.
+        InputError: A part is missing, unknown or not a string, or a placeholder is missing or unknown.
     """
     if (
         not isinstance(parts, dict)
@@ -64,7 +67,12 @@ def check_parts(
 
 
 def draw_mark(seed: str, texts: Sequence[str]) -> str:
-    """Draw eight letters that do not occur in any of the texts."""
+    """Draw a mark, the random delimiter around each document: eight letters that do not occur in any of the texts.
+
+    Args:
+        seed: Seed of the random generator.
+        texts: Texts that will be inserted into the prompt.
+    """
     generator = random.Random(seed)
     while True:
         mark = "".join(generator.choices(string.ascii_lowercase, k=8))
@@ -73,7 +81,7 @@ def draw_mark(seed: str, texts: Sequence[str]) -> str:
 
 
 def fill(part: str, **values: str) -> str:
-    """Replace the placeholders of a part in a single pass, to leave braces inside a value unchanged."""
+    """Replace the placeholders of a part with values. A single pass leaves braces inside the values unchanged."""
     return re.sub(r"\{(\w+)\}", lambda match: values[match.group(1)], part)
 
 

@@ -1,4 +1,7 @@
-"""Prompts for rationales, which explain why a passage is or is not relevant: a YAML file with named parts."""
+"""Prompts for rationales, which explain why a passage is or is not relevant to a query.
+
+A prompt is a YAML file with named parts and placeholders.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ class RationalePrompt:
     """The parts of a rationale prompt.
 
     Attributes:
-        system: text of the system message; empty for none.
-        opening: text before the passage.
-        document: template of the passage.
-        closing: text after the passage, with the query and the label.
+        system: Text of the system message. If empty, there is no system message.
+        opening: Text before the passage.
+        document: Template of the passage.
+        closing: Template of the text after the passage, with the query and the label.
     """
 
     system: str
@@ -34,7 +37,7 @@ class RationalePrompt:
 
     @property
     def hash(self) -> str:
-        """Hash of the prompt text."""
+        """Hash of the prompt's parts."""
         return hashlib.sha256(repr(astuple(self)).encode("utf-8")).hexdigest()[:16]
 
     def messages(
@@ -43,11 +46,12 @@ class RationalePrompt:
         """Fill in the prompt. The same arguments give the same messages.
 
         Args:
-            query: text of the query.
-            passage: text of the passage.
-            relevant: the label to explain.
-            seed: seed of the random mark.
-            special_tokens: special tokens of the writer's tokenizer, to sanitize in query and passage.
+            query: Text of the query.
+            passage: Text of the passage.
+            relevant: The label to explain.
+            seed: Seed of the mark, the random delimiter around the passage.
+            special_tokens: Special tokens of the tokenizer of the LLM that writes the rationale. They are rewritten in
+                query and passage.
 
         Returns:
             Chat messages with `role` and `content`.
@@ -61,10 +65,11 @@ class RationalePrompt:
 
 
 def load_rationale_prompt(path: Path = RATIONALE) -> RationalePrompt:
-    """Read a prompt file.
+    """Read a rationale prompt from a YAML file.
 
     Raises:
-        InputError: if the file is unreadable, a part is missing or unknown, or a placeholder is missing or unknown.
+        InputError: The file is unreadable, a part is missing, unknown or not a string, or a placeholder is missing or
+            unknown.
     """
     parts = read_yaml(path)
     check_parts(path, parts, _ALLOWED, _REQUIRED)

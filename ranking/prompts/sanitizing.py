@@ -41,27 +41,28 @@ _HIDDEN = re.compile(f"(?P<kept>{_KEPT})|[{_DELETED}]|(?P<spaced>[{_SPACED}])")
 
 
 def without_hidden(text: str) -> str:
-    """Remove control characters and invisible characters. Line breaks and tabs remain.
+    """Remove control characters and invisible characters, except line feeds and tabs.
 
     Control characters, directional marks, zero-width spaces, word joiners and blank letters (Hangul fillers, the blank
-    Braille pattern) become a space. Soft hyphens, tag characters, joiners and variation selectors occur inside words
-    or after a symbol and are deleted.
+    Braille pattern) are replaced with a space. Soft hyphens, tag characters, joiners and variation selectors are
+    deleted without a space, because they occur inside words or after a symbol.
 
-    Characters that correct spelling needs remain: a joiner or non-joiner between two letters of a joining script
-    (Persian, Indic), a joiner between two emoji, one variation selector after a symbol with variants, and Mongolian
-    variation selectors. Known losses: a joiner at the end of a word, the region in the flags of England, Scotland
-    and Wales, and the fillers of Old Hangul.
+    Characters that are needed for correct spelling remain: a joiner or non-joiner between two letters of a joining
+    script (Persian, Indic), a joiner between two emoji, one variation selector after a symbol with variants, and
+    Mongolian variation selectors. Some legitimate characters are lost: a joiner at the end of a word, the region in the
+    flags of England, Scotland and Wales, and the fillers of Old Hangul.
     """
     while (cleaned := _HIDDEN.sub(_kept_or_space, text)) != text:
-        text = cleaned  # Repeat: a character may lose its reason to remain when its neighbour is removed.
+        text = cleaned  # Repeat: removing a character can change whether its neighbour is kept.
     return text
 
 
 def without_identifiers(text: str) -> str:
     """Replace square brackets around numbers with round ones: "[3]" becomes "(3)", "[1, 2]" becomes "(1, 2)".
 
-    Full-width, lenticular, tortoise-shell and similar brackets count as square. Numbers may be in any script, or
-    upper-case Roman numerals up to XXXIX. Brackets around any other word do not change, as in "a[i]" and "[page 3]".
+    Full-width, lenticular, tortoise-shell and similar brackets count as square brackets. Numbers may be in any script,
+    or upper-case Roman numerals up to XXXIX. Brackets that contain any other word do not change, as in "a[i]" and
+    "[page 3]".
     """
     written = list(text)
     opened: list[_Bracket] = []
@@ -83,14 +84,20 @@ def without_identifiers(text: str) -> str:
 
 @dataclass
 class _Bracket:
-    """An open bracket: its position, and whether numbers and other words follow it."""
+    """An opening bracket, and what was found between it and its closing bracket.
+
+    Attributes:
+        start: Index of the bracket in the text.
+        numbers: Whether it contains numbers.
+        words: Whether it contains words other than numbers.
+    """
 
     start: int
     numbers: bool = False
     words: bool = False
 
     def read(self, text: str) -> None:
-        """Record the kinds of words in the text after the bracket."""
+        """Record whether a text inside the bracket contains numbers and other words."""
         for word in _WORD.findall(unicodedata.normalize("NFKC", text)):
             if _is_number(word):
                 self.numbers = True
@@ -98,7 +105,7 @@ class _Bracket:
                 self.words = True
 
     def merge(self, inner: _Bracket) -> None:
-        """Record the words of a closed inner bracket."""
+        """Record the content of a nested bracket as content of this one."""
         self.numbers |= inner.numbers
         self.words |= inner.words
 

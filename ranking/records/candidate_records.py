@@ -1,4 +1,4 @@
-"""Candidate lists of queries, as retrieved and as pre-ranked for the teacher."""
+"""Records for candidate lists of queries: as retrieved, and as selected by the pre-ranker for the teacher."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ranking.records.collection_records import SplitName
 from ranking.records.record import Record
 
 FUSED = "fused"
-"""Name of the fused first stage."""
+"""Name of the first stage that fuses the rankings of several retrievers."""
 
 
 class Candidate(Record):
@@ -39,29 +39,33 @@ class CandidateList(Record):
 
 
 class NamedList(Record):
-    """The candidates of one first stage, best first."""
+    """The candidate list of one first stage, best first."""
 
     name: str
     candidates: list[Candidate]
 
 
 class QueryCandidates(Record):
-    """A test query and the candidates of every first stage: a row of test/candidates/."""
+    """A test query and the candidate list of every first stage: a row of test/candidates/."""
 
     query_id: str
     text: str
     lists: list[NamedList]
 
     def of(self, name: str) -> list[Candidate]:
-        """Return the candidates of a first stage. Raises StopIteration if no first stage has this name."""
+        """Return the candidates of the first stage with this name.
+
+        Raises:
+            StopIteration: No first stage has this name.
+        """
         return next(stage.candidates for stage in self.lists if stage.name == name)
 
     def fused(self) -> CandidateList:
-        """Return the list of the fused first stage."""
+        """Return the candidate list of the fused first stage."""
         return CandidateList(query_id=self.query_id, text=self.text, candidates=self.of(FUSED))
 
     def union(self, names: Sequence[str]) -> list[Candidate]:
-        """Return the distinct candidates of several first stages."""
+        """Return the candidates of several first stages, each document once."""
         return list({candidate.doc_id: candidate for name in names for candidate in self.of(name)}.values())
 
 
@@ -71,7 +75,7 @@ class PreRankedCandidate(Record):
     Attributes:
         candidate: The candidate.
         pre_rank: Rank by the pre-ranker, 1 is best.
-        of_head: Whether it is from the head of the pre-ranker's order. False for the tail.
+        of_head: True if the candidate is from the head of the pre-ranker's order, False if it is from the tail.
     """
 
     candidate: Candidate
@@ -95,5 +99,5 @@ class PreRankedList(Record):
     picked: list[PreRankedCandidate]
 
     def as_tuples(self) -> list[tuple[Candidate, int, bool]]:
-        """Return the selected candidates as (candidate, pre_rank, of_head), the input of `ranking.labels.targets`."""
+        """Return the selected candidates as (candidate, pre_rank, of_head) tuples, for `ranking.labels.targets`."""
         return [(picked.candidate, picked.pre_rank, picked.of_head) for picked in self.picked]

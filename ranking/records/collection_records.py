@@ -1,4 +1,4 @@
-"""Documents and queries of a collection and its query log."""
+"""Records for the documents of a collection, and for the queries of its log and test split."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 from ranking.records.record import Record
 
 SplitName = Literal["log", "test"]
-"""Origin of a query: the query log, whose labels are training data, or the judged test queries."""
+"""Origin of a query. `log`: the query log, whose labels are training data. `test`: the judged test queries."""
 
 
 class Document(Record):
@@ -24,7 +24,7 @@ class Document(Record):
 
     @property
     def content(self) -> str:
-        """Title and text as every retriever, teacher and student reads them."""
+        """Title and text, joined in the format that all retrievers, teachers and students read."""
         return content(self.title, self.text)
 
 
@@ -44,13 +44,13 @@ class SelectedQuery(Query):
     """A selected long-tail query: a row of queries/.
 
     Attributes:
-        frequency: Number of occurrences in the log, duplicates included.
+        frequency: Number of occurrences in the log, including those of its near-duplicates.
         duplicates: Near-duplicate forms of the query in the log, most frequent first.
         terms: Length in terms.
-        length: Length component of the score, 0 to 1.
-        complexity: Complexity component of the score, 0 to 1.
-        rarity: Rarity component of the score, 0 to 1.
-        score: Weighted mean of the three components.
+        length: Length component of the selection score, 0 to 1.
+        complexity: Complexity component of the selection score, 0 to 1.
+        rarity: Rarity component of the selection score, 0 to 1.
+        score: Selection score: the weighted mean of the three components.
     """
 
     duplicates: list[str]
@@ -62,5 +62,5 @@ class SelectedQuery(Query):
 
 
 def content(title: str, text: str) -> str:
-    """Join title and text. The whole pipeline uses this format."""
+    """Join the title and text of a document. All retrievers, teachers and students read this format."""
     return f"{title}\n{text}" if title else text

@@ -1,4 +1,4 @@
-"""Labels: candidate lists ranked by the teacher, with answer, provenance and cost."""
+"""Label records: candidate lists ranked by the teacher, with its answer, their provenance and cost."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ class LabelledCandidate(Record):
     Attributes:
         pre_rank: Rank given by the pre-ranker. 1 is best.
         prompt_position: Position in the prompt. 1 is first; 0 for an unseen document.
-        tier: `unseen` marks a document that the teacher was not shown. It is not a negative and is in no pair of a loss
-            over targets.
+        tier: `listed`: the teacher ranked the document. `hard_negative`, `easy_negative`: the teacher omitted it; easy
+            negatives are from the tail of the pre-ranker's order. `unseen`: the teacher was not shown the document. It
+            is not a negative, and losses over targets exclude it from all pairs.
         position: Rank in the teacher's order. 1 is best; None if the teacher omitted the document or did not see it.
         target: Training target, on the scale named by Provenance.targets. Higher is better; 0 for an unseen document.
-        duplicates: Ids of other documents of the list with the same text. Judgements of these count for this document.
+        duplicates: Ids of other documents of the list with the same text. Judgements of those documents also count for
+            this one.
     """
 
     doc_id: str
@@ -44,10 +46,11 @@ class Answer(Record):
         raw: The answer's text; one line per answer if several prompt orders were merged. None for teachers that only
             score.
         parse_status: Status of the answer; the most severe one if several were merged.
-        duplicates: Repeated document identifiers, summed over merged answers.
-        out_of_range: Identifiers of no document in the prompt, summed over merged answers.
-        missing: Documents that the merged order omits. With a sliding window: documents that no window's answer lists.
-        finish_reason: The engine's reason for the end of generation.
+        duplicates: Number of repeated document identifiers, summed over merged answers.
+        out_of_range: Number of identifiers that refer to no document in the prompt, summed over merged answers.
+        missing: Number of documents that the merged order omits. With a sliding window: number of documents that no
+            window's answer lists.
+        finish_reason: Why generation ended, as reported by the engine.
         orders: Number of merged answers, one per prompt order.
         attempts: Number of prompts sent.
         document_tokens: Token limit to which each document was truncated in the prompt.
@@ -68,8 +71,8 @@ class Provenance(Record):
     """The origin of a label.
 
     Attributes:
-        targets: Scale of the targets. "scores": differences are meaningful. "tiers": only the order is. "grades":
-            relevance grades, above 0 is relevant.
+        targets: Scale of the targets. "scores": differences between targets are meaningful. "tiers": only the order of
+            targets is meaningful. "grades": targets are relevance grades; above 0 is relevant.
     """
 
     teacher: str
@@ -83,14 +86,14 @@ class Provenance(Record):
 
 
 class TokenCounts(Record):
-    """Numbers of prompt and completion tokens of a model."""
+    """Number of prompt tokens that a model read, and of completion tokens that it generated."""
 
     prompt: int = 0
     completion: int = 0
 
 
 class Usage(Record):
-    """Cost of an answer: tokens and seconds of the teacher."""
+    """Cost of an answer or of rationales: tokens and seconds of the model."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -98,7 +101,7 @@ class Usage(Record):
 
 
 class Label(Record):
-    """One query's list, ranked by the teacher: a row of labels/.
+    """One query's candidate list, ranked by the teacher: a row of labels/.
 
     Attributes:
         confidence: Share of document pairs on which the merged answers agree, 0 to 1. None if the teacher was asked

@@ -1,4 +1,4 @@
-"""Rationales: explanations of labels."""
+"""Rationale records: explanations of why documents are labelled as relevant or not."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ RationaleStatus = Literal[
 
 
 class Rationale(Record):
-    """An explanation why a candidate is or is not relevant to a query. Students learn only from status `ok`.
+    """An explanation of why a candidate is or is not relevant. Students learn only from rationales with status `ok`.
 
     Attributes:
-        relevant: The label that the writer was given.
-        text: The writer's unmodified output. With status `failed`, the engine's error.
+        relevant: The candidate's label, which the rationale explains.
+        text: Text of the rationale. For an LLM, its output without the thinking section and with collapsed white space,
+            or the engine's error if the status is `failed`.
     """
 
     doc_id: str
@@ -27,11 +28,11 @@ class Rationale(Record):
 
 
 class RationaleList(Record):
-    """The rationales of one query's list: a row of rationales/.
+    """The rationales for one query's candidate list: a row of rationales/.
 
     Attributes:
-        writer: Name of a model, or `extractive`.
-        prompt: Hash of the prompt's text.
+        writer: Name of the model that wrote the rationales, or `extractive` for sentences taken from the documents.
+        prompt: Hash of the prompt's text. None for `extractive`.
     """
 
     query_id: str

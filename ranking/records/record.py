@@ -1,4 +1,4 @@
-"""Base class of all records, and the description of a row that does not validate as one."""
+"""Base class of all records, and error messages for rows that are not valid records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rejections of queries that a stage could not process."""
+"""Rejection records: queries that a stage could not process."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Fuse candidate lists and remove duplicates."""
+"""Fuse the candidate lists of several retrievers and remove duplicates."""

@@ -1,4 +1,4 @@
-"""Remove duplicates from candidate lists."""
+"""Remove duplicate documents from candidate lists."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from ranking.records import Candidate
 
 
 def deduplicate(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Keep the first of candidates whose title and text differ only in case, white space or Unicode form (NFKC).
+    """Remove duplicates: candidates whose title and text differ only in case, white space or Unicode form (NFKC).
+
+    The first of several duplicates is kept.
 
     Args:
-        candidates: candidates of one query, best first.
+        candidates: Candidates of one query, best first.
 
     Returns:
-        The remaining candidates, with new ranks from 1 and the ids of removed documents in `duplicates`.
+        The remaining candidates, with new ranks from 1. `duplicates` of a candidate has the ids of its removed
+        duplicates.
     """
     unique: dict[str, Candidate] = {}
     for candidate in candidates:

@@ -1,4 +1,4 @@
-"""Reciprocal rank fusion of the lists of several retrievers."""
+"""Reciprocal rank fusion, which merges the ranked lists of several retrievers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ RRF_CONSTANT = 60
 
 
 def reciprocal_rank_fusion(lists: Mapping[str, Sequence[str]], depth: int) -> list[tuple[str, float, str]]:
-    """Fuse ranked lists of document ids (Cormack et al., SIGIR 2009).
+    """Fuse ranked lists of document ids with reciprocal rank fusion (Cormack et al., SIGIR 2009).
 
         score(d) = sum over the lists that contain d of 1 / (60 + rank(d)),  rank from 1
 
     Args:
-        lists: document ids by retriever, best first.
-        depth: maximum number of documents to return.
+        lists: {name of the retriever: document ids, best first}.
+        depth: Maximum number of documents to return.
 
     Returns:
-        The best documents as triples of document id, score, and the names of its retrievers joined with "+". Ties
-        are broken by the first list that contains the document, then by its rank in that list.
+        The best documents as triples of document id, score, and the names of the retrievers that returned it, joined
+        with "+". Documents with the same score are ordered by the first list that contains them, then by their rank in
+        that list.
     """
     scores: dict[str, float] = {}
     retrievers: dict[str, list[str]] = {}

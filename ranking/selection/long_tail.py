@@ -1,7 +1,8 @@
-"""Long-tail selection: choose the queries of the log that the teacher labels.
+"""Select the long-tail queries of the log that the teacher labels.
 
-RRADistill samples long-tail queries by length, complexity of phrasing and rarity. How it measures and combines them is
-not published. This implementation uses three parts from 0 to 1, their weighted mean, and thresholds from the run file.
+RRADistill samples long-tail queries by length, complexity of phrasing and rarity. How it measures and combines these
+three is not published. This implementation measures each of them from 0 to 1 and takes their weighted mean as the
+score. Thresholds in the run file decide which queries are selected.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ Kind = Literal["no words", "test questions", "too frequent", "too short", "low s
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Why a query is not selected.
+    """The reason why a query is not selected.
 
     Attributes:
-        kind: Kind of reason, for counts.
-        reason: Reason in full, for rejected/.
+        kind: Category of the reason, by which excluded queries are counted.
+        reason: Full reason, as written to the folder rejected/.
     """
 
     kind: Kind
@@ -36,13 +37,14 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Selection:
-    """Selects among the counted queries of a log.
+    """Decides for each query of a log whether it is selected.
 
     Attributes:
-        settings: Thresholds, weights and sample.
+        settings: Thresholds, weights of the score, and sample size.
         searches: Sum of the frequencies of all queries in the log.
-        tested: Deduplication keys of the test questions, which must not become training data.
-        max_sampling_key: Largest sampling key that is part of the sample. None selects all queries.
+        tested: Deduplication keys of the test questions. Queries with one of these keys are near-duplicates of a test
+            question and must not become training data.
+        max_sampling_key: Largest `sampling_key` of the queries in the sample. None disables sampling.
     """
 
     settings: QuerySettings
@@ -51,7 +53,7 @@ class Selection:
     max_sampling_key: str | None = None
 
     def classify(self, query: CountedQuery) -> SelectedQuery | Exclusion:
-        """Score a query and select it, or return why it is excluded."""
+        """Return the query with its score if it is selected, or else the reason why it is excluded."""
         normal = normalise(query.text)
         if not normal:
             return Exclusion("no words", "the query has no words")
@@ -62,14 +64,14 @@ class Selection:
         return threshold_exclusion(scored, long_tail) or self._sampling_exclusion(query) or scored
 
     def sampling_key(self, query: CountedQuery) -> str:
-        """Return a pseudorandom key. The sample has the queries with the smallest keys.
+        """Return the pseudorandom key of a query. The sample consists of the queries with the smallest keys.
 
         The key depends only on the seed and the query id, not on other queries or their order.
         """
         return hashlib.sha256(f"{self.settings.seed}\n{query.query_id}".encode()).hexdigest()
 
     def _sampling_exclusion(self, query: CountedQuery) -> Exclusion | None:
-        """Return an exclusion if the query is not in the sample."""
+        """Return an exclusion if the query is not in the sample, None otherwise."""
         if self.max_sampling_key is None or self.sampling_key(query) <= self.max_sampling_key:
             return None
         return Exclusion("not sampled", "not sampled")
@@ -81,7 +83,7 @@ def keys_of_questions(questions: list[str]) -> frozenset[str]:
 
 
 def score(query: CountedQuery, searches: int, settings: LongTailSettings) -> SelectedQuery:
-    """Compute the score of a query: three parts from 0 to 1 and their weighted mean.
+    """Compute the score of a query: the weighted mean of three parts, each from 0 to 1.
 
         length     = (terms - 1) / (full_length - 1), at most 1
         complexity = see `ranking.selection.phrasing`
@@ -111,7 +113,7 @@ def score(query: CountedQuery, searches: int, settings: LongTailSettings) -> Sel
 
 
 def threshold_exclusion(query: SelectedQuery, settings: LongTailSettings) -> Exclusion | None:
-    """Return the first threshold that excludes a query, or None if it is long-tail."""
+    """Return an exclusion for the first threshold that a query does not meet, or None if it meets all of them."""
     if query.frequency > settings.max_frequency:
         return Exclusion("too frequent", f"frequency {query.frequency} is above {settings.max_frequency}")
     if query.terms < settings.min_terms:
@@ -122,7 +124,15 @@ def threshold_exclusion(query: SelectedQuery, settings: LongTailSettings) -> Exc
 
 
 def rejections(query: CountedQuery, exclusion: Exclusion | None) -> list[tuple[Kind, Rejection]]:
-    """Return the rejections of a query: one if it is excluded, and one for each near-duplicate merged into it."""
+    """Return the rejections of a query, to be written to the folder rejected/.
+
+    Args:
+        query: The query.
+        exclusion: Why the query is excluded. None if it is selected.
+
+    Returns:
+        (kind, rejection) pairs: one for the query if it is excluded, and one for each near-duplicate merged into it.
+    """
     rows: list[tuple[Kind, Rejection]] = []
     if exclusion is not None:
         rejection = Rejection(query_id=query.query_id, stage=STAGE, reason=exclusion.reason, raw=query.text)

@@ -1,6 +1,6 @@
-"""Count the forms of a query together, and merge near-duplicate queries.
+"""Count the different spellings (forms) of a query together, and merge near-duplicate queries.
 
-All functions are pure. The order of their input does not matter.
+All functions are pure. Their results do not depend on the order of the input.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ranking.selection.query_text import normalise, query_id_of, words_of
 
 
 class QueryForm(NamedTuple):
-    """A spelling of a query in the log.
+    """One spelling of a query in the log.
 
     Attributes:
         text: The text as `ranking.selection.query_text.shown` returns it.
-        frequency: How often the log contains it.
-        query_id: Id in the log, if any.
+        frequency: Number of occurrences in the log.
+        query_id: Id in the log. None if the log has no id for it.
     """
 
     text: str
@@ -30,11 +30,11 @@ class QueryForm(NamedTuple):
 
 
 class CountedForm(Record):
-    """A distinct query: all forms with the same normalised text.
+    """A distinct query, which represents all forms with the same normalised text.
 
     Attributes:
         query_id: Id of the query.
-        text: The most frequent form.
+        text: Text of the most frequent form.
         frequency: Sum of the frequencies of all forms.
     """
 
@@ -47,7 +47,7 @@ class CountedQuery(CountedForm):
     """A distinct query and the near-duplicates that were merged into it.
 
     Attributes:
-        frequency: Sum of the frequencies, near-duplicates included.
+        frequency: Sum of the frequencies of the query and its near-duplicates.
         duplicates: The near-duplicates, most frequent first.
     """
 
@@ -57,10 +57,10 @@ class CountedQuery(CountedForm):
 def deduplication_key(normal: str) -> str:
     """Return the deduplication key of a normalised text. Queries with the same key are near-duplicates.
 
-    The key is the sorted set of word stems without plain words (`PLAIN`). A binding word (`BINDING`) such as "to" or
-    "without" is joined with the word after it, so "list to string" differs from "string to list". Otherwise word order
-    does not matter. A text with plain words only keeps all of them. Stems are English; words of other scripts are
-    unchanged. An empty text has an empty key.
+    The key is the sorted set of the text's word stems. Words in `PLAIN`, such as "the", are left out. Words in
+    `BINDING`, such as "to" or "without", are joined with the word after them, so "list to string" differs from "string
+    to list". Otherwise, word order does not matter. If a text has only words in `PLAIN`, the key consists of all its
+    words. The stemmer is English; words in other scripts are unchanged. An empty text has an empty key.
     """
     words = words_of(normal)
     parts: list[str] = []
@@ -79,11 +79,11 @@ def deduplication_key(normal: str) -> str:
 
 
 def count_distinct(forms: Iterable[QueryForm]) -> dict[str, CountedForm]:
-    """Count forms by their normalised text.
+    """Merge the forms that have the same normalised text into one query, and add up their frequencies.
 
-    The text of a query is its most frequent form, or the first in sort order of several. Its id is the log's id of that
-    form, or else the log's id of another form, or else a hash of the normalised text. If there are several ids, the
-    first in sort order is used.
+    The text of a query is that of its most frequent form. Among equally frequent forms, the first in sort order is
+    used. The id of a query is the id of that form in the log. If this form has no id, the id of another form is used,
+    and if none has an id, a hash of the normalised text. Among several ids, the first in sort order is used.
 
     Returns:
         {normalised text: query}.
@@ -104,10 +104,12 @@ def count_distinct(forms: Iterable[QueryForm]) -> dict[str, CountedForm]:
 
 
 def merge_near_duplicates(counted: dict[str, CountedForm]) -> list[CountedQuery]:
-    """Merge near-duplicates into the most frequent of them, or the first in sort order of several.
+    """Merge near-duplicate queries into the most frequent of them.
+
+    Among equally frequent queries, the first in sort order of their texts is used.
 
     Args:
-        counted: Queries by their normalised text, from `count_distinct`.
+        counted: {normalised text: query}, from `count_distinct`.
 
     Returns:
         Queries sorted by id.

@@ -1,8 +1,9 @@
 """Measure the complexity of a query's phrasing.
 
 RRADistill samples queries by complexity of phrasing. How it measures complexity is not published. This project uses
-four signs that a query is a phrase rather than a list of keywords, or names things exactly. The word lists are English,
-with Korean question words. In other languages only punctuation and symbols count.
+four signs. Three of them suggest that a query is a phrase rather than a list of keywords: function words, question form
+and clauses. The fourth is exact names, such as identifiers and version numbers. The word lists are English, plus Korean
+question words. In other languages, only punctuation and symbols count.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ PLAIN = frozenset(
     "a an the this that these those i me my we our you your it its is are was were be been am do does did can could"
     " should would will may might must has have had how what which there please and so just any some".split()
 )
-"""Words with little meaning of their own. Queries that differ only in these words are near-duplicates."""
+"""Function words with little meaning. Queries that differ only in these words are near-duplicates."""
 
 BINDING = frozenset(
     "to from into onto in on of at by with without within for as after before between over under above below through"
     " not no than via per like until since".split()
 )
-"""Words that determine the role of the next word: "list to string" differs from "string to list"."""
+"""Function words that determine the role of the word after them: "list to string" differs from "string to list"."""
 
 CLAUSAL = frozenset(
     "if when while where because but or unless whether although though whose who why that which until since so".split()
@@ -32,7 +33,7 @@ QUESTIONS = frozenset(
     "how what why when where which who whose whom can could should would do does did is are"
     " 어떻게 왜 무엇 무엇을 뭐 뭘 어디 어디서 언제 누가 어떤 얼마나".split()
 )
-"""Words that begin a question. Korean question words may occur anywhere in a query."""
+"""Question words. English ones count only at the start of a query, Korean ones anywhere in it."""
 
 _EXACT = re.compile(r"\d|_|\w[.:/\\]\w|\w\(|[<>=|@#$%^&*+]|--\w|[a-z][A-Z]")
 _FULL_SHARE = 0.5
@@ -40,15 +41,16 @@ _FULL_COUNT = 2
 
 
 def complexity(text: str) -> float:
-    """Return the complexity of a query, the mean of four signs from 0 to 1.
+    """Return the complexity of a query: the mean of four signs, each from 0 to 1.
 
-    - Function words: their share of the words divided by 0.5, at most 1.
-    - Question: 1 if `is_question`.
-    - Clauses: number of words after the first that begin a clause, plus number of commas, divided by 2, at most 1.
-    - Exactness: number of terms with digits, symbols or the form of an identifier, divided by 2, at most 1.
+    - Function words: share of the words that are in `PLAIN`, `BINDING` or `CLAUSAL`, divided by 0.5, capped at 1.
+    - Question: 1 if `is_question` returns True, 0 otherwise.
+    - Clauses: number of words in `CLAUSAL`, except the first word of the query, plus number of commas and semicolons,
+      divided by 2, capped at 1.
+    - Exact names: number of terms with digits, symbols or the form of an identifier, divided by 2, capped at 1.
 
     Args:
-        text: The query as `ranking.selection.query_text.shown` returns it; case matters.
+        text: The query as `ranking.selection.query_text.shown` returns it. Case matters, because it marks identifiers.
     """
     words = words_of(normalise(text))
     if not words:
@@ -66,7 +68,7 @@ def complexity(text: str) -> float:
 
 
 def is_question(text: str) -> bool:
-    """Return whether a query begins with a question word, has a Korean one anywhere, or ends in a question mark."""
+    """Return whether a query begins with a question word, contains a Korean one, or ends in a question mark."""
     words = words_of(normalise(text))
     if not words:
         return False

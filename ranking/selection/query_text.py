@@ -1,4 +1,4 @@
-"""Query text: the stored form, the normalised form, words, terms, and ids derived from the text."""
+"""Process the text of queries: clean it for storage, normalise it, split it into words, count terms, derive ids."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHARACTERS_PER_TERM = 2
 
 
 def shown(text: str) -> str:
-    """Return the form of a text that is stored: without control and invisible characters, with single spaces."""
+    """Clean a text for storage: remove control and invisible characters, and collapse white space to single spaces."""
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
     visible = (" " if (kind := unicodedata.category(c)) in _SPACES else "" if kind in _REMOVED else c for c in text)
@@ -26,10 +26,11 @@ def shown(text: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """Normalise a text for comparison: NFKC, case folding, `shown`, and no outer punctuation.
+    """Normalise a text for comparison: apply NFKC, case folding and `shown`, and remove outer punctuation.
 
-    Keeps marks that belong to names (`#`, `+`, `_`, `-`, a leading dot: "c#", ".net", "--help"). A text of punctuation
-    only becomes empty. Idempotent.
+    Outer punctuation is punctuation at the start and end of the text. Characters that can belong to a name are kept:
+    `#`, `+`, `_`, `-` and a leading dot, as in "c#", ".net" and "--help". A text that consists only of removable
+    punctuation becomes empty. The function is idempotent.
     """
     while True:
         step = _strip_punctuation(shown(unicodedata.normalize("NFKC", text).casefold()))
@@ -39,9 +40,9 @@ def normalise(text: str) -> str:
 
 
 def words_of(normal: str) -> list[str]:
-    """Split a normalised text into words: runs of letters, marks, digits, `_`, `+` and `#`.
+    """Split a normalised text into words: runs of letters, combining marks, digits, `_`, `+` and `#`.
 
-    "os.path.join" is three words. A piece between spaces with none of these characters ("<", "->") is one word.
+    "os.path.join" is three words. Text between two spaces that has none of these characters ("<", "->") is one word.
     """
     words: list[str] = []
     for piece in normal.split():
@@ -54,9 +55,9 @@ def words_of(normal: str) -> list[str]:
 
 
 def count_terms(normal: str) -> int:
-    """Count the terms of a normalised text: pieces between spaces.
+    """Count the terms of a normalised text. Terms are separated by spaces.
 
-    In unsegmented scripts (Han, kana, Thai, Lao, Khmer, Burmese) two characters count as one term.
+    In scripts without spaces between words (Han, kana, Thai, Lao, Khmer, Burmese), two characters count as one term.
     """
     terms = 0
     for piece in normal.split():
@@ -66,12 +67,12 @@ def count_terms(normal: str) -> int:
 
 
 def query_id_of(normal: str) -> str:
-    """Derive an id from a normalised text. The same text always has the same id."""
+    """Derive a query id from a normalised text. The same text always gives the same id."""
     return f"q-{hashlib.sha256(normal.encode('utf-8')).hexdigest()[:16]}"
 
 
 def _strip_punctuation(text: str) -> str:
-    """Remove outer punctuation, except a leading dot."""
+    """Remove punctuation and spaces at the start and end of a text, except a leading dot."""
     start, stop = 0, len(text)
     while start < stop and text[start] != "." and _is_outer(text[start]):
         start += 1
@@ -81,10 +82,10 @@ def _strip_punctuation(text: str) -> str:
 
 
 def _is_outer(character: str) -> bool:
-    """Return whether a character is a space or punctuation that can be stripped."""
+    """Return whether a character counts as outer punctuation: a space, or punctuation that is not used in names."""
     return character == " " or (unicodedata.category(character) in _SENTENCE_MARKS and character not in _MEANINGFUL)
 
 
 def _is_word_character(character: str) -> bool:
-    """Return whether a character is part of a word."""
+    """Return whether a character can be part of a word: a letter, combining mark, digit, `_`, `+` or `#`."""
     return character in "_+#" or unicodedata.category(character)[0] in "LMN"

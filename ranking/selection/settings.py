@@ -30,7 +30,7 @@ class ScoreWeights(Settings):
 
     @model_validator(mode="after")
     def _check_weights(self) -> ScoreWeights:
-        """Refuse weights that are all 0."""
+        """Raise ValueError if all weights are 0."""
         if not self.length + self.complexity + self.rarity:
             raise ValueError("one of the weights length, complexity and rarity must be greater than 0")
         return self

@@ -1,7 +1,8 @@
 """Choose the labelled queries that are used for validation instead of training.
 
-The choice depends only on the query id. It is therefore known before labelling, where the teacher labels the whole
-candidate list of a validation query, and it does not change if another query is rejected.
+The choice depends only on the query id, the seed and the fraction. It is therefore known before labelling, when the
+teacher must label the whole candidate list of a validation query instead of only its head and tail. It also does not
+change if other queries are rejected.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import hashlib
 
 
 def is_validation(query_id: str, fraction: float, seed: int) -> bool:
-    """Return whether a query is a validation query.
+    """Return whether a query is used for validation.
 
     Args:
         query_id: Id of the query.
-        fraction: Expected share of validation queries, 0 to 1.
+        fraction: Expected share of queries that are used for validation, 0 to 1.
         seed: `queries.seed` of the run.
     """
     digest = hashlib.sha256(f"{seed} {query_id}".encode()).digest()

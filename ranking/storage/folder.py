@@ -1,4 +1,4 @@
-"""Folders on a local disk or in an object store: paths, files, listing and moving.
+"""Folders on a local disk or in an object store: read, write, list, move and delete their files.
 
 All access goes through pyarrow filesystems, so `runs/quickstart` and `s3://bucket/rra/quickstart` behave the same.
 Files are written atomically. Credentials, region and endpoint of an object store come from the environment, never from
@@ -26,7 +26,9 @@ PARTIAL = ".partial-"
 
 
 class Folder(ParquetFiles):
-    """A folder given by its path or URI. It is created on the first write; the storage is first contacted on first use.
+    """A folder given by its path or URI.
+
+    Creating a `Folder` object does not access the storage. The first write creates the folder itself.
 
     Raises:
         InputError: The URI is invalid.
@@ -106,9 +108,10 @@ class Folder(ParquetFiles):
         return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.File)
 
     def inventory(self) -> list[tuple[str, int, int]]:
-        """List name, size in bytes and modification time in ns of every file, recursively. A file lists itself.
+        """List name, size in bytes and modification time in ns of every file in this folder, recursively.
 
-        Names are relative to the folder and begin with a slash, or are empty for the file itself.
+        Names are relative to the folder and begin with a slash. If the path is a file, the list has only this file,
+        with an empty name.
 
         Raises:
             InputError: The path does not exist.
@@ -145,7 +148,7 @@ class Folder(ParquetFiles):
         return self.filesystem.open_input_file(self._file(name))
 
     def move_to(self, target: Folder) -> None:
-        """Move this folder to a path of the same storage that does not exist yet.
+        """Move this folder to another path in the same storage. The target must not exist.
 
         In an object store, files are copied and then deleted. Files whose names begin with `_` (manifests) mark a
         folder as complete. They are copied last and deleted first, so an interrupted move never leaves an incomplete
@@ -187,7 +190,7 @@ class Folder(ParquetFiles):
         self.filesystem.delete_file(self._file(name))
 
     def sweep(self) -> None:
-        """Delete partial files of interrupted writes. Call this only while no other process writes to the folder."""
+        """Delete the temporary files of interrupted writes. Call this only while no other process writes here."""
         for name in self.names():
             if name.startswith(PARTIAL):
                 self.remove(name)
@@ -201,15 +204,15 @@ class Folder(ParquetFiles):
         return f"{self.path.rstrip('/')}/{name}" if name else self.path
 
     def _make(self) -> None:
-        """Create this folder. Object stores need none: a folder there is only a common key prefix."""
+        """Create this local folder. In an object store, a folder is only a key prefix and need not be created."""
         if self.is_local:
             Path(self.path).mkdir(parents=True, exist_ok=True)
 
     def _write(self, name: str, write: Any) -> None:
-        """Write a file atomically: to a temporary file that is renamed, or to an object store from a memory buffer.
+        """Write a file atomically. `write` is called with a binary stream and writes the content to it.
 
-        The buffer is needed because a stream to an object store publishes its content when it is closed, even after an
-        error.
+        On a local disk, the content goes to a temporary file that is then renamed. For an object store, it first goes
+        to a memory buffer, because closing a stream to an object store publishes its content even after an error.
         """
         self._make()
         if self.is_local:
@@ -242,6 +245,6 @@ def _check(uri: str) -> None:
 
 @functools.cache
 def _opened(root: str) -> tuple[Any, str]:
-    """Open a filesystem once per process, because each new S3 client looks up credentials and region again."""
+    """Open a filesystem once per process, because every new S3 client looks up the credentials and region again."""
     filesystem, base = pafs.FileSystem.from_uri(root)
     return filesystem, base

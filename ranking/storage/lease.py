@@ -1,10 +1,10 @@
-"""A lease on a run's folder: allows one job at a time, and expires soon after its job died.
+"""A lease on a run's folder. It lets only one job at a time work in the folder, and expires soon after that job dies.
 
 <run>/lease.json    {"holder", "host", "process", "job", "beat"}
 
-The owner rewrites the file every few seconds (a heartbeat). Another job that wants the lease watches the file: if it
-does not change for a full term, the owner is gone and the lease is taken over; if it changes, the owner is still
-running. Clocks of different machines are never compared.
+The job that owns the lease rewrites the file every few seconds (a heartbeat). Another job that wants the lease watches
+the file: if it does not change for a full term, the owner is gone and the lease is taken over; if it changes, the owner
+is still running. Clocks of different machines are never compared.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Lease(BaseModel):
 def leased(
     folder: Folder, job: str, on_lost: Callable[[], None], on_wait: Callable[[str], None], term: float = TERM
 ) -> Iterator[None]:
-    """Own a folder's lease while the block runs. A no-op on storage without compare-and-swap.
+    """Own the lease on a folder while the block runs. A no-op on storage without compare-and-swap.
 
     Args:
         folder: Folder to own.
@@ -84,7 +84,11 @@ def leased(
 
 
 def _acquire(pointer: Pointer, job: str, on_wait: Callable[[str], None], term: float) -> Lease:
-    """Take the lease as soon as it is free, released or expired. Raises InputError if its owner is still running."""
+    """Wait until the lease is free (never taken, released or expired), then take it.
+
+    Raises:
+        InputError: The owner of the lease is still running.
+    """
     mine = Lease(holder=uuid.uuid4().hex, host=_this_host(), process=os.getpid(), job=job)
     current = pointer.read()
     unchanged_since = time.monotonic()
@@ -131,12 +135,12 @@ def _beat(pointer: Pointer, lease: Lease, stopped: threading.Event, on_lost: Cal
 
 
 def _release(pointer: Pointer, lease: Lease) -> None:
-    """Release the lease if it is still ours."""
+    """Release the lease if this process still owns it."""
     try:
         current = pointer.read()
         if _is_owned(current, lease):
             pointer.swap(current, lease.model_copy(update={"holder": None}).model_dump_json())
-    except Exception:  # the lease expires without a release
+    except Exception:  # an unreleased lease expires by itself
         return
 
 
@@ -155,13 +159,13 @@ def _parse(content: PointerContent) -> Lease | None:
 
 
 def _this_host() -> str:
-    """Identify this machine since its last boot."""
+    """Return an id of this machine that changes at each boot: the host name and the start of the boot id."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return f"{socket.gethostname()}/{boot.read_text().strip()[:8] if boot.exists() else ''}"
 
 
 def _is_gone(other: Lease) -> bool:
-    """Return whether a lease's process ran on this machine and has ended."""
+    """Return whether the process that owns a lease ran on this machine and has ended."""
     if other.host != _this_host():
         return False
     try:

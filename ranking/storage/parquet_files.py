@@ -1,4 +1,4 @@
-"""Parquet files of a folder, and the Arrow schemas of record classes."""
+"""Read and write the parquet files of a folder, and derive Arrow schemas from record classes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.boo
 
 
 class ParquetFiles(ABC):
-    """Base class of `Folder`: reads and writes parquet files. Each file is a part of the rows of one stage."""
+    """Base class of `Folder`: reads and writes parquet files. Each file is a part, with some of the rows of a stage."""
 
     @abstractmethod
     def names(self, suffix: str = "") -> list[str]:
@@ -30,7 +30,7 @@ class ParquetFiles(ABC):
 
     @abstractmethod
     def _write(self, name: str, write: Any) -> None:
-        """Create a file atomically. `write` gets a binary stream."""
+        """Create a file atomically. `write` is called with a binary stream and writes the content to it."""
 
     def write_rows(self, name: str, rows: Sequence[BaseModel]) -> None:
         """Write records of one class as a parquet file. Needs at least one record."""
@@ -43,17 +43,20 @@ class ParquetFiles(ABC):
         self._write(name, lambda stream: pq.write_table(table, stream, row_group_size=rows))
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Read a parquet file, or some of its columns."""
+        """Read a parquet file. If `columns` is given, read only these columns."""
         with self.open(name) as stream:
             return pq.read_table(stream, columns=columns)
 
     def read_tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """Yield all parquet parts of the folder in name order."""
+        """Yield the tables of all parquet parts of the folder in name order, with all columns or only `columns`."""
         for name in self.names(".parquet"):
             yield self.read_table(name, columns)
 
     def read_row_group(self, name: str, group: int) -> pa.Table:
-        """Read one row group of a parquet file: at most 1,024 rows or about 1 MiB. See `rows_by_group`."""
+        """Read one row group of a parquet file, by its index in `rows_by_group`.
+
+        Files written by `write_table` have row groups of at most 1,024 rows and about 1 MiB.
+        """
         with self.open(name) as stream:
             return pq.ParquetFile(stream).read_row_group(group)
 
@@ -74,13 +77,13 @@ class ParquetFiles(ABC):
             return int(pq.read_metadata(stream).num_rows)
 
     def read_rows(self, model: type[R]) -> Iterator[R]:
-        """Yield the records of all parquet parts of the folder, parts in name order."""
+        """Yield the records of all parquet parts of the folder. Parts are read in name order."""
         for table in self.read_tables():
             for row in table.to_pylist():
                 yield model.model_validate(row)
 
     def read_column(self, column: str) -> list[Any]:
-        """Read one column of all parquet parts of the folder."""
+        """Read the values of one column from all parquet parts of the folder. Parts are read in name order."""
         return [value for table in self.read_tables([column]) for value in table[column].to_pylist()]
 
 
@@ -107,5 +110,5 @@ def _type_of(annotation: Any) -> pa.DataType:
 
 
 def part_name(ids: Iterable[str]) -> str:
-    """Name a part after the ids in it. Writing the same rows again overwrites the same file."""
+    """Derive the file name of a part from the ids of its rows. Writing the same rows again overwrites the same file."""
     return f"part-{uuid.uuid5(uuid.NAMESPACE_OID, chr(0).join(ids)).hex}.parquet"

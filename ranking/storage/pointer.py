@@ -1,7 +1,8 @@
-"""A small file that changes by compare-and-swap: a write succeeds only if the file is unchanged since it was read.
+"""A pointer: a small file that is changed by compare-and-swap.
 
-On a local disk, comparing and renaming happen under a file lock (flock), which the kernel releases if the process dies.
-In S3, the service compares: conditional writes with If-Match and If-None-Match.
+A write succeeds only if the file is unchanged since it was read. On a local disk, comparing and renaming happen under a
+file lock (flock), which the kernel releases if the process dies. In S3, the service compares: writes are conditional,
+with If-Match and If-None-Match.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class PointerConflictError(Exception):
 
 @dataclass(frozen=True)
 class PointerContent:
-    """The content of the file when it was read.
+    """The content of a pointer file when it was read.
 
     Attributes:
         text: The text; None if the file did not exist.
@@ -40,7 +41,7 @@ class PointerContent:
 
 
 class Pointer:
-    """A pointer file in a folder."""
+    """A small file in a folder that is changed by compare-and-swap."""
 
     def __init__(self, folder: Folder, name: str) -> None:
         self.folder = folder
@@ -84,7 +85,7 @@ class Pointer:
 
     @property
     def _s3_address(self) -> dict[str, str] | None:
-        """Bucket and key as boto3 arguments; None for other storage."""
+        """Bucket and key of the file as boto3 arguments; None if the storage is not S3."""
         if not self.folder.uri.startswith("s3://"):
             return None
         bucket, _, prefix = self.folder.path.partition("/")
@@ -98,7 +99,7 @@ class Pointer:
             return None
 
     def _swap_local(self, expected: PointerContent, text: str) -> None:
-        """Compare, write a synced temporary file and rename it, all under the lock."""
+        """Under the lock, compare the content, write a temporary file, sync it to disk and rename it."""
         folder = Path(self.folder.path)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f".{self.name}.lock"):
@@ -113,7 +114,7 @@ class Pointer:
             _sync(folder)
 
     def _swap_s3(self, address: dict[str, str], expected: PointerContent, text: str) -> None:
-        """Write with a condition on the ETag."""
+        """Write the file on the condition that its ETag is the expected one, or that the file still does not exist."""
         from botocore.exceptions import ClientError
 
         condition: dict[str, Any] = {"IfMatch": expected.tag} if expected.tag else {"IfNoneMatch": "*"}
@@ -122,7 +123,7 @@ class Pointer:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") not in _CONFLICT_CODES:
                 raise
-            if self.read().text != text:  # equal: the write succeeded, but its response was lost
+            if self.read().text != text:  # if equal, the write succeeded but its response was lost
                 raise PointerConflictError from None
 
 

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 SECONDS = 5
-"""Connect and read timeout of the check."""
+"""Connect timeout and read timeout of the check, in seconds."""
 
 _CREDENTIALS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary keys, AWS_SESSION_TOKEN"
 _NEEDED = "they need s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject"
@@ -24,11 +24,11 @@ _ACTIONS = {
     "CompleteMultipartUpload": "PutObject",
     "HeadObject": "GetObject",
 }
-"""Operations whose required permission has a different name."""
+"""{S3 operation: name of the permission that it requires}, for operations where the two names differ."""
 
 
 def denied(text: str) -> str | None:
-    """Explain an access-denied error of pyarrow with the missing IAM permission. Returns None for other errors."""
+    """Name the missing IAM permission if a text is pyarrow's access-denied error. Returns None for other errors."""
     match = _DENIED.search(text)
     if match is None:
         return None
@@ -53,19 +53,23 @@ def client(config: Any = None) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _cached_client(environment: tuple[tuple[str, str], ...], minute: int) -> Any:
-    """Create a client. The arguments are the cache key."""
+    """Create a client, or return the cached one. The arguments only serve as the cache key."""
     return _new_client(None)
 
 
 def _new_client(config: Any) -> Any:
-    """Create a client."""
+    """Create a boto3 S3 client."""
     import boto3  # imported here because it is slow and local storage does not need it
 
     return boto3.Session().client("s3", region_name=os.environ.get("AWS_REGION"), config=config)
 
 
 def refusal(bucket: str) -> str | None:
-    """List the bucket's first key. Returns None if that works, else an explanation with the settings to check."""
+    """Check that a bucket is accessible by listing its first key.
+
+    Returns:
+        None if the bucket is accessible, else an explanation of the failure with the settings to check.
+    """
     from botocore.config import Config
     from botocore.exceptions import (
         BotoCoreError,

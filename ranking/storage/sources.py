@@ -1,4 +1,4 @@
-"""Local copies of input files and folders given by path or URI."""
+"""Local access to input files and folders that are given by path or URI. URIs are downloaded."""
 
 from __future__ import annotations
 

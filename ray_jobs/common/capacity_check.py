@@ -1,4 +1,4 @@
-"""Check, before a run waits for resources, that the cluster has them or can grow to them."""
+"""Check, before a run waits for resources, that the cluster has them or can scale up to them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ray_jobs.common.run import Run
 
 Part = Literal["teacher", "rationales", "training", "encoder"]
 _READERS_AND_SINK, _PRE_RANKER = 0.5, 1.0
-"""CPUs of the tasks that run beside the engines: they read the input, pre-rank it, and write the answers."""
+"""CPUs of the tasks that run beside the engines: reading the input and writing the answers, and the pre-ranker."""
 
 
 def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
-    """List the minimum resources of some parts of a run.
+    """List the minimum resources that some parts of a run need.
 
     A recorded teacher and extractive rationales run without an engine, so they add no demand.
     """
@@ -57,10 +57,10 @@ def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
 
 
 def check(run: Run, *parts: Part) -> None:
-    """Check that the cluster has, or can grow to, the resources of some parts of a run.
+    """Check that the cluster has, or can scale up to, the resources that some parts of a run need.
 
     The limits of an autoscaling cluster come from `compute.cluster_file`, from the file that `ray up` leaves on the
-    head node, or from KubeRay's RayCluster. Without any of them, the limit is the current nodes.
+    head node, or from KubeRay's RayCluster. Without any of these, the current nodes are the limit.
 
     Raises:
         InputError: If the resources are not available.
@@ -83,7 +83,7 @@ def check(run: Run, *parts: Part) -> None:
 
 
 def _limits(run: Run) -> Sequence[Nodes] | None:
-    """List the nodes that the cluster can grow to; None if it does not autoscale.
+    """List the nodes that the cluster can scale up to; None if it does not autoscale.
 
     Raises:
         OSError: If KubeRay's RayCluster cannot be read.
@@ -100,14 +100,14 @@ def _limits(run: Run) -> Sequence[Nodes] | None:
 
 
 def _engines(who: str, setting: str, pool: EnginePool, gpu_gb: float | None, other_cpus: float) -> Demand:
-    """Make the demand of a pool's minimum number of engines.
+    """Return the resources that the minimum number of engines of a pool needs.
 
     Args:
-        who: What needs the engines, for the error message.
+        who: Name of the part of the run that needs the engines, for the error message.
         setting: Prefix of the settings to name in the error message.
-        pool: The engines.
-        gpu_gb: Required memory per GPU, in GB; None for any.
-        other_cpus: CPUs of the tasks beside the engines.
+        pool: The pool of engines.
+        gpu_gb: Required memory per GPU, in GB; None if any GPU is sufficient.
+        other_cpus: CPUs of the tasks that run beside the engines.
     """
     settings = f"compute.{setting}_cpus, {setting}_gpus, {setting}_pool" + (
         f", {setting}_gpu_gb" if gpu_gb is not None else ""

@@ -2,8 +2,8 @@
 
     python -m ray_jobs.train RUN.yaml --training.epochs 2 --students '[{"kind": "rra_bert"}]'
 
-pydantic-settings derives flags, types and help from the settings classes, so they cannot drift apart. It already
-comes with vLLM. Lists and objects are JSON; `null` resets a setting.
+pydantic-settings, which vLLM depends on anyway, derives flags, types and help from the settings classes, so they cannot
+drift apart. Values that are lists or objects are written as JSON. `null` means null, as in a run file.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class CommandLine:
     """A parsed command line.
 
     Attributes:
-        run_file: The run file.
-        overrides: Settings given as flags, as (dotted key, value).
-        options: Values of the job's own options.
-        print_config: Print the resolved run file instead of running the job.
+        run_file: Path of the run file.
+        overrides: A (dotted key, value) pair for each setting given as a flag.
+        options: Parsed arguments, including options that only this job has, such as `--estimate`.
+        print_config: Whether to print the resolved run file instead of running the job.
     """
 
     run_file: Path
@@ -64,13 +64,14 @@ def parse(
     Args:
         settings: The class of the run file.
         arguments: The command line without the program.
-        prog: The job as it is called, for example `python -m ray_jobs.train`.
+        prog: The command that runs the job, for example `python -m ray_jobs.train`.
         description: Text above the list of flags.
-        reads: Top-level settings to list in the help; None lists all. All are accepted.
-        add_options: Adds the job's own options to the parser.
+        reads: Top-level settings to list in the help; None lists all. Settings that are not listed are
+            accepted too.
+        add_options: Function that adds options that only this job has to the parser.
 
     Raises:
-        InputError: For an unknown flag, with the nearest known one, a missing value, or invalid JSON.
+        InputError: For an unknown flag (the message suggests the closest known one), a missing value, or invalid JSON.
     """
     wants_help = any(argument in ("-h", "--help") for argument in arguments)
     shown = None if reads is None or not wants_help else ("run", "storage", *reads)
@@ -104,7 +105,7 @@ def parse(
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises InputError in one line instead of printing the usage."""
+    """An argument parser that raises InputError with a one-line message instead of printing the usage."""
 
     parsed: argparse.Namespace
 
@@ -152,7 +153,7 @@ def _parser(prog: str, description: str, epilog: str) -> _Parser:
 
 
 def _objects_in_lists(settings: type[Settings], shown: tuple[str, ...] | None) -> str:
-    """Describe the objects of lists such as `students`, which have no flags of their own."""
+    """Describe for the help which fields the objects in lists such as `students` have. These fields have no flags."""
     sections = []
     for name, field in settings.model_fields.items():
         if (shown is None or name in shown) and get_origin(field.annotation) is list:
@@ -169,7 +170,7 @@ def _objects_in_lists(settings: type[Settings], shown: tuple[str, ...] | None) -
 
 
 def _describe(flag: str, kind: type[BaseModel]) -> str:
-    """List the fields of an object in a list with default and description."""
+    """Describe the fields of the objects in a list setting: name, description and default of each."""
     tag = kind.model_fields.get("kind")
     named = "" if tag is None or not get_args(tag.annotation) else f" of kind {get_args(tag.annotation)[0]}"
     lines = [f"each object in {flag}{named}:"]
@@ -185,7 +186,7 @@ def _describe(flag: str, kind: type[BaseModel]) -> str:
 
 @functools.cache
 def _flags(settings: type[Settings], shown: tuple[str, ...] | None) -> type[BaseSettings]:
-    """Make a class of flags from a settings class, with some of its top-level fields or all."""
+    """Create a class of flags from the `shown` top-level fields of a settings class; None takes all fields."""
     fields: dict[str, Any] = {
         name: (field.annotation, field)
         for name, field in settings.model_fields.items()
@@ -199,7 +200,7 @@ _CONFIG = SettingsConfigDict(extra="forbid", protected_namespaces=())
 
 
 def _given(arguments: Sequence[str], own: set[str]) -> list[tuple[str, str | None]]:
-    """List the setting flags of a command line with their values."""
+    """List the flags on a command line that are settings, with their values. Skips the job's `own` options."""
     found: list[tuple[str, str | None]] = []
     for place, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
@@ -211,7 +212,7 @@ def _given(arguments: Sequence[str], own: set[str]) -> list[tuple[str, str | Non
 
 
 def _json_or_text(flag: str, value: str | None) -> Any:
-    """Parse a JSON list or object; return any other value as it is.
+    """Parse a value that is a JSON list or object; return any other value unchanged.
 
     Raises:
         InputError: If a value that looks like JSON cannot be parsed.
@@ -225,14 +226,14 @@ def _json_or_text(flag: str, value: str | None) -> Any:
 
 
 def _value_at(nested: Any, key: str) -> Any:
-    """Return the value of a dotted key in nested mappings, or None."""
+    """Return the value of a dotted key in nested mappings; None if the key does not exist."""
     for part in key.split("."):
         nested = nested.get(part) if isinstance(nested, dict) else None
     return nested
 
 
 def _scalar(value: Any) -> Any:
-    """Read a string as YAML does, so that a flag and the same line of a run file mean the same."""
+    """Parse a string as YAML does, so a flag has the same value as the same text in a run file."""
     if not isinstance(value, str):
         return value
     try:

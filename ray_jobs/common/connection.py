@@ -25,10 +25,10 @@ def start_ray(logs: JobLogs, dashboard: bool = False) -> None:
 
     Args:
         logs: Receives the logs of Ray, Ray Data and vLLM.
-        dashboard: Start the dashboard with a local Ray.
+        dashboard: Whether to start Ray's dashboard too if Ray is started on this machine.
 
     Raises:
-        InputError: If no cluster answers, or it runs another version of Ray or Python.
+        InputError: If no cluster answers at RAY_ADDRESS, or it runs another version of Ray or Python.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -60,7 +60,7 @@ def start_ray(logs: JobLogs, dashboard: bool = False) -> None:
                 raise
             raise InputError(message) from None
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, interrupt)  # Ray's own handler aborts
+        signal.signal(signal.SIGTERM, interrupt)  # Ray's own handler aborts the process
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
@@ -69,7 +69,7 @@ def start_ray(logs: JobLogs, dashboard: bool = False) -> None:
 
 
 def interrupt(*_: object) -> None:
-    """Handle SIGTERM as Ctrl-C. SIGTERM, because shells make background jobs ignore SIGINT."""
+    """Handle SIGTERM like Ctrl-C. SIGINT would not be enough, because shells make background jobs ignore it."""
     raise KeyboardInterrupt
 
 
@@ -77,7 +77,7 @@ def _check_reachable(address: str) -> None:
     """Raise InputError if nothing listens at an address. Ray itself would retry for minutes."""
     host, _, port = address.rpartition("://")[2].rstrip("/").rpartition(":")
     if not host or not port.isdigit():
-        return  # `auto`, or a form that Ray rejects
+        return  # `auto`, or not an address, which Ray itself rejects
     deadline = time.monotonic() + _CONNECT_SECONDS
     while True:
         try:
@@ -110,7 +110,7 @@ def connection_error(error: Exception, address: str) -> str | None:
 
 
 def check_workers_write(folder: Folder) -> None:
-    """Check that workers can write to storage. They usually cannot if they lack the driver's credentials.
+    """Check that workers can write to storage. They cannot if, for example, they lack the driver's credentials.
 
     Raises:
         InputError: If a worker cannot write.

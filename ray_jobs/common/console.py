@@ -11,7 +11,7 @@ _JOBS = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Run a job by its name. Without one, or with --help, list the jobs."""
+    """Run the job that the first argument names. Without arguments, or with --help, list the jobs."""
     names = sorted(path.stem for path in _JOBS.glob("*.py") if path.stem != "__init__")
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print("usage: rradistill JOB RUN.yaml [--KEY VALUE ...]\n\njobs:")

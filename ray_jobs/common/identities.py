@@ -1,4 +1,4 @@
-"""What determines the results of a stage beyond its settings: prompts, model files, recorded rankings."""
+"""Identify all that determines a stage's results besides its settings: prompts, models and recorded rankings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ranking.storage.sources import fetched
 
 
 def teacher_identity(settings: TeacherSettings) -> dict[str, Any]:
-    """Collect what determines the teacher's labels: settings, prompt, and content of a recording or bundled model."""
+    """Collect all that determines the teacher's labels: its settings, prompt, and recorded file or bundled weights."""
     identity = settings.model_dump()
     if isinstance(settings, RecordedTeacherSettings):
         identity["content"] = content_hash(settings.location)
@@ -41,7 +41,7 @@ def teacher_identity(settings: TeacherSettings) -> dict[str, Any]:
 
 
 def rationales_identity(settings: RationaleSettings) -> dict[str, Any]:
-    """Collect what determines the rationales: their settings and the prompt text."""
+    """Collect all that determines the rationales: their settings and the text of the prompt."""
     identity = settings.model_dump()
     if isinstance(settings, LlmRationaleSettings):
         identity["prompt"] = load_rationale_prompt(Path(settings.prompt) if settings.prompt else RATIONALE).hash
@@ -59,14 +59,14 @@ def lists_hash(lists: RunRetrieverSettings | ParquetRetrieverSettings) -> str:
 
 
 def model_inventory(model: str) -> list[tuple[str, int, int]]:
-    """List name, size and modification time of a model's files; empty for a model of the Hugging Face Hub."""
+    """List the name, size and modification time of each file of a model; empty for a model on the Hugging Face Hub."""
     if model in OWN:
         return [(weights_hash(model), 0, 0)]
     return Folder(model).inventory() if "://" in model or Path(model).is_dir() else []
 
 
 def content_hash(location: str) -> str:
-    """Hash a file, given its path or URI. An unchanged file is read once per process."""
+    """Hash a file, given its path or URI. An unchanged file is read only once per process."""
     with fetched(location) as path:
         try:
             status = path.stat()
@@ -77,5 +77,5 @@ def content_hash(location: str) -> str:
 
 @functools.cache
 def _file_hash(path: Path, size: int, modified: int) -> str:
-    """Hash a file. Size and modification time are part of the cache's key."""
+    """Hash a file. `size` and `modified` only extend the cache key: a changed file is hashed again."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

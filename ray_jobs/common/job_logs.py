@@ -1,4 +1,4 @@
-"""Log files of a job: logs/driver.log with one JSON object per line, including run and stage, and native output."""
+"""Log files of a job: logs/driver.log, one JSON object per line with run and stage, and the output of native code."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NAMES = ("rradistill", "py.warnings", "ray", "ray.data", "ray.train", "ray.serve
 
 
 class JsonLines(logging.Formatter):
-    """Format a record as JSON: {"at", "level", "logger", "run", "stage", "message"}, and "trace" for exceptions."""
+    """Format a log record as JSON: {"at", "level", "logger", "run", "stage", "message"}, and "trace" for exceptions."""
 
     def __init__(self, run: str, stage: Callable[[], str | None]) -> None:
         """Initialise the formatter.
 
         Args:
             run: Name of the run.
-            stage: Returns the name of the current stage.
+            stage: Function that returns the name of the current stage; None between stages.
         """
         super().__init__()
         self._run, self._stage = run, stage
@@ -51,23 +51,23 @@ class JobLogs:
         Args:
             folder: Local folder of the files.
             run: Name of the run.
-            stage: Returns the name of the current stage.
+            stage: Function that returns the name of the current stage; None between stages.
         """
         self.folder, self._formatter = folder, JsonLines(run, stage)
 
     def redirect_output(self) -> None:
         """Redirect the output of native code and Ray to driver.err and driver.out.
 
-        Python's own sys.stderr and our console still write to the terminal.
+        Python's own sys.stderr and the job's console still write to the terminal.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         _redirect_native_stderr(self.folder / "driver.err")
-        # Ray prints warnings to sys.stdout; our console has a reference to the original
+        # Ray prints warnings to sys.stdout; the job's console still has a reference to the original sys.stdout
         sys.stdout = (self.folder / "driver.out").open("a", buffering=1)
         self.attach_handlers()
 
     def attach_handlers(self) -> None:
-        """Send all loggers to driver.log. Call it after each part of Ray starts, as it adds its own handlers."""
+        """Make all loggers write to driver.log. Call this again after a part of Ray starts and adds handlers."""
         handler = logging.FileHandler(self.folder / "driver.log", encoding="utf-8")
         handler.setFormatter(self._formatter)
         handler.setLevel(logging.INFO)

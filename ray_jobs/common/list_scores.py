@@ -16,7 +16,7 @@ _LISTS_PER_BATCH = 4
 
 
 def score_lists(run: Run, model: Model, name: str, lists: Sequence[CandidateList]) -> TrecRun:
-    """Score every document of some candidate lists.
+    """Score every document in the candidate lists.
 
     Args:
         run: The run.

@@ -39,7 +39,7 @@ POST_PROCESSING_SETTINGS = {"max_attempts", "orders", "merge", "missing"}
 """Settings of a listwise teacher that affect how its answers become labels, but not the answers."""
 
 EXECUTION_SETTINGS = {"workers", "min_workers", "max_restarts", "max_tokens_per_microbatch", "activation_checkpointing"}
-"""Training settings that change the student only by rounding errors. Training can resume with other values."""
+"""Training settings that change the student only by rounding errors. A training run can resume with other values."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class TrainingInput:
 
 
 class Plan:
-    """The stages of one run, each computed once.
+    """The stages of one run. Each stage object is created on first use.
 
     Args:
-        settings: The run file.
+        settings: Settings of the run.
         folder: The run's folder.
-        collection: Reads the collection. It is called when a stage depends on the collection.
+        collection: Function that reads the collection. Called only for a stage that depends on the collection.
     """
 
     def __init__(self, settings: RunSettings, folder: Folder, collection: Callable[[], Collection]) -> None:
@@ -72,34 +72,34 @@ class Plan:
 
     @cached_property
     def queries(self) -> Stage:
-        """Selects the queries to label from the query log."""
+        """The stage that selects the queries to label from the query log."""
         log = self._settings.queries.log
         inputs = [self._collection().fingerprint, *([fingerprint_of(fingerprint_of_log(log))] if log else [])]
         return self._stage("queries", self._settings.queries.model_dump(), inputs)
 
     @cached_property
     def index(self) -> Stage:
-        """Indexes the documents for BM25."""
+        """The stage that indexes the documents for BM25."""
         settings = {"bm25": [part.model_dump() for part in self._retrievers(Bm25Settings)]}
         return self._stage("index", settings, [self._collection().fingerprint])
 
     @cached_property
     def candidates(self) -> Stage:
-        """Retrieves the candidate lists of the selected queries."""
+        """The stage that retrieves the candidate lists of the selected queries."""
         return self._candidates("candidates", [self.queries.fingerprint])
 
     @cached_property
     def test_candidates(self) -> Stage:
-        """Retrieves the candidate lists of the test queries."""
+        """The stage that retrieves the candidate lists of the test queries."""
         return self._candidates("test/candidates", [])
 
     def candidates_of(self, split: SplitName) -> Stage:
-        """Return `candidates` or `test_candidates`."""
+        """Return the stage that retrieves the candidate lists of a split: `candidates` or `test_candidates`."""
         return self.candidates if split == "log" else self.test_candidates
 
     @cached_property
     def labels(self) -> Stage:
-        """Labels the candidate lists of the selected queries."""
+        """The stage that labels the candidate lists of the selected queries."""
         settings: dict[str, Any] = {"teacher": self.teacher_identity, "pre_ranker": self._pre_ranker}
         if self._settings.pre_ranker is not None:  # without a pre-ranker, the teacher sees all candidates
             settings["validation_fraction"] = self._settings.training.validation_fraction
@@ -107,17 +107,17 @@ class Plan:
 
     @cached_property
     def test_labels(self) -> Stage:
-        """Labels the candidate lists of the test queries."""
+        """The stage that labels the candidate lists of the test queries."""
         settings = {"teacher": self.teacher_identity, "first_stages": self._settings.evaluation.first_stages}
         return self._stage("test/labels", settings, [self.test_candidates.fingerprint])
 
     def labels_of(self, split: SplitName) -> Stage:
-        """Return `labels` or `test_labels`."""
+        """Return the stage that labels the candidate lists of a split: `labels` or `test_labels`."""
         return self.labels if split == "log" else self.test_labels
 
     @cached_property
     def audit(self) -> Stage:
-        """Audits the teacher."""
+        """The stage that audits the teacher."""
         settings = {
             "teacher": _without(self.teacher_identity, POST_PROCESSING_SETTINGS),
             "pre_ranker": self._pre_ranker,
@@ -127,7 +127,7 @@ class Plan:
 
     @cached_property
     def rationales(self) -> Stage:
-        """Writes rationales for the labels."""
+        """The stage that writes rationales for the labels."""
         return self._stage("rationales", self._rationales_identity, [self.labels.fingerprint])
 
     @cached_property
@@ -144,7 +144,7 @@ class Plan:
         """The rationales of the training labels, for students that learn from rationales.
 
         Raises:
-            InputError: If a run in `training.labels` has no finished rationales, or they explain other labels.
+            InputError: If a run in `training.labels` has no finished rationales, or they do not belong to its labels.
         """
         rationales_input = self._own_or_external("rationales", lambda: self.rationales)
         for place in self._settings.training.labels:
@@ -176,7 +176,7 @@ class Plan:
 
     @cached_property
     def evaluation(self) -> Stage:
-        """Evaluates the students, the teacher and the baselines on the test queries."""
+        """The stage that evaluates the students, the teacher and the baselines on the test queries."""
         settings = {
             "evaluation": self._settings.evaluation.model_dump(),
             "pre_ranker": self._pre_ranker,
@@ -191,7 +191,7 @@ class Plan:
         return self._stage("evaluation", settings, [lists.fingerprint, *students, *external])
 
     def arm(self, student: StudentSettings) -> Stage:
-        """Return the stage that evaluates one arm of an ablation with one seed, in a run with the arm's settings."""
+        """Return the stage that evaluates an ablation arm with one seed, if this is the plan of the arm's own run."""
         evaluation = self._settings.evaluation
         settings = {"first_stages": evaluation.first_stages, "measures": evaluation.measures, "split": evaluation.split}
         inputs = [self.student(student).fingerprint, self.test_candidates.fingerprint]
@@ -199,7 +199,7 @@ class Plan:
 
     @cached_property
     def teacher_identity(self) -> dict[str, Any]:
-        """What determines the teacher's labels: settings, prompt, and content of a recording or bundled model."""
+        """All that determines the teacher's labels: its settings, prompt, and recorded file or bundled weights."""
         return teacher_identity(self._settings.teacher)
 
     @property
@@ -224,14 +224,19 @@ class Plan:
 
     @property
     def dense_models(self) -> list[str]:
-        """Sentence encoders of dense retrieval. They encode every document."""
+        """Names of the sentence encoders of dense retrieval, which encode every document."""
         return list(dict.fromkeys(part.model for part in self._retrievers(DenseSettings)))
 
     def _stage(self, name: str, settings: dict[str, Any], inputs: list[str]) -> Stage:
         return Stage(self._folder, name, settings, inputs)
 
     def _candidates(self, name: str, queries: list[str]) -> Stage:
-        """Return the stage that retrieves candidate lists. `queries` are fingerprints of the selected queries."""
+        """Return a stage that retrieves candidate lists.
+
+        Args:
+            name: Name of the stage.
+            queries: Fingerprint of the stage that selects the queries; empty for test queries.
+        """
         retrievers = self._settings.candidates.retrievers
         imported = [
             lists_hash(part)
@@ -247,7 +252,7 @@ class Plan:
         labels = self.labels_for_training.fingerprint
         inputs = [labels, *([self.rationales_for_training.fingerprint] if self.reads_rationales(student) else [])]
         if self._settings.training.labels and labels != self._own_labels:
-            inputs.append(self._collection().fingerprint)  # its test questions are dropped from external labels
+            inputs.append(self._collection().fingerprint)  # labels of the collection's test queries are dropped
         if student.base in OWN:
             inputs.append(weights_hash(student.base))
         settings = {"student": student.model_dump(), "training": training, **self._content_of_base(student)}
@@ -265,7 +270,7 @@ class Plan:
             return None
 
     def _own_or_external(self, name: str, own: Callable[[], Stage]) -> TrainingInput:
-        """Return the run's own stage, or the stage of the same name of the runs in `training.labels`."""
+        """Return the run's own labels or rationales, or those of the runs in `training.labels` if it is set."""
         external = self.external_labels
         if external is None:
             return TrainingInput(own().folder, own().fingerprint)
@@ -296,7 +301,7 @@ class Plan:
 
 
 def merged_fingerprint(manifests: Sequence[Manifest]) -> str:
-    """Return the fingerprint of a stage merged from several runs. For a single run, its own fingerprint."""
+    """Return the fingerprint of a stage merged from several runs; for a single run, the stage's own fingerprint."""
     if len(manifests) == 1:
         return manifests[0].fingerprint
     return fingerprint_of([manifest.fingerprint for manifest in manifests])
@@ -318,7 +323,7 @@ def _finished_manifest(place: str, name: str) -> Manifest:
 
 
 def _check_rationales_belong(place: str) -> None:
-    """Raise InputError if the rationales of another run explain other labels than those beside them."""
+    """Raise InputError if the rationales of another run were not written for that run's current labels."""
     labels, rationales = (_finished_manifest(place, name) for name in ("labels", "rationales"))
     if rationales.fingerprint != fingerprint_of("rationales", rationales.settings, [labels.fingerprint]):
         uri = (Folder(place) / "rationales").uri

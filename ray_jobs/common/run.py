@@ -1,4 +1,4 @@
-"""A run: its settings and folder, and the start and end of a job.
+"""A run with its settings and folder, and how a job starts and ends.
 
 Every job is called as `python -m ray_jobs.<job> RUN.yaml [--key value ...]`.
 """
@@ -57,7 +57,7 @@ class Run:
 
     @cached_property
     def collection(self) -> Collection:
-        """The collection. Reads it on first use and prints its size."""
+        """The collection. On first use, it is read and its size is printed."""
         collection = read_collection(self.settings.collection, self.settings.evaluation.split)
         judged = len(collection.test)
         sizes = f"{len(collection.documents):,} documents, {len(collection.log):,} queries, {judged:,} test queries"
@@ -84,7 +84,7 @@ class Run:
             )
 
     def skip_if_finished(self, stage: Stage) -> Manifest | None:
-        """Print that a stage is skipped if it is finished with these settings.
+        """Check whether a stage is already finished with these settings. If so, print that it is skipped.
 
         Returns:
             The manifest of the finished stage; None if the stage must run.
@@ -95,7 +95,7 @@ class Run:
         return manifest
 
     def report_stage(self, manifest: Manifest, unit: str) -> None:
-        """Print the number of rows of a finished stage, its duration and throughput.
+        """Print a finished stage's number of rows, duration and throughput.
 
         Args:
             manifest: Manifest of the stage.
@@ -119,7 +119,10 @@ class Run:
 
 
 def open_run(arguments: Sequence[str]) -> Run:
-    """Open the run of a command line without a job: a run file, then settings that override it.
+    """Open the run that a command line describes, without running a job.
+
+    Args:
+        arguments: A run file, then flags for settings that override it.
 
     Raises:
         InputError: If the run file or a setting is invalid, or the storage root is not writable.
@@ -173,7 +176,7 @@ def _check_distinct_names(settings: RunSettings, reserved: list[str], where: str
 
     Args:
         settings: Settings of the run.
-        reserved: Names of first stages, pre-ranker and teacher.
+        reserved: Names of the first stages, the pre-ranker and the teacher.
         where: Prefix of the error message.
 
     Raises:
@@ -217,8 +220,8 @@ def job(
         arguments: The command line; None for that of the process.
         exclusive: Whether the job writes to the run's folder. If so, it takes the run's lease, which excludes other
             such jobs.
-        add_options: Adds options of this job to the command line.
-        action_of: Chooses what to run instead of `main` from the values of these options.
+        add_options: Function that adds options that only this job has to the command line.
+        action_of: Function that chooses from the values of these options what to run instead of `main`.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     run: Run | None = None
@@ -269,7 +272,7 @@ def job(
 
 
 def _exit_now(code: int) -> NoReturn:
-    """Exit without waiting for threads. A thread that waits for Ray during shutdown may exit with a code of Ray's."""
+    """Exit without waiting for threads. A thread that waits in Ray could end the process with another exit code."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -302,10 +305,10 @@ def _write_trace(run: Run | None, print_fallback: bool) -> str:
 
     Args:
         run: The run; None if it could not be opened.
-        print_fallback: Print the traceback if it cannot be written.
+        print_fallback: Whether to print the traceback to stderr if it cannot be written.
 
     Returns:
-        The location of the traceback.
+        Path of the traceback's file; `above` if it was not written.
     """
     if run is not None:
         with contextlib.suppress(OSError):

@@ -73,7 +73,7 @@ class RunSettings(Settings):
 
     @model_validator(mode="after")
     def _fill_in_first_stages(self) -> RunSettings:
-        """Set the default first stage and baseline of the evaluation: the fused list, or that of the only retriever."""
+        """Set the evaluation's default first stage and baseline: the fused lists, or the only retriever's lists."""
         retrievers = self.candidates.retrievers
         evaluation = self.evaluation
         if not evaluation.first_stages:

@@ -1,4 +1,4 @@
-"""Label costs of each system: a student's training labels, and the teacher's labels of the test queries."""
+"""Costs of the labels behind a system: a student's training labels, or the teacher's labels of the test queries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from students.settings import StudentSettings
 
 
 def add_label_costs(run: Run, systems: Sequence[System]) -> None:
-    """Set the label cost of each student and of the teacher."""
+    """Store the label cost of each student and of the teacher in their results."""
     students = {student.name: student for student in run.settings.students}
     for system in systems:
         if system.result.kind in ("student", "blended"):
@@ -26,7 +26,8 @@ def add_label_costs(run: Run, systems: Sequence[System]) -> None:
 def student_cost(run: Run, student: StudentSettings) -> LabelCost | None:
     """Compute the cost of a student's labels, and of its rationales if it was trained on them.
 
-    None if it was trained on judgements, or if the labels or rationales of these settings are not finished.
+    Returns None if the student was trained on judgements, or if the labels or rationales are not finished with these
+    settings.
     """
     if run.settings.training.targets == "judgements":
         return None

@@ -45,7 +45,7 @@ def write_report(run: Run, folder: Folder, metrics: Metrics, values: PerQuery, r
 
 
 def label_lines(run: Run) -> list[str]:
-    """Summarise the training labels in lines of text; empty if no student was trained on labels of these settings."""
+    """Summarise the training labels in lines of text; empty without students or without labels of these settings."""
     if not run.settings.students:
         return []
     from actors.data.parts import sample_rows
@@ -61,7 +61,7 @@ def label_lines(run: Run) -> list[str]:
 
 
 def reliability(run: Run) -> list[tuple[str, float, int]]:
-    """Measure the teacher's reliability on the test lists; empty if it did not label them."""
+    """Compute the share of relevant test documents by rank in the teacher's order; empty if it did not label them."""
     if not run.settings.evaluation.teacher:
         return []
     return label_section.reliability_of(run.plan.test_labels.folder.read_rows(Label), run.collection.qrels)

@@ -1,4 +1,4 @@
-"""Models of an evaluation, and the latency of each system when it runs alone on a machine."""
+"""The models that an evaluation scores with, and the latency of each system when it runs alone on a machine."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from actors.scoring.scorers import Model
 
 QUERIES, TEACHER_QUERIES, DOCUMENTS = 33, 13, 50
-"""Queries to time, queries to time the teacher on, and documents per query. The first three queries are warm-up."""
+"""Numbers of queries to time models and to time the teacher, and documents per query. Three queries are for warm-up."""
 
 
 def base_name(student: str) -> str:
-    """Return the name of a student's base model before training in tables and files."""
+    """Return the name, in tables and files, of a student's base model before training."""
     return f"{student}.base"
 
 
 def models_of(run: Run) -> list[tuple[SystemKind, str]]:
-    """List kind and name of every model to score and time: students, then the models of `evaluation.models`."""
+    """List the kind and name of every model to score and time: students, then the models of `evaluation.models`."""
     students: list[tuple[SystemKind, str]] = [("student", student.name) for student in run.settings.students]
     return [*students, *(("model", model.name) for model in run.settings.evaluation.models)]
 
@@ -65,7 +65,7 @@ def model_of(run: Run, kind: SystemKind, name: str) -> Model:
     """Return a model to score with.
 
     Raises:
-        InputError: If it is a student that is not trained with these settings.
+        InputError: If the model is a student that is not trained with these settings.
     """
     from actors.scoring.scorers import Model
 
@@ -79,7 +79,7 @@ def model_of(run: Run, kind: SystemKind, name: str) -> Model:
 
 
 def trained_model(run: Run, name: str) -> Folder:
-    """Return the model folder of a trained student. Restores it if it was set aside.
+    """Return the model folder of a trained student. Moves it back if training with other settings moved it aside.
 
     Raises:
         InputError: If the student is not trained with these settings.
@@ -109,10 +109,10 @@ def locate_trained_model(run: Run, student: StudentSettings) -> Folder:
 
 
 def check_models(run: Run) -> None:
-    """Check, before anything is scored, that the models of `evaluation.models` load.
+    """Check, before anything is scored, that the models of `evaluation.models` can be loaded.
 
     Raises:
-        InputError: If one does not.
+        InputError: If a model cannot be loaded.
     """
     if not run.settings.evaluation.models:
         return
@@ -128,10 +128,10 @@ def check_models(run: Run) -> None:
 
 
 def time_systems(run: Run, systems: Sequence[System], rows: Sequence[QueryCandidates]) -> Machine | None:
-    """Measure the latency of each system while nothing else runs, and set it in its result.
+    """Measure the latency of each system while nothing else runs, and store it in the system's result.
 
-    Models use as many threads as a replica of the service. Imported lists have no latency. The teacher is timed only if
-    `evaluation.time_teacher` is set.
+    Models use as many threads as a replica of the service. First stages with imported lists get no latency. The teacher
+    is timed only if `evaluation.time_teacher` is set.
 
     Returns:
         The machine that the systems were timed on; None if there is nothing to time.
@@ -170,7 +170,7 @@ def time_systems(run: Run, systems: Sequence[System], rows: Sequence[QueryCandid
 
 
 def _set_latency(systems: Sequence[System], kind: SystemKind, name: str, measured: MeasuredLatency) -> None:
-    """Set the latency of a system. A blended student has the latency of the student."""
+    """Store the latency of a system in its result. A blended student gets the latency of the student alone."""
     for system in systems:
         blended = kind == "student" and system.result.kind == "blended" and system.result.student == name
         if (system.result.kind, system.result.system) == (kind, name) or blended:

@@ -1,4 +1,4 @@
-"""Fit the blend of a trained student with the first stage on the validation queries; called by `ray_jobs.train`."""
+"""Fit a student's blend, its combination with the first stage, on validation queries. Called by `ray_jobs.train`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from students import student_config
 from students.settings import StudentSettings
 
 Grades = dict[str, dict[str, int]]
-"""{query_id: {doc_id: grade}}"""
+"""Judgements, {query_id: {doc_id: grade}}."""
 
 
 def blend_student(
@@ -26,7 +26,7 @@ def blend_student(
     validation: Sequence[str],
     grades: Grades | None = None,
 ) -> None:
-    """Choose a student's blend and write it to its config.
+    """Choose how a student's scores are blended with the first stage's, and write the blend to the student config.
 
     Args:
         run: The run.
@@ -34,7 +34,7 @@ def blend_student(
         model: Model folder of the student.
         labels: Folder of the training labels.
         validation: Ids of the validation queries.
-        grades: Judgements, if the student was trained on these instead of the teacher's targets.
+        grades: Judgements, if the student was trained on these; None if it was trained on the teacher's targets.
     """
     settings = student.blend
     if settings.form == "none":
@@ -79,7 +79,7 @@ def _validation_labels(run: Run, labels: Folder, validation: Sequence[str], grad
 def _fit_blend(
     run: Run, student: StudentSettings, model: Folder, labels: dict[str, Label], forms: Sequence[Form]
 ) -> Blend | None:
-    """Fit the blend on the validation lists and print the gain; None if the student is better alone."""
+    """Fit the blend on the validation lists and print the gain; None if the student alone is at least as good."""
     from students.blend_fit import ValidationList, fit
 
     rows = [row for row in _candidates(run).read_rows(CandidateList) if row.query_id in labels] if labels else []

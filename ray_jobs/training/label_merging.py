@@ -19,7 +19,7 @@ def merge_labels(run: Run) -> None:
     Does nothing for fewer than two runs, or if the folder is up to date.
 
     Raises:
-        InputError: If a run has no finished labels, two runs labelled the same query, or their kinds of targets differ.
+        InputError: If a run has no finished labels, two runs labelled the same query, or kinds of targets differ.
     """
     sources = [Folder(location) for location in run.settings.training.labels]
     if len(sources) < 2:
@@ -69,7 +69,7 @@ def _check_distinct_queries(sources: list[Folder]) -> None:
 
 
 def _merge(stage: str, sources: list[Folder], target: Folder) -> None:
-    """Copy the parts of one stage and write a manifest with the sums. Skips a stage that a source lacks."""
+    """Copy the part files of one stage and write a manifest with total counts. Skips a stage that a source lacks."""
     manifests = [manifest for source in sources if (manifest := manifest_of(source / stage)) is not None]
     if len(manifests) < len(sources):
         return

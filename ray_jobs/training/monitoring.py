@@ -1,4 +1,4 @@
-"""Following a training: progress, summary and curves."""
+"""Progress, summary and curves of a training run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ CURVES = "curves.json"
 
 
 def write_curves(folder: Folder, lines: Sequence[dict[str, float]]) -> None:
-    """Write loss and validation nDCG@10 by step. Keeps the steps of earlier calls that `lines` does not repeat.
+    """Write loss and validation nDCG@10 by step. Keeps steps written by earlier calls, unless `lines` repeats them.
 
     Args:
         folder: Folder of the student.
-        lines: What the workers reported, see `TrainingBoard`.
+        lines: Reports of the training workers, see `TrainingBoard`.
     """
     curves: dict[str, dict[float, float]] = {"loss": {}, "validation nDCG@10": {}}
     if folder.exists(CURVES):
@@ -28,11 +28,11 @@ def write_curves(folder: Folder, lines: Sequence[dict[str, float]]) -> None:
 
 
 class TrainingSummary:
-    """Totals of what the training workers reported so far.
+    """Totals of the reports that the training workers have sent so far.
 
     Attributes:
         lines: Number of reports.
-        step: Highest step.
+        step: Highest step reported.
         pairs: Total number of query-document pairs.
         seconds: Total time of the optimizer steps, in seconds.
         note: Text beside the progress bar.
@@ -51,7 +51,7 @@ class TrainingSummary:
         """Add one report.
 
         Returns:
-            Number of steps by which training advanced. 0 while workers repeat steps after a restart.
+            The number of steps by which training advanced. 0 while workers repeat steps after a restart.
         """
         self.lines += 1
         before, self.step = self.step, max(self.step, int(line["step"]))
@@ -70,7 +70,7 @@ class TrainingSummary:
 
     @property
     def text(self) -> str:
-        """The summary as text, with pairs/s and the validation of the exported model."""
+        """The summary as text, with pairs/s and the validation nDCG@10 of the exported model."""
         rate = self.pairs / max(self.seconds, 1e-9)
         validation = (
             f", validation nDCG@10 {self.validation[self.exported]:.3f}" if self.exported in self.validation else ""

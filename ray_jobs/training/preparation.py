@@ -28,8 +28,8 @@ class TrainingData:
         validation_ids: Queries to validate on.
         grades: {query_id: {doc_id: grade}} if the targets are judgements, else None.
         provenance: Provenance of the targets.
-        label_count: Number of all labels.
-        dropped_for_confidence: Number of labels below the minimum confidence.
+        label_count: Number of all labels, including dropped ones.
+        dropped_for_confidence: Number of labels dropped because they are below the minimum confidence.
     """
 
     labels: TrainingInput
@@ -91,9 +91,9 @@ def _report_confidence(run: Run, confidences: list[float | None], dropped: int) 
 
 
 def frequent_terms(run: Run, student: StudentSettings) -> frozenset[int]:
-    """Return the keys of the terms that are too frequent for the student's Token Selection.
+    """Return the integer keys of terms that occur in too many documents for the student's Token Selection to use them.
 
-    Document frequencies are counted in a sample of the collection. Empty if the student does not limit them.
+    Document frequencies are counted in a sample of the collection. Empty if the student's settings set no limit.
     """
     if (
         not isinstance(student, RraBertSettings)

@@ -1,4 +1,4 @@
-"""Whether training settings fit the labels and the student's base model."""
+"""Check that the training settings fit the labels and the student's base model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_enough_labels(data: TrainingData, training: TrainingSettings) -> None:
 
 
 def check_fit(student: StudentSettings, training: TrainingSettings, targets: str) -> None:
-    """Check that the loss fits the labels, and the student its base model.
+    """Check that the loss fits the kind of targets, and that the student fits its base model.
 
     Args:
         student: The student.
@@ -28,7 +28,7 @@ def check_fit(student: StudentSettings, training: TrainingSettings, targets: str
         targets: Kind of the targets: `tiers`, `scores` or `grades`.
 
     Raises:
-        InputError: If they do not fit.
+        InputError: If one of the two does not fit.
     """
     from ranking.model_paths import model_path
     from students.bases import check_base

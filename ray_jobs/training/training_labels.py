@@ -1,4 +1,4 @@
-"""Load and check the labels, judgements and rationales of a training, and split off the validation queries."""
+"""Load and check labels, judgements and rationales for a training run, and split off the validation queries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from students.settings import StudentSettings, TrainingSettings
 
 
 def require_labels(run: Run) -> plan.TrainingInput:
-    """Return the training labels.
+    """Return the folder and fingerprint of the training labels.
 
     Raises:
         InputError: If labelling with these settings is not finished.
@@ -36,7 +36,7 @@ def require_labels(run: Run) -> plan.TrainingInput:
 
 
 def first_label(folder: Folder) -> Label:
-    """Read one label, and check one label of every part file schema.
+    """Read one label, and validate one label for each distinct schema among the part files.
 
     Raises:
         InputError: If there are no labels, or a part file was written by another version.
@@ -66,7 +66,7 @@ def check_ordered(folder: Folder, training: TrainingSettings) -> None:
     """Check that there is something to learn: at least one label prefers one document to another.
 
     Raises:
-        InputError: If none does.
+        InputError: If no label does.
     """
     for label in folder.read_rows(Label):
         if len({candidate.target for candidate in viewed(label, training.missing, training.max_pre_rank)}) > 1:
@@ -128,7 +128,7 @@ def judgements(run: Run, ids: Sequence[str]) -> dict[str, dict[str, int]]:
 
 
 def judgement_provenance(collection: Collection) -> Provenance:
-    """Return the provenance of targets that are the collection's judgements."""
+    """Return the provenance of targets that are taken from the collection's judgements."""
     return Provenance(
         teacher=f"judgements of {collection.name}", fingerprint=collection.fingerprint, engine="none", targets="grades"
     )

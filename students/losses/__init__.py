@@ -3,11 +3,13 @@
 Args of each loss:
     scores: [lists, candidates], float; higher is better.
     targets: [lists, candidates], float; higher is better.
-    mask: [lists, candidates], bool; True for real candidates. Masked cells have no influence on value or gradient.
+    mask: [lists, candidates], bool; True for real candidates, False for the padding of shorter lists. Padding has no
+        influence on the loss or its gradient.
     weights: [lists], float; factor of each list's loss, None for 1. Weights are not part of the mean's denominator, so
-        a batch of low-confidence lists has a smaller gradient than one of high-confidence lists.
+        a batch of low-confidence lists has a smaller gradient than a batch of high-confidence lists.
 
-Each loss returns a scalar. A list whose targets do not order any pair adds 0.
+Each loss returns a scalar. A list whose targets do not order any pair adds 0, except in the losses of `OF_SCORES`.
+In the formulas, s_i is the score and t_i the target of candidate i.
 """
 
 from __future__ import annotations
@@ -34,10 +36,10 @@ LOSSES: dict[str, Loss] = {
     "listwise_kl": listwise_kl,
     "score_distillation": score_distillation,
 }
-"""Losses by their name in `training.loss`."""
+"""{name in the setting `training.loss`: loss function}."""
 
 OF_SCORES = {"margin_mse", "listwise_kl", "score_distillation"}
-"""Losses that match the teacher's scores. They do not apply to a teacher that only gives an order."""
+"""Losses that match the teacher's scores. They cannot be used with a teacher that only gives an order."""
 
 BY_TARGETS = {"tiers": "ranknet", "scores": "score_distillation", "grades": "info_nce"}
-"""Default loss for each kind of target (`Provenance.targets`)."""
+"""{kind of targets (`Provenance.targets`): name of the default loss}."""

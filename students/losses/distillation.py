@@ -13,7 +13,8 @@ def margin_mse(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | 
 
         L = mean over {(i, j): i != j} of ((s_i - s_j) - (t_i - t_j))^2
 
-    The paper uses one positive and one negative; this loss uses every pair of a list. 0 if there are no pairs.
+    The paper compares one positive with one negative document; this loss compares all candidates of a list with each
+    other. Returns 0 if there are no pairs.
     """
     pairs = pairs_of(mask) & ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
     errors = torch.where(mask, scores - targets, 0.0)
@@ -25,7 +26,7 @@ def listwise_kl(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor |
 
         L = mean over lists of sum_i p_i * (log p_i - log q_i),  p = softmax(t), q = softmax(s)
 
-    Lists without real candidates are not part of the mean.
+    The mean excludes lists without real candidates.
     """
     hidden = ~mask
     teacher = torch.log_softmax(targets.masked_fill(hidden, -1e4), dim=1)
@@ -35,5 +36,5 @@ def listwise_kl(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor |
 
 
 def score_distillation(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return MarginMSE plus listwise KL, for teachers that give scores. The sum is this project's choice."""
+    """Return MarginMSE plus listwise KL, for teachers that give scores. Adding the two is this project's choice."""
     return margin_mse(scores, targets, mask, weights) + listwise_kl(scores, targets, mask, weights)

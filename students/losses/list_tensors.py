@@ -12,27 +12,31 @@ def pairs_of(mask: Tensor) -> Tensor:
 
 
 def ordered_pairs(targets: Tensor, mask: Tensor) -> Tensor:
-    """Return [lists, i, j], True if both candidates are real and the target of i is above that of j."""
+    """Return a mask [lists, i, j]: True if candidates i and j are real and the target of i is higher than that of j."""
     return (targets.unsqueeze(2) > targets.unsqueeze(1)) & pairs_of(mask)
 
 
 def weighted(losses: Tensor, weights: Tensor | None) -> Tensor:
-    """Multiply losses, [lists, ...], by the weight of their list."""
+    """Multiply the losses of each list, [lists, ...], by the weight of the list. None leaves them unchanged."""
     return losses if weights is None else losses * weights.view(-1, *[1] * (losses.dim() - 1))
 
 
 def mean_of_pairs(losses: Tensor, pairs: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the mean of losses, [lists, i, j], over the True cells of `pairs`; 0 if there are none."""
+    """Return the mean of the weighted losses, [lists, i, j], over the True cells of `pairs`; 0 if there are none."""
     return weighted(torch.where(pairs, losses, 0.0), weights).sum() / pairs.sum().clamp(min=1)
 
 
 def mean_of_lists(losses: Tensor, counted: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the mean of losses, [lists], over the True cells of `counted`, [lists]; 0 if there are none."""
+    """Return the mean of the weighted losses, [lists], over the True cells of `counted`; 0 if there are none."""
     return weighted(torch.where(counted, losses, 0.0), weights).sum() / counted.sum().clamp(min=1)
 
 
 def average_ranks(values: Tensor, mask: Tensor) -> Tensor:
-    """Return ranks from 1, highest value first, [lists, candidates], float. Equal values share their mean rank."""
+    """Rank the candidates of each list from 1, highest value first. Equal values share their mean rank.
+
+    Returns:
+        [lists, candidates], float.
+    """
     both = pairs_of(mask)
     above = ((values.unsqueeze(1) > values.unsqueeze(2)) & both).sum(dim=2)
     equal = ((values.unsqueeze(1) == values.unsqueeze(2)) & both).sum(dim=2)

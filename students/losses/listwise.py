@@ -1,4 +1,4 @@
-"""Losses over whole lists."""
+"""Losses that compare all candidates of a list at once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from students.losses.list_tensors import average_ranks, mean_of_lists, ordered_p
 
 
 def listnet(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the cross-entropy of the top-one probabilities (Cao et al., ICML 2007).
+    """Return the cross-entropy between the top-one probabilities of teacher and student (Cao et al., ICML 2007).
 
         L = mean over lists of -sum_i p_i log q_i,  p = softmax(t), q = softmax(s)
 
-    Lists whose targets are all equal are not part of the mean.
+    The mean excludes lists whose targets are all equal.
     """
     teacher = torch.softmax(targets.masked_fill(~mask, -math.inf).where(mask.any(dim=1, keepdim=True), 0.0), dim=1)
     student = torch.log_softmax(scores.masked_fill(~mask, -1e9), dim=1)
@@ -29,7 +29,8 @@ def list_mle(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | No
         L = mean over lists of sum_i [ log(exp(s_i) + sum_{k: t_k < t_i} exp(s_k)) - s_i ]
 
     For distinct targets this is the paper's likelihood of one permutation. Candidates with equal targets do not compete
-    with each other, only with those of lower targets, so the lowest tier adds 0. That is this project's choice.
+    with each other, only with candidates of lower targets, so candidates with the lowest target add 0. That is this
+    project's choice.
     """
     surprise = _surprise(scores, ordered_pairs(targets, mask))
     return mean_of_lists(torch.where(mask, surprise, 0.0).sum(dim=1), _has_order(targets, mask), weights)
@@ -40,8 +41,9 @@ def info_nce(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | No
 
         L = mean over {i: t_i > 0} of [ log(exp(s_i) + sum_{k: t_k <= 0} exp(s_k)) - s_i ]
 
-    Targets are grades; above 0 is relevant. Relevant candidates compete with irrelevant ones only, never with each
-    other. The mean is over all relevant candidates of the batch whose list has an irrelevant one.
+    Targets are relevance grades; a candidate with a target above 0 is relevant. Relevant candidates compete only with
+    irrelevant ones, never with each other. The mean is over all relevant candidates of the batch whose list also has an
+    irrelevant candidate.
     """
     relevant = mask & (targets > 0)
     against = relevant.unsqueeze(2) & (mask & ~relevant).unsqueeze(1)
@@ -55,8 +57,8 @@ def adr_mse(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | Non
 
         L = mean over candidates of (r_i - a_i)^2 / log2(1 + r_i),  a_i = 1 + sum_{j != i} sigmoid(s_j - s_i)
 
-    r is the rank by target, from 1; equal targets share their mean rank. The mean is over all candidates of lists whose
-    targets are not all equal.
+    r_i is the rank by target, from 1; equal targets share their mean rank. a_i approximates the rank by score. The mean
+    is over all candidates of lists whose targets are not all equal.
     """
     ranks = average_ranks(targets, mask)
     others = pairs_of(mask) & ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
@@ -67,7 +69,7 @@ def adr_mse(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | Non
 
 
 def _surprise(scores: Tensor, against: Tensor) -> Tensor:
-    """Return log(exp(s_i) + sum of exp(s_k) over the competitors k of i) - s_i.
+    """Return log(exp(s_i) + sum of exp(s_k) over the competitors k of i) - s_i for each candidate i.
 
     Args:
         scores: [lists, candidates].
@@ -82,5 +84,5 @@ def _surprise(scores: Tensor, against: Tensor) -> Tensor:
 
 
 def _has_order(targets: Tensor, mask: Tensor) -> Tensor:
-    """Return [lists], True if the targets order at least one pair."""
+    """Return a mask [lists]: True if at least two real candidates have different targets."""
     return ordered_pairs(targets, mask).any(dim=2).any(dim=1)

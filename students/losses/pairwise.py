@@ -1,4 +1,4 @@
-"""Losses over the pairs that the targets order. Equal targets do not form a pair."""
+"""Losses over the pairs of candidates in a list that have different targets."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch.nn import functional
 from students.losses.list_tensors import average_ranks, mean_of_pairs, ordered_pairs, weighted
 
 LAMBDA_MU = 10.0
-"""Weight of delta in NDCG-Loss2++."""
+"""Weight of delta_ij in NDCG-Loss2++, see `lambda_loss`."""
 
 LAMBDA_BEST = 4.0
-"""Grade that the highest target of each list is scaled to in `lambda_loss`."""
+"""Grade to which `lambda_loss` scales the highest target of each list."""
 
 
 def ranknet(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the mean logistic loss over the pairs that the targets order (Burges et al., ICML 2005).
+    """Return the mean logistic loss over all pairs with different targets (Burges et al., ICML 2005).
 
         L = mean over {(i, j): t_i > t_j} of log(1 + exp(s_j - s_i))
 
-    The mean is over all such pairs of the batch; 0 if there are none.
+    The mean is over all such pairs of the batch. Returns 0 if there are none.
     """
     return mean_of_pairs(_logistic(scores), ordered_pairs(targets, mask), weights)
 
@@ -32,8 +32,8 @@ def ranknet_by_rank(scores: Tensor, targets: Tensor, mask: Tensor, weights: Tens
 
         L = sum over {(i, j): t_i > t_j} of w_ij log(1 + exp(s_j - s_i)) / sum of w_ij,  w_ij = 1 / (r_i + r_j)
 
-    r is the rank by target, from 1. This project's choices: equal targets share their mean rank, and the loss is
-    divided by the sum of the weights, which makes the learning rate independent of the length of the lists.
+    r_i is the rank by target, from 1. Two choices are this project's: equal targets share their mean rank, and the loss
+    is divided by the sum of the weights, which makes the learning rate independent of the length of the lists.
     """
     ranks = average_ranks(targets, mask)
     by_rank = torch.where(ordered_pairs(targets, mask), 1.0 / (ranks.unsqueeze(2) + ranks.unsqueeze(1)), 0.0)
@@ -51,9 +51,9 @@ def lambda_loss(
         G_i = (2^g_i - 1) / maxDCG,  D(r) = log2(1 + r)
         rho_ij = |1/D(r_i) - 1/D(r_j)|,  delta_ij = |1/D(|r_i - r_j|) - 1/D(|r_i - r_j| + 1)|
 
-    r is the rank by score, from 1, without a gradient. g is the target, scaled in each list to 0..best_grade, or as it
-    is if best_grade is None. Scaling is this project's choice: in a list of twenty, a gain of 2^20 for the first
-    candidate would dominate all others.
+    r_i is the rank by score, from 1; no gradient flows through it. g_i is the target, scaled in each list to the range
+    0 to `best_grade`, or unscaled if `best_grade` is None. Scaling is this project's choice: in a list of twenty
+    candidates, a gain of 2^20 for the first would dominate all others.
     """
     grades = targets if best_grade is None else _scaled(targets, mask, best_grade)
     gains = torch.where(mask, 2.0 ** torch.where(mask, grades, 0.0) - 1.0, 0.0)
@@ -71,12 +71,12 @@ def lambda_loss(
 
 
 def _logistic(scores: Tensor) -> Tensor:
-    """Return log(1 + exp(s_j - s_i)) as [lists, i, j]."""
+    """Return log(1 + exp(s_j - s_i)) for all pairs, [lists, i, j]."""
     return functional.softplus(scores.unsqueeze(1) - scores.unsqueeze(2))
 
 
 def _scaled(targets: Tensor, mask: Tensor, highest: float) -> Tensor:
-    """Shift and scale each list's real targets to 0..highest; zeros if they are all equal."""
+    """Shift and scale the targets of each list to the range 0 to `highest`. Returns zeros if they are all equal."""
     low = targets.masked_fill(~mask, math.inf).amin(dim=1, keepdim=True)
     high = targets.masked_fill(~mask, -math.inf).amax(dim=1, keepdim=True)
     span = torch.where(high > low, high - low, 1.0)

@@ -21,10 +21,10 @@ from tools.s3_server import running_s3
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
-    """Environment variables of a local head node, which ends with the tests. Does not touch other Ray clusters."""
+    """Start a local Ray head node for all tests, and yield its environment variables. Ignores other Ray clusters."""
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    environment["RAY_metrics_report_interval_ms"] = "500"  # actors of a test live only for seconds
-    # Ray deletes an uploaded working directory after ten minutes, and a later job uses it again
+    environment["RAY_metrics_report_interval_ms"] = "500"  # the actors of a test live only for seconds
+    # by default, Ray deletes an uploaded working directory after ten minutes, but later jobs need it again
     environment["RAY_RUNTIME_ENV_TEMPORARY_REFERENCE_EXPIRATION_S"] = "7200"
     environment.pop("RAY_ADDRESS", None)
     ray = str(BIN / "ray")
@@ -50,7 +50,7 @@ def cluster(tmp_path_factory):
                 "BEGAN": str(time.time()),
             }
     finally:
-        # killed, because an orderly shutdown takes half a minute
+        # kill the processes, because an orderly shutdown takes half a minute
         for process in [*psutil.Process(head.pid).children(recursive=True), head]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -93,14 +93,14 @@ def engines_in_two_processes():
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory):
-    """AWS_* variables of a user of an S3 server, which ends with the tests."""
+    """Start an S3 server for all tests, and yield the AWS_* variables of one of its users."""
     with running_s3(tmp_path_factory.mktemp("s3") / "log") as variables:
         yield variables
 
 
 @pytest.fixture(scope="session")
 def collection(tmp_path_factory):
-    """A BEIR folder with the facts and questions."""
+    """Write a BEIR folder with the twelve facts and their questions."""
     folder = tmp_path_factory.mktemp("facts")
     (folder / "corpus.jsonl").write_text("".join(json.dumps({"_id": i, "text": text}) + "\n" for i, text in FACTS))
     (folder / "queries.jsonl").write_text(
@@ -112,14 +112,14 @@ def collection(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def settings(collection, tmp_path_factory):
-    """Storage folder and job arguments of the run `facts`."""
+    """Return the storage folder and the job arguments of the run `facts`."""
     storage = tmp_path_factory.mktemp("storage")
     return storage, job_arguments({"run": "facts", "storage": str(storage), "collection.source": f"beir:{collection}"})
 
 
 @pytest.fixture(scope="session")
 def finished(cluster, settings):
-    """Storage folder and output of the pipeline, run as a submitted job over the facts."""
+    """Run the pipeline over the facts as a submitted job, and return the storage folder and the job's output."""
     storage, arguments = settings
     status, logs = SubmittedJob(cluster, "ray_jobs.pipeline", arguments).wait()
     trace = storage / "facts" / "logs" / "trace.txt"
@@ -129,7 +129,7 @@ def finished(cluster, settings):
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
-    """A storage folder with a run that contains 24 labels and nothing else."""
+    """Return a storage folder with a run that contains 24 labels and nothing else."""
     storage = tmp_path_factory.mktemp("labelled")
     labels = [fact_label(number) for number in range(24)]
     for part in range(3):

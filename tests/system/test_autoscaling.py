@@ -1,4 +1,4 @@
-"""The pipeline on a cluster with Ray's real autoscaler, which starts with only a head node."""
+"""The pipeline on a cluster with Ray's real autoscaler. The cluster starts with only a head node."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ def count_workers(environment):
 
 
 def run_job(environment, module, arguments, timeout=600):
-    """Run a job to its end, without Ray's scheduler events in the output."""
+    """Run a job to its end. Keeps Ray's scheduler events out of the output."""
     command = [sys.executable, "-m", module, *arguments]
     return run_program(command, {**environment, "RAY_SCHEDULER_EVENTS": "0"}, timeout)
 

@@ -1,4 +1,4 @@
-"""cluster.yaml in the autoscaler's own preparation, validation and scheduling, as in `ray up` and on the head node."""
+"""cluster.yaml, prepared, validated and scheduled by the autoscaler's own code, as `ray up` and the head node do."""
 
 import copy
 
@@ -33,7 +33,7 @@ def cluster():
 
 
 def launched(demands, failed=(), together=False):
-    """Return the nodes that the autoscaler starts for demands, by node type, and the number of infeasible demands.
+    """Return the number of nodes of each type that the autoscaler starts, and the number of infeasible demands.
 
     Args:
         demands: Resources of each task or actor, {resource: amount}.
@@ -127,7 +127,7 @@ def test_access_requires_ssh_and_a_token():
     assert any(path.endswith("/.ray/auth_token") for path in file["file_mounts"])
     assert (
         "IpPermissions" not in file["provider"]["security_group"]
-    )  # Ray's default allows only SSH and the cluster itself
+    )  # Ray's default rules allow only SSH and the cluster itself
     for type_ in file["available_node_types"].values():
         assert type_["node_config"]["IamInstanceProfile"] == {"Name": "rradistill"}
         assert type_["node_config"]["MetadataOptions"]["HttpTokens"] == "required"

@@ -1,4 +1,4 @@
-"""The scripts of examples/ run as their docstrings say."""
+"""The scripts in examples/ run with the commands in their docstrings."""
 
 import sys
 

@@ -99,12 +99,12 @@ def read(name):
 
 @pytest.fixture(params=["rayjob.yaml", "rayservice.yaml"])
 def file(request):
-    """Each KubeRay file in turn."""
+    """Parametrize tests over the KubeRay files."""
     return read(request.param)
 
 
 def cluster_of(file):
-    """Return the Ray cluster of a RayJob or a RayService."""
+    """Return the Ray cluster that a RayJob or a RayService specifies."""
     return file["spec"].get("rayClusterSpec") or file["spec"]["rayClusterConfig"]
 
 

@@ -1,4 +1,4 @@
-"""Cluster limits of a job on Kubernetes, read over TLS from an API server with the project's own RayCluster."""
+"""Cluster limits of a job on Kubernetes, read over TLS from a fake API server with the project's RayCluster."""
 
 import json
 import ssl
@@ -22,10 +22,10 @@ TOKEN = "a token"
 
 
 class ApiServer(BaseHTTPRequestHandler):
-    """Serves one RayCluster to requests with one token."""
+    """A fake Kubernetes API server with one RayCluster, which accepts one token."""
 
     def do_GET(self):
-        """Return the RayCluster, 403 for a wrong token or 404 for another path."""
+        """Return the RayCluster, 403 for a wrong token, or 404 for another path."""
         allowed = self.headers["Authorization"] == f"Bearer {TOKEN}"
         status = 403 if not allowed else 200 if self.path == PATH else 404
         body = json.dumps(self.server.ray_cluster if status == 200 else {"kind": "Status", "code": status}).encode()
@@ -40,7 +40,7 @@ class ApiServer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def api(tmp_path, monkeypatch):
-    """The API server, configured as in a pod of KubeRay."""
+    """Start the API server, and configure this process as in a pod of KubeRay."""
     key, certificate = tmp_path / "key.pem", tmp_path / "ca.crt"
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     call = [

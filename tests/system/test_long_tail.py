@@ -30,7 +30,7 @@ SEARCHES = {
 
 @pytest.fixture(scope="module")
 def rows():
-    """The text of every search, in random order."""
+    """Return the text of every search, in random order."""
     texts = [text for text, times in SEARCHES.items() for _ in range(times)]
     random.Random(3).shuffle(texts)
     return texts
@@ -38,7 +38,7 @@ def rows():
 
 @pytest.fixture(scope="module")
 def select(cluster, collection, tmp_path_factory):
-    """Run the job over a log and return the folder of the run and the completed process."""
+    """Return a function that runs the job over a log and returns the run's folder and the completed process."""
     storage = tmp_path_factory.mktemp("selections")
 
     def run(name, log, *more):
@@ -61,7 +61,7 @@ def select(cluster, collection, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def selected(select, rows, tmp_path_factory):
-    """The selection from five .tsv files with one search per row."""
+    """Select queries from five .tsv files with one search per row."""
     folder = tmp_path_factory.mktemp("log")
     for part in range(5):
         (folder / f"{part}.tsv").write_text("".join(f"{text}\n" for text in rows[part::5]), encoding="utf-8")
@@ -125,7 +125,10 @@ WRONG = {
 
 @pytest.fixture(scope="module")
 def refused(select, tmp_path_factory):
-    """Completed processes by content of invalid logs. The jobs run in parallel, because they mostly wait for Ray."""
+    """Run the job over invalid logs and return the completed processes by log content.
+
+    The jobs run in parallel, because they mostly wait for Ray.
+    """
     folder = tmp_path_factory.mktemp("wrong")
 
     def run_on(item):

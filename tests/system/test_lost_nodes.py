@@ -1,4 +1,4 @@
-"""Training on preempted nodes: it saves a checkpoint at the notice and continues with fewer workers."""
+"""Training on preempted nodes saves a checkpoint at the preemption notice and continues with fewer workers."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.testing.programs import run_program
 from tests.testing.training_runs import BERT, copy_labels, distinct_scores, training_command
 
 GROWS = bool(os.environ.get("GROWS"))
-"""Whether a replacement node joins. Off by default, because Ray checks for new nodes only once a minute.
+"""Whether a replacement node joins the cluster. Off by default, because Ray checks for new nodes only once a minute.
 
 Run `GROWS=1 pytest tests/system/test_lost_nodes.py` to include it.
 """
@@ -81,7 +81,7 @@ def test_training_continues_on_the_other_nodes_after_preemption(labelled, collec
     with LocalCluster(tmp_path, workers=2, cpus=1) as cluster, output.open("w") as stream:
         preempted = cluster.addresses[1]
         node = node_id_of(cluster, preempted)
-        # if only one of two workers fits, Ray would wait a minute for the other before it checks the resources again
+        # by default, if only one of two workers fits, Ray waits a minute for the other before it checks resources again
         environment = {**cluster.driver_environment, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "5"}
         job = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
         assert wait_until(lambda: "loss" in output.read_text() or job.poll() is not None, 200), output.read_text()

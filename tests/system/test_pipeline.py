@@ -269,7 +269,7 @@ def test_served_champion_ranks_as_in_the_evaluation(finished, settings, cluster)
 
 
 def doc_ids(response, candidates):
-    """Return the ids of reranked candidates."""
+    """Return the document ids of the reranked candidates."""
     return [candidates[result["index"]] for result in response["results"]]
 
 

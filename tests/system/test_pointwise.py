@@ -23,7 +23,7 @@ def label_pairs(run, teacher, finished, settings, cluster):
 
 
 def assert_targets_close(pairs, expected):
-    """Assert that the targets differ among each other and are close to the expected ones."""
+    """Assert that the targets are not all equal and are close to the expected ones."""
     targets = torch.tensor([target for _, _, target in pairs])
     assert targets.std() > 1e-3
     assert torch.allclose(targets, torch.stack(expected), atol=1e-2)

@@ -1,4 +1,4 @@
-"""Rationales by a real vLLM engine with random weights, and extractive ones. The labels do not change."""
+"""Rationales written by a real vLLM engine with random weights, and extractive rationales. Labels do not change."""
 
 import json
 import sys

@@ -21,7 +21,7 @@ PROCESSES, EACH, KILLS = 8, 13, 24
 
 @pytest.fixture(params=["local disk", "bucket"])
 def storage(request, tmp_path):
-    """Storage URI and environment variables: on local disk, and in a bucket."""
+    """Return a storage URI and the environment variables it needs: once on local disk, once in an S3 bucket."""
     if request.param == "local disk":
         yield str(tmp_path / "store"), {}
         return
@@ -89,7 +89,7 @@ def test_swap_with_a_lost_response_succeeds(tmp_path, monkeypatch):
         pointer, client = Pointer(Folder(f"s3://{BUCKET}/x"), "p.json"), s3.client()
 
         class WriteTwice:
-            """Sends every write twice, like a client that retries after a lost response."""
+            """An S3 client that sends every write twice, like a client that retries after a lost response."""
 
             get_object = client.get_object
 

@@ -31,7 +31,7 @@ VARIABLES = (
 
 @pytest.fixture
 def bucket(s3, monkeypatch, request):
-    """A folder in the bucket for this test. The environment contains the user's keys."""
+    """Return a folder in the bucket for this test. The environment contains the user's keys."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name, value in s3.items():
@@ -119,7 +119,7 @@ def test_stages_resume_are_archived_and_restored(bucket, s3):
 
 
 class FailingFilesystem:
-    """Wraps the bucket's filesystem and fails after a number of changes to files."""
+    """A wrapper around the bucket's filesystem that fails after a number of changes to files."""
 
     def __init__(self, filesystem, changes):
         self.filesystem = filesystem
@@ -138,8 +138,8 @@ class FailingFilesystem:
 
 
 CHANGES = 10
-"""File changes of one stage move: move 1 file of rejections, copy 3 files and 2 markers, delete the 2 markers and the
-remaining folder, then write 1 marker or delete 1 folder."""
+"""Number of file changes when one stage is moved: move 1 file of rejections, copy 3 files and 2 markers, delete the 2
+markers and the remaining folder, then write 1 marker or delete 1 folder."""
 
 
 @pytest.mark.parametrize("direction", ["aside", "back"])

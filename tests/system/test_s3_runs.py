@@ -23,7 +23,7 @@ INPUT_URI = f"s3://{BUCKET}/input"
 
 @pytest.fixture
 def storage(s3, collection, monkeypatch):
-    """The storage root. A collection and a recorded teacher are in the same bucket."""
+    """Return the storage root. Puts a collection and a recorded teacher into the same bucket."""
     for name, value in s3.items():
         monkeypatch.setenv(name, value)
     source = Folder(INPUT_URI)
@@ -51,7 +51,7 @@ def submit(cluster, s3, module, run, **overrides):
 
 
 def objects(s3, run, *stages):
-    """Return the modification times of the objects of these stages."""
+    """Return the modification times of the S3 objects of these stages."""
     times = {}
     for stage in stages:
         contents = client_of(s3).list_objects_v2(Bucket=BUCKET, Prefix=f"runs/{run}/{stage}/").get("Contents", [])

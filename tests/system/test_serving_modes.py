@@ -18,7 +18,7 @@ TRAFFIC = {"challenger": "b", "experiment": "modes", "share": 1.0}
 
 @pytest.fixture
 def service_with(cluster, collection, tmp_path):
-    """Start a service with given settings of `serving`."""
+    """Return a function that starts a service with given settings of `serving`."""
     services = []
 
     def make(**settings):

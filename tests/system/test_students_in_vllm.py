@@ -1,4 +1,4 @@
-"""Saved students in vLLM's score API: the same scores after the sigmoid, which vLLM applies to one label."""
+"""vLLM's score API gives saved students the same scores, after the sigmoid that vLLM applies to a single label."""
 
 import json
 import math

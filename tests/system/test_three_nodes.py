@@ -16,10 +16,10 @@ from tools.tiny_models import tiny_student
 
 
 def counts_of(run):
-    """Return the row counts of each stage, and the total of prompt tokens and of completion tokens."""
+    """Return the row counts of each stage, and the total numbers of prompt tokens and of completion tokens."""
     manifests = {stage: Manifest.model_validate_json((run / stage).read_text("_manifest.json")) for stage in STAGES}
     rows = {stage: (manifest.rows_in, manifest.rows_out, manifest.rejected) for stage, manifest in manifests.items()}
-    # a text in lists of both splits counts for the split that comes first; only the sum is deterministic
+    # tokens of a text that occurs in both splits count for whichever split comes first; only the sum is deterministic
     return (
         rows,
         sum(manifest.tokens.prompt for manifest in manifests.values()),
@@ -35,7 +35,7 @@ def labels_of(run):
 @pytest.mark.timeout(900)
 def test_labels_and_counts_equal_those_of_one_node(finished, collection, tmp_path):
     settings = {"run": "spread", "storage": str(tmp_path / "runs"), "collection.source": f"beir:{collection}"}
-    settings["students"] = tiny_student(tmp_path / "base")  # only its rows are compared
+    settings["students"] = tiny_student(tmp_path / "base")  # only the student's row counts are compared
     with LocalCluster(tmp_path, workers=3, cpus=2, dashboard=True) as cluster:
         environment = cluster.driver_environment
         status, logs = SubmittedJob(environment, "ray_jobs.pipeline", job_arguments(settings)).wait()

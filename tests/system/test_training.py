@@ -41,7 +41,7 @@ SCORED = PROVENANCE.model_copy(update={"targets": "scores"})
 VALIDATION_SEED = 13
 KILLS = int(os.environ.get("KILLS", "2"))
 ZERO_STAGE = int(os.environ.get("ZERO_STAGE", "2"))
-"""Raise both for a longer test: `KILLS=5 ZERO_STAGE=3 pytest tests/system/test_training.py`."""
+"""Raise `KILLS` and `ZERO_STAGE` for a longer test: `KILLS=5 ZERO_STAGE=3 pytest tests/system/test_training.py`."""
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -108,7 +108,7 @@ def test_training_killed_at_random_steps_ends_with_identical_weights(labelled, c
     card = Folder(f"{killed.uri}/students/bert/model").read_text("README.md")
     assert card.startswith("---\nlibrary_name: transformers")
     validated = json.loads((killed / "students" / "bert").read_text("curves.json"))["validation nDCG@10"]
-    best, _ = max(validated, key=lambda point: point[1])  # the first of equal ones
+    best, _ = max(validated, key=lambda point: point[1])  # the first of equally good steps
     assert [step for step, _ in validated] == [2, 4, 6, 8]
     for line in (
         "| teacher | made |",
@@ -153,7 +153,7 @@ def test_training_of_two_workers_resumes_with_one_to_the_same_model(labelled, co
     workers_of(cluster)[0].send_signal(signal.SIGKILL)
     output, _ = job.communicate(timeout=400)
     assert job.returncode == 1, output
-    # truncated, as if the job was killed while Ray wrote the snapshot
+    # truncated, as if the job had been killed while Ray wrote the snapshot
     checkpoints.write_text(ray_train_snapshot.NAME, checkpoints.read_text(ray_train_snapshot.NAME)[:100])
     one_worker = {"workers": 1, "zero_stage": ZERO_STAGE}
     output = train(interrupted, collection, cluster, student, precision="fp32", **one_worker)
@@ -170,7 +170,7 @@ def test_training_of_two_workers_resumes_with_one_to_the_same_model(labelled, co
 
 
 def without_dropout(folder):
-    """Save the first three of the bundled encoder's six layers, with dropout disabled."""
+    """Save the bundled encoder with only its first three of six layers and with dropout disabled."""
     config = {"num_hidden_layers": 3, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     model = AutoModel.from_pretrained(model_path("minilm"), **config)
     model.save_pretrained(folder)

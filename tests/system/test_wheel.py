@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A virtual environment with the wheel, and the packages of this environment but not its editable install."""
+    """Return a virtual environment with the wheel and this environment's packages, but without its editable install."""
     place = tmp_path_factory.mktemp("wheel")
     source = place / "source"
     tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)

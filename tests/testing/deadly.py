@@ -1,4 +1,4 @@
-"""A logits processor for vLLM that kills its engine on prompts with a certain query, as a faulty kernel would."""
+"""A logits processor for vLLM that kills its engine on prompts with a certain query, as a faulty GPU kernel would."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Helpers for tests of the event log, which its subprocess imports too."""
+"""Helpers for tests of the event log. The subprocess that these tests start imports them too."""
 
 from actors.serving.events import EventLog
 from ranking.ab_test.exposure_records import FeedbackEvent

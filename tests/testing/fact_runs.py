@@ -1,4 +1,4 @@
-"""Pipeline runs over the twelve facts, and runs that reuse their first stages."""
+"""New runs over the twelve facts that reuse the first stages of the pipeline run."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ STAGES = (
 
 
 def run_with_labels(run, finished):
-    """Return the folder of a new run that starts with the stages of the facts up to the labels."""
+    """Create a run with copies of the pipeline run's stages up to the labels, and return its folder."""
     facts, folder = Folder(finished[0]) / "facts", Folder(finished[0]) / run
     if not folder.exists():
         for name in ("queries", "index", "vectors", "candidates", "labels", "rejected"):

@@ -19,7 +19,7 @@ STUDENT = {
 
 
 def job_arguments(changes):
-    """Return job arguments: configs/collection.yaml scaled down to the facts, with changes to settings."""
+    """Return job arguments: configs/collection.yaml with settings scaled down to the facts, and with these changes."""
     overrides = {
         "queries.long_tail.min_terms": "1",
         "candidates.depth": "8",

@@ -31,6 +31,6 @@ def kitchen_collection():
 
 
 def system(kind, name, order, candidates=None):
-    """Return a system that ranks the same documents in the same order for all queries."""
+    """Return a system that ranks the documents in `order` for every query."""
     run = {query_id: {doc_id: -float(rank) for rank, doc_id in enumerate(order)} for query_id in QUERIES}
     return System(SystemResult(kind=kind, system=name, candidates=candidates, measures={}), run)

@@ -1,18 +1,18 @@
-"""Labels of a teacher without a model."""
+"""Synthetic teacher labels, made without running a model."""
 
 from ranking.labels.targets import targets_from_scores, tiers_from_order
 from ranking.records import Answer, Candidate, Label, Provenance, Usage
 
 
 def label_of(listed, documents=6, missing=None, targets="tiers", pre_ranks=None):
-    """Return a label for the documents d1 to dn; the first half belongs to the head.
+    """Return a label for documents d1 to dn, whose first half is the head (the top candidates) of the pre-ranking.
 
     Args:
-        listed: the teacher's order, best first.
-        documents: number of documents, n.
-        missing: number of omitted documents in the answer; None: all that `listed` lacks.
-        targets: "tiers" or "scores".
-        pre_ranks: pre-rank by document; None: 1 to n.
+        listed: Ids of the documents that the teacher listed, best first.
+        documents: Number of documents, n.
+        missing: Number of documents that the answer omits; None counts those that `listed` lacks.
+        targets: Kind of targets, "tiers" or "scores".
+        pre_ranks: Pre-rank of each document; None is 1 to n.
     """
     pre_ranked = [
         (

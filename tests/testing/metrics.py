@@ -6,11 +6,11 @@ import urllib.request
 
 _SAMPLE = re.compile(r"^(\w+)\{(.*)\} ([0-9.e+-]+)$", re.MULTILINE)
 _TIMEOUT_SECONDS = 30
-"""Ray workers report their metrics periodically, so a change takes a while to show."""
+"""Maximum wait for a change. Ray workers report their metrics periodically, so a change takes a while to show."""
 
 
 def total(url, name, *labels):
-    """Return the sum over the series of a metric that have all given labels, such as `version="a"`."""
+    """Return the sum of a metric over all series that have the given labels, such as `version="a"`."""
     with urllib.request.urlopen(url, timeout=10) as response:
         text = response.read().decode("utf-8")
     return sum(

@@ -76,7 +76,7 @@ def valid_body(rng, route):
 
 
 def random_body(rng, route):
-    """Return a body as bytes: valid, with invalid fields, deeply nested, random bytes, or huge. Half are corrupted."""
+    """Return a body: valid, with invalid fields, deeply nested, random bytes, or huge. Corrupts half of the bodies."""
     kind = rng.randrange(10)
     fields = valid_body(rng, route)
     if kind < 3:  # one field has a random value

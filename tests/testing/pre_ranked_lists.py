@@ -6,7 +6,7 @@ from ranking.records import Candidate, PreRankedCandidate, PreRankedList
 
 
 def pre_ranked_list(documents=4, text="some text", query_id="q"):
-    """Make a list of documents d1 to dn with texts "<text> 1" to "<text> n"; the first half is the head."""
+    """Make a list of documents d1 to dn with texts "<text> 1" to "<text> n". The first half is the head (the top)."""
     picked = [
         PreRankedCandidate(
             candidate=Candidate(doc_id=f"d{n}", title="", text=f"{text} {n}", rank=n, score=1.0, retriever="bm25"),
@@ -19,5 +19,5 @@ def pre_ranked_list(documents=4, text="some text", query_id="q"):
 
 
 def prompt_filler(model, document_tokens=200, context=None):
-    """Make a filler of the built-in listwise prompt."""
+    """Return an object that fills the built-in listwise prompt."""
     return PromptFiller(load_prompt(), str(model), None, context, document_tokens)

@@ -27,7 +27,7 @@ def watching(metrics, folder):
         folder: Folder for the configuration and the data.
 
     Yields:
-        The address of Prometheus, an empty string if it is not installed.
+        The address of Prometheus; an empty string if it is not installed.
     """
     if not INSTALLED:
         yield ""
@@ -76,6 +76,6 @@ class Prometheus:
         }
 
     def get(self, path):
-        """Return the data of a response."""
+        """Send a request to a path and return the data of the response."""
         with urllib.request.urlopen(self.address + path, timeout=30) as response:
             return json.load(response)["data"]

@@ -22,7 +22,7 @@ def promoted_versions(registry):
 
 
 def main(storage, name, count, log):
-    """Promote versions `<name>-0`, `<name>-1` and so on, and append each to the log once it was champion."""
+    """Promote versions `<name>-0`, `<name>-1` and so on, and append each to the log once it is champion."""
     registry, log = Registry(Folder(storage)), Path(log)
     finished = set(log.read_text().split()) if log.exists() else set()
     for version in (f"{name}-{number}" for number in range(int(count))):

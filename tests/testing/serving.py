@@ -35,7 +35,7 @@ def shared_student(name, seed):
 
 
 class Service:
-    """A running service. Version a is the champion, version b the challenger, which gets half of the keys."""
+    """A running service. Version a is the champion; version b, the challenger, gets half of the experiment keys."""
 
     def __init__(self, folder, cluster, collection, **serving):
         """Start the service and wait until it is ready.
@@ -94,7 +94,7 @@ class Service:
         )
 
     def start(self, stdout=None):
-        """Start the driver process, again if the earlier one has ended."""
+        """Start the driver process. Can be called again after the process has ended."""
         call = [sys.executable, "-m", "ray_jobs.serve", *self.arguments]
         self.process = subprocess.Popen(call, cwd=ROOT, env=self.environment, stdout=stdout)
 
@@ -112,13 +112,13 @@ class Service:
         raise AssertionError("the service was not ready within 240 s")
 
     def rerank(self, texts=TEXTS, query=QUERY, headers=None, **fields):
-        """Send a request with further fields to /v1/rerank and return the response."""
+        """Send a request to /v1/rerank, with additional fields, and return the response."""
         return self.client.post(
             "/v1/rerank", json={"query": query, "documents": texts, **fields}, headers=headers or {}
         )
 
     def exposures(self, ids):
-        """Wait up to 30 s until the exposures with these ids are on storage, and return them."""
+        """Wait up to 30 s until the exposures with these ids are in storage, and return them."""
         folder, deadline, rows = self.storage / SERVING / EXPOSURES, time.monotonic() + 30, {}
         while not set(ids) <= rows.keys() and time.monotonic() < deadline:
             time.sleep(0.5)
@@ -137,5 +137,5 @@ class Service:
 
 
 def order(scores):
-    """Return the indices of the scores, best first, ties in their order."""
+    """Return the indices that sort the scores, best first. Ties keep their order."""
     return sorted(range(len(scores)), key=lambda i: (-scores[i], i))

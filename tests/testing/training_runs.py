@@ -40,13 +40,13 @@ def fact_label(number):
 
 
 def copy_labels(labelled, storage):
-    """Copy the run with labels to another storage folder and return the copy."""
+    """Copy the run of the fixture `labelled` to another storage folder, and return the copy's folder."""
     (Folder(labelled) / "made").copy_to(Folder(storage) / "made")
     return Folder(storage) / "made"
 
 
 def training_command(folder, collection, student, **training):
-    """Return the command that trains one student or several, and mark the run's labels as finished.
+    """Mark the run's labels as finished, and return the command that trains one or several students on them.
 
     Args:
         folder: Folder of the run.
@@ -78,6 +78,6 @@ def training_command(folder, collection, student, **training):
 
 
 def distinct_scores(folder, name):
-    """Return the distinct scores of a trained student for all questions with one fact."""
+    """Score the first fact for each question with a trained student, and return the distinct scores."""
     scores = Scorer(f"{folder.path}/students/{name}/model").score([(query, FACTS[0][1]) for _, query, _ in QUESTIONS])
     return {round(score, 4) for score in scores}

@@ -1,4 +1,4 @@
-"""Tests of imports: lower layers do not import Ray or vLLM, and modules loaded in many processes stay light."""
+"""Tests of imports: lower layers do not import Ray or vLLM, and modules used in many processes import few packages."""
 
 import subprocess
 import sys

@@ -1,14 +1,15 @@
-"""Construct an OPT decoder that ranks documents by approximately the cosine of a BERT sentence encoder, untrained.
+"""Construct an OPT decoder that, before training, ranks by approximately the cosine of a BERT sentence encoder.
 
 The prompt is `[CLS] query <1> document [DOC] <2> document [DOC] ... [ANSWER]`. The answer is `[3] > [1] > [7]`, where
 each of `[3]`, ` > [1]` and ` > [7]` is one token. The decoder contains the encoder's layers, which read from left to
 right. This package adds:
 
-- Channels: state dimensions with the value +1.5 (on) or -1.5 (off). Six channels encode the passage that a token
-  belongs to. The others mark query tokens, [DOC] tokens and answer tokens, and one is always on. The embeddings set
-  them. In each layer four hidden units per channel restore it; no weight of the encoder writes it.
+- Channels: state dimensions with the value +1.5 (on) or -1.5 (off). Six channels contain the code of the passage (the
+  query or a document) that a token belongs to. The others mark query tokens, [DOC] tokens and answer tokens, and
+  one is always on. The embeddings set them. In each layer, four hidden units per channel restore its value; no weight
+  of the encoder writes it.
 - In the first layer, one head copies the code of the last opening token, [CLS] or <k>, to all tokens after it.
-- In the other encoder layers, the seven least important of each head's 32 dimensions compare codes, which restricts
+- In the other encoder layers, the seven least important of each head's 32 dimensions compare codes. This restricts
   attention to the token's own passage.
 - One extra layer computes scores. A [DOC] token averages the states of the query and those of its document, projected
   to their first principal axes, and the hidden units multiply the two means, as in `tools.cosine_classifier`. The
@@ -36,7 +37,7 @@ from tools.written import principal_axes
 def decoder_config(
     encoder: BertModel, vocabulary: int, positions: int, tokens: MarkerTokens, padding: int
 ) -> OPTConfig:
-    """Return the configuration of a decoder with two more layers than the encoder.
+    """Return the configuration of a decoder that has two more layers than the encoder.
 
     Args:
         encoder: The sentence encoder.
@@ -76,14 +77,14 @@ def list_decoder(
     prompts: Sequence[Tensor],
     vectors: Tensor,
 ) -> tuple[OPTForCausalLM, StateDimensions, Tensor]:
-    """Write an encoder as a decoder that ranks documents.
+    """Rewrite an encoder as a decoder that ranks documents.
 
     Args:
         encoder: The sentence encoder.
         config: Configuration of the decoder.
         words: The encoder's token id for each token of the decoder.
         tokens: Marker tokens.
-        prompts: Some prompts with answers, each [tokens], used to measure the inputs of the layer norms.
+        prompts: Some prompts followed by their answers, each [tokens], used to measure the inputs of the layer norms.
         vectors: The encoder's vectors of some texts, [texts, dimensions].
 
     Returns:
@@ -115,7 +116,7 @@ def list_decoder(
 
 
 def _energies(encoder: BertModel, words: Sequence[int], prompts: Sequence[Tensor]) -> Tensor:
-    """Return the mean square of each dimension over the encoder's hidden states, [dimensions]."""
+    """Return the mean square of each state dimension over all hidden states of the encoder, [dimensions]."""
     encoder_ids = torch.tensor(words)
     states = [
         state
@@ -126,9 +127,15 @@ def _energies(encoder: BertModel, words: Sequence[int], prompts: Sequence[Tensor
 
 
 def _prepare_norm(norm: torch.nn.LayerNorm, dims: StateDimensions, axes: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale the channels up, and give all dimensions of listed identifiers the same scale and no bias.
+    """Prepare the last norm before the scoring layer: scale up the channels, and equalise the `blank` dimensions.
 
-    Without a listed identifier these dimensions are then equal.
+    The `blank` dimensions, which contain the listed identifiers, get the same scale and no bias. Without a listed
+    identifier they are then equal.
+
+    Args:
+        norm: The norm, changed in place.
+        dims: Layout of the state.
+        axes: Axes of the query and document vectors, [axes, dimensions].
 
     Returns:
         The axes adapted to the changed norm, [axes, dimensions], and the offset to add, [axes].

@@ -12,19 +12,19 @@ from tools.list_decoder.reading import COPY_SCALE, compare_codes, detect_code
 from tools.written import write_product
 
 CHANNEL = ON * COPY_SCALE / 3
-"""Value of a channel in these two layers, large enough to stay readable next to the means."""
+"""Value of a channel that is on, in these two layers. Large enough to remain readable next to the means."""
 
 _POOL_SEPARATION = 4.0
-"""Half the reduction of an attention logit per differing bit of two codes, in the pooling heads."""
+"""In the pooling heads, each bit in which two codes differ lowers the attention logit by twice this value."""
 
 _HIDE = 1.0
-"""Reduction of the attention logit of a hidden token, per unit of difference between two channels."""
+"""Reduction of a hidden token's attention logit, per unit of difference between its channel and one that is on."""
 
 _GATE = 30.0
-"""Reduction of the attention logit in the last layer, for tokens that are not documents."""
+"""Reduction of the attention logit of tokens other than [DOC] and [CLS], in the last layer."""
 
 _GAIN = 7.5 / ON
-"""Gain of hidden units that detect a code. Large enough to make gelu either zero or the identity."""
+"""Gain of the hidden units that detect a code. Large enough for gelu to act as either zero or the identity."""
 
 _EXCLUDE = 20.0
 """Reduction of the attention logit of a document that is already listed."""
@@ -36,13 +36,13 @@ LOGITS_PER_SCORE = 4.0
 def write_pooling(layer: Any, dims: StateDimensions, axes: Tensor, offset: Tensor) -> None:
     """Write the attention of the scoring layer.
 
-    Five heads average the states of the query and five those of the document, projected to the axes. One head collects
-    the identifiers that the answer has listed, with equal weights.
+    Five heads average the states of the query, five those of the document, both projected onto the axes. One head
+    collects the identifiers that the answer has listed so far, with equal weights.
 
     Args:
-        layer: The decoder layer, changed in dimension.
+        layer: The decoder layer, changed in place.
         dims: Layout of the state.
-        axes: Axes of the means, [AXES, dimensions].
+        axes: Axes to project onto, [AXES, dimensions].
         offset: Added to the projected means, [AXES].
     """
     _clear(layer)
@@ -66,7 +66,7 @@ def write_pooling(layer: Any, dims: StateDimensions, axes: Tensor, offset: Tenso
 
 
 def _written_dimensions(dims: StateDimensions) -> list[int]:
-    """Dimensions that the scoring layer writes in addition to the means."""
+    """Return the dimensions that the scoring layer writes in addition to the means."""
     return [*dims.identifier, *dims.score, dims.other, dims.form, dims.first, dims.zero]
 
 
@@ -79,7 +79,7 @@ def _clear(layer: Any) -> None:
 
 
 def _hide_tokens(attention: Any, row: int, dims: StateDimensions, channel: int, sign: float = 1.0) -> None:
-    """Use one head row to hide tokens whose channel is off (sign 1) or on (sign -1); other logits do not change."""
+    """Use a row of a head to hide tokens whose channel is off (sign 1) or on (sign -1). Other logits do not change."""
     attention.q_proj.bias[row] = attention.head_dim**0.5
     attention.k_proj.weight[row, channel] = sign * _HIDE
     attention.k_proj.weight[row, dims.one] = -_HIDE
@@ -88,7 +88,8 @@ def _hide_tokens(attention: Any, row: int, dims: StateDimensions, channel: int, 
 def write_scoring(layer: Any, dims: StateDimensions) -> None:
     """Write the hidden units of the scoring layer.
 
-    They write_scoring the two means, mark which document a [DOC] closes, and mark the first token of an answer.
+    They multiply the two means to get the score, write the identifier of the document that a [DOC] ends, mark other
+    tokens, and select between first and later tokens of an answer.
     """
     inner, outer = layer.fc1, layer.fc2
     write_product(inner, outer, dims.means[:AXES], dims.means[AXES:], (dims.score[0], dims.score[1]))
@@ -107,8 +108,9 @@ def write_scoring(layer: Any, dims: StateDimensions) -> None:
 def write_selection(layer: Any, dims: StateDimensions) -> None:
     """Write the last layer: one head that selects the next document.
 
-    The dimensions of the head are: the identifiers to exclude (those listed, and the end before the first document),
-    the score, the threshold, and a mask of tokens that are not documents. `fit_scores` sets score and threshold.
+    The dimensions of the head contain the identifiers to exclude (the listed documents; before the first document, also
+    the end of the list), the score, the threshold, and a mask of tokens other than [DOC] and [CLS]. `fit_scores` sets
+    the weights of score and threshold.
     """
     _clear(layer)
     attention = layer.self_attn
@@ -141,15 +143,15 @@ def fit_scores(decoder: Any, dims: StateDimensions, begin: int, scale: float, sh
     """Set scale, shift and threshold of the scores in the last layer.
 
     Args:
-        decoder: The decoder, changed in dimension.
+        decoder: The decoder, changed in place.
         dims: Layout of the state.
         begin: Id of the token [CLS].
-        scale: A document's score is scale * raw score + shift.
-        shift: See `scale`.
+        scale: Factor: a document's score is scale * raw score + shift.
+        shift: Offset, see `scale`.
         threshold: The list ends when no unlisted document has a higher score.
     """
     body = decoder.model.decoder
-    scale = float(torch.tensor(scale).bfloat16())  # the precision of the saved model
+    scale = float(torch.tensor(scale).bfloat16())  # round to the precision of the saved model
     state = (body.embed_tokens.weight[begin] + body.embed_positions.weight[body.embed_positions.offset])[None, None]
     for layer in body.layers[:-1]:
         state = layer(state)

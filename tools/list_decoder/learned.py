@@ -13,7 +13,7 @@ _MAX_CONSTRUCTED = 40
 
 
 def trainable_masks(decoder: OPTForCausalLM, dims: StateDimensions) -> dict[str, Tensor]:
-    """Return a mask by weight name: 1 for trainable values, 0 for fixed ones. Omits weights that are entirely fixed."""
+    """Return masks by weight name: 1 for trainable values, 0 for fixed ones. Omits weights that are entirely fixed."""
     *layers, scoring, _ = range(len(decoder.model.decoder.layers))
     masks: dict[str, Tensor] = {}
     for name, weight in decoder.named_parameters():

@@ -9,13 +9,13 @@ MAX_DOCUMENTS = 20
 """Maximum number of documents in a prompt."""
 
 ON = 1.5
-"""Value of a channel that is on. A channel that is off has the negative value."""
+"""Value of a channel (a state dimension that is on or off) that is on. It has the negative value if it is off."""
 
 AXES = 160
-"""Dimensions of a query vector and of a document vector, after the encoder's layers."""
+"""Number of dimensions of the query vector and of the document vector, after the encoder's layers."""
 
 BITS = 6
-"""Bits of a code."""
+"""Number of bits in the code that identifies a passage."""
 
 CODES = [
     [1.0 if number >> bit & 1 else -1.0 for bit in range(BITS)]
@@ -23,8 +23,8 @@ CODES = [
     for number in range(2**BITS)
     if number.bit_count() == ones
 ]
-"""Codes of the query (0), the documents (1 to 20) and the answer's start (21). Any two codes differ in at least two
-bits. Document codes have as many +1 as -1."""
+"""Codes of the passages, each a list of bits +1 or -1: of the query (index 0), of the documents (1 to 20) and of the
+start of the answer (21). Any two codes differ in at least two bits. Document codes have as many +1 as -1."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,20 @@ class MarkerTokens:
 class StateDimensions:
     """Indices of the state dimensions, by purpose.
 
-    The dimensions after `opening` reuse those of `near` and `opening`.
+    Attributes listed after `opening` may share dimensions with `near` and `opening`, which only the first layer uses.
 
     Attributes:
         code: Channels with the code of the passage that a token belongs to.
-        query: Channel, on for tokens of the query.
+        query: Channel that is on for tokens of the query.
         one: Channel that is always on.
-        document: Channel, on for [DOC] and [CLS].
-        answer: Channel, on for tokens of the answer.
+        document: Channel that is on for [DOC] and [CLS].
+        answer: Channel that is on for tokens of the answer.
         near: Position encoding, for the first layer only.
         opening: Marks opening tokens, for the first layer only.
-        listed: Identifiers of the documents that the answer has listed so far.
-        unlisted: Reference value for `listed`. No identifier is written to it.
-        identifier: Identifier of the end of the list, then those of the documents.
-        score: A document's score in two parts: the score is their difference.
+        listed: One dimension per document identifier, marks those that the answer has listed so far.
+        unlisted: Reference value for `listed`: a dimension to which no identifier is written.
+        identifier: One dimension for the end of the list, then one per document identifier.
+        score: Two dimensions. A document's score is their difference.
         other: Marks tokens other than [DOC] and [CLS].
         form: Selects between first and later tokens of an answer.
         first: Marks [ANSWER], where the first token of an answer is predicted.
@@ -94,7 +94,7 @@ class StateDimensions:
 
     @property
     def channels(self) -> list[int]:
-        """Dimensions that every encoder layer restores."""
+        """All channels: dimensions that every encoder layer restores."""
         return [*self.code, self.query, self.one, self.document, self.answer]
 
     @property
@@ -104,15 +104,15 @@ class StateDimensions:
 
     @property
     def blank(self) -> list[int]:
-        """Dimensions in which answer tokens have only what is listed."""
+        """Dimensions that, in answer tokens, contain nothing but the listed identifiers."""
         return [*self.listed, self.unlisted]
 
     @classmethod
     def of(cls, quiet: Sequence[int]) -> StateDimensions:
-        """Assign dimensions to purposes. Dimensions of the first layer are reused after the encoder's layers.
+        """Assign dimensions to purposes. Those that only the first layer uses get a second purpose in later layers.
 
         Args:
-            quiet: All dimensions of a state, sorted by increasing energy in the encoder.
+            quiet: All dimensions of a state, sorted by increasing energy (mean square) in the encoder.
 
         Raises:
             ValueError: There are too few dimensions.

@@ -1,4 +1,4 @@
-"""Construct the embeddings and the encoder's layers, and the channels that identify a token's passage."""
+"""Construct the decoder's embeddings, its copies of the encoder's layers, and the channels that identify passages."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ COPY_SCALE = 30.0
 """Scale of means and identifiers, large enough to drown out a token's previous state."""
 
 _IDENTIFIER = 8.0
-"""Embedding value of an answer token in its identifier's dimension, above any word's value there."""
+"""Value of an answer token's embedding in the dimension of its identifier, larger than that of any word."""
 
 _DISTANCE, _COPY_DISTANCE, _NOT_OPENING = 50.0, 1000.0, 1200.0
-"""Reduction of attention logits in the first layer: over 1,600 tokens in ordinary heads, over 1,600 tokens in the
-copying head, and for tokens other than opening tokens in the copying head."""
+"""Reductions of attention logits in the first layer: at a distance of 1,600 tokens in ordinary heads, at a distance of
+1,600 tokens in the copying head, and for tokens other than opening tokens in the copying head."""
 
 _PASSAGE_SEPARATION = 2.0
-"""Half the reduction of an attention logit per differing bit of two codes, for channels with their nominal value."""
+"""Each bit in which two codes differ lowers the attention logit by twice this value, at nominal channel values."""
 
 _TURN = math.pi / 2 / 1600
-"""Angle per position. Keeps all angles up to position 1,600 below 90 degrees."""
+"""Angle of the position encoding per position, in radians. Keeps all angles up to position 1,600 below 90 degrees."""
 
 _POSITIONS = 64
-"""Number of the encoder's position embeddings, which repeat over the decoder's positions."""
+"""Number of the encoder's position embeddings that are used. They repeat over the decoder's positions."""
 
 _SIGN_GAIN = 60.0
-"""Gain of the hidden units that restore a channel from its sign."""
+"""Gain of the hidden units that restore a channel's value from its sign."""
 
 
 def write_embeddings(
     body: Any, encoder: BertModel, words: Sequence[int], tokens: MarkerTokens, dims: StateDimensions
 ) -> None:
-    """Write token and position embeddings, with the encoder's embedding layer norm folded in, and the channels.
+    """Write token and position embeddings that include the encoder's embedding layer norm and the channels.
 
     Args:
-        body: The decoder, changed in dimension.
+        body: The decoder, changed in place.
         encoder: The sentence encoder.
         words: The encoder's token id for each token of the decoder.
         tokens: Marker tokens.
@@ -65,7 +65,7 @@ def write_embeddings(
     table[[tokens.begin, tokens.document], dims.document] = ON
     for number, token, form in _answer_tokens(tokens):
         table[token] = 0
-        table[token, dims.code] = 3 * ON * torch.tensor(CODES[number])  # outweighs the copied code
+        table[token, dims.code] = 3 * ON * torch.tensor(CODES[number])  # to outweigh the copied code
         table[token, dims.query] = -3 * ON
         table[token, dims.one], table[token, dims.document], table[token, dims.answer] = ON, -ON, ON
         if form:
@@ -79,7 +79,7 @@ def write_embeddings(
     body.embed_positions.weight[offset:] = moved[torch.arange(count) % _POSITIONS]
     angles = torch.arange(count) * _TURN
     for dimension, values in zip((0, 2), (angles.cos(), angles.sin()), strict=True):
-        high = values.bfloat16().float()  # in two parts, to be exact in a bf16 file
+        high = values.bfloat16().float()  # split into two parts, to be exact in a bf16 file
         body.embed_positions.weight[offset:, dims.near[dimension]] = high
         body.embed_positions.weight[offset:, dims.near[dimension + 1]] = values - high
 
@@ -93,7 +93,7 @@ def _answer_tokens(tokens: MarkerTokens) -> Iterator[tuple[int, int, int]]:
 
 
 def load_layer(layer: Any, source: Any, dims: StateDimensions) -> None:
-    """Copy a layer of the encoder. It does not read the added dimensions and does not write the channels."""
+    """Copy a layer of the encoder, and stop it from reading the added dimensions and from writing the channels."""
     attention, ours = source.attention, layer.self_attn
     pairs = (
         (ours.q_proj, attention.self.query),
@@ -120,19 +120,19 @@ def clear_output(dense: Any, rows: list[int]) -> None:
 
 
 def _free_head_dimensions(attention: Any, count: int, dims: StateDimensions) -> None:
-    """Free the last `count` dimensions of each head."""
+    """Free the last `count` query-key dimensions of each head for other purposes."""
     free_dimensions(attention.q_proj, attention.k_proj, attention.head_dim, count)
     for module in (attention.q_proj, attention.k_proj):
         module.weight[:, dims.unread] = 0  # removes rounding errors of the decomposition
 
 
 def _ends(attention: Any) -> range:
-    """Return the end row of each head."""
+    """Return, for each head, the index after its last row."""
     return range(attention.head_dim, attention.embed_dim + 1, attention.head_dim)
 
 
 def _decay(attention: Any, row: int, dims: StateDimensions, maximum: float) -> None:
-    """Write two rows whose product falls with the distance: -maximum * sin(distance * _TURN)."""
+    """Write two query-key rows that make the logit fall with distance, by maximum * sin(distance * _TURN)."""
     part = (maximum * attention.head_dim**0.5) ** 0.5
     cosine, sine = dims.near[:2], dims.near[2:]
     attention.q_proj.weight[row, sine], attention.q_proj.weight[row + 1, cosine] = -part, part
@@ -140,9 +140,9 @@ def _decay(attention: Any, row: int, dims: StateDimensions, maximum: float) -> N
 
 
 def attend_nearby(attention: Any, dims: StateDimensions) -> None:
-    """Write the first layer's attention, which decreases with distance.
+    """Make the first layer's attention decrease with distance.
 
-    The head with the smallest output is replaced: it attends to the last opening token and copies its code.
+    Replaces the head with the smallest output: it now attends to the last opening token and copies its code.
     """
     _free_head_dimensions(attention, 2, dims)
     for end in _ends(attention):
@@ -166,20 +166,20 @@ def attend_nearby(attention: Any, dims: StateDimensions) -> None:
 
 
 def attend_to_passage(attention: Any, dims: StateDimensions) -> None:
-    """Restrict attention to tokens with the same code."""
+    """Restrict attention to tokens of the same passage, which have the same code."""
     _free_head_dimensions(attention, BITS + 1, dims)
     for end in _ends(attention):
         compare_codes(attention, end - BITS - 1, dims, _PASSAGE_SEPARATION, ON)
 
 
 def compare_codes(attention: Any, row: int, dims: StateDimensions, weight: float, on: float) -> None:
-    """Write seven rows whose product is 0 for equal codes and far below 0 for different ones.
+    """Write seven query-key rows that leave the logit unchanged for equal codes and lower it for different codes.
 
     Args:
-        attention: Attention module, changed in dimension.
+        attention: Attention module, changed in place.
         row: First row.
         dims: Layout of the state.
-        weight: Half the reduction of the logit per differing bit.
+        weight: Half the reduction of the logit per bit in which the codes differ.
         on: Value of a channel that is on, in this layer.
     """
     part = (weight * attention.head_dim**0.5) ** 0.5 / on
@@ -191,10 +191,12 @@ def compare_codes(attention: Any, row: int, dims: StateDimensions, weight: float
 
 
 def restore_channels(layer: Any, dims: StateDimensions) -> Iterator[int]:
-    """Restore each channel with the four least important hidden units: two remove it, two write it by its sign.
+    """Restore each channel to its nominal value, with the four least important hidden units that are still free.
+
+    Two units remove the current value, two write the nominal value with the same sign.
 
     Returns:
-        The other hidden units, cleared one by one, in order of increasing importance.
+        An iterator over the other hidden units, in order of increasing importance. It clears each unit it yields.
     """
     free = _free_units(layer)
     for channel in dims.channels:
@@ -229,12 +231,12 @@ def write_listed(layer: Any, dims: StateDimensions, free: Iterator[int]) -> None
 
 
 def detect_code(dense: Any, unit: int, dims: StateDimensions, number: int, on: int, off: int, gain: float) -> None:
-    """Write a hidden unit that is positive only for one code, with one channel on and another off.
+    """Write a hidden unit that is positive only for tokens with a given code, one given channel on and another off.
 
     The weights add up to zero, because a layer norm shifts all channels by the same amount.
 
     Args:
-        dense: Projection to the hidden units, changed in dimension.
+        dense: Projection to the hidden units, changed in place.
         unit: Index of the hidden unit.
         dims: Layout of the state.
         number: Number of the code.
@@ -250,12 +252,12 @@ def detect_code(dense: Any, unit: int, dims: StateDimensions, number: int, on: i
 
 
 def calibrate_norms(layer: Any, dims: StateDimensions, states: list[Tensor], first: bool) -> list[Tensor]:
-    """Set the layer norms to clear_output the channels unchanged, and run the layer.
+    """Set the layer norms to leave the channels unchanged, and run the layer.
 
-    In the first layer, also clear the dimensions that only this layer uses.
+    In the first layer, also clears the dimensions that only this layer uses.
 
     Args:
-        layer: The decoder layer, changed in dimension.
+        layer: The decoder layer, changed in place.
         dims: Layout of the state.
         states: Inputs of the layer, each [1, tokens, dimensions].
         first: Whether this is the first layer.
@@ -275,7 +277,7 @@ def calibrate_norms(layer: Any, dims: StateDimensions, states: list[Tensor], fir
 
 
 def _preserve(norm: Any, channels: list[int], inputs: list[Tensor]) -> None:
-    """Make a layer norm return the channels unchanged, for inputs with the median deviation and mean."""
+    """Make a layer norm return the channels unchanged, if the input has the median standard deviation and mean."""
     values = torch.cat([state[0] for state in inputs])
     norm.weight[channels] = values.std(-1, unbiased=False).median()
     norm.bias[channels] = values.mean(-1).median()

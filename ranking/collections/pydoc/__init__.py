@@ -1,7 +1,7 @@
-"""The embedded collection: documentation search over Python's standard library.
+"""The collection included in the package: documentation search over Python's standard library.
 
-The passages come from the running interpreter (`passages`). The query log, the test questions and their judgements are
-in this folder. docs/pydoc.md describes how they were made.
+The module `passages` reads the passages from the running interpreter. The query log, the test questions and their
+judgements are in this folder. docs/pydoc.md describes how they were made.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ranking.runs.stages import fingerprint_of
 
 HERE = Path(__file__).parent
 RANKINGS = HERE / "llm_rankings.jsonl"
-"""Answers of a large language model to the listwise prompt, for the log queries and test questions."""
+"""Recorded answers of a large language model to the listwise prompt, for all log queries and test questions."""
 
 
 def read(split: str = "test") -> Collection:
-    """Read the passages of this interpreter, the query log, the test questions and their judgements.
+    """Read the collection: the passages of the running interpreter, the query log, the test questions and judgements.
 
-    Drops judgements of passages that this interpreter does not have, and counts them in the notes.
+    Judgements of passages that this interpreter does not have are dropped. The collection's notes state their number.
 
     Args:
         split: Must be "test".

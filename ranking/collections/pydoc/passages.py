@@ -1,9 +1,10 @@
 """Passages of the `pydoc` collection: the docstrings of Python's standard library.
 
-The source is the running interpreter: it imports all public modules, and each public module, class, method and
-function with a docstring becomes one passage. Its id is the shortest public path to the object (`heapq.merge`,
-`str.split`, `os.path.join`). Importing about 300 modules has side effects, so `read_passages` does it in a child
-process.
+An interpreter imports all its public modules, and each public module, class, method and function with a docstring
+becomes one passage. The passage's id is the shortest public path to the object (`heapq.merge`, `str.split`,
+`os.path.join`). Importing about 300 modules has side effects, so `read_passages` does it in a child process.
+
+Write the passages to a file, one JSON object per line:
 
     python -m ranking.collections.pydoc.passages > passages.jsonl
 """
@@ -28,8 +29,8 @@ from typing import Any
 
 from ranking.records import Document
 
-# Jokes, programs that act on import, tests, deprecated tools, and the platform modules behind os.path, which would
-# repeat each of its functions under another name.
+# Jokes, programs that do something when imported, tests, deprecated tools, and the platform-specific modules behind
+# os.path, which would repeat each function of os.path under another name.
 SKIPPED_MODULES = frozenset(
     (
         "antigravity this idlelib test turtledemo turtle tkinter lib2to3 distutils ensurepip pydoc_data encodings "
@@ -67,7 +68,7 @@ def read_passages(python: str = sys.executable) -> list[Document]:
 
 
 def collect() -> dict[str, Document]:
-    """Import the public standard library into this process and return its passages by id."""
+    """Import the public standard library into this process and return its passages as {id: document}, sorted by id."""
     named: dict[int, tuple[str, Any, str]] = {}
     for name, module in _public_modules():
         _offer(named, name, module, "module")
@@ -87,7 +88,7 @@ def collect() -> dict[str, Document]:
 
 
 def _public_modules() -> Iterator[tuple[str, ModuleType]]:
-    """Yield (public name, module) of all modules. Each package is followed by its public submodules."""
+    """Yield (public name, module) for each public module. A package is followed by its public submodules."""
     names = sorted(name for name in sys.stdlib_module_names if not name.startswith("_"))
     for name in [*(name for name in names if name not in SKIPPED_MODULES), "os.path"]:
         module = _import(name)
@@ -104,7 +105,10 @@ def _public_modules() -> Iterator[tuple[str, ModuleType]]:
 
 
 def _import(name: str) -> ModuleType | None:
-    """Import a module without output. Returns None if the import fails, for example because of the platform."""
+    """Import a module, and suppress its standard output and warnings.
+
+    Return None if the import fails, for example because the module does not support the platform.
+    """
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
@@ -114,7 +118,7 @@ def _import(name: str) -> ModuleType | None:
 
 
 def _public_members(name: str, module: ModuleType) -> Iterator[tuple[str, Any]]:
-    """Yield (path, object) of the public classes and functions that belong to a module."""
+    """Yield (path, object) for each public class and function that belongs to a module."""
     exported = getattr(module, "__all__", None)
     for member_name in sorted(exported if exported is not None else vars(module)):
         member = getattr(module, member_name, None)
@@ -129,12 +133,18 @@ def _public_members(name: str, module: ModuleType) -> Iterator[tuple[str, Any]]:
 
 
 def _is_home(home: str, name: str) -> bool:
-    """Return whether an object with __module__ `home` belongs to module `name`, which has no __all__."""
+    """Return whether an object belongs to a module without `__all__`, rather than being imported into it.
+
+    Args:
+        home: The object's `__module__`. Private modules, `posix` and `nt` implement public modules, so their objects
+            belong to the module that imports them.
+        name: Name of the module.
+    """
     return home == name or home.split(".")[-1].startswith("_") or home in {"posix", "nt"}
 
 
 def _public_methods(path: str, owner: type) -> Iterator[tuple[str, Any]]:
-    """Yield (path, object) of the public methods and properties that a class defines, without inherited ones."""
+    """Yield (path, object) for each public method and property that a class itself defines, without inherited ones."""
     for method_name, raw in sorted(vars(owner).items()):
         if method_name.startswith("_"):
             continue
@@ -144,14 +154,23 @@ def _public_methods(path: str, owner: type) -> Iterator[tuple[str, Any]]:
 
 
 def _offer(named: dict[int, tuple[str, Any, str]], path: str, member: Any, kind: str) -> None:
-    """Record an object under its best path: fewest parts, then shortest, then first in sort order."""
+    """Record an object in `named` if `path` is the best path to it so far.
+
+    The best path has the fewest parts, then the fewest characters, then comes first in sort order.
+
+    Args:
+        named: {`id(object)`: (path, object, kind)}. Updated in place.
+        path: Public path to the object.
+        member: The object.
+        kind: "module", "class", "function" or "method".
+    """
     current = named.get(id(member))
     if current is None or _preference(path) < _preference(current[0]):
         named[id(member)] = (path, member, kind)
 
 
 def _preference(path: str) -> tuple[int, int, str]:
-    """Return the sort key of a path. The smallest key is the best path."""
+    """Return the sort key of a path. The best path has the smallest key."""
     return path.count("."), len(path), path
 
 
@@ -165,7 +184,11 @@ def _passage(path: str, member: Any) -> Document | None:
 
 
 def _signature(member: Any) -> str:
-    """Return the signature of an object, or an empty string if it has none. Paths and addresses are removed."""
+    """Return the signature of an object, or an empty string if it has none.
+
+    Values that depend on the machine are removed or replaced by their names: the interpreter's path, environment
+    variables and memory addresses.
+    """
     if inspect.ismodule(member) or isinstance(member, property):
         return ""
     try:

@@ -34,15 +34,17 @@ class ReportData:
 
     Attributes:
         run: Name of the run.
-        runs: Rankings by system key.
-        values: Measures per query by system key.
-        budget_ms: Latency budget in milliseconds, or None.
-        first_stage: The candidate list that the charts and the decision are about.
+        collection: The collection, for the texts of queries and documents and for its judgements.
+        metrics: Results of the evaluation.
+        runs: Rankings of the test queries by system key.
+        values: {system key: {measure: {query_id: value}}}.
+        budget_ms: Latency budget in milliseconds. None if there is no budget.
+        first_stage: Name of the candidate list that the charts and the decision are about.
         curves: Training curves: {student: {"loss" or "validation nDCG@10": [(step, value)]}}.
-        reliability: Teacher reliability: (ranks in the teacher's order, share of relevant documents, number of
-            documents).
-        labels: Lines about the labels.
-        audit: Text and SVG of the teacher audit. None if there is none.
+        reliability: Reliability of the teacher: (ranks in the teacher's order, share of relevant documents, number of
+            documents) for each band of ranks.
+        labels: Lines of text about the labels.
+        audit: Text and SVG of the teacher audit. None if the teacher was not audited.
     """
 
     run: str
@@ -64,9 +66,10 @@ class ReportData:
 
     @property
     def featured(self) -> str | None:
-        """Key of the system shown in detail.
+        """Key of the system that the report shows in detail.
 
-        The winning student as served, else the best competing system, else the best other system.
+        This is the winning student as it is served (blended, if it has a blend). Without a winner, it is the best
+        competing system; without competing systems, the best other system. None if there is only the baseline.
         """
         systems, measure = self.metrics.systems, self.measure
         for key, result in served(systems, self.first_stage).items():
@@ -140,7 +143,7 @@ def _pictures(data: ReportData) -> list[Picture]:
     metrics, measure, featured = data.metrics, data.measure, data.featured
     on_list = {key: result for key, result in metrics.systems.items() if result.candidates in (None, data.first_stage)}
     blended = {result.student for result in on_list.values() if result.kind == "blended"}
-    # Show students only as served.
+    # Show only the blended system of a student that has one, because that system is served.
     shown = {key: result for key, result in on_list.items() if result.kind != "student" or result.system not in blended}
     points = [
         (r.system, r.kind, r.latency_ms.p50, r.measures[measure])

@@ -25,7 +25,7 @@ def ticks_of(low: float, high: float, count: int = _TICKS) -> list[float]:
 
 
 def log_ticks_of(low: float, high: float) -> list[float]:
-    """Return 1, 2 and 5 times powers of ten that span low to high. Both must be above 0."""
+    """Return tick values that span low to high: 1, 2 and 5 times powers of ten. low and high must be above 0."""
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     ticks = [part * 10.0**power for power in powers for part in (1, 2, 5)]
     below = max(tick for tick in ticks if tick <= low)
@@ -67,13 +67,20 @@ def y_scale(low: float, high: float) -> Scale:
 
 
 def frame(title: str, parts: Sequence[str]) -> str:
-    """Wrap SVG elements in an image. The title is its accessible name."""
+    """Wrap SVG elements in an `svg` element. The title becomes its accessible name (aria-label)."""
     body = "\n".join(parts)
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">\n{body}\n</svg>'
 
 
 def grid(x: Scale | None, y: Scale, x_title: str, y_title: str) -> list[str]:
-    """Draw grid lines, tick labels and axis titles. With x=None, the chart labels its columns itself."""
+    """Draw grid lines, tick labels and axis titles.
+
+    Args:
+        x: Horizontal scale. None draws no vertical grid lines and no tick labels below the chart.
+        y: Vertical scale.
+        x_title: Title of the horizontal axis.
+        y_title: Title of the vertical axis.
+    """
     parts = []
     for tick in y.ticks:
         at = y.at(tick)
@@ -94,7 +101,7 @@ def grid(x: Scale | None, y: Scale, x_title: str, y_title: str) -> list[str]:
 
 
 def text(x: float, y: float, content: str, kind: str, anchor: str = "start") -> str:
-    """Draw escaped text. `kind` is its CSS class."""
+    """Draw a line of text. The text is escaped; `kind` is its CSS class."""
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
 
 

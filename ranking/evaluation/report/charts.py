@@ -14,13 +14,13 @@ _LINE_COLOURS = 4
 def quality_by_latency(
     points: Sequence[tuple[str, str, float, float]], levels: Mapping[str, float], measure: str, budget_ms: float | None
 ) -> str:
-    """Plot quality against latency. Systems on the Pareto front are filled.
+    """Plot quality against latency. Markers of systems on the Pareto front are filled.
 
     Args:
-        points: (name, kind, milliseconds, quality) of each system.
-        levels: Quality of systems without a latency, drawn as horizontal lines.
-        measure: Name of the measure.
-        budget_ms: Latency budget in milliseconds, drawn as a vertical line. None for none.
+        points: (name, kind of system, latency in milliseconds, quality) of each system.
+        levels: {name: quality} of systems without a measured latency, drawn as horizontal lines.
+        measure: Name of the measure of quality.
+        budget_ms: Latency budget in milliseconds, drawn as a vertical line. None draws no line.
     """
     times = [time for _, _, time, _ in points] + ([budget_ms] if budget_ms else [])
     qualities = [quality for *_, quality in points] + list(levels.values())
@@ -54,7 +54,7 @@ def quality_by_latency(
 
 
 def differences(values: Sequence[float], measure: str, system: str, control: str) -> str:
-    """Plot the difference of a measure on each query as one bar, worst first."""
+    """Plot the difference of a measure between two systems, with one bar per query and the worst query first."""
     ordered = sorted(values)
     y = y_scale(min(0.0, ordered[0]), max(0.0, ordered[-1]))
     width = (WIDTH - RIGHT - LEFT) / len(ordered)
@@ -78,7 +78,7 @@ def differences(values: Sequence[float], measure: str, system: str, control: str
 
 
 def bars(shares: Sequence[tuple[str, float, int]], x_title: str, y_title: str) -> str:
-    """Plot a column for each (name, share, count). The share is shown above it, the count in its tooltip."""
+    """Plot a column for each (name, share, count). The share is shown above the column, the count in its tooltip."""
     y = y_scale(0.0, max(share for _, share, _ in shares) or 1.0)
     width = (WIDTH - RIGHT - LEFT) / len(shares)
     parts = grid(None, y, x_title, y_title)
@@ -95,7 +95,7 @@ def bars(shares: Sequence[tuple[str, float, int]], x_title: str, y_title: str) -
 
 
 def lines(curves: Mapping[str, Sequence[tuple[float, float]]], x_title: str, y_title: str) -> str:
-    """Plot one line per name, with markers if it has at most 20 points."""
+    """Plot one line per name. Lines of at most 20 points also get a marker at each point."""
     points = [point for curve in curves.values() for point in curve]
     x = x_scale(0.0, max(step for step, _ in points))
     y = y_scale(min(value for _, value in points), max(value for _, value in points))

@@ -26,7 +26,7 @@ class ShownDocument:
 
 @dataclass(frozen=True)
 class RankedSide:
-    """One system's top documents for a query, and its value of the measure."""
+    """One system's top documents for a query, and the value of the measure on that query."""
 
     name: str
     value: float
@@ -50,7 +50,7 @@ class ChangedQuery:
 
 @dataclass(frozen=True)
 class RankedSystem:
-    """A system's name, its ranking and its values of one measure."""
+    """A system's name, its ranking of all test queries, and its values of one measure: {query_id: value}."""
 
     name: str
     run: TrecRun
@@ -73,7 +73,7 @@ def changed_queries(
         control: The baseline.
         queries: Query texts by id.
         texts: Document texts by id.
-        qrels: Judgements.
+        qrels: Judgements: {query_id: {doc_id: grade}}.
         count: Maximum number of queries.
         worse: Select losses instead of gains.
     """

@@ -22,13 +22,14 @@ def cost_of(manifests: Sequence[Manifest], hour_price: float | None) -> LabelCos
     """Compute the cost of labels and of their rationales.
 
     Args:
-        manifests: Manifests of the finished stages, that of the labels first.
-        hour_price: Price of one engine for one hour. All engines of a stage are paid for its whole duration. None if
-            unknown.
+        manifests: Manifests of the finished stages that made the labels and rationales. The first is that of the
+            labels.
+        hour_price: Price of one vLLM engine for one hour. All engines of a stage are paid for its whole duration. None
+            if unknown.
 
     Returns:
-        The cost. Stages without an engine, such as recorded rankings, are free. The price is None if no stage used an
-        engine.
+        The cost. Stages without an engine, such as recorded rankings, are free. The price is None if `hour_price` is
+        None or no stage used an engine.
     """
     hours = sum(one.seconds / 3600 * (one.engines or 1) for one in manifests if one.tokens.prompt)
     seconds, prompt_tokens = sum(one.seconds for one in manifests), sum(one.tokens.prompt for one in manifests)
@@ -85,8 +86,8 @@ def reliability_of(labels: Iterable[Label], qrels: Mapping[str, Mapping[str, int
     """Compute the share of relevant documents by rank in the teacher's order.
 
     Returns:
-        (ranks, share of relevant documents, number of documents) for each band of ranks. Empty if no labelled query is
-        judged.
+        (ranks, share of relevant documents, number of documents) for each band of ranks, such as "4–5". Empty if no
+        labelled query is judged.
     """
     relevant: Counter[int] = Counter()
     seen: Counter[int] = Counter()
@@ -103,5 +104,5 @@ def reliability_of(labels: Iterable[Label], qrels: Mapping[str, Mapping[str, int
 
 
 def _band_name(first: int, last: int | None) -> str:
-    """Format a band of ranks."""
+    """Format a band of ranks as "1", "4–5" or "51+"."""
     return f"{first}+" if last is None else str(first) if first == last else f"{first}–{last}"

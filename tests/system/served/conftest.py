@@ -1,4 +1,4 @@
-"""One service for all tests of this package. Tests must leave it as they found it."""
+"""One service for all tests of this package. Each test must restore what it changes."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.testing.serving import Service
 
 @pytest.fixture(scope="package")
 def service(cluster, collection, tmp_path_factory):
-    """Run a service with two untrained students. Package scope, so it stops before other packages start their own."""
+    """Run a service with two untrained students. Package scope stops it before other packages start services."""
     service = Service(tmp_path_factory.mktemp("service"), cluster, collection)
     yield service
     service.close()

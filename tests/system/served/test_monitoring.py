@@ -15,10 +15,10 @@ pytestmark = [
 ]
 GPU_METRIC = "ray_node_gpus_utilization"
 LABEL_LATENCY = "label_seconds_bucket"
-"""Quantiles are NaN while no query is labelled, so a separate test checks the count instead."""
+"""Part of queries for latency quantiles. They are NaN while nothing is labelled; a separate test checks the count."""
 
 POSITIVE = ("train_loss", "label_cost_total", "by (route, status)", "serve_documents_total", "exposures_total")
-"""Parts of queries whose result must be positive. Other rates may be zero, as labelling takes less than a second."""
+"""Queries that contain one of these must have a positive result. Other rates may be 0, as labelling takes under 1 s."""
 
 
 def dashboard_queries():
@@ -27,7 +27,7 @@ def dashboard_queries():
 
 
 def has_data(series, query):
-    """Whether a query has values, including a positive one if it must have one."""
+    """Return whether a query has values, at least one of them positive if the query must have a positive result."""
     if not any(series.values()):
         return False
     must_be_positive = any(name in query for name in POSITIVE)

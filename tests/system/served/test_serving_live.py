@@ -33,7 +33,7 @@ def kill_replicas():
 
 
 def rerank_with_retries(service, retries):
-    """Send a request, repeat it if it fails, and return the response."""
+    """Send a request, repeat it while it fails, and return the response."""
     while True:
         try:
             return service.rerank().raise_for_status()

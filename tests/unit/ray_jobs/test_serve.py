@@ -1,4 +1,4 @@
-"""The args of `serve deploy` are read like the command line."""
+"""The args of `serve deploy` are parsed like a command line."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""RRA-BERT on several encoder architectures: trains in every form and gives the same scores after saving."""
+"""RRA-BERT on several encoder architectures: it trains in every form, and saved models give the same scores."""
 
 from functools import partial
 
@@ -73,7 +73,7 @@ def test_student_trains_and_gives_the_same_scores_after_saving(form, base, tmp_p
 
 
 def check_bf16_scores(folder, expected):
-    """Check that the head of each engine computes in float32, so bf16 scores are not rounded."""
+    """Check that the head computes in float32 in each scoring engine, so that scores are not rounded to bf16."""
     base, head = split_head(openvino.Core().read_model(str(folder / "model.onnx")))
     assert "MatMul" in {node.get_type_name() for node in head.get_ordered_ops()}
     assert len(head.get_ordered_ops()) < len(base.get_ordered_ops()) / 3

@@ -1,4 +1,4 @@
-"""Checks of bases, losses and labels before training starts."""
+"""Checks of base models, losses and labels before training starts."""
 
 import pyarrow as pa
 import pytest
@@ -18,7 +18,7 @@ from tools.tiny_models import tiny_generator
 
 @pytest.fixture
 def base(tmp_path):
-    """A base with a configuration, a tokenizer and an empty weights file."""
+    """Write a base model with a configuration, a tokenizer and an empty weights file."""
     AutoConfig.from_pretrained(model_path("minilm")).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(model_path("minilm")).save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"")  # check_base does not read the weights

@@ -1,4 +1,4 @@
-"""RRA-GPT: the prompt in its tokenizer, its auxiliary tasks, adapters, and the same scores after saving."""
+"""RRA-GPT: the tokenized prompt, auxiliary tasks, adapters, and the same scores after saving and loading."""
 
 import json
 import math

@@ -40,7 +40,7 @@ def english():
 
 @pytest.fixture(scope="module")
 def korean():
-    """WordPiece over whole syllables."""
+    """Return a WordPiece tokenizer over whole Korean syllables."""
     tokenizer = Tokenizer(models.WordPiece({token: i for i, token in enumerate(KOREAN)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -52,7 +52,7 @@ def korean():
 
 @pytest.fixture(scope="module")
 def byte_level():
-    """Byte-level BPE, as in ModernBERT and many decoders: a word at the start of a text is a different token."""
+    """Return a byte-level BPE tokenizer, as in ModernBERT: a word has a different token at the start of a text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -65,7 +65,7 @@ def byte_level():
 
 
 def selected(tokenizer, query, document, match="token", **options):
-    """Return the selected document tokens, as in the tokenizer's vocabulary."""
+    """Return the selected document tokens, spelled as in the tokenizer's vocabulary."""
     batch = pad(
         tokenizer, tokenize(tokenizer, [(query, document), ("x", "")], 64, TokenKeys(tokenizer, match, **options))
     )

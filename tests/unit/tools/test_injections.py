@@ -1,4 +1,4 @@
-"""The injections: their form in the sanitized and the plain prompt, and the criteria for success."""
+"""The injections: what sanitized and plain prompts contain of them, and the criteria for an attack's success."""
 
 import re
 import unicodedata
@@ -22,7 +22,7 @@ each_injection = pytest.mark.parametrize("injection", ALL_INJECTIONS, ids=lambda
 
 
 def filled(path, injection):
-    """Return the documents of a prompt with the injection as second of three."""
+    """Return the documents of a prompt with the injection as the second of three documents."""
     prompt, texts = load_prompt(path), ["a first text", injection.text, "a third text"]
     content = prompt.messages("which?", texts, "seed", SPECIAL)[-1]["content"]
     documents, closing, _ = content[len(prompt.opening) :].rpartition(prompt.closing.split("{query}")[0])

@@ -32,13 +32,13 @@ CLOSE = 0.05
 
 @pytest.fixture(scope="module")
 def tokenization():
-    """The tokenizer, the encoder's token ids and the marker tokens."""
+    """Return the tokenizer, the encoder's token ids and the marker tokens."""
     return tokenizer_of(model_path("minilm"))
 
 
 @pytest.fixture(scope="module")
 def material(tokenization):
-    """Lists of twenty documents. Each query is the start of one of the documents."""
+    """Return lists of twenty documents. Each query is the start of one of the documents."""
     tokenizer, _, tokens = tokenization
     others = range(len(QUERIES), len(TEXTS))
     lists = [
@@ -136,7 +136,7 @@ def test_code_is_detected_if_a_layer_norm_shifts_all_channels_equally():
 
 
 class Scripted:
-    """Replaces a decoder and returns prepared answers in order, to test the statistics of known answers."""
+    """A fake decoder that returns prepared answers in order, to test the statistics of known answers."""
 
     device = torch.device("cpu")
 
@@ -173,7 +173,7 @@ def count_is_close(count, listed, ordered, threshold):
 
 
 def assert_descending(scores, order, close=CLOSE):
-    """Assert that scores descend. Close scores may be swapped, because the scales of identifiers differ a little."""
+    """Assert that scores descend in `order`. Close scores may be swapped, as identifiers differ a little in scale."""
     listed = [float(scores[position - 1]) for position in order]
     omitted = [float(score) for position, score in enumerate(scores, start=1) if position not in order]
     assert all(
@@ -229,7 +229,7 @@ def test_training_improves_scores_and_keeps_constructed_weights(
 
 
 def error_of(description):
-    """Return the squared error from the description of a validation."""
+    """Extract the squared error from the text that `validate` returns."""
     return float(description.split()[2].rstrip(","))
 
 
@@ -282,7 +282,7 @@ def test_stored_lists_with_other_parameters_are_refused(tokenization, tmp_path):
 
 @pytest.fixture(scope="module")
 def saved_model():
-    """minilm-list and its tokenizer."""
+    """Return minilm-list and its tokenizer."""
     folder = model_path("minilm-list")
     decoder = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     return decoder, AutoTokenizer.from_pretrained(folder)

@@ -66,7 +66,7 @@ def test_gpus_with_too_little_memory_are_not_room_and_must_be_excluded():
         ({"gpu-gb": "80", "ray.io/accelerator-type": "L4"}, {}, 80),
         ({"ray.io/accelerator-type": "L4"}, {"GPU": 1.0}, 24),
         ({}, {"GPU": 8.0, "accelerator_type:H100": 1.0}, 80),
-        ({}, {"GPU": 8.0, "accelerator_type:A100": 1.0}, None),  # 40 or 80 GB
+        ({}, {"GPU": 8.0, "accelerator_type:A100": 1.0}, None),  # an A100 has 40 or 80 GB
         ({}, {"CPU": 2.0}, None),
     ],
 )

@@ -30,7 +30,10 @@ def tokenizer(model):
 
 
 class ScriptedEngine:
-    """Replaces vLLM: returns the answer of the first script key in the prompt, up to "…" if truncated, or raises it."""
+    """A fake vLLM engine that answers with the value of the first script key that occurs in the prompt.
+
+    An answer that contains "…" ends there, as if truncated. An exception is raised.
+    """
 
     def __init__(self, tokenizer, script):
         self.tokenizer, self.script, self.prompts, self.sampling = tokenizer, script, [], []
@@ -56,7 +59,7 @@ SCRIPT = {
 
 
 def explain(model, tokenizer, folder, label, script=SCRIPT, **changes):
-    """Explain a label. Returns the rationale list, the fresh tokens and the engine."""
+    """Write rationales for a label. Returns the rationale list, the token counts of new responses, and the engine."""
     settings = LlmRationaleSettings(model=str(model), **changes)
     engine = ScriptedEngine(tokenizer, script)
 

@@ -1,4 +1,4 @@
-"""Candidate lists: deduplication, ready-made lists from Parquet, TREC runs, exact and approximate dense search."""
+"""Candidate lists: deduplication, imported lists from Parquet files, TREC runs, exact and approximate dense search."""
 
 import numpy as np
 import pyarrow as pa

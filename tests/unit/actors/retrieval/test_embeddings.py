@@ -1,4 +1,4 @@
-"""Embedding cache: known texts are looked up, new texts are encoded once. The encoder is a fake."""
+"""Embedding cache: cached texts are looked up, new texts are encoded once. The encoder is a fake."""
 
 import hashlib
 

@@ -12,7 +12,7 @@ BUDGET = 64
 
 
 class FakeScorer:
-    """Scores a pair by its first token, and blocks while `may_score` is cleared."""
+    """A scorer whose score of a pair is the pair's first token. Blocks while `may_score` is cleared."""
 
     chunk_tokens = BUDGET
 
@@ -34,7 +34,7 @@ class FakeScorer:
 
 
 def rows(*tokens, width=8):
-    """Make one pair per token, which is padded by one token."""
+    """Make one pair per token: the token repeated `width` - 1 times, plus one padding token."""
     return [TokenizedPair({"input_ids": [token] * (width - 1)}, width) for token in tokens]
 
 
@@ -131,7 +131,7 @@ def test_on_chunk_receives_the_chunk_statistics():
 
 
 class CountingScorer(FakeScorer):
-    """Counts the chunks that are scored concurrently."""
+    """A scorer that counts the chunks that are scored concurrently."""
 
     def __init__(self, streams):
         super().__init__(streams)
@@ -172,7 +172,7 @@ def test_a_failed_chunk_fails_its_request_while_another_chunk_is_scored():
 
 def test_a_single_request_uses_all_streams():
     class BarrierScorer(FakeScorer):
-        """Scores only when `streams` chunks are scored concurrently."""
+        """A scorer that waits until `streams` chunks are being scored concurrently."""
 
         def __init__(self, streams):
             super().__init__(streams)

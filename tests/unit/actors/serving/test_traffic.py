@@ -32,7 +32,7 @@ def make_traffic(tmp_path, monkeypatch):
 
 
 def shown(traffic, shadow):
-    """Show a ranking of two documents, score it in shadow mode, and return its exposure id."""
+    """Record a served ranking of two documents, score it in shadow mode, and return its exposure id."""
     plan = traffic.plan("user")
     ranking = traffic.show(plan, [ScoredRequest([1.0, 2.0], "a", 9, 0.0, 0.0)], None)
     traffic.record(plan, ranking, "q", ["0", "1"], shadow)

@@ -34,10 +34,10 @@ def tokenizer(model):
 
 
 class ScriptedEngine:
-    """Replaces vLLM: returns the answers of a script in order, and records prompts and sampling arguments.
+    """A fake vLLM engine that returns the answers of a script in order, and records prompts and sampling arguments.
 
-    A list of document ids is written as identifiers of the prompt, a string as is, up to "…" if truncated; an exception
-    is raised.
+    An answer that is a list of document ids is written with the identifiers of the prompt. An answer that is a string
+    is returned unchanged, but if it contains "…" it ends there, as if truncated. An exception is raised.
     """
 
     def __init__(self, tokenizer, *script):
@@ -64,7 +64,7 @@ def shown_in(prompt):
 
 
 def label(model, tokenizer, folder, row, *script, **changes):
-    """Label a list. Returns the label or rejection, the fresh tokens and the engine."""
+    """Label a list. Returns the label or rejection, the token counts of new responses, and the engine."""
     settings = ListwiseTeacherSettings(model=str(model), **changes)
     engine = ScriptedEngine(tokenizer, *script)
 

@@ -1,4 +1,4 @@
-"""Cost estimates: extrapolation by hand, token counts with the teachers' tokenizers."""
+"""Cost estimates: extrapolation compared with values computed by hand, token counts with the teachers' tokenizers."""
 
 import pytest
 

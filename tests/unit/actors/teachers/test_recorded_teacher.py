@@ -61,7 +61,7 @@ def test_grades_are_targets_and_ungraded_documents_are_unseen():
 
 
 def outcome(folder, rows, doc_ids, query_id="q", name="answers.jsonl", **settings):
-    """Label a query with documents from a file of rows (dictionaries as JSON, or lines of text)."""
+    """Label documents with a teacher recorded in a file of `rows` (dictionaries as JSON, or lines of text)."""
     path = write_jsonl(folder, *rows, name=name) if isinstance(rows[0], dict) else folder / name
     if not isinstance(rows[0], dict):
         path.write_text("\n".join(rows) + "\n")

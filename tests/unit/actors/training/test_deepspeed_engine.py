@@ -1,4 +1,4 @@
-"""The DeepSpeed engine of a training."""
+"""The DeepSpeed engine of a training run."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from students.settings import TrainingSettings
 
 @pytest.fixture(scope="module")
 def process_group(tmp_path_factory):
-    """A process group of one process. Module scope, because DeepSpeed keeps its groups until the process ends."""
+    """Create a process group of one process. Module scope, because DeepSpeed keeps groups until the process ends."""
     with pytest.MonkeyPatch.context() as patched:
         for name, value in {"DS_ACCELERATOR": "cpu", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
             patched.setenv(name, value)

@@ -1,4 +1,4 @@
-"""Training order, shares of workers, validation and the loss over lists, for any number of workers."""
+"""Order of training lists, shares of the workers, validation, and the loss over lists, for any number of workers."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""vLLM engine: a startup failure by a signal versus a model that cannot be loaded."""
+"""vLLM engine: a startup killed by a signal is distinguished from a model that cannot be loaded."""
 
 import pytest
 

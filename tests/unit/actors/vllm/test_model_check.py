@@ -19,7 +19,7 @@ from tools.tiny_models import tiny_cross_encoder, tiny_generator
 
 
 def broken_model(folder, without=None, **changed):
-    """Make the folder of a tiny generator, without one file or with other contents in some."""
+    """Write a tiny generator to a folder, then delete one file or replace the contents of some."""
     tiny_generator(folder)
     if without:
         (folder / without).unlink()

@@ -1,4 +1,4 @@
-"""Request limiter: many prompts at once, isolated prompts alone, quarantined prompts never."""
+"""Request limiter: sends many prompts at once, isolated prompts one at a time, and quarantined prompts never."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from ranking.storage.folder import Folder
 
 
 def limiter_after(folder, crashes, max_in_flight=4):
-    """Make a limiter after some crashes, each (prompts in flight, whether one was sent alone)."""
+    """Make a limiter after some crashes, each given as (prompts in flight, whether a prompt was sent alone)."""
     for in_flight, alone in crashes:
         CrashLog(Folder(folder)).record_crash(in_flight, alone)
     return RequestLimiter(max_in_flight, CrashLog(Folder(folder)))

@@ -7,7 +7,7 @@ from ranking.evaluation.results import CheckResult, ComparisonResult, Latency, P
 
 
 def system(kind, name, value, ms=None, candidates="fused", passed=True, student=None):
-    """Return the result of a system with a value of nDCG@10. Only systems with a latency have a parity check."""
+    """Return the result of a system with `value` as nDCG@10. Only systems with a latency get a parity check."""
     return SystemResult(
         kind=kind,
         system=name,

@@ -49,7 +49,7 @@ def data(collection):
 
 
 class Page(HTMLParser):
-    """Collect the tags, the URLs they load, and the tags that are not closed."""
+    """An HTML parser that collects the tags, the URLs they load, and the tags that are not closed."""
 
     VOID = {"meta", "br", "line", "rect", "circle", "polyline"}
 

@@ -1,4 +1,4 @@
-"""Alternative views of a label."""
+"""Views of a label, which change how its candidates are used in training."""
 
 from ranking.labels.label_views import graded, viewed
 from ranking.labels.targets import tiers_from_order

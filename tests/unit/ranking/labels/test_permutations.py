@@ -13,7 +13,7 @@ LETTERS = list("abcdefghijkl")
 
 
 def contradicted(order, orders):
-    """Count the pairwise preferences of the orders that an order contradicts, without an index."""
+    """Count by brute force how many pairwise preferences in `orders` contradict `order`."""
     count = 0
     for above, below in itertools.combinations(order, 2):
         for other in orders:

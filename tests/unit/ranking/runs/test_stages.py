@@ -84,7 +84,7 @@ def test_interrupted_sessions_count_up_to_their_last_save(tmp_path, monkeypatch)
     monkeypatch.setattr(stages.time, "monotonic", lambda: clock[0])
 
     def session(*saves):
-        """Simulate an interrupted session with saves of (seconds since the last one, prompt and completion tokens)."""
+        """Simulate an interrupted session. Saves are (seconds since the last one, prompt tokens, completion tokens)."""
         stage = Stage(Folder(tmp_path), "labels", {}, [])
         stage.begin()
         for seconds, prompt, completion in saves:

@@ -23,7 +23,7 @@ def lease_of(folder, on_lost=lambda: None, on_wait=lambda text: None, job="ray_j
 
 
 def write_dead_lease(folder, **changed):
-    """Write a lease without heartbeats."""
+    """Write a lease that gets no heartbeats, as if its owner had died."""
     lease = Lease(holder="x", host="elsewhere", process=1, job="ray_jobs.train").model_copy(update=changed)
     pointer = Pointer(folder, NAME)
     pointer.swap(pointer.read(), lease.model_dump_json())

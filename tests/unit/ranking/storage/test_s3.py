@@ -7,7 +7,7 @@ from ranking.storage import s3
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A settable clock for the module, in seconds, and AWS credentials."""
+    """Replace the module's clock by one that tests can set, in seconds, and set AWS credentials."""
     now = [1000.0]
     monkeypatch.setattr(s3.time, "monotonic", lambda: now[0])
     for name, value in (("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "one"), ("AWS_SECRET_ACCESS_KEY", "secret")):

@@ -19,7 +19,7 @@ from ray_jobs.common import run as runs
 
 @pytest.fixture
 def run_job(tmp_path, monkeypatch, capfd):
-    """Run a job as a shell's background job; returns its exit code and the lines of standard error."""
+    """Return a function that runs a job as a shell's background job and returns its exit code and lines of stderr."""
     monkeypatch.setattr(runs, "leased", functools.partial(leased, term=0.8))
     monkeypatch.setattr(os, "_exit", sys.exit)
 

@@ -1,4 +1,4 @@
-"""Progress and curves of a training that resumes."""
+"""Progress and curves of a training run that resumes."""
 
 import json
 

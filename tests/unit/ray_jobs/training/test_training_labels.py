@@ -69,7 +69,7 @@ QRELS_HEADER = "query-id\tcorpus-id\tscore\n"
 
 @pytest.fixture
 def judged(tmp_path):
-    """A BEIR folder with judgements for the first two log queries, which `run` has labels for."""
+    """Write a BEIR folder with judgements for the first two log queries, which are labelled in `run`."""
     folder = tmp_path / "judged"
     (folder / "qrels").mkdir(parents=True)
     (folder / "corpus.jsonl").write_text("".join(f'{{"_id": "d{n}", "text": "text {n}"}}\n' for n in range(1, 6)))
@@ -138,7 +138,7 @@ def test_only_finished_labels_of_the_same_settings_are_used(run):
     assert training_labels.require_labels(made).fingerprint == stage.fingerprint
     with pytest.raises(InputError, match="labelling with these settings is not finished"):
         training_labels.require_labels(other)
-    other.plan.labels.begin()  # sets the labels of `made` aside
+    other.plan.labels.begin()  # moves the labels of the run `made` aside
     assert training_labels.require_labels(made).folder.read_column("query_id") == ["q0", "q1", "q2"]
 
 

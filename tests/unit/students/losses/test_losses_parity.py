@@ -1,4 +1,4 @@
-"""Losses compared with those of sentence-transformers and torch."""
+"""Losses compared with those of sentence-transformers and PyTorch."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ class FakeCrossEncoder:
 
 
 def both(loss, theirs_of, lists):
-    """Return our loss and theirs for the same lists of different lengths."""
+    """Return our loss and the other library's loss for the same lists, which have different lengths."""
     generator = torch.Generator().manual_seed(5)
     width = max(len(targets) for _, targets in lists)
     scores = torch.randn(len(lists), width, generator=generator)
