@@ -19,12 +19,13 @@ from ray_jobs.common.run import open_run
 def main(model: str = "minilm-list", *overrides: str) -> None:
     """Label the queries and print the listed documents of each."""
     teacher = json.dumps({"kind": "listwise", "model": model})
-    settings = ["--run", "example", "--queries.sample", "10", "--teacher", teacher, *overrides]
+    settings = ["--run", "example", "--queries.sample", "10", "--candidates.retrievers", '[{"kind": "bm25"}]']
+    settings += ["--teacher", teacher, *overrides]
     run = open_run(["configs/listwise.yaml", *settings])
     label.main(run)
     for row in run.plan.labels.folder.read_rows(Label):
         listed = sorted((c for c in row.candidates if c.position is not None), key=lambda c: c.position or 0)
-        print(f"{row.query}\n    " + "\n    ".join(candidate.doc_id for candidate in listed[:3]))
+        run.progress.line("\n    ".join([row.query, *(candidate.doc_id for candidate in listed[:3])]))
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def check_champion(run: Run) -> None:
 
     Raises:
         InputError: If there is no champion, the challenger is unknown or equals the champion, a file does not match its
-            checksum, or a student was saved by an older version.
+            checksum, or a student's config is invalid.
     """
     champion, model = run.registry.champion()
     check_whole(model, champion.checksum)

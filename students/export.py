@@ -91,7 +91,7 @@ def _onnx_scores(
 
 
 def _compare(name: str, source: str, expected: Tensor, scores: Tensor, folder: Path) -> None:
-    """Remove the folder and raise ParityError if the scores differ by more than the tolerance."""
+    """Compare scores. If they differ by more than the tolerance, remove the folder and raise ParityError."""
     difference, limit = float((expected - scores).abs().max()), TOLERANCE * max(1.0, float(expected.abs().max()))
     if not difference <= limit:
         shutil.rmtree(folder)

@@ -33,8 +33,6 @@ def read(model: Folder, display_name: str | None = None) -> dict[str, Any]:
         config: dict[str, Any] = json.loads(model.read_text(NAME))
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: {NAME} is not valid JSON ({error})") from None
-    if config.get("head") == "interaction":
-        raise InputError(f"{where}: a student with the `interaction` head of an older version; train it again")
     return config
 
 

@@ -102,8 +102,7 @@ def sample_rows(folder: Folder, rows: int, seed: int) -> pa.Table | None:
         if in_part:
             tables.append(folder.read_table(name).take(in_part))
         before += count
-    # Parts that an older version wrote may lack a column.
-    return pa.concat_tables(tables, promote_options="permissive") if tables else None
+    return pa.concat_tables(tables) if tables else None
 
 
 def ids_in(folder: Folder) -> Ids:

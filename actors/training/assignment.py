@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ranking.records import Provenance
@@ -76,9 +76,8 @@ class TrainingProgress:
 
     @classmethod
     def read(cls, text: str) -> TrainingProgress:
-        """Parse the text of a checkpoint's state file. Ignores fields that older versions wrote."""
-        names = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in json.loads(text).items() if name in names})
+        """Parse a checkpoint's state file."""
+        return cls(**json.loads(text))
 
     def after_a_step(self) -> TrainingProgress:
         """Return the progress after one more step."""

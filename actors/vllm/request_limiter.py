@@ -36,13 +36,13 @@ class RequestLimiter:
 
     @asynccontextmanager
     async def slot(self, prompt: str) -> AsyncIterator[None]:
-        """Wait for a slot and occupy it in the context. An isolated prompt waits for all slots and occupies them.
+        """Wait for a free slot and hold it until the block exits. A prompt that must run alone takes all slots.
 
         Args:
             prompt: Id of the prompt.
 
         Raises:
-            QuarantinedPromptError: The prompt crashed the engine while sent alone.
+            QuarantinedPromptError: The prompt crashed the engine when it ran alone.
         """
         if prompt in self.crash_log.quarantined:
             raise QuarantinedPromptError(

@@ -214,7 +214,7 @@ def _pairwise(
 
 
 def _disqualified(results: Mapping[str, SystemResult], settings: EvaluationSettings) -> list[str]:
-    """Return a warning for each student that cannot be promoted regardless of its quality."""
+    """Return a warning for each student that is ineligible for promotion, however good its results."""
     students = {result.system: result for result in results.values() if result.kind == "student"}
     lines = [
         f"{name} cannot be promoted: its scores differ from those recorded when it was saved (score parity failed)"

@@ -187,7 +187,7 @@ class Machine(_Part):
 
 
 class Metrics(_Part):
-    """All results of an evaluation. Unknown fields are ignored, to read files of older versions.
+    """All results of an evaluation.
 
     Attributes:
         systems: Results by key: "<system>" for candidate lists and runs, "<system>@<list>" for re-rankers.
@@ -199,8 +199,6 @@ class Metrics(_Part):
         notes: Remarks on the collection and the runs.
         warnings: Reasons to distrust a result.
     """
-
-    model_config = ConfigDict(extra="ignore")
 
     collection: str
     split: str

@@ -100,7 +100,7 @@ class Folder(ParquetFiles):
             raise InputError(f"{self.uri}: {reason}")
 
     def exists(self, name: str = "") -> bool:
-        """Return whether the folder contains this file or folder; without a name, whether the folder exists."""
+        """Return whether a file or subfolder of this name exists here. Without a name, whether this folder exists."""
         return bool(self.filesystem.get_file_info(self._file(name)).type != pafs.FileType.NotFound)
 
     def is_file(self) -> bool:

@@ -27,7 +27,7 @@ def mean_of_pairs(losses: Tensor, pairs: Tensor, weights: Tensor | None) -> Tens
 
 
 def mean_of_lists(losses: Tensor, counted: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the mean of the weighted losses, [lists], over the True cells of `counted`; 0 if there are none."""
+    """Return the mean of the weighted per-list losses where `counted` is True; 0 if it is True nowhere."""
     return weighted(torch.where(counted, losses, 0.0), weights).sum() / counted.sum().clamp(min=1)
 
 

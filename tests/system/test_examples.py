@@ -17,7 +17,7 @@ def test_score_pairs_prints_documents_best_first(tmp_path, cluster):
     call = [sys.executable, "examples/score_pairs.py", str(tmp_path / "model"), QUESTIONS[0][1], *texts]
     done = run_program(call, {**cluster, "PYTHONPATH": str(ROOT)}, 120)
     assert done.returncode == 0, done.stderr
-    scores = [float(line.split("  ")[0]) for line in done.stdout.splitlines()]
+    scores = [float(line[:8]) for line in done.stdout.splitlines()]
     assert scores == sorted(scores, reverse=True)
     assert {line[10:] for line in done.stdout.splitlines()} == set(texts)
 

@@ -6,7 +6,7 @@ from ranking.records import Candidate, PreRankedCandidate, PreRankedList
 
 
 def pre_ranked_list(documents=4, text="some text", query_id="q"):
-    """Make a list of documents d1 to dn with texts "<text> 1" to "<text> n". The first half is the head (the top)."""
+    """Make a list of documents d1, d2, ... with numbered texts. The first half is the pre-ranker's head."""
     picked = [
         PreRankedCandidate(
             candidate=Candidate(doc_id=f"d{n}", title="", text=f"{text} {n}", rank=n, score=1.0, retriever="bm25"),

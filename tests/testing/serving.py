@@ -35,7 +35,7 @@ def shared_student(name, seed):
 
 
 class Service:
-    """A running service. Version a is the champion; version b, the challenger, gets half of the experiment keys."""
+    """A running service. Version `a` is the champion. Version `b` is the challenger of half of the experiment keys."""
 
     def __init__(self, folder, cluster, collection, **serving):
         """Start the service and wait until it is ready.

@@ -17,7 +17,7 @@ VALIDATION_FRACTION = 0.17
 
 
 def fact_label(number):
-    """Return a label for a question with four facts: two are listed, the answer first."""
+    """Return a label for a question with four facts as candidates. The teacher listed two, the answer first."""
     query_id, query, answer = QUESTIONS[number % len(QUESTIONS)]
     texts = dict(FACTS)
     shown = [answer, *random.Random(number).sample([doc_id for doc_id in texts if doc_id != answer], 3)]

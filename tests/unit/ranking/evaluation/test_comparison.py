@@ -1,7 +1,5 @@
 """Tests of metrics computed from rankings: comparisons, corrections, query slices, warnings and checks of runs."""
 
-import json
-
 import pytest
 
 from ranking.collections.splits import Judgements, assembled
@@ -9,7 +7,7 @@ from ranking.errors import InputError
 from ranking.evaluation import judgement_checks
 from ranking.evaluation.comparison import as_written, measure
 from ranking.evaluation.query_slices import slice_queries
-from ranking.evaluation.results import Latency, Metrics, Parity
+from ranking.evaluation.results import Latency, Parity
 from ranking.records import Document, Query
 from tests.testing.kitchen import DOCUMENTS, QRELS, SETTINGS, kitchen_collection, system
 
@@ -156,9 +154,3 @@ def test_judged_queries_without_text_are_skipped_and_counted():
     )
     assert set(assembled_collection.qrels) == {"q1"}
     assert assembled_collection.notes == ["1 judged queries have no text and are dropped"]
-
-
-def test_metrics_of_older_versions_can_be_read(collection):
-    metrics, _ = measure(collection, [system("first_stage", "bm25", ["d1", "d2", "d3"])], SETTINGS)
-    older = {**metrics.model_dump(), "label_cost": {"labels": 3}}
-    assert Metrics.model_validate_json(json.dumps(older)) == metrics

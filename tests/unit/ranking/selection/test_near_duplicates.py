@@ -1,4 +1,4 @@
-"""Counting the forms of queries and merging near-duplicates."""
+"""Counting the spelling variants of each query, and merging near-duplicate queries."""
 
 import random
 

@@ -105,7 +105,7 @@ def test_production_config_fits_the_cluster_file(tmp_path):
     run = Run(PRODUCTION.model_copy(update={"storage": str(tmp_path)}), Progress())
     nodes = nodes_of_file((ROOT / "cluster.yaml").read_text(), "cluster.yaml")
     demands = demands_of(run, ["teacher", "rationales", "training"])
-    assert [demand.who for demand in demands] == ["a stage", "the teacher", "the writer of rationales", "training"]
+    assert [demand.consumer for demand in demands] == ["a stage", "the teacher", "the writer of rationales", "training"]
     assert unmet_demand(demands, nodes, grows=True) is None
     for pool in (teacher_engines(PRODUCTION.compute), rationale_engines(PRODUCTION.compute)):
         started, infeasible = launched([pool.placement.demand] * pool.engines)

@@ -17,7 +17,7 @@ from tests.testing.training_runs import BERT, copy_labels, distinct_scores, trai
 GROWS = bool(os.environ.get("GROWS"))
 """Whether a replacement node joins the cluster. Off by default, because Ray checks for new nodes only once a minute.
 
-Run `GROWS=1 pytest tests/system/test_lost_nodes.py` to include it.
+Run `GROWS=1 pytest tests/system/long/test_lost_nodes.py` to include it.
 """
 NODES = "import json, ray; ray.init(logging_level='ERROR'); print('NODES', json.dumps(ray.nodes()))"
 
