@@ -14,7 +14,7 @@ SHADOW = {"challenger": "b", "experiment": "autumn", "mode": "shadow", "share": 
 
 
 class NullMetrics:
-    """Stands in for IngressMetrics, which needs a Ray cluster."""
+    """Replaces IngressMetrics, which needs a Ray cluster."""
 
     def __getattr__(self, name):
         return lambda *_: None
