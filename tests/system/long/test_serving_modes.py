@@ -39,7 +39,7 @@ def test_service_survives_its_driver_and_the_next_driver_takes_over(service_with
     with output.open("w") as stream:
         service.start(stream)
     assert wait_until(lambda: "stop with Ctrl-C" in output.read_text(), 300)
-    assert "runs on this cluster already" in output.read_text()
+    assert "the service already runs on this cluster" in output.read_text()
     assert service.rerank().status_code == 200
     service.process.terminate()
     assert service.process.wait(timeout=60) == 0
