@@ -3,6 +3,10 @@
 #
 #   docker build --build-arg BUILD=gpu -t REGISTRY/rradistill:gpu .      vLLM and torch with CUDA
 #   docker build --build-arg BUILD=cpu -t REGISTRY/rradistill:cpu .      their CPU builds
+#
+# A tag can be moved to another image. To pin the base, append its digest (`docker buildx imagetools inspect
+# rayproject/ray:2.60.0-py311-cpu`): FROM rayproject/ray:2.60.0-py311-${BUILD}@sha256:... Both builds have their own digest.
+# To pin this image, use the digest that `docker push` prints instead of the tag: REGISTRY/rradistill@sha256:...
 ARG BUILD=gpu
 FROM rayproject/ray:2.60.0-py311-${BUILD}
 
@@ -30,5 +34,9 @@ RUN grep '^uv==' constraints.txt > uv.txt \
 COPY --chown=1000:100 models/minilm-cross /home/ray/models/minilm-cross
 COPY --chown=1000:100 models/minilm-list /home/ray/models/minilm-list
 ENV RRADISTILL_MODELS=/home/ray/models
+# mount points on Kubernetes, where the rest of the file system is read-only
+RUN mkdir -p /home/ray/.cache /home/ray/.config /home/ray/.triton
+# usage statistics are off unless a job's runtime environment turns them on
+ENV RAY_USAGE_STATS_ENABLED=0 VLLM_NO_USAGE_STATS=1 HF_HUB_DISABLE_TELEMETRY=1
 
 WORKDIR /home/ray

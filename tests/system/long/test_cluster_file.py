@@ -5,6 +5,7 @@ import copy
 import jsonschema
 import pytest
 import yaml
+from ray.autoscaler._private.docker import docker_start_cmds
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.autoscaler.v2.event_logger import AutoscalerEventLogger
 from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
@@ -125,9 +126,24 @@ def test_access_requires_ssh_and_a_token():
     assert "0.0.0.0" not in commands
     assert [part.count("RAY_AUTH_MODE=token ray start") for part in commands.split("ray stop")[1:]] == [1, 1]
     assert any(path.endswith("/.ray/auth_token") for path in file["file_mounts"])
-    assert (
-        "IpPermissions" not in file["provider"]["security_group"]
-    )  # Ray's default rules allow only SSH and the cluster itself
-    for type_ in file["available_node_types"].values():
-        assert type_["node_config"]["IamInstanceProfile"] == {"Name": "rradistill"}
-        assert type_["node_config"]["MetadataOptions"]["HttpTokens"] == "required"
+    assert "security_group" not in file["provider"]  # Ray's own group allows SSH from everywhere
+    assert all(type_["node_config"]["SecurityGroupIds"] for type_ in file["available_node_types"].values())
+
+
+def test_only_the_head_has_the_profile_that_starts_machines():
+    for name, type_ in cluster()["available_node_types"].items():
+        profile = "rradistill-head" if name == "head" else "rradistill-worker"
+        assert type_["node_config"]["IamInstanceProfile"] == {"Name": profile}
+
+
+def test_instances_have_encrypted_disks_and_metadata_within_one_hop():
+    for type_ in cluster()["available_node_types"].values():
+        assert type_["node_config"]["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+        assert all(disk["Ebs"]["Encrypted"] is True for disk in type_["node_config"]["BlockDeviceMappings"])
+
+
+def test_containers_reach_the_metadata_service_within_one_hop():
+    docker = cluster()["docker"]
+    names = (docker["container_name"], docker["run_options"], "rradistill", "/home/ray", "docker")
+    command = docker_start_cmds("ubuntu", docker["image"], {}, *names)
+    assert "--net=host" in command.split()

@@ -11,7 +11,8 @@ from ray.serve.schema import ServeDeploySchema
 from tests.testing.facts import ROOT
 
 POD, TEXT, NUMBER, FLAG, TEXTS = "pod", str, int, bool, "texts"
-ENV = "env"
+ENV, SECURITY, MOUNTS = "env", "securityContext", "volumeMounts"
+CONTAINER_FIELDS = (ENV, SECURITY, MOUNTS)
 CLUSTER = {
     "rayVersion": TEXT,
     "enableInTreeAutoscaling": FLAG,
@@ -24,6 +25,8 @@ CLUSTER = {
         "upscalingMode": ("Default", "Aggressive", "Conservative"),
         "version": ("v1", "v2"),
         "env": ENV,
+        "securityContext": SECURITY,
+        "volumeMounts": MOUNTS,
     },
     "headGroupSpec": {"template": POD, "enableIngress": FLAG, "rayStartParams": TEXTS, "serviceType": TEXT},
     "workerGroupSpecs": [
@@ -75,8 +78,8 @@ def check(value, expected, path):
     if expected == POD:
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": value["spec"]}
         kubernetes_validate.validate(pod, kubernetes_validate.latest_version(), strict=True)
-    elif expected == ENV:
-        check({"spec": {"containers": [{"name": "c", "image": "i", "env": value}]}}, POD, path)
+    elif expected in CONTAINER_FIELDS:
+        check({"spec": {"containers": [{"name": "c", "image": "i", expected: value}]}}, POD, path)
     elif expected == TEXTS:
         assert all(isinstance(text, str) for text in value.values()), path
     elif isinstance(expected, dict):
@@ -101,6 +104,20 @@ def read(name):
 def file(request):
     """Parametrize tests over the KubeRay files."""
     return read(request.param)
+
+
+def documents(name):
+    """Return the documents of a KubeRay file with several, by kind and name."""
+    parsed = yaml.safe_load_all((ROOT / "deploy" / "kuberay" / name).read_text())
+    return {(one["kind"], one["metadata"]["name"]): one for one in parsed}
+
+
+def templates_of(file):
+    """Return the pod templates of a file by the role of the pod: submitter, head, or the name of a worker group."""
+    spec, cluster = file["spec"], cluster_of(file)
+    submitter = {"submitter": spec["submitterPodTemplate"]} if "submitterPodTemplate" in spec else {}
+    workers = {group["groupName"]: group["template"] for group in cluster["workerGroupSpecs"]}
+    return {**submitter, "head": cluster["headGroupSpec"]["template"], **workers}
 
 
 def cluster_of(file):
@@ -157,3 +174,84 @@ def test_ray_serve_accepts_the_serve_config():
     config = yaml.safe_load(read("rayservice.yaml")["spec"]["serveConfigV2"])
     (application,) = ServeDeploySchema.model_validate(config).applications
     assert application.import_path == "ray_jobs.serve:application"
+
+
+RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+LABELS = {"app.kubernetes.io/part-of": "rradistill"}
+HOME_FOLDERS = (".cache", ".config", ".triton")
+
+
+def test_pods_meet_the_restricted_pod_security_standard(file):
+    assert cluster_of(file)["autoscalerOptions"]["securityContext"] == RESTRICTED
+    for template in templates_of(file).values():
+        pod = template["spec"]
+        assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"]) == (True, 1000)
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert [container["securityContext"] for container in pod["containers"]] == [RESTRICTED]
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+
+
+def test_pods_can_write_where_ray_and_the_libraries_do(file):
+    for role, template in templates_of(file).items():
+        pod = template["spec"]
+        volumes = {volume["name"]: volume["emptyDir"] for volume in pod["volumes"]}
+        mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in pod["containers"][0]["volumeMounts"]}
+        folders = {"/tmp"} if role == "submitter" else {"/tmp", *(f"/home/ray/{name}" for name in HOME_FOLDERS)}
+        assert mounts.keys() >= folders
+        assert not any("medium" in mounts[folder] for folder in folders)
+    head = templates_of(file)["head"]["spec"]
+    for mount in cluster_of(file)["autoscalerOptions"]["volumeMounts"]:
+        assert mount["name"] in {volume["name"] for volume in head["volumes"]}
+
+
+def test_only_the_head_has_an_api_token_and_workers_have_their_own_account(file):
+    accounts = documents("accounts.yaml")
+    assert all(account["automountServiceAccountToken"] is False for account in accounts.values())
+    for role, template in templates_of(file).items():
+        pod = template["spec"]
+        assert pod["automountServiceAccountToken"] is (role == "head")
+        if role != "submitter":
+            name = "rradistill-head" if role == "head" else "rradistill-worker"
+            assert pod["serviceAccountName"] == name
+            assert ("ServiceAccount", name) in accounts
+
+
+def test_every_container_has_resources(file):
+    for template in templates_of(file).values():
+        for container in template["spec"]["containers"]:
+            for bound in ("requests", "limits"):
+                assert {"cpu", "memory"} <= container["resources"][bound].keys()
+
+
+@pytest.mark.parametrize("name", ["accounts.yaml", "network.yaml", "disruption.yaml"])
+def test_other_files_are_valid_kubernetes_resources(name):
+    for document in documents(name).values():
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_network_policies_select_every_pod_and_open_few_ports(file):
+    policies = documents("network.yaml")
+    assert all(template["metadata"]["labels"] == LABELS for template in templates_of(file).values())
+    policy = policies["NetworkPolicy", "rradistill"]["spec"]
+    assert (policy["podSelector"], policy["policyTypes"]) == ({"matchLabels": LABELS}, ["Ingress", "Egress"])
+    inside, *others = policy["ingress"]
+    assert inside == {"from": [{"podSelector": {"matchLabels": LABELS}}]}
+    assert [[port["port"] for port in rule["ports"]] for rule in others] == [[8265, 8000], [8080]]
+    blocks = [peer["ipBlock"] for rule in policy["egress"] for peer in rule["to"] if "ipBlock" in peer]
+    assert [block["except"] for block in blocks] == [["169.254.0.0/16"]]  # the instance metadata service
+
+
+def test_callers_and_the_disruption_budget_select_the_workers_of_the_service():
+    (group,) = cluster_of(read("rayservice.yaml"))["workerGroupSpecs"]
+    selected = {**LABELS, "ray.io/group": group["groupName"]}  # KubeRay sets the second label
+    policy = documents("network.yaml")["NetworkPolicy", "rradistill-service"]["spec"]
+    assert policy["podSelector"] == {"matchLabels": selected}
+    assert [port["port"] for rule in policy["ingress"] for port in rule["ports"]] == [8000]
+    budget = documents("disruption.yaml")["PodDisruptionBudget", "rradistill-service"]["spec"]
+    assert budget["selector"] == {"matchLabels": selected}
+    assert group["minReplicas"] > budget["minAvailable"]  # otherwise no node could be drained
+
+
+def test_service_reads_keys_from_the_protected_prefix():
+    config = yaml.safe_load(read("rayservice.yaml")["spec"]["serveConfigV2"])
+    assert config["applications"][0]["args"]["serving.keys"].startswith("s3://BUCKET/keys/")

@@ -1,0 +1,69 @@
+"""Refuse settings that contain credentials, because settings are uploaded, written to run.yaml and shown in reports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ranking.errors import InputError
+
+_AWS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
+_OTHER = "a variable of the service that needs it"
+_VALUES: list[tuple[str, re.Pattern[str], str]] = [
+    ("an AWS access key id", re.compile(r"(?<![A-Za-z0-9])A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])"), _AWS),
+    ("an AWS secret key", re.compile(r"aws_(secret_access_key|session_token)\s*[=:]", re.IGNORECASE), _AWS),
+    ("a password in a URI", re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@"), _AWS),
+    ("a Hugging Face token", re.compile(r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{20,}"), "HF_TOKEN"),
+    ("an API key", re.compile(r"(?<![A-Za-z0-9])sk-(?=[\w-]*\d)[\w-]{20,}"), _OTHER),
+    ("a GitHub token", re.compile(r"(?<![A-Za-z0-9])(gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,})"), "GITHUB_TOKEN"),
+    (
+        "a private key",
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+        "the path of a file that only its owner can read",
+    ),
+]
+_NAMES: list[tuple[str, re.Pattern[str], str]] = [
+    ("an AWS key", re.compile(r"(aws_)?(access_key_id|secret_access_key|session_token)", re.IGNORECASE), _AWS),
+    ("a Hugging Face token", re.compile(r"(hf|hugging_?face)_(hub_)?token", re.IGNORECASE), "HF_TOKEN"),
+    (
+        "a password or an API key",
+        re.compile(r"(\w+_)?(password|passwd|api_?key|auth_token|access_token)", re.IGNORECASE),
+        _OTHER,
+    ),
+]
+
+
+def check_no_credentials(raw: Mapping[str, Any], where: str) -> None:
+    """Check that settings contain no credentials. The message names the setting and never repeats its value.
+
+    Args:
+        raw: Settings, nested as in a run file.
+        where: Source of the settings, such as the path of the run file. It is the prefix of the message.
+
+    Raises:
+        InputError: A setting contains a credential.
+    """
+    for path, name, value in _texts("", "", raw):
+        rules = [rule for rule in _NAMES if rule[1].fullmatch(name)] + [
+            rule for rule in _VALUES if rule[1].search(value)
+        ]
+        if rules:
+            kind, _, variables = rules[0]
+            raise InputError(
+                f"{where}: setting {path!r} contains credentials ({kind}), and settings are written to files; remove "
+                f"them here and set them as environment variables instead: {variables} (docs/storage.md)"
+            )
+
+
+def _texts(path: str, name: str, value: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield (path, name, text) of every text in nested settings. A text that is a key has the path of its parent."""
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            yield path, "", str(key)
+            yield from _texts(f"{path}.{key}" if path else str(key), str(key), child)
+    elif isinstance(value, list | tuple):
+        for index, child in enumerate(value):
+            yield from _texts(f"{path}.{index}", name, child)
+    elif isinstance(value, str):
+        yield path, name, value
