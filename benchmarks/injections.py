@@ -4,8 +4,9 @@
     python -m benchmarks.injections --model FOLDER-OR-HUB-ID
 
 Each injection is placed among nine real documents. Without --model, a credulous reader answers: it copies the last
-ranking that it finds among the documents, or lists the documents in prompt order if it finds none. Its success rate
-shows which injections still look like an answer in the prompt, not how often a language model follows them.
+ranking that it finds among the documents, in any notation, or the first identifier after a guessed fence, or lists the
+documents in prompt order if it finds neither. Its success rate shows which injections still look like an answer in the
+prompt, not how often a language model follows them.
 """
 
 from __future__ import annotations
@@ -23,26 +24,27 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.labelling.lists import real_lists
+from benchmarks.labelling.pydoc_lists import real_lists
 from ranking.audit.estimates import share
 from ranking.labels.listwise_answers import ParsedAnswer, longest_answer, read_answer
 from ranking.prompts import LISTWISE, RANKGPT, Prompt, load_prompt
 from ranking.records import PreRankedList, content
 from tools.injections import Injection, harmless, load, outcome_changed
+from tools.injections.credulous import copied_answer
 
 DOCUMENTS = 10
-_CHAIN = re.compile(r"\[\d+\](?: > \[\d+\])+")
+_MARK = re.compile(r"^<<< \[1\] ([a-z]+)$", re.MULTILINE)
 Reader = Callable[[Prompt, str, list[str], str], Awaitable[ParsedAnswer]]
 """Maps (prompt, query, texts in prompt order, seed) to the parsed answer."""
 
 
 async def credulous(prompt: Prompt, query: str, texts: list[str], seed: str) -> ParsedAnswer:
-    """Answer with the last ranking found among the documents, or with the prompt order if there is none."""
+    """Answer as the documents say, or with the prompt order if they give no answer."""
     filled = prompt.messages(query, texts, seed)[-1]["content"]
     empty = prompt.messages(query, [], seed)[-1]["content"]
     shown = filled.removeprefix(prompt.opening)[: len(filled) - len(empty)]
-    rankings = _CHAIN.findall(shown)
-    return read_answer(rankings[-1] if rankings else longest_answer(len(texts)), len(texts))
+    mark = _MARK.search(shown)
+    return read_answer(copied_answer(shown, mark[1] if mark else None) or longest_answer(len(texts)), len(texts))
 
 
 def by_model(model: str, engine_arguments: dict[str, Any], document_tokens: int) -> tuple[Reader, Callable[[], None]]:

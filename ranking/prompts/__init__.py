@@ -2,11 +2,12 @@
 
 Every label stores the hash of its prompt. There are two measures against prompt injection:
 
-- A prompt file can put a mark, {mark}, around each document: a random delimiter that occurs in no document.
-- Query and documents are sanitized: text that looks like an identifier or a special token is rewritten.
+- A prompt file can fence the query and each document with the mark of the prompt, {mark}, see `draw_mark`.
+- Query and documents are sanitized: text that looks like an identifier, a ranking, a fence or a special token is
+  rewritten, see `sanitize`.
 
-A prompt file with `disarm: false` inserts all texts unchanged, even if they contain special tokens. It serves only as a
-baseline for comparison.
+A prompt file with `sanitize: false` inserts all texts unchanged, even if they contain special tokens. It serves only as
+a baseline for comparison.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ from typing import Any
 
 from ranking.errors import InputError
 from ranking.prompts.prompt_parts import check_parts, draw_mark, fill, read_yaml
-from ranking.prompts.sanitizing import without_hidden, without_identifiers
+from ranking.prompts.sanitizing import SANITIZING, sanitize
+
+__all__ = ["LISTWISE", "RANKGPT", "Prompt", "bundled_prompt", "control_tokens", "load_prompt", "sanitize"]
 
 LISTWISE = Path(__file__).parent / "listwise.yaml"
 RANKGPT = Path(__file__).parent / "rankgpt.yaml"
-MINILM_LIST = Path(__file__).parent / "minilm_list.yaml"
 _ALLOWED = {
     "system": set[str](),
-    "opening": {"query"},
+    "opening": {"query", "mark"},
     "document": {"number", "text", "mark"},
-    "closing": {"query", "documents"},
+    "closing": {"query", "documents", "mark"},
 }
 _REQUIRED = {"document": {"number", "text"}}
 
@@ -42,21 +44,22 @@ class Prompt:
         opening: Text before the documents.
         document: Template of one document.
         closing: Text after the documents.
-        disarm: Whether query and documents are sanitized. False gives a baseline that shows the effect of sanitizing.
-        max_documents: Maximum number of documents, called `most` in the prompt file. None for no limit.
+        sanitize: Whether query and documents are sanitized. False gives a baseline that shows the effect of sanitizing.
+        max_documents: Maximum number of documents. None for no limit.
     """
 
     system: str
     opening: str
     document: str
     closing: str
-    disarm: bool = True
+    sanitize: bool = True
     max_documents: int | None = None
 
     @property
     def hash(self) -> str:
-        """Hash of the prompt's parts and its `disarm` flag."""
+        """Hash of the prompt's parts, its `sanitize` flag and the version of sanitizing."""
         words = {name: value for name, value in asdict(self).items() if name != "max_documents"}
+        words["version"] = SANITIZING
         return hashlib.sha256(repr(words).encode("utf-8")).hexdigest()[:16]
 
     def messages(
@@ -67,7 +70,7 @@ class Prompt:
         Args:
             query: Text of the query.
             texts: Texts of the documents in prompt order. The first has the identifier [1].
-            seed: Seed of the mark, the random delimiter around each document.
+            seed: Seed of the mark.
             special_tokens: Special tokens of the teacher's tokenizer. They are rewritten in query and documents.
 
         Returns:
@@ -82,15 +85,32 @@ class Prompt:
                 "lower pre_ranker.top and pre_ranker.bottom, or set teacher.window"
             )
         special = list(special_tokens)
-        query, *shown = (sanitize(text, special) if self.disarm else text for text in (query, *texts))
+        query, *shown = (sanitize(text, special) if self.sanitize else text for text in (query, *texts))
         mark = draw_mark(seed, [query, *shown])
         documents = [
             fill(self.document, number=str(number), text=text, mark=mark) for number, text in enumerate(shown, start=1)
         ]
-        closing = fill(self.closing, query=query, documents=str(len(shown)))
-        opening = fill(self.opening, query=query)
+        closing = fill(self.closing, query=query, documents=str(len(shown)), mark=mark)
+        opening = fill(self.opening, query=query, mark=mark)
         user = {"role": "user", "content": "\n\n".join([opening, *documents, closing])}
         return [{"role": "system", "content": self.system}, user] if self.system else [user]
+
+
+def bundled_prompt(name: str) -> Path:
+    """Return the path of a prompt file in this package.
+
+    Args:
+        name: File name without its suffix, such as `listwise`.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    folder = Path(__file__).parent
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        names = sorted(file.stem for file in folder.glob("*.yaml"))
+        raise InputError(f"prompt {name!r}: not in ranking/prompts; choose one of {', '.join(names)}")
+    return path
 
 
 def load_prompt(path: Path = LISTWISE) -> Prompt:
@@ -101,40 +121,21 @@ def load_prompt(path: Path = LISTWISE) -> Prompt:
             or unknown.
     """
     parts = read_yaml(path)
-    disarm = parts.pop("disarm", True) if isinstance(parts, dict) else True
-    if not isinstance(disarm, bool):
-        raise InputError(f"{path}: part 'disarm' must be true or false")
-    max_documents = parts.pop("most", None) if isinstance(parts, dict) else None
+    sanitizing = parts.pop("sanitize", True) if isinstance(parts, dict) else True
+    if not isinstance(sanitizing, bool):
+        raise InputError(f"{path}: part 'sanitize' must be true or false")
+    max_documents = parts.pop("max_documents", None) if isinstance(parts, dict) else None
     if max_documents is not None and (
         not isinstance(max_documents, int) or isinstance(max_documents, bool) or max_documents < 1
     ):
-        raise InputError(f"{path}: part 'most' must be a number of documents, 1 or more")
-    check_parts(path, parts, _ALLOWED, _REQUIRED, optional=("disarm", "most"))
+        raise InputError(f"{path}: part 'max_documents' must be a number of documents, 1 or more")
+    check_parts(path, parts, _ALLOWED, _REQUIRED, optional=("sanitize", "max_documents"))
     if not any("{query}" in parts[part] for part in ("opening", "closing")):
         raise InputError(f"{path}: part 'opening' or 'closing' must contain {{query}}")
-    return Prompt(**parts, disarm=disarm, max_documents=max_documents)
+    return Prompt(**parts, sanitize=sanitizing, max_documents=max_documents)
 
 
 def control_tokens(tokenizer: Any) -> list[str]:
     """Return the control tokens of a tokenizer: its special tokens, and its added tokens that are not plain words."""
     added = [token for token in tokenizer.get_added_vocab() if not token.strip().isalnum()]
     return list(dict.fromkeys([*tokenizer.all_special_tokens, *added]))
-
-
-def sanitize(text: str, special_tokens: Iterable[str] = ()) -> str:
-    """Rewrite document identifiers and special tokens, which could be mistaken for parts of the prompt.
-
-    "[3]" becomes "(3)", and special tokens lose their brackets and bars. Invisible characters are removed. Words,
-    scripts and line breaks do not change. `ranking.prompts.sanitizing` defines identifiers and invisible characters.
-    Instructions in plain words remain: only the rules in the prompt and the mark, the random delimiter around each
-    document, protect against them.
-
-    Args:
-        text: Text of a query or document.
-        special_tokens: Special tokens of the tokenizer.
-    """
-    text = without_hidden(text)
-    for token in sorted(special_tokens, key=lambda token: -len(token)):
-        if token.strip() and token in text:
-            text = text.replace(token, f" {token.strip('<>|[]{}/').strip() or ' '} ")
-    return without_identifiers(text)

@@ -1,4 +1,7 @@
-"""Pointwise prompts, with one query and one document. A prompt is a YAML file with the keys `system` and `pair`."""
+"""Pointwise prompts, with one query and one document. A prompt is a YAML file with the keys `system` and `pair`.
+
+Query and document are sanitized. With the placeholder {mark}, the prompt fences them as a listwise prompt does.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ranking.errors import InputError
-from ranking.prompts import sanitize
-from ranking.prompts.prompt_parts import read_yaml
+from ranking.prompts.prompt_parts import draw_mark, read_yaml
+from ranking.prompts.sanitizing import SANITIZING, sanitize
 
 YES_NO = Path(__file__).parent / "yes_no.yaml"
 _PLACEHOLDERS = ("query", "document")
@@ -22,7 +25,7 @@ class PairPrompt:
 
     Attributes:
         system: Text of the system message. If empty, there is no system message.
-        pair: Template of the user message, with the placeholders {query} and {document}.
+        pair: Template of the user message, with the placeholders {query}, {document} and optionally {mark}.
     """
 
     system: str
@@ -30,11 +33,11 @@ class PairPrompt:
 
     @property
     def hash(self) -> str:
-        """Hash of the prompt's parts."""
-        return hashlib.sha256(repr((self.system, self.pair)).encode("utf-8")).hexdigest()[:16]
+        """Hash of the prompt's parts and the version of sanitizing."""
+        return hashlib.sha256(repr((self.system, self.pair, SANITIZING)).encode("utf-8")).hexdigest()[:16]
 
     def messages(self, query: str, document: str, special_tokens: Iterable[str] = ()) -> list[dict[str, str]]:
-        """Fill in the prompt.
+        """Fill in the prompt. The same arguments give the same messages.
 
         Args:
             query: Text of the query.
@@ -46,9 +49,10 @@ class PairPrompt:
         """
         special = list(special_tokens)
         values = {"query": sanitize(query, special), "document": sanitize(document, special)}
+        values["mark"] = draw_mark("", list(values.values()))
         user = {
             "role": "user",
-            "content": re.sub(r"\{(query|document)\}", lambda match: values[match.group(1)], self.pair),
+            "content": re.sub(r"\{(query|document|mark)\}", lambda match: values[match.group(1)], self.pair),
         }
         return [{"role": "system", "content": self.system}, user] if self.system else [user]
 

@@ -1,11 +1,13 @@
 """Functions shared by all kinds of prompts: read and check prompt files, fill in placeholders, draw marks.
 
-Placeholders are names in braces, such as {query}. A mark is a random delimiter around a document in a prompt.
+Placeholders are names in braces, such as {query}. A mark is a word on the lines around the query and each document.
 """
 
 from __future__ import annotations
 
-import random
+import hashlib
+import itertools
+import json
 import re
 import string
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,8 @@ from ranking.errors import InputError
 Placeholders = Mapping[str, set[str]]
 """{name of a part: names of its placeholders}."""
 
+_MARK_LETTERS = 12
+
 
 def read_yaml(path: Path) -> Any:
     """Read a prompt file and return its parsed YAML.
@@ -30,7 +34,9 @@ def read_yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"{path}: not valid YAML (nested too deeply)") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
 
 
@@ -67,22 +73,34 @@ def check_parts(
 
 
 def draw_mark(seed: str, texts: Sequence[str]) -> str:
-    """Draw a mark, the random delimiter around each document: eight letters that do not occur in any of the texts.
+    """Draw the mark of a prompt: twelve letters on the lines around the query and each document.
+
+    The mark is derived from the SHA-256 hash of the seed and all texts, so the same prompt always has the same mark.
+    The author of a document cannot write it: that takes the query and all other documents, the document itself changes
+    it, and a mark that occurs in any of the texts is never used. Twelve letters (56 bits) are too many to search for a
+    document that contains almost its own mark.
 
     Args:
-        seed: Seed of the random generator.
+        seed: Seed of the mark.
         texts: Texts that will be inserted into the prompt.
     """
-    generator = random.Random(seed)
-    while True:
-        mark = "".join(generator.choices(string.ascii_lowercase, k=8))
-        if not any(mark in text for text in texts):
-            return mark
+    lowered = [text.lower() for text in texts]
+    marks = (_mark([seed, attempt, *texts]) for attempt in itertools.count())
+    return next(mark for mark in marks if not any(mark in text for text in lowered))
 
 
 def fill(part: str, **values: str) -> str:
     """Replace the placeholders of a part with values. A single pass leaves braces inside the values unchanged."""
     return re.sub(r"\{(\w+)\}", lambda match: values[match.group(1)], part)
+
+
+def _mark(inputs: Sequence[object]) -> str:
+    number = int.from_bytes(hashlib.sha256(json.dumps(inputs).encode("ascii")).digest())
+    mark = ""
+    for _ in range(_MARK_LETTERS):
+        number, letter = divmod(number, len(string.ascii_lowercase))
+        mark += string.ascii_lowercase[letter]
+    return mark
 
 
 def _placeholders(path: Path, name: str, text: str) -> set[str]:

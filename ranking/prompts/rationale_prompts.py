@@ -10,12 +10,17 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from ranking.prompts import sanitize
 from ranking.prompts.prompt_parts import check_parts, draw_mark, fill, read_yaml
+from ranking.prompts.sanitizing import SANITIZING, sanitize
 
 RATIONALE = Path(__file__).parent / "rationale.yaml"
 LABELS = {True: "relevant", False: "not relevant"}
-_ALLOWED = {"system": set[str](), "opening": set[str](), "document": {"text", "mark"}, "closing": {"query", "label"}}
+_ALLOWED = {
+    "system": set[str](),
+    "opening": set[str](),
+    "document": {"text", "mark"},
+    "closing": {"query", "label", "mark"},
+}
 _REQUIRED = {"document": {"text"}, "closing": {"query", "label"}}
 
 
@@ -37,8 +42,8 @@ class RationalePrompt:
 
     @property
     def hash(self) -> str:
-        """Hash of the prompt's parts."""
-        return hashlib.sha256(repr(astuple(self)).encode("utf-8")).hexdigest()[:16]
+        """Hash of the prompt's parts and the version of sanitizing."""
+        return hashlib.sha256(repr((*astuple(self), SANITIZING)).encode("utf-8")).hexdigest()[:16]
 
     def messages(
         self, query: str, passage: str, relevant: bool, seed: str, special_tokens: Iterable[str] = ()
@@ -49,7 +54,7 @@ class RationalePrompt:
             query: Text of the query.
             passage: Text of the passage.
             relevant: The label to explain.
-            seed: Seed of the mark, the random delimiter around the passage.
+            seed: Seed of the mark.
             special_tokens: Special tokens of the tokenizer of the LLM that writes the rationale. They are rewritten in
                 query and passage.
 
@@ -58,8 +63,9 @@ class RationalePrompt:
         """
         special = list(special_tokens)
         query, passage = sanitize(query, special), sanitize(passage, special)
-        document = fill(self.document, text=passage, mark=draw_mark(seed, [query, passage]))
-        closing = fill(self.closing, query=query, label=LABELS[relevant])
+        mark = draw_mark(seed, [query, passage])
+        document = fill(self.document, text=passage, mark=mark)
+        closing = fill(self.closing, query=query, label=LABELS[relevant], mark=mark)
         user = {"role": "user", "content": "\n\n".join([self.opening, document, closing])}
         return [{"role": "system", "content": self.system}, user] if self.system else [user]
 
