@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from ranking.errors import InputError
-from ranking.registry import check_whole
+from ranking.registry_versions import verify_checksums
 from ranking.runs.stages import MANIFEST
 from ray_jobs.common.run import Run, job, open_run
 from students import student_config
@@ -29,10 +29,15 @@ from students import student_config
 if TYPE_CHECKING:
     from ray.serve import Application
 
+    from actors.serving.serving_settings import ServingSettings
+
 READS = ("collection", "candidates", "serving", "compute")
 """Settings that this job reads."""
 
 APPLICATION = "rradistill"
+KEEP_ALIVE_SECONDS = 30
+"""Seconds until an idle connection that has had a response is closed."""
+
 PAGE_QUERIES = 200
 """Maximum number of test queries on the search page."""
 
@@ -57,7 +62,7 @@ def running_service(run: Run) -> Iterator[str]:
         InputError: If the champion cannot be served, or the port is in use.
     """
     settings = run.settings.serving
-    check_champion(run)
+    check_service(run)
     port_error = _port_error(settings.host, settings.port)
     if port_error and "RAY_ADDRESS" not in os.environ:
         raise port_error
@@ -77,7 +82,7 @@ def running_service(run: Run) -> Iterator[str]:
     warnings_only = LoggingConfig(log_level=logging.WARNING, enable_access_log=False)
     application = build_application(run)
     run.logs.attach_handlers()
-    serve.start(http_options={"host": settings.host, "port": settings.port}, logging_config=warnings_only)
+    serve.start(http_options=http_options(settings), logging_config=warnings_only)
     try:
         serve.run(application, name=APPLICATION, route_prefix="/", logging_config=warnings_only)
         yield f"http://{settings.host}:{settings.port}"
@@ -101,13 +106,26 @@ def application(args: dict[str, Any]) -> Application:
     run = open_run(
         [str(run_file), *(part for key, value in overrides.items() for part in (f"--{key}", _argument(value)))]
     )
-    check_champion(run)
+    check_service(run)
     return build_application(run)
 
 
 def _argument(value: Any) -> str:
     """Format a setting as a command-line argument."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def check_service(run: Run) -> None:
+    """Check what the service reads before it starts: the models and the key file.
+
+    Raises:
+        InputError: If the champion cannot be served, or the key file is invalid.
+    """
+    from actors.serving.keys import check_keys
+
+    check_champion(run)
+    if run.settings.serving.keys is not None:
+        check_keys(run.settings.serving.keys)
 
 
 def check_champion(run: Run) -> None:
@@ -118,11 +136,11 @@ def check_champion(run: Run) -> None:
             checksum, or a student's config is invalid.
     """
     champion, model = run.registry.champion()
-    check_whole(model, champion.checksum)
+    verify_checksums(model, champion.checksum)
     student_config.read(model)
     challenger = run.settings.serving.traffic.challenger
     if challenger is not None:
-        check_whole(run.registry.folder / challenger, run.registry.checksum_of(challenger))
+        verify_checksums(run.registry.folder / challenger, run.registry.checksum_of(challenger))
         student_config.read(run.registry.folder / challenger)
         if challenger == champion.champion:
             raise InputError(
@@ -151,7 +169,7 @@ def build_application(run: Run) -> Application:
             }
         }
     searcher = None
-    if settings.page and run.settings.candidates.given is None and (run.folder / "index").exists(MANIFEST):
+    if settings.page and run.settings.candidates.imported_lists is None and (run.folder / "index").exists(MANIFEST):
         stage = run.plan.index
         queries = run.collection.test[:PAGE_QUERIES]
         qrels = {query.query_id: run.collection.qrels.get(query.query_id, {}) for query in queries}
@@ -161,6 +179,19 @@ def build_application(run: Run) -> Application:
             )
     resources = {"num_cpus": 1, "num_gpus": settings.gpus}
     return ingress_deployment.options(ray_actor_options=resources, **scaling).bind(run.storage, settings, searcher)
+
+
+def http_options(settings: ServingSettings) -> dict[str, Any]:
+    """Return the options of Ray Serve's HTTP proxies.
+
+    The proxy's timeout covers what the service's own timeouts do not, such as a replica that hangs.
+    """
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "request_timeout_s": settings.limits.body_seconds + 2 * settings.limits.timeout_seconds,
+        "keep_alive_timeout_s": KEEP_ALIVE_SECONDS,
+    }
 
 
 def _port_error(host: str, port: int) -> InputError | None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from students.clipping import clip
 from students.token_selection import IGNORED, TokenKeys
 
 BUCKET = 8
@@ -77,6 +78,9 @@ def tokenize(
 ) -> list[dict[str, list[int]]]:
     """Tokenize (query, document) pairs without padding, truncating the longer text first.
 
+    Long texts are clipped before they are tokenized (`students.clipping`), so the cost of a pair does not grow with the
+    part of its document that the model does not read.
+
     Args:
         tokenizer: A fast tokenizer.
         pairs: (query, document) pairs.
@@ -89,7 +93,8 @@ def tokenize(
     """
     if not pairs:
         return []
-    queries, documents = [query for query, _ in pairs], [document for _, document in pairs]
+    queries = clip(tokenizer, [query for query, _ in pairs], max_length)
+    documents = clip(tokenizer, [document for _, document in pairs], max_length)
     encoded = tokenizer(queries, documents, truncation="longest_first", max_length=max_length)
     rows = []
     for i in range(len(pairs)):

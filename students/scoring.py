@@ -23,9 +23,10 @@ from students import onnx_file, student_config
 from students.bases import max_positions, read_model
 from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, pad, tokenize
 from students.classifier import PairClassifier
+from students.clipping import clip
 from students.first_token import read_first_token_only
 from students.precision import dtype_of
-from students.settings import Precision
+from students.student_settings import Precision
 
 Engine = Literal["auto", "torch", "onnx", "openvino"]
 
@@ -142,7 +143,7 @@ class Scorer:
         folder = Path(folder)
         self.config = student_config.read(Folder(folder), display_name)
         self.max_length: int = self.config["max_length"]
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.dtype = dtype_of(precision or self.config["precision"], device)
         path = folder / onnx_file.NAME
@@ -188,6 +189,7 @@ class Scorer:
 
     def cut(self, document: str, tokens: int) -> str:
         """Truncate a document to its first `tokens` tokens and return its text."""
+        (document,) = clip(self.tokenizer, [document], tokens)
         encoded = self.tokenizer(
             document, add_special_tokens=False, truncation=True, max_length=tokens, return_offsets_mapping=True
         )
@@ -195,6 +197,9 @@ class Scorer:
 
     def is_cut(self, pair: tuple[str, str]) -> bool:
         """Return whether a pair has more than `max_length` tokens, so it is truncated for scoring."""
+        clipped = clip(self.tokenizer, pair, self.max_length)
+        if any(len(text) < len(whole) for text, whole in zip(clipped, pair, strict=True)):
+            return True  # only a text with more tokens than the limit is clipped
         return len(self.tokenizer(*pair, truncation=False, verbose=False)["input_ids"]) > self.max_length
 
     @property
@@ -212,7 +217,12 @@ class ClassifierScorer(Scorer):
     """Any Hugging Face cross-encoder: a sequence classifier with one label that this project did not train."""
 
     def __init__(
-        self, model: str, max_length: int | None = None, precision: Precision = "auto", display_name: str | None = None
+        self,
+        model: str,
+        max_length: int | None = None,
+        precision: Precision = "auto",
+        display_name: str | None = None,
+        revision: str | None = None,
     ) -> None:
         """Load a cross-encoder.
 
@@ -221,13 +231,14 @@ class ClassifierScorer(Scorer):
             max_length: Maximum tokens per pair; None for the limit of the model's tokenizer and positions.
             precision: Precision of the base.
             display_name: Name of the model in error messages; None for `model`.
+            revision: Revision of the model on the Hugging Face Hub.
 
         Raises:
             InputError: If the model cannot be read, does not have exactly one label, has no pad token, or has no
                 trained head.
         """
         where = f"model {(display_name or model)!r}"
-        config, tokenizer = read_model(model, None, where)
+        config, tokenizer = read_model(model, revision, where)
         if config.num_labels != 1:
             raise InputError(f"{where}: has {config.num_labels} labels; choose a cross-encoder with one label")
         if tokenizer.pad_token_id is None:
@@ -239,7 +250,12 @@ class ClassifierScorer(Scorer):
         config.get_text_config().pad_token_id = tokenizer.pad_token_id
         try:
             loaded, info = AutoModelForSequenceClassification.from_pretrained(
-                model, config=config, dtype=torch.float32, output_loading_info=True
+                model,
+                config=config,
+                revision=revision,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(f"{where}: its weights cannot be read ({first_line(error)})") from None
@@ -257,7 +273,9 @@ class ClassifierScorer(Scorer):
 
 
 def _classifier(folder: Path) -> PairClassifier:
-    return PairClassifier(AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32))
+    return PairClassifier(
+        AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False, dtype=torch.float32)
+    )
 
 
 def _for_inference(student: PairClassifier, device: str, dtype: torch.dtype) -> PairClassifier:

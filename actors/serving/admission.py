@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from actors.serving.settings import LimitSettings
+from actors.serving.serving_settings import LimitSettings
 
 _MAX_RETRY_SECONDS = 30
 _SMOOTHING = 0.1
@@ -23,13 +23,29 @@ class TooManyRequestsError(Exception):
 
 
 class Admission:
-    """Counts the requests and documents in progress in one ingress replica, and rejects requests above the limits."""
+    """Counts the requests and documents in progress in one ingress replica, and rejects requests above the limits.
 
-    def __init__(self, limits: LimitSettings) -> None:
-        self.limits = limits
-        self.documents = 0
+    With several keys, a key may have documents in progress up to its fair share, `max_waiting_documents` divided by the
+    number of keys with requests in progress, even if other keys occupy the rest. No key gets more than
+    `max_share_per_key`. With k keys, at most `max_waiting_documents` * (1 + 1/2 + ... + 1/k) documents are in progress.
+    """
+
+    def __init__(self, limits: LimitSettings, several_keys: bool = False) -> None:
+        """Start with nothing in progress.
+
+        Args:
+            limits: The limits.
+            several_keys: Whether callers have keys. Otherwise all callers share everything.
+        """
+        self.limits, self._several_keys = limits, several_keys
         self.requests: Counter[str] = Counter()
+        self._documents: Counter[str] = Counter()
         self._documents_per_second = 100.0
+
+    @property
+    def documents(self) -> int:
+        """Number of documents in progress."""
+        return self._documents.total()
 
     @contextmanager
     def admitted(self, caller: str, documents: int) -> Iterator[None]:
@@ -42,33 +58,45 @@ class Admission:
         Raises:
             TooManyRequestsError: The request exceeds a limit.
         """
-        max_requests, max_documents = self.limits.max_requests_per_key, self.limits.max_waiting_documents
+        max_requests = self.limits.max_requests_per_key
         if self.requests[caller] >= max_requests:
             raise TooManyRequestsError(
                 f"{self.requests[caller]} requests with this key are in progress, the limit is {max_requests}", 1
             )
-        if self.documents and self.documents + documents > max_documents:
-            raise TooManyRequestsError(
-                f"{self.documents:,} documents are in progress, {documents:,} more would exceed the limit of "
-                f"{max_documents:,}",
-                self.estimate_seconds(self.documents),
-            )
+        if documents:
+            self._check_documents(caller, documents)
         self.requests[caller] += 1
-        self.documents += documents
+        self._documents[caller] += documents
         in_progress, started = self.documents, time.monotonic()
         try:
             yield
             if documents:  # a request without documents does not wait and says nothing about the throughput
                 self._update_throughput(in_progress, time.monotonic() - started)
         finally:
-            self.documents -= documents
+            self._documents[caller] -= documents
             self.requests[caller] -= 1
             if not self.requests[caller]:
-                del self.requests[caller]
+                del self.requests[caller], self._documents[caller]
 
     def estimate_seconds(self, documents: int) -> int:
         """Estimate the time to score a number of documents, in whole seconds from 1 to 30."""
         return min(_MAX_RETRY_SECONDS, max(1, math.ceil(documents / self._documents_per_second)))
+
+    def _check_documents(self, caller: str, documents: int) -> None:
+        limit, own, total = self.limits.max_waiting_documents, self._documents[caller], self.documents
+        callers = len({caller, *(name for name, count in self._documents.items() if count)})
+        if self._several_keys and own and own + documents > limit * self.limits.max_share_per_key:
+            raise TooManyRequestsError(
+                f"{own:,} documents of this key are in progress, {documents:,} more would exceed its share of "
+                f"{int(limit * self.limits.max_share_per_key):,}",
+                self.estimate_seconds(own),
+            )
+        within_fair_share = self._several_keys and own + documents <= limit / callers
+        if total and total + documents > limit and not within_fair_share:
+            raise TooManyRequestsError(
+                f"{total:,} documents are in progress, {documents:,} more would exceed the limit of {limit:,}",
+                self.estimate_seconds(total),
+            )
 
     def _update_throughput(self, documents: int, seconds: float) -> None:
         if documents and seconds > 0:

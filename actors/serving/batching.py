@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from actors.serving.fair_order import FairOrder
 from students.scoring import TokenizedPair
 
 _SECONDS_PER_TOKEN = 1e-4
@@ -76,6 +77,8 @@ class _PendingRequest:
     future: Future[BatchedScores]
     arrived: float
     due: float
+    caller: str
+    low_priority: bool
     scores: list[float] = field(default_factory=list)
     buckets: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     started: float | None = None
@@ -90,10 +93,11 @@ class _PendingRequest:
 class TokenBatcher:
     """Scores all requests of a process in a few threads, chunk by chunk.
 
-    The pairs of a chunk have the same padded width. The request with the earliest deadline determines the width, and
-    other requests fill up the chunk. A request's deadline is its arrival time plus the time that scoring it alone would
-    take. A small request therefore does not wait for all of a large one that arrived just before it, and a large one is
-    not postponed indefinitely.
+    The pairs of a chunk have the same padded width. The next request determines the width, and other requests fill up
+    the chunk. The next request is one of the caller who has received the least service (`FairOrder`), and of these the
+    one with the earliest deadline. A request's deadline is its arrival time plus the time that scoring it alone would
+    take. A small request therefore does not wait for all of a large one that arrived just before it, a large one is
+    not postponed indefinitely, and no caller can occupy the model.
     """
 
     def __init__(self, on_chunk: Callable[[Chunk], None] = lambda chunk: None, threads: int = 1) -> None:
@@ -107,6 +111,7 @@ class TokenBatcher:
         self._on_chunk = on_chunk
         self._changed = threading.Condition()
         self._pending: list[_PendingRequest] = []
+        self._order = FairOrder()
         self._running: Counter[ChunkScorer] = Counter()
         self._seconds_per_token = _SECONDS_PER_TOKEN
         self._closed = False
@@ -115,13 +120,14 @@ class TokenBatcher:
             thread.start()
 
     def submit(
-        self, scorer: ChunkScorer, rows: Sequence[TokenizedPair], low_priority: bool = False
+        self, scorer: ChunkScorer, rows: Sequence[TokenizedPair], caller: str = "", low_priority: bool = False
     ) -> Future[BatchedScores]:
         """Queue the tokenized pairs of a request for scoring.
 
         Args:
             scorer: Model to score with.
             rows: Tokenized pairs.
+            caller: Name of the caller, who shares the model fairly with other callers.
             low_priority: Whether all other requests go first. Its pairs may still fill up the chunks of other requests.
 
         Returns:
@@ -135,7 +141,8 @@ class TokenBatcher:
         seconds = self._seconds_per_token * sum(row.width for row in rows)
         due = now + seconds + (_LOW_PRIORITY_DELAY if low_priority else 0.0)
         with self._changed:
-            self._pending.append(_PendingRequest(scorer, rows, future, now, due))
+            self._pending.append(_PendingRequest(scorer, rows, future, now, due, caller, low_priority))
+            self._order.activate(caller)
             self._changed.notify()
         return future
 
@@ -169,14 +176,19 @@ class TokenBatcher:
                     self._changed.notify()
 
     def _next_request(self) -> _PendingRequest | None:
-        """Return the request with the earliest deadline among those with rows left whose scorer is free."""
+        """Return the next request among those with rows left whose scorer is free."""
         self._pending = [request for request in self._pending if not request.future.cancelled()]
+        self._order.retain(request.caller for request in self._pending)
         ready = (
             request
             for request in self._pending
             if request.buckets and self._running[request.scorer] < request.scorer.streams
         )
-        return min(ready, key=lambda request: request.due, default=None)
+        return min(
+            ready,
+            key=lambda request: (request.low_priority, *self._order.rank(request.caller), request.due),
+            default=None,
+        )
 
     def _take_chunk(self) -> list[tuple[_PendingRequest, list[int]]]:
         """Take the rows of the next chunk, grouped by request. Returns an empty list if no request is pending."""
@@ -184,15 +196,17 @@ class TokenBatcher:
         if first is None:
             return []
         width = max(first.buckets)
-        room = max(1, first.scorer.chunk_tokens // width)
+        room = full = max(1, first.scorer.chunk_tokens // width)
         chunk = []
-        for request in sorted(self._pending, key=lambda request: request.due):
-            if request.scorer is not first.scorer or width not in request.buckets or not room:
+        for request in [first, *sorted(self._pending, key=lambda request: request.due)]:
+            indices = request.buckets.get(width, [])
+            fills_its_own_chunk = request is not first and len(indices) >= full and request.caller != first.caller
+            if request.scorer is not first.scorer or not indices or not room or fills_its_own_chunk:
                 continue
-            indices = request.buckets[width]
             chunk.append((request, indices[:room]))
             request.buckets[width] = indices[room:]
             room -= len(chunk[-1][1])
+            self._order.charge(request.caller, width * len(chunk[-1][1]))
             if not request.buckets[width]:
                 del request.buckets[width]
         return chunk

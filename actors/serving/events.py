@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import logging
 import os
+import stat
 import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Generic, TypeVar
 
+from pydantic import ValidationError
+
+from ranking.errors import InputError
 from ranking.records import Record
 from ranking.storage.folder import Folder
 
@@ -25,13 +29,20 @@ R = TypeVar("R", bound=Record)
 _log = logging.getLogger("ray.serve")
 _JOURNAL = ".journal"
 _OPENING = ".opening"
+_SKIPPED = ".skipped"
 
 
 class EventLog(Generic[R]):
     """An append-only log of rows of one record type."""
 
     def __init__(
-        self, model: type[R], target: Folder, journals: Path, max_rows_per_file: int, flush_seconds: float
+        self,
+        model: type[R],
+        target: Folder,
+        journals: Path,
+        max_rows_per_file: int,
+        flush_seconds: float,
+        on_skipped_rows: Callable[[int], None] = lambda count: None,
     ) -> None:
         """Write the journals that earlier processes left behind to storage, and open a new journal.
 
@@ -41,14 +52,20 @@ class EventLog(Generic[R]):
             journals: Local folder for the journals, shared by the processes of a node.
             max_rows_per_file: Maximum number of rows in a Parquet file.
             flush_seconds: Seconds between writes to storage.
+            on_skipped_rows: Called with the number of rows that could not be read from a journal.
+
+        Raises:
+            InputError: The journal folder belongs to another user.
         """
         self._model, self._target, self._journals = model, target, journals
         self._max_rows, self._flush_seconds = max_rows_per_file, flush_seconds
+        self._on_skipped_rows = on_skipped_rows
         self._lock = threading.Lock()
         self._store_lock = threading.Lock()
         self._closed: list[tuple[IO[str], Path]] = []
         self._wake = threading.Event()
-        journals.mkdir(parents=True, exist_ok=True)
+        _make_private(journals.parent)
+        _make_private(journals)
         self._recover()
         self._open()
         threading.Thread(target=self._run, name="events", daemon=True).start()
@@ -91,17 +108,33 @@ class EventLog(Generic[R]):
     def _open(self) -> None:
         self._path = self._journals / f"{time.time_ns()}-{uuid.uuid4().hex}{_JOURNAL}"
         unlocked = self._path.with_suffix(_OPENING)  # _recover() assumes that unlocked journals are of dead processes
-        self._journal: IO[str] = unlocked.open("w", encoding="utf-8")
+        descriptor = os.open(unlocked, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._journal: IO[str] = os.fdopen(descriptor, "w", encoding="utf-8")
         fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
         unlocked.rename(self._path)
         self._rows = 0
 
     def _store(self, path: Path) -> None:
-        """Write the rows of a journal to storage, then delete the journal."""
-        rows = [self._model.model_validate_json(line) for line in _complete_lines(path)]
+        """Write the rows of a journal to storage, then delete the journal.
+
+        Rows that do not fit the record, for example after an upgrade or a rollback, do not keep the others out. A
+        journal that has such rows is renamed instead of deleted.
+        """
+        rows, skipped = _read_rows(self._model, path)
         if rows:
             self._target.write_rows(f"part-{path.name.removesuffix(_JOURNAL)}.parquet", rows)
-        path.unlink(missing_ok=True)
+        if not skipped:
+            path.unlink(missing_ok=True)
+            return
+        aside = path.with_suffix(_SKIPPED)
+        path.rename(aside)
+        self._on_skipped_rows(len(skipped))
+        _log.error(
+            "%d rows of %s could not be read and stay in that file, the first is line %d",
+            len(skipped),
+            aside,
+            skipped[0],
+        )
 
     def _run(self) -> None:
         flushed = time.monotonic()
@@ -134,16 +167,34 @@ class EventLog(Generic[R]):
                 _log.error("cannot write events to storage, keeping them in %s: %s", path, error)
 
 
-def _complete_lines(path: Path) -> list[str]:
-    """Return the complete lines of a journal. A crash may leave an incomplete last line."""
-    lines = []
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+def _read_rows(model: type[R], path: Path) -> tuple[list[R], list[int]]:
+    """Read the complete lines of a journal. A crash may leave an incomplete last line, which is ignored.
+
+    Returns:
+        The rows, and the numbers of the lines that are no rows, from 1.
+    """
+    rows, skipped = [], []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1], start=1):
         try:
-            json.loads(line)
-        except ValueError:
-            continue
-        lines.append(line)
-    return lines
+            rows.append(model.model_validate_json(line))
+        except ValidationError:
+            skipped.append(number)
+    return rows, skipped
+
+
+def _make_private(folder: Path) -> None:
+    """Create a folder that only this user can read and write.
+
+    Raises:
+        InputError: The folder exists and belongs to another user, who could plant rows in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise InputError(
+            f"{folder}: this journal folder belongs to another user; set RRADISTILL_JOURNALS to another folder"
+        )
+    folder.chmod(0o700)
 
 
 def local_journals(storage: Folder) -> Path:

@@ -17,11 +17,15 @@ from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from actors.serving.admission import Admission, TooManyRequestsError
+from actors.serving.api_docs import add_api_docs
+from actors.serving.body_reader import BodyReader
+from actors.serving.hosts import AllowedHosts
+from actors.serving.json_route import JsonRoute
 from actors.serving.keys import ApiKeys
 from actors.serving.loaded_models import Role
-from actors.serving.middleware import AccessMiddleware, caller_of
-from actors.serving.page import PAGE
-from actors.serving.reranker import Reranker, ScoredRequest, TooLongError
+from actors.serving.middleware import AccessMiddleware, AccessPolicy, caller_of
+from actors.serving.page import CONTENT_SECURITY_POLICY, PAGE
+from actors.serving.reranker import Reranker, ScoredRequest
 from actors.serving.responses import error_response, set_ranking_headers, validation_error_response
 from actors.serving.schemas import (
     Feedback,
@@ -34,8 +38,9 @@ from actors.serving.schemas import (
     texts_ranking,
 )
 from actors.serving.service_metrics import IngressMetrics
-from actors.serving.settings import ServingSettings
-from actors.serving.traffic import Traffic
+from actors.serving.serving_settings import ServingSettings
+from actors.serving.tokenizing import TextsToTokenize, TooLongError
+from actors.serving.traffic import Traffic, UnknownExposureError
 from ranking.storage.folder import Folder
 
 _log = logging.getLogger("ray.serve")
@@ -44,8 +49,13 @@ api = FastAPI(
     title="rradistill",
     description="A distilled re-ranker. All formats return the same order. "
     "`relevance_score` and `score` are the sigmoid of the raw score.",
+    docs_url=None,
+    redoc_url=None,
+    redirect_slashes=False,
 )
+api.router.route_class = JsonRoute
 api.add_middleware(AccessMiddleware)
+add_api_docs(api)
 
 
 @api.exception_handler(RequestValidationError)
@@ -71,8 +81,13 @@ async def _failed(request: Request, error: Exception) -> JSONResponse:
 
 
 Caller = Annotated[str, Depends(caller_of)]
+MAX_ONGOING_REQUESTS = 20_000
+"""Requests per replica, including those whose bodies arrive slowly. Ray Serve's own queue would also delay /health."""
+
 ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "The Host header is not allowed, or headers contradict each other."},
     401: {"description": "The key is missing or unknown."},
+    408: {"description": "The body was not complete in time."},
     413: {"description": "The body is too large, or a text is too long and `truncate` is false."},
     422: {"description": "The request is invalid. The message names the field."},
     429: {"description": "Too many requests are in progress. Retry after the seconds in `Retry-After`."},
@@ -80,7 +95,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@serve.deployment(max_ongoing_requests=2000)
+@serve.deployment(max_ongoing_requests=MAX_ONGOING_REQUESTS)
 @serve.ingress(api)
 class Ingress:
     """The deployment that serves all routes and scores the requests."""
@@ -98,12 +113,17 @@ class Ingress:
         )
         self._searcher = searcher
         self._settings, self._limits = settings, settings.limits
-        self._admission = Admission(settings.limits)
+        several_keys = settings.keys is not None
+        self._admission = Admission(settings.limits, several_keys)
         self._metrics = IngressMetrics()
         self._traffic = Traffic(settings, storage, self._metrics)
         self._created = int(time.time())
-        AccessMiddleware.configure(
-            ApiKeys(settings.keys) if settings.keys else None, settings.limits.max_body_bytes, self._metrics
+        AccessMiddleware.policy = AccessPolicy(
+            ApiKeys(settings.keys, self._metrics) if settings.keys is not None else None,
+            AllowedHosts(settings.allowed_hosts, several_keys),
+            settings.limits,
+            BodyReader(settings.limits, several_keys),
+            self._metrics,
         )
 
     def __del__(self) -> None:
@@ -149,9 +169,8 @@ class Ingress:
         self._check(request.query, texts, "texts")
         async with self._admitted(caller, len(texts)):
             first_stage = FirstStage() if request.first_stage == "order" and self._settings.blend else None
-            scored = await self._score(
-                readable(request.query), texts, truncate=request.truncate, first_stage=first_stage
-            )
+            to_score = TextsToTokenize(readable(request.query), texts, truncate=request.truncate)
+            scored = await self._score(to_score, caller, first_stage=first_stage)
         set_ranking_headers(response, scored.version, scored.queued, scored.scored, blend=scored.blend)
         return texts_ranking(request, scored.scores)
 
@@ -163,14 +182,21 @@ class Ingress:
         """
         if not self._settings.record.exposures:
             raise HTTPException(422, "feedback is not recorded; set serving.record.exposures to true")
-        return {"event_id": await asyncio.to_thread(self._traffic.feedback, event)}
+        async with self._admitted(caller, 0):
+            try:
+                return {"event_id": await asyncio.to_thread(self._traffic.feedback, event)}
+            except UnknownExposureError:
+                raise HTTPException(422, "exposure_id: not an id that this service has returned") from None
 
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(self) -> HTMLResponse:
         """Serve the demo page."""
         if not self._settings.page:
             raise HTTPException(404, "the page is disabled (serving.page)")
-        return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers={"cache-control": "no-store"})
+        return HTMLResponse(
+            PAGE.read_text(encoding="utf-8"),
+            headers={"cache-control": "no-store", "content-security-policy": CONTENT_SECURITY_POLICY},
+        )
 
     @api.get("/page/queries", include_in_schema=False)
     async def page_queries(self, caller: Caller) -> dict[str, Any]:
@@ -190,7 +216,7 @@ class Ingress:
         started = time.perf_counter()
         async with self._admitted(caller, len(texts)):
             first_stage = FirstStage([document["score"] for document in documents]) if self._settings.blend else None
-            scored = await self._score(query, texts, first_stage=first_stage)
+            scored = await self._score(TextsToTokenize(query, texts), caller, first_stage=first_stage)
         milliseconds = 1000 * (time.perf_counter() - started)
         matches = await self._reranker.matches(query, texts)
         for document, score, words in zip(documents, scored.scores, matches, strict=True):
@@ -211,13 +237,13 @@ class Ingress:
         query, texts = readable(request.query), request.texts
         self._check(query, texts, "documents")
         first_stage = self._first_stage(request)
-        max_tokens = request.max_tokens_per_doc
+        to_score = TextsToTokenize(query, texts, request.max_tokens_per_doc)
         plan = self._traffic.plan(raw.headers.get("x-experiment-key"), self._reranker.challenger_is_champion)
         async with self._admitted(caller, len(texts)):
-            scoring = [self._score(query, texts, max_tokens, role=role, first_stage=first_stage) for role in plan.roles]
+            scoring = [self._score(to_score, caller, role, first_stage) for role in plan.roles]
             scored = list(await asyncio.gather(*scoring))
         shown = self._traffic.show(plan, scored, request.top_n)
-        self._traffic.record(plan, shown, query, request.ids, self._shadow(query, texts, max_tokens, first_stage))
+        self._traffic.record(plan, shown, query, request.ids, self._shadow(to_score, caller, first_stage))
         queued, seconds = max(result.queued for result in scored), max(result.scored for result in scored)
         blends = list(dict.fromkeys(result.blend or "none" for result in scored))
         blend = None if blends == ["none"] else " + ".join(blends)
@@ -248,21 +274,17 @@ class Ingress:
                     f"no search result within {self._limits.timeout_seconds:g} s (serving.limits.timeout_seconds)",
                 ) from None
 
-    def _shadow(self, query: str, texts: list[str], max_tokens: int | None, first_stage: FirstStage | None) -> Any:
-        return lambda: self._reranker.score(
-            query, texts, max_tokens, role="challenger", low_priority=True, first_stage=first_stage
-        )
+    def _shadow(self, texts: TextsToTokenize, caller: str, first_stage: FirstStage | None) -> Any:
+        return lambda: self._reranker.score(texts, caller, "challenger", low_priority=True, first_stage=first_stage)
 
     async def _score(
         self,
-        query: str,
-        texts: list[str],
-        max_tokens: int | None = None,
-        truncate: bool = True,
+        texts: TextsToTokenize,
+        caller: str,
         role: Role = "champion",
         first_stage: FirstStage | None = None,
     ) -> ScoredRequest:
-        scoring = self._reranker.score(query, texts, max_tokens, truncate, role, first_stage=first_stage)
+        scoring = self._reranker.score(texts, caller, role, first_stage=first_stage)
         try:
             return await asyncio.wait_for(scoring, self._limits.timeout_seconds)
         except TimeoutError:
@@ -295,6 +317,9 @@ class Ingress:
         for i, text in enumerate(texts):
             if len(text) > limit:
                 raise HTTPException(422, f"{field}[{i}]: {len(text):,} characters exceed the limit of {limit:,}")
+        total, limit = sum(map(len, texts)), self._limits.max_request_characters
+        if total > limit:
+            raise HTTPException(422, f"{field}: {total:,} characters in all exceed the limit of {limit:,}")
 
     def _page_searcher(self) -> DeploymentHandle[Any]:
         if self._searcher is None:

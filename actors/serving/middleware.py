@@ -1,22 +1,39 @@
-"""ASGI middleware and authentication: limit the size of request bodies, count responses, identify callers."""
+"""ASGI middleware: refuse requests by their headers, read bodies within limits, secure and count responses."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
-from fastapi import HTTPException, Request
+from fastapi import HTTPException, Request, Security
+from fastapi.security import HTTPBearer
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from actors.serving.body_reader import BodyReader, ClientDisconnectedError, too_large
+from actors.serving.hosts import AllowedHosts
 from actors.serving.keys import ApiKeys
 from actors.serving.responses import error_response
 from actors.serving.service_metrics import IngressMetrics
+from actors.serving.serving_settings import LimitSettings
 
 ANONYMOUS = "anybody"
 CLIENT_CLOSED_REQUEST = 499
 """Status that is counted if the client disconnects, instead of a 500, since the service did not fail."""
 
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""Headers of every response. A response that sets one of them keeps its own value."""
+
+_BEARER = HTTPBearer(auto_error=False, description="A key in the file `serving.keys`, if the service has one.")
+_PROBES = ("/health", "/ready")
 _COUNTED_ROUTES = {
     "/",
     "/health",
@@ -33,21 +50,33 @@ _COUNTED_ROUTES = {
 }
 
 
+@dataclass(frozen=True)
+class AccessPolicy:
+    """What the middleware of one process enforces.
+
+    Attributes:
+        keys: Accepted keys. None if no key is required.
+        hosts: Accepted Host headers.
+        limits: Limits of a request.
+        bodies: Reads the bodies.
+        metrics: Counts the responses.
+    """
+
+    keys: ApiKeys | None
+    hosts: AllowedHosts
+    limits: LimitSettings
+    bodies: BodyReader
+    metrics: IngressMetrics
+
+
 class AccessMiddleware:
-    """Rejects bodies above the size limit and counts each response by route and status.
+    """Decides by its headers whether a request is allowed, before its body is read, and counts each response.
 
     The state belongs to the class and is set once per process, because Serve copies the application before it creates
     the replica.
     """
 
-    keys: ClassVar[ApiKeys | None] = None
-    max_body_bytes: ClassVar[int] = 0
-    metrics: ClassVar[IngressMetrics]
-
-    @classmethod
-    def configure(cls, keys: ApiKeys | None, max_body_bytes: int, metrics: IngressMetrics) -> None:
-        """Set the accepted keys (None: no key is required), the maximum body size and the metrics of this process."""
-        cls.keys, cls.max_body_bytes, cls.metrics = keys, max_body_bytes, metrics
+    policy: ClassVar[AccessPolicy]
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -57,53 +86,98 @@ class AccessMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, max_bytes, received, status = time.perf_counter(), AccessMiddleware.max_body_bytes, 0, 500
+        started, status = time.perf_counter(), 500
+        if scope["path"] != "/":
+            scope["path"] = scope["path"].rstrip("/")  # instead of a redirect, which would repeat the Host header
 
-        too_large = HTTPException(413, f"the body has more than {max_bytes:,} bytes (serving.limits.max_body_bytes)")
-
-        async def limited_receive() -> Message:
-            nonlocal received
-            message = await receive()
-            if message["type"] == "http.request":
-                received += len(message.get("body", b""))
-                if received > max_bytes:
-                    raise too_large  # FastAPI turns any other exception into a 400
-            return message
-
-        async def recording_send(message: Message) -> None:
+        async def secured_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:
-            content_length = dict(scope["headers"]).get(b"content-length", b"0")
-            if content_length.isdigit() and int(content_length) > max_bytes:
-                await error_response(413, too_large.detail)(scope, receive, recording_send)
-            else:
-                await self.app(scope, limited_receive, recording_send)
-        except asyncio.CancelledError:
+            await self._handle(scope, receive, secured_send)
+        except HTTPException as error:
+            await error_response(error.status_code, error.detail, error.headers)(scope, receive, secured_send)
+        except (asyncio.CancelledError, ClientDisconnectedError) as error:
             status = CLIENT_CLOSED_REQUEST
-            raise
+            if isinstance(error, asyncio.CancelledError):
+                raise
         finally:
             route = scope["path"] if scope["path"] in _COUNTED_ROUTES else "other"
-            AccessMiddleware.metrics.answered(route, status, time.perf_counter() - started)
+            AccessMiddleware.policy.metrics.answered(route, status, time.perf_counter() - started)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        policy = AccessMiddleware.policy
+        _check_headers(scope, policy)
+        caller = scope.setdefault("state", {})["caller"] = _caller(scope, policy.keys)
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdigit() and int(length) > policy.limits.max_body_bytes:
+            raise too_large(policy.limits)
+        if scope["method"] not in ("POST", "PUT", "PATCH"):
+            await self.app(scope, receive, send)
+            return
+        async with policy.bodies.body(receive, caller or ANONYMOUS) as body:
+            complete: Message | None = {"type": "http.request", "body": body, "more_body": False}
+
+            async def replay() -> Message:
+                nonlocal complete
+                message, complete = complete, None
+                return await receive() if message is None else message
+
+            await self.app(scope, replay, send)
 
 
-def caller_of(request: Request) -> str:
-    """Return the name of the caller.
+def caller_of(request: Request, _: Annotated[Any, Security(_BEARER)]) -> str:
+    """Return the name of the caller, which the middleware has determined.
 
     Raises:
-        HTTPException: Status 401 if the service requires a key and the request has none or an unknown one.
+        HTTPException: Status 401 if the route requires a key that the middleware did not check.
     """
-    if AccessMiddleware.keys is None:
-        return ANONYMOUS
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    caller = AccessMiddleware.keys.caller_of(key.strip()) if scheme.lower() == "bearer" else None
+    caller: str | None = request.state.caller
     if caller is None:
-        raise HTTPException(
-            401,
-            "the API key is missing or unknown; send the header Authorization: Bearer <key>",
-            {"www-authenticate": "Bearer"},
-        )
+        raise _unauthorized()
     return caller
+
+
+def _check_headers(scope: Scope, policy: AccessPolicy) -> None:
+    """Check the headers that do not depend on the caller.
+
+    Raises:
+        HTTPException: The request is refused.
+    """
+    headers = Headers(scope=scope)
+    if scope["path"] not in _PROBES and not policy.hosts.accepts(headers.get("host", "")):
+        raise HTTPException(
+            400, "this host name is not allowed; add it to serving.allowed_hosts, or require keys with serving.keys"
+        )
+    lengths, encodings = headers.getlist("content-length"), headers.getlist("transfer-encoding")
+    if len(lengths) + len(encodings) > 1 or any(value.lower() != "chunked" for value in encodings):
+        raise HTTPException(400, "more than one of Content-Length and Transfer-Encoding", {"connection": "close"})
+
+
+def _caller(scope: Scope, keys: ApiKeys | None) -> str | None:
+    """Return the name of the caller, or None if a key is required, missing, and the route may not need it.
+
+    Raises:
+        HTTPException: Status 401 if the request may change something or reads the collection, without a known key.
+    """
+    if keys is None:
+        return ANONYMOUS
+    scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+    caller = keys.caller_of(key.strip()) if scheme.lower() == "bearer" else None
+    if caller is None and (scope["method"] not in ("GET", "HEAD") or scope["path"].startswith("/page/")):
+        raise _unauthorized()
+    return caller
+
+
+def _unauthorized() -> HTTPException:
+    return HTTPException(
+        401,
+        "the API key is missing or unknown; send the header Authorization: Bearer <key>",
+        {"www-authenticate": "Bearer"},
+    )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
@@ -13,12 +12,10 @@ from actors.serving.batching import TokenBatcher
 from actors.serving.loaded_models import LoadedModels, Role
 from actors.serving.schemas import FirstStage
 from actors.serving.service_metrics import ScorerMetrics
+from actors.serving.tokenizing import TextsToTokenize, TokenizerQueue
 from ranking.blending import Blend
 from ranking.storage.folder import Folder
 from students.token_selection import matched_words
-
-if TYPE_CHECKING:
-    from students.scoring import Scorer, TokenizedPair
 
 
 @dataclass(frozen=True)
@@ -42,10 +39,6 @@ class ScoredRequest:
     blend: str | None = None
 
 
-class TooLongError(Exception):
-    """A document exceeds the model's maximum length and the request forbids truncation."""
-
-
 class Reranker:
     """Scores documents with the champion or the challenger. Pairs of concurrent requests share batches."""
 
@@ -62,14 +55,12 @@ class Reranker:
         self._metrics = ScorerMetrics()
         self._models = LoadedModels(storage, challenger, poll_seconds, self._metrics.loaded)
         self._batcher = TokenBatcher(self._metrics.chunk, threads)
-        self._tokenizer_pool = ThreadPoolExecutor(1, "tokens")  # one thread: tokenizers are not thread-safe
+        self._tokenizers = TokenizerQueue()
 
     async def score(
         self,
-        query: str,
-        documents: list[str],
-        max_tokens_per_doc: int | None = None,
-        truncate: bool = True,
+        texts: TextsToTokenize,
+        caller: str = "",
         role: Role = "champion",
         low_priority: bool = False,
         first_stage: FirstStage | None = None,
@@ -77,23 +68,18 @@ class Reranker:
         """Score documents for a query.
 
         Args:
-            query: Text of the query.
-            documents: Texts of the documents.
-            max_tokens_per_doc: Maximum number of tokens of each document. None for the model's limit only.
-            truncate: Whether to truncate documents that exceed the model's maximum length.
+            texts: The query and its documents.
+            caller: Name of the caller, who shares the replica fairly with other callers.
             role: Model to score with.
             low_priority: Whether all other requests go first. Its pairs may still fill up the batches of others.
             first_stage: First-stage ranking to blend the scores with. Ignored if the student has no `Blend`.
 
         Raises:
-            TooLongError: A document exceeds the model's maximum length and `truncate` is False.
+            TooLongError: A document exceeds the model's maximum length and truncation is disabled.
         """
         served = self._models.of(role)
-        loop = asyncio.get_running_loop()
-        rows = await loop.run_in_executor(
-            self._tokenizer_pool, _tokenize, served.scorer, query, documents, max_tokens_per_doc, truncate
-        )
-        result = await asyncio.wrap_future(self._batcher.submit(served.scorer, rows, low_priority))
+        rows = await asyncio.wrap_future(self._tokenizers.submit(served.scorer, texts, caller))
+        result = await asyncio.wrap_future(self._batcher.submit(served.scorer, rows, caller, low_priority))
         tokens = sum(row.tokens for row in rows)
         self._metrics.scored(served.version, role, tokens, result)
         scores, blend = _blended(served.scorer.blend, result.scores, first_stage)
@@ -110,10 +96,11 @@ class Reranker:
 
     async def matches(self, query: str, documents: list[str]) -> list[list[str]]:
         """Return the words of each document that match the query, as found by Token Selection (`matched_words`)."""
-        scorer = self._models.of("champion").scorer
-        return await asyncio.get_running_loop().run_in_executor(
-            self._tokenizer_pool, matched_words, scorer.tokenizer, query, documents
-        )
+        return await asyncio.to_thread(self._matches, self._models.of("champion").scorer.tokenizer, query, documents)
+
+    def _matches(self, tokenizer: Any, query: str, documents: list[str]) -> list[list[str]]:
+        with self._tokenizers.lock:
+            return matched_words(tokenizer, query, documents)
 
 
 def _blended(
@@ -132,18 +119,3 @@ def _blended(
     if "ranks" not in blend.weights:
         return scores, None
     return blend.apply_order(scores), f"ranks, w = {blend.weights['ranks']:g}"
-
-
-def _tokenize(
-    scorer: Scorer, query: str, documents: list[str], max_tokens_per_doc: int | None, truncate: bool
-) -> list[TokenizedPair]:
-    if max_tokens_per_doc is not None:
-        documents = [scorer.cut(document, max_tokens_per_doc) for document in documents]
-    rows = scorer.tokenized([(query, document) for document in documents])
-    if not truncate:
-        for i, row in enumerate(rows):
-            if row.tokens == scorer.max_length and scorer.is_cut((query, documents[i])):
-                raise TooLongError(
-                    f"texts[{i}] and the query have more than {scorer.max_length} tokens; set truncate to true"
-                )
-    return rows

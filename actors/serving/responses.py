@@ -32,8 +32,9 @@ def error_response(status: int, message: str, headers: Mapping[str, str] | None 
 
 def validation_error_response(error: RequestValidationError) -> JSONResponse:
     """Build a 422 response that names the invalid fields. It does not repeat their values."""
-    if error.errors()[0]["type"] == "json_invalid":
-        return error_response(422, f"the body is not valid JSON, error at character {error.errors()[0]['loc'][-1]}")
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return error_response(422, f"the body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}")
     lines = [f"{_field_path(detail['loc'])}: {str(detail['msg'])[:200]}" for detail in error.errors()]
     omitted = len(lines) - _MAX_REPORTED_ERRORS
     return error_response(

@@ -28,6 +28,9 @@ def _not_empty(text: str) -> str:
 
 
 MAX_ID_CHARACTERS = 200
+MAX_DOCUMENTS = 10_000
+"""Upper bound of the setting `serving.limits.max_documents`."""
+
 Count = Annotated[int, Field(ge=1, le=2**31)]
 QueryText = Annotated[str, AfterValidator(_not_empty), Field(json_schema_extra={"minLength": 1})]
 
@@ -48,12 +51,10 @@ class TextDocument(BaseModel):
     `score` is the first-stage score, used for blending if it is a finite number.
     """
 
-    model_config = ConfigDict(extra="allow")
-
     text: str
     title: str | None = None
     id: str | int | None = None
-    score: Any = None
+    score: bool | int | float | str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class RerankRequest(BaseModel):
     """A request to /v1/rerank or /v2/rerank. Other fields of Cohere's and Jina's APIs, such as `model`, are ignored."""
 
     query: QueryText
-    documents: Annotated[list[str | TextDocument], FailFast()]
+    documents: Annotated[list[str | TextDocument], Field(max_length=MAX_DOCUMENTS), FailFast()]
     top_n: Count | None = None
     return_documents: bool = False
     max_tokens_per_doc: Count | None = None
@@ -110,7 +111,7 @@ class TextsRequest(BaseModel):
     """A request to /rerank, in the format of Text Embeddings Inference (TEI)."""
 
     query: QueryText
-    texts: Annotated[list[str], FailFast()]
+    texts: Annotated[list[str], Field(max_length=MAX_DOCUMENTS), FailFast()]
     raw_scores: bool = False
     return_text: bool = False
     truncate: bool = True

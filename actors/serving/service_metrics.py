@@ -74,6 +74,12 @@ class IngressMetrics:
             "rradistill_serve_shadow", "Shadow requests to the challenger, by outcome.", tag_keys=("outcome",)
         )
 
+        self._key_age = Gauge("rradistill_serve_keys_age_seconds", "Seconds since the API keys were last read.")
+        self._bad_key_lines = Gauge("rradistill_serve_keys_bad_lines", "Lines of the key file that were skipped.")
+        self._skipped_rows = Counter(
+            "rradistill_serve_skipped_rows", "Rows of event journals that could not be read and were set aside."
+        )
+
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Record a response."""
         self._requests.inc(1, {"route": route, "status": str(status)})
@@ -90,3 +96,12 @@ class IngressMetrics:
     def shadowed(self, outcome: str) -> None:
         """Record a shadow request. The outcome is `scored`, `failed` or `dropped`."""
         self._shadow.inc(1, {"outcome": outcome})
+
+    def keys_refreshed(self, age: float, bad_lines: int) -> None:
+        """Record the seconds since the API keys were last read, and the number of lines that were skipped."""
+        self._key_age.set(age)
+        self._bad_key_lines.set(bad_lines)
+
+    def skipped_rows(self, count: int) -> None:
+        """Record rows of an event journal that could not be read."""
+        self._skipped_rows.inc(count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,8 +14,9 @@ from actors.serving.loaded_models import Role
 from actors.serving.reranker import ScoredRequest
 from actors.serving.schemas import Feedback, order_of
 from actors.serving.service_metrics import IngressMetrics
-from actors.serving.settings import ServingSettings
-from ranking.ab_test.arm_assignment import Arm, bucket_of, hash_of, team_draft
+from actors.serving.serving_settings import ServingSettings
+from actors.serving.signing import Secret, load_secret
+from ranking.ab_test.arm_assignment import Arm, bucket_of, team_draft
 from ranking.ab_test.exposure_records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
 from ranking.storage.folder import Folder
 
@@ -23,6 +25,10 @@ MAX_SHADOW_REQUESTS = 4
 
 Further ones are dropped, which limits the backlog of low-priority work.
 """
+
+
+class UnknownExposureError(Exception):
+    """Feedback names an exposure id that this service has not signed."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +79,11 @@ class Traffic:
         self._timeout_seconds = settings.limits.timeout_seconds
         self._exposures: EventLog[Exposure] | None = None
         self._feedback: EventLog[FeedbackEvent] | None = None
+        self._secret = Secret(secrets.token_hex(32))
         if settings.record.exposures:
             folder, journals = storage / SERVING, local_journals(storage)
-            limits = (settings.record.max_rows_per_file, settings.record.flush_seconds)
+            self._secret = load_secret(folder)
+            limits = (settings.record.max_rows_per_file, settings.record.flush_seconds, metrics.skipped_rows)
             self._exposures = EventLog(Exposure, folder / EXPOSURES, journals / EXPOSURES, *limits)
             self._feedback = EventLog(FeedbackEvent, folder / FEEDBACK, journals / FEEDBACK, *limits)
 
@@ -112,7 +120,7 @@ class Traffic:
             top_n: Number of documents to return. None for all.
         """
         exposed = plan.key is not None and (self._settings.challenger is not None or self._exposures is not None)
-        exposure_id = str(uuid.uuid4()) if exposed else None
+        exposure_id = self._secret.sign(str(uuid.uuid4())) if exposed else None
         arm = plan.arm if exposed else None
         first = scored[0]
         if len(scored) == 1:
@@ -155,8 +163,8 @@ class Traffic:
             mode=settings.mode,
             arm=plan.arm,
             version=shown.version,
-            key=hash_of(plan.key),
-            query=query if self._record_settings.queries == "text" else hash_of(query),
+            key=self._secret.hash_of(plan.key),
+            query=query if self._record_settings.queries == "text" else self._secret.hash_of(query),
             shown=[ids[i] for i in shown.order],
             share=settings.share if settings.challenger is not None and settings.mode != "shadow" else None,
             teams=shown.teams,
@@ -172,8 +180,14 @@ class Traffic:
             task.add_done_callback(lambda done: self._shadows.pop(done, None))
 
     def feedback(self, event: Feedback) -> str:
-        """Record a feedback event and return its id. The event is durable when this returns."""
+        """Record a feedback event and return its id. The event is durable when this returns.
+
+        Raises:
+            UnknownExposureError: The event's exposure id is not one of this service.
+        """
         assert self._feedback is not None
+        if not self._secret.is_signed(event.exposure_id):
+            raise UnknownExposureError
         event_id = event.event_id or str(uuid.uuid4())
         self._feedback.append(
             FeedbackEvent(

@@ -20,11 +20,6 @@ def bucket_of(key: str, experiment: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def hash_of(text: str) -> str:
-    """Return the hash that is stored for a key or query instead of its text."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
-
-
 def team_draft(champion: Sequence[int], challenger: Sequence[int], seed: str) -> tuple[list[int], list[Team]]:
     """Interleave two orders of the same documents by team-draft interleaving (Radlinski et al., CIKM 2008).
 

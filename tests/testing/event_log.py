@@ -10,6 +10,7 @@ def event(number):
     return FeedbackEvent(event_id=str(number), exposure_id="e", at=0.0, kind="click", position=1)
 
 
-def open_log(folder, max_rows_per_file=10, flush_seconds=1000.0):
+def open_log(folder, max_rows_per_file=10, flush_seconds=1000.0, **options):
     """Open an event log with its storage and its journals under a folder."""
-    return EventLog(FeedbackEvent, Folder(folder / "storage"), folder / "journals", max_rows_per_file, flush_seconds)
+    storage, journals = Folder(folder / "storage"), folder / "journals"
+    return EventLog(FeedbackEvent, storage, journals, max_rows_per_file, flush_seconds, **options)

@@ -144,7 +144,7 @@ def test_keys_are_required_and_reloaded_at_runtime(service):
             422,
             "documents[1]: 100,001 characters exceed the limit of 100,000",
         ),
-        (b'{"query": "\xff", "documents": []}', 400, "There was an error parsing the body"),
+        (b'{"query": "\xff", "documents": []}', 422, "the body is not valid JSON: invalid unicode code point"),
     ],
 )
 def test_invalid_requests_get_a_one_line_error(service, body, status, message):

@@ -1,60 +1,11 @@
-"""API keys and the limits of requests and documents in progress."""
+"""Limits of requests and documents in progress, and their fair shares."""
 
-import hashlib
+import contextlib
 
 import pytest
 
-from actors.serving import keys as keys_module
 from actors.serving.admission import Admission, TooManyRequestsError
-from actors.serving.keys import ApiKeys
-from actors.serving.settings import LimitSettings
-from ranking.errors import InputError
-from ranking.storage.folder import Folder
-
-
-def line(name, key):
-    return f"{name} {hashlib.sha256(key.encode()).hexdigest()}\n"
-
-
-def test_keys_are_looked_up_by_hash(tmp_path):
-    (tmp_path / "keys").write_text("# search team\n" + line("web", "abc") + line("app", "déf") + "\n")
-    keys = ApiKeys(str(tmp_path / "keys"))
-    assert [keys.caller_of(key) for key in ("abc", "déf", "", "ABC", "\udcff")] == ["web", "app", None, None, None]
-
-
-def test_key_file_is_reloaded_and_an_invalid_file_keeps_the_old_keys(tmp_path, monkeypatch):
-    monkeypatch.setattr(keys_module, "_CHECK_SECONDS", -1.0)
-    path = tmp_path / "keys"
-    path.write_text(line("web", "abc"))
-    keys = ApiKeys(str(path))
-    path.write_text(line("web", "abc") + line("new", "xyz"))
-    assert keys.caller_of("xyz") == "new"
-    path.write_text("broken")
-    assert keys.caller_of("xyz") == "new"
-    path.unlink()
-    assert keys.caller_of("xyz") == "new"
-    path.write_text(line("new", "xyz"))
-    assert keys.caller_of("abc") is None
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "no keys in this file"),
-        ("web abc\n", r"line 1: expected a name and the SHA-256 of a key in hexadecimal"),
-        ("# fine\nweb\n", r"line 2: expected a name and the SHA-256"),
-        (line("web", "a") + line("web", "b"), "line 2: duplicate name 'web'"),
-    ],
-)
-def test_invalid_key_file_raises_an_error_with_the_line(tmp_path, text, message):
-    (tmp_path / "keys").write_text(text)
-    with pytest.raises(InputError, match=message):
-        ApiKeys(str(tmp_path / "keys"))
-
-
-def test_missing_key_file_raises_an_error_with_the_path(tmp_path):
-    with pytest.raises(InputError, match=r"setting 'serving.keys': cannot read .*none"):
-        ApiKeys(str(tmp_path / "none"))
+from actors.serving.serving_settings import LimitSettings
 
 
 def test_requests_over_a_limit_are_rejected_and_not_counted():
@@ -89,20 +40,6 @@ def test_failed_request_is_no_longer_counted():
     assert admission.documents == 0
 
 
-def test_change_detection_reads_only_the_key_file_not_its_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(keys_module, "_CHECK_SECONDS", -1.0)
-    inventoried = []
-    monkeypatch.setattr(
-        Folder, "inventory", lambda folder: inventoried.append(folder.uri) or [("", len(inventoried), 0)]
-    )
-    path = tmp_path / "keys"
-    path.write_text(line("web", "abc"))
-    keys = ApiKeys(str(path))
-    path.write_text(line("app", "abc"))
-    assert keys.caller_of("abc") == "app"
-    assert set(inventoried) == {str(path)}
-
-
 def test_requests_without_documents_do_not_change_the_throughput():
     admission = Admission(LimitSettings())
     before = admission.estimate_seconds(1000)
@@ -111,3 +48,27 @@ def test_requests_without_documents_do_not_change_the_throughput():
             with admission.admitted("b", 0):
                 pass
         assert admission.estimate_seconds(1000) == before
+
+
+def test_a_key_that_saturates_the_service_leaves_room_for_others():
+    admission = Admission(LimitSettings(max_waiting_documents=4000), several_keys=True)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(admission.admitted("a", 1000))
+        stack.enter_context(admission.admitted("a", 1000))
+        with pytest.raises(TooManyRequestsError, match="2,000 documents of this key are in progress, 1,000 more would"):
+            stack.enter_context(admission.admitted("a", 1000))
+        for _ in range(2):
+            stack.enter_context(admission.admitted("b", 1000))
+        stack.enter_context(admission.admitted("c", 1000))  # within its fair share, although the queue is full
+        with pytest.raises(TooManyRequestsError, match="5,000 documents are in progress, 1,000 more would exceed"):
+            stack.enter_context(admission.admitted("c", 1000))
+
+
+def test_documents_of_many_keys_are_bounded():
+    admission = Admission(LimitSettings(max_waiting_documents=1000), several_keys=True)
+    with contextlib.ExitStack() as stack:
+        for n in range(2000):
+            with contextlib.suppress(TooManyRequestsError):
+                stack.enter_context(admission.admitted(f"key-{n % 20}", 50))
+        assert 1000 <= admission.documents <= 1000 * sum(1 / k for k in range(1, 21))
+        assert {name for name, count in admission.requests.items() if count} == {f"key-{n}" for n in range(20)}

@@ -208,3 +208,26 @@ def test_cancelling_just_before_scoring_does_not_stop_the_thread(batcher, monkey
     assert cancelled == [True]
     assert batcher.submit(scorer, rows(2)).result(5).scores == [2]
     assert scorer.chunks == [[2]]
+
+
+def test_a_caller_with_large_requests_does_not_delay_another_caller(batcher):
+    scorer = FakeScorer()
+    scorer.may_score.clear()
+    large = [batcher.submit(scorer, rows(*range(1000), width=16), "a") for _ in range(3)]
+    assert scorer.entered.wait(5)
+    small = batcher.submit(scorer, rows(5000, width=16), "b")
+    scorer.may_score.set()
+    small.result(5)
+    assert scorer.chunks[1] == [5000]  # alone, because rows of a large request would only delay it
+    assert [len(future.result(5).scores) for future in large] == [1000] * 3
+
+
+def test_callers_with_large_requests_get_equal_shares(batcher):
+    scorer = FakeScorer()
+    scorer.may_score.clear()
+    futures = [batcher.submit(scorer, rows(*[n] * 400, width=16), caller) for n, caller in enumerate("aaab")]
+    scorer.may_score.set()
+    for future in futures:
+        future.result(5)
+    first_half = [chunk[0] for chunk in scorer.chunks[:200]]
+    assert 90 <= first_half.count(3) <= 100

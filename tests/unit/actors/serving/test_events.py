@@ -6,6 +6,9 @@ import subprocess
 import sys
 import time
 
+import pytest
+
+from ranking.errors import InputError
 from ranking.storage.folder import Folder
 from tests.testing.event_log import event, open_log
 from tests.testing.facts import ROOT
@@ -135,3 +138,39 @@ def test_failed_writes_are_retried_under_constant_load(tmp_path, monkeypatch):
         if number > 10 and len(rejected) == 3 and ids(tmp_path / "storage")[:3] == [0, 1, 2]:
             break
     assert ids(tmp_path / "storage")[:3] == [0, 1, 2]
+
+
+def test_rows_of_another_version_do_not_keep_a_journal_out_of_storage(tmp_path, caplog):
+    counted = []
+    open_log(tmp_path).append(event(1))
+    unknown_field = event(2).model_dump_json()[:-1] + ', "secret": "text of a document"}'
+    orphan = tmp_path / "journals" / "1-orphan.journal"
+    orphan.write_text(f"{unknown_field}\n{event(3).model_dump_json()}\n[]\n")
+    open_log(tmp_path, on_skipped_rows=counted.append).flush()
+    assert 3 in ids(tmp_path / "storage")
+    assert 2 not in ids(tmp_path / "storage")
+    assert counted == [2]
+    assert "2 rows of" in caplog.text
+    assert "text of a document" not in caplog.text
+    assert not orphan.exists()
+    assert orphan.with_suffix(".skipped").read_text().startswith(unknown_field)
+
+
+def test_journals_are_readable_by_their_owner_only(tmp_path):
+    open_log(tmp_path).append(event(1))
+    (journal,) = (tmp_path / "journals").glob("*.journal")
+    assert [path.stat().st_mode & 0o777 for path in (journal.parent, journal)] == [0o700, 0o600]
+
+
+def test_a_journal_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "journals").mkdir()
+    monkeypatch.setattr("actors.serving.events.os.geteuid", lambda: 12345)
+    with pytest.raises(InputError, match="this journal folder belongs to another user; set RRADISTILL_JOURNALS"):
+        open_log(tmp_path)
+
+
+def test_a_link_instead_of_the_journal_folder_is_refused(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "journals").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="this journal folder"):
+        open_log(tmp_path)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from actors.serving.reranker import ScoredRequest
-from actors.serving.settings import ServingSettings
+from actors.serving.serving_settings import ServingSettings
 from actors.serving.traffic import Traffic
 from ranking.ab_test.exposure_records import EXPOSURES, SERVING, Exposure
 from ranking.storage.folder import Folder

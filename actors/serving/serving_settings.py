@@ -14,8 +14,19 @@ class LimitSettings(Settings):
     """Limits of a request and of the requests in progress. Each replica counts its own requests."""
 
     max_body_bytes: int = Field(16 * 2**20, ge=1024, description="Maximum size of a request body, in bytes.")
-    max_documents: int = Field(1000, ge=1, description="Maximum number of documents in a request.")
+    body_seconds: float = Field(
+        10.0, gt=0, description="Seconds until a request whose body is not complete fails with status 408."
+    )
+    max_bytes_in_memory: int = Field(
+        256 * 2**20,
+        ge=1024,
+        description="Maximum size of all request bodies in progress, in bytes. Further bytes get status 429.",
+    )
+    max_documents: int = Field(1000, ge=1, le=10_000, description="Maximum number of documents in a request.")
     max_characters: int = Field(100_000, ge=1, description="Maximum number of characters in a query or a document.")
+    max_request_characters: int = Field(
+        8_000_000, ge=1, description="Maximum number of characters in all documents of a request."
+    )
     timeout_seconds: float = Field(60.0, gt=0, description="Seconds until a request fails with status 504.")
     max_requests_per_key: int = Field(
         64, ge=1, description="Maximum number of requests in progress per key. Further ones get status 429."
@@ -24,7 +35,13 @@ class LimitSettings(Settings):
         4000,
         ge=1,
         description="Maximum number of documents in progress. A request that exceeds it gets status 429, "
-        "unless no other request is in progress.",
+        "unless no other request is in progress, or it is within its key's fair share.",
+    )
+    max_share_per_key: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Maximum share of `max_waiting_documents` and `max_bytes_in_memory` of one key, if `keys` is set.",
     )
 
 
@@ -71,6 +88,11 @@ class ServingSettings(Settings):
     gpus: float = Field(0, ge=0, description="GPUs per replica. Fractions are allowed.")
     keys: str | None = Field(
         None, description="File with the SHA-256 hashes of the bearer keys, a path or URI. Null: no key is required."
+    )
+    allowed_hosts: list[str] | None = Field(
+        None,
+        description="Accepted names in the Host header, such as rank.example.com or *.example.com. Null: all if `keys` "
+        "is set, else IP addresses, names without a dot, and names in .local, .localhost, .svc and .internal.",
     )
     registry_poll_seconds: float = Field(
         5.0, gt=0, description="Seconds between reads of the registry to detect a new champion."
