@@ -23,16 +23,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.faults.campaign import InjectedFault, run_campaign
-from benchmarks.faults.cluster import LocalCluster
-from benchmarks.faults.jobs import ROOT, JobWork, job_command
+from benchmarks.faults.generated_run import make_run
+from benchmarks.faults.job_work import ROOT, JobWork, job_command
+from benchmarks.faults.labelling_invariants import take_snapshot
 from benchmarks.faults.labelling_work import LabellingWork
-from benchmarks.faults.labels import take_snapshot
-from benchmarks.faults.made import make_run
 from benchmarks.faults.serving_work import ServingWork
 from benchmarks.faults.storage_places import Place, bucket, small_disk
 from benchmarks.faults.training_work import TrainingWork, scores_of
 from ranking.records import CandidateList
 from ranking.storage.folder import Folder
+from tools.local_cluster.nodes import LocalCluster
 from tools.untrained_student import untrained_student
 
 SHARES = {"labelling": 0.3, "training": 0.37, "serving": 0.33}
@@ -97,7 +97,9 @@ def main(arguments: argparse.Namespace, folder: Path) -> int:
                     work = _work(name, cluster, settings, place, undisturbed, models, generator)
                     _run_campaign(work, round(arguments.faults * SHARES[name] / len(PLACES)), generator, injected)
     print(f"\n{table(injected)}")
-    violations = [f"{fault.work} on {fault.place}, {fault.fault}: {line}" for fault in injected for line in fault.wrong]
+    violations = [
+        f"{fault.work} on {fault.place}, {fault.fault}: {line}" for fault in injected for line in fault.violations
+    ]
     print(f"\n{len(injected)} faults, {len(violations)} violations", *violations, sep="\n")
     if arguments.out:
         Path(arguments.out).write_text(json.dumps([asdict(fault) for fault in injected], indent=2))
@@ -130,7 +132,7 @@ def _run_campaign(work: JobWork, count: int, generator: random.Random, injected:
             if injected and injected[-1].work == work.name
             else InjectedFault(work.name, work.place, "none", 0.0, False)
         )
-        last.wrong.append(str(error))
+        last.violations.append(str(error))
         print(_line(last), flush=True)
 
 
@@ -141,8 +143,8 @@ def _line(fault: InjectedFault) -> str:
     """Format a fault, followed by one indented line per failed job."""
     recovery = "-" if fault.seconds is None else f"{fault.seconds:.0f} s"
     name = f"{fault.fault}{', early' if fault.early else ''}"
-    violations = "; ".join(fault.wrong) or "none"
-    errors = "".join(f"\n    {line}" for line in fault.said)
+    violations = "; ".join(fault.violations) or "none"
+    errors = "".join(f"\n    {line}" for line in fault.job_errors)
     return f"{fault.work:<10} {fault.place:<7} {fault.at:>5.0f}s {name:<26} {recovery:>8}  {violations}{errors}"
 
 
@@ -158,8 +160,8 @@ def table(injected: list[InjectedFault]) -> str:
     for (work, kind), faults in by_kind.items():
         seconds = [fault.seconds for fault in faults if fault.seconds is not None]
         recovery = f"{statistics.median(seconds):.0f} s, {max(seconds):.0f} s" if seconds else "-"
-        restarts = sum(line.startswith("exit") for fault in faults for line in fault.said)
-        violations = sum(len(fault.wrong) for fault in faults)
+        restarts = sum(line.startswith("exit") for fault in faults for line in fault.job_errors)
+        violations = sum(len(fault.violations) for fault in faults)
         rows.append(f"| {work} | {kind} | {len(faults)} | {recovery} | {restarts} | {violations} |")
     return "\n".join(rows)
 

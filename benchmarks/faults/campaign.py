@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.faults.processes import wait_until
+from tools.local_cluster.processes import wait_until
 
 MAX_WAIT_SECONDS = 400.0
 _MAX_DELAY_SECONDS = 6.0
@@ -43,8 +43,8 @@ class InjectedFault:
         fault: Name of the fault.
         at: Seconds from the start of the work to the fault.
         early: Whether the work was still recovering from the previous fault.
-        wrong: Violated invariants.
-        said: Last output lines of jobs that ended with an error and were restarted.
+        violations: Violated invariants.
+        job_errors: Last output lines of jobs that ended with an error and were restarted.
         seconds: Recovery time, from the repair until the work progresses or is done. None if the next fault came first.
     """
 
@@ -53,8 +53,8 @@ class InjectedFault:
     fault: str
     at: float
     early: bool
-    wrong: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    job_errors: list[str] = field(default_factory=list)
     seconds: float | None = None
 
 
@@ -142,18 +142,18 @@ def run_campaign(
             raise RuntimeError(f"{work.name}: nothing to inject {fault.name!r} into, last line: {work.last_line()}")
         current = InjectedFault(work.name, work.place, fault.name, time.monotonic() - start, early, wrong)
         injected.append(current)
-        current.wrong += work.violations()
+        current.violations += work.violations()
         time.sleep(generator.uniform(*fault.duration))
         fault.repair()
         repaired = time.monotonic()
         if number + 1 == count or not _is_early(number + 1):
             _wait_for_progress(work)
             current.seconds = time.monotonic() - repaired
-        current.wrong += work.violations()
+        current.violations += work.violations()
         if number + 1 == count:
             work.finish()
-            current.wrong += work.final_violations()
-        current.said = work.job_errors()
+            current.violations += work.final_violations()
+        current.job_errors = work.job_errors()
         report(current)
 
 

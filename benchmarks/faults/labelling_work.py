@@ -8,9 +8,8 @@ from pathlib import Path
 import psutil
 
 from benchmarks.faults.campaign import Fault
-from benchmarks.faults.cluster import LocalCluster
-from benchmarks.faults.jobs import JobWork
-from benchmarks.faults.labels import (
+from benchmarks.faults.job_work import JobWork
+from benchmarks.faults.labelling_invariants import (
     StorageSnapshot,
     answer_parts,
     count_labels,
@@ -20,9 +19,10 @@ from benchmarks.faults.labels import (
     violations_at_any_time,
     violations_at_end,
 )
-from benchmarks.faults.processes import kill, survivors
 from benchmarks.faults.storage_places import Place
-from benchmarks.faults.victims import engine_actor, engine_core, engines, node_fault, node_of
+from benchmarks.faults.victims import engine_actor, engine_core, engines, node_fault
+from tools.local_cluster.nodes import LocalCluster, node_of
+from tools.local_cluster.processes import kill, survivors
 
 
 class LabellingWork(JobWork):

@@ -12,14 +12,15 @@ from pathlib import Path
 import httpx
 
 from benchmarks.faults.campaign import Fault
-from benchmarks.faults.cluster import LocalCluster
-from benchmarks.faults.jobs import ROOT, JobWork, job_command
-from benchmarks.faults.processes import find_processes
+from benchmarks.faults.job_work import ROOT, JobWork, job_command
 from benchmarks.faults.storage_places import Place
-from benchmarks.faults.victims import node_fault, node_of, process_fault
-from ranking.registry import Registry, check_whole
+from benchmarks.faults.victims import node_fault, process_fault
+from ranking.registry import Registry
+from ranking.registry_versions import verify_checksums
 from ranking.storage.folder import Folder
 from students.scoring import Scorer
+from tools.local_cluster.nodes import LocalCluster, node_of
+from tools.local_cluster.processes import find_processes
 from tools.ports import free_ports
 
 QUERY = "amber ridge north"
@@ -99,7 +100,7 @@ class ServingWork(JobWork):
     def violations(self) -> list[str]:
         """Check that the champion is complete, and return the client's wrong responses."""
         state = self._registry.read()
-        check_whole(self._registry.folder / state.champion, state.checksum)  # type: ignore[union-attr]
+        verify_checksums(self._registry.folder / state.champion, state.checksum)  # type: ignore[union-attr]
         return self._client.take_violations()
 
     def final_violations(self) -> list[str]:

@@ -7,13 +7,13 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.faults.campaign import Fault
-from benchmarks.faults.cluster import LocalCluster
-from benchmarks.faults.jobs import JobWork
-from benchmarks.faults.processes import find_processes
+from benchmarks.faults.job_work import JobWork
 from benchmarks.faults.storage_places import Place
-from benchmarks.faults.victims import node_fault, node_of, process_fault
+from benchmarks.faults.victims import node_fault, process_fault
 from ranking.storage.folder import Folder
 from students.scoring import Scorer
+from tools.local_cluster.nodes import LocalCluster, node_of
+from tools.local_cluster.processes import find_processes
 
 _STUDENT = "students/student"
 _SNAPSHOT = "checkpoint_manager_snapshot.json"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import psutil
 
 from benchmarks.faults.campaign import Fault
-from benchmarks.faults.cluster import LocalCluster
-from benchmarks.faults.processes import children_of, find_processes, kill
+from tools.local_cluster.nodes import LocalCluster
+from tools.local_cluster.processes import children_of, find_processes, kill
 
 _ACTOR = "ray::MapWorker(MapBatches"
 _TEACHER = "ListwiseActor"
@@ -56,20 +56,6 @@ def node_fault(name: str, cluster: LocalCluster, find_address: Callable[[], str 
     """Make a fault that kills a worker's raylet and restarts the node."""
     fault = NodeFault(cluster, find_address)
     return Fault(name, fault.inject, fault.repair)
-
-
-def node_of(cluster: LocalCluster, process: psutil.Process | None) -> str | None:
-    """Return the address of the worker node that a process runs on; None for the head or no process."""
-    if process is None:
-        return None
-    return next(
-        (
-            address
-            for address, raylet in cluster.raylets().items()
-            if process.pid in {child.pid for child in children_of(raylet)}
-        ),
-        None,
-    )
 
 
 def engine_actor(cluster: LocalCluster) -> psutil.Process | None:

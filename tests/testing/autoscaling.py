@@ -14,7 +14,7 @@ from ray.autoscaler._private.fake_multi_node.node_provider import (
     FakeMultiNodeProvider,
 )
 
-from benchmarks.faults.processes import MARK, kill, marked, wait_until
+from tools.local_cluster.processes import MARK, kill, processes_with_mark, wait_until
 from tools.ports import free_ports
 
 _RAY = Path(sys.executable).parent / "ray"
@@ -125,6 +125,6 @@ def growing_cluster(folder, types, idle_minutes=0.2):
         assert head.poll() is None, log.read_text()
         yield {**environment, "RAY_ADDRESS": address, "CLUSTER_FILE": str(file)}
     finally:
-        for process in marked(mark):
+        for process in processes_with_mark(mark):
             kill(process)
         head.wait()

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from benchmarks.faults.processes import wait_until
 from ranking.runs.stages import Manifest
 from ranking.storage.folder import Folder
 from tests.testing.autoscaling import growing_cluster
-from tests.testing.jobs import job_arguments
 from tests.testing.programs import run_program
+from tests.testing.submitted_jobs import job_arguments
+from tools.local_cluster.processes import wait_until
 from tools.tiny_models import tiny_student
 
 TYPES = {

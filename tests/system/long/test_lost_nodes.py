@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from benchmarks.faults.cluster import LocalCluster
-from benchmarks.faults.processes import find_processes, wait_until
 from tests.testing.facts import BIN, ROOT
 from tests.testing.programs import run_program
 from tests.testing.training_runs import BERT, copy_labels, distinct_scores, training_command
+from tools.local_cluster.nodes import LocalCluster
+from tools.local_cluster.processes import find_processes, wait_until
 
 GROWS = bool(os.environ.get("GROWS"))
 """Whether a replacement node joins the cluster. Off by default, because Ray checks for new nodes only once a minute.

@@ -7,10 +7,10 @@ import httpx
 import psutil
 import pytest
 
-from benchmarks.faults.processes import wait_until
 from ranking.ab_test.arm_assignment import team_draft
 from tests.testing.metrics import wait_for_total
 from tests.testing.serving import TEXTS, Service, order
+from tools.local_cluster.processes import wait_until
 
 pytestmark = pytest.mark.timeout(600)
 TRAFFIC = {"challenger": "b", "experiment": "modes", "share": 1.0}

@@ -3,15 +3,14 @@
 import httpx
 import pytest
 
-from benchmarks.faults.cluster import LocalCluster
-from benchmarks.faults.processes import find_processes, wait_until
-from benchmarks.faults.victims import node_of
 from ranking.records import Label
 from ranking.runs.stages import Manifest
 from ranking.storage.folder import Folder
 from tests.testing.fact_runs import STAGES
-from tests.testing.jobs import SubmittedJob, job_arguments
 from tests.testing.serving import Service, order
+from tests.testing.submitted_jobs import SubmittedJob, job_arguments
+from tools.local_cluster.nodes import LocalCluster, node_of
+from tools.local_cluster.processes import find_processes, wait_until
 from tools.tiny_models import tiny_student
 
 

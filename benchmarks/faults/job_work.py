@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 
 from benchmarks.faults.campaign import MAX_WAIT_SECONDS, Work
-from benchmarks.faults.cluster import LocalCluster
-from benchmarks.faults.processes import kill, wait_until
 from benchmarks.faults.storage_places import Place
 from ranking.storage.folder import Folder
+from tools.local_cluster.nodes import LocalCluster
+from tools.local_cluster.processes import kill, wait_until
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,7 @@ MARK = "RRADISTILL_MARK"
 _EXIT_SECONDS = 30.0
 
 
-def marked(mark: str) -> list[psutil.Process]:
+def processes_with_mark(mark: str) -> list[psutil.Process]:
     """Return the running processes whose environment contains the mark."""
     processes = []
     for process in psutil.process_iter():
@@ -27,7 +27,7 @@ def marked(mark: str) -> list[psutil.Process]:
 def find_processes(mark: str, text: str) -> list[psutil.Process]:
     """Return the marked processes with a text in their title or command line."""
     processes = []
-    for process in marked(mark):
+    for process in processes_with_mark(mark):
         with contextlib.suppress(psutil.Error):
             if text in " ".join(process.cmdline()):
                 processes.append(process)
@@ -74,6 +74,6 @@ def wait_until(done: Callable[[], bool], seconds: float, interval: float = 0.25)
 
 def _runs(process: psutil.Process) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False

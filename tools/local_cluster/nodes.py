@@ -11,7 +11,15 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.faults.processes import MARK, find_processes, kill, marked, survivors, wait_until
+from tools.local_cluster.processes import (
+    MARK,
+    children_of,
+    find_processes,
+    kill,
+    processes_with_mark,
+    survivors,
+    wait_until,
+)
 from tools.ports import free_ports
 
 _RAY = Path(sys.executable).parent / "ray"
@@ -68,7 +76,7 @@ class LocalCluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in marked(self.mark):
+        for process in processes_with_mark(self.mark):
             kill(process)
         for node in self._nodes.values():
             node.wait()
@@ -143,3 +151,17 @@ class LocalCluster:
         )
         if not started or node.poll() is not None:
             raise RuntimeError(f"node {address} did not start: {log.read_text()[-500:]}")
+
+
+def node_of(cluster: LocalCluster, process: psutil.Process | None) -> str | None:
+    """Return the address of the worker node that a process runs on; None for the head or no process."""
+    if process is None:
+        return None
+    return next(
+        (
+            address
+            for address, raylet in cluster.raylets().items()
+            if process.pid in {child.pid for child in children_of(raylet)}
+        ),
+        None,
+    )
