@@ -29,7 +29,8 @@ def write(folder: Path) -> Path:
         The folder.
     """
     source = model_path("minilm")
-    encoder, tokenizer = AutoModel.from_pretrained(source, dtype=torch.float32), AutoTokenizer.from_pretrained(source)
+    encoder = AutoModel.from_pretrained(source, trust_remote_code=False, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     tokenizer.eos_token = tokenizer.bos_token = tokenizer.sep_token
     source_config = encoder.config
     config = OPTConfig(

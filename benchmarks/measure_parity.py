@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ranking.collections import beir
+from ranking.collections.qrels import read_qrels
 from ranking.evaluation.comparison import as_written
 from ranking.evaluation.measures import overall, parse, per_query
 from ranking.evaluation.trec_runs import read_run
@@ -64,7 +65,8 @@ def main() -> None:
     parser.add_argument("--measures", nargs="+", default=MEASURES)
     arguments = parser.parse_args()
     query_ids = {query.query_id for query in beir.read_queries(arguments.collection / "queries.jsonl")}
-    qrels = beir.read_qrels(_qrels_of(arguments.collection), query_ids)
+    judged = read_qrels(_qrels_of(arguments.collection))
+    qrels = {query_id: grades for query_id, grades in judged.items() if query_id in query_ids}
     compared = dict.fromkeys(arguments.measures, 0)
     differences = dict.fromkeys(arguments.measures, 0.0)
     tie_differences = dict.fromkeys(arguments.measures, 0.0)

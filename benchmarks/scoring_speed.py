@@ -27,7 +27,7 @@ from ranking.evaluation.trec_runs import order_of, read_trec
 from ranking.model_paths import model_path
 from students import export, kinds
 from students.scoring import Scorer
-from students.settings import RraBertSettings
+from students.student_settings import RraBertSettings
 
 Pairs = list[tuple[str, str]]
 OURS, THEIRS = "ours", "sentence-transformers"
@@ -57,7 +57,7 @@ def sides_of(model: Path, max_length: int) -> dict[str, Callable[[Pairs], list[f
     from sentence_transformers import CrossEncoder
 
     scorer = Scorer(model, "fp32")
-    encoder = CrossEncoder(str(model), device="cpu", max_length=max_length)
+    encoder = CrossEncoder(str(model), trust_remote_code=False, device="cpu", max_length=max_length)
     raw = torch.nn.Identity()
     return {
         OURS: scorer.score,

@@ -41,8 +41,9 @@ from students.batches import KEYS, SEGMENTS, TASKS, chunks_by_length, list_batch
 from students.classifier import PairClassifier
 from students.objective import Objective
 from students.rra_gpt import LABEL, RATIONALE, RraGptWithAuxiliaryTasks
-from students.settings import RraBertSettings, RraGptSettings, TrainingSettings
+from students.student_settings import RraBertSettings, RraGptSettings
 from students.term_control import TermControlled
+from students.training_settings import TrainingSettings
 
 LIST_SIZE = 16
 VOCABULARY = 50_368
@@ -54,10 +55,10 @@ def matmul_rate(device: str) -> float:
     """Return the device's bf16 matmul rate in FLOP/s, the best of 20 runs."""
     size = 8192 if device == "cuda" else 1024
     left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
-    return 2 * size**3 / min(timed(lambda: left @ right, device) for _ in range(20))
+    return 2 * size**3 / min(measure_seconds(lambda: left @ right, device) for _ in range(20))
 
 
-def timed(work: Callable[[], Any], device: str) -> float:
+def measure_seconds(work: Callable[[], Any], device: str) -> float:
     """Return the seconds that a function takes, including its pending work on the device."""
     if device == "cuda":
         torch.cuda.synchronize()
@@ -93,10 +94,10 @@ def random_students(small: bool) -> dict[str, tuple[Any, nn.Module, nn.Module]]:
         vocab_size=VOCABULARY, num_labels=1, head_dim=64, tie_word_embeddings=True, **special_ids, **{**base, **sizes}
     )
     gpt.num_key_value_heads = gpt.num_attention_heads
-    encoder = PairClassifier(AutoModelForSequenceClassification.from_config(bert))
+    encoder = PairClassifier(AutoModelForSequenceClassification.from_config(bert, trust_remote_code=False))
     settings = RraBertSettings(term_control={"form": "layer"})
-    decoder = PairClassifier(AutoModelForSequenceClassification.from_config(gpt))
-    output = AutoModelForCausalLM.from_config(gpt).get_output_embeddings()
+    decoder = PairClassifier(AutoModelForSequenceClassification.from_config(gpt, trust_remote_code=False))
+    output = AutoModelForCausalLM.from_config(gpt, trust_remote_code=False).get_output_embeddings()
     output.weight = decoder.base.get_input_embeddings().weight
     return {
         "RRA-BERT": (settings, TermControlled(encoder, settings.term_control), encoder),
@@ -128,7 +129,7 @@ def random_rows(pairs: int, tokens: int, auxiliary_tasks: bool) -> Rows:
     return rows
 
 
-def scored(model: nn.Module, tokenizer: Any, rows: Rows, width: int | None, device: str) -> torch.Tensor:
+def score_rows(model: nn.Module, tokenizer: Any, rows: Rows, width: int | None, device: str) -> torch.Tensor:
     """Score pairs in chunks of similar length.
 
     Args:
@@ -169,7 +170,7 @@ def training_step(
     def step() -> None:
         model.train()
         with torch.autocast(device, torch.bfloat16):
-            flat = scored(model, tokenizer, rows, width, device)
+            flat = score_rows(model, tokenizer, rows, width, device)
         objective(flat.float(), lists).backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -182,7 +183,7 @@ def scoring_step(model: nn.Module, tokenizer: Any, rows: Rows, width: int | None
 
     def step() -> None:
         with torch.inference_mode():
-            scored(model.eval(), tokenizer, rows, width, device)
+            score_rows(model.eval(), tokenizer, rows, width, device)
 
     return step
 
@@ -213,7 +214,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 torch.cuda.reset_peak_memory_stats()
             step()
             step()
-            seconds = min(timed(step, device) for _ in range(arguments.steps))
+            seconds = min(measure_seconds(step, device) for _ in range(arguments.steps))
             results.append(
                 {
                     "student": name,

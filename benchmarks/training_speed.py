@@ -25,12 +25,13 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.training.assignment import Assignment, TrainingBoard
-from benchmarks.labelling.lists import real_lists
+from benchmarks.labelling.pydoc_lists import real_lists
 from ranking.labels.targets import tiers_from_order
 from ranking.model_paths import model_path
 from ranking.records import Answer, Label, Provenance, Usage, content
 from ranking.storage.folder import Folder
-from students.settings import RraBertSettings, TrainingSettings
+from students.student_settings import RraBertSettings
+from students.training_settings import TrainingSettings
 
 LISTS_PER_STEP = 8
 LEARNING_RATE = 5e-5
@@ -178,7 +179,9 @@ def theirs(arguments: argparse.Namespace) -> dict[str, float]:
             times.append(time.time())
 
     labels = synthetic_labels(arguments.lists, arguments.candidates)
-    model = CrossEncoder(model_path("minilm"), num_labels=1, max_length=arguments.max_length, device="cpu")
+    model = CrossEncoder(
+        model_path("minilm"), num_labels=1, max_length=arguments.max_length, device="cpu", trust_remote_code=False
+    )
     rows = {
         "query": [label.query for label in labels],
         "documents": [[content(c.title, c.text) for c in label.candidates] for label in labels],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ranking.collections.beir import read_qrels
+from ranking.collections.qrels import read_qrels
 from ranking.evaluation import measures, significance
 from ranking.evaluation.trec_runs import read_run
 
@@ -19,7 +19,7 @@ MEASURE = "nDCG@10"
 
 def main(qrels_file: str, baseline_file: str, system_file: str) -> None:
     """Print nDCG@10 of both runs and the result of a paired randomisation test."""
-    qrels = read_qrels(Path(qrels_file), None)
+    qrels = read_qrels(Path(qrels_file))
     baseline, system = (
         measures.per_query(qrels, read_run(Path(name)), [MEASURE])[MEASURE] for name in (baseline_file, system_file)
     )

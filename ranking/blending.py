@@ -55,17 +55,17 @@ class Blend(BaseModel):
         """
         form = form or self.form
         signal = first_stage if form == "scores" else reciprocal_ranks(first_stage)
-        return blended(student, signal, self.weights[form])
+        return blend_scores(student, signal, self.weights[form])
 
     def apply_order(self, student: Sequence[float]) -> list[float]:
         """Blend by reciprocal ranks, for documents that are in first-stage order but have no first-stage scores."""
-        return blended(student, [1.0 / rank for rank in range(1, len(student) + 1)], self.weights["ranks"])
+        return blend_scores(student, [1.0 / rank for rank in range(1, len(student) + 1)], self.weights["ranks"])
 
 
-def blended(student: Sequence[float], signal: Sequence[float], weight: float) -> list[float]:
+def blend_scores(student: Sequence[float], signal: Sequence[float], weight: float) -> list[float]:
     """Compute weight * z(student) + (1 - weight) * z(signal), rescaled to the student's mean and standard deviation.
 
-    z is the function `standardised`.
+    z is the function `standardise`.
 
     Raises:
         ValueError: The lists have different lengths.
@@ -75,12 +75,12 @@ def blended(student: Sequence[float], signal: Sequence[float], weight: float) ->
     if not student:
         return []
     scores = np.asarray(student, dtype=np.float64)
-    combined = weight * standardised(scores) + (1.0 - weight) * standardised(np.asarray(signal, dtype=np.float64))
+    combined = weight * standardise(scores) + (1.0 - weight) * standardise(np.asarray(signal, dtype=np.float64))
     result: list[float] = (scores.mean() + (_spread(scores) or 1.0) * combined).tolist()
     return result
 
 
-def standardised(values: np.ndarray) -> np.ndarray:
+def standardise(values: np.ndarray) -> np.ndarray:
     """Compute (x - mean) / standard deviation. Returns zeros if all values are equal."""
     spread = _spread(values)
     return (values - values.mean()) / spread if spread else np.zeros_like(values)

@@ -10,27 +10,21 @@ with an error.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import hashlib
-import json
-import shutil
-import time
 import uuid
-from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ranking.errors import InputError
+from ranking.errors import CorruptFileError, InputError
+from ranking.records.record import ChecksummedModel, problem_of
+from ranking.registry_versions import add_version, sha256_of, verify_checksums
+from ranking.storage.checksums import CHECKSUMS
 from ranking.storage.folder import PARTIAL, Folder
 from ranking.storage.pointer import Pointer, PointerConflictError, PointerContent
 
 CHAMPION = "champion.json"
-CHECKSUMS = "checksums.json"
 REGISTRY = "registry"
-_PARTIAL_MAX_AGE_SECONDS = 24 * 3600
-_BLOCK = 2**20
 
 Action = Literal["promote", "rollback"]
 
@@ -56,7 +50,7 @@ class ChampionChange(BaseModel):
     at: str
 
 
-class Champion(BaseModel):
+class Champion(ChecksummedModel):
     """The content of champion.json."""
 
     model_config = ConfigDict(extra="forbid")
@@ -116,51 +110,53 @@ class Registry:
         ]
 
     def promote(self, model: Folder, version: str, run: str, reason: str) -> Champion:
-        """Add a model folder as a version and make it the champion. A no-op if it already is the champion.
+        """Add a model folder as a version and make it the champion. If it already is, only repairs its files.
 
         Raises:
-            InputError: The champion changed in the meantime, or the version exists with different content.
+            InputError: The champion changed in the meantime, the version exists with different content, or the model
+                folder is damaged.
         """
         current = self._pointer.read()
         champion = self._parse(current)
-        checksum = self._add(model, version)
+        checksum = add_version(self.folder, version, model, _promoted_checksum(champion, version))
         if champion is not None and champion.champion == version:
             return champion
         return self._change(current, version, checksum, "promote", run, reason)
 
     def add(self, model: Folder, version: str) -> None:
-        """Add a model folder as a version without changing the champion. A no-op if the version exists.
+        """Add a model folder as a version without changing the champion. If the version exists, repairs its files.
 
         Raises:
-            InputError: The version exists with different content.
+            InputError: The version exists with different content, or the model folder is damaged.
         """
-        self._add(model, version)
+        add_version(self.folder, version, model, _promoted_checksum(self.read(), version))
 
     def promote_again(self, version: str, run: str) -> Champion:
-        """Make an existing version the champion. A no-op if it already is the champion.
+        """Make an existing version the champion. If it already is, only checks its files.
 
         Raises:
             InputError: The version does not exist, or its files do not match its checksums.
         """
         current = self._pointer.read()
         champion = self._parse(current)
+        checksum = self.checksum_of(version, champion)
+        verify_checksums(self.folder / version, checksum)
         if champion is not None and champion.champion == version:
             return champion
-        checksum = self.checksum_of(version)
-        check_whole(self.folder / version, checksum)
         return self._change(current, version, checksum, "promote", run, "chosen by hand")
 
     def rollback(self, run: str) -> Champion:
         """Make the previous champion the champion again.
 
         Raises:
-            InputError: There is no earlier champion.
+            InputError: There is no earlier champion, or its files do not match its checksums.
         """
         current = self._pointer.read()
         champion = self._parse(current)
         line = champion.line if champion else []
         if len(line) < 2:
             raise InputError(f"registry {self.folder.uri}: there is no earlier champion to roll back to")
+        verify_checksums(self.folder / line[-2].version, line[-2].checksum)
         return self._change(current, line[-2].version, line[-2].checksum, "rollback", run, "rolled back by hand")
 
     def _parse(self, current: PointerContent) -> Champion | None:
@@ -169,10 +165,12 @@ class Registry:
             return None
         try:
             return Champion.model_validate_json(current.text)
-        except ValueError as error:
-            first = " ".join(str(error).split())[:160]
-            raise InputError(
-                f"{self.folder.uri}/{CHAMPION}: not a valid champion file of this version of the registry ({first})"
+        except ValidationError as error:
+            raise CorruptFileError(
+                f"{self.folder.uri}/{CHAMPION}",
+                f"not a valid champion file of this version of the registry: {problem_of(error, current.text)}",
+                "restore it, or delete it and promote a version with ray_jobs.promote --to VERSION, which starts a new "
+                "history",
             ) from None
 
     def _change(
@@ -198,9 +196,9 @@ class Registry:
             reason=reason,
             at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
-        changed = Champion(champion=version, history=[*(champion.history if champion else []), change])
+        changed = Champion(champion=version, history=[*(champion.history if champion else []), change]).with_checksum()
         try:
-            self._pointer.swap(current, changed.model_dump_json(indent=2))
+            self._pointer.swap(current, changed.to_json())
         except PointerConflictError:
             now = self.read()
             if now is not None and any(entry.id == change.id for entry in now.history):
@@ -212,64 +210,12 @@ class Registry:
             ) from None
         return changed
 
-    def _add(self, model: Folder, version: str) -> str:
-        """Add a model folder atomically as a version, and return the SHA-256 of its checksums.json."""
-        sums = json.dumps(checksums_of(model), indent=2, sort_keys=True)
-        target = self.folder / version
-        if not target.exists(CHECKSUMS):
-            if self.folder.is_local:
-                self._add_local(model, target, sums)
-            else:
-                self._add_remote(model, target, sums)
-        if target.read_text(CHECKSUMS) != sums:
-            raise InputError(
-                f"{target.uri}: this version exists with different content, and versions are immutable; choose another "
-                "version name"
-            )
-        checksum = _sha256(sums.encode("utf-8"))
-        if not self.folder.is_local and checksums_of(target) != json.loads(sums):
-            model.copy_to(target)  # an earlier copy of the same content was interrupted
-            check_whole(target, checksum)
-        return checksum
+    def checksum_of(self, version: str, champion: Champion | None = None) -> str:
+        """Return the SHA-256 of a version's checksums.json, as it was when the version was last promoted.
 
-    def _add_remote(self, model: Folder, target: Folder, sums: str) -> None:
-        """Add a version in an object store: claim its name by writing checksums.json, then copy the model's files.
-
-        A concurrent writer with different content sees the claim and fails.
-        """
-        try:
-            Pointer(target, CHECKSUMS).swap(PointerContent(), sums)
-        except PointerConflictError:
-            return
-        for name in checksums_of(target).keys() - json.loads(sums).keys():
-            target.remove(name)  # a leftover file that was never part of a version
-        model.copy_to(target)
-
-    def _add_local(self, model: Folder, target: Folder, sums: str) -> None:
-        """Add a version on a local disk: copy the model to a temporary folder, then rename that folder."""
-        self._delete_stale_copies()
-        copy = self.folder / f"{PARTIAL}{uuid.uuid4().hex}"
-        model.copy_to(copy)
-        copy.write_text(CHECKSUMS, sums)
-        try:
-            Path(copy.path).rename(target.path)
-        except OSError:  # the folder exists: perhaps the same version, added by another process meanwhile
-            copy.delete()
-            if not target.exists(CHECKSUMS):
-                raise InputError(
-                    f"{target.uri}: exists but is not a registry version ({CHECKSUMS} is missing); move it away"
-                ) from None
-
-    def _delete_stale_copies(self) -> None:
-        """Delete temporary copies that are older than a day, left by interrupted writes."""
-        for name in self.folder.names():
-            path = Path(self.folder.path) / name
-            with contextlib.suppress(FileNotFoundError):  # another process has just renamed it
-                if name.startswith(PARTIAL) and time.time() - path.stat().st_mtime > _PARTIAL_MAX_AGE_SECONDS:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-    def checksum_of(self, version: str) -> str:
-        """Return the SHA-256 of a version's checksums.json.
+        Args:
+            version: The version.
+            champion: Content of champion.json; None to use the current checksums.json.
 
         Raises:
             InputError: The version does not exist.
@@ -277,49 +223,10 @@ class Registry:
         if version not in self.versions():
             known = ", ".join(self.versions()) or "none"
             raise InputError(f"registry {self.folder.uri}: there is no version {version!r}; known versions: {known}")
-        return _sha256((self.folder / version).read_text(CHECKSUMS).encode("utf-8"))
+        return _promoted_checksum(champion, version) or sha256_of((self.folder / version).read_bytes(CHECKSUMS))
 
 
-def checksums_of(model: Folder) -> dict[str, str]:
-    """Return {file name: SHA-256} for all files of a model folder except checksums.json."""
-    sums = {}
-    for name, _, _ in model.inventory():
-        name = name.lstrip("/")
-        if name == CHECKSUMS:
-            continue
-        digest = hashlib.sha256()
-        with model.open(name) as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-        sums[name] = digest.hexdigest()
-    return sums
-
-
-def check_whole(model: Folder, checksum: str) -> None:
-    """Check that a version's files are the ones that were promoted.
-
-    Args:
-        model: Folder of the version.
-        checksum: SHA-256 of checksums.json, as recorded in champion.json.
-
-    Raises:
-        InputError: A file is missing, added or changed.
-    """
-    sums = model.read_text(CHECKSUMS) if model.exists(CHECKSUMS) else ""
-    if _sha256(sums.encode("utf-8")) != checksum:
-        raise InputError(
-            f"{model.uri}/{CHECKSUMS}: missing, or changed since the version was promoted; roll back, or promote "
-            "another version"
-        )
-    expected, actual = json.loads(sums), checksums_of(model)
-    wrong = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
-    if wrong:
-        raise InputError(
-            f"{model.uri}/{wrong[0]}: not the file that was promoted ({len(wrong)} differ); roll back, or promote "
-            "another version"
-        )
-
-
-def _sha256(data: bytes) -> str:
-    """Return the SHA-256 of data in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
+def _promoted_checksum(champion: Champion | None, version: str) -> str | None:
+    """Return the checksum of a version as recorded in champion.json; None if the version was never promoted."""
+    changes = champion.history if champion else []
+    return next((change.checksum for change in reversed(changes) if change.version == version), None)

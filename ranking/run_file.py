@@ -11,7 +11,8 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ranking.errors import InputError
+from ranking.credentials import check_no_credentials
+from ranking.errors import InputError, first_line
 from ranking.settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -30,6 +31,10 @@ def load_settings(model: type[S], path: Path, overrides: Sequence[tuple[str, Any
         raise InputError(f"{path}: cannot read the run file ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: the run file is not UTF-8 text") from None
+    except RecursionError:
+        raise InputError(f"{path}: not valid YAML (nested too deeply)") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid YAML ({first_line(error)})") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -52,8 +57,9 @@ def validate(model: type[S], raw: dict[str, Any], where: str) -> S:
         where: Source of the settings, such as the path of the run file. It is the prefix of error messages.
 
     Raises:
-        InputError: A setting is invalid. The message is one line about the first error.
+        InputError: A setting is invalid, or contains credentials. The message is one line about the first error.
     """
+    check_no_credentials(raw, where)
     try:
         return model.model_validate(raw)
     except ValidationError as error:

@@ -9,13 +9,45 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+from ranking.model_names import is_local
 
 
 class Settings(BaseModel):
     """Base class of all settings. Rejects unknown keys and accepts numbers for string settings."""
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+
+def _check_revision(revision: str | None, info: ValidationInfo) -> str | None:
+    """Reject the revision of a local model. Reads the field `model` or `base`, which must precede the revision."""
+    model = info.data.get("model", info.data.get("base"))
+    if revision is not None and not revision.strip():
+        raise ValueError("must be a branch, tag or commit hash, or null")
+    if revision is not None and model is not None and is_local(model):
+        raise ValueError(f"must be null for the local model {model!r}")
+    return revision
+
+
+Revision = Annotated[str | None, AfterValidator(_check_revision)]
+"""Revision of a model on the Hugging Face Hub. Must be declared after the field `model` or `base`."""
+
+REVISION = "Branch, tag or commit hash of the model on the Hugging Face Hub. Null: its default branch."
+"""Description of every setting `revision`."""
+
+
+def _check_engine(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Reject engine arguments that would run code from a model's folder."""
+    if arguments.get("trust_remote_code"):
+        raise ValueError(
+            "trust_remote_code must not be set, because models that bring their own code are not supported"
+        )
+    return {name: value for name, value in arguments.items() if name != "trust_remote_code"}
+
+
+EngineArguments = Annotated[dict[str, Any], AfterValidator(_check_engine)]
+"""Arguments of a vLLM engine."""
 
 
 class CollectionSettings(Settings):
@@ -46,7 +78,7 @@ class NamedRetrieverSettings(Settings):
     )
 
     @property
-    def called(self) -> str:
+    def list_name(self) -> str:
         """Name of the candidate list in files and tables."""
         return self.name or self.kind
 
@@ -66,6 +98,7 @@ class DenseSettings(NamedRetrieverSettings):
     model: str = Field(
         "minilm", description="`minilm`, or the folder or Hugging Face id of a sentence-transformers model."
     )
+    revision: Revision = Field(None, description=REVISION)
     search: Literal["exact", "faiss"] = Field(
         "exact",
         description="`exact`: brute-force search. `faiss`: approximate search with an HNSW graph, for tens of millions "
@@ -80,7 +113,7 @@ class RunRetrieverSettings(NamedRetrieverSettings):
     path: str = Field(description="TREC run file, or RankLLM results (.json or .jsonl), with the collection's ids.")
 
     @property
-    def called(self) -> str:
+    def list_name(self) -> str:
         """Name of the candidate list: `name`, or the file name of the rankings without its suffix."""
         return self.name or Path(self.path).stem
 
@@ -116,7 +149,7 @@ class CandidateSettings(Settings):
 
     @model_validator(mode="after")
     def _check_retrievers(self) -> CandidateSettings:
-        names = [retriever.called for retriever in self.retrievers]
+        names = [retriever.list_name for retriever in self.retrievers]
         if len(set(names)) != len(names):
             raise ValueError(f"retriever names must be unique, but are {', '.join(names)}")
         if len(names) > 1 and any(isinstance(retriever, ParquetRetrieverSettings) for retriever in self.retrievers):
@@ -124,7 +157,7 @@ class CandidateSettings(Settings):
         return self
 
     @property
-    def given(self) -> ParquetRetrieverSettings | None:
+    def imported_lists(self) -> ParquetRetrieverSettings | None:
         """Settings of the parquet retriever, which reads ready-made lists. None if the run does not use one."""
         first = self.retrievers[0]
         return first if isinstance(first, ParquetRetrieverSettings) else None
@@ -134,6 +167,7 @@ class PreRankerSettings(Settings):
     """The pre-ranker: a cheap model that selects the candidates shown to the teacher."""
 
     model: str = Field("minilm", description="Sentence encoder: `minilm`, a folder or a Hugging Face id.")
+    revision: Revision = Field(None, description=REVISION)
     top: int = Field(10, ge=1, description="Candidates selected from the top of its ranking.")
     bottom: int = Field(10, ge=0, description="Candidates selected from the bottom of its ranking.")
 

@@ -19,6 +19,6 @@ def pairs(run: str) -> list[str]:
     return [run[start : start + 2] for start in range(max(1, len(run) - 1))]
 
 
-def spaced(text: str) -> str:
+def separate_bigrams(text: str) -> str:
     """Replace each run of unsegmented characters with its bigrams, separated by spaces. Other text is unchanged."""
     return text if text.isascii() else RUN.sub(lambda match: f" {' '.join(pairs(match[0]))} ", text)

@@ -17,11 +17,13 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from ranking.ab_test.exposure_records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
 from ranking.ab_test.inference import Difference, compare, keys_needed, one_sample, sample_ratio_p_value
 from ranking.ab_test.outcomes import METRICS, WINS, RecordedExperiment, outcomes
 from ranking.errors import InputError
+from ranking.terminal_text import printable
 from ray_jobs.common.run import Run, job
 
 READS = ("serving", "ab")
@@ -117,7 +119,7 @@ def show(run: Run, recorded: RecordedExperiment, report: dict[str, Any]) -> None
         table = Table(
             box=box.SIMPLE_HEAD,
             pad_edge=False,
-            title=f"experiment {report['experiment']}, {recorded.mode}",
+            title=Text(printable(f"experiment {report['experiment']}, {recorded.mode}"), "table.title"),
             title_justify="left",
         )
         for title in ("", "difference", f"{percent}, one look", "lift", f"{percent}, always valid", "p"):

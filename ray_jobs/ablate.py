@@ -18,19 +18,21 @@ from typing import Any, NamedTuple
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from ranking.errors import InputError
 from ranking.evaluation import measures, significance
 from ranking.records import CandidateList, QueryCandidates
 from ranking.run_file import set_override, validate
 from ranking.runs.stages import fingerprint_of
+from ranking.terminal_text import printable
 from ray_jobs import candidates, index, label, train
 from ray_jobs.common.list_scores import score_lists
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS, RunSettings
 from ray_jobs.evaluation import systems
 from ray_jobs.training import monitoring
-from students.settings import RraBertSettings, RraGptSettings, StudentSettings
+from students.student_settings import RraBertSettings, RraGptSettings, StudentSettings
 
 READS = (*PIPELINE_SETTINGS, "ablation")
 """Settings that this job reads."""
@@ -163,7 +165,7 @@ def values_of(arm: Run) -> Values:
     if not arm.skip_if_finished(stage):
         train.train(arm, student)
         _evaluate(arm, student)
-    return json.loads(stage.folder.read_text(PER_QUERY))  # type: ignore[no-any-return]
+    return stage.folder.read_json(PER_QUERY)  # type: ignore[no-any-return]
 
 
 class ArmSteps(NamedTuple):
@@ -183,8 +185,8 @@ def steps_of(arm: Run) -> ArmSteps:
     student = arm.settings.students[0]
     evaluated, stage = arm.plan.arm(student).folder, arm.plan.student(student)
     if evaluated.exists(STEPS):
-        return ArmSteps(*json.loads(evaluated.read_text(STEPS)))
-    taken = int(json.loads(stage.folder.read_text(monitoring.CURVES))["loss"][-1][0])
+        return ArmSteps(**evaluated.read_json(STEPS))
+    taken = int(stage.folder.read_json(monitoring.CURVES)["loss"][-1][0])
     planned = int(stage.folder.read_text(train.PLANNED)) if stage.folder.exists(train.PLANNED) else taken
     return ArmSteps(planned, taken)
 
@@ -218,8 +220,8 @@ def _evaluate(arm: Run, student: StudentSettings) -> None:
     for name in settings.first_stages:
         ranked = {row.query_id: {c.doc_id: scores[row.query_id][c.doc_id] for c in row.of(name)} for row in rows}
         values[name] = measures.per_query(arm.collection.qrels, ranked, settings.measures)
-    stage.folder.write_text(STEPS, json.dumps(steps_of(arm)))
-    stage.folder.write_text(PER_QUERY, json.dumps(values))
+    stage.folder.write_json(STEPS, steps_of(arm)._asdict())
+    stage.folder.write_json(PER_QUERY, values)
     stage.finish(rows_in=len(rows), rows_out=len(rows))
 
 
@@ -253,7 +255,7 @@ def compare_arms(run: Run, first_stage: str, values: dict[str, list[Values]]) ->
         if name != baseline:
             comparison = significance.compare(queries[name], queries[baseline], settings.permutations, settings.seed)
             result |= {
-                "control": baseline,
+                "baseline": baseline,
                 "delta": comparison.delta,
                 "p": comparison.p,
                 "interval": comparison.interval,
@@ -270,7 +272,9 @@ def table_of(run: Run, results: list[dict[str, Any]]) -> Table:
         f"{seeds} {'seed' if seeds == 1 else 'seeds'}\n"
         "p: paired test of the per-query means, not corrected for the number of arms"
     )
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=Text(printable(title), "table.title"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     table.add_column("arm", overflow="fold")
     for name in (results[0]["measure"], "spread", "delta", "95% interval", "p"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -280,7 +284,7 @@ def table_of(run: Run, results: list[dict[str, Any]]) -> Table:
         if "p" in result:
             low, high = result["interval"]
             comparison = [f"{result['delta']:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{result['p']:.4f}"]
-        table.add_row(result["arm"], f"{result['mean']:.3f}", spread, *comparison)
+        table.add_row(Text(printable(result["arm"])), f"{result['mean']:.3f}", spread, *comparison)
     return table
 
 

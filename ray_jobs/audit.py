@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.settings import ListwiseTeacherSettings, PointwiseTeacherSettings, RecordedTeacherSettings
+from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, RecordedTeacherSettings
 from ranking.audit.audit_report import Audit, audit
 from ranking.audit.audit_text import format_audit
 from ranking.audit.picture import svg_of
@@ -60,11 +60,15 @@ def main(run: Run) -> None:
             else recorded_answers(run, settings)
         )
         report = audit(answers, shuffled=True, seed=run.settings.audit.seed)
-        stage.folder.write_text(AUDIT, report.model_dump_json(indent=2))
-        name = settings.model if isinstance(settings, ListwiseTeacherSettings) else Path(settings.path).name
-        stage.folder.write_text(PICTURE, svg_of(report, name))
+        stage.folder.write_text(AUDIT, report.to_json())
+        stage.folder.write_text(PICTURE, picture_of(report, settings))
         stage.finish(rows_in=report.answers, rows_out=report.answers)
-    show(run, Audit.model_validate_json(stage.folder.read_text(AUDIT)))
+    show(run, stage.folder.read_model(AUDIT, Audit))
+
+
+def picture_of(report: Audit, settings: ListwiseTeacherSettings | RecordedTeacherSettings) -> str:
+    """Draw the audit of a teacher as SVG."""
+    return svg_of(report, settings.model if isinstance(settings, ListwiseTeacherSettings) else Path(settings.path).name)
 
 
 def sample_answers(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAnswer]:
@@ -74,8 +78,8 @@ def sample_answers(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAns
         InputError: If there are no lists, or a list does not fit into one prompt.
     """
     run.start_ray()
+    from actors.data.arrow_blocks import tables_in
     from actors.data.streaming import dataset_of
-    from actors.data.tables import tables_in
     from actors.teachers import make_teacher
     from actors.teachers.answer_sample import shown_answers
     from actors.vllm.crash_log import CrashLog

@@ -65,14 +65,15 @@ def _retrieve(run: Run, split: SplitName, unit: str) -> None:
     forget_rejections(stage)
     queries = run.folder / "queries" if split == "log" else _test_queries(run)
     row = CandidateList if split == "log" else QueryCandidates
-    for make_lists in (_imported, _not_imported) if run.settings.candidates.given else (_retrieved,):
+    makers = (_read_imported, _complete_imported) if run.settings.candidates.imported_lists else (_search,)
+    for make_lists in makers:
         todo, rows, left = parts_of(queries, Query, without=stage)
         if left:
             write_stages({split: stage}, make_lists(run, split, stage, todo), row, left, run.progress, "queries")
     run.report_stage(finish(stage, rows), unit)
 
 
-def _retrieved(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
+def _search(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
     """Retrieve candidate lists for the queries."""
     from actors.data.streaming import through_actor
     from actors.retrieval.candidate_lists import CandidateRetriever, TestRetriever
@@ -81,12 +82,12 @@ def _retrieved(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Da
     return through_actor(queries, CandidateRetriever if split == "log" else TestRetriever, arguments)
 
 
-def _imported(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
+def _read_imported(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
     """Read the imported candidate lists of all queries of a split."""
     from actors.data.streaming import ids_of, parts_of
     from actors.retrieval.candidate_lists import parquet_at, parquet_lists
 
-    parquet = run.settings.candidates.given
+    parquet = run.settings.candidates.imported_lists
     assert parquet
     folder, part = parquet_at(parquet.path)
     query_ids = ids_of(run.folder / ("queries" if split == "log" else "test/queries"))
@@ -95,7 +96,7 @@ def _imported(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dat
     return lists.map_batches(to_outcomes, batch_format="pyarrow", batch_size=None)
 
 
-def _not_imported(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
+def _complete_imported(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
     """Reject log queries that have no imported list; give test queries that have none an empty list."""
     from actors.retrieval.candidate_lists import without_lists
 

@@ -26,7 +26,9 @@ from ranking.evaluation.comparison import PerQuery, System, as_written, measure
 from ranking.evaluation.results import Metrics, SystemKind, SystemResult
 from ranking.evaluation.trec_runs import TrecRun, read_run, to_trec
 from ranking.records import FUSED, Candidate, CandidateList, Label, QueryCandidates
+from ranking.registry_versions import TRAIN_AGAIN
 from ranking.settings import PreRankerSettings
+from ranking.storage.checksums import check_files
 from ranking.storage.sources import fetched
 from ray_jobs import candidates, index, label
 from ray_jobs.common.list_scores import score_lists
@@ -35,7 +37,7 @@ from ray_jobs.common.run_settings import PIPELINE_SETTINGS
 from ray_jobs.evaluation import label_costs, systems
 from ray_jobs.evaluation.report_page import write_report
 from ray_jobs.training.blend_fitting import blend_of
-from students.settings import StudentSettings
+from students.student_settings import StudentSettings
 
 if TYPE_CHECKING:
     from actors.scoring.scorers import Model
@@ -60,10 +62,10 @@ def main(run: Run) -> None:
     check_baseline(run)
     stage = run.plan.evaluation
     if run.skip_if_finished(stage):
-        show(run, Metrics.model_validate_json(stage.folder.read_text(METRICS)))
+        show(run, stage.folder.read_model(METRICS, Metrics))
         return
     for student in run.settings.students:
-        systems.trained_model(run, student.name)
+        check_files(systems.trained_model(run, student.name), TRAIN_AGAIN)
     notes = judgement_checks.check_qrels(run.collection.qrels)
     external = external_runs(run, notes)
     index.main(run)
@@ -109,7 +111,7 @@ def check_baseline(run: Run) -> None:
         InputError: If the baseline is unknown or a student.
     """
     settings = run.settings.evaluation
-    lists = [*(retriever.called for retriever in run.settings.candidates.retrievers), FUSED]
+    lists = [*(retriever.list_name for retriever in run.settings.candidates.retrievers), FUSED]
     rankings = [*_distinct_lists(lists, settings.first_stages), *(trec_run.name for trec_run in settings.runs)]
     rerankers = [*(["pre-ranker"] if run.settings.pre_ranker else []), *(["teacher"] if settings.teacher else [])]
     rerankers += [model.name for model in settings.models]
@@ -133,7 +135,7 @@ def write_results(run: Run, metrics: Metrics, values: PerQuery, runs: Mapping[st
     ]
     folder.write_table(PER_QUERY, pa.Table.from_pylist(rows))
     write_report(run, folder, metrics, values, runs)
-    folder.write_text(METRICS, metrics.model_dump_json(indent=2))
+    folder.write_text(METRICS, metrics.to_json())
 
 
 def show(run: Run, metrics: Metrics) -> None:
@@ -142,7 +144,7 @@ def show(run: Run, metrics: Metrics) -> None:
     for line in [*metrics.notes, *metrics.warnings]:
         if line not in run.collection.notes:  # already printed when the collection was read
             run.progress.stage("note", line)
-    run.progress.stage("decision", metrics.verdict.reason)
+    run.progress.stage("decision", metrics.promotion.reason)
     folder = run.plan.evaluation.folder
     run.progress.stage("report", f"{folder.uri}/report.html")
 
@@ -198,7 +200,7 @@ def rerankers(run: Run, rows: Sequence[QueryCandidates], bases: Sequence[Student
     measured: list[System] = []
     scored: list[tuple[SystemKind, str, TrecRun]] = []
     if run.settings.pre_ranker:
-        scored.append(("pre_ranker", "pre-ranker", _pre_ranked(run, run.settings.pre_ranker, unions)))
+        scored.append(("pre_ranker", "pre-ranker", _score_with_pre_ranker(run, run.settings.pre_ranker, unions)))
     if run.settings.evaluation.teacher:
         labels = {label.query_id: label for label in run.plan.test_labels.folder.read_rows(Label)}
         measured += [_teacher_system(labels, rows, stage) for stage in names]
@@ -245,7 +247,7 @@ def _scores_of(scores: Mapping[str, float], candidates: Sequence[Candidate]) -> 
     return {c.doc_id: scores[c.doc_id] for c in candidates if c.doc_id in scores}
 
 
-def _pre_ranked(run: Run, settings: PreRankerSettings, unions: Sequence[CandidateList]) -> TrecRun:
+def _score_with_pre_ranker(run: Run, settings: PreRankerSettings, unions: Sequence[CandidateList]) -> TrecRun:
     """Score candidate lists with the pre-ranker."""
     import ray
 

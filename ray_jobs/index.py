@@ -47,7 +47,7 @@ def index_documents(run: Run) -> None:
     if run.skip_if_finished(stage):
         return
     documents = _with_text(run)
-    if not documents and run.settings.candidates.given is None:
+    if not documents and run.settings.candidates.imported_lists is None:
         raise InputError(f"collection {run.collection.name}: no document has text")
     run.start_ray()
     import ray
@@ -66,13 +66,14 @@ def index_documents(run: Run) -> None:
 
 def encode_texts(run: Run) -> None:
     """For dense retrieval, encode the documents, selected queries and test queries that have no vector yet."""
-    for model in run.plan.dense_models:
+    for model, revision in run.plan.dense_models:
         texts = [*(document.content for document in _with_text(run)), *(query.text for query in run.collection.test)]
         _encode(
             run,
             model,
+            revision,
             ENCODED,
-            fingerprint_of(model, run.collection.fingerprint, run.plan.queries.fingerprint),
+            fingerprint_of(model, revision, run.collection.fingerprint, run.plan.queries.fingerprint),
             texts,
             True,
         )
@@ -84,7 +85,7 @@ def encode_candidates(run: Run, split: SplitName) -> None:
     Does nothing if there is no pre-ranker, or if dense retrieval has already encoded all texts with the same model.
     """
     settings = run.settings.pre_ranker
-    if settings is None or settings.model in run.plan.dense_models:
+    if settings is None or (settings.model, settings.revision) in run.plan.dense_models:
         return
     run.start_ray()
     import ray
@@ -99,14 +100,23 @@ def encode_candidates(run: Run, split: SplitName) -> None:
     _encode(
         run,
         settings.model,
+        settings.revision,
         f"{ENCODED}_{split}",
-        fingerprint_of(settings.model, stage.fingerprint),
+        fingerprint_of(settings.model, settings.revision, stage.fingerprint),
         texts,
         split == "log",
     )
 
 
-def _encode(run: Run, model: str, marker: str, fingerprint: str, texts: list[str], include_log: bool) -> None:
+def _encode(
+    run: Run,
+    model: str,
+    revision: str | None,
+    marker: str,
+    fingerprint: str,
+    texts: list[str],
+    include_log: bool,
+) -> None:
     """Encode the texts that have no vector yet.
 
     A marker file in the model's folder contains the fingerprint of the last call. If it is unchanged, returns at once.
@@ -114,6 +124,7 @@ def _encode(run: Run, model: str, marker: str, fingerprint: str, texts: list[str
     Args:
         run: The run.
         model: The sentence encoder.
+        revision: Revision of the sentence encoder on the Hugging Face Hub.
         marker: Name of the marker file.
         fingerprint: Fingerprint of everything to encode.
         texts: Texts to encode.
@@ -121,13 +132,13 @@ def _encode(run: Run, model: str, marker: str, fingerprint: str, texts: list[str
     """
     from actors.retrieval.embeddings import model_folder
 
-    folder = model_folder(run.plan.embedding_cache, model)
+    folder = model_folder(run.plan.embedding_cache, model, revision)
     if folder.exists(marker) and folder.read_text(marker) == fingerprint:
         return
     run.start_ray()
+    from actors.data.arrow_blocks import tables_in
     from actors.data.sink import LIGHT, TableSink
     from actors.data.streaming import new_texts, parts_of, rows_per_part, texts_of, through_actor
-    from actors.data.tables import tables_in
     from actors.retrieval.embeddings import TextEncoder
 
     began = time.monotonic()
@@ -143,9 +154,9 @@ def _encode(run: Run, model: str, marker: str, fingerprint: str, texts: list[str
     compute = run.settings.compute
     actors = min(compute.cpu_actors, max(1, total // rows_per_part(total)))
     vectors = (
-        _encode_in_vllm(run, new, model, folder)
+        _encode_in_vllm(run, new, model, revision, folder)
         if compute.encoder == "vllm"
-        else through_actor(new, TextEncoder, (model,), actors)
+        else through_actor(new, TextEncoder, (model, revision), actors)
     )
     counts = vectors.map_batches(TableSink(folder), batch_format="pyarrow", batch_size=None, **LIGHT)
     with run.progress.bar("vectors", total, "texts") as bar:
@@ -158,7 +169,7 @@ def _encode(run: Run, model: str, marker: str, fingerprint: str, texts: list[str
     )
 
 
-def _encode_in_vllm(run: Run, texts: Dataset, model: str, folder: Folder) -> Dataset:
+def _encode_in_vllm(run: Run, texts: Dataset, model: str, revision: str | None, folder: Folder) -> Dataset:
     """Encode texts with vLLM engines."""
     capacity_check.check(run, "encoder")
     compute = run.settings.compute
@@ -168,7 +179,8 @@ def _encode_in_vllm(run: Run, texts: Dataset, model: str, folder: Folder) -> Dat
     from actors.vllm.engine_actor import through_engines
 
     CrashLog(folder).forget()
-    return through_engines(texts, VllmTextEncoder, (model, folder, compute.teacher_gpus), teacher_engines(compute))
+    arguments = (model, revision, folder, compute.teacher_gpus)
+    return through_engines(texts, VllmTextEncoder, arguments, teacher_engines(compute))
 
 
 def _with_text(run: Run) -> list[Document]:

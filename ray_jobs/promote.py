@@ -23,7 +23,7 @@ from ray_jobs.common.run_settings import PIPELINE_SETTINGS
 from ray_jobs.evaluate import METRICS
 from ray_jobs.evaluation.systems import locate_trained_model
 from students import student_config
-from students.settings import StudentSettings
+from students.student_settings import StudentSettings
 
 READS = PIPELINE_SETTINGS
 """Settings that this job reads."""
@@ -38,7 +38,7 @@ def main(run: Run) -> None:
     stage = run.plan.evaluation
     if stage.manifest is None:
         raise InputError(f"{stage.folder.uri}: no evaluation with these settings; run ray_jobs.evaluate first")
-    decision = Metrics.model_validate_json(stage.folder.read_text(METRICS)).verdict
+    decision = stage.folder.read_model(METRICS, Metrics).promotion
     if not decision.promoted or decision.champion is None:
         run.progress.stage("promote", f"nothing promoted: {decision.reason}")
         return

@@ -15,9 +15,11 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from ranking.evaluation.results import Metrics
 from ranking.records import Candidate, QueryCandidates
+from ranking.terminal_text import printable
 from ray_jobs import pipeline
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS
@@ -66,7 +68,7 @@ def typical_query(run: Run) -> tuple[QueryCandidates, float]:
         The candidates of the query, and its gain.
     """
     folder = run.plan.evaluation.folder
-    deployed = Metrics.model_validate_json(folder.read_text(METRICS)).verdict.deploy
+    deployed = folder.read_model(METRICS, Metrics).promotion.deploy
     measure, first_stage = run.settings.evaluation.measures[0], run.settings.evaluation.first_stages[0]
     values: dict[str, dict[str, float]] = {}
     for row in folder.read_table(PER_QUERY).to_pylist():
@@ -98,7 +100,7 @@ def side_by_side(ranked: Mapping[str, Sequence[Candidate]], grades: Mapping[str,
         table.add_column(name, overflow="fold")
     for place, documents in enumerate(zip(*ranked.values(), strict=True), start=1):
         cells = [cell for document in documents for cell in (str(grades.get(document.doc_id, "-")), document.doc_id)]
-        table.add_row(str(place), *cells)
+        table.add_row(str(place), *(Text(printable(cell)) for cell in cells))
     return table
 
 

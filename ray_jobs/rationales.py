@@ -10,7 +10,7 @@ generated for a candidate is unusable, the candidate gets no rationale; its row 
 
 from __future__ import annotations
 
-from actors.settings import LlmRationaleSettings, NoRationaleSettings
+from actors.rationale_settings import LlmRationaleSettings, NoRationaleSettings
 from ranking.errors import InputError
 from ranking.records import Label, RationaleList
 from ranking.runs.stages import Stage

@@ -2,6 +2,7 @@
 
     python -m ray_jobs.select configs/quickstart.yaml
     python -m ray_jobs.select configs/quickstart.yaml --queries.log s3://bucket/searches/ --queries.sample 7000
+    python -m ray_jobs.select configs/quickstart.yaml --queries.log log.csv --preview     print what is read; no selection
 
 Workers read the log, count the spelling variants of a query as one query, remove near-duplicates, then score and select
 queries. Writes queries/ in the run's folder; excluded queries go to rejected/ with the reason. See docs/long_tail.md
@@ -10,15 +11,20 @@ for details.
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ranking.collections.log_files import find_log
+from ranking.collections.log_formats import describe_skipped
+from ranking.collections.log_preview import describe, groups_of, notes_on, preview_log
+from ranking.collections.log_rows import layouts_of
 from ranking.errors import InputError
 from ranking.runs.stages import Stage
 from ranking.selection.long_tail import Selection, keys_of_questions
 from ray_jobs.common.run import Run, job
+from ray_jobs.selection.preview_table import counts_line, first_rows
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -28,6 +34,12 @@ if TYPE_CHECKING:
 
 READS = ("collection", "queries")
 """Settings that this job reads."""
+
+PREVIEW_ROWS = 10_000
+"""Rows that a preview reads of the files with the same layout."""
+
+SHOWN_ROWS = 5
+"""Rows that a preview prints of the files with the same layout."""
 
 
 def main(run: Run) -> None:
@@ -43,6 +55,26 @@ def main(run: Run) -> None:
     finish(run, stage, sums, counts)
 
 
+def show_preview(run: Run) -> None:
+    """Print what is understood of `queries.log`: columns, first rows, counts. Starts no Ray and selects nothing.
+
+    Raises:
+        InputError: If `queries.log` is not set or cannot be read, or one of the first rows is malformed.
+    """
+    settings = run.settings.queries
+    if settings.log is None:
+        raise InputError("preview: set queries.log; without it, the log is the queries of the collection")
+    files = find_log(settings.log)
+    layouts = layouts_of(files, settings)
+    for preview in preview_log(files, layouts, settings, PREVIEW_ROWS, SHOWN_ROWS):
+        run.progress.stage("log", describe(preview.layout, preview.files, settings))
+        if preview.rows:
+            run.progress.console.print(first_rows(preview))
+        run.progress.stage("", counts_line(preview))
+    for note in notes_on(layouts):
+        run.progress.stage("", note)
+
+
 def count_log(run: Run) -> Dataset:
     """Count the distinct queries of `queries.log`, or of the collection's log. The result remains on the workers."""
     from actors.query_log.counting import count, forms_of_files, forms_of_queries
@@ -51,7 +83,13 @@ def count_log(run: Run) -> Dataset:
     if settings.log is None:
         forms, partitions = forms_of_queries(run.collection.log)
     else:
-        forms, partitions = forms_of_files(find_log(settings.log), settings.columns)
+        files = find_log(settings.log)
+        layouts = layouts_of(files, settings)
+        for layout, group in groups_of(files, layouts):
+            run.progress.stage("log", describe(layout, group, settings))
+        for note in notes_on(layouts):
+            run.progress.stage("", note)
+        forms, partitions = forms_of_files(files, layouts, settings)
     counted: Dataset = count(forms, partitions).materialize()
     return counted
 
@@ -68,9 +106,19 @@ def check_sums(run: Run, counted: Dataset) -> Sums:
     sums = sums_of(counted)
     if sums.problem is not None:
         raise InputError(sums.problem)
+    skipped = describe_skipped(Counter({count.kind: count.rows for count in sums.skipped}))
     if not sums.queries:
-        raise InputError(f"queries.log {name}: the query log is empty")
+        raise InputError(f"queries.log {name}: {no_queries(skipped)}")
+    if skipped:
+        run.progress.stage("", f"skipped: {skipped}")
     return sums
+
+
+def no_queries(skipped: str) -> str:
+    """Return the error message for a log without queries, given the list of its skipped rows."""
+    if not skipped:
+        return "the query log is empty"
+    return f"no row has a query; skipped: {skipped}; set queries.columns.text or queries.format, and see --preview"
 
 
 def select(run: Run, stage: Stage, counted: Dataset, sums: Sums) -> Counter[str]:
@@ -113,5 +161,12 @@ def finish(run: Run, stage: Stage, sums: Sums, counts: Counter[str]) -> None:
     )
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that only this job has."""
+    parser.add_argument(
+        "--preview", action="store_true", help="Print columns, first rows and counts of queries.log; select nothing."
+    )
+
+
 if __name__ == "__main__":
-    job(main, READS)
+    job(main, READS, add_options=add_options, action_of=lambda options: show_preview if options.preview else main)

@@ -17,6 +17,7 @@ from typing import Any
 
 from ranking.errors import InputError
 from ranking.runs.stages import Stage
+from ranking.storage.checksums import write_checksums
 from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import TRAINING_SETTINGS
@@ -24,7 +25,7 @@ from ray_jobs.training import blend_fitting, training_labels
 from ray_jobs.training.monitoring import TrainingSummary, write_curves
 from ray_jobs.training.preparation import TrainingData, frequent_terms, prepare
 from ray_jobs.training.settings_check import check_enough_labels, check_fit
-from students.settings import StudentSettings
+from students.student_settings import StudentSettings
 
 READS = TRAINING_SETTINGS
 """Settings that this job reads."""
@@ -68,6 +69,7 @@ def train(run: Run, student: StudentSettings) -> None:
     blend_fitting.blend_student(
         run, student, stage.folder / MODEL, data.labels.folder, data.validation_ids, data.grades
     )
+    write_checksums(stage.folder / MODEL)
     manifest = stage.finish(
         rows_in=data.label_count, rows_out=data.query_count, rejected=data.label_count - data.query_count
     )
@@ -138,12 +140,10 @@ def _fit(run: Run, stage: Stage, student: StudentSettings, data: TrainingData) -
             },
         ),
     )
-    last_step = ray_train_snapshot.repair(stage.folder / CHECKPOINTS)
-    if last_step is not None:
-        action = (
-            f"repaired it up to the checkpoint of step {last_step:,}" if last_step else "training restarts from scratch"
-        )
-        run.progress.stage(stage.name, f"Ray's list of checkpoints was incomplete; {action}")
+    repair = ray_train_snapshot.repair(stage.folder / CHECKPOINTS)
+    if repair is not None:
+        action = f"resumes from the checkpoint of step {repair.step:,}" if repair.step else "restarts from scratch"
+        run.progress.stage(stage.name, f"{repair.problem}; training {action}")
     ray_train_reservations.release(stage.folder)
     ray_train_reservations.record(stage.folder, trainer)
     outcome: dict[str, Any] = {}

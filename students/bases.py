@@ -15,7 +15,7 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForSe
 from ranking.errors import InputError, first_line
 from students.kinds import AnySettings
 from students.rra_gpt import LABEL_WORDS
-from students.settings import RraBertSettings, RraGptSettings
+from students.student_settings import RraBertSettings, RraGptSettings
 
 _WEIGHTS = ("model*.safetensors", "pytorch_model*.bin", "*.index.json")
 
@@ -50,7 +50,7 @@ def check_base(path: str, settings: AnySettings) -> None:
             `term_control.layer`.
     """
     where = f"student {settings.name}: base {settings.base!r}"
-    config, tokenizer = read_model(path, None, where)
+    config, tokenizer = read_model(path, settings.revision, where)
     if Path(path).is_dir() and not any(
         fnmatch(file.name, pattern) for file in Path(path).iterdir() for pattern in _WEIGHTS
     ):
@@ -89,7 +89,7 @@ def has_ranking_head(path: str, settings: AnySettings) -> bool:
     """
     if isinstance(settings, RraGptSettings):
         return False
-    config = AutoConfig.from_pretrained(path)
+    config = AutoConfig.from_pretrained(path, revision=settings.revision, trust_remote_code=False)
     classifies = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
     return classifies and config.num_labels == 1
 
@@ -100,7 +100,7 @@ def _check_form(config: Any, tokenizer: Any, settings: AnySettings, where: str) 
         config.get_text_config().pad_token_id = tokenizer.pad_token_id
     try:
         with torch.device("meta"):
-            classifier = AutoModelForSequenceClassification.from_config(config)
+            classifier = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
     except Exception as error:
         raise InputError(
             f"{where}: transformers has no sequence classifier for its configuration ({first_line(error)})"
@@ -163,11 +163,11 @@ def read_model(path: str, revision: str | None, where: str) -> tuple[Any, Any]:
     if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
         raise InputError(f"{where}: the folder has no config.json; save the model with save_pretrained")
     try:
-        config = AutoConfig.from_pretrained(path, revision=revision)
+        config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{where}: its configuration cannot be read ({first_line(error)})") from None
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
     except Exception as error:
         raise InputError(f"{where}: its tokenizer cannot be read ({first_line(error)})") from None
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)) or not tokenizer.encode("query", add_special_tokens=False):

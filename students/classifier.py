@@ -144,8 +144,8 @@ def _pooled(encoder: Any, states: Tensor) -> Any:
 def _encoder_replaced(classifier: Any, states: Tensor) -> Iterator[None]:
     """Within a `with` block, feed given states to a classifier's head. Works for any architecture."""
     name, encoder = classifier.base_model_prefix, classifier.base_model
-    classifier._modules[name] = _PrecomputedEncoder(states, encoder)
+    setattr(classifier, name, _PrecomputedEncoder(states, encoder))
     try:
         yield
     finally:
-        classifier._modules[name] = encoder
+        setattr(classifier, name, encoder)

@@ -54,7 +54,7 @@ def save(
     tokenizer.model_max_length = settings.max_length
     model.classifier.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    config = settings.model_dump(include={"name", "kind", "base", "precision", "max_length"})
+    config = settings.model_dump(include={"name", "kind", "base", "revision", "precision", "max_length"})
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2), encoding="utf-8")
     with torch.inference_mode():
         expected = forward_pairs(model.eval(), tokenizer, probes, settings.max_length).cpu()

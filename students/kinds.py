@@ -18,7 +18,7 @@ from students.classifier import PairClassifier
 from students.first_token import read_first_token_only
 from students.pair_templates import with_prompt_template
 from students.rra_gpt import AuxiliaryTargets, RraGptWithAuxiliaryTasks
-from students.settings import RraBertSettings, RraGptSettings
+from students.student_settings import RraBertSettings, RraGptSettings
 from students.term_control import TermControlled
 from students.token_selection import TokenKeys
 
@@ -50,7 +50,7 @@ def tokenizer_of(settings: AnySettings, path: str) -> Any:
 
     It is the tokenizer of the base. For RRA-GPT it also puts each (query, document) pair into the prompt.
     """
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = AutoTokenizer.from_pretrained(path, revision=settings.revision, trust_remote_code=False)
     return with_prompt_template(tokenizer) if isinstance(settings, RraGptSettings) else tokenizer
 
 
@@ -63,7 +63,7 @@ def wrap_for_training(student: PairClassifier, settings: AnySettings, path: str)
         path: Folder or Hugging Face ID of the base.
     """
     if isinstance(settings, RraGptSettings):
-        trained = RraGptWithAuxiliaryTasks(student, rra_gpt.output_layer(student, path))
+        trained = RraGptWithAuxiliaryTasks(student, rra_gpt.output_layer(student, path, settings.revision))
         if settings.lora is not None:
             trained.add_adapters(settings.lora)
         return trained

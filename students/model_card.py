@@ -9,7 +9,8 @@ import yaml
 
 from ranking.records import Provenance
 from students.kinds import AnySettings
-from students.settings import RraBertSettings, TrainingSettings
+from students.student_settings import RraBertSettings
+from students.training_settings import TrainingSettings
 
 NAME = "README.md"
 """The model card's file name."""
@@ -54,15 +55,16 @@ def model_card(
         "license_name": "see-base-model-and-teacher",
         "tags": ["re-ranker", "distillation", student.kind],
     }
+    scale = {"score_scale": training.score_scale_for(student.base)}
     rows = {
         "kind": student.kind,
-        "base": student.base,
+        "base": student.base + (f", revision {student.revision}" if student.revision else ""),
         "teacher": provenance.teacher + (f", revision {provenance.revision}" if provenance.revision else ""),
         "teacher's fingerprint": provenance.fingerprint,
         "prompt": provenance.prompt or "none",
         **facts,
         "maximum tokens of query and document": student.max_length,
-        "settings": f"`{training.model_dump_json()}`",
+        "settings": f"`{training.model_copy(update=scale).model_dump_json()}`",
     }
     if isinstance(student, RraBertSettings):
         rows["Term Control Layer"] = f"`{student.term_control.model_dump_json()}`, in training only"

@@ -12,7 +12,8 @@ from students.batches import ListBatch
 from students.kinds import AnySettings
 from students.losses import BY_TARGETS, LOSSES, Loss
 from students.rra_gpt import auxiliary_loss
-from students.settings import RraGptSettings, TrainingSettings
+from students.student_settings import RraGptSettings
+from students.training_settings import TrainingSettings
 
 
 class Objective:
@@ -33,7 +34,7 @@ class Objective:
         """
         self.student = student
         self.loss: Loss = LOSSES[BY_TARGETS[targets] if training.loss == "auto" else training.loss]
-        self.scale = training.score_scale if targets == "scores" else 1.0
+        self.scale = training.score_scale_for(student.base) if targets == "scores" else 1.0
 
     def __call__(self, flat: Tensor, batch: ListBatch, progress: float = 0.0) -> Tensor:
         """Return the mean loss over the batch's lists, a scalar.

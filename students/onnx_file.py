@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ranking import usage_statistics
 from students.batches import inputs_of, pad, tokenize
 from students.classifier import PairClassifier
 from students.first_token import first_token_only
@@ -112,6 +113,7 @@ class OpenVinoStudent(nn.Module):
             path: The ONNX file.
             dtype: Precision of the base, bfloat16 or float32.
         """
+        usage_statistics.turn_off_openvino()
         import openvino
 
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from students.settings import Precision
+from students.student_settings import Precision
 
 
 def dtype_of(precision: Precision, device: str) -> torch.dtype:
@@ -24,4 +24,5 @@ def dtype_of(precision: Precision, device: str) -> torch.dtype:
 
 def _has_native_bf16() -> bool:
     """Return whether the CPU multiplies bf16 natively."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_tile"))

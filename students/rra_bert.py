@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from ranking.errors import InputError
 from students.classifier import PairClassifier
-from students.settings import RraBertSettings
+from students.student_settings import RraBertSettings
 
 
 def build(settings: RraBertSettings, path: str) -> PairClassifier:
@@ -27,9 +27,15 @@ def build(settings: RraBertSettings, path: str) -> PairClassifier:
     Raises:
         InputError: If the size of an encoder weight differs from the configuration.
     """
-    config = AutoConfig.from_pretrained(path, num_labels=1)
+    config = AutoConfig.from_pretrained(path, num_labels=1, revision=settings.revision, trust_remote_code=False)
     model, info = AutoModelForSequenceClassification.from_pretrained(
-        path, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+        path,
+        config=config,
+        revision=settings.revision,
+        trust_remote_code=False,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
     )
     wrong = sorted(name for name, *_ in info["mismatched_keys"] if name.startswith(f"{model.base_model_prefix}."))
     if wrong:

@@ -26,7 +26,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 
 from students.batches import TASKS, inputs_of
 from students.classifier import PairClassifier
-from students.settings import LoraSettings, RraGptSettings
+from students.student_settings import LoraSettings, RraGptSettings
 
 LABEL_WORDS = {True: " yes", False: " no"}
 
@@ -77,9 +77,13 @@ def build(settings: RraGptSettings, path: str) -> PairClassifier:
         settings: Settings of the student.
         path: Folder or Hugging Face ID of the decoder.
     """
-    config = AutoConfig.from_pretrained(path, num_labels=1)
-    config.get_text_config().pad_token_id = AutoTokenizer.from_pretrained(path).pad_token_id
-    classifier: Any = AutoModelForSequenceClassification.from_pretrained(path, config=config, dtype=torch.float32)
+    revision = settings.revision
+    config = AutoConfig.from_pretrained(path, num_labels=1, revision=revision, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
+    config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    classifier: Any = AutoModelForSequenceClassification.from_pretrained(
+        path, config=config, revision=revision, trust_remote_code=False, dtype=torch.float32
+    )
     nn.init.zeros_(classifier.score.weight)
     return PairClassifier(classifier)
 
@@ -138,12 +142,14 @@ class RraGptWithAuxiliaryTasks(nn.Module):
         return torch.stack([scores, *means], dim=1)
 
 
-def output_layer(student: PairClassifier, path: str) -> nn.Module:
+def output_layer(student: PairClassifier, path: str, revision: str | None = None) -> nn.Module:
     """Return the base's output layer over its vocabulary.
 
     It shares the weights of the student's embeddings if the base ties the two.
     """
-    causal: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    causal: Any = AutoModelForCausalLM.from_pretrained(
+        path, revision=revision, trust_remote_code=False, dtype=torch.float32
+    )
     layer: nn.Module = causal.get_output_embeddings()
     if causal.config.tie_word_embeddings:
         layer.weight = student.base.get_input_embeddings().weight

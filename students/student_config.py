@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from ranking.blending import Blend
-from ranking.errors import InputError
+from ranking.errors import CorruptFileError, InputError
 from ranking.storage.folder import Folder
 
 NAME = "rradistill.json"
@@ -30,9 +30,11 @@ def read(model: Folder, display_name: str | None = None) -> dict[str, Any]:
     if not model.exists(NAME):
         raise InputError(f"{where}: not a saved student ({NAME} is missing)")
     try:
-        config: dict[str, Any] = json.loads(model.read_text(NAME))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: {NAME} is not valid JSON ({error})") from None
+        config = model.read_json(NAME)
+    except CorruptFileError as error:
+        raise InputError(f"{where}: {NAME} is {error.problem}; copy or train this student again") from None
+    if not isinstance(config, dict):
+        raise InputError(f"{where}: {NAME} is not a JSON object; copy or train this student again")
     return config
 
 

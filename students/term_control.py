@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from students.batches import KEYS, SEGMENTS
 from students.classifier import PairClassifier
-from students.settings import TermControlSettings
+from students.student_settings import TermControlSettings
 from students.token_selection import select_tokens
 
 

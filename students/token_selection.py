@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from students.settings import Match
+from students.student_settings import Match
 
 IGNORED = -1
 """Key of tokens that never match: special tokens, punctuation, stop words, padding."""

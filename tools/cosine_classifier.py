@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from tools.written import free_dimensions, principal_axes, write_product
+from tools.constructed_weights import free_dimensions, principal_axes, write_product
 
 SEGMENT = 2.0
 """Value of the segment dimension for query tokens. Document tokens have the negative value."""

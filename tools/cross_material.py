@@ -162,5 +162,10 @@ def lists_of(
 def bi_encoder() -> Encode:
     """Return a function that encodes texts with the model `minilm` through sentence-transformers."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = SentenceTransformer(model_path("minilm"), device=device, model_kwargs={"dtype": dtype_of("auto", device)})
+    model = SentenceTransformer(
+        model_path("minilm"),
+        device=device,
+        trust_remote_code=False,
+        model_kwargs={"dtype": dtype_of("auto", device)},
+    )
     return lambda texts: np.asarray(model.encode(list(texts), normalize_embeddings=True), dtype=np.float32)

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import OPTForCausalLM, PreTrainedTokenizerFast
 
 from ranking.labels.listwise_answers import read_answer
-from tools.list_decoder.places import MAX_DOCUMENTS
+from tools.list_decoder.state_layout import MAX_DOCUMENTS
 from tools.list_material import Material
 
 _MAX_ANSWER_TOKENS = 2 * MAX_DOCUMENTS

@@ -20,7 +20,7 @@ from ranking.prompts import control_tokens, sanitize
 from ranking.storage.folder import Folder
 from tools import texts
 from tools.cross_material import Depths, bi_encoder, lists_of
-from tools.list_decoder.places import MAX_DOCUMENTS, MarkerTokens
+from tools.list_decoder.state_layout import MAX_DOCUMENTS, MarkerTokens
 from tools.list_prompts import DOCUMENT_TOKENS, QUERY_TOKENS, PromptWriter
 from tools.texts import Passage
 

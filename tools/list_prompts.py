@@ -10,7 +10,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders
 from transformers import PreTrainedTokenizerFast
 
-from tools.list_decoder.places import MAX_DOCUMENTS, MarkerTokens
+from tools.list_decoder.state_layout import MAX_DOCUMENTS, MarkerTokens
 
 DOCUMENT_TOKENS, QUERY_TOKENS, POSITIONS = 64, 32, 1536
 """Maximum number of tokens per document and per query in training, and of positions of a prompt with its answer."""

@@ -32,10 +32,11 @@ from students.batches import chunks_by_length, pad, tokenize
 from students.classifier import PairClassifier
 from students.precision import dtype_of
 from students.scoring import CHUNK_TOKENS, ClassifierScorer, forward_pairs
-from students.settings import RraBertSettings
+from students.student_settings import RraBertSettings
 from tools import texts
 from tools.cosine_classifier import cosine_classifier, fit_logits
 from tools.cross_material import TrainingList, bi_encoder, lists_of
+from tools.model_manifests import write_manifest
 
 SCALE, MIDDLE = 8.0, 0.4
 """Training target of a pair's logit: 8 * (target - 0.4). A sigmoid of it uses most of the range 0 to 1."""
@@ -79,7 +80,7 @@ def make(folder: Path, count: int, passages: int, seed: int = 13) -> Path:
 
 def initial_classifier(tokenizer: Any, path: str, pool: Sequence[str], lists: Sequence[TrainingList]) -> PairClassifier:
     """Rewrite the encoder as a classifier, with its logits fitted to the targets."""
-    encoder = BertModel.from_pretrained(path, add_pooling_layer=False, dtype=torch.float32)
+    encoder = BertModel.from_pretrained(path, trust_remote_code=False, add_pooling_layer=False, dtype=torch.float32)
     some = [row.query for row in lists[:_INITIAL_TEXTS]] + list(pool[:_INITIAL_TEXTS])
     inputs = tokenizer(
         some[:: max(1, len(some) // 256)],
@@ -114,6 +115,7 @@ def save(student: Any, tokenizer: Any, probes: Sequence[tuple[str, str]], folder
     tokenizer.save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {"dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
+    write_manifest(folder, dtype="auto", max_tokens=_SETTINGS.max_length, score_scale=SCALE)
     return float(
         (expected - torch.tensor(ClassifierScorer(str(folder), _SETTINGS.max_length, "fp32").score(probes))).abs().max()
     )

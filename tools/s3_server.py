@@ -13,7 +13,7 @@ from typing import Any
 
 import boto3
 
-from ranking.storage.folder import _opened
+from ranking.storage.uris import open_root
 from tools.ports import free_ports
 
 BUCKET = "rra"
@@ -47,7 +47,7 @@ def running_s3(log: Path) -> Iterator[dict[str, str]]:
         )
         yield variables
     finally:
-        _opened.cache_clear()  # drops cached clients, because the next server has a bucket of the same name
+        open_root.cache_clear()  # drops cached clients, because the next server has a bucket of the same name
         server.terminate()
         server.wait(timeout=30)
 

@@ -124,10 +124,10 @@ def _passages(title: str, text: str) -> Iterator[Passage]:
     for sentence in sentences(text):
         words = sentence.split()
         if collected and len(collected) + len(words) > _MAX_WORDS:
-            yield from _checked(title, collected)
+            yield from _passages_with_words(title, collected)
             collected = []
         collected += words
-    yield from _checked(title, collected)
+    yield from _passages_with_words(title, collected)
 
 
 def sentences(text: str) -> list[str]:
@@ -135,7 +135,7 @@ def sentences(text: str) -> list[str]:
     return [part.strip() for part in re.split(r"(?<=[.!?])\s+(?=[A-Z\"'(])|\n\s*\n", text) if part.strip()]
 
 
-def _checked(title: str, words: Sequence[str]) -> Iterator[Passage]:
+def _passages_with_words(title: str, words: Sequence[str]) -> Iterator[Passage]:
     """Yield a passage if it has a title, enough words, and at least 60% plain words (no code or numbers)."""
     words = words[:_MAX_WORDS]
     prose = sum(re.fullmatch(r"[(\"'`]*[A-Za-z][a-z'-]*[.,;:!?)\"'`]*", word) is not None for word in words)

@@ -69,10 +69,10 @@ def tiny_cross_encoder(folder: Path) -> Path:
     """Write a sequence classifier with one label: the bundled sentence encoder with a random classification head."""
     torch.manual_seed(0)
     source = model_path("minilm")
-    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=1)
+    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=1, trust_remote_code=False)
     torch.nn.init.normal_(model.classifier.weight, std=0.5)
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source, trust_remote_code=False).save_pretrained(folder)
     return folder
 
 
@@ -155,7 +155,8 @@ def tiny_student(folder: Path) -> str:
     """
     sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
     source = model_path("minilm")
-    _save_untrained(folder, AutoConfig.from_pretrained(source, **sizes), AutoTokenizer.from_pretrained(source))
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False, **sizes)
+    _save_untrained(folder, config, AutoTokenizer.from_pretrained(source, trust_remote_code=False))
     return json.dumps([{"name": "rra-bert", "kind": "rra_bert", "base": str(folder), "max_length": 96}])
 
 
@@ -191,6 +192,6 @@ def _fast_tokenizer(tokenizer: Tokenizer, **special: str) -> PreTrainedTokenizer
 
 def _save_untrained(folder: Path, config: Any, tokenizer: Any) -> Path:
     torch.manual_seed(0)
-    AutoModel.from_config(config).save_pretrained(folder)
+    AutoModel.from_config(config, trust_remote_code=False).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

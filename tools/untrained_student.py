@@ -7,7 +7,7 @@ import torch
 from ranking.model_paths import model_path
 from ranking.storage.folder import Folder
 from students import export, kinds
-from students.settings import RraBertSettings
+from students.student_settings import RraBertSettings
 
 _PROBES = [
     ("why does dough get bigger", "Bread rises because yeast turns sugar into carbon dioxide."),

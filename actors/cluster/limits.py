@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from actors.cluster.capacity import Nodes
+from actors.compat import kuberay_cluster_config
 from ranking.errors import InputError
 
 HEAD_NODE_CLUSTER_FILE = "~/ray_bootstrap_config.yaml"
@@ -103,23 +104,14 @@ def on_kuberay() -> bool:
 def nodes_of_kuberay() -> list[Nodes] | None:
     """Read the nodes that this pod's RayCluster can scale up to, including the head node.
 
-    Uses the client of Ray's autoscaler and the pod's service account. If the cluster autoscales, KubeRay grants this
-    account permission to read the RayCluster.
-
     Returns:
         The nodes, or None if the cluster does not autoscale.
 
     Raises:
         OSError: If the RayCluster cannot be read: no service account, no permission, or no response.
     """
-    from ray.autoscaler._private.kuberay import autoscaling_config, node_provider
-
     namespace = _NAMESPACE.read_text(encoding="utf-8").strip()
     if _CLUSTER not in os.environ:
         raise OSError(f"environment variable {_CLUSTER} is not set in this pod")
-    path = f"rayclusters/{os.environ[_CLUSTER]}"
-    # Raises exceptions of the requests library, which are subclasses of OSError.
-    ray_cluster = node_provider.KubernetesHttpApiClient(namespace).get(path)
-    if not ray_cluster["spec"].get("enableInTreeAutoscaling"):
-        return None
-    return _nodes_of(autoscaling_config._derive_autoscaling_config_from_ray_cr(ray_cluster))
+    config = kuberay_cluster_config.autoscaler_config(os.environ[_CLUSTER], namespace)
+    return None if config is None else _nodes_of(config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from actors.settings import ComputeSettings
+from actors.compute_settings import ComputeSettings
 
 
 @dataclass(frozen=True)

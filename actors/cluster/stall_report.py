@@ -5,25 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from actors.compat import ray_autoscaler_status
+
 
 def why_waiting() -> str:
     """Ask the autoscaler which resources are pending and return them as a one-line message."""
-    import ray
-    from ray.autoscaler.v2.sdk import get_cluster_status
-
     try:
-        status = get_cluster_status(ray.get_runtime_context().gcs_address)
-        demands = status.resource_demands
-        pending = [*demands.ray_task_actor_demand, *demands.placement_group_demand]
-        waiting: Counter[str] = Counter()
-        for demand in pending:
-            for bundle in demand.bundles_by_count:
-                waiting[bundle_text(bundle.bundle)] += bundle.count
-        failed = Counter(f"{launch.ray_node_type_name}: {launch.details}" for launch in status.failed_launches)
-        starting = sum(launch.count for launch in status.pending_launches) + len(status.pending_nodes)
+        status = ray_autoscaler_status.read_status()
     except Exception as error:
         return f"the cluster status cannot be read ({type(error).__name__})"
-    return waiting_text(waiting, starting, failed)
+    waiting: Counter[str] = Counter()
+    for bundle, count in status.pending:
+        waiting[bundle_text(bundle)] += count
+    return waiting_text(waiting, status.starting_nodes, Counter(status.failed_launches))
 
 
 def waiting_text(waiting: Mapping[str, int], starting: int, failed: Mapping[str, int]) -> str:

@@ -5,12 +5,13 @@ the last renewal. If a job is killed and started again at once, its elastic scal
 nodes that the dead job still reserves. Each job therefore stores its requester ID in the student's folder, and the next
 job cancels the request with that ID.
 
-Version: written for ray==2.60.0.
+Version: checked with ray==2.60.0.
 
 Private API: the named actor `AutoscalingCoordinator` and its method `cancel_request`, the attribute
 `TorchTrainer.train_run_context`, and the requester ID `train-{run_id}`.
 
 Remove when: Ray cancels the request of a training job whose driver has died, or offers a public call that cancels it.
+https://github.com/ray-project/ray
 """
 
 from __future__ import annotations

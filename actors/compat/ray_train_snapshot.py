@@ -2,12 +2,13 @@
 
 Problem: Ray Train overwrites `checkpoint_manager_snapshot.json` in place. A kill during that write leaves a truncated
 file, and every later call with the same run name fails with `CheckpointManagerInitializationError`. The file can also
-name a checkpoint that does not exist. `repair` rebuilds the file from the complete checkpoints in the same folder.
+name a checkpoint that does not exist or is damaged. `repair` rebuilds the file from the whole checkpoints in the same
+folder.
 
-Version: written for ray==2.60.0.
+Version: checked with ray==2.60.0.
 
-Private API: name and schema of the file, which are those of `_CheckpointManagerState` in
-`ray.train.v2._internal.execution.checkpoint.checkpoint_manager`, and the folder names `checkpoint_*`.
+Private API: `_CheckpointManagerState` in `ray.train.v2._internal.execution.checkpoint.checkpoint_manager`, which is the
+schema of the file, its name, and the folder names `checkpoint_*`.
 
 Remove when: Ray Train replaces the file atomically and ignores incomplete checkpoints when it restores a run.
 https://github.com/ray-project/ray/issues/41700 tracks incomplete checkpoints.
@@ -16,20 +17,20 @@ https://github.com/ray-project/ray/issues/41700 tracks incomplete checkpoints.
 from __future__ import annotations
 
 import json
-import zipfile
+from dataclasses import dataclass
 from typing import Any
 
 import ray
+from pydantic import ValidationError
 
+from actors.training import checkpoint_checksums
 from actors.training.assignment import TrainingProgress
-from actors.training.checkpoints import STATE, TAG, WORKERS, metrics_of
+from actors.training.checkpoints import STATE, metrics_of
+from ranking.errors import CorruptFileError
 from ranking.storage.folder import Folder
 
 NAME = "checkpoint_manager_snapshot.json"
 """Ray's checkpoint list, in the run's folder."""
-
-_SHARD_PREFIXES = ("zero_pp_rank", "bf16_zero_pp_rank")
-"""Prefixes of the files that ZeRO writes once per worker."""
 
 _EMPTY_FIELDS = (
     "pending_training_results",
@@ -41,26 +42,54 @@ _EMPTY_FIELDS = (
 """Fields that Ray's schema requires, left empty. They serve background validation, which this project does not use."""
 
 
-def repair(checkpoints: Folder) -> int | None:
-    """Rebuild the checkpoint list if it is truncated or names a missing checkpoint.
+@dataclass(frozen=True)
+class Repair:
+    """A repair of the checkpoint list.
+
+    Attributes:
+        problem: What was wrong, in one line.
+        step: Step of the latest whole checkpoint. 0 if training starts from scratch.
+    """
+
+    problem: str
+    step: int
+
+
+def repair(checkpoints: Folder) -> Repair | None:
+    """Rebuild the checkpoint list if it is damaged, or names a checkpoint that is missing or damaged.
 
     Args:
         checkpoints: Folder of the Ray Train run.
 
     Returns:
-        The step of the latest complete checkpoint. 0 if no checkpoint is complete; then the list is removed, and
-        training starts from scratch. None if the list is valid or does not exist.
+        The repair; None if list and checkpoints are whole, or if there is no list. If no checkpoint exists, the list is
+        removed, and training starts from scratch.
+
+    Raises:
+        CorruptFileError: The list names a damaged checkpoint, and there is no other.
     """
-    if not checkpoints.exists(NAME) or _is_valid(checkpoints):
+    if not checkpoints.exists(NAME):
+        return None
+    names = _listed_names(checkpoints)
+    damage = [error for name in names or [] if (error := _damage_of(checkpoints, name))]
+    if names and not damage and _is_consistent(checkpoints):
         return None
     complete = {
-        name: progress
+        name: _progress_of(checkpoints / name)
         for name in checkpoints.names()
-        if name.startswith("checkpoint_") and (progress := _progress_of(checkpoints / name))
+        if name.startswith("checkpoint_") and not _damage_of(checkpoints, name)
     }
-    if not complete:
-        checkpoints.remove(NAME)
-        return 0
+    problem = f"{damage[0].path}: {damage[0].problem}" if damage else "Ray's list of checkpoints was incomplete"
+    if complete:
+        return Repair(problem, _rebuild(checkpoints, complete))
+    if any((checkpoints / name).exists() for name in names or []):
+        raise damage[0]
+    checkpoints.remove(NAME)
+    return Repair(problem, 0)
+
+
+def _rebuild(checkpoints: Folder, complete: dict[str, TrainingProgress]) -> int:
+    """Write the list for these checkpoints. Returns the step of the latest."""
     results: list[dict[str, Any]] = [
         {"version": 0, "checkpoint_dir_name": name, "metrics": metrics_of(progress)}
         for name, progress in complete.items()
@@ -78,38 +107,38 @@ def repair(checkpoints: Folder) -> int | None:
     return int(by_step[-1]["metrics"]["step"])
 
 
-def _is_valid(checkpoints: Folder) -> bool:
-    """Return whether the list can be parsed and all its checkpoints exist."""
-    try:
-        results = json.loads(checkpoints.read_text(NAME))["checkpoint_results"]
-        names = [result["checkpoint_dir_name"] for result in results]
-    except (ValueError, KeyError, TypeError):
-        return False
-    return all((checkpoints / name).exists() for name in names)
+def _listed_names(checkpoints: Folder) -> list[str] | None:
+    """Return the names of the checkpoints in the list; None if Ray could not read the list."""
+    from ray.train.v2._internal.execution.checkpoint.checkpoint_manager import _CheckpointManagerState
 
-
-def _progress_of(checkpoint: Folder) -> TrainingProgress | None:
-    """Read the progress stored in a checkpoint; None if a worker's file is missing or truncated."""
     try:
-        progress = TrainingProgress.read(checkpoint.read_text(STATE))
-        workers = json.loads(checkpoint.read_text(WORKERS))
-    except (OSError, ValueError, TypeError):
+        state = _CheckpointManagerState.model_validate_json(checkpoints.read_text(NAME))
+    except (CorruptFileError, ValidationError):
         return None
-    files = (checkpoint / TAG).names(".pt")
-    models, optimizers = ([name for name in files if kind in name] for kind in ("model_states", "optim_states"))
-    sharded = [names for names in (models, optimizers) if any(name.startswith(_SHARD_PREFIXES) for name in names)]
-    complete = (
-        models
-        and all(len(names) == workers for names in sharded)
-        and all(_is_archive(checkpoint / TAG, name) for name in files)
-    )
-    return progress if complete else None
+    return [result.checkpoint_dir_name for result in state.checkpoint_results]
 
 
-def _is_archive(folder: Folder, name: str) -> bool:
-    """Return whether a file of `torch.save` is complete. It is a zip archive, and those end with their directory."""
-    try:
-        with folder.open(name) as stream:
-            return zipfile.is_zipfile(stream)
-    except (OSError, ValueError):  # the file is too short for a zip archive
+def _is_consistent(checkpoints: Folder) -> bool:
+    """Return whether the list has the steps and metrics of its checkpoints, and names the latest one."""
+    state = json.loads(checkpoints.read_text(NAME))
+    results = state["checkpoint_results"]
+    metrics = [metrics_of(_progress_of(checkpoints / result["checkpoint_dir_name"])) for result in results]
+    if [result["metrics"] for result in results] != metrics:
         return False
+    latest = max(results, key=lambda result: int(result["metrics"]["step"]))
+    return len(state["checkpoint_report_indices"]) == len(results) and state.get("latest_checkpoint_result") == latest
+
+
+def _damage_of(checkpoints: Folder, name: str) -> CorruptFileError | None:
+    """Check a checkpoint. Returns the error if it is missing or damaged, else None."""
+    again = f"there is no other checkpoint: restore the file, or delete {checkpoints.uri} to train from scratch"
+    try:
+        checkpoint_checksums.check(checkpoints / name, again)
+    except CorruptFileError as error:
+        return error
+    return None
+
+
+def _progress_of(checkpoint: Folder) -> TrainingProgress:
+    """Read the progress stored in a whole checkpoint."""
+    return TrainingProgress.read(checkpoint.read_text(STATE))

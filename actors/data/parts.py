@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from actors.retrieval.embeddings import text_id_of
 from ranking.runs.stages import REJECTED, Stage
@@ -62,8 +61,7 @@ def read_slice(folder: Folder, part_slice: PartSlice, schema: pa.Schema | None) 
         part_slice: Rows to read.
         schema: Columns to select and their types. None keeps the schema of the part.
     """
-    with folder.open(part_slice.part) as stream:
-        file = pq.ParquetFile(stream)
+    with folder.open_parquet(part_slice.part) as file:
         groups, skipped, before = [], 0, 0
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows

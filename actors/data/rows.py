@@ -35,7 +35,7 @@ class Outcome(Record, Generic[R]):
     tokens: TokenCounts = TokenCounts()
 
 
-def rejected(row: PreRankedList, reason: str, raw: str | None = None) -> Outcome[Label]:
+def rejection_outcome(row: PreRankedList, reason: str, raw: str | None = None) -> Outcome[Label]:
     """Make the outcome of a candidate list that the teacher cannot label.
 
     Args:

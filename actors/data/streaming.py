@@ -13,6 +13,7 @@ import pyarrow as pa
 import ray.data
 from pydantic import BaseModel
 
+from actors.data.arrow_blocks import tables_in
 from actors.data.parts import (
     Ids,
     PartSlice,
@@ -26,7 +27,6 @@ from actors.data.parts import (
 )
 from actors.data.rows import table_of
 from actors.data.sink import LIGHT, PartSink
-from actors.data.tables import tables_in
 from actors.retrieval.embeddings import text_ids_in, without_known
 from ranking.records import SplitName, TokenCounts
 from ranking.runs.progress import Progress

@@ -10,7 +10,7 @@ is therefore in one partition, regardless of how the log was divided into splits
 from __future__ import annotations
 
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
@@ -20,6 +20,7 @@ import ray.data
 
 from actors.data.rows import records, table_of
 from ranking.collections.log_files import FileSplit, LogFile, splits_of
+from ranking.collections.log_layout import LogLayout
 from ranking.collections.log_rows import LogError, read_split
 from ranking.records import Query, Record
 from ranking.selection.near_duplicates import (
@@ -30,7 +31,7 @@ from ranking.selection.near_duplicates import (
     merge_near_duplicates,
 )
 from ranking.selection.query_text import normalise, shown
-from ranking.selection.settings import LogColumns
+from ranking.selection.selection_settings import QuerySettings
 
 _BYTES_PER_PARTITION = 8 * 2**20
 _MAX_PARTITIONS = 1024
@@ -43,25 +44,34 @@ class FormRow(Record):
     Attributes:
         partition: The partition that the row belongs to.
         kind: "form" for a query form (one spelling of a query), "claim" for an id and the query that it names,
-            "problem" for an error in a log file. Claims reveal ids that name more than one query.
-        text: The form, the normalised text that the id names, or the error message.
-        frequency: How often the log contains the form; for a problem the line number; 0 for a claim.
+            "problem" for an error in a log file, "skipped" for rows without a query. Claims reveal ids that name more
+            than one query.
+        text: The form, the normalised text that the id names, the error message, or the reason for skipping rows.
+        frequency: How often the log contains the form; for a problem the line number; for skipped rows their number; 0
+            for a claim.
         query_id: Id of the form, if any, or of the claim; for a problem the path of the file.
     """
 
     partition: int
-    kind: Literal["form", "claim", "problem"]
+    kind: Literal["form", "claim", "problem", "skipped"]
     text: str
     frequency: int = 0
     query_id: str | None = None
 
 
 class CountedRow(Record):
-    """A distinct query of a partition, or the message of an error in the log, never both."""
+    """A distinct query of a partition, the message of an error in the log, or a number of skipped rows.
+
+    Attributes:
+        skipped: Why rows were skipped. None for queries and problems.
+        rows: Number of skipped rows.
+    """
 
     partition: int
     query: CountedQuery | None = None
     problem: str | None = None
+    skipped: str | None = None
+    rows: int = 0
 
 
 def partitions_of(size: int) -> int:
@@ -69,15 +79,22 @@ def partitions_of(size: int) -> int:
     return min(_MAX_PARTITIONS, 1 + size // _BYTES_PER_PARTITION)
 
 
-def forms_of_files(files: Sequence[LogFile], columns: LogColumns) -> tuple[ray.data.Dataset, int]:
+def forms_of_files(
+    files: Sequence[LogFile], layouts: Sequence[LogLayout], settings: QuerySettings
+) -> tuple[ray.data.Dataset, int]:
     """Read the query forms in the files of a log on workers.
+
+    Args:
+        files: The files of the log.
+        layouts: The layout of each file.
+        settings: Settings of the queries.
 
     Returns:
         A dataset of `FormRow`, and the number of partitions.
     """
-    partitions = partitions_of(sum(file.size for file in files))
-    splits = [pa.Table.from_pylist([asdict(split)]) for split in splits_of(files)]
-    read = SplitReader(columns, partitions)
+    partitions = partitions_of(sum(file.text_size for file in files))
+    splits = [pa.Table.from_pylist([asdict(split)]) for split in splits_of(files, layouts)]
+    read = SplitReader(settings, partitions)
     return ray.data.from_arrow(splits).map_batches(read, batch_format="pyarrow", batch_size=None), partitions
 
 
@@ -105,15 +122,17 @@ def count(forms: ray.data.Dataset, partitions: int) -> ray.data.Dataset:
 class SplitReader:
     """Ray Data UDF that reads splits into `FormRow` tables. Sums the frequencies of equal forms before the shuffle."""
 
-    def __init__(self, columns: LogColumns, partitions: int) -> None:
-        self.columns = columns
+    def __init__(self, settings: QuerySettings, partitions: int) -> None:
+        self.settings = settings
         self.partitions = partitions
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Read the splits of a batch. A malformed file yields a "problem" row instead of an exception."""
         for row in batch.to_pylist():
+            skipped: Counter[str] = Counter()
             try:
-                yield from form_rows(read_split(FileSplit(**row), self.columns), self.partitions)
+                yield from form_rows(read_split(FileSplit(**row), self.settings, skipped), self.partitions)
+                yield skipped_rows(skipped)
             except LogError as error:
                 problem = FormRow(
                     partition=0, kind="problem", text=str(error), frequency=error.line, query_id=error.path
@@ -132,6 +151,12 @@ def form_rows(forms: Iterable[QueryForm], partitions: int) -> Iterator[pa.Table]
     yield _table(counts, partitions)
 
 
+def skipped_rows(skipped: Counter[str]) -> pa.Table:
+    """Convert numbers of skipped rows to a `FormRow` table."""
+    rows = [FormRow(partition=0, kind="skipped", text=text, frequency=number) for text, number in skipped.items()]
+    return table_of(rows, FormRow)
+
+
 def count_partition(batch: pa.Table) -> pa.Table:
     """Count the forms of one partition, merge near-duplicates, and report ids that name more than one query.
 
@@ -146,6 +171,11 @@ def count_partition(batch: pa.Table) -> pa.Table:
     problems = [(row.query_id or "", row.frequency, row.text) for row in rows if row.kind == "problem"]
     counted += [CountedRow(partition=partition, problem=text) for _, _, text in sorted(problems)[:1]]
     counted += [CountedRow(partition=partition, problem=text) for text in _ambiguous_ids(rows)[:1]]
+    skipped: Counter[str] = Counter()
+    for row in rows:
+        if row.kind == "skipped":
+            skipped[row.text] += row.frequency
+    counted += [CountedRow(partition=partition, skipped=text, rows=number) for text, number in skipped.items()]
     return table_of(counted, CountedRow)
 
 

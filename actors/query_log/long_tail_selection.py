@@ -11,8 +11,8 @@ import pyarrow as pa
 import ray.data
 from pydantic import BaseModel
 
+from actors.data.arrow_blocks import tables_in
 from actors.data.rows import records, table_of
-from actors.data.tables import tables_in
 from actors.query_log.counting import CountedRow
 from ranking.records import Record, Rejection, SelectedQuery
 from ranking.runs.stages import REJECTED, Stage
@@ -26,6 +26,17 @@ _ROWS_PER_PART = 1024
 R = TypeVar("R", bound=BaseModel)
 
 
+class Count(Record):
+    """Number of rows of one kind.
+
+    Attributes:
+        kind: For rows that a worker wrote "selected" or one of `Exclusion.kind`; for skipped rows the reason.
+    """
+
+    kind: str
+    rows: int
+
+
 class Sums(Record):
     """Totals of a counted log or of one of its blocks.
 
@@ -33,18 +44,13 @@ class Sums(Record):
         searches: Sum of the frequencies.
         queries: Number of distinct queries before near-duplicates were merged.
         problem: The first error in the log, if any.
+        skipped: Number of rows without a query, by reason.
     """
 
     searches: int
     queries: int
     problem: str | None
-
-
-class Count(Record):
-    """Number of rows of one kind that a worker wrote. The kind is "selected" or one of `Exclusion.kind`."""
-
-    kind: str
-    rows: int
+    skipped: list[Count]
 
 
 def sums_of(counted: ray.data.Dataset) -> Sums:
@@ -52,7 +58,11 @@ def sums_of(counted: ray.data.Dataset) -> Sums:
     blocks = _collect(counted.map_batches(_sums, batch_format="pyarrow", batch_size=None), Sums)
     problems = [block.problem for block in blocks if block.problem is not None]
     searches, queries = sum(block.searches for block in blocks), sum(block.queries for block in blocks)
-    return Sums(searches=searches, queries=queries, problem=min(problems, default=None))
+    skipped: Counter[str] = Counter()
+    for count in (count for block in blocks for count in block.skipped):
+        skipped[count.kind] += count.rows
+    counts = [Count(kind=kind, rows=rows) for kind, rows in skipped.most_common()]
+    return Sums(searches=searches, queries=queries, problem=min(problems, default=None), skipped=counts)
 
 
 def max_sampling_key(counted: ray.data.Dataset, selection: Selection, sample: int) -> str | None:
@@ -141,7 +151,10 @@ def _sums(batch: pa.Table) -> pa.Table:
     distinct = sum(1 + len(query.duplicates) for query in queries)
     problems = [row.problem for row in rows if row.problem is not None]
     sums = Sums(
-        searches=sum(query.frequency for query in queries), queries=distinct, problem=min(problems, default=None)
+        searches=sum(query.frequency for query in queries),
+        queries=distinct,
+        problem=min(problems, default=None),
+        skipped=[Count(kind=row.skipped, rows=row.rows) for row in rows if row.skipped is not None],
     )
     return table_of([sums], Sums)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from actors.settings import ComputeSettings, ExtractiveRationaleSettings, LlmRationaleSettings
+from actors.compute_settings import ComputeSettings
+from actors.rationale_settings import ExtractiveRationaleSettings, LlmRationaleSettings
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:

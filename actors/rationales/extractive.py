@@ -19,10 +19,10 @@ class ExtractiveWriter:
 
     def explain(self, labels: Dataset) -> Dataset:
         """Extract rationales. Maps rows of Label to rows of Outcome[RationaleList], one per label."""
-        return labels.map_batches(extracted, batch_format="pyarrow", batch_size=None)
+        return labels.map_batches(extract_rationales, batch_format="pyarrow", batch_size=None)
 
 
-def extracted(batch: pa.Table) -> pa.Table:
+def extract_rationales(batch: pa.Table) -> pa.Table:
     """Extract the rationales of a batch with rows of Label. Returns rows of Outcome[RationaleList]."""
     outcomes: list[Outcome[RationaleList]] = []
     for label in records(batch, Label):

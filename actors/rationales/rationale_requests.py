@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from actors.data.rows import Outcome
+from actors.rationale_settings import LlmRationaleSettings
 from actors.retrieval.embeddings import text_id_of
-from actors.settings import LlmRationaleSettings
 from actors.vllm.chat import ChatTokens
 from actors.vllm.engine import Completion
 from actors.vllm.response_cache import CachedResponse, ResponseCache
-from ranking.labels.rationales import parse_rationale
+from ranking.labels.rationale_parsing import parse_rationale
 from ranking.labels.relevance import candidates_to_explain, relevance
 from ranking.prompts.rationale_prompts import RationalePrompt
 from ranking.records import Label, Rationale, RationaleList, TokenCounts, Usage, content
@@ -37,7 +37,7 @@ class RationaleFiller:
             query: Text of the query.
             passage: Text of the candidate.
             relevant: Whether the prompt says that the passage is relevant.
-            seed: Seed of the random delimiter around the passage.
+            seed: Seed of the mark on the lines around the passage and the query.
 
         Returns:
             Token ids of the prompt, and the maximum number of passage tokens that it allows.

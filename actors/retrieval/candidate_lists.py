@@ -43,7 +43,8 @@ class CandidateRetriever:
         self.documents = {document.doc_id: document for document in (index / DOCUMENTS).read_rows(Document)}
         documents = list(self.documents.values())
         self.retrievers = {
-            retriever.called: make_retriever(retriever, index, vectors, documents) for retriever in settings.retrievers
+            retriever.list_name: make_retriever(retriever, index, vectors, documents)
+            for retriever in settings.retrievers
         }
 
     def retrieve(self, queries: Sequence[Query]) -> list[dict[str, list[str]]]:
@@ -116,7 +117,7 @@ def parquet_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings
         split: Origin of the queries, "log" or "test".
         settings: Settings whose only retriever is of kind `parquet`.
     """
-    name = settings.retrievers[0].called
+    name = settings.retrievers[0].list_name
     outcomes: list[Outcome[Any]] = []
     for row in batch.to_pylist():
         query_id, text = str(row["query_id"]), row.get("text") or ""
@@ -140,7 +141,7 @@ def parquet_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings
 
 def without_lists(batch: pa.Table, split: SplitName, settings: CandidateSettings) -> pa.Table:
     """Make outcomes for queries that the Parquet files lack: rejections for the log, empty lists for the test split."""
-    name = settings.retrievers[0].called
+    name = settings.retrievers[0].list_name
     outcomes: list[Outcome[Any]] = []
     for query in records(batch, Query):
         if split == "test":

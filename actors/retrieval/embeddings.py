@@ -60,11 +60,12 @@ class TextVectors:
     Args:
         cache: Folder of the embedding cache.
         model: Name or path of the sentence encoder.
+        revision: Revision of the model on the Hugging Face Hub.
     """
 
-    def __init__(self, cache: Folder, model: str) -> None:
-        self.model = model
-        self.table = VectorTable(model_folder(cache, model))
+    def __init__(self, cache: Folder, model: str, revision: str | None = None) -> None:
+        self.model, self.revision = model, revision
+        self.table = VectorTable(model_folder(cache, model, revision))
         self.encoded: dict[str, Vectors] = {}
         self._encoder: SentenceEncoder | None = None
 
@@ -86,17 +87,17 @@ class TextVectors:
         """Encode texts. Loads the encoder at the first call."""
         from actors.retrieval.encoder import SentenceEncoder
 
-        self._encoder = self._encoder or SentenceEncoder(self.model)
+        self._encoder = self._encoder or SentenceEncoder(self.model, self.revision)
         return self._encoder.encode(texts)
 
 
 class TextEncoder:
     """Ray Data actor that encodes texts. Maps rows {text_id, text} to rows {text_id, vector}."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, revision: str | None = None) -> None:
         from actors.retrieval.encoder import SentenceEncoder
 
-        self.encoder = SentenceEncoder(model)
+        self.encoder = SentenceEncoder(model, revision)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Encode the texts of a batch as unit vectors."""
@@ -125,9 +126,9 @@ def without_known(batch: pa.Table, known: npt.NDArray[np.bytes_]) -> pa.Table:
     )
 
 
-def model_folder(cache: Folder, model: str) -> Folder:
-    """Return the folder of a model in an embedding cache."""
-    return cache / model.replace("/", "--")
+def model_folder(cache: Folder, model: str, revision: str | None = None) -> Folder:
+    """Return the folder of a model in an embedding cache. Each revision has its own folder."""
+    return cache / (f"{model}@{revision}" if revision else model).replace("/", "--")
 
 
 def text_id_of(text: str) -> str:

@@ -23,14 +23,19 @@ class SentenceEncoder:
 
     Args:
         model: Name or path of the model.
+        revision: Revision of the model on the Hugging Face Hub.
         threads: CPU threads that torch uses.
     """
 
-    def __init__(self, model: str, threads: int = 1) -> None:
+    def __init__(self, model: str, revision: str | None = None, threads: int = 1) -> None:
         torch.set_num_threads(threads)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = SentenceTransformer(
-            model_path(model), device=device, model_kwargs={"dtype": dtype_of("auto", device)}
+            model_path(model),
+            device=device,
+            revision=revision,
+            trust_remote_code=False,
+            model_kwargs={"dtype": dtype_of("auto", device)},
         )
 
     def encode(self, texts: Sequence[str]) -> Vectors:

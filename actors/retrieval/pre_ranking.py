@@ -27,7 +27,7 @@ class PreRanker:
     def __init__(self, cache: Folder, settings: PreRankerSettings, validation: tuple[float, int] = (0.0, 0)) -> None:
         self.settings = settings
         self.validation = validation
-        self.vectors = TextVectors(cache, settings.model)
+        self.vectors = TextVectors(cache, settings.model, settings.revision)
 
     def scores(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
         """Return the cosine similarity of the query and each candidate, from -1 to 1, in candidate order."""

@@ -21,11 +21,13 @@ from ranking.errors import InputError
 from ranking.evaluation.trec_runs import order_of, read_run
 from ranking.records import Document, Query
 from ranking.settings import Bm25Settings, DenseSettings, RetrieverSettings, RunRetrieverSettings
+from ranking.storage.checksums import check_files, write_checksums
 from ranking.storage.folder import Folder
 from ranking.storage.sources import fetched
 
 DOCUMENTS = "documents"
 _TERM = rf"(?u)[{unsegmented.CHARACTERS}]{{1,2}}|\b\w\w+\b"
+_INDEX_AGAIN = "delete the folder index/ of the run and run the job again"
 _HNSW_NEIGHBOURS = 32
 
 
@@ -42,6 +44,7 @@ def build_bm25(documents: Sequence[Document], settings: Bm25Settings, target: Fo
     retriever.index(_tokens([document.content for document in documents]), show_progress=False)
     with tempfile.TemporaryDirectory() as local:
         retriever.save(local)
+        write_checksums(Folder(local))
         Folder(local).copy_to(target)
 
 
@@ -56,7 +59,9 @@ class Bm25Retriever:
     def __init__(self, index: Folder, doc_ids: Sequence[str]) -> None:
         self.doc_ids = doc_ids
         with tempfile.TemporaryDirectory() as local:
-            (index / "bm25").copy_to(Folder(Path(local) / "bm25"))
+            copy = Folder(Path(local) / "bm25")
+            (index / "bm25").copy_to(copy)
+            check_files(copy, _INDEX_AGAIN, f"{index.uri}/bm25")
             self.retriever = bm25s.BM25.load(str(Path(local) / "bm25"))
 
     def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
@@ -85,7 +90,7 @@ class DenseRetriever:
 
     def __init__(self, cache: Folder, settings: DenseSettings, documents: Sequence[Document]) -> None:
         self.doc_ids = [document.doc_id for document in documents]
-        self.vectors = TextVectors(cache, settings.model)
+        self.vectors = TextVectors(cache, settings.model, settings.revision)
         matrix = self.vectors.of([document.content for document in documents])
         self.nearest: Callable[[np.ndarray, int], np.ndarray] = (
             _graph(matrix) if settings.search == "faiss" else _exact(matrix)
@@ -194,7 +199,7 @@ def _tokens(texts: Sequence[str]) -> bm25s.tokenization.Tokenized:
 
     In scripts without spaces between words, tokens are overlapping character pairs.
     """
-    spaced = [unsegmented.spaced(text) for text in texts]
+    spaced = [unsegmented.separate_bigrams(text) for text in texts]
     return bm25s.tokenize(
         spaced, token_pattern=_TERM, stopwords="en", stemmer=Stemmer.Stemmer("english"), show_progress=False
     )

@@ -26,19 +26,20 @@ class VllmTextEncoder:
 
     Args:
         model: Name or path of the sentence encoder.
+        revision: Revision of the model on the Hugging Face Hub.
         crash_folder: Folder of the crash log.
         gpus: Number of GPUs that the engine uses; 0 runs vLLM's CPU build.
     """
 
-    def __init__(self, model: str, crash_folder: Folder, gpus: int) -> None:
+    def __init__(self, model: str, revision: str | None, crash_folder: Folder, gpus: int) -> None:
         from transformers import AutoTokenizer
 
         path = model_path(model)
-        self.tokenizer = AutoTokenizer.from_pretrained(path)
-        self.max_tokens = min(_max_tokens(path), self.tokenizer.model_max_length)
+        self.tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
+        self.max_tokens = min(_max_tokens(path, revision), self.tokenizer.model_max_length)
         crash_log = CrashLog(crash_folder)
         crash_log.check()
-        self.engine = VllmEngine(model, None, "embed", _ARGUMENTS, gpus, crash_log, "candidates.retrievers")
+        self.engine = VllmEngine(model, revision, "embed", _ARGUMENTS, gpus, crash_log, "candidates.retrievers")
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
         """Encode the texts of a batch as unit vectors."""
@@ -50,7 +51,7 @@ class VllmTextEncoder:
         return pa.table({"text_id": batch["text_id"], "vector": as_lists(vectors)})
 
 
-def _max_tokens(path: str) -> int:
+def _max_tokens(path: str, revision: str | None) -> int:
     """Return the maximum number of tokens in a text.
 
     It is `max_seq_length` in the sentence-transformers config, or else the model's number of positions, or else 8192.
@@ -58,6 +59,9 @@ def _max_tokens(path: str) -> int:
     from transformers import AutoConfig
     from transformers.utils import cached_file
 
-    file = cached_file(path, _SENTENCE_TRANSFORMERS_CONFIG, _raise_exceptions_for_missing_entries=False)
+    file = cached_file(
+        path, _SENTENCE_TRANSFORMERS_CONFIG, revision=revision, _raise_exceptions_for_missing_entries=False
+    )
     length = json.loads(Path(file).read_text(encoding="utf-8")).get("max_seq_length") if file else None
-    return int(length or max_positions(AutoConfig.from_pretrained(path)) or _DEFAULT_MAX_TOKENS)
+    config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
+    return int(length or max_positions(config) or _DEFAULT_MAX_TOKENS)

@@ -18,7 +18,7 @@ from actors.retrieval.candidate_lists import CandidateRetriever
 from actors.retrieval.pre_ranking import PreRanker
 from actors.retrieval.retrievers import Retriever, RunRetriever
 from actors.scoring.scorers import Model
-from actors.serving.settings import ServingSettings
+from actors.serving.serving_settings import ServingSettings
 from ranking.evaluation.results import Latency, Machine, Parity, Size
 from ranking.records import FUSED, CandidateList, Query, content
 from ranking.retrieval.fusion import reciprocal_rank_fusion
@@ -87,7 +87,7 @@ class LatencyProbe:
         ranker = PreRanker(cache, settings)
         ranker.vectors.of([content(c.title, c.text) for row in lists for c in row.candidates] + [_WARM_UP_TEXT])
         torch.set_num_threads(self.threads)
-        seconds = measure_seconds(lambda row: ranker.scores(_uncached(row.text, 1), row.candidates), lists)
+        seconds = measure_seconds(lambda row: ranker.scores(_append_spaces(row.text, 1), row.candidates), lists)
         return MeasuredLatency(latency_percentiles(seconds), documents_per_second(seconds, lists))
 
     def time_first_stages(
@@ -115,11 +115,11 @@ class LatencyProbe:
         for spaces, (name, retriever) in enumerate(searched.items(), start=1):
             retriever.search([Query(query_id="", text=_WARM_UP_TEXT)], 1)
             torch.set_num_threads(self.threads)
-            queries = [Query(query_id="", text=_uncached(text, spaces)) for text in texts]
+            queries = [Query(query_id="", text=_append_spaces(text, spaces)) for text in texts]
             search = partial(_search, retriever, settings.depth)
             measured[name] = MeasuredLatency(latency_percentiles(measure_seconds(search, queries)))
         if 1 < len(searched) == len(stage.retrievers):
-            queries = [Query(query_id="", text=_uncached(text, len(searched) + 1)) for text in texts]
+            queries = [Query(query_id="", text=_append_spaces(text, len(searched) + 1)) for text in texts]
             search = partial(_search_all, stage)
             measured[FUSED] = MeasuredLatency(latency_percentiles(measure_seconds(search, queries)))
         return measured
@@ -171,7 +171,7 @@ def documents_per_second(seconds: Sequence[float], lists: Sequence[CandidateList
     return sum(len(row.candidates) for row in without_warm_up(lists)) / sum(seconds)
 
 
-def _uncached(text: str, spaces: int) -> str:
+def _append_spaces(text: str, spaces: int) -> str:
     """Append spaces, so the encoder reads the same words but the embedding cache does not contain the text."""
     return text + " " * spaces
 

@@ -13,10 +13,10 @@ from actors.data.rows import records
 from ranking.errors import InputError
 from ranking.model_paths import model_path
 from ranking.records import CandidateList, content
-from ranking.registry import check_whole
+from ranking.registry_versions import verify_checksums
 from ranking.storage.folder import Folder
 from students.scoring import CONFIG_FILE, ClassifierScorer, Scorer
-from students.settings import Precision
+from students.student_settings import Precision
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,14 @@ class Model:
             which has its maximum in its config.
         precision: Precision of a classifier. A student has its precision in its config.
         as_classifier: Load a student's folder as a plain classifier, without its student config.
+        revision: Revision of a Hugging Face model.
     """
 
     location: str
     max_length: int | None = None
     precision: Precision = "auto"
     as_classifier: bool = False
+    revision: str | None = None
 
     @property
     def folder(self) -> Folder | None:
@@ -49,7 +51,9 @@ class Model:
                 for a student.
         """
         if self.folder is None:
-            return ClassifierScorer(model_path(self.location), self.max_length, self.precision, self.location)
+            return ClassifierScorer(
+                model_path(self.location), self.max_length, self.precision, self.location, self.revision
+            )
         with tempfile.TemporaryDirectory() as local:
             path = Path(local) / "model"
             self.folder.copy_to(Folder(path))
@@ -84,7 +88,7 @@ def load_champion(model: Folder, checksum: str) -> Scorer:
     with tempfile.TemporaryDirectory() as local:
         path = Path(local) / "model"
         model.copy_to(Folder(path))
-        check_whole(Folder(path), checksum)
+        verify_checksums(Folder(path), checksum, model.uri)
         return Scorer(path, display_name=model.uri)
 
 

@@ -16,14 +16,16 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
-from typing import IO, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
 from ranking.errors import InputError
 from ranking.records import Record
 from ranking.storage.folder import Folder
+from ranking.storage.full_disk import full_disk_errors
 
 R = TypeVar("R", bound=Record)
 _log = logging.getLogger("ray.serve")
@@ -62,7 +64,7 @@ class EventLog(Generic[R]):
         self._on_skipped_rows = on_skipped_rows
         self._lock = threading.Lock()
         self._store_lock = threading.Lock()
-        self._closed: list[tuple[IO[str], Path]] = []
+        self._closed: list[tuple[FileIO, Path]] = []
         self._wake = threading.Event()
         _make_private(journals.parent)
         _make_private(journals)
@@ -74,11 +76,13 @@ class EventLog(Generic[R]):
         """Write a row to the journal, without waiting for storage.
 
         When this returns, the row survives a crash of the process, but not a failure of the machine.
+
+        Raises:
+            OSError: The journal cannot be written, for example because the disk is full. It does not get the row.
         """
-        line = row.model_dump_json() + "\n"
-        with self._lock:
-            self._journal.write(line)
-            self._journal.flush()
+        line = (row.model_dump_json() + "\n").encode("utf-8")
+        with self._lock, full_disk_errors(str(self._path)):
+            _append_whole(self._journal, line)
             self._rows += 1
             if self._rows >= self._max_rows:
                 self._rotate()
@@ -102,17 +106,18 @@ class EventLog(Generic[R]):
 
     def _rotate(self) -> None:
         """Open another journal and queue the current one for storage."""
-        self._closed.append((self._journal, self._path))
+        closed = (self._journal, self._path)
         self._open()
+        self._closed.append(closed)
 
     def _open(self) -> None:
-        self._path = self._journals / f"{time.time_ns()}-{uuid.uuid4().hex}{_JOURNAL}"
-        unlocked = self._path.with_suffix(_OPENING)  # _recover() assumes that unlocked journals are of dead processes
-        descriptor = os.open(unlocked, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._journal: IO[str] = os.fdopen(descriptor, "w", encoding="utf-8")
-        fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        unlocked.rename(self._path)
-        self._rows = 0
+        path = self._journals / f"{time.time_ns()}-{uuid.uuid4().hex}{_JOURNAL}"
+        unlocked = path.with_suffix(_OPENING)  # _recover() assumes that unlocked journals are of dead processes
+        descriptor = os.open(unlocked, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        journal = os.fdopen(descriptor, "wb", buffering=0)
+        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unlocked.rename(path)
+        self._journal, self._path, self._rows = journal, path, 0
 
     def _store(self, path: Path) -> None:
         """Write the rows of a journal to storage, then delete the journal.
@@ -165,6 +170,18 @@ class EventLog(Generic[R]):
                 continue
             except Exception as error:
                 _log.error("cannot write events to storage, keeping them in %s: %s", path, error)
+
+
+def _append_whole(journal: FileIO, line: bytes) -> None:
+    """Append a line to a journal. If that fails, for example on a full disk, the journal has no part of the line."""
+    size = os.fstat(journal.fileno()).st_size
+    try:
+        written = 0
+        while written < len(line):
+            written += journal.write(line[written:])
+    except OSError:
+        journal.truncate(size)
+        raise
 
 
 def _read_rows(model: type[R], path: Path) -> tuple[list[R], list[int]]:

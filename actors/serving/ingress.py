@@ -91,6 +91,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"description": "The body is too large, or a text is too long and `truncate` is false."},
     422: {"description": "The request is invalid. The message names the field."},
     429: {"description": "Too many requests are in progress. Retry after the seconds in `Retry-After`."},
+    503: {"description": "Feedback could not be recorded. Send it again later."},
     504: {"description": "The request timed out."},
 }
 
@@ -187,6 +188,9 @@ class Ingress:
                 return {"event_id": await asyncio.to_thread(self._traffic.feedback, event)}
             except UnknownExposureError:
                 raise HTTPException(422, "exposure_id: not an id that this service has returned") from None
+            except OSError as error:
+                _log.error("cannot record feedback: %s", error)
+                raise HTTPException(503, "the feedback was not recorded; send it again later") from None
 
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(self) -> HTMLResponse:

@@ -64,7 +64,7 @@ class IngressMetrics:
             "rradistill_serve_requests", "Requests, by route and status.", tag_keys=("route", "status")
         )
         self._seconds = Histogram("rradistill_serve_request_seconds", "Seconds per request.", _SECONDS, ("route",))
-        self._in_progress = Gauge("rradistill_serve_documents_under_way", "Documents in progress.")
+        self._in_progress = Gauge("rradistill_serve_documents_in_progress", "Documents in progress.")
         self._exposures = Counter(
             "rradistill_serve_exposures",
             "Rankings shown in an experiment.",
@@ -78,6 +78,9 @@ class IngressMetrics:
         self._bad_key_lines = Gauge("rradistill_serve_keys_bad_lines", "Lines of the key file that were skipped.")
         self._skipped_rows = Counter(
             "rradistill_serve_skipped_rows", "Rows of event journals that could not be read and were set aside."
+        )
+        self._lost_exposures = Counter(
+            "rradistill_serve_lost_exposures", "Exposures that could not be written to the event journal."
         )
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -105,3 +108,7 @@ class IngressMetrics:
     def skipped_rows(self, count: int) -> None:
         """Record rows of an event journal that could not be read."""
         self._skipped_rows.inc(count)
+
+    def lost_exposure(self) -> None:
+        """Record an exposure that could not be written to the event journal."""
+        self._lost_exposures.inc(1)

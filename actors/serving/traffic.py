@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 import uuid
@@ -19,6 +20,8 @@ from actors.serving.signing import Secret, load_secret
 from ranking.ab_test.arm_assignment import Arm, bucket_of, team_draft
 from ranking.ab_test.exposure_records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
 from ranking.storage.folder import Folder
+
+_log = logging.getLogger("ray.serve")
 
 MAX_SHADOW_REQUESTS = 4
 """Maximum number of shadow requests (scored by the challenger after the response) in progress per replica.
@@ -184,6 +187,7 @@ class Traffic:
 
         Raises:
             UnknownExposureError: The event's exposure id is not one of this service.
+            OSError: The journal cannot be written, for example because the disk is full.
         """
         assert self._feedback is not None
         if not self._secret.is_signed(event.exposure_id):
@@ -226,5 +230,11 @@ class Traffic:
         self._write(row.model_copy(update={"shadow": [ids[i] for i in order_of(scored.scores)]}))
 
     def _write(self, row: Exposure) -> None:
-        if self._exposures is not None:
+        """Record an exposure. A failure is counted and logged, because the ranking can be shown without it."""
+        if self._exposures is None:
+            return
+        try:
             self._exposures.append(row)
+        except OSError as error:
+            self._metrics.lost_exposure()
+            _log.error("cannot record an exposure: %s", error)

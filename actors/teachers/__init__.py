@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from actors.settings import ComputeSettings, ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
+from actors.compute_settings import ComputeSettings
+from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -45,11 +46,11 @@ def make_teacher(settings: TeacherSettings, compute: ComputeSettings, fingerprin
     """
     # import only the class in use: a recorded teacher does not need vLLM
     if isinstance(settings, ListwiseTeacherSettings):
-        from actors.teachers.listwise import ListwiseTeacher
+        from actors.teachers.listwise_teacher import ListwiseTeacher
 
         return ListwiseTeacher(settings, compute, fingerprint, cache)
     if isinstance(settings, PointwiseTeacherSettings):
-        from actors.teachers.pointwise import PointwiseTeacher
+        from actors.teachers.pointwise_teacher import PointwiseTeacher
 
         return PointwiseTeacher(settings, compute, fingerprint, cache)
     from actors.teachers.recorded_teacher import RecordedTeacher

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from actors.settings import ListwiseTeacherSettings
+from actors.teacher_settings import ListwiseTeacherSettings
 from actors.teachers.listwise_requests import drawn_order, list_id_of
 from actors.vllm.response_cache import ResponseCache
 from ranking.audit.shown_answers import ShownAnswer

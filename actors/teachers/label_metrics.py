@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
+from actors.compute_settings import ComputeSettings
 from actors.data.rows import Outcome
-from actors.settings import ComputeSettings
 from ranking.records import Label
 
 _SECONDS = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0]
@@ -38,7 +38,7 @@ class LabellingMetrics:
         self._seconds = Histogram(
             "rradistill_label_seconds", "Seconds per query.", boundaries=_SECONDS, tag_keys=("teacher",)
         )
-        self._in_flight_gauge = Gauge("rradistill_label_under_way", "Queries in flight.", tag_keys=("teacher",))
+        self._in_flight_gauge = Gauge("rradistill_label_in_progress", "Queries in flight.", tag_keys=("teacher",))
         for metric in (self._seconds, self._in_flight_gauge):
             metric.set_default_tags(tags)
         self._price_per_second = (compute.engine_hour_price or 0.0) / 3600

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.data.rows import Outcome
-from actors.settings import ListwiseTeacherSettings
+from actors.teacher_settings import ListwiseTeacherSettings
 from actors.teachers.listwise_requests import ListRanking, ParsedResponse
 from ranking.labels.permutations import agreement, borda, kemeny
 from ranking.labels.targets import tiers_from_order

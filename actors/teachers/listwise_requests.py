@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.retrieval.embeddings import text_id_of
-from actors.settings import ListwiseTeacherSettings, WindowSettings
+from actors.teacher_settings import ListwiseTeacherSettings, WindowSettings
 from actors.vllm.engine import Completion
 from actors.vllm.prompt_tokens import FilledPrompt, PromptFiller
 from actors.vllm.response_cache import CachedResponse, ResponseCache
 from ranking.labels.answer_constraints import DOCUMENTS
 from ranking.labels.listwise_answers import ParsedAnswer, read_answer
 from ranking.labels.permutations import prompt_order
-from ranking.labels.windows import reordered, windows
+from ranking.labels.windows import reorder_after_window, windows
 from ranking.records import PreRankedList, content
 
 Generate = Callable[[Sequence[int], Mapping[str, Any]], Awaitable[Completion]]
@@ -120,7 +120,7 @@ class ListwiseRequester:
             ranking.responses += responses
             if not responses[-1].answer.usable:
                 return ranking
-            order = reordered(order, start, end, responses[-1].listed)
+            order = reorder_after_window(order, start, end, responses[-1].listed)
         ranking.order = order
         return ranking
 

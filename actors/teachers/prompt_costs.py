@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
+from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
 from actors.vllm.model_check import check_model
 from ranking.errors import InputError
 from ranking.labels.cost_estimate import ListCost
@@ -64,7 +64,7 @@ def _pointwise(settings: PointwiseTeacherSettings, lists: Sequence[PreRankedList
 
     A text that several lists share is counted for each of them, although the model reads it only once.
     """
-    from actors.teachers.pointwise import make_scorer
+    from actors.teachers.pointwise_teacher import make_scorer
 
     scorer = make_scorer(settings)
     costs = []

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from actors.data.rows import Outcome, records, rejected, table_of
-from actors.settings import RecordedTeacherSettings
+from actors.data.rows import Outcome, records, rejection_outcome, table_of
+from actors.teacher_settings import RecordedTeacherSettings
 from ranking.errors import InputError
 from ranking.labels.recorded_rankings import NOTHING_HELPS, RecordedList, read_recorded
 from ranking.labels.targets import targets_from_grades, tiers_from_order
@@ -77,18 +77,18 @@ class RecordedTeacher:
     def _outcome(self, row: PreRankedList) -> Outcome[Label]:
         recorded = self.lists.get(row.query_id)
         if not row.picked:
-            return rejected(row, "no candidates to rank")
+            return rejection_outcome(row, "no candidates to rank")
         if recorded is None:
-            return rejected(row, "the recorded file has no entry for this query")
+            return rejection_outcome(row, "the recorded file has no entry for this query")
         if recorded.answer is not None and not recorded.answer.usable:
             if (recorded.raw or "").strip() == NOTHING_HELPS:
-                return rejected(row, "the recorded answer is none: no document is relevant", recorded.raw)
-            return rejected(
+                return rejection_outcome(row, "the recorded answer is none: no document is relevant", recorded.raw)
+            return rejection_outcome(
                 row, f"the recorded answer is unusable, parse status {recorded.answer.parse_status}", recorded.raw
             )
         candidates = self._labelled(row, recorded)
         if all(candidate.position is None for candidate in candidates):
-            return rejected(row, "the recorded teacher lists none of this query's candidates", recorded.raw)
+            return rejection_outcome(row, "the recorded teacher lists none of this query's candidates", recorded.raw)
         label = Label(
             query_id=row.query_id,
             query=row.text,

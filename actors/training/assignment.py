@@ -9,7 +9,7 @@ from typing import Any
 from ranking.records import Provenance
 from ranking.storage.folder import Folder
 from students.kinds import AnySettings
-from students.settings import TrainingSettings
+from students.training_settings import TrainingSettings
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import itertools
 import json
+import pickle
 import shutil
 import tempfile
 from collections import defaultdict
@@ -19,8 +19,11 @@ import ray.train
 import torch
 from ray.train import Checkpoint
 
+from actors.compat import deepspeed_universal_checkpoint
+from actors.compat.deepspeed_weights_only import weights_only
+from actors.training import checkpoint_checksums
 from actors.training.assignment import Assignment, TrainingProgress
-from ranking.errors import first_line
+from ranking.errors import InputError, first_line
 from ranking.model_paths import model_path
 from ranking.storage.folder import Folder
 from students import export, kinds, model_card, onnx_file
@@ -41,6 +44,9 @@ _DISK_FULL_MESSAGES = ("No space left", "Disk quota exceeded", "inline_container
 """Substrings of error messages that mean a full disk. torch's message only names its source file."""
 
 
+_RUN_AGAIN = "run the job again, it continues from the previous checkpoint if there is one"
+
+
 class CheckpointWriteError(RuntimeError):
     """The disk is full, so a checkpoint or a model cannot be written."""
 
@@ -57,6 +63,7 @@ def save(engine: Any, progress: TrainingProgress) -> None:
         if context.get_world_rank() == 0:
             (Path(local) / STATE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
             (Path(local) / WORKERS).write_text(json.dumps(context.get_world_size()), encoding="utf-8")
+        checkpoint_checksums.write(Path(local), context.get_world_rank(), context.get_world_size())
         ray.train.report(metrics_of(progress), checkpoint=Checkpoint.from_directory(local))
 
 
@@ -73,27 +80,47 @@ def resume(engine: Any) -> TrainingProgress:
 
     Returns:
         The progress of the checkpoint; progress at step 0 if there is no checkpoint.
+
+    Raises:
+        InputError: If the checkpoint is damaged or contains objects that no checkpoint has.
     """
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         return TrainingProgress()
     with checkpoint.as_directory() as local:
+        _check_on_each_node(Path(local), checkpoint.path)
         progress = TrainingProgress.read((Path(local) / STATE).read_text(encoding="utf-8"))
         if progress.step == 0:  # The weights are still the base's, and there is no optimizer state.
             return progress
         workers = json.loads((Path(local) / WORKERS).read_text(encoding="utf-8"))
         sharded = any((Path(local) / TAG).glob("*_optim_states.pt"))
-        if sharded and workers != ray.train.get_context().get_world_size():
-            _load_resharded(engine, Path(local), checkpoint.path)
-        else:
-            engine.load_checkpoint(local, tag=TAG)
+        with _safe_loading(checkpoint.path):
+            if sharded and workers != ray.train.get_context().get_world_size():
+                _load_resharded(engine, Path(local), checkpoint.path)
+            else:
+                engine.load_checkpoint(local, tag=TAG)
     return progress
+
+
+def _check_on_each_node(checkpoint: Path, name: str) -> None:
+    """Check that a checkpoint is whole. The first worker on each node reads its files, the others wait for it.
+
+    Args:
+        checkpoint: Local folder of the checkpoint.
+        name: Storage path of the checkpoint, for the error message.
+
+    Raises:
+        CorruptFileError: If a file is missing or changed.
+    """
+    if ray.train.get_context().get_local_rank() == 0:
+        checkpoint_checksums.check(Folder(checkpoint), _RUN_AGAIN, name)
+    torch.distributed.barrier()
 
 
 def _load_resharded(engine: Any, checkpoint: Path, name: str) -> None:
     """Load a checkpoint whose ZeRO shards were written by a different number of workers.
 
-    The first worker on each node converts the shards to DeepSpeed's universal checkpoint format (arXiv 2406.18820).
+    The first worker on each node converts the shards to DeepSpeed's universal checkpoint format.
     Every worker then loads its own shard from it.
 
     Args:
@@ -101,32 +128,36 @@ def _load_resharded(engine: Any, checkpoint: Path, name: str) -> None:
         checkpoint: Local folder of the checkpoint.
         name: Storage path of the checkpoint, which is the same for all workers.
     """
-    from deepspeed.checkpoint import ds_to_universal
-
     context = ray.train.get_context()
     universal = Path(tempfile.gettempdir()) / f"rradistill-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     if context.get_local_rank() == 0:
         shutil.rmtree(universal, ignore_errors=True)
-        with contextlib.redirect_stdout(None):
-            ds_to_universal.main(
-                argparse.Namespace(
-                    input_folder=str(checkpoint / TAG),
-                    output_folder=str(universal / TAG),
-                    num_extract_workers=1,
-                    num_merge_workers=1,
-                    keep_temp_folder=False,
-                    strict=True,
-                    inject_missing_state=True,
-                )
-            )
+        deepspeed_universal_checkpoint.convert(checkpoint / TAG, universal / TAG)
     torch.distributed.barrier()
-    # DeepSpeed only has a setting of the engine for this, so enable it during this load only.
-    engine._config.load_universal_checkpoint = True
-    engine.load_checkpoint(universal, tag=TAG)
-    engine._config.load_universal_checkpoint = False
+    deepspeed_universal_checkpoint.load(engine, universal, TAG)
     torch.distributed.barrier()
     if context.get_local_rank() == 0:
         shutil.rmtree(universal, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _safe_loading(checkpoint: str) -> Iterator[None]:
+    """Load a checkpoint in the `with` block without running code that it may contain.
+
+    Args:
+        checkpoint: Storage path of the checkpoint, for the error message.
+
+    Raises:
+        InputError: If the checkpoint is damaged or contains objects that no checkpoint has.
+    """
+    try:
+        with weights_only():
+            yield
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{checkpoint}: this checkpoint is damaged or contains objects that no checkpoint has; delete this folder "
+            "to continue from the previous checkpoint"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -168,6 +199,7 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
     reported = ray.train.get_all_reported_checkpoints()
     best = max(reported, key=lambda one: (one.metrics[MEASURE], one.metrics["step"]))
     with best.checkpoint.as_directory() as checkpoint, tempfile.TemporaryDirectory() as local:
+        checkpoint_checksums.check(Folder(checkpoint), _RUN_AGAIN, best.checkpoint.path)
         progress = TrainingProgress.read((Path(checkpoint) / STATE).read_text(encoding="utf-8"))
         path = model_path(work.student.base)
         model = kinds.build(work.student, path)
@@ -180,12 +212,15 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
             if value.requires_grad:
                 names_by_weight[id(value)].append(name)
         trainable = list(names_by_weight.values())
-        trained.load_state_dict(_full_weights(Path(checkpoint), work.training.zero_stage, trainable) | frozen)
+        with _safe_loading(best.checkpoint.path):
+            weights = _full_weights(Path(checkpoint), work.training.zero_stage, trainable)
+        trained.load_state_dict(weights | frozen)
         model = kinds.unwrap(trained)
         folder = Path(local) / "model"
-        export.save(model, kinds.tokenizer_of(work.student, path), work.student, folder, probes)
-        onnx = (folder / onnx_file.NAME).is_file()
-        (folder / model_card.NAME).write_text(_model_card(work, progress, onnx), encoding="utf-8")
+        with _disk_full_errors(f"the model to {folder}"):
+            export.save(model, kinds.tokenizer_of(work.student, path), work.student, folder, probes)
+            onnx = (folder / onnx_file.NAME).is_file()
+            (folder / model_card.NAME).write_text(_model_card(work, progress, onnx), encoding="utf-8")
         work.model.delete()
         try:
             with _disk_full_errors(f"the model to {work.model.uri}"):
@@ -214,7 +249,7 @@ def _full_weights(checkpoint: Path, zero_stage: int, trainable: list[list[str]])
     """
     if zero_stage == 0:
         (path,) = (checkpoint / TAG).glob("*_model_states.pt")
-        states = torch.load(path, map_location="cpu", weights_only=False)
+        states = torch.load(path, map_location="cpu", weights_only=True)
         module = {
             name: value.float() if value.is_floating_point() else value for name, value in states["module"].items()
         }

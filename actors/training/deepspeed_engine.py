@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from actors.compat.deepspeed_op_probing import skip_op_probing
 from students.precision import dtype_of
-from students.settings import TrainingSettings
+from students.training_settings import TrainingSettings
 
 
 def make_engine(model: nn.Module, training: TrainingSettings, steps: int, device: str) -> Any:
@@ -26,8 +27,7 @@ def make_engine(model: nn.Module, training: TrainingSettings, steps: int, device
     import deepspeed
 
     if device == "cpu":
-        # Without this, DeepSpeed spends a minute compiling an op that only inference uses.
-        deepspeed.ops.__compatible_ops__ = {}
+        skip_op_probing()
     trainable = [weights for weights in model.parameters() if weights.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=training.learning_rate, weight_decay=training.weight_decay)
     zero: dict[str, Any] = {"stage": training.zero_stage}

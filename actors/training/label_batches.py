@@ -20,15 +20,15 @@ from pydantic import BaseModel, ValidationError
 
 from ranking.errors import InputError
 from ranking.labels.confidence import trust
-from ranking.labels.label_views import graded, viewed
-from ranking.labels.rationales import with_rationales
+from ranking.labels.label_views import training_candidates, with_judgement_targets
+from ranking.labels.rationale_parsing import with_rationales
 from ranking.labels.relevance import relevance
 from ranking.records import Label, LabelledCandidate, RationaleList, content, misfit
 from ranking.storage.folder import Folder
 from students.batches import ListBatch, list_batch
 from students.kinds import TrainingReader
 from students.rra_gpt import AuxiliaryTargets
-from students.settings import TrainingSettings
+from students.training_settings import TrainingSettings
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -209,9 +209,11 @@ class LabelBatches:
         """Choose the candidates of a label to learn from, at least one, and build the auxiliary targets of each."""
         explained = relevant = dict(zip((c.doc_id for c in label.candidates), relevance(label), strict=True))
         # A list without usable candidates keeps one document: a single document has no order, so its loss is 0.
-        candidates = viewed(label, self.training.missing, self.training.max_pre_rank) or label.candidates[:1]
+        candidates = (
+            training_candidates(label, self.training.missing, self.training.max_pre_rank) or label.candidates[:1]
+        )
         if self.grades is not None:
-            candidates = graded(candidates, self.grades[label.query_id], self.training.relevant_grade)
+            candidates = with_judgement_targets(candidates, self.grades[label.query_id], self.training.relevant_grade)
             relevant = {c.doc_id: c.target > 0 for c in candidates}
         sample = self.training.candidates_per_list
         if epoch is not None and sample is not None and sample < len(candidates):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ranking.model_paths import model_path
 from students.kinds import tokenizer_of
-from students.settings import RraBertSettings
+from students.student_settings import RraBertSettings
 from students.token_selection import frequent_terms
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ranking.model_paths import model_path
+from ranking.model_paths import manifest_of_model, model_path
 from ranking.prompts import control_tokens
 
 MIN_DOCUMENT_TOKENS = 8
@@ -16,7 +16,7 @@ class ChatTokens:
     Args:
         model: Folder or Hugging Face id.
         revision: Revision of the model on the Hugging Face Hub.
-        context: The engine's max_model_len in tokens; None for the model's own maximum.
+        context: The engine's max_model_len in tokens; None for the maximum in the model's manifest or configuration.
 
     Attributes:
         context: Context length in tokens.
@@ -27,9 +27,11 @@ class ChatTokens:
         from transformers import AutoConfig, AutoTokenizer
 
         path = model_path(model)
-        self.tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
-        limit = AutoConfig.from_pretrained(path, revision=revision).get_text_config().max_position_embeddings
-        self.context = int(context or limit)
+        self.tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
+        manifest = manifest_of_model(model)
+        config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
+        positions = config.get_text_config().max_position_embeddings
+        self.context = int(context or (manifest.max_tokens if manifest else positions))
         self.special = control_tokens(self.tokenizer)
 
     def encode(self, messages: list[dict[str, str]]) -> list[int]:

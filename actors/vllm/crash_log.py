@@ -6,13 +6,15 @@ that cannot run is not restarted forever, and a prompt that crashes the engine d
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable
 
+from pydantic import ConfigDict
+
+from ranking.records.record import ChecksummedModel
 from ranking.storage.folder import Folder
 
 MAX_CONSECUTIVE_CRASHES = 4
@@ -28,6 +30,15 @@ class QuarantinedPromptError(ValueError):
     """A prompt is not sent, because it crashed the engine repeatedly, the last time as the only prompt in flight."""
 
 
+class _Crash(ChecksummedModel):
+    """A crash: the ids of the prompts that the engine was processing, and whether it was one isolated prompt."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    in_flight: list[str]
+    alone: bool
+
+
 class CrashLog:
     """Engine crashes of one teacher or rationale writer, and the prompts that caused them.
 
@@ -40,12 +51,12 @@ class CrashLog:
     """
 
     def __init__(self, folder: Folder) -> None:
-        self.folder = folder / "deaths"
+        self.folder = folder / "engine_crashes"
         self._since_answer = self.folder / _SINCE_ANSWER
         self._checked_at = -math.inf
-        crashes = [json.loads(self.folder.read_text(name)) for name in self.folder.names(".json")]
-        in_flight = Counter(prompt for crash in crashes for prompt in crash["under_way"])
-        alone = Counter(prompt for crash in crashes for prompt in crash["under_way"] if crash["alone"])
+        crashes = [self.folder.read_model(name, _Crash) for name in self.folder.names(".json")]
+        in_flight = Counter(prompt for crash in crashes for prompt in crash.in_flight)
+        alone = Counter(prompt for crash in crashes for prompt in crash.in_flight if crash.alone)
         self.isolated = {prompt for prompt, count in in_flight.items() if count >= _ISOLATE_AFTER_CRASHES}
         self.quarantined = {prompt for prompt, count in alone.items() if count >= _QUARANTINE_AFTER_CRASHES}
 
@@ -66,7 +77,7 @@ class CrashLog:
             alone: Whether the engine was processing an isolated prompt, which is sent alone.
         """
         name = f"{uuid.uuid4().hex}.json"
-        self.folder.write_text(name, json.dumps({"under_way": sorted(in_flight), "alone": alone}))
+        self.folder.write_text(name, _Crash(in_flight=sorted(in_flight), alone=alone).to_json())
         self._since_answer.write_text(name, "")
 
     def record_answer(self) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from actors.retrieval.embeddings import text_id_of
 from actors.vllm.crash_log import CrashLog
 from actors.vllm.request_limiter import RequestLimiter
+from ranking import usage_statistics
 from ranking.errors import InputError
 from ranking.model_paths import model_path
 from students.precision import dtype_of
@@ -82,6 +83,7 @@ class VllmEngine:
         crash_log: CrashLog,
         setting: str = "teacher.model",
     ) -> None:
+        usage_statistics.turn_off()
         if not gpus:
             set_cpu_environment()
         from vllm import AsyncEngineArgs
@@ -93,7 +95,8 @@ class VllmEngine:
         )
         try:
             self._llm = AsyncLLM.from_engine_args(
-                AsyncEngineArgs(model=model_path(model), **all_arguments), stat_loggers=[RayPrometheusStatLogger]
+                AsyncEngineArgs(model=model_path(model), trust_remote_code=False, **all_arguments),
+                stat_loggers=[RayPrometheusStatLogger],
             )
         except Exception as error:
             if killed_by_signal(error):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from actors.cluster.placement import EnginePool, teacher_engines
-from actors.data.rows import Outcome, records, rejected, table_of
-from actors.settings import ComputeSettings
+from actors.compute_settings import ComputeSettings
+from actors.data.rows import Outcome, records, rejection_outcome, table_of
 from actors.teachers.label_metrics import LabellingMetrics
 from actors.vllm.crash_log import CrashLog
 from ranking.records import Label, PreRankedList
@@ -55,7 +55,7 @@ class EngineActor(ABC):
 
     async def _measured(self, row: PreRankedList) -> Outcome[Label]:
         with self.metrics.measure_query():
-            outcome = await self.outcome(row) if row.picked else rejected(row, "no candidates to rank")
+            outcome = await self.outcome(row) if row.picked else rejection_outcome(row, "no candidates to rank")
         self.metrics.count(outcome)
         return outcome
 

@@ -51,7 +51,7 @@ class PromptFiller:
         Args:
             query: Text of the query.
             texts: Documents in prompt order.
-            seed: Seed of the random delimiter around each document.
+            seed: Seed of the mark on the lines around the query and each document.
 
         Raises:
             ValueError: The prompt is too long even if each document is truncated to eight tokens.

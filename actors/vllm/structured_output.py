@@ -27,7 +27,9 @@ class ListProcessor(AdapterLogitsProcessor):
         from transformers import AutoTokenizer
 
         model = vllm_config.model_config
-        self.rules = ListRules(AutoTokenizer.from_pretrained(model.tokenizer, revision=model.tokenizer_revision))
+        self.rules = ListRules(
+            AutoTokenizer.from_pretrained(model.tokenizer, revision=model.tokenizer_revision, trust_remote_code=False)
+        )
 
     def is_argmax_invariant(self) -> bool:
         """Return False: masking can change the most likely token."""

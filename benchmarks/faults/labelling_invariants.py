@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
+from ranking.errors import CorruptFileError
 from ranking.runs.stages import MANIFEST, REJECTED, Manifest
 from ranking.storage.folder import Folder
 
@@ -162,7 +161,7 @@ def _read(read: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]] | No
         return read()
     except FileNotFoundError:
         return []
-    except (pa.ArrowInvalid, OSError):
+    except (CorruptFileError, OSError):
         return None
 
 

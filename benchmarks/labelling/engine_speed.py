@@ -21,8 +21,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from actors.settings import ComputeSettings, ListwiseTeacherSettings
-from benchmarks.labelling.lists import head_and_tail, real_lists
+from actors.compute_settings import ComputeSettings
+from actors.teacher_settings import ListwiseTeacherSettings
+from benchmarks.labelling.pydoc_lists import head_and_tail, real_lists
 from ranking.records import PreRankedList
 from tools.tiny_models import tiny_generator
 
@@ -53,8 +54,8 @@ def compare_prompts(model: str, queries: int) -> dict[str, Any]:
         model: Folder of the model.
         queries: Number of timed queries.
     """
-    from actors.teachers.listwise import STRUCTURED
     from actors.teachers.listwise_requests import ListwiseRequester
+    from actors.teachers.listwise_teacher import STRUCTURED
     from actors.vllm.crash_log import CrashLog
     from actors.vllm.engine import VllmEngine
     from actors.vllm.prompt_tokens import PromptFiller
@@ -114,7 +115,7 @@ def offline(model: str, prompts: int) -> dict[str, float]:
     set_cpu_environment()
     from vllm import LLM, SamplingParams
 
-    from actors.teachers.listwise import STRUCTURED
+    from actors.teachers.listwise_teacher import STRUCTURED
     from actors.vllm.prompt_tokens import PromptFiller
     from ranking.labels.answer_constraints import DOCUMENTS
     from ranking.prompts import load_prompt
@@ -125,7 +126,7 @@ def offline(model: str, prompts: int) -> dict[str, float]:
     for row in map(head_and_tail, real_lists(prompts + _WARM_UP_LISTS)):
         texts = [content(shown.candidate.title, shown.candidate.text) for shown in row.picked]
         filled.append(filler.fill(row.text, texts, row.query_id))
-    llm = LLM(model, **engine_arguments({**ENGINE, "logits_processors": [STRUCTURED]}, 0))
+    llm = LLM(model, trust_remote_code=False, **engine_arguments({**ENGINE, "logits_processors": [STRUCTURED]}, 0))
     sampling = [
         SamplingParams(temperature=0.0, max_tokens=prompt.answer_tokens, extra_args={DOCUMENTS: 20})
         for prompt in filled
@@ -154,7 +155,7 @@ def through_ray(model: str, prompts: int) -> dict[str, float]:
     from actors.teachers.listwise_requests import list_id_of
     from actors.vllm.engine_actor import through_teachers
     from actors.vllm.response_cache import ResponseCache
-    from benchmarks.labelling.timed import TimedActor
+    from benchmarks.labelling.timed_teacher import TimedActor
     from ranking.records import Provenance
     from ranking.storage.folder import Folder
 

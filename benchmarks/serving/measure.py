@@ -29,7 +29,7 @@ from benchmarks.serving.peers import RankServer, running, servers_of
 from ranking.collections import pydoc
 from ranking.model_paths import model_path
 from students import export, kinds
-from students.settings import RraBertSettings
+from students.student_settings import RraBertSettings
 
 DOCUMENTS, WORDS, LENGTH = 50, 60, 128
 REQUESTS_IN_FLIGHT = 16
@@ -124,7 +124,7 @@ def main() -> None:
     results: dict[str, list[dict[str, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as local:
         model = saved_model(Path(local) / "model")
-        requests = requests_of(AutoTokenizer.from_pretrained(model))
+        requests = requests_of(AutoTokenizer.from_pretrained(model, trust_remote_code=False))
         servers = [
             server
             for server in servers_of(model, Path(local) / "storage", PORT, arguments.infinity)

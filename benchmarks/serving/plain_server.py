@@ -42,5 +42,5 @@ def rerank(request: Request) -> dict[str, list[dict[str, float]]]:
 
 
 if __name__ == "__main__":
-    api.state.model = CrossEncoder(sys.argv[1], device="cpu")
+    api.state.model = CrossEncoder(sys.argv[1], trust_remote_code=False, device="cpu")
     uvicorn.run(api, host="127.0.0.1", port=int(sys.argv[2]), log_level="error")

@@ -246,7 +246,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as local:
         models = {name: saved_model(Path(local) / name, seed) for name, seed in (("a", 1), ("b", 2))}
-        requests = requests_of(AutoTokenizer.from_pretrained(models["a"]))
+        requests = requests_of(AutoTokenizer.from_pretrained(models["a"], trust_remote_code=False))
         orders = orders_of(models, requests)
         registry = Registry(Folder(Path(local) / "storage"))
         registry.promote(Folder(models["a"]), "a", "soak", "to be disturbed")

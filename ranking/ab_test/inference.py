@@ -68,7 +68,7 @@ def compare(
     means = [float(sums.sum() / shown.sum()) for sums, shown in (champion, challenger)]
     delta = means[1] - means[0]
     generator = np.random.default_rng(seed)
-    first, second = (_resampled(*arm, resamples, generator) for arm in (champion, challenger))
+    first, second = (_resample_means(*arm, resamples, generator) for arm in (champion, challenger))
     lifts = _interval(second / first - 1, level) if means[0] > 0 and (first > 0).all() else None
     always_valid, p = _sequential(delta, [_residuals(*arm) for arm in (champion, challenger)], level)
     return Difference(
@@ -96,12 +96,12 @@ def one_sample(sums: Values, shown: Values, level: float, resamples: int, seed: 
         seed: seed of the bootstrap.
     """
     mean = float(sums.sum() / shown.sum())
-    drawn = _resampled(sums, shown, resamples, np.random.default_rng(seed))
+    drawn = _resample_means(sums, shown, resamples, np.random.default_rng(seed))
     always_valid, p = _sequential(mean, [_residuals(sums, shown)], level)
     return Difference(0.0, mean, mean, _interval(drawn, level), None, None, always_valid, p)
 
 
-def _resampled(sums: Values, shown: Values, resamples: int, generator: np.random.Generator) -> Values:
+def _resample_means(sums: Values, shown: Values, resamples: int, generator: np.random.Generator) -> Values:
     """Return the mean over exposures in each bootstrap resample of the keys, [resamples]."""
     keys = len(sums)
     means = np.empty(resamples)

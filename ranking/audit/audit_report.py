@@ -12,9 +12,10 @@ from ranking.audit.position import PositionBias, position_bias
 from ranking.audit.quality import Quality, quality
 from ranking.audit.shown_answers import ShownAnswer
 from ranking.records import ParseStatus, Record
+from ranking.records.record import ChecksummedModel
 
 
-class Audit(Record):
+class Audit(Record, ChecksummedModel):
     """Audit of a sample of a teacher's answers.
 
     Attributes:

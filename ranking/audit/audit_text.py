@@ -31,8 +31,8 @@ def _lines(audit: Audit) -> Iterator[tuple[str, str]]:
     if not audit.answers:
         return
     yield "parse status", ", ".join(f"{parse_status} {count}" for parse_status, count in audit.parse_statuses.items())
-    yield "well-formed", f"{_counted(audit.well_formed)} answers ({_rate(audit.well_formed)})"
-    yield "usable", f"{_counted(audit.usable)} answers ({_rate(audit.usable)})"
+    yield "well-formed", f"{_count_text(audit.well_formed)} answers ({_rate(audit.well_formed)})"
+    yield "usable", f"{_count_text(audit.usable)} answers ({_rate(audit.usable)})"
     if audit.listed is not None and audit.shown is not None:
         yield "listed", f"{audit.listed:.1f} of {audit.shown:.1f} documents per answer"
     yield from (("input order", text) for text in _idleness_lines(audit.idleness))
@@ -44,13 +44,13 @@ def _lines(audit: Audit) -> Iterator[tuple[str, str]]:
 def _idleness_lines(idleness: Idleness) -> Iterator[str]:
     if idleness.identity_chance is not None and idleness.identity.share is not None:
         rates = f"{_percent(idleness.identity.share)}; chance: {_percent(idleness.identity_chance)}"
-        yield f"{_counted(idleness.identity)} answers equal the input order ({rates})"
+        yield f"{_count_text(idleness.identity)} answers equal the input order ({rates})"
     if idleness.chance is None:
         yield f"unknown: no usable answer lists {MIN_LISTED} or more documents"
         return
     conclusion = "the teacher copies the input order" if idleness.does_nothing else "the teacher reorders documents"
     rates = f"{_rate(idleness.in_order)}; chance: {_percent(idleness.chance)}"
-    answers = f"{_counted(idleness.in_order)} usable answers with {MIN_LISTED} or more documents"
+    answers = f"{_count_text(idleness.in_order)} usable answers with {MIN_LISTED} or more documents"
     yield f"{answers} keep the input order ({rates}): {conclusion}"
 
 
@@ -104,7 +104,7 @@ def _number(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _counted(share: Proportion) -> str:
+def _count_text(share: Proportion) -> str:
     return f"{share.count} of {share.of}"
 
 

@@ -30,7 +30,7 @@ def svg_of(audit: Audit, title: str) -> str:
     """
     short = title if len(title) <= _MAX_TITLE_LENGTH else title[: _MAX_TITLE_LENGTH - 1] + "…"
     if audit.position is None:
-        return _framed(
+        return _wrap_in_svg(
             title,
             640,
             120,
@@ -44,20 +44,20 @@ def svg_of(audit: Audit, title: str) -> str:
         text(24, 84, _SHUFFLED if audit.shuffled else _NOT_SHUFFLED, "muted"),
         *_axes(grid),
         *_cells(grid, position),
-        *_omitted(grid, position),
+        *_omitted_cells(grid, position),
         *_guides(grid, position),
         *_mean_line(grid, position),
         *legend_of(grid, scale_end(position)),
     ]
-    return _framed(title, grid.width, grid.height, parts)
+    return _wrap_in_svg(title, grid.width, grid.height, parts)
 
 
-def _framed(title: str, width: float, height: float, parts: list[str]) -> str:
+def _wrap_in_svg(title: str, width: float, height: float, parts: list[str]) -> str:
     label = escape(_printable(f"Prompt position against answer position: {title}"), {'"': "&quot;"})
     body = _printable("\n".join(parts))
     size = f'width="{width:g}" height="{height:g}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" {size} '
+        f'<svg class="audit" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" {size} '
         f'role="img" aria-label="{label}">\n<style>{STYLE}</style>\n'
         f'<rect class="page" {size}/>\n{body}\n</svg>\n'
     )
@@ -108,7 +108,7 @@ def _cells(grid: Grid, position: PositionBias) -> Iterator[str]:
                 yield grid.cell("heat", grid.left + (column - 1) * grid.size, row, grid.size, count / shown / end, note)
 
 
-def _omitted(grid: Grid, position: PositionBias) -> Iterator[str]:
+def _omitted_cells(grid: Grid, position: PositionBias) -> Iterator[str]:
     box = f'x="{grid.left_out_x:g}" y="{grid.top:g}" width="{grid.left_out_width:g}" height="{grid.side:g}"'
     yield f'<rect class="plate" {box}/>'
     for row, count in enumerate(position.left_out, start=1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -22,14 +23,21 @@ def _colours(grey: dict[str, str], hue: dict[str, str]) -> str:
     )
 
 
-STYLE = (
+def _within(root: str, style: str) -> str:
+    """Limit the rules of a style sheet, whose selectors are classes or `text`, to the elements inside of `root`."""
+    return re.sub(r"(?<=[{},])(?=(?:text|\.[a-z]+)[{,])", f"{root} ", f"}}{style}")[1:]
+
+
+STYLE = _within(
+    ".audit",
     "text{font-family:system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif}"
     ".title{font-size:18px;font-weight:600}.body{font-size:13px}.muted{font-size:12px}.small,.faint{font-size:11px}"
     ".mean,.halo,.order,.even,.tick{fill:none}.halo{stroke-width:6;stroke-opacity:.7;stroke-linejoin:round}"
     ".mean{stroke-width:2.2;stroke-linejoin:round}.dot{stroke-width:1}"
     ".order{stroke-width:1.2;stroke-dasharray:6 4}.even{stroke-width:1.2;stroke-dasharray:1.5 3.5}"
-    f"{_colours(_LIGHT, _LIGHT_HUES)}@media (prefers-color-scheme:dark){{{_colours(_DARK, _DARK_HUES)}}}"
+    f"{_colours(_LIGHT, _LIGHT_HUES)}@media (prefers-color-scheme:dark){{{_colours(_DARK, _DARK_HUES)}}}",
 )
+"""Style sheet of the picture. It leaves the rest of a page that contains the picture unchanged."""
 
 _SCALE_ENDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0)
 

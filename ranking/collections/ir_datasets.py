@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from ranking.collections.collection import Collection
-from ranking.collections.splits import Judgements, Qrels, assembled
+from ranking.collections.qrels import Qrels
+from ranking.collections.splits import Judgements, assemble_collection
 from ranking.errors import InputError
 from ranking.records import Document, Query
 from ranking.runs.stages import fingerprint_of
@@ -49,7 +50,7 @@ def read(name: str) -> Collection:
         [(query.query_id, query.text) for query in queries],
     ]
     fingerprint = fingerprint_of("ir_datasets", name, contents, judgements.qrels if judgements else None)
-    return assembled(name, fingerprint, documents, queries, judgements)
+    return assemble_collection(name, fingerprint, documents, queries, judgements)
 
 
 def _load(name: str) -> Any:
@@ -72,5 +73,10 @@ def _judgements(dataset: Any, name: str) -> Judgements:
     """Read the judgements of a dataset."""
     qrels: Qrels = {}
     for qrel in dataset.qrels_iter():
+        if qrel.relevance != int(qrel.relevance):
+            raise InputError(
+                f"collection.source ir_datasets:{name}: the grade of document {qrel.doc_id!r} for query "
+                f"{qrel.query_id!r} must be an integer, not {qrel.relevance!r}"
+            )
         qrels.setdefault(qrel.query_id, {})[qrel.doc_id] = int(qrel.relevance)
     return Judgements(qrels, f"ir_datasets:{name}", whole=True)

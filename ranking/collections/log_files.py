@@ -5,8 +5,11 @@ The log is given as a file, a folder or a glob, by path or URI.
 
 from __future__ import annotations
 
+import codecs
 import functools
+import gzip
 import hashlib
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,13 +18,18 @@ from typing import Any
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from ranking.collections.log_formats import FORMATS
+from ranking.collections.log_layout import LogLayout
 from ranking.errors import InputError
 from ranking.storage.folder import Folder
 
-ENDINGS = (".parquet", ".jsonl", ".tsv", ".csv")
+ENDINGS = (".parquet", ".jsonl", ".ndjson", ".json", ".tsv", ".txt", ".csv")
+COMPRESSED = ".gz"
 _GLOB = frozenset("*?[")
 _SPLIT_BYTES = 16 * 2**20
 _READ_BYTES = 2**20
+_COMPRESSION_RATIO = 8
+_WHOLE_FILE = (0, 2**62)
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,18 @@ class LogFile:
     @property
     def ending(self) -> str:
         """The extension of the file, one of `ENDINGS`."""
-        return next(ending for ending in ENDINGS if self.path.endswith(ending))
+        name = self.path.lower().removesuffix(COMPRESSED)
+        return next(ending for ending in ENDINGS if name.endswith(ending))
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the file is compressed with gzip."""
+        return self.path.lower().endswith(COMPRESSED)
+
+    @property
+    def text_size(self) -> int:
+        """Estimated size in bytes without compression."""
+        return self.size * _COMPRESSION_RATIO if self.is_compressed else self.size
 
 
 @dataclass(frozen=True)
@@ -55,7 +74,7 @@ class FileSplit:
         path: As in `LogFile`.
         ending: Extension of the file.
         start: Start of the split: a byte offset in a .tsv or .jsonl file, the index of a row group in a .parquet file.
-            A .csv file is a single split.
+            A .csv, compressed or UTF-16 file is a single split.
         stop: End of the split, exclusive, in the same unit as `start`.
     """
 
@@ -73,7 +92,8 @@ def find_log(place: str) -> list[LogFile]:
         place: Path or URI of a file, a folder, or a glob without `**`.
 
     Raises:
-        InputError: No file was found, or the extension of a file is not .parquet, .jsonl, .tsv or .csv.
+        InputError: No file was found, or the extension of a file is not one of `ENDINGS`, with or without .gz for text
+            files.
     """
     root, pattern = _without_glob(place)
     folder = Folder(root)
@@ -90,10 +110,10 @@ def find_log(place: str) -> list[LogFile]:
     if not files:
         raise InputError(f"queries.log {place}: no such file, or a folder without {', '.join(ENDINGS)} files")
     for info in files:
-        if not info.path.endswith(ENDINGS):
+        if not _has_known_ending(info.path):
             raise InputError(
-                f"queries.log {info.path}: the extension must be one of {', '.join(ENDINGS)}; "
-                "select files with a glob such as *.tsv"
+                f"queries.log {info.path}: the extension must be one of {', '.join(ENDINGS)}, and .gz only for text "
+                "files; select files with a glob such as *.tsv"
             )
     files.sort(key=lambda info: info.path)
     return [LogFile(folder.uri, info.path, info.size, info.mtime_ns) for info in files]
@@ -112,23 +132,50 @@ def fingerprint_of_log(place: str) -> list[list[Any]]:
     return [[file.path.rpartition("/")[2], file.size, _content_hash(file) if local else file.changed] for file in files]
 
 
-def splits_of(files: Sequence[LogFile]) -> list[FileSplit]:
-    """Divide files into splits of about 16 MiB, to let several workers read a large file. A CSV file is one split."""
+def splits_of(files: Sequence[LogFile], layouts: Sequence[LogLayout]) -> list[FileSplit]:
+    """Divide files into splits of about 16 MiB, to let several workers read a large file.
+
+    A .csv, compressed or UTF-16 file is one split, and so is a file in which consecutive rows can be one search.
+    """
     splits: list[FileSplit] = []
-    for file in files:
-        if file.ending == ".csv":
-            bounds = [(0, file.size)]
-        elif file.ending == ".parquet":
-            bounds = list(_row_groups(file))
+    for file, layout in zip(files, layouts, strict=True):
+        if file.ending == ".parquet":
+            bounds = [(0, 2**31)] if FORMATS[layout.format].search else list(_row_groups(file))
+        elif _is_one_split(file, layout):
+            bounds = [_WHOLE_FILE]
         else:
             bounds = [(start, min(start + _SPLIT_BYTES, file.size)) for start in range(0, file.size, _SPLIT_BYTES)]
         splits += [FileSplit(file.root, file.path, file.ending, start, stop) for start, stop in bounds]
     return splits
 
 
-def open_log(split: FileSplit) -> Any:
-    """Open the file of a split for random access, as a context manager."""
+def open_log(split: FileSplit | LogFile) -> Any:
+    """Open a file for random access, as a context manager."""
     return Folder(split.root).filesystem.open_input_file(split.path)
+
+
+def text_stream(stream: Any, path: str) -> io.BufferedReader | io.BytesIO:
+    """Return the text of an open file as a UTF-8 stream. Decompresses .gz files, and converts UTF-16 in memory.
+
+    Raises:
+        UnicodeDecodeError: The file begins with a byte order mark of UTF-16, but is not UTF-16.
+    """
+    raw = gzip.GzipFile(fileobj=stream) if path.lower().endswith(COMPRESSED) else stream
+    text = io.BufferedReader(raw)
+    if text.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return io.BytesIO(text.read().decode("utf-16").encode("utf-8"))
+    return text
+
+
+def _is_one_split(file: LogFile, layout: LogLayout) -> bool:
+    return (
+        file.ending == ".csv" or file.is_compressed or layout.encoding != "utf-8" or bool(FORMATS[layout.format].search)
+    )
+
+
+def _has_known_ending(path: str) -> bool:
+    name = path.lower()
+    return name.removesuffix(COMPRESSED).endswith(ENDINGS) and not name.endswith(f".parquet{COMPRESSED}")
 
 
 def _row_groups(file: LogFile) -> Iterator[tuple[int, int]]:

@@ -1,56 +1,36 @@
-"""Parse the rows of a query log and report malformed rows.
+"""Parse the rows of a query log, count those without a query, and report malformed rows.
 
 A row is either a single search, with only the text of the query, or a query with its frequency. Both may have an id.
-Text files (.tsv and .csv) may have a header. In a file without a header, a line is a query, or a query and its
-frequency.
+`ranking.collections.log_layout` determines the format and the columns.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
-import json
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ranking.collections.log_files import FileSplit, open_log
+from ranking.collections.log_columns import MalformedRowError, RowLayout, form_of, frequency_of, header_layout
+from ranking.collections.log_files import FileSplit, LogFile, open_log, text_stream
+from ranking.collections.log_formats import NO_QUERY, OTHER_TABLE, SAME_HEADER, SAME_SEARCH, TOTALS, is_missing
+from ranking.collections.log_layout import HEAD_BYTES, LogLayout, layout_of_json, layout_of_text
+from ranking.collections.log_records import RecordReader, object_of, parquet_layout, parquet_rows
 from ranking.errors import InputError
 from ranking.selection.near_duplicates import QueryForm
-from ranking.selection.query_text import shown
-from ranking.selection.settings import LogColumns
+from ranking.selection.selection_settings import QuerySettings
 
-_BATCH_ROWS = 8192
+_JSON = (".jsonl", ".ndjson", ".json")
+_TOTAL_NAMES = frozenset(("total", "totals", "grand total"))
+_THREADS = 16
 
-
-class ColumnNames(NamedTuple):
-    """Accepted names for each column of a query log, in order of preference."""
-
-    text: tuple[str, ...]
-    frequency: tuple[str, ...]
-    query_id: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class RowLayout:
-    """Positions of the columns in the rows of a text file.
-
-    Attributes:
-        text: Index of the query column.
-        frequency: Index of the frequency column. None if there is no such column.
-        query_id: Index of the id column. None if there is no such column.
-        width: Required number of cells per row. 0 disables the check.
-        header: Whether the first row is a header.
-    """
-
-    text: int
-    frequency: int | None = None
-    query_id: int | None = None
-    width: int = 0
-    header: bool = False
+TextStream = io.BufferedReader | io.BytesIO
 
 
 class LogError(InputError):
@@ -67,122 +47,115 @@ class LogError(InputError):
         self.line = line
 
 
-class MalformedRowError(Exception):
-    """An error in a row. `read_split` converts it to a `LogError`.
-
-    Attributes:
-        line: Number of the line, or of the row in a Parquet file, from 1. None if it is not known where the row is
-            checked.
-    """
-
-    def __init__(self, line: int | None, problem: str) -> None:
-        super().__init__(problem)
-        self.line = line
-
-
-def names_of(columns: LogColumns) -> ColumnNames:
-    """Return the accepted names for each column: the name in the settings, or the default names if none is set."""
-    return ColumnNames(
-        (columns.text,) if columns.text else ("text", "query"),
-        (columns.frequency,) if columns.frequency else ("frequency", "count"),
-        (columns.query_id,) if columns.query_id else ("_id", "query_id", "id"),
-    )
-
-
-def read_split(split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
-    """Yield the rows of a split. A row without a frequency gets the frequency 1.
-
-    A row without a frequency and without an id may have an empty query.
+def layouts_of(files: Sequence[LogFile], settings: QuerySettings) -> list[LogLayout]:
+    """Determine the layout of each file of a log from its first rows.
 
     Raises:
-        LogError: A row is malformed, the file lacks a column that is named in the settings, or a row with an id or a
-            frequency has an empty query. The message names the file and the line, or the row of a Parquet file.
+        LogError: A file cannot be read, or has no column of the query.
+        InputError: The log has files that count the same searches twice.
     """
-    try:
-        with open_log(split) as stream:
-            if split.ending == ".parquet":
-                yield from _parquet_rows(stream, split, columns)
-            elif split.ending == ".csv":
-                yield from _csv_rows(io.BufferedReader(stream), columns)
-            else:
-                yield from _line_rows(io.BufferedReader(stream), split, columns)
-    except MalformedRowError as error:
-        where = "" if error.line is None else f", {'row' if split.ending == '.parquet' else 'line'} {error.line}"
-        raise LogError(split.path, error.line or 0, f"{split.path}{where}: {error}") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        message = f"{split.path}: a worker cannot read the file ({' '.join(str(error).split())})"
-        raise LogError(split.path, 0, message) from None
+    with ThreadPoolExecutor(_THREADS) as pool:
+        layouts = list(pool.map(lambda file: _layout_of_file(file, settings), files))
+    formats = {layout.format for layout in layouts}
+    if {"ubi_queries", "ubi_events"} <= formats:
+        raise InputError(
+            f"queries.log {settings.log}: files of ubi_queries and of ubi_events count the same searches twice; "
+            "select the files of ubi_queries with a glob"
+        )
+    return layouts
 
 
-def form_of(text: Any, frequency: Any, query_id: Any, line: int | None) -> QueryForm:
-    """Check the values of a row and return them as a `QueryForm`.
+def read_split(split: FileSplit, settings: QuerySettings, skipped: Counter[str]) -> Iterator[QueryForm]:
+    """Yield the rows of a split that have a query. A row without a frequency gets the frequency 1.
 
     Args:
-        text: The query.
-        frequency: Frequency of the query. None if the row has no frequency.
-        query_id: Id of the query. None if the row has no id.
-        line: Number of the line in the file, for error messages. None if unknown.
+        split: Part of a file.
+        settings: Settings of the queries.
+        skipped: Counter of the rows that are left out, by reason. The function adds to it.
 
     Raises:
-        MalformedRowError: A value is malformed.
+        LogError: A row is malformed, or the file lacks a column that is named in the settings. The message names the
+            file and the line, or the row of a Parquet file.
     """
-    if not isinstance(text, str | None):
-        raise MalformedRowError(line, f"the query must be a string, not {text!r}")
-    if query_id is not None and (
-        not isinstance(query_id, str | int) or isinstance(query_id, bool) or not str(query_id).strip()
-    ):
-        raise MalformedRowError(line, f"the id must be a string or an integer, not {query_id!r}")
-    if frequency is not None and (not isinstance(frequency, int) or isinstance(frequency, bool) or frequency < 1):
-        raise MalformedRowError(line, f"the frequency must be an integer of at least 1, not {frequency!r}")
-    form = shown(text or "")
-    if not form and (frequency is not None or query_id is not None):
-        raise MalformedRowError(line, "the query is empty")
-    return QueryForm(form, frequency or 1, None if query_id is None else shown(str(query_id)))
+    with _Errors(split), open_log(split) as stream:
+        if split.ending == ".parquet":
+            yield from parquet_rows(stream, split, settings, skipped)
+            return
+        text = text_stream(stream, split.path)
+        layout = _layout_of_stream(text, split.ending, settings)
+        if split.ending in _JSON:
+            yield from _json_rows(text, split, RecordReader(layout, settings, skipped))
+        elif split.ending == ".csv":
+            yield from _without_totals(_csv_rows(text, layout, settings, skipped), layout, skipped)
+        else:
+            yield from _line_rows(text, split, layout, skipped)
 
 
-def layout_of(cells: Sequence[str], columns: LogColumns) -> RowLayout:
-    """Determine the layout of a text file from its first row.
+class _Errors:
+    """Context manager that converts all errors in a file to a `LogError` that names the file."""
 
-    Args:
-        cells: Cells of the first row.
-        columns: Column names in the settings.
+    def __init__(self, file: FileSplit | LogFile) -> None:
+        self.file = file
 
-    Raises:
-        MalformedRowError: The row is not a header and has more than two columns, or a column that is named in the
-            settings is missing.
-    """
-    names = names_of(columns)
-    positions = [_position(cells, group) for group in names]
-    _check_named_columns(columns, cells, positions)
-    if positions[0] is not None:
-        return RowLayout(positions[0], positions[1], positions[2], len(cells), header=True)
-    if len(cells) == 1:
-        return RowLayout(0)
-    if len(cells) == 2:
-        return RowLayout(0, 1, None, 2, header=not cells[1].strip().isdecimal())
-    raise MalformedRowError(
-        1, f"a file with {len(cells)} columns needs a header that names the query's column ({' or '.join(names.text)})"
-    )
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        path, unit = self.file.path, "row" if self.file.ending == ".parquet" else "line"
+        if isinstance(error, MalformedRowError):
+            where = "" if error.line is None else f", {unit} {error.line}"
+            raise LogError(path, error.line or 0, f"{path}{where}: {error}") from None
+        if isinstance(error, gzip.BadGzipFile):
+            raise LogError(path, 0, f"{path}: not a gzip file, although its name ends in .gz") from None
+        if isinstance(error, EOFError | zlib.error):
+            raise LogError(path, 0, f"{path}: the gzip file is truncated or damaged") from None
+        if isinstance(error, UnicodeDecodeError):
+            raise LogError(path, 0, f"{path}: not {error.encoding.upper()} text") from None
+        if isinstance(error, OSError | pa.ArrowInvalid):
+            raise LogError(path, 0, f"{path}: cannot read the file ({' '.join(str(error).split())})") from None
 
 
-def _line_rows(stream: io.BufferedReader, split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
-    """Yield the rows of a .tsv or .jsonl split. A line belongs to the split in which it begins."""
-    names = names_of(columns)
-    layout = None
-    if split.ending == ".tsv":
-        first = next((text for _, text in _lines(stream, 0, split.stop)), "")
-        layout = layout_of(_first_cells(first, names), columns)
+def _layout_of_file(file: LogFile, settings: QuerySettings) -> LogLayout:
+    with _Errors(file), open_log(file) as stream:
+        if file.ending == ".parquet":
+            return parquet_layout(stream, settings)
+        text = text_stream(stream, file.path)
+        layout = _layout_of_stream(text, file.ending, settings)
+        return replace(layout, encoding="utf-16") if isinstance(text, io.BytesIO) else layout
+
+
+def _layout_of_stream(text: TextStream, ending: str, settings: QuerySettings) -> LogLayout:
+    """Determine the layout from the first bytes of a file, and go back to its start."""
+    head = text.read(HEAD_BYTES)
+    text.seek(0)
+    return layout_of_json(head, settings) if ending in _JSON else layout_of_text(head, ending, settings)
+
+
+def _json_rows(stream: TextStream, split: FileSplit, reader: RecordReader) -> Iterator[QueryForm]:
+    """Yield the rows of a split with one JSON object per line. A line belongs to the split in which it begins."""
     for start, text in _lines(stream, split.start, split.stop):
         try:
-            if layout is None:
-                yield _json_form(text, names, columns)
-            elif start or not layout.header:
-                yield _cells_form(_cells(text, layout), layout, None)
+            form = reader.form(object_of(text))
         except MalformedRowError as error:
             raise MalformedRowError(_line_number(stream, start), str(error)) from None
+        if form:
+            yield form
 
 
-def _lines(stream: io.BufferedReader, start: int, stop: int) -> Iterator[tuple[int, str]]:
+def _line_rows(stream: TextStream, split: FileSplit, layout: LogLayout, skipped: Counter[str]) -> Iterator[QueryForm]:
+    """Yield the rows of a .tsv or .txt split. A line belongs to the split in which it begins."""
+    assert layout.row is not None
+    converter = _RowConverter(layout, skipped)
+    for start, text in _lines(stream, max(split.start, layout.start), split.stop):
+        try:
+            form = converter.form(_cells(text, layout.row), layout.row, None)
+        except MalformedRowError as error:
+            raise MalformedRowError(_line_number(stream, start), str(error)) from None
+        if form:
+            yield form
+
+
+def _lines(stream: TextStream, start: int, stop: int) -> Iterator[tuple[int, str]]:
     """Yield (byte offset, text) for each non-blank line that begins in the byte range [start, stop)."""
     stream.seek(max(0, start - 1))
     offset = stream.tell() + (len(stream.readline()) if start else 0)
@@ -196,7 +169,7 @@ def _lines(stream: io.BufferedReader, start: int, stop: int) -> Iterator[tuple[i
         offset += len(line)
 
 
-def _line_number(stream: io.BufferedReader, offset: int) -> int:
+def _line_number(stream: TextStream, offset: int) -> int:
     """Return the number of the line that begins at a byte offset, from 1."""
     stream.seek(0)
     lines = 0
@@ -206,131 +179,94 @@ def _line_number(stream: io.BufferedReader, offset: int) -> int:
     return lines + 1
 
 
-def _first_cells(text: str, names: ColumnNames) -> list[str]:
-    """Split the first line of a .tsv file into cells.
-
-    If the last cell is a number and no cell is a name of the query column, the line is a query and its frequency. It is
-    then split only at the last tab, because the query may contain tabs.
-    """
-    cells = text.split("\t")
-    is_pair = _position(cells, names.text) is None and cells[-1].strip().isdecimal()
-    return text.rsplit("\t", 1) if is_pair else cells
-
-
-def _cells(text: str, layout: RowLayout) -> list[str]:
+def _cells(text: str, row: RowLayout) -> list[str]:
     """Split a line of a .tsv file into cells.
 
-    If a file without a header has only queries, the whole line is one cell. If the columns are query and frequency,
-    split at the last tab. Queries may contain tabs in both cases. Otherwise, split at every tab.
+    In a file without a header, a query may contain tabs: the whole line is one cell, or it is split at the last tab if
+    the columns are query and frequency. In a file with a header, split at every tab.
     """
-    if layout.width == 0:
+    if row.width == 0:
         return [text]
-    return text.rsplit("\t", 1) if (layout.width, layout.frequency) == (2, 1) else text.split("\t")
+    return text.rsplit("\t", 1) if row.width == 2 and not row.header else text.split("\t")
 
 
-def _cells_form(cells: Sequence[str], layout: RowLayout, line: int | None) -> QueryForm:
-    """Convert the cells of a .tsv or .csv row to a `QueryForm`."""
-    if layout.width and len(cells) != layout.width:
-        expected = "2 columns (query, frequency)" if layout.width == 2 else f"{layout.width} columns"
-        raise MalformedRowError(line, f"expected {expected} as in the first line, not {len(cells)}")
-    frequency: Any = None if layout.frequency is None else cells[layout.frequency].strip()
-    if frequency is not None and frequency.isdecimal():
-        frequency = int(frequency)
-    return form_of(cells[layout.text], frequency, None if layout.query_id is None else cells[layout.query_id], line)
+class _RowConverter:
+    """Converts the cells of a row of a .tsv or .csv file to a query form."""
+
+    def __init__(self, layout: LogLayout, skipped: Counter[str]) -> None:
+        self.layout = layout
+        self.skipped = skipped
+        self.previous: list[str] | None = None
+
+    def form(self, cells: list[str], row: RowLayout, line: int | None) -> QueryForm | None:
+        """Convert a row. Returns None, and counts the row as skipped, if it is not a search with a query."""
+        reason = self._skip_reason(cells, row)
+        form = None if reason else self._checked(cells, row, line)
+        if form is None:
+            self.skipped[reason or NO_QUERY] += 1
+        return form
+
+    def _skip_reason(self, cells: list[str], row: RowLayout) -> str | None:
+        if row.header and tuple(cells) == row.names:
+            return SAME_HEADER
+        if len(cells) == row.width + 1 and cells[-1].strip().casefold() in _TOTAL_NAMES and not cells[row.text].strip():
+            return TOTALS
+        if row.search and len(cells) > max(row.search):
+            search = [cells[position] for position in row.search]
+            repeats, self.previous = search == self.previous, search
+            return SAME_SEARCH if repeats and not is_missing(cells[row.text], self.layout.format) else None
+        return None
+
+    def _checked(self, cells: list[str], row: RowLayout, line: int | None) -> QueryForm | None:
+        """Check the cells of a row and return them as a form."""
+        required = max((row.text, *row.search)) + 1
+        if row.width and len(cells) != row.width and not (row.search and required <= len(cells) < row.width):
+            columns = f"{row.width} {'column' if row.width == 1 else 'columns'}"
+            expected = "2 columns (query, frequency)" if row.width == 2 and not row.header else columns
+            raise MalformedRowError(line, f"expected {expected} as in the first line, not {len(cells)}")
+        frequency = None if row.frequency is None else frequency_of(cells[row.frequency], self.layout.delimiter)
+        query_id = None if row.query_id is None else cells[row.query_id]
+        return form_of(cells[row.text], frequency, query_id, line, self.layout.format)
 
 
-def _json_form(text: str, names: ColumnNames, columns: LogColumns) -> QueryForm:
-    """Convert a line of a .jsonl file to a `QueryForm`."""
-    try:
-        row = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise MalformedRowError(None, f"not valid JSON ({error.msg} at character {error.pos + 1})") from None
-    if not isinstance(row, dict):
-        raise MalformedRowError(None, f"expected a JSON object, not {type(row).__name__}")
-    keys = [next((name for name in group if name in row), None) for group in names]
-    _check_named_columns(columns, list(row), keys)
-    if keys[0] is None:
-        raise MalformedRowError(
-            None, f"the query is missing; name its key {' or '.join(names.text)}, or set queries.columns.text"
-        )
-    values = [None if key is None else row[key] for key in keys]
-    return form_of(values[0], _not_null(values[1], keys[1], None), values[2], None)
-
-
-def _csv_rows(stream: io.BufferedReader, columns: LogColumns) -> Iterator[QueryForm]:
-    """Yield the rows of a .csv file."""
-    rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), strict=True)
-    layout = None
+def _csv_rows(
+    stream: TextStream, layout: LogLayout, settings: QuerySettings, skipped: Counter[str]
+) -> Iterator[QueryForm]:
+    """Yield the rows of a .csv file. In a file with comments, each block of comments begins another table."""
+    stream.seek(layout.start)
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    rows = csv.reader(text, delimiter=layout.delimiter, strict=True)
+    converter = _RowConverter(layout, skipped)
+    row, blank, comment = layout.row, False, False
     try:
         for cells in rows:
-            if layout is None:
-                layout = layout_of(cells, columns)
-                if layout.header:
-                    continue
-            if cells:
-                yield _cells_form(cells, layout, rows.line_num)
+            if layout.comments and cells and cells[0].startswith("#") and (blank or comment):
+                comment = True
+            elif cells and comment:
+                row, comment = header_layout(cells, settings.columns, layout.format), False
+            elif cells and row is None:
+                skipped[OTHER_TABLE] += 1
+            elif cells and row is not None and (form := converter.form(cells, row, layout.lines + rows.line_num)):
+                yield form
+            blank = not cells
     except csv.Error as error:
-        raise MalformedRowError(rows.line_num, f"not valid CSV ({error})") from None
+        raise MalformedRowError(layout.lines + rows.line_num, f"not valid CSV ({error})") from None
     except UnicodeDecodeError:
         raise MalformedRowError(None, "not UTF-8 text") from None
 
 
-def _parquet_rows(stream: Any, split: FileSplit, columns: LogColumns) -> Iterator[QueryForm]:
-    """Yield the rows of a .parquet split."""
-    file = pq.ParquetFile(stream)
-    schema_names, names = file.schema_arrow.names, names_of(columns)
-    found = [next((name for name in group if name in schema_names), None) for group in names]
-    _check_named_columns(columns, schema_names, found)
-    if found[0] is None:
-        raise MalformedRowError(
-            None,
-            f"there is no column {' or '.join(names.text)}; "
-            f"set queries.columns.text to one of {', '.join(schema_names)}",
-        )
-    row = sum(file.metadata.row_group(group).num_rows for group in range(split.start))
-    selected = list(dict.fromkeys(name for name in found if name))
-    for batch in file.iter_batches(_BATCH_ROWS, row_groups=list(range(split.start, split.stop)), columns=selected):
-        values = [[None] * batch.num_rows if name is None else batch.column(name).to_pylist() for name in found]
-        for text, frequency, query_id in zip(*values, strict=True):
-            row += 1
-            yield form_of(text, _not_null(frequency, found[1], row), query_id, row)
-
-
-def _position(cells: Sequence[str], names: tuple[str, ...]) -> int | None:
-    """Return the index of a cell that equals one of the names, trying the names in order. None if no cell matches."""
-    stripped = [cell.strip() for cell in cells]
-    return next((stripped.index(name) for name in names if name in stripped), None)
-
-
-def _not_null(frequency: Any, name: str | None, line: int | None) -> Any:
-    """Return a frequency unchanged, after a check for null.
-
-    Args:
-        frequency: Value of the frequency column. None if it is null or there is no such column.
-        name: Name of the frequency column. None if there is no such column.
-        line: Number of the line in the file, for error messages. None if unknown.
-
-    Raises:
-        MalformedRowError: The column exists and the value is null.
-    """
-    if name is not None and frequency is None:
-        raise MalformedRowError(line, f"{name!r} is null; the frequency must be an integer of at least 1")
-    return frequency
-
-
-def _check_named_columns(columns: LogColumns, available: Sequence[str], found: Sequence[Any]) -> None:
-    """Check that the columns named in the settings exist.
-
-    Args:
-        columns: Column names in the settings.
-        available: Names of all columns in the file, for the error message.
-        found: Positions or names in the file of the columns text, frequency and query_id. None for a missing column.
-
-    Raises:
-        MalformedRowError: A column that is named in the settings is missing.
-    """
-    for (setting, name), column in zip(columns.model_dump().items(), found, strict=True):
-        if name is not None and column is None:
-            raise MalformedRowError(
-                1, f"there is no column {name!r} (queries.columns.{setting}); the columns are {', '.join(available)}"
-            )
+def _without_totals(forms: Iterator[QueryForm], layout: LogLayout, skipped: Counter[str]) -> Iterator[QueryForm]:
+    """Leave out rows named "total" and the like whose frequency is at least the sum of all other rows."""
+    searches = 0
+    held: list[QueryForm] = []
+    for form in forms:
+        if layout.columns[1] is not None and form.text.casefold() in _TOTAL_NAMES:
+            held.append(form)
+        else:
+            searches += form.frequency
+            yield form
+    for form in held:
+        if searches and form.frequency >= searches:
+            skipped[TOTALS] += 1
+        else:
+            yield form

@@ -12,15 +12,16 @@ The columns are:
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-import pyarrow as pa
-
 from ranking.collections.collection import Collection
-from ranking.collections.splits import Judgements, Qrels, assembled
-from ranking.errors import InputError
+from ranking.collections.frequencies import frequency_error
+from ranking.collections.qrels import MAX_GRADE, Qrels
+from ranking.collections.splits import Judgements, assemble_collection
+from ranking.errors import CorruptFileError, InputError
 from ranking.records import Document, Query
 from ranking.runs.stages import fingerprint_of
 from ranking.storage.folder import Folder
@@ -54,13 +55,11 @@ def read(place: str, split: str) -> Collection:
         for row in _unique_rows(parts["queries"], ("query_id", "text"), ("frequency",), "query_id")
     ]
     judgements = (
-        _judgements(parts["qrels"], split, {query.query_id for query in queries})
-        if parts["qrels"].names(".parquet")
-        else None
+        _judgements(parts["qrels"], split) if parts["qrels"].names(".parquet") else None
     )
     inventory = [parts[name].inventory() for name in parts if parts[name].exists()]
     fingerprint = fingerprint_of("parquet", split if judgements else "unjudged", inventory)
-    return assembled(folder.uri.rstrip("/").rpartition("/")[2], fingerprint, documents, queries, judgements)
+    return assemble_collection(folder.uri.rstrip("/").rpartition("/")[2], fingerprint, documents, queries, judgements)
 
 
 def _query(row: dict[str, Any], where: str) -> Query:
@@ -71,12 +70,10 @@ def _query(row: dict[str, Any], where: str) -> Query:
     return Query(query_id=row["query_id"], text=text, frequency=row.get("frequency") or 1)
 
 
-def _judgements(folder: Folder, split: str, query_ids: set[str]) -> Judgements:
+def _judgements(folder: Folder, split: str) -> Judgements:
     """Read the judgements of a split from qrels/."""
     by_split: defaultdict[str | None, Qrels] = defaultdict(dict)
     for where, row in _rows(folder, ("query_id", "doc_id", "grade"), ("split",)):
-        if row["query_id"] not in query_ids:
-            raise InputError(f"{where}: query {row['query_id']!r} is not in queries/")
         grades = by_split[row.get("split")].setdefault(row["query_id"], {})
         if row["doc_id"] in grades:
             raise InputError(f"{where}: document {row['doc_id']!r} is judged twice for query {row['query_id']!r}")
@@ -117,28 +114,36 @@ def _rows(folder: Folder, required: tuple[str, ...], optional: tuple[str, ...]) 
     for part in folder.names(".parquet"):
         try:
             table = folder.read_table(part)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(
-                f"{folder.uri}/{part}: cannot be read as a Parquet file ({' '.join(str(error).split())})"
-            ) from None
+        except CorruptFileError as error:
+            raise InputError(f"{error.path}: cannot be read as a Parquet file ({error.problem})") from None
+        except OSError as error:
+            raise InputError(f"{folder.uri}/{part}: cannot be read ({' '.join(str(error).split())})") from None
         for name in required:
             if name not in table.column_names:
                 raise InputError(
                     f"{folder.uri}/{part}: there is no column {name!r}; the columns are {', '.join(table.column_names)}"
                 )
         columns = [name for name in (*required, *optional) if name in table.column_names]
-        for number, row in enumerate(table.select(columns).to_pylist(), start=1):
+        try:
+            rows = table.select(columns).to_pylist()
+        except UnicodeDecodeError:
+            raise InputError(f"{folder.uri}/{part}: a text is not UTF-8") from None
+        for number, row in enumerate(rows, start=1):
             where = f"{folder.uri}/{part}, row {number}"
-            for name in columns:
-                if isinstance(row[name], int) and _KINDS[name] is str and name.endswith("_id"):
-                    row[name] = str(row[name])
-                if (
-                    name == "frequency"
-                    and row[name] is not None
-                    and not (isinstance(row[name], int) and row[name] >= 1)
-                ):
-                    raise InputError(f"{where}: 'frequency' must be an integer of at least 1, not {row[name]!r}")
-                if (row[name] is None and name in required) or not isinstance(row[name], _KINDS[name] | None):
-                    kind = "a string" if _KINDS[name] is str else "an integer"
-                    raise InputError(f"{where}: {name!r} must be {kind}, not {row[name]!r}")
-            yield where, row
+            yield where, {name: _value(name, row[name], name in required, where) for name in columns}
+
+
+def _value(name: str, value: Any, required: bool, where: str) -> Any:
+    """Check a value and return it. Integers written as floats, as pandas does, are converted, and NaN to None."""
+    if isinstance(value, float) and _KINDS[name] is int:
+        value = None if math.isnan(value) else int(value) if value.is_integer() else value
+    if isinstance(value, int) and not isinstance(value, bool) and name.endswith("_id"):
+        value = str(value)
+    if name == "frequency" and value is not None and (problem := frequency_error(value)) is not None:
+        raise InputError(f"{where}: 'frequency' {problem}")
+    if (value is None and required) or isinstance(value, bool) or not isinstance(value, _KINDS[name] | None):
+        kind = "a string" if _KINDS[name] is str else "an integer"
+        raise InputError(f"{where}: {name!r} must be {kind}, not {value!r}")
+    if name == "grade" and abs(value) > MAX_GRADE:
+        raise InputError(f"{where}: 'grade' must have at most 9 digits, not {value!r}")
+    return value

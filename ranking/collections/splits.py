@@ -12,14 +12,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from ranking.collections.collection import Collection
+from ranking.collections.qrels import Qrels
 from ranking.errors import InputError
 from ranking.records import Document, Query
 from ranking.runs.stages import fingerprint_of
 
-Qrels = dict[str, dict[str, int]]
 Use = Literal["both", "label", "test"]
 """What judged queries are used for: the values of the setting `collection.use`."""
 
@@ -42,10 +43,17 @@ class Judgements:
     log_qrels: Qrels = field(default_factory=dict)
 
 
-def assembled(
-    name: str, fingerprint: str, documents: list[Document], queries: Sequence[Query], judgements: Judgements | None
+def assemble_collection(
+    name: str,
+    fingerprint: str,
+    documents: list[Document],
+    queries: Sequence[Query],
+    judgements: Judgements | None,
+    notes: Sequence[str] = (),
 ) -> Collection:
     """Create a collection and divide its queries into test queries and queries that can be labelled.
+
+    Judgements of unknown queries are left out. The collection's notes state their number.
 
     Args:
         name: Name of the collection.
@@ -53,27 +61,28 @@ def assembled(
         documents: All documents.
         queries: All queries.
         judgements: Judgements, or None if there are none.
+        notes: Remarks about the files.
 
     Raises:
-        InputError: There are judgements, but no test query results from them, or no judged document is in the corpus.
+        InputError: There are judgements, but no judged query is known or no judged document is in the corpus.
     """
     empty = sum(not document.content.strip() for document in documents)
-    notes = [f"{empty:,} documents have no text and are never retrieved"] if empty else []
+    remarks = [*notes, *([f"{empty:,} documents have no text and are never retrieved"] if empty else [])]
     if judgements is None:
-        notes.append("no qrels: students can be trained, but not evaluated")
-        return Collection(name, fingerprint, documents, log=list(queries), test=[], qrels={}, notes=notes)
-    qrels = judgements.qrels
-    missing = _count_missing_documents(qrels, {document.doc_id for document in documents}, judgements.where)
+        remarks.append("no qrels: students can be trained, but not evaluated")
+        return Collection(name, fingerprint, documents, log=list(queries), test=[], qrels={}, notes=remarks)
     known = {query.query_id for query in queries}
-    tested = {query_id for query_id in qrels if query_id in known and (judgements.whole or is_test_half(query_id))}
-    if unknown := len(qrels.keys() - known):
-        notes.append(f"{unknown:,} judged queries have no text and are dropped")
-    log_qrels = judgements.log_qrels if judgements.whole else qrels
-    test = [query for query in queries if query.query_id in tested]
-    if not test:
-        raise InputError(f"{judgements.where}: there is no judged query to test")
+    qrels = _of_known_queries(judgements.qrels, known, judgements.where, remarks)
+    log_qrels = _of_known_queries(judgements.log_qrels, known, "train", remarks) if judgements.whole else qrels
+    if not qrels:
+        raise InputError(
+            f"{judgements.where}: none of its {len(judgements.qrels):,} queries is in the queries file, for example "
+            f"{min(judgements.qrels)!r}; the judgements must use the query ids of the queries file"
+        )
+    missing = _count_missing_documents(qrels, {document.doc_id for document in documents}, judgements.where)
+    tested = {query_id for query_id in qrels if judgements.whole or is_test_half(query_id)}
     if missing:
-        notes.append(
+        remarks.append(
             f"{missing:,} judged documents are not in the corpus; they count in the ideal ranking, "
             "but are never retrieved"
         )
@@ -82,9 +91,9 @@ def assembled(
         fingerprint=fingerprint,
         documents=documents,
         log=[query for query in queries if query.query_id not in tested],
-        test=test,
+        test=[query for query in queries if query.query_id in tested],
         qrels={query_id: qrels[query_id] for query_id in sorted(tested)},
-        notes=notes,
+        notes=remarks,
         log_qrels={query_id: grades for query_id, grades in sorted(log_qrels.items()) if query_id not in tested},
         halved=not judgements.whole,
     )
@@ -95,12 +104,15 @@ def used_for(collection: Collection, use: Use) -> Collection:
 
     Args:
         collection: The collection as read.
-        use: "both" keeps the division into test queries and queries that can be labelled. "label" moves all test
-            queries to the queries that can be labelled. "test" moves the half that can be labelled to the test queries,
-            if a single set of judgements was divided.
+        use: "both" keeps the division into test queries and queries that can be labelled, and notes its counts. "label"
+            moves all test queries to the queries that can be labelled. "test" moves the half that can be labelled to
+            the test queries, if a single set of judgements was divided.
+
+    Raises:
+        InputError: The judgements were divided, and no query is in the test half.
     """
     if use == "both":
-        return collection
+        return _with_split_note(collection) if collection.halved else collection
     fingerprint = fingerprint_of(collection.fingerprint, use)
     if use == "label":
         judged = {**collection.log_qrels, **collection.qrels}
@@ -120,12 +132,36 @@ def used_for(collection: Collection, use: Use) -> Collection:
     )
 
 
+def _with_split_note(collection: Collection) -> Collection:
+    """Add a note with the sizes of the two halves of the judged queries."""
+    tested, labelled = len(collection.test), len(collection.log_qrels)
+    if not tested:
+        raise InputError(
+            f"{collection.name}: the only set of judgements is divided, but its {labelled:,} queries all fall into the half "
+            "to label; set collection.use: test to test all of them"
+        )
+    note = f"judged queries are split: {tested:,} to test, {labelled:,} to label; collection.use: test tests all of them"
+    return replace(collection, notes=[note, *collection.notes])
+
+
 def is_test_half(query_id: str) -> bool:
     """Return whether a query belongs to the test half when judged queries are divided.
 
     The result depends only on the query id, so it is the same in every run.
     """
     return hashlib.sha256(query_id.encode("utf-8")).digest()[0] % 2 == 1
+
+
+def _of_known_queries(qrels: Qrels, known: set[str], where: str, notes: list[str]) -> Qrels:
+    """Leave out the judgements of unknown queries. Appends their number to `notes`."""
+    unknown = [query_id for query_id in qrels if query_id not in known]
+    if unknown:
+        judgements = sum(len(qrels[query_id]) for query_id in unknown)
+        notes.append(
+            f"{Path(where).name}: {judgements:,} judgements are left out, because their {len(unknown):,} queries are not "
+            f"in the queries file, for example {unknown[0]!r}"
+        )
+    return {query_id: grades for query_id, grades in qrels.items() if query_id in known}
 
 
 def _count_missing_documents(qrels: Qrels, doc_ids: set[str], where: str) -> int:

@@ -1,35 +1,42 @@
-"""Read folders of TREC files: documents, topics and qrels, each plain or gzipped.
+"""Read folders of TREC or MS MARCO files, each plain or gzipped.
 
-- Documents: corpus.jsonl as in BEIR; collection.tsv with an id and a text on each line; or corpus.trec with <DOC>
-  elements that have <DOCNO>, <TEXT>, and optionally <TITLE> or <HEADLINE>.
-- Topics: topics.tsv with an id and a text on each line; topics.txt with <top>, <num> and <title>; or queries.jsonl as
-  in BEIR.
-- Judgements: qrels.<split>.txt, whose queries all become test queries, or qrels.txt, whose queries are divided into
-  test queries and queries that can be labelled (`ranking.collections.splits`).
+- Documents: corpus.jsonl as in BEIR; collection.tsv with an id and a text on each line; msmarco-docs.tsv with id, URL,
+  title and text; or corpus.trec with <DOC> elements (`ranking.collections.trec_markup`).
+- Topics: topics.tsv or queries.tsv with an id and a text on each line; topics.txt or topics.xml with tags; or
+  queries.jsonl as in BEIR. A name with the split, such as queries.dev.tsv, comes first; then queries.train.tsv, if it
+  exists, has the queries to label.
+- Judgements: qrels.<split>.txt or .tsv, whose queries all become test queries, or qrels.txt or .tsv, whose queries are
+  divided into test queries and queries that can be labelled (`ranking.collections.splits`). Judgements in
+  qrels.train.txt or .tsv are kept for supervised baselines.
 
-TREC run files are not part of a collection. They can be used as candidate lists (docs/candidates.md).
+A .tsv file may have a header that names its columns. TREC run files are not part of a collection. They can be used as
+candidate lists (docs/candidates.md).
 """
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Iterator
+import codecs
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ranking.collections import beir
 from ranking.collections.collection import Collection
-from ranking.collections.lines import read_lines, sha256_of
-from ranking.collections.splits import Judgements, assembled
+from ranking.collections.lines import find_file, read_bytes, sha256_of, suffix_of
+from ranking.collections.qrels import read_qrels
+from ranking.collections.splits import Judgements, assemble_collection
+from ranking.collections.text_tables import MSMARCO_DOCUMENT_COLUMNS, read_text_table
+from ranking.collections.trec_markup import read_tagged_documents, read_tagged_topics
+from ranking.collections.xml_topics import read_xml_topics
 from ranking.errors import InputError
 from ranking.records import Document, Query
 from ranking.runs.stages import fingerprint_of
 
-_DOCUMENTS = ("corpus.jsonl", "collection.tsv", "corpus.trec")
-_TOPICS = ("topics.tsv", "topics.txt", "queries.jsonl")
-_TAG = re.compile(r"</?[A-Za-z!][^<>]*>")
-_NUMBER = re.compile(r"^(?:number\s*:?)?\s*", re.IGNORECASE)
-_TITLE = re.compile(r"^(?:topic\s*:)?\s*", re.IGNORECASE)
+_DOCUMENTS = ("corpus.jsonl", "collection.tsv", "corpus.trec", "msmarco-docs.tsv")
+_TOPICS = ("topics.tsv", "topics.txt", "topics.xml", "queries.jsonl", "queries.tsv")
+_XML_STARTS = (b"<?xml", b"<!doctype", b"<topic", b"<xml")
+
+Row = TypeVar("Row", Document, Query)
 
 
 def read(folder: Path, split: str) -> Collection:
@@ -44,141 +51,127 @@ def read(folder: Path, split: str) -> Collection:
     """
     if not folder.is_dir():
         raise InputError(f"collection.source trec:{folder}: no such folder")
-    corpus, topics = _first_of(folder, _DOCUMENTS), _first_of(folder, _TOPICS)
-    documents, queries = read_documents(corpus), read_topics(topics)
-    files, judgements = [corpus, topics], None
-    for name, whole in ((f"qrels.{split}.txt", True), ("qrels.txt", False)):
-        path = _find(folder, name)
-        if path is not None:
-            qrels = beir.read_qrels(path, {query.query_id for query in queries})
-            files, judgements = [*files, path], Judgements(qrels, str(path), whole)
-            break
+    corpus, topics = _first_of(folder, _DOCUMENTS), _topic_files(folder, split)
+    notes: list[str] = []
+    documents = read_documents(corpus, notes)
+    queries = _read_all_topics(topics, notes)
+    files, judgements = [corpus, *topics], None
+    split_path, path = _find_qrels(folder, f".{split}"), _find_qrels(folder, "")
+    if (judged_path := split_path or path) is not None:
+        judgements = Judgements(read_qrels(judged_path), str(judged_path), whole=split_path is not None)
+        files.append(judged_path)
+        train_path = _find_qrels(folder, ".train")
+        if judgements.whole and split != "train" and train_path is not None:
+            judgements.log_qrels = read_qrels(train_path)
+            files.append(train_path)
     fingerprint = fingerprint_of("trec", split if judgements else "unjudged", [sha256_of(path) for path in files])
-    return assembled(folder.resolve().name, fingerprint, documents, queries, judgements)
+    return assemble_collection(folder.resolve().name, fingerprint, documents, queries, judgements, notes)
 
 
-def read_documents(path: Path) -> list[Document]:
-    """Read documents from a .jsonl, .tsv or .trec file, plain or gzipped."""
-    name = path.name.removesuffix(".gz")
-    if name.endswith(".jsonl"):
-        return beir.read_documents(path)
-    if name.endswith(".trec"):
-        documents = list(_tagged_documents(path))
-    else:
-        documents = [Document(doc_id=doc_id, text=text) for doc_id, text in _pairs(path, "document")]
-    if not documents:
-        raise InputError(f"{path}: there are no documents")
-    _check_unique(path, [document.doc_id for document in documents], "document")
-    return documents
-
-
-def read_topics(path: Path) -> list[Query]:
-    """Read topics from a .jsonl, .tsv or .txt file, plain or gzipped. The title of a TREC topic becomes the query."""
-    name = path.name.removesuffix(".gz")
-    if name.endswith(".jsonl"):
-        return beir.read_queries(path)
-    pairs = list(_pairs(path, "topic") if name.endswith(".tsv") else _tagged_topics(path))
-    if not pairs:
-        raise InputError(f"{path}: there are no topics")
-    _check_unique(path, [query_id for query_id, _ in pairs], "topic")
-    return [Query(query_id=query_id, text=text) for query_id, text in pairs]
-
-
-def _pairs(path: Path, kind: str) -> Iterator[tuple[str, str]]:
-    """Yield (id, text) for each line of a .tsv file.
+def read_documents(path: Path, notes: list[str] | None = None) -> list[Document]:
+    """Read documents from a .jsonl, .tsv or .trec file, plain or gzipped.
 
     Args:
         path: The file.
-        kind: "document" or "topic", for error messages. The text of a document may be empty, that of a topic may not.
+        notes: Receives remarks about repaired or incomplete rows.
     """
-    for line, row in read_lines(path):
-        key, tab, text = row.partition("\t")
-        if not tab or not key.strip():
-            raise InputError(f"{path}, line {line}: expected an id, a tab and the text of the {kind}")
-        if kind == "topic" and not text.strip():
-            raise InputError(f"{path}, line {line}: the topic is empty")
-        yield key.strip(), " ".join(text.split())
+    notes = [] if notes is None else notes
+    if suffix_of(path) == ".jsonl":
+        return beir.read_documents(path, notes)
+    rows = read_tagged_documents(path, notes) if suffix_of(path) == ".trec" else _table_documents(path)
+    documents = _unique(path, "document", ((line, document.doc_id, document) for line, document in rows))
+    if not documents:
+        raise InputError(f"{path}: there are no documents")
+    return documents
 
 
-def _blocks(path: Path, tag: str) -> Iterator[tuple[int, str]]:
-    """Yield (line number of the opening tag, content) for every <tag>...</tag> element in a file.
+def read_topics(path: Path, notes: list[str] | None = None) -> list[Query]:
+    """Read topics from a .jsonl, .tsv, .txt or .xml file, plain or gzipped.
 
-    Tags must be at the start of a line, in upper or lower case. The content is the lines between the two tags.
+    Args:
+        path: The file. The <title> or <query> of a topic becomes the query.
+        notes: Receives remarks about repaired rows.
     """
-    begin, end = f"<{tag}>", f"</{tag}>"
-    lines: list[str] | None = None
-    start = 0
-    for line, text in read_lines(path):
-        lowered = text.lower().strip()
-        if lowered.startswith(begin):
-            if lines is not None:
-                raise InputError(f"{path}, line {line}: {begin} opens before {end} closes the one on line {start}")
-            lines, start = [], line
-        elif lowered.startswith(end):
-            if lines is None:
-                raise InputError(f"{path}, line {line}: {end} without {begin}")
-            yield start, "\n".join(lines)
-            lines = None
-        elif lines is not None:
-            lines.append(text)
-    if lines is not None:
-        raise InputError(f"{path}, line {start}: {begin} is not closed")
+    if suffix_of(path) == ".jsonl":
+        return beir.read_queries(path, notes)
+    rows = _table_topics(path) if suffix_of(path) == ".tsv" else _markup_topics(path)
+    queries = _unique(path, "topic", ((line, key, Query(query_id=key, text=text)) for line, key, text in rows))
+    if not queries:
+        raise InputError(f"{path}: there are no topics")
+    return queries
 
 
-def _tagged_documents(path: Path) -> Iterator[Document]:
-    """Yield the <DOC> elements of a file as documents."""
-    for line, block in _blocks(path, "doc"):
-        number = _field(block, "docno")
-        if not number:
-            raise InputError(f"{path}, line {line}: the document has no <DOCNO>")
-        title = _field(block, "title") or _field(block, "headline")
-        yield Document(doc_id=number, title=title, text=" ".join(_fields(block, "text")))
+def _table_documents(path: Path) -> Iterator[tuple[int, Document]]:
+    """Yield (line number, document) for each row of a .tsv file."""
+    columns = MSMARCO_DOCUMENT_COLUMNS if path.name.startswith("msmarco-docs") else ()
+    for row in read_text_table(path, "document", columns):
+        yield row.line, Document(doc_id=row.row_id, title=row.title, text=row.text)
 
 
-def _tagged_topics(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (id, title) for each <top> element of a file."""
-    for line, block in _blocks(path, "top"):
-        # Older topic files do not close their fields, so a field ends at the next tag.
-        fields = {name.lower(): text for name, text in re.findall(r"<(num|title)>([^<]*)", block, re.IGNORECASE)}
-        number, title = _NUMBER.sub("", _plain(fields.get("num", ""))), _TITLE.sub("", _plain(fields.get("title", "")))
-        if not number or not title:
-            raise InputError(f"{path}, line {line}: the topic has no {'<num>' if not number else '<title>'}")
-        yield number, title
+def _table_topics(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield (line number, id, text) for each row of a .tsv file."""
+    for row in read_text_table(path, "topic"):
+        if not row.text:
+            raise InputError(f"{path}, line {row.line}: the topic is empty")
+        yield row.line, row.row_id, row.text
 
 
-def _fields(block: str, tag: str) -> list[str]:
-    """Return the plain text of every <tag> element in a block."""
-    return [_plain(text) for text in re.findall(rf"<{tag}>(.*?)</{tag}>", block, re.IGNORECASE | re.DOTALL)]
+def _markup_topics(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield (line number, id, text) for each topic of an XML file or a file of <top> elements."""
+    first = b"".join(read_bytes(path)[:1000].removeprefix(codecs.BOM_UTF8).split(maxsplit=1)[:1]).lower()
+    is_xml = first.startswith(_XML_STARTS) or (suffix_of(path) == ".xml" and not first.startswith(b"<top>"))
+    return read_xml_topics(path) if is_xml else read_tagged_topics(path)
 
 
-def _field(block: str, tag: str) -> str:
-    """Return the plain text of the first <tag> element in a block, or an empty string if there is none."""
-    return next(iter(_fields(block, tag)), "")
+def _unique(path: Path, kind: str, rows: Iterable[tuple[int, str, Row]]) -> list[Row]:
+    """Return the rows of (line number, id, row) tuples. Raises InputError if an id is repeated."""
+    lines: dict[str, int] = {}
+    unique = []
+    for line, row_id, row in rows:
+        if row_id in lines:
+            raise InputError(
+                f"{path}, line {line}: {kind} id {row_id!r} is repeated; it is already used on line {lines[row_id]}"
+            )
+        lines[row_id] = line
+        unique.append(row)
+    return unique
 
 
-def _plain(text: str) -> str:
-    """Remove tags, unescape entities and normalize white space."""
-    return " ".join(html.unescape(_TAG.sub(" ", text)).split())
+def _read_all_topics(paths: Sequence[Path], notes: list[str]) -> list[Query]:
+    """Read one or several files of topics. Raises InputError if two of them share an id."""
+    queries: dict[str, Query] = {}
+    for path in paths:
+        for query in read_topics(path, notes):
+            if query.query_id in queries:
+                raise InputError(f"{path}: topic id {query.query_id!r} is also in {paths[0].name}; ids must be unique")
+            queries[query.query_id] = query
+    return list(queries.values())
 
 
-def _check_unique(path: Path, ids: list[str], kind: str) -> None:
-    """Raise InputError if an id is repeated."""
-    seen: set[str] = set()
-    for item_id in ids:
-        if item_id in seen:
-            raise InputError(f"{path}: {kind} id {item_id!r} is repeated; ids must be unique")
-        seen.add(item_id)
+def _topic_files(folder: Path, split: str) -> list[Path]:
+    """Return the file of topics; or the file of the split, and that of the split "train" if it exists."""
+    of_split = _find_topics(folder, f".{split}")
+    if of_split is None:
+        return [_first_of(folder, _TOPICS)]
+    train = None if split == "train" else _find_topics(folder, ".train")
+    return [of_split, *([train] if train else [])]
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    """Return the path of a file, or of its gzipped version (name + ".gz"). Return None if neither exists."""
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+def _find_topics(folder: Path, split: str) -> Path | None:
+    """Return the first existing file of topics for a split, given as a dot and its name."""
+    names = (f"{Path(name).stem}{split}{Path(name).suffix}" for name in _TOPICS)
+    return next((path for name in names if (path := find_file(folder / name))), None)
 
 
-def _first_of(folder: Path, names: tuple[str, ...]) -> Path:
+def _find_qrels(folder: Path, split: str) -> Path | None:
+    """Return the first existing qrels file for a split, given as a dot and its name, or as an empty text."""
+    names = (f"qrels{split}.txt", f"qrels{split}.tsv")
+    return next((path for name in names if (path := find_file(folder / name))), None)
+
+
+def _first_of(folder: Path, names: Sequence[str]) -> Path:
     """Return the first existing file of several candidates, plain or gzipped. Raises InputError if none exists."""
-    for name in names:
-        path = _find(folder, name)
-        if path is not None:
-            return path
-    raise InputError(f"{folder}: none of {', '.join(names)} exists")
+    path = next((path for name in names if (path := find_file(folder / name))), None)
+    if path is None:
+        raise InputError(f"{folder}: none of {', '.join(names)} exists")
+    return path

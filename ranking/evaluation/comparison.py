@@ -12,9 +12,9 @@ import numpy as np
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
 from ranking.evaluation import measures, query_slices, significance
-from ranking.evaluation.decision import Rules, alternatives, decide, name_of, served
+from ranking.evaluation.decision import Rules, alternatives, decide, name_of, served_systems
+from ranking.evaluation.evaluation_settings import EvaluationSettings
 from ranking.evaluation.results import CheckResult, ComparisonResult, Metrics, SystemResult, system_key
-from ranking.evaluation.settings import EvaluationSettings
 from ranking.evaluation.trec_runs import TrecRun
 
 PerQuery = dict[str, dict[str, dict[str, float]]]
@@ -75,32 +75,32 @@ def measure(
         raise InputError(
             f"evaluation: system names must be unique, but are {', '.join(system.key for system in systems)}"
         )
-    baseline = settings.baseline or settings.first_stages[0]
-    control = baseline if baseline in by_key else system_key(baseline, settings.first_stages[0])
-    if control not in by_key:
-        raise InputError(f"setting 'evaluation.baseline': {baseline!r} is not one of {', '.join(by_key)}")
+    name = settings.baseline or settings.first_stages[0]
+    baseline = name if name in by_key else system_key(name, settings.first_stages[0])
+    if baseline not in by_key:
+        raise InputError(f"setting 'evaluation.baseline': {name!r} is not one of {', '.join(by_key)}")
     values: PerQuery = {
         key: measures.per_query(qrels, system.run, [*settings.measures, measures.JUDGED])
         for key, system in by_key.items()
     }
     for key, system in by_key.items():
         system.result.measures = {name: measures.overall(name, per_query) for name, per_query in values[key].items()}
-        condensed = measures.per_query(qrels, measures.condensed(qrels, system.run), [first])
+        condensed = measures.per_query(qrels, measures.condensed_run(qrels, system.run), [first])
         system.result.judged_only = measures.overall(first, condensed[first])
     results = {key: system.result for key, system in by_key.items()}
     comparisons = [
         comparison
         for name in settings.measures
-        for comparison in _compare(values, [key for key in results if key != control], control, name, settings)
+        for comparison in _compare(values, [key for key in results if key != baseline], baseline, name, settings)
     ]
     _correct(comparisons, results)
     pairwise = _pairwise(values, results, settings)
-    rules = Rules(settings.first_stages[0], control, settings.significance, settings.latency_budget_ms)
+    rules = Rules(settings.first_stages[0], baseline, settings.significance, settings.latency_budget_ms)
     corrected = {comparison.system: comparison for comparison in comparisons if comparison.measure == first}
 
     def checks(winner: str) -> list[CheckResult]:
         """Check the conditions of the winner's promotion."""
-        others = [key for key in alternatives(results, rules.candidates, name_of(results[winner])) if key != control]
+        others = [key for key in alternatives(results, rules.candidates, name_of(results[winner])) if key != baseline]
         return [
             _superiority(corrected[winner], rules.level),
             *(_non_inferiority(values, winner, key, settings) for key in others),
@@ -113,16 +113,16 @@ def measure(
             queries=len(qrels),
             systems=results,
             comparisons=comparisons,
-            duels=pairwise,
-            verdict=decide(results, comparisons, pairwise, rules, checks),
-            classes=query_slices.average_by_slice(
+            pairwise_comparisons=pairwise,
+            promotion=decide(results, comparisons, pairwise, rules, checks),
+            query_slices=query_slices.average_by_slice(
                 query_slices.slice_queries(collection), {key: by_measure[first] for key, by_measure in values.items()}
             ),
             notes=list(collection.notes),
             warnings=[
                 *_disqualified(results, settings),
                 *_unjudged(results, settings),
-                *_low_power(values, results, control, settings),
+                *_low_power(values, results, baseline, settings),
             ],
         ),
         values,
@@ -134,7 +134,7 @@ def _superiority(comparison: ComparisonResult, level: float) -> CheckResult:
     p = comparison.p if comparison.p_holm is None else comparison.p_holm
     passed = comparison.delta > 0 and p < level
     return CheckResult(
-        against=comparison.control,
+        against=comparison.baseline,
         test="superiority",
         delta=comparison.delta,
         p=p,
@@ -158,18 +158,18 @@ def _non_inferiority(values: PerQuery, system: str, other: str, settings: Evalua
 
 
 def _compare(
-    values: PerQuery, keys: Iterable[str], control: str, measure: str, settings: EvaluationSettings
+    values: PerQuery, keys: Iterable[str], baseline: str, measure: str, settings: EvaluationSettings
 ) -> list[ComparisonResult]:
-    """Compare each of several systems with the same control on one measure."""
+    """Compare each of several systems with the same baseline on one measure."""
     results = []
     for key in keys:
         comparison = significance.compare(
-            values[key][measure], values[control][measure], settings.permutations, settings.seed, settings.significance
+            values[key][measure], values[baseline][measure], settings.permutations, settings.seed, settings.significance
         )
         results.append(
             ComparisonResult(
                 system=key,
-                control=control,
+                baseline=baseline,
                 measure=measure,
                 delta=comparison.delta,
                 p=comparison.p,
@@ -204,8 +204,8 @@ def _correct(comparisons: Sequence[ComparisonResult], results: Mapping[str, Syst
 def _pairwise(
     values: PerQuery, results: Mapping[str, SystemResult], settings: EvaluationSettings
 ) -> list[ComparisonResult]:
-    """Compare all pairs of students on the first candidate list and measure. See `served` for the systems compared."""
-    students = list(served(results, settings.first_stages[0]))
+    """Compare all pairs of students on the first candidate list and measure. See `served_systems`."""
+    students = list(served_systems(results, settings.first_stages[0]))
     return [
         comparison
         for one, other in itertools.combinations(students, 2)
@@ -245,15 +245,15 @@ def _unjudged(results: Mapping[str, SystemResult], settings: EvaluationSettings)
 
 
 def _low_power(
-    values: PerQuery, results: Mapping[str, SystemResult], control: str, settings: EvaluationSettings
+    values: PerQuery, results: Mapping[str, SystemResult], baseline: str, settings: EvaluationSettings
 ) -> list[str]:
     """Return a warning if the queries are too few to detect `min_difference` against the baseline."""
     first, target = settings.measures[0], settings.min_difference
-    queries = len(values[control][first])
+    queries = len(values[baseline][first])
     if queries < 2:
         return [f"{queries} test query: too few to test differences for significance"]
     spreads = {
-        key: stdev(values[key][first][query_id] - value for query_id, value in values[control][first].items())
+        key: stdev(values[key][first][query_id] - value for query_id, value in values[baseline][first].items())
         for key, result in results.items()
         if result.kind in COMPETING
     }
@@ -266,5 +266,5 @@ def _low_power(
     needed = significance.queries_needed(spreads[key], target, settings.significance)
     return [
         f"{queries:,} queries can detect a difference in {first} of {smallest:.3f} or more (80% power, {key} against "
-        f"{control}); detecting {target:g} (evaluation.min_difference) needs about {needed:,} queries"
+        f"{baseline}); detecting {target:g} (evaluation.min_difference) needs about {needed:,} queries"
     ]

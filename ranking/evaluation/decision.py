@@ -41,7 +41,7 @@ class Rules:
     budget_ms: float | None = None
 
 
-def served(systems: Mapping[str, SystemResult], candidates: str) -> dict[str, SystemResult]:
+def served_systems(systems: Mapping[str, SystemResult], candidates: str) -> dict[str, SystemResult]:
     """Select the system that is served for each student on a candidate list.
 
     This is the student's blended system if there is one, else the student without a blend.
@@ -90,7 +90,7 @@ def decide(
         rules: Rules of the decision.
         checks: Function that checks the promotion conditions of the winner.
     """
-    students = served(systems, rules.candidates)
+    students = served_systems(systems, rules.candidates)
     if not students:
         return _none("There is no student to promote.")
     failed = [name_of(result) for result in students.values() if result.parity is not None and not result.parity.passed]
@@ -108,7 +108,9 @@ def decide(
         return _none(f"No student meets the latency budget of {rules.budget_ms:g} ms: {latency}.", fallback)
     best = max(fast, key=lambda key: fast[key].measures[measure])
     winner = _cheapest_equivalent(fast, pairwise, best, rules.level)
-    return _checked(systems, comparisons, rules, winner, checks(winner), _preference(fast, winner, best, measure))
+    return _decide_by_checks(
+        systems, comparisons, rules, winner, checks(winner), _preference(fast, winner, best, measure)
+    )
 
 
 def name_of(result: SystemResult) -> str:
@@ -122,14 +124,14 @@ def _cheapest_equivalent(
     """Choose the cheapest student that is not significantly worse than the best one."""
     equivalent = [best]
     for comparison in pairwise:
-        if best in (comparison.system, comparison.control) and comparison.p >= level:
-            other = comparison.control if comparison.system == best else comparison.system
+        if best in (comparison.system, comparison.baseline) and comparison.p >= level:
+            other = comparison.baseline if comparison.system == best else comparison.system
             if other in students:
                 equivalent.append(other)
     return min(equivalent, key=lambda key: (_cost(students[key]), key != best))
 
 
-def _checked(
+def _decide_by_checks(
     systems: Mapping[str, SystemResult],
     comparisons: Sequence[ComparisonResult],
     rules: Rules,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import ir_measures
@@ -50,7 +50,9 @@ def per_query(
     """Measure a run on each judged query. Queries without results count as 0.
 
     For every measure, ties are broken as in trec_eval. The packages that ir-measures calls (its providers) break ties
-    differently, so they get scores without ties, derived from the ranks.
+    differently, so they get scores without ties, derived from the ranks. Providers get numbers instead of ids: gdeval
+    (ERR, nDCG with exp-log2) needs numeric query ids, and an id with a NUL character or a lone surrogate can end the
+    process in pytrec_eval.
 
     Args:
         qrels: {query_id: {doc_id: grade}}.
@@ -61,24 +63,31 @@ def per_query(
         {measure: {query_id: value}}.
 
     Raises:
-        InputError: A name is invalid, or a measure cannot be computed with these ids.
+        InputError: A name is invalid, or the external program of a measure fails.
     """
     measures = parse(names)
     values: dict[str, dict[str, float]] = {str(measure): dict.fromkeys(qrels, 0.0) for measure in measures}
     # Leave out empty lists, because ir-measures' Judged fails on them.
     ranked = {query_id: _rank_scores(scores) for query_id, scores in run.items() if scores}
+    query_numbers = _numbers([*qrels, *(query_id for query_id in ranked if query_id not in qrels)])
+    doc_numbers = _numbers({doc_id for by_doc in (*qrels.values(), *ranked.values()) for doc_id in by_doc})
+    query_ids = {number: query_id for query_id, number in query_numbers.items()}
+    numbered_qrels, numbered_run = (
+        {query_numbers[query_id]: {doc_numbers[d]: value for d, value in by_doc.items()} for query_id, by_doc in table}
+        for table in (qrels.items(), ranked.items())
+    )
     try:
-        for metric in ir_measures.iter_calc(measures, qrels, ranked) if ranked else []:
-            values[str(metric.measure)][metric.query_id] = float(metric.value)
+        for metric in ir_measures.iter_calc(measures, numbered_qrels, numbered_run) if ranked else []:
+            values[str(metric.measure)][query_ids[metric.query_id]] = float(metric.value)
     except subprocess.CalledProcessError as error:
         raise InputError(
             f"evaluation.measures: {', '.join(names)}: the external program {Path(error.cmd[0]).name} failed to "
-            "compute one of them; gdeval (ERR, nDCG with exp-log2) needs numeric query ids"
+            f"compute one of them (exit code {error.returncode})"
         ) from None
     return {name: values[str(measure)] for name, measure in zip(names, measures, strict=True)}
 
 
-def condensed(
+def condensed_run(
     qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]]
 ) -> dict[str, dict[str, float]]:
     """Remove unjudged documents from a run (condensed lists; Sakai, SIGIR 2007). The documents below them move up."""
@@ -86,6 +95,11 @@ def condensed(
         query_id: {doc_id: score for doc_id, score in scores.items() if doc_id in qrels.get(query_id, {})}
         for query_id, scores in run.items()
     }
+
+
+def _numbers(ids: Iterable[str]) -> dict[str, str]:
+    """Number distinct ids from 1."""
+    return {one: str(number) for number, one in enumerate(ids, start=1)}
 
 
 def _rank_scores(scores: Mapping[str, float]) -> dict[str, float]:

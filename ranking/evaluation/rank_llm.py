@@ -5,18 +5,19 @@ Two formats of entries are supported:
 - since 2024: {"query": {"qid", "text"}, "candidates": [{"docid", "score", "doc"}]}
 - before 2024: {"query": text, "hits": [{"qid", "docid", "rank", "score", "content"}]}
 
-A .json file contains a list of entries, a .jsonl file one entry per line.
+A .json file contains a list of entries, a .jsonl file one entry per line or a list. Each may be gzipped.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ranking.collections.lines import read_lines
+from ranking.collections.json_rows import is_array, read_json_rows
+from ranking.collections.lines import read_text, suffix_of
 from ranking.errors import InputError
+from ranking.json_text import parse_json
 
 _HISTORIES = ("invocations_history", "ranking_exec_summary")
 
@@ -45,26 +46,23 @@ def read_rank_llm(path: Path) -> dict[str, dict[str, float]]:
 
 def _entries(path: Path) -> Iterator[tuple[str, Any]]:
     """Yield (location, entry) pairs. The location names the file and the line or entry number."""
-    if path.suffix == ".jsonl":
-        for number, line in read_lines(path):
-            where = f"{path}, line {number}"
-            yield where, _parse(where, line)
-        return
-    entries = _parse(str(path), "\n".join(line for _, line in read_lines(path)))
-    if not isinstance(entries, list):
-        raise InputError(
-            f"{path}: expected a JSON list of results, not {_kind(entries)}; for one result per line use the suffix "
-            ".jsonl"
-        )
-    yield from ((f"{path}, entry {number}", entry) for number, entry in enumerate(entries, start=1))
+    is_list = suffix_of(path) == ".json"
+    if is_list and not is_array(path):
+        _refuse(path)
+    unused_texts: list[str] = []  # only ids are read, so half surrogate pairs in the texts do not matter
+    for number, (line, entry) in enumerate(read_json_rows(path, unused_texts), start=1):
+        yield f"{path}, {f'entry {number}' if is_list else f'line {line}'}", entry
 
 
-def _parse(where: str, text: str) -> Any:
-    """Parse JSON."""
+def _refuse(path: Path) -> None:
+    """Raise an InputError for a .json file that is not a list."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not valid JSON ({error})") from None
+        found = _kind(parse_json(read_text(path)))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; for one result per line use the suffix .jsonl") from None
+    raise InputError(
+        f"{path}: expected a JSON list of results, not {found}; for one result per line use the suffix .jsonl"
+    )
 
 
 def _ranking(where: str, entry: Any) -> tuple[str, list[str]]:

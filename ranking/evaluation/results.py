@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ranking.records.record import ChecksummedModel
+
 SystemKind = Literal["first_stage", "pre_ranker", "teacher", "base", "student", "blended", "model", "run"]
+
+
+SCHEMA_VERSION: Final = 2
+"""Version of the keys of metrics.json. Increase it when keys change, so that evaluations with other keys run again."""
 
 
 class _Part(BaseModel):
@@ -102,20 +108,20 @@ class SystemResult(_Part):
 
 
 class ComparisonResult(_Part):
-    """A comparison of two systems on one measure. Differences are system minus control.
+    """A comparison of two systems on one measure. Differences are system minus baseline.
 
     Fields that are not listed below are described in `ranking.evaluation.significance.Comparison`.
 
     Attributes:
         system: Key of the system, or of the first student in a pairwise comparison.
-        control: Key of the baseline, or of the second student in a pairwise comparison.
+        baseline: Key of the baseline, or of the second student in a pairwise comparison.
         measure: Name of the measure.
         p_holm: p-value with Holm's correction for the number of competing systems on this measure and candidate list.
             None for other systems.
     """
 
     system: str
-    control: str
+    baseline: str
     measure: str
     delta: float
     p: float
@@ -186,36 +192,38 @@ class Machine(_Part):
     gpu: str | None = None
 
 
-class Metrics(_Part):
+class Metrics(_Part, ChecksummedModel):
     """All results of an evaluation.
 
     Attributes:
+        schema_version: Version of the keys.
         systems: Results by key: "<system>" for candidate lists and runs, "<system>@<list>" for re-rankers.
         comparisons: Comparisons with the baseline.
-        duels: Pairwise comparisons of students on the first candidate list and measure.
-        verdict: The promotion decision.
-        classes: Results by query slice.
+        pairwise_comparisons: Pairwise comparisons of students on the first candidate list and measure.
+        promotion: The promotion decision.
+        query_slices: Results by query slice.
         machine: The machine on which times were measured.
         notes: Remarks on the collection and the runs.
         warnings: Reasons to distrust a result.
     """
 
+    schema_version: Literal[2] = SCHEMA_VERSION
     collection: str
     split: str
     queries: int
     systems: dict[str, SystemResult]
     comparisons: list[ComparisonResult]
-    duels: list[ComparisonResult] = Field(default_factory=list)
-    verdict: PromotionDecision
-    classes: list[QuerySlice] = Field(default_factory=list)
+    pairwise_comparisons: list[ComparisonResult] = Field(default_factory=list)
+    promotion: PromotionDecision
+    query_slices: list[QuerySlice] = Field(default_factory=list)
     machine: Machine | None = None
     notes: list[str] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
 
     @property
-    def control(self) -> str | None:
+    def baseline(self) -> str | None:
         """Key of the baseline. None if there is only one system."""
-        return self.comparisons[0].control if self.comparisons else None
+        return self.comparisons[0].baseline if self.comparisons else None
 
     @property
     def shows_judged_only(self) -> bool:

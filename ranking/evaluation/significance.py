@@ -18,7 +18,7 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison of two systems on the same queries. Differences are system minus control.
+    """A comparison of two systems on the same queries. Differences are system minus baseline.
 
     Attributes:
         delta: Mean difference.
@@ -39,7 +39,7 @@ class Comparison:
 
 
 def compare(
-    system: Mapping[str, float], control: Mapping[str, float], permutations: int, seed: int, level: float = 0.05
+    system: Mapping[str, float], baseline: Mapping[str, float], permutations: int, seed: int, level: float = 0.05
 ) -> Comparison:
     """Compare two systems query by query.
 
@@ -50,7 +50,7 @@ def compare(
 
     Args:
         system: {query_id: value}.
-        control: {query_id: value} of the same queries.
+        baseline: {query_id: value} of the same queries.
         permutations: Number of random sign flips, and of bootstrap resamples.
         seed: Seed of both.
         level: Significance level for `lower` and `detectable`.
@@ -58,9 +58,9 @@ def compare(
     Raises:
         ValueError: The queries differ or there are none.
     """
-    if set(system) != set(control) or not system:
+    if set(system) != set(baseline) or not system:
         raise ValueError("a paired test needs the same queries for both systems, and at least one")
-    differences = np.array([system[query_id] - control[query_id] for query_id in sorted(system)])
+    differences = np.array([system[query_id] - baseline[query_id] for query_id in sorted(system)])
     low, high, lower = np.quantile(_resampled_means(differences, permutations, seed), [0.025, 0.975, level])
     delta, spread = float(differences.mean()), float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     return Comparison(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from ranking.evaluation.results import Metrics
+from ranking.terminal_text import printable
 
 _MAX_NAME_WIDTH = 16
 
@@ -21,8 +23,10 @@ def of(metrics: Metrics) -> Table:
     lists = list(dict.fromkeys(system.candidates for system in metrics.systems.values() if system.candidates))
     title = f"{metrics.collection}, {metrics.queries} {metrics.split} queries"
     title += f", re-ranking {lists[0]}" if len(lists) == 1 else ""
-    title += f"; delta and p against {metrics.control}" if metrics.control else ""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    title += f"; delta and p against {metrics.baseline}" if metrics.baseline else ""
+    table = Table(
+        title=Text(printable(title), "table.title"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     longest = max(len(system.system) for system in metrics.systems.values())
     table.add_column("system", overflow="fold", min_width=min(longest, _MAX_NAME_WIDTH))
     if len(lists) > 1:
@@ -36,5 +40,6 @@ def of(metrics: Metrics) -> Table:
         if judged_only:
             values.append("" if system.judged_only is None else f"{system.judged_only:.3f}")
         difference = [f"{comparison.delta:+.3f}", f"{comparison.p:.4f}"] if comparison else ["", ""]
-        table.add_row(system.system, *([system.candidates or ""] if len(lists) > 1 else []), *values, *difference)
+        cells = [system.system, *([system.candidates or ""] if len(lists) > 1 else []), *values, *difference]
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     return table

@@ -14,7 +14,7 @@ from ranking.records import Label, LabelledCandidate
 Missing = Literal["hard_negative", "append", "drop"]
 
 
-def viewed(
+def training_candidates(
     label: Label, missing: Missing = "hard_negative", max_pre_rank: int | None = None
 ) -> list[LabelledCandidate]:
     """Return the candidates of a label to train on, in the label's order.
@@ -42,7 +42,7 @@ def viewed(
     return [c.model_copy(update={"target": target.get(c.doc_id, c.target)}) for c in candidates]
 
 
-def graded(
+def with_judgement_targets(
     candidates: list[LabelledCandidate], grades: Mapping[str, int], relevant_grade: int
 ) -> list[LabelledCandidate]:
     """Return the candidates with targets from human judgements, for the supervised baseline.

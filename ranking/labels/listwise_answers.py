@@ -1,7 +1,25 @@
 """Parse listwise answers into an order of documents and a parse status, which reports what was wrong with the answer.
 
 A well-formed answer is a chain of document identifiers, best first: `[3] > [1] > [2]`. It may omit documents. The
-method uses omissions as a training signal: omitted documents become negatives.
+method uses omissions as a training signal: omitted documents become negatives. A label must therefore never be made
+from a fragment of an answer. The grammar, after thinking, tags, special tokens and invisible characters are removed
+(`ranking.labels.answer_markup`):
+
+    answer     = chain | text chain { text chain } text
+    chain      = identifier { ">" identifier }          white space may surround every part
+    identifier = "[" digits "]"
+    text       = any text, also empty, without a reference to a document
+
+- In an answer with text, a chain has at least two identifiers, and all chains have the same identifiers in the same
+  order: a repeated chain is one chain.
+- References to documents are square brackets, separators (`>` and similar signs, `=`) and numbers from 1 to the number
+  of documents. Not references are the number that begins a list item, as in `1. [3] > [1]`, and counts, as in `the 20
+  passages`. Numbers that are written as words are not recognised.
+- Asterisks and backticks are ignored (`**[3]** > [1]`), except between two digits. The parse status is then `prose`.
+
+An identifier outside the chain, or a chain that breaks in its middle (`[3] = [1] > [2]`, `[3] (best) > [1]`), does not
+match the grammar, so no order is read. The only repairs inside a chain are those that the parse status records:
+repeated identifiers and identifiers of no document are dropped.
 """
 
 from __future__ import annotations
@@ -9,6 +27,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ranking.labels.answer_markup import strip_emphasis, strip_markup, strip_thinking, thinks_amid_answer
 from ranking.records import ParseStatus
 
 SEPARATOR = " > "
@@ -16,7 +35,13 @@ _PARTS = re.compile(r"\[([1-9][0-9]{0,8})\]")
 _IDENTIFIER = re.compile(r"\[\s*(\d{1,9})\s*\]")
 _CHAIN = re.compile(r"\[\s*\d{1,9}\s*\](?:\s*>\s*\[\s*\d{1,9}\s*\])*")
 _TORN_END = re.compile(r"(?:>\s*|\[\s*\d*\s*)$")
-_THINKING = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
+_OPEN_END = re.compile(r">\s*(?:\[\s*)?$")
+_GAP = "\x00"
+_LIST_MARKER = re.compile(rf"^\s*\d{{1,3}}[.)]\s*(?={_GAP})", re.MULTILINE)
+_COUNT = re.compile(
+    r"\b\d{1,9}\s+(?:[^\W\d]+\s+)?(?:passages|documents|docs|texts|results|items|candidates|snippets)\b", re.IGNORECASE
+)
+_SEPARATOR_OR_BRACKET = re.compile(r"[\[\]［］【】>＞﹥≻≽≥›»→⇒=＝]|&gt;")
 REFUSAL = re.compile(
     r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:cannot|can't|can not|won't|will not)|as an ai\b"
     r"|(?:is|was) not possible to rank)",
@@ -37,8 +62,8 @@ USABLE: dict[ParseStatus, bool] = {
 
 - duplicates: only the first mention of each identifier counts.
 - out_of_range: identifiers of no document in the prompt are dropped.
-- thinking: only the text after the closing `</think>` tag counts.
-- prose: only the single chain of identifiers in the text counts.
+- thinking: only the text after the last closing tag counts. It lists no document if the answer began before it.
+- prose: the chain counts if the text matches the grammar; otherwise no document is listed.
 - truncated: not usable, because documents may be missing only because the answer was cut off.
 
 The label stores the numbers of repeated and out-of-range identifiers and of omitted documents.
@@ -81,17 +106,18 @@ def read_answer(raw: str, documents: int, finish_reason: str | None = None) -> P
         finish_reason: The engine's finish reason. `length` means that the answer was truncated.
     """
     text, has_thinking = strip_thinking(raw)
-    chain, is_whole_text = _find_chain(text)
+    text = strip_markup(text)
+    chain, is_whole_text = ("", False) if thinks_amid_answer(raw) else _find_chain(text, documents)
     mentioned = [int(number) for number in _IDENTIFIER.findall(chain)]
     in_range = [number for number in mentioned if 1 <= number <= documents]
     order = tuple(dict.fromkeys(in_range))
     duplicates, out_of_range = len(in_range) - len(order), len(mentioned) - len(in_range)
     parse_status: ParseStatus = "ok"
-    if not raw.strip():
+    if not text.strip() and not has_thinking:
         parse_status = "empty"
     elif not mentioned and REFUSAL.search(text):
         parse_status = "refused"
-    elif finish_reason == "length" or _TORN_END.search(text.rstrip()):
+    elif finish_reason == "length" or _TORN_END.search(strip_emphasis(text).rstrip()):
         parse_status = "truncated"
     elif has_thinking:
         parse_status = "thinking"
@@ -104,28 +130,27 @@ def read_answer(raw: str, documents: int, finish_reason: str | None = None) -> P
     return ParsedAnswer(parse_status, order, duplicates, out_of_range, documents - len(order))
 
 
-def strip_thinking(raw: str) -> tuple[str, bool]:
-    """Return the text after the last thinking tag (such as `</think>`), and whether there was such a tag.
+def _find_chain(text: str, documents: int) -> tuple[str, bool]:
+    """Return the chain of an answer without markup, and whether it is the whole text.
 
-    If the last tag is an opening tag, the returned text is empty.
+    The chain is empty if the text does not match the grammar.
     """
-    tags = list(_THINKING.finditer(raw))
-    if not tags:
-        return raw, False
-    return (raw[tags[-1].end() :] if tags[-1].group().startswith("</") else ""), True
+    plain = strip_emphasis(text)
+    answer = _OPEN_END.sub("", plain.rstrip())
+    chains = _CHAIN.findall(answer)
+    if len(chains) == 1 and chains[0] == answer.strip():
+        return chains[0], plain == text
+    distinct = {tuple(_IDENTIFIER.findall(chain)) for chain in chains}
+    if len(distinct) != 1 or ">" not in chains[0] or _has_reference(_CHAIN.sub(_GAP, answer), documents):
+        return "", False
+    return chains[0], False
 
 
-def _find_chain(text: str) -> tuple[str, bool]:
-    """Return the chain of identifiers in a text, and whether the chain is the whole text.
-
-    If there is other text, the chain must be the only one with two or more identifiers. Otherwise the returned chain is
-    empty, because it is unclear which identifiers are the answer.
-    """
-    chains = [match.group() for match in _CHAIN.finditer(text)]
-    if len(chains) == 1 and chains[0] == text.strip():
-        return chains[0], True
-    long = [chain for chain in chains if ">" in chain]
-    return (long[0] if len(long) == 1 else ""), False
+def _has_reference(text: str, documents: int) -> bool:
+    """Return whether the text around chains, each replaced by `_GAP`, may refer to a document."""
+    text = _COUNT.sub("", _LIST_MARKER.sub("", text))
+    numbers = (int(digits) for digits in re.findall(r"\d+", text) if len(digits) < 10)
+    return bool(_SEPARATOR_OR_BRACKET.search(text)) or any(1 <= number <= documents for number in numbers)
 
 
 def longest_answer(documents: int) -> str:

@@ -19,7 +19,7 @@ def windows(documents: int, size: int, stride: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, documents)) for start in (*starts, 0)]
 
 
-def reordered(order: list[int], start: int, end: int, listed: list[int]) -> list[int]:
+def reorder_after_window(order: list[int], start: int, end: int, listed: list[int]) -> list[int]:
     """Return the order of a list after one window was ranked.
 
     Documents that the answer lists move to the start of the window. The other documents of the window follow in their

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
 from ranking.runs.stall_warning import StallWarning
+from ranking.terminal_text import printable
 
 PLAIN_LINE_SECONDS = 15.0
 """Minimum seconds between progress lines if the output is not a terminal."""
@@ -39,38 +40,38 @@ class Progress:
         terminal: Whether the output is a terminal. None detects it.
 
     Attributes:
-        explain: Function that returns the likely reason for a stall. It is called after `quiet` seconds without
-            progress, then at doubling intervals. None disables stall warnings.
-        quiet: Seconds without progress before the first stall warning.
-        at: Name of the current stage, or of the last stage that printed a line. None before the first stage.
+        explain: Function that returns the likely reason for a stall. It is called after `stall_warning_seconds` seconds
+            without progress, then at doubling intervals. None disables stall warnings.
+        stall_warning_seconds: Seconds without progress before the first stall warning.
+        current_stage: Name of the current stage, or of the last stage that printed a line. None before the first stage.
     """
 
     def __init__(self, console: Console | None = None, terminal: bool | None = None) -> None:
         self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self.terminal = self.console.is_terminal if terminal is None else terminal
         self.explain: Callable[[], str] | None = None
-        self.quiet = STALL_WARNING_SECONDS
-        self.at: str | None = None
+        self.stall_warning_seconds = STALL_WARNING_SECONDS
+        self.current_stage: str | None = None
 
     def line(self, text: str) -> None:
-        """Print one line."""
-        self.console.print(text, markup=False)
+        """Print one line. Control characters are shown as escapes."""
+        self.console.print(printable(text), markup=False)
 
     def stage(self, name: str, text: str) -> None:
         """Print and log a line about a stage. If `name` is empty, the line is about no stage."""
-        self.at = name or self.at
+        self.current_stage = name or self.current_stage
         _log.info("%s: %s", name or "note", text)
         self.line(f"{name:<11} {text}")
 
     @contextmanager
     def bar(self, name: str, total: int, unit: str) -> Iterator[Bar]:
         """Show a bar of `total` steps while the block runs. Warns about stalls if `explain` is set."""
-        self.at = name
+        self.current_stage = name
         if self.explain is None:
             with self._bar(name, total, unit) as bar:
                 yield bar
             return
-        stall_warning = StallWarning(self.quiet, lambda seconds: self._warn(name, seconds))
+        stall_warning = StallWarning(self.stall_warning_seconds, lambda seconds: self._warn(name, seconds))
         try:
             with self._bar(name, total, unit) as bar:
                 yield _WatchedBar(bar, stall_warning)
@@ -115,7 +116,7 @@ class _LiveBar:
     def advance(self, steps: int = 1, note: str = "") -> None:
         """Advance the bar."""
         self.meter.add(steps)
-        self.display.update(self.task, advance=steps, rate=self.meter.rate(), note=note)
+        self.display.update(self.task, advance=steps, rate=self.meter.rate(), note=printable(note))
 
 
 class _PlainBar:
@@ -171,7 +172,7 @@ def _rich(console: Console) -> RichProgress:
     return RichProgress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=28),
-        TextColumn("{task.completed}/{task.total} {task.fields[rate]} {task.fields[note]}"),
+        TextColumn("{task.completed}/{task.total} {task.fields[rate]} {task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         console=console,
         transient=True,

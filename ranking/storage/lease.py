@@ -36,7 +36,7 @@ class Lease(BaseModel):
 
     Attributes:
         holder: Unique id of this lease; None once it was released.
-        host: Host name and boot id of the owner's machine.
+        host: Host name, boot id and PID namespace of the owner.
         process: Process id of the owner.
         job: Description of the job, for messages.
         beat: Heartbeat counter.
@@ -159,13 +159,24 @@ def _parse(content: PointerContent) -> Lease | None:
 
 
 def _this_host() -> str:
-    """Return an id of this machine that changes at each boot: the host name and the start of the boot id."""
+    """Return an id of the set of process ids that this process can see: host name, boot id and PID namespace.
+
+    Containers on one machine can share its host name and boot id, but the same process id is another process in each.
+    """
     boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{socket.gethostname()}/{boot.read_text().strip()[:8] if boot.exists() else ''}"
+    return f"{socket.gethostname()}/{boot.read_text().strip()[:8] if boot.exists() else ''}/{_pid_namespace()}"
+
+
+def _pid_namespace() -> str:
+    """Return the inode number of this process's PID namespace. Empty on systems without PID namespaces."""
+    try:
+        return "".join(filter(str.isdigit, str(Path("/proc/self/ns/pid").readlink())))
+    except OSError:
+        return ""
 
 
 def _is_gone(other: Lease) -> bool:
-    """Return whether the process that owns a lease ran on this machine and has ended."""
+    """Return whether the process that owns a lease ran in this PID namespace of this machine and has ended."""
     if other.host != _this_host():
         return False
     try:

@@ -23,6 +23,7 @@ _ACTIONS = {
     "UploadPart": "PutObject",
     "CompleteMultipartUpload": "PutObject",
     "HeadObject": "GetObject",
+    "ListObjectsV2": "ListBucket",
 }
 """{S3 operation: name of the permission that it requires}, for operations where the two names differ."""
 
@@ -81,7 +82,6 @@ def refusal(bucket: str) -> str | None:
     )
 
     config = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 2})
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     try:
         client(config).list_objects_v2(Bucket=bucket, MaxKeys=1)
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
@@ -89,19 +89,22 @@ def refusal(bucket: str) -> str | None:
     except ParamValidationError:
         return f"{bucket!r} is not a valid bucket name"
     except ClientError as error:
-        return _explain_code(bucket, str(error.response.get("Error", {}).get("Code", "")), endpoint)
+        return explain(bucket, error)
     except (BotoCoreError, ValueError) as error:
         return f"cannot reach the service ({_one_line(error)}); check the network, AWS_ENDPOINT_URL and AWS_REGION"
     return None
 
 
-def _explain_code(bucket: str, code: str, endpoint: str | None) -> str:
-    """Explain the error code of an S3 service."""
+def explain(bucket: str, error: Any) -> str:
+    """Explain a ClientError of an S3 service, and name the settings to check."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    action = _ACTIONS.get(error.operation_name, error.operation_name)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     service = f" at {endpoint}" if endpoint else ""
     if code == "NoSuchBucket":
         return f"there is no bucket {bucket!r}{service}; create it or use another one"
     if code == "AccessDenied":
-        return f"access denied{service}: the credentials lack s3:ListBucket; {_NEEDED}"
+        return f"access denied{service}: the credentials lack s3:{action}; {_NEEDED}"
     if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"):
         return f"the credentials were rejected{service} ({code}); check {_CREDENTIALS}"
     return (

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import functools
-import json
 import textwrap
 import types
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from pydantic import BaseModel, create_model
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
 
 from ranking.errors import InputError
+from ranking.json_text import parse_json
 from ranking.run_file import settings_classes
 from ranking.settings import Settings
 
@@ -220,9 +220,9 @@ def _json_or_text(flag: str, value: str | None) -> Any:
     if value is None or value[:1] not in ("[", "{"):
         return value
     try:
-        return json.loads(value)
-    except json.JSONDecodeError as error:
-        raise InputError(f"argument {flag}: not valid JSON ({error.msg} at character {error.pos + 1})") from None
+        return parse_json(value)
+    except ValueError as error:
+        raise InputError(f"argument {flag}: {error}") from None
 
 
 def _value_at(nested: Any, key: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -9,8 +10,10 @@ import signal
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
+from ranking import usage_statistics
 from ranking.errors import InputError
 from ranking.storage.folder import Folder
 from ray_jobs.common.job_logs import JobLogs
@@ -30,7 +33,7 @@ def start_ray(logs: JobLogs, dashboard: bool = False) -> None:
     Raises:
         InputError: If no cluster answers at RAY_ADDRESS, or it runs another version of Ray or Python.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    usage_statistics.turn_off()
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -47,6 +50,9 @@ def start_ray(logs: JobLogs, dashboard: bool = False) -> None:
             options = {"address": "local", "num_cpus": max(MINIMUM_LOGICAL_CPUS, os.cpu_count() or 1)}
         else:
             _check_reachable(os.environ["RAY_ADDRESS"])
+            options = {"runtime_env": {"env_vars": usage_statistics.variables_for_workers()}}
+        if local:
+            protect_token()
         try:
             ray.init(
                 log_to_driver=False,
@@ -59,6 +65,8 @@ def start_ray(logs: JobLogs, dashboard: bool = False) -> None:
             if message is None:
                 raise
             raise InputError(message) from None
+        if local:
+            protect_token()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, interrupt)  # Ray's own handler aborts the process
     context = ray.data.DataContext.get_current()
@@ -66,6 +74,17 @@ def start_ray(logs: JobLogs, dashboard: bool = False) -> None:
     context.execution_options.preserve_order = True
     context.issue_detectors_config.detectors = []
     logs.attach_handlers()
+
+
+def protect_token() -> None:
+    """Let only this user read ~/.ray/auth_token, which Ray creates readable for all users of the machine.
+
+    Call this before Ray starts, which creates a private folder for a new token, and afterwards.
+    """
+    with contextlib.suppress(OSError, RuntimeError):  # no home folder, or one that this process cannot change
+        folder = Path.home() / ".ray"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (folder / "auth_token").chmod(0o600)
 
 
 def interrupt(*_: object) -> None:

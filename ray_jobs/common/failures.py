@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from ranking.errors import InputError
 from ranking.storage import s3
 
 _DISK_FULL = ("No space left on device", "Disk quota exceeded")
@@ -12,8 +14,22 @@ _STORAGE_SERVICE = (
     "Could not connect to the endpoint",
     "EndpointConnectionError",
     "Connection was closed before we received a valid response",
+    ") when calling the ",
 )
+_INPUT_ERROR = re.compile(r"\branking\.errors\.\w+: (.+)")
 _MAX_CHARACTERS = 240
+
+
+def input_error(error: BaseException) -> str | None:
+    """Return the message of an InputError, also of one that a worker raised; None for all other errors.
+
+    Ray passes on an error of a worker as text, or as an error of the same class whose text is the whole traceback.
+    """
+    for text in _texts(error):
+        for line in text.splitlines():
+            if match := _INPUT_ERROR.search(line):
+                return match[1]
+    return str(error) if isinstance(error, InputError) else None
 
 
 def external_cause(error: BaseException) -> str | None:
@@ -24,9 +40,9 @@ def external_cause(error: BaseException) -> str | None:
     for text in _texts(error):
         for line in text.splitlines():
             if any(part in line for part in _DISK_FULL):
-                return f"a disk is full ({_shortened(line)})"
+                return f"a disk is full ({_shorten(line)}), free space on it"
             if any(part in line for part in _STORAGE_SERVICE):
-                return s3.denied(line) or f"the storage service failed ({_shortened(line)})"
+                return s3.denied(line) or f"the storage service failed ({_shorten(line)})"
     return None
 
 
@@ -40,6 +56,6 @@ def _texts(error: BaseException) -> Iterator[str]:
         current = current.__cause__ or current.__context__
 
 
-def _shortened(line: str) -> str:
+def _shorten(line: str) -> str:
     text = " ".join(line.split())
     return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."

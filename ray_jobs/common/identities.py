@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from pathlib import Path
 from typing import Any
 
-from actors.settings import (
+from actors.rationale_settings import LlmRationaleSettings, RationaleSettings
+from actors.teacher_settings import (
     ListwiseTeacherSettings,
-    LlmRationaleSettings,
     PointwiseTeacherSettings,
-    RationaleSettings,
     RecordedTeacherSettings,
     TeacherSettings,
 )
 from ranking.errors import InputError
-from ranking.model_paths import OWN, folder_hash, model_path, weights_hash
+from ranking.file_hash import sha256_of
+from ranking.model_paths import PROJECT_MODELS, folder_hash, model_path, weights_hash
 from ranking.prompts import load_prompt
 from ranking.prompts.pair_prompts import YES_NO, load_pair_prompt
 from ranking.prompts.rationale_prompts import RATIONALE, load_rationale_prompt
@@ -33,7 +31,7 @@ def teacher_identity(settings: TeacherSettings) -> dict[str, Any]:
         identity["content"] = content_hash(settings.location)
     if isinstance(settings, ListwiseTeacherSettings):
         identity["prompt"] = load_prompt(settings.prompt_file).hash
-        if settings.model in OWN:
+        if settings.model in PROJECT_MODELS:
             identity["model_files"] = folder_hash(Path(model_path(settings.model)))
     if isinstance(settings, PointwiseTeacherSettings) and settings.form == "yes_no":
         identity["prompt"] = load_pair_prompt(Path(settings.prompt) if settings.prompt else YES_NO).hash
@@ -60,7 +58,7 @@ def lists_hash(lists: RunRetrieverSettings | ParquetRetrieverSettings) -> str:
 
 def model_inventory(model: str) -> list[tuple[str, int, int]]:
     """List the name, size and modification time of each file of a model; empty for a model on the Hugging Face Hub."""
-    if model in OWN:
+    if model in PROJECT_MODELS:
         return [(weights_hash(model), 0, 0)]
     return Folder(model).inventory() if "://" in model or Path(model).is_dir() else []
 
@@ -69,13 +67,6 @@ def content_hash(location: str) -> str:
     """Hash a file, given its path or URI. An unchanged file is read only once per process."""
     with fetched(location) as path:
         try:
-            status = path.stat()
-            return _file_hash(path, status.st_size, status.st_mtime_ns)
+            return sha256_of(path)
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-@functools.cache
-def _file_hash(path: Path, size: int, modified: int) -> str:
-    """Hash a file. `size` and `modified` only extend the cache key: a changed file is hashed again."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ranking.terminal_text import printable_json
+
 NAMES = ("rradistill", "py.warnings", "ray", "ray.data", "ray.train", "ray.serve", "ray.llm", "vllm", "httpx")
 
 
@@ -39,7 +41,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return printable_json(json.dumps(line, ensure_ascii=False))
 
 
 class JobLogs:

@@ -10,19 +10,19 @@ entries are keyed by content and never go stale.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from actors.settings import NoRationaleSettings
+from actors.rationale_settings import NoRationaleSettings
 from ranking.collections.collection import Collection
 from ranking.collections.log_files import fingerprint_of_log
 from ranking.errors import InputError
-from ranking.model_paths import OWN, folder_hash, weights_hash
+from ranking.evaluation.results import SCHEMA_VERSION
+from ranking.model_paths import PROJECT_MODELS, folder_hash, manifest_of_model, weights_hash
 from ranking.records import SplitName
-from ranking.runs.stages import Manifest, Stage, fingerprint_of, manifest_of
+from ranking.runs.stages import Stage, fingerprint_of, manifest_of
 from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
 from ranking.storage.folder import Folder
 from ray_jobs.common.identities import (
@@ -33,26 +33,20 @@ from ray_jobs.common.identities import (
     teacher_identity,
 )
 from ray_jobs.common.run_settings import RunSettings
-from students.settings import StudentSettings
+from ray_jobs.common.training_inputs import (
+    TrainingInput,
+    check_rationales_belong,
+    finished_manifest,
+    merged_fingerprint,
+)
+from students.student_settings import StudentSettings
+from students.training_settings import DEFAULT_SCORE_SCALE
 
 POST_PROCESSING_SETTINGS = {"max_attempts", "orders", "merge", "missing"}
 """Settings of a listwise teacher that affect how its answers become labels, but not the answers."""
 
 EXECUTION_SETTINGS = {"workers", "min_workers", "max_restarts", "max_tokens_per_microbatch", "activation_checkpointing"}
 """Training settings that change the student only by rounding errors. A training run can resume with other values."""
-
-
-@dataclass(frozen=True)
-class TrainingInput:
-    """Labels or rationales that a student is trained on.
-
-    Attributes:
-        folder: Folder of the rows.
-        fingerprint: Fingerprint of the stage that wrote them.
-    """
-
-    folder: Folder
-    fingerprint: str
 
 
 class Plan:
@@ -148,7 +142,7 @@ class Plan:
         """
         rationales_input = self._own_or_external("rationales", lambda: self.rationales)
         for place in self._settings.training.labels:
-            _check_rationales_belong(place)
+            check_rationales_belong(place)
         return rationales_input
 
     @cached_property
@@ -178,6 +172,7 @@ class Plan:
     def evaluation(self) -> Stage:
         """The stage that evaluates the students, the teacher and the baselines on the test queries."""
         settings = {
+            "schema_version": SCHEMA_VERSION,
             "evaluation": self._settings.evaluation.model_dump(),
             "pre_ranker": self._pre_ranker,
             # latencies and prices depend on these
@@ -223,9 +218,9 @@ class Plan:
         return self._folder / "writer" / fingerprint_of(_without(self._rationales_identity, {"rationales_per_list"}))
 
     @property
-    def dense_models(self) -> list[str]:
-        """Names of the sentence encoders of dense retrieval, which encode every document."""
-        return list(dict.fromkeys(part.model for part in self._retrievers(DenseSettings)))
+    def dense_models(self) -> list[tuple[str, str | None]]:
+        """Names and revisions of the sentence encoders of dense retrieval, which encode every document."""
+        return list(dict.fromkeys((part.model, part.revision) for part in self._retrievers(DenseSettings)))
 
     def _stage(self, name: str, settings: dict[str, Any], inputs: list[str]) -> Stage:
         return Stage(self._folder, name, settings, inputs)
@@ -253,8 +248,11 @@ class Plan:
         inputs = [labels, *([self.rationales_for_training.fingerprint] if self.reads_rationales(student) else [])]
         if self._settings.training.labels and labels != self._own_labels:
             inputs.append(self._collection().fingerprint)  # labels of the collection's test queries are dropped
-        if student.base in OWN:
+        if student.base in PROJECT_MODELS:
             inputs.append(weights_hash(student.base))
+            training["score_scale"] = self._settings.training.score_scale_for(student.base)
+        elif training["score_scale"] is None:
+            training["score_scale"] = DEFAULT_SCORE_SCALE  # `_content_of_base` has the scale of another base
         settings = {"student": student.model_dump(), "training": training, **self._content_of_base(student)}
         return self._stage(f"students/{student.name}", settings, inputs)
 
@@ -274,19 +272,25 @@ class Plan:
         external = self.external_labels
         if external is None:
             return TrainingInput(own().folder, own().fingerprint)
-        manifests = [_finished_manifest(place, name) for place in self._settings.training.labels]
+        manifests = [finished_manifest(place, name) for place in self._settings.training.labels]
         return TrainingInput(external / name, merged_fingerprint(manifests))
 
     def _content_of_base(self, student: StudentSettings) -> dict[str, Any]:
         """Hash the folder of a base model, because its weights may change under the same path.
 
-        If the folder no longer exists, returns the hash from when the student was trained.
+        If `training.score_scale` is not set, the score scale in the folder's manifest belongs to the content too. If
+        the folder no longer exists, returns what the student was trained with.
         """
+        keys = {"base"} if self._settings.training.score_scale is not None else {"base", "base_score_scale"}
         if Path(student.base).is_dir():
-            return {"base": folder_hash(Path(student.base))}
-        manifest = manifest_of(self._folder / "students" / student.name)
-        trained = manifest.settings if manifest else {}
-        return {"base": trained["base"]} if "base" in trained and trained["student"]["base"] == student.base else {}
+            content: dict[str, Any] = {"base": folder_hash(Path(student.base))}
+            manifest = manifest_of_model(student.base)
+            if manifest is not None and manifest.score_scale is not None:
+                content["base_score_scale"] = manifest.score_scale
+        else:
+            trained = manifest_of(self._folder / "students" / student.name)
+            content = trained.settings if trained and trained.settings["student"]["base"] == student.base else {}
+        return {key: content[key] for key in keys & set(content)}
 
     @cached_property
     def _rationales_identity(self) -> dict[str, Any]:
@@ -298,38 +302,6 @@ class Plan:
 
     def _retrievers(self, kind: type[Any]) -> list[Any]:
         return [part for part in self._settings.candidates.retrievers if isinstance(part, kind)]
-
-
-def merged_fingerprint(manifests: Sequence[Manifest]) -> str:
-    """Return the fingerprint of a stage merged from several runs; for a single run, the stage's own fingerprint."""
-    if len(manifests) == 1:
-        return manifests[0].fingerprint
-    return fingerprint_of([manifest.fingerprint for manifest in manifests])
-
-
-def _finished_manifest(place: str, name: str) -> Manifest:
-    """Return the manifest of a stage of another run.
-
-    Raises:
-        InputError: If the stage is not finished.
-    """
-    folder = Folder(place) / name
-    manifest = manifest_of(folder)
-    if manifest is None:
-        raise InputError(
-            f"setting 'training.labels': no finished {name} in {folder.uri}; give the folder of a run that has them"
-        )
-    return manifest
-
-
-def _check_rationales_belong(place: str) -> None:
-    """Raise InputError if the rationales of another run were not written for that run's current labels."""
-    labels, rationales = (_finished_manifest(place, name) for name in ("labels", "rationales"))
-    if rationales.fingerprint != fingerprint_of("rationales", rationales.settings, [labels.fingerprint]):
-        uri = (Folder(place) / "rationales").uri
-        raise InputError(
-            f"setting 'training.labels': {uri} do not belong to the labels beside them; run ray_jobs.rationales"
-        )
 
 
 def _without(mapping: dict[str, Any], names: set[str]) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from typing import NoReturn
 import yaml
 
 from actors.cluster.stall_report import why_waiting
-from actors.settings import RecordedTeacherSettings
+from actors.teacher_settings import RecordedTeacherSettings
+from ranking import usage_statistics
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
@@ -32,9 +33,11 @@ from ranking.runs.progress import Progress
 from ranking.runs.stages import Manifest, Stage
 from ranking.storage.folder import Folder
 from ranking.storage.lease import leased
+from ranking.storage.pointer import check_conditional_writes
+from ranking.terminal_text import printable
 from ray_jobs.common.command_line import AddOptions, CommandLine, parse
 from ray_jobs.common.connection import check_workers_write, interrupt, start_ray
-from ray_jobs.common.failures import external_cause
+from ray_jobs.common.failures import external_cause, input_error
 from ray_jobs.common.job_logs import JobLogs
 from ray_jobs.common.plan import Plan
 from ray_jobs.common.run_settings import RunSettings
@@ -52,7 +55,7 @@ class Run:
         self.registry = Registry(self.storage)
         # always local, because Ray and vLLM log a lot
         logs = Path(self.folder.path) / "logs" if self.folder.is_local else Path("logs") / settings.run
-        self.logs = JobLogs(logs, settings.run, lambda: progress.at)
+        self.logs = JobLogs(logs, settings.run, lambda: progress.current_stage)
         self._ray_started = False
 
     @cached_property
@@ -113,7 +116,10 @@ class Run:
             return
         self._ray_started = True
         start_ray(self.logs, self.settings.compute.dashboard)
-        self.progress.explain, self.progress.quiet = why_waiting, self.settings.compute.stall_warning_seconds
+        self.progress.explain, self.progress.stall_warning_seconds = (
+            why_waiting,
+            self.settings.compute.stall_warning_seconds,
+        )
         if not self.folder.is_local:
             check_workers_write(self.folder)
 
@@ -141,7 +147,7 @@ def resolve(command: CommandLine) -> RunSettings:
     names = [student.name for student in settings.students]
     if len(set(names)) != len(names):
         raise InputError(f"{where}: setting 'students': names must be distinct, not {', '.join(names)}")
-    first_stages = [*(retriever.called for retriever in settings.candidates.retrievers), FUSED]
+    first_stages = [*(retriever.list_name for retriever in settings.candidates.retrievers), FUSED]
     for name in settings.evaluation.first_stages:
         if name not in first_stages:
             raise InputError(
@@ -156,6 +162,7 @@ def resolve(command: CommandLine) -> RunSettings:
 def _open(settings: RunSettings) -> Run:
     run = Run(settings, Progress())
     run.folder.check_writable()
+    check_conditional_writes(run.folder)
     return run
 
 
@@ -227,6 +234,7 @@ def job(
     run: Run | None = None
     taken_over: list[bool] = []
     signal.signal(signal.SIGTERM, interrupt)
+    usage_statistics.turn_off()
     try:
         description = (sys.modules["__main__"].__doc__ or "").strip()
         command = parse(RunSettings, arguments, f"python -m {_job_name()}", description, reads, add_options)
@@ -245,30 +253,34 @@ def job(
                 main(run)
         else:
             main(run)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         if taken_over:
-            print(
-                f"error: {run.folder.uri if run else ''}: another job took over this run while this job was stalled",
-                file=sys.stderr,
+            _print_error(
+                f"error: {run.folder.uri if run else ''}: another job took over this run while this job was stalled"
             )
             _exit_now(2)
-        print(f"interrupted; to resume: {shlex.join(['python', '-m', _job_name(), *arguments])}", file=sys.stderr)
+        _print_error(f"interrupted; to resume: {shlex.join(['python', '-m', _job_name(), *arguments])}")
         _exit_now(130)
     except Exception as error:
-        stage = f" in {run.progress.at}" if run is not None and run.progress.at else ""
+        if (problem := input_error(error)) is not None:
+            _print_error(f"error: {problem}")
+            sys.exit(2)
+        stage = f" in {run.progress.current_stage}" if run is not None and run.progress.current_stage else ""
         saved = f"finished work is saved in {run.folder.uri}" if run is not None else "no work was done"
         advice = f"{saved}; to resume: {shlex.join(['python', '-m', _job_name(), *arguments])}"
         cause = external_cause(error)
         trace = _write_trace(run, print_fallback=cause is None)
         if cause is not None:
-            print(f"error{stage}: {cause}; {advice}", file=sys.stderr)
+            _print_error(f"error{stage}: {cause}; {advice}")
             sys.exit(2)
         first = str(error).strip().splitlines()[:1] or [""]
-        print(f"failed{stage}: {type(error).__name__}: {first[0][:300]} (trace: {trace}); {advice}", file=sys.stderr)
+        _print_error(f"failed{stage}: {type(error).__name__}: {first[0][:300]} (trace: {trace}); {advice}")
         sys.exit(1)
+
+
+def _print_error(line: str) -> None:
+    """Print an error, which may quote ids and values of the user's files. Control characters are shown as escapes."""
+    print(printable(line), file=sys.stderr)
 
 
 def _exit_now(code: int) -> NoReturn:
@@ -317,5 +329,5 @@ def _write_trace(run: Run | None, print_fallback: bool) -> str:
             path.write_text(traceback.format_exc(), encoding="utf-8")
             return str(path)
     if print_fallback:
-        traceback.print_exc()
+        _print_error(traceback.format_exc().rstrip())
     return "above"

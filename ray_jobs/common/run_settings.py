@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from actors.serving.settings import ServingSettings
-from actors.settings import (
-    ComputeSettings,
-    NoRationaleSettings,
-    PointwiseTeacherSettings,
-    RationaleSettings,
-    TeacherSettings,
-)
-from ranking.ab_test.settings import AbSettings
-from ranking.evaluation.settings import EvaluationSettings
+from actors.compute_settings import ComputeSettings
+from actors.rationale_settings import NoRationaleSettings, RationaleSettings
+from actors.serving.serving_settings import ServingSettings
+from actors.teacher_settings import PointwiseTeacherSettings, TeacherSettings
+from ranking.ab_test.ab_settings import AbSettings
+from ranking.evaluation.evaluation_settings import EvaluationSettings
 from ranking.records import FUSED
-from ranking.selection.settings import QuerySettings
+from ranking.selection.selection_settings import QuerySettings
 from ranking.settings import (
     AblationSettings,
     AuditSettings,
@@ -24,7 +20,8 @@ from ranking.settings import (
     PreRankerSettings,
     Settings,
 )
-from students.settings import RraBertSettings, StudentSettings, TrainingSettings
+from students.student_settings import RraBertSettings, StudentSettings
+from students.training_settings import TrainingSettings
 
 CANDIDATE_SETTINGS = ("collection", "queries", "candidates", "pre_ranker")
 """Top-level settings that candidate lists depend on."""
@@ -77,7 +74,7 @@ class RunSettings(Settings):
         retrievers = self.candidates.retrievers
         evaluation = self.evaluation
         if not evaluation.first_stages:
-            evaluation.first_stages = [FUSED if len(retrievers) > 1 else retrievers[0].called]
+            evaluation.first_stages = [FUSED if len(retrievers) > 1 else retrievers[0].list_name]
         if not evaluation.baseline:
             evaluation.baseline = evaluation.first_stages[0]
         return self

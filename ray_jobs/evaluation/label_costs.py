@@ -8,9 +8,9 @@ from ranking.evaluation.comparison import System
 from ranking.evaluation.decision import name_of
 from ranking.evaluation.report.label_section import cost_of
 from ranking.evaluation.results import LabelCost
-from ranking.runs.stages import Manifest, manifest_of
+from ranking.runs.stages import manifest_of
 from ray_jobs.common.run import Run
-from students.settings import StudentSettings
+from students.student_settings import StudentSettings
 
 
 def add_label_costs(run: Run, systems: Sequence[System]) -> None:
@@ -41,26 +41,10 @@ def student_cost(run: Run, student: StudentSettings) -> LabelCost | None:
         if (manifest := manifest_of(training_input.folder)) is not None
         and manifest.fingerprint == training_input.fingerprint
     ]
-    return stages_cost(run, manifests) if len(manifests) == len(inputs) else None
+    return cost_of(manifests, run.settings.compute.engine_hour_price) if len(manifests) == len(inputs) else None
 
 
 def teacher_cost(run: Run) -> LabelCost | None:
     """Compute the cost of the teacher's labels of the test queries; None if they are not finished."""
     manifest = run.plan.test_labels.manifest
-    return stages_cost(run, [manifest]) if manifest is not None else None
-
-
-def stages_cost(run: Run, manifests: Sequence[Manifest]) -> LabelCost:
-    """Compute the total cost of finished stages.
-
-    Args:
-        run: The run. Its settings give the number of engines for manifests of older versions, which do not record it.
-        manifests: Manifest of the labels, optionally followed by that of the rationales.
-    """
-    compute = run.settings.compute
-    engines = (compute.teacher_engines, compute.rationale_engines)
-    complete = [
-        manifest.model_copy(update={"engines": manifest.engines or count})
-        for manifest, count in zip(manifests, engines, strict=False)
-    ]
-    return cost_of(complete, compute.engine_hour_price)
+    return cost_of([manifest], run.settings.compute.engine_hour_price) if manifest is not None else None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from actors.data.rows import records
+from actors.teacher_settings import PointwiseTeacherSettings
 from ranking.audit.audit_report import Audit
 from ranking.audit.audit_text import format_audit
 from ranking.evaluation.comparison import PerQuery
@@ -15,9 +15,8 @@ from ranking.evaluation.trec_runs import TrecRun
 from ranking.records import Label
 from ranking.runs.stages import manifest_of
 from ranking.storage.folder import Folder
-from ray_jobs.audit import AUDIT, PICTURE
+from ray_jobs.audit import AUDIT, picture_of
 from ray_jobs.common.run import Run
-from ray_jobs.evaluation import label_costs
 from ray_jobs.training.monitoring import CURVES
 
 REPORT, MARKDOWN = "report.html", "report.md"
@@ -57,7 +56,8 @@ def label_lines(run: Run) -> list[str]:
     rows = sample_rows(labels.folder, SAMPLED_LABELS, _SEED)
     sample = records(rows, Label) if rows is not None else []
     teacher = sample[0].provenance.teacher if sample else "no teacher"
-    return label_section.lines_of(sample, label_costs.stages_cost(run, [manifest]), teacher)
+    cost = label_section.cost_of([manifest], run.settings.compute.engine_hour_price)
+    return label_section.lines_of(sample, cost, teacher)
 
 
 def reliability(run: Run) -> list[tuple[str, float, int]]:
@@ -73,15 +73,20 @@ def curves_of(run: Run) -> dict[str, dict[str, list[tuple[float, float]]]]:
     for student in run.settings.students:
         folder = run.folder / "students" / student.name
         if folder.exists(CURVES):
-            curves[student.name] = json.loads(folder.read_text(CURVES))
+            curves[student.name] = folder.read_json(CURVES)
     return curves
 
 
 def audit_of(run: Run) -> tuple[str, str] | None:
-    """Return the text and the SVG picture of the teacher's audit; None if there is no audit with these settings."""
-    if not (run.folder / "audit").exists():
+    """Return the text and the SVG picture of the teacher's audit; None if there is no audit with these settings.
+
+    The picture is drawn again, because the page contains it as it is: a file on the storage is not trusted as HTML.
+    """
+    settings = run.settings.teacher
+    if isinstance(settings, PointwiseTeacherSettings) or not (run.folder / "audit").exists():
         return None
     stage = run.plan.audit
     if stage.manifest is None:
         return None
-    return format_audit(Audit.model_validate_json(stage.folder.read_text(AUDIT))), stage.folder.read_text(PICTURE)
+    report = stage.folder.read_model(AUDIT, Audit)
+    return format_audit(report), picture_of(report, settings)

@@ -13,7 +13,7 @@ from ranking.records import CandidateList, QueryCandidates
 from ranking.storage.folder import Folder
 from ray_jobs.common.run import Run
 from ray_jobs.train import MODEL
-from students.settings import StudentSettings
+from students.student_settings import StudentSettings
 
 if TYPE_CHECKING:
     from actors.scoring.latency import MeasuredLatency
@@ -71,10 +71,10 @@ def model_of(run: Run, kind: SystemKind, name: str) -> Model:
 
     if kind == "base":
         (student,) = [student for student in run.settings.students if base_name(student.name) == name]
-        return Model(student.base, student.max_length, student.precision, as_classifier=True)
+        return Model(student.base, student.max_length, student.precision, True, student.revision)
     if kind == "model":
         (named,) = [model for model in run.settings.evaluation.models if model.name == name]
-        return Model(named.model, named.max_length)
+        return Model(named.model, named.max_length, revision=named.revision)
     return Model(trained_model(run, name).uri)
 
 
@@ -150,7 +150,7 @@ def time_systems(run: Run, systems: Sequence[System], rows: Sequence[QueryCandid
     probe = start_actor(LatencyProbe, (settings.serving,), num_cpus=1)
     with run.progress.bar("timing", len(models) + 2, "systems") as bar:
         folders = (run.plan.index.folder, run.plan.embedding_cache)
-        if settings.candidates.given is None:
+        if settings.candidates.imported_lists is None:
             texts = [row.text for row in lists]
             latencies = ray.get(probe.time_first_stages.remote(*folders, settings.candidates, texts))
             for name, measured in latencies.items():

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from actors.scoring.scorers import Model
 from ranking.blending import FORMS, Blend, Form
-from ranking.labels.label_views import graded
+from ranking.labels.label_views import with_judgement_targets
 from ranking.records import CandidateList, Label
 from ranking.storage.folder import Folder
 from ray_jobs.common.list_scores import score_lists
 from ray_jobs.common.run import Run
 from students import student_config
-from students.settings import StudentSettings
+from students.student_settings import StudentSettings
 
 Grades = dict[str, dict[str, int]]
 """Judgements, {query_id: {doc_id: grade}}."""
@@ -69,7 +69,9 @@ def _validation_labels(run: Run, labels: Folder, validation: Sequence[str], grad
     if grades is not None:
         grade = run.settings.training.relevant_grade
         rows = (
-            label.model_copy(update={"candidates": graded(label.candidates, grades[label.query_id], grade)})
+            label.model_copy(
+                update={"candidates": with_judgement_targets(label.candidates, grades[label.query_id], grade)}
+            )
             for label in rows
             if label.query_id in grades
         )

@@ -6,8 +6,8 @@ from ranking.errors import InputError
 from ranking.records import TokenCounts
 from ranking.runs.stages import MANIFEST, Manifest, manifest_of
 from ranking.storage.folder import Folder
-from ray_jobs.common import plan
 from ray_jobs.common.run import Run
+from ray_jobs.common.training_inputs import merged_fingerprint
 from ray_jobs.training import training_labels
 
 _STAGES = ("candidates", "rationales", "labels")
@@ -40,7 +40,7 @@ def merge_labels(run: Run) -> None:
 def _is_merged(stage: str, sources: list[Folder], target: Folder) -> bool:
     """Return whether the target contains the sources' current rows of a stage."""
     manifests = [manifest for source in sources if (manifest := manifest_of(source / stage)) is not None]
-    expected = plan.merged_fingerprint(manifests) if len(manifests) == len(sources) else None
+    expected = merged_fingerprint(manifests) if len(manifests) == len(sources) else None
     merged = manifest_of(target / stage)
     return (None if merged is None else merged.fingerprint) == expected
 
@@ -78,7 +78,7 @@ def _merge(stage: str, sources: list[Folder], target: Folder) -> None:
             (target / stage).write_table(f"{number}-{part}", (source / stage).read_table(part))
     merged = Manifest(
         stage=stage,
-        fingerprint=plan.merged_fingerprint(manifests),
+        fingerprint=merged_fingerprint(manifests),
         rows_in=sum(manifest.rows_in for manifest in manifests),
         rows_out=sum(manifest.rows_out for manifest in manifests),
         rejected=sum(manifest.rejected for manifest in manifests),
@@ -91,7 +91,7 @@ def _merge(stage: str, sources: list[Folder], target: Folder) -> None:
         versions=manifests[0].versions,
         settings={"runs": [source.uri for source in sources]},
     )
-    (target / stage).write_text(MANIFEST, merged.model_dump_json(indent=2))
+    (target / stage).write_text(MANIFEST, merged.to_json())
 
 
 def _rows(source: Folder) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from ranking.storage.folder import Folder
@@ -19,12 +18,12 @@ def write_curves(folder: Folder, lines: Sequence[dict[str, float]]) -> None:
     """
     curves: dict[str, dict[float, float]] = {"loss": {}, "validation nDCG@10": {}}
     if folder.exists(CURVES):
-        curves |= {name: dict(map(tuple, points)) for name, points in json.loads(folder.read_text(CURVES)).items()}
+        curves |= {name: dict(map(tuple, points)) for name, points in folder.read_json(CURVES).items()}
     for line in lines:
         for key, name in (("loss", "loss"), ("validation", "validation nDCG@10")):
             if key in line:
                 curves[name][line["step"]] = line[key]
-    folder.write_text(CURVES, json.dumps({name: sorted(points.items()) for name, points in curves.items()}))
+    folder.write_json(CURVES, {name: sorted(points.items()) for name, points in curves.items()})
 
 
 class TrainingSummary:

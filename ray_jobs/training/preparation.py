@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from ranking.labels.confidence import confident
 from ranking.records import Provenance
 from ranking.storage.folder import Folder
-from ray_jobs.common.plan import TrainingInput
 from ray_jobs.common.run import Run
+from ray_jobs.common.training_inputs import TrainingInput
 from ray_jobs.training import label_merging, training_labels
-from students.settings import RraBertSettings, StudentSettings
+from students.student_settings import RraBertSettings, StudentSettings
 
 _TERM_FREQUENCY_DOCUMENTS = 50_000
 """Maximum number of documents to count term frequencies in."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ranking.errors import InputError
 from ray_jobs.training.preparation import TrainingData
-from students.settings import StudentSettings, TrainingSettings
+from students.student_settings import StudentSettings
+from students.training_settings import TrainingSettings
 
 
 def check_enough_labels(data: TrainingData, training: TrainingSettings) -> None:

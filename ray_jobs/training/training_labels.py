@@ -8,19 +8,20 @@ from pydantic import ValidationError
 
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
-from ranking.labels.label_views import viewed
+from ranking.labels.label_views import training_candidates
 from ranking.records import Label, Provenance, misfit
 from ranking.selection.long_tail import keys_of_questions
 from ranking.selection.near_duplicates import deduplication_key
 from ranking.selection.query_text import normalise
 from ranking.selection.validation_split import is_validation
 from ranking.storage.folder import Folder
-from ray_jobs.common import plan
 from ray_jobs.common.run import Run
-from students.settings import StudentSettings, TrainingSettings
+from ray_jobs.common.training_inputs import TrainingInput
+from students.student_settings import StudentSettings
+from students.training_settings import TrainingSettings
 
 
-def require_labels(run: Run) -> plan.TrainingInput:
+def require_labels(run: Run) -> TrainingInput:
     """Return the folder and fingerprint of the training labels.
 
     Raises:
@@ -69,7 +70,10 @@ def check_ordered(folder: Folder, training: TrainingSettings) -> None:
         InputError: If no label does.
     """
     for label in folder.read_rows(Label):
-        if len({candidate.target for candidate in viewed(label, training.missing, training.max_pre_rank)}) > 1:
+        if (
+            len({candidate.target for candidate in training_candidates(label, training.missing, training.max_pre_rank)})
+            > 1
+        ):
             return
     raise InputError(
         f"{folder.uri}: nothing to learn; with training.missing {training.missing} and training.max_pre_rank "

@@ -18,9 +18,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from students.losses.distillation import listwise_kl, margin_mse, score_distillation
-from students.losses.listwise import adr_mse, info_nce, list_mle, listnet
-from students.losses.pairwise import lambda_loss, ranknet, ranknet_by_rank
+from students.losses.distillation_losses import listwise_kl, margin_mse, score_distillation
+from students.losses.listwise_losses import adr_mse, info_nce, list_mle, listnet
+from students.losses.pairwise_losses import lambda_loss, ranknet, ranknet_by_rank
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 

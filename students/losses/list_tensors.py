@@ -16,19 +16,19 @@ def ordered_pairs(targets: Tensor, mask: Tensor) -> Tensor:
     return (targets.unsqueeze(2) > targets.unsqueeze(1)) & pairs_of(mask)
 
 
-def weighted(losses: Tensor, weights: Tensor | None) -> Tensor:
+def apply_weights(losses: Tensor, weights: Tensor | None) -> Tensor:
     """Multiply the losses of each list, [lists, ...], by the weight of the list. None leaves them unchanged."""
     return losses if weights is None else losses * weights.view(-1, *[1] * (losses.dim() - 1))
 
 
 def mean_of_pairs(losses: Tensor, pairs: Tensor, weights: Tensor | None) -> Tensor:
     """Return the mean of the weighted losses, [lists, i, j], over the True cells of `pairs`; 0 if there are none."""
-    return weighted(torch.where(pairs, losses, 0.0), weights).sum() / pairs.sum().clamp(min=1)
+    return apply_weights(torch.where(pairs, losses, 0.0), weights).sum() / pairs.sum().clamp(min=1)
 
 
 def mean_of_lists(losses: Tensor, counted: Tensor, weights: Tensor | None) -> Tensor:
     """Return the mean of the weighted per-list losses where `counted` is True; 0 if it is True nowhere."""
-    return weighted(torch.where(counted, losses, 0.0), weights).sum() / counted.sum().clamp(min=1)
+    return apply_weights(torch.where(counted, losses, 0.0), weights).sum() / counted.sum().clamp(min=1)
 
 
 def average_ranks(values: Tensor, mask: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ import pytest
 
 from ranking.storage.folder import Folder
 from tests.testing.facts import BIN, FACTS, QUESTIONS
-from tests.testing.jobs import SubmittedJob, job_arguments
 from tests.testing.prometheus import watching
+from tests.testing.submitted_jobs import SubmittedJob, job_arguments
 from tests.testing.training_runs import fact_label
 from tools.ports import free_ports
 from tools.s3_server import running_s3

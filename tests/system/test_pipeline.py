@@ -50,7 +50,7 @@ def test_evaluation_contains_every_system_and_its_run(finished):
         for stage in ("bm25", "fused")
     }
     assert set(metrics.systems) == expected
-    assert {check.against for check in metrics.verdict.checks} == {
+    assert {check.against for check in metrics.promotion.checks} == {
         "bm25",
         "dense",
         "fused",
@@ -75,7 +75,7 @@ def test_evaluation_contains_every_system_and_its_run(finished):
     page = (folder / "report.html").read_text()
     assert len(page) < 2_000_000
     assert page.count("<svg") >= 4  # latency, differences, reliability of the teacher, loss
-    assert metrics.verdict.reason in (folder / "report.md").read_text()
+    assert metrics.promotion.reason in (folder / "report.md").read_text()
 
 
 def test_evaluation_accepts_external_runs_and_models(finished, settings, cluster):
@@ -104,9 +104,9 @@ def test_evaluation_accepts_external_runs_and_models(finished, settings, cluster
     expected = Metrics.model_validate_json((facts / "evaluation" / "metrics.json").read_text())
     assert metrics.systems["theirs"].measures == expected.systems["teacher@bm25"].measures
     assert metrics.systems["saved@bm25"].measures == expected.systems["rra-bert@bm25"].measures
-    assert metrics.control == "theirs"
+    assert metrics.baseline == "theirs"
     assert metrics.systems["saved@bm25"].parity.passed
-    assert metrics.verdict.reason == "There is no student to promote."
+    assert metrics.promotion.reason == "There is no student to promote."
     wrong = run_program([*command, "--evaluation.models", '[{"name": "none", "model": "minilm"}]'], cluster, 300)
     assert wrong.returncode == 2, wrong.stdout + wrong.stderr
     assert wrong.stderr.startswith("error: setting 'evaluation.models', 'none': model 'minilm': has 2 labels")
@@ -208,11 +208,11 @@ def test_worse_student_is_not_promoted_and_an_alternative_is_named(finished, set
     metrics = Metrics.model_validate_json((folder / "evaluation").read_text("metrics.json"))
     base, student = (metrics.systems[f"{name}@fused"].measures["nDCG@5"] for name in ("worse.base", "worse"))
     assert student < base
-    assert (metrics.verdict.champion, metrics.verdict.promoted) == ("worse", False)
-    assert metrics.verdict.deploy not in (None, "worse@fused")
-    assert "worse is not promoted: " in metrics.verdict.reason
-    assert f"Deploy {metrics.verdict.deploy} instead" in metrics.verdict.reason
-    assert f"nothing promoted: {metrics.verdict.reason}" in " ".join(done.stdout.split())
+    assert (metrics.promotion.champion, metrics.promotion.promoted) == ("worse", False)
+    assert metrics.promotion.deploy not in (None, "worse@fused")
+    assert "worse is not promoted: " in metrics.promotion.reason
+    assert f"Deploy {metrics.promotion.deploy} instead" in metrics.promotion.reason
+    assert f"nothing promoted: {metrics.promotion.reason}" in " ".join(done.stdout.split())
     assert Registry(Folder(finished[0])).read() == champion
 
 

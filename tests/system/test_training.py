@@ -17,13 +17,12 @@ from transformers import AutoModel, AutoTokenizer
 
 from actors.compat import ray_train_snapshot
 from actors.training.label_batches import epoch_order
-from benchmarks.faults.processes import wait_until
 from ranking.model_paths import model_path
 from ranking.runs.stages import manifest_of
 from ranking.storage.folder import Folder
 from ray_jobs.training.training_labels import split_validation
 from students.scoring import ClassifierScorer, Scorer
-from students.settings import TrainingSettings
+from students.training_settings import TrainingSettings
 from tests.testing.facts import FACTS, QUESTIONS, ROOT
 from tests.testing.programs import run_program
 from tests.testing.training_runs import (
@@ -35,6 +34,7 @@ from tests.testing.training_runs import (
     fact_label,
     training_command,
 )
+from tools.local_cluster.processes import wait_until
 from tools.tiny_models import tiny_generator
 
 SCORED = PROVENANCE.model_copy(update={"targets": "scores"})
@@ -157,7 +157,7 @@ def test_training_of_two_workers_resumes_with_one_to_the_same_model(labelled, co
     checkpoints.write_text(ray_train_snapshot.NAME, checkpoints.read_text(ray_train_snapshot.NAME)[:100])
     one_worker = {"workers": 1, "zero_stage": ZERO_STAGE}
     output = train(interrupted, collection, cluster, student, precision="fp32", **one_worker)
-    assert "was incomplete; repaired it up to the checkpoint of step" in output
+    assert "was incomplete; training resumes from the checkpoint of step" in output
     assert "resumed after step" in output
     expected, weights = weights_of(uninterrupted), weights_of(interrupted)
     before = load_file(base / "model.safetensors")

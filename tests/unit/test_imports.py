@@ -18,7 +18,7 @@ import pytest
         ("actors.retrieval.pre_ranking, actors.retrieval.embeddings", ["ray", "torch"]),
         ("actors.retrieval.retrievers", ["torch"]),
         (
-            "actors.serving.settings, actors.serving.schemas, actors.serving.keys, actors.serving.events",
+            "actors.serving.serving_settings, actors.serving.schemas, actors.serving.keys, actors.serving.events",
             ["ray", "torch"],
         ),
     ],

@@ -29,9 +29,9 @@ import torch
 from torch import Tensor
 from transformers import BertModel, OPTConfig, OPTForCausalLM
 
-from tools.list_decoder import answering, reading
-from tools.list_decoder.places import AXES, ON, MarkerTokens, StateDimensions
-from tools.written import principal_axes
+from tools.constructed_weights import principal_axes
+from tools.list_decoder import answer_layers, encoder_layers
+from tools.list_decoder.state_layout import AXES, ON, MarkerTokens, StateDimensions
 
 
 def decoder_config(
@@ -94,7 +94,7 @@ def list_decoder(
     decoder = OPTForCausalLM(config).eval()
     body = decoder.model.decoder
     dims = StateDimensions.of(_energies(encoder, words, prompts).argsort().tolist())
-    reading.write_embeddings(body, encoder, words, tokens, dims)
+    encoder_layers.write_embeddings(body, encoder, words, tokens, dims)
     offset = body.embed_positions.offset
     states = [
         (body.embed_tokens(prompt) + body.embed_positions.weight[offset : offset + len(prompt)])[None]
@@ -102,16 +102,16 @@ def list_decoder(
     ]
     *layers, scoring, naming = body.layers
     for number, (layer, source) in enumerate(zip(layers, encoder.encoder.layer, strict=True)):
-        reading.load_layer(layer, source, dims)
-        (reading.attend_to_passage if number else reading.attend_nearby)(layer.self_attn, dims)
-        free = reading.restore_channels(layer, dims)
+        encoder_layers.load_layer(layer, source, dims)
+        (encoder_layers.attend_to_passage if number else encoder_layers.attend_nearby)(layer.self_attn, dims)
+        free = encoder_layers.restore_channels(layer, dims)
         if number == len(layers) - 1:
-            reading.write_listed(layer, dims, free)
-        states = reading.calibrate_norms(layer, dims, states, first=number == 0)
+            encoder_layers.write_listed(layer, dims, free)
+        states = encoder_layers.calibrate_norms(layer, dims, states, first=number == 0)
     axes = principal_axes(vectors, dims.unread, AXES)
-    answering.write_pooling(scoring, dims, *_prepare_norm(layers[-1].final_layer_norm, dims, axes))
-    answering.write_scoring(scoring, dims)
-    answering.write_selection(naming, dims)
+    answer_layers.write_pooling(scoring, dims, *_prepare_norm(layers[-1].final_layer_norm, dims, axes))
+    answer_layers.write_scoring(scoring, dims)
+    answer_layers.write_selection(naming, dims)
     return decoder, dims, axes
 
 
@@ -140,8 +140,8 @@ def _prepare_norm(norm: torch.nn.LayerNorm, dims: StateDimensions, axes: Tensor)
     Returns:
         The axes adapted to the changed norm, [axes, dimensions], and the offset to add, [axes].
     """
-    norm.weight[dims.channels] *= answering.CHANNEL / ON
-    norm.bias[dims.channels] *= answering.CHANNEL / ON
+    norm.weight[dims.channels] *= answer_layers.CHANNEL / ON
+    norm.bias[dims.channels] *= answer_layers.CHANNEL / ON
     offset = axes[:, dims.blank] @ norm.bias[dims.blank]
     mean = norm.weight[dims.blank].mean()
     scaled = axes.clone()

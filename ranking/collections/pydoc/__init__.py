@@ -11,6 +11,7 @@ from pathlib import Path
 from ranking.collections import beir
 from ranking.collections.collection import Collection
 from ranking.collections.pydoc.passages import read_passages
+from ranking.collections.qrels import read_qrels
 from ranking.errors import InputError
 from ranking.runs.stages import fingerprint_of
 
@@ -35,7 +36,7 @@ def read(split: str = "test") -> Collection:
     documents = read_passages()
     log = beir.read_queries(HERE / "log.jsonl")
     test = beir.read_queries(HERE / "questions.jsonl")
-    judged = beir.read_qrels(HERE / "qrels.tsv", {query.query_id for query in test})
+    judged = read_qrels(HERE / "qrels.tsv")
     known = {document.doc_id for document in documents}
     qrels = {
         query_id: {doc_id: grade for doc_id, grade in grades.items() if doc_id in known}

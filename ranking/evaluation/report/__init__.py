@@ -9,13 +9,17 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from ranking.audit.picture_scale import STYLE
 from ranking.collections.collection import Collection
+from ranking.content_policy import hash_source, hash_sources
 from ranking.evaluation.comparison import COMPETING, PerQuery
-from ranking.evaluation.decision import name_of, served
-from ranking.evaluation.report import charts, tables
+from ranking.evaluation.decision import name_of, served_systems
+from ranking.evaluation.report import charts, report_tables
 from ranking.evaluation.report.differences import ChangedQuery, RankedSystem, changed_queries
+from ranking.evaluation.report.markdown_text import markdown_text
 from ranking.evaluation.results import Metrics
 from ranking.evaluation.trec_runs import TrecRun
+from ranking.terminal_text import printable
 
 SHOWN_QUERIES = 8
 
@@ -72,66 +76,72 @@ class ReportData:
         competing system; without competing systems, the best other system. None if there is only the baseline.
         """
         systems, measure = self.metrics.systems, self.measure
-        for key, result in served(systems, self.first_stage).items():
-            if name_of(result) == self.metrics.verdict.champion:
+        for key, result in served_systems(systems, self.first_stage).items():
+            if name_of(result) == self.metrics.promotion.champion:
                 return key
-        others = [key for key in systems if key != self.metrics.control]
+        others = [key for key in systems if key != self.metrics.baseline]
         competing = [key for key in others if systems[key].kind in COMPETING]
         return max(competing or others, key=lambda key: systems[key].measures[measure], default=None)
 
 
 def html_of(data: ReportData) -> str:
-    """Render the HTML page. Texts of the collection are escaped."""
+    """Render the HTML page.
+
+    All texts are escaped, and control characters become visible escapes. The page's Content-Security-Policy also
+    forbids scripts, styles other than its own, and everything that is loaded.
+    """
     template = files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(_content(data))
+    style_sources = f"{hash_sources(template, 'style')} {hash_source(STYLE)}"
+    return printable(environment.from_string(template).render(_content(data), style_sources=style_sources))
 
 
 def markdown_of(data: ReportData) -> str:
     """Render the decision, warnings, tables and changed queries as Markdown."""
     content = _content(data)
     metrics = data.metrics
-    lines = [f"# {content['title']}", "", content["subtitle"], "", f"**{metrics.verdict.reason}**", ""]
-    lines += [f"- {line}" for line in metrics.warnings] + ([""] if metrics.warnings else [])
+    lines = [f"# {markdown_text(content['title'])}", "", markdown_text(content["subtitle"]), ""]
+    lines += [f"**{markdown_text(metrics.promotion.reason)}**", ""]
+    lines += [f"- {markdown_text(line)}" for line in metrics.warnings] + ([""] if metrics.warnings else [])
     for table in content["tables"]:
         lines += [
             f"## {table.title}",
             "",
-            *tables.markdown(table.columns, [[cell.text for cell in row.cells] for row in table.rows]),
+            *report_tables.markdown(table.columns, [[cell.text for cell in row.cells] for row in table.rows]),
             "",
         ]
-        lines += [*table.legend, ""]
-    lines += [*metrics.notes, ""] if metrics.notes else []
-    if content["class_rows"]:
-        rows = [[row.name, str(row.queries), *row.cells] for row in content["class_rows"]]
+        lines += [*map(markdown_text, table.legend), ""]
+    lines += [*map(markdown_text, metrics.notes), ""] if metrics.notes else []
+    if content["slice_rows"]:
+        rows = [[row.name, str(row.queries), *row.cells] for row in content["slice_rows"]]
         lines += [
             "## Query slices",
             "",
-            *tables.markdown(["slice", "queries", *content["class_columns"]], rows),
+            *report_tables.markdown(["slice", "queries", *content["slice_columns"]], rows),
             "",
         ]
     for part in content["changed"]:
         lines += [f"## {part['title']}", ""]
-        lines += [f"- {query.delta:+.3f} {_plain(query.text)}" for query in part["queries"]] + [""]
+        lines += [f"- {query.delta:+.3f} {markdown_text(query.text)}" for query in part["queries"]] + [""]
     if data.labels:
-        lines += ["## Labels", "", *(f"- {line}" for line in data.labels), ""]
+        lines += ["## Labels", "", *(f"- {markdown_text(line)}" for line in data.labels), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _content(data: ReportData) -> dict[str, Any]:
     """Build the variables of the page template."""
     metrics = data.metrics
-    costs = tables.costs(metrics, data.featured)
-    class_columns, class_rows = tables.classes(metrics)
+    costs = report_tables.costs(metrics, data.featured)
+    slice_columns, slice_rows = report_tables.query_slices(metrics)
     return {
         "title": f"{metrics.collection}: {metrics.queries:,} {metrics.split} queries",
-        "subtitle": f"Run {data.run}. {tables.machine(metrics)}",
+        "subtitle": f"Run {data.run}. {report_tables.machine(metrics)}",
         "metrics": metrics,
         "measure": data.measure,
-        "tables": [tables.quality(metrics, data.featured), *([costs] if costs else [])],
+        "tables": [report_tables.quality(metrics, data.featured), *([costs] if costs else [])],
         "pictures": _pictures(data),
-        "class_columns": class_columns,
-        "class_rows": class_rows,
+        "slice_columns": slice_columns,
+        "slice_rows": slice_rows,
         "changed": _changed(data),
         "label_lines": list(data.labels),
         "audit": {"text": data.audit[0], "svg": data.audit[1]} if data.audit else None,
@@ -154,7 +164,7 @@ def _pictures(data: ReportData) -> list[Picture]:
         r.system: r.measures[measure]
         for key, r in shown.items()
         if not (r.latency_ms and r.candidates)
-        and (key == metrics.control or r.kind in ("teacher", "first_stage", "base"))
+        and (key == metrics.baseline or r.kind in ("teacher", "first_stage", "base"))
     }
     pictures = []
     if points:
@@ -164,12 +174,12 @@ def _pictures(data: ReportData) -> list[Picture]:
             "latency."
         )
         pictures.append(Picture(charts.quality_by_latency(points, levels, measure, data.budget_ms), caption))
-    if featured and metrics.control:
+    if featured and metrics.baseline:
         values = [
-            data.values[featured][measure][q] - value for q, value in data.values[metrics.control][measure].items()
+            data.values[featured][measure][q] - value for q, value in data.values[metrics.baseline][measure].items()
         ]
-        picture = charts.differences(values, measure, featured, metrics.control)
-        pictures.append(Picture(picture, f"{featured} minus {metrics.control} for each query, worst first."))
+        picture = charts.differences(values, measure, featured, metrics.baseline)
+        pictures.append(Picture(picture, f"{featured} minus {metrics.baseline} for each query, worst first."))
     if data.reliability:
         picture = charts.bars(data.reliability, "rank in the teacher's order", "share relevant")
         pictures.append(
@@ -187,12 +197,12 @@ def _pictures(data: ReportData) -> list[Picture]:
 
 def _changed(data: ReportData) -> list[dict[str, Any]]:
     """Collect the queries with the largest losses and gains, losses first."""
-    featured, control, measure = data.featured, data.metrics.control, data.measure
-    if featured is None or control is None:
+    featured, baseline, measure = data.featured, data.metrics.baseline, data.measure
+    if featured is None or baseline is None:
         return []
     queries = {query.query_id: query.text for query in data.collection.test}
     texts = {document.doc_id: document.content for document in data.collection.documents}
-    sides = [RankedSystem(key, data.runs[key], data.values[key][measure]) for key in (featured, control)]
+    sides = [RankedSystem(key, data.runs[key], data.values[key][measure]) for key in (featured, baseline)]
     parts = []
     for title, worse in (("Queries that got worse", True), ("Queries that got better", False)):
         changed: list[ChangedQuery] = changed_queries(
@@ -200,13 +210,8 @@ def _changed(data: ReportData) -> list[dict[str, Any]]:
         )
         if changed:
             note = (
-                f"{measure} of {featured} minus {control}, largest change first, with the top documents of both and "
+                f"{measure} of {featured} minus {baseline}, largest change first, with the top documents of both and "
                 "their grades."
             )
             parts.append({"title": title, "note": note, "queries": changed})
     return parts
-
-
-def _plain(text: str) -> str:
-    """Escape text for a Markdown list, on one line."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

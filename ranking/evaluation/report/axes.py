@@ -11,6 +11,8 @@ WIDTH, HEIGHT = 480, 280
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 16, 44
 _STEPS = (1, 2, 2.5, 5, 10)
 _TICKS = 6
+_LETTER_WIDTH = 7.0
+"""Average width of a letter in pixels, in bold at the font size of labels."""
 
 
 def ticks_of(low: float, high: float, count: int = _TICKS) -> list[float]:
@@ -101,8 +103,16 @@ def grid(x: Scale | None, y: Scale, x_title: str, y_title: str) -> list[str]:
 
 
 def text(x: float, y: float, content: str, kind: str, anchor: str = "start") -> str:
-    """Draw a line of text. The text is escaped; `kind` is its CSS class."""
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
+    """Draw a line of text. The text is escaped; `kind` is its CSS class.
+
+    A text that does not fit into the picture is shortened, and its tooltip shows all of it.
+    """
+    room = {"start": WIDTH - x, "end": x}.get(anchor, 2 * min(x, WIDTH - x))
+    letters = max(8, int(room / _LETTER_WIDTH))
+    shown = escape(content)
+    if len(content) > letters:
+        shown = f"{escape(content[: letters - 1])}…<title>{escape(content)}</title>"
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
 
 
 def number(value: float) -> str:

@@ -53,7 +53,7 @@ def quality_by_latency(
     return frame(f"{measure} against latency", parts)
 
 
-def differences(values: Sequence[float], measure: str, system: str, control: str) -> str:
+def differences(values: Sequence[float], measure: str, system: str, baseline: str) -> str:
     """Plot the difference of a measure between two systems, with one bar per query and the worst query first."""
     ordered = sorted(values)
     y = y_scale(min(0.0, ordered[0]), max(0.0, ordered[-1]))
@@ -74,7 +74,7 @@ def differences(values: Sequence[float], measure: str, system: str, control: str
             f'width="{max(0.5, width * 0.9):.2f}" height="{abs(at - zero):.1f}"/>'
         )
     parts.append(f'<line class="zero" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{zero:.1f}" y2="{zero:.1f}"/>')
-    return frame(f"{system} minus {control} per query", parts)
+    return frame(f"{system} minus {baseline} per query", parts)
 
 
 def bars(shares: Sequence[tuple[str, float, int]], x_title: str, y_title: str) -> str:

@@ -38,7 +38,7 @@ class ChangedQuery:
     """A query on which two systems differ.
 
     Attributes:
-        delta: Difference of the measure, system minus control.
+        delta: Difference of the measure, system minus baseline.
         sides: The two systems' results, system first.
     """
 
@@ -59,7 +59,7 @@ class RankedSystem:
 
 def changed_queries(
     system: RankedSystem,
-    control: RankedSystem,
+    baseline: RankedSystem,
     queries: Mapping[str, str],
     texts: Mapping[str, str],
     qrels: Mapping[str, Mapping[str, int]],
@@ -70,14 +70,14 @@ def changed_queries(
 
     Args:
         system: The system to compare.
-        control: The baseline.
+        baseline: The baseline.
         queries: Query texts by id.
         texts: Document texts by id.
         qrels: Judgements: {query_id: {doc_id: grade}}.
         count: Maximum number of queries.
         worse: Select losses instead of gains.
     """
-    deltas = {query_id: system.values[query_id] - value for query_id, value in control.values.items()}
+    deltas = {query_id: system.values[query_id] - value for query_id, value in baseline.values.items()}
     chosen = [query_id for query_id, delta in deltas.items() if (delta < 0) == worse and delta]
     chosen.sort(key=lambda query_id: (deltas[query_id] if worse else -deltas[query_id], query_id))
     return [
@@ -85,7 +85,7 @@ def changed_queries(
             query_id,
             queries[query_id],
             deltas[query_id],
-            [_side(ranked, query_id, texts, qrels.get(query_id, {})) for ranked in (system, control)],
+            [_side(ranked, query_id, texts, qrels.get(query_id, {})) for ranked in (system, baseline)],
         )
         for query_id in chosen[:count]
     ]

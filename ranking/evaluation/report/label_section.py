@@ -31,14 +31,14 @@ def cost_of(manifests: Sequence[Manifest], hour_price: float | None) -> LabelCos
         The cost. Stages without an engine, such as recorded rankings, are free. The price is None if `hour_price` is
         None or no stage used an engine.
     """
-    hours = sum(one.seconds / 3600 * (one.engines or 1) for one in manifests if one.tokens.prompt)
+    hours = [one.seconds / 3600 * one.engines for one in manifests if one.engines is not None]
     seconds, prompt_tokens = sum(one.seconds for one in manifests), sum(one.tokens.prompt for one in manifests)
     return LabelCost(
         labels=manifests[0].rows_out,
         prompt_tokens=prompt_tokens,
         completion_tokens=sum(one.tokens.completion for one in manifests),
         seconds=seconds,
-        price=None if hour_price is None or not prompt_tokens else hours * hour_price,
+        price=None if hour_price is None or not hours else sum(hours) * hour_price,
     )
 
 

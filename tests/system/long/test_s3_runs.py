@@ -11,8 +11,8 @@ from ranking.runs.stages import Manifest
 from ranking.storage.folder import Folder
 from tests.testing.fact_runs import STAGES
 from tests.testing.facts import FACTS, QUESTIONS
-from tests.testing.jobs import SubmittedJob, job_arguments
 from tests.testing.programs import run_program
+from tests.testing.submitted_jobs import SubmittedJob, job_arguments
 from tools.s3_server import BUCKET, client_of
 from tools.tiny_models import tiny_student
 

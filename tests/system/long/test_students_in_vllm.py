@@ -11,7 +11,7 @@ import torch
 from ranking.model_paths import model_path
 from students import export, kinds
 from students.scoring import Scorer
-from students.settings import RraBertSettings, RraGptSettings
+from students.student_settings import RraBertSettings, RraGptSettings
 from tests.testing.programs import run_program
 from tools.tiny_models import tiny_generator
 

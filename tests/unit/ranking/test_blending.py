@@ -6,28 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.blending import Blend, blended, reciprocal_ranks
+from ranking.blending import Blend, blend_scores, reciprocal_ranks
 from students.blend_fit import ValidationList, fit
 
 
 def test_blended_matches_hand_computed_scores():
     # z of (1, 3) is (-1, 1), z of (5, 5.5) is (-1, 1): the same order, on the student's scale
-    assert blended([1.0, 3.0], [5.0, 5.5], 0.3) == pytest.approx([1.0, 3.0])
+    assert blend_scores([1.0, 3.0], [5.0, 5.5], 0.3) == pytest.approx([1.0, 3.0])
     # opposite orders: 0.75 * (-1, 1) + 0.25 * (1, -1) = (-0.5, 0.5), times the student's deviation 1, plus mean 2
-    assert blended([1.0, 3.0], [6.0, 2.0], 0.75) == pytest.approx([1.5, 2.5])
+    assert blend_scores([1.0, 3.0], [6.0, 2.0], 0.75) == pytest.approx([1.5, 2.5])
 
 
 @pytest.mark.parametrize(
     ("student", "signal", "expected"), [([2.0, 2.0], [1.0, 3.0], [1.5, 2.5]), ([1.0, 3.0], [4.0, 4.0], [1.5, 2.5])]
 )
 def test_constant_scores_have_no_influence(student, signal, expected):
-    assert blended(student, signal, 0.5) == pytest.approx(expected)
+    assert blend_scores(student, signal, 0.5) == pytest.approx(expected)
 
 
 def test_empty_lists_and_different_lengths():
-    assert blended([], [], 0.5) == []
+    assert blend_scores([], [], 0.5) == []
     with pytest.raises(ValueError, match="2 student scores and 1 first-stage scores"):
-        blended([1.0, 2.0], [1.0], 0.5)
+        blend_scores([1.0, 2.0], [1.0], 0.5)
 
 
 def test_reciprocal_ranks_follow_the_scores():
@@ -49,7 +49,7 @@ def test_weight_one_returns_student_scores(scores, random):
 def test_first_stage_scale_has_no_influence(scores, weight, shift, factor):
     first_stage = [math.sin(i) for i in range(len(scores))]
     rescaled = [shift + factor * score for score in first_stage]
-    assert blended(scores, rescaled, weight) == pytest.approx(blended(scores, first_stage, weight), abs=1e-6)
+    assert blend_scores(scores, rescaled, weight) == pytest.approx(blend_scores(scores, first_stage, weight), abs=1e-6)
 
 
 def test_order_without_scores_uses_ranks():

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from ranking import registry_versions
 from ranking.errors import InputError
-from ranking.registry import CHAMPION, CHECKSUMS, Registry, check_whole
+from ranking.registry import CHAMPION, Registry
+from ranking.registry_versions import verify_checksums
+from ranking.storage.checksums import CHECKSUMS, write_checksums
 from ranking.storage.folder import PARTIAL, Folder
 from ranking.storage.pointer import Pointer, PointerConflictError, PointerContent
 
@@ -36,7 +39,7 @@ def test_promotion_records_history_and_files(registry, tmp_path):
         registry.champion()
     champion, folder = promote_all(registry, tmp_path, "a", "b").champion()
     assert (champion.champion, folder.read_text("weights")) == ("b", "b")
-    check_whole(folder, champion.checksum)
+    verify_checksums(folder, champion.checksum)
     assert [change.version for change in champion.history] == ["a", "b"]
     assert registry.promote(model_of(tmp_path, "b"), "b", "run", "again").history == champion.history
     assert registry.versions() == ["a", "b"]
@@ -54,7 +57,7 @@ def test_rollback_skips_rolled_back_promotions(registry, tmp_path):
 def test_promote_again_restores_a_version_and_can_be_rolled_back(registry, tmp_path):
     promote_all(registry, tmp_path, "a", "b", "c").promote_again("a", "run")
     assert registry.champion()[0].champion == "a"
-    check_whole(registry.champion()[1], registry.champion()[0].checksum)
+    verify_checksums(registry.champion()[1], registry.champion()[0].checksum)
     assert registry.rollback("run").champion == "c"
     assert registry.promote_again("c", "run").history == registry.read().history
     with pytest.raises(InputError, match=r"there is no version 'd'; known versions: a, b, c"):
@@ -71,14 +74,14 @@ def test_versions_are_immutable(registry, tmp_path):
 
 def test_concurrent_change_is_an_error_and_remains(registry, tmp_path, monkeypatch):
     promote_all(registry, tmp_path, "a")
-    add = Registry._add
+    add = registry_versions.add_version
 
-    def slow_add(self, model, version):
+    def slow_add(folder, version, model, promoted):
         if version == "b":
             promote_all(Registry(Folder(tmp_path / "store")), tmp_path, "c")
-        return add(self, model, version)
+        return add(folder, version, model, promoted)
 
-    monkeypatch.setattr(Registry, "_add", slow_add)
+    monkeypatch.setattr("ranking.registry.add_version", slow_add)
     with pytest.raises(InputError, match=r"the champion was changed meanwhile \(now c, by run 'run'\)"):
         promote_all(registry, tmp_path, "b")
     assert [change.version for change in registry.read().history] == ["a", "c"]
@@ -92,28 +95,96 @@ def test_changed_files_are_detected(registry, tmp_path, damage):
     champion, folder = promote_all(registry, tmp_path, "a").champion()
     damage(folder)
     with pytest.raises(InputError, match=r"not the file that was promoted \(1 differ\)"):
-        check_whole(folder, champion.checksum)
+        verify_checksums(folder, champion.checksum)
+
+
+def cut(folder, name="weights"):
+    """Cut a file to its first 1,000 bytes."""
+    path = Path(folder.path) / name
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("name", ["weights", CHECKSUMS])
+@pytest.mark.parametrize("call", ["promote", "add"])
+def test_damaged_version_is_copied_again(registry, tmp_path, recorded, name, call):
+    model = model_of(tmp_path, "a", "w" * 5000)
+    if recorded:
+        write_checksums(model)
+    registry.promote(model, "a", "run", "better")
+    champion, folder = registry.champion()
+    Path(folder.path, name).write_bytes(Path(folder.path, name).read_bytes()[:30])
+    (folder / "tokenizer").write_text("more", "")
+    if call == "promote":
+        assert registry.promote(model, "a", "run", "better") == champion
+    else:
+        registry.add(model, "a")
+    verify_checksums(folder, champion.checksum)
+    assert folder.names() == [CHECKSUMS, "tokenizer", "weights"]
+    assert [name for name in registry.folder.names() if name.startswith(PARTIAL)] == []
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_damaged_version_of_a_damaged_model_is_an_error(registry, tmp_path, recorded):
+    model = model_of(tmp_path, "a", "w" * 5000)
+    if recorded:
+        write_checksums(model)
+    registry.promote(model, "a", "run", "better")
+    promote_all(registry, tmp_path, "b")
+    cut(registry.folder / "a")
+    cut(model)
+    with pytest.raises(InputError, match=rf"^[^\n]*{model.path}/weights") as raised:
+        registry.promote(model, "a", "run", "better")
+    assert "damaged" in str(raised.value) or "differs" in str(raised.value)
+    assert registry.read().champion == "b"
+
+
+def test_damaged_model_is_not_added(registry, tmp_path):
+    model = model_of(tmp_path, "a", "w" * 5000)
+    write_checksums(model)
+    cut(model)
+    with pytest.raises(InputError, match=rf"{model.path}/weights: the file is damaged .*run ray_jobs.train again"):
+        registry.promote(model, "a", "run", "better")
+    assert (registry.read(), registry.versions()) == (None, [])
+
+
+@pytest.mark.parametrize("name", ["weights", CHECKSUMS])
+@pytest.mark.parametrize("call", [lambda r: r.rollback("run"), lambda r: r.promote_again("a", "run")])
+def test_damaged_version_does_not_become_champion(registry, tmp_path, call, name):
+    promote_all(registry, tmp_path, "a", "b")
+    (registry.folder / "a").write_text(name, "{}")
+    with pytest.raises(InputError, match=rf"a/{name}: .* --add STUDENT .* copies damaged files again"):
+        call(registry)
+    assert registry.read().champion == "b"
+    registry.add(model_of(tmp_path, "a"), "a")
+    assert call(registry).champion == "a"
+
+
+def test_damaged_champion_is_not_promoted_again(registry, tmp_path):
+    promote_all(registry, tmp_path, "a").folder.write_text("a/weights", "x")
+    with pytest.raises(InputError, match="a/weights: not the file that was promoted"):
+        registry.promote_again("a", "run")
 
 
 def test_changed_checksums_are_detected(registry, tmp_path):
     champion, folder = promote_all(registry, tmp_path, "a").champion()
     folder.write_text(CHECKSUMS, "{}")
     with pytest.raises(InputError, match=r"checksums.json: missing, or changed"):
-        check_whole(folder, champion.checksum)
+        verify_checksums(folder, champion.checksum)
 
 
 def test_first_of_two_concurrent_contents_remains(registry, tmp_path, monkeypatch):
-    add = Registry._add_local
+    add = registry_versions._add_local
 
-    def add_late(self, model, place, sums):
-        monkeypatch.setattr(Registry, "_add_local", add)
+    def add_late(folder, target, model, sums):
+        monkeypatch.setattr(registry_versions, "_add_local", add)
         promote_all(Registry(Folder(tmp_path / "store")), tmp_path, "a")
-        add(self, model, place, sums)
+        add(folder, target, model, sums)
 
-    monkeypatch.setattr(Registry, "_add_local", add_late)
+    monkeypatch.setattr(registry_versions, "_add_local", add_late)
     with pytest.raises(InputError, match="exists with different content"):
         registry.promote(model_of(tmp_path, "other", "other weights"), "a", "run", "better")
-    check_whole(registry.champion()[1], registry.champion()[0].checksum)
+    verify_checksums(registry.champion()[1], registry.champion()[0].checksum)
 
 
 def test_partial_copies_are_not_listed_as_versions(registry, tmp_path):
@@ -148,7 +219,9 @@ def test_unrelated_folder_is_not_overwritten(registry, tmp_path):
 
 def test_invalid_champion_file_is_an_error(registry):
     registry.folder.write_text(CHAMPION, '{"champion": "a"}')
-    with pytest.raises(InputError, match=r"champion.json: not a valid champion file of this version of the registry"):
+    with pytest.raises(
+        InputError, match=r"champion.json: the file is damaged \(not a valid champion file of this version"
+    ):
         registry.read()
 
 

@@ -8,7 +8,7 @@ from actors.retrieval.retrievers import Bm25Retriever, build_bm25
 from ranking.records import Document, Query
 from ranking.settings import Bm25Settings
 from ranking.storage.folder import Folder
-from ranking.unsegmented import spaced
+from ranking.unsegmented import separate_bigrams
 
 TEXTS = {
     "chinese": ("北京大学位于海淀区", "上海的天气很热", "北京 weather"),
@@ -20,11 +20,11 @@ TEXTS = {
 
 @given(st.text(alphabet=st.characters(max_codepoint=0x0DFF)))
 def test_other_scripts_are_unchanged(text):
-    assert spaced(text) == text
+    assert separate_bigrams(text) == text
 
 
 def test_runs_become_bigrams():
-    assert spaced("a北京大x 茶") == "a 北京 京大 x  茶 "
+    assert separate_bigrams("a北京大x 茶") == "a 北京 京大 x  茶 "
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,8 @@ def test_arms_are_compared_by_per_query_means_over_seeds(run):
     assert other["mean"] == pytest.approx(0.45)
     # per-query means 0.1 and 0.4 of the baseline, 0.5 and 0.4 of the other arm
     assert other["delta"] == pytest.approx(0.2)
-    assert other["control"] == "plain"
-    assert "control" not in baseline
+    assert other["baseline"] == "plain"
+    assert "baseline" not in baseline
     assert ablate.table_of(run, results).row_count == 2
 
 

@@ -11,8 +11,9 @@ from ray_jobs.training.settings_check import check_fit
 from ray_jobs.training.training_labels import first_label
 from students import kinds
 from students.bases import check_base, max_positions
-from students.settings import RraBertSettings, RraGptSettings, TrainingSettings
-from tests.testing.labels import label_of
+from students.student_settings import RraBertSettings, RraGptSettings
+from students.training_settings import TrainingSettings
+from tests.testing.synthetic_labels import label_of
 from tools.tiny_models import tiny_generator
 
 

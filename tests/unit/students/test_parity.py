@@ -11,14 +11,14 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from actors.scoring.latency import LatencyProbe
 from actors.scoring.scorers import Model
-from actors.serving.settings import ServingSettings
+from actors.serving.serving_settings import ServingSettings
 from ranking.errors import InputError
 from ranking.model_paths import model_path
 from ranking.records import Candidate, CandidateList
 from students import export, kinds, parity
 from students.onnx_file import OnnxStudent, OpenVinoStudent
 from students.scoring import CONFIG_FILE, ClassifierScorer, Scorer
-from students.settings import RraBertSettings
+from students.student_settings import RraBertSettings
 
 PAIRS = [("how do I sort", "sorted(iterable) returns a new list"), ("how do I sort", "bread")]
 

@@ -13,7 +13,7 @@ from students.batches import SEGMENTS, TASKS, pad
 from students.pair_templates import PARTS
 from students.rra_gpt import LABEL, RATIONALE, AuxiliaryTargets, auxiliary_loss
 from students.scoring import ClassifierScorer, Scorer, forward_pairs, forward_rows
-from students.settings import LoraSettings, RraGptSettings
+from students.student_settings import LoraSettings, RraGptSettings
 from tools.tiny_models import tiny_generator
 
 PAIRS = [

@@ -15,7 +15,8 @@ from students import export, kinds, rra_bert
 from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, list_batch, pad, tokenize
 from students.model_card import model_card
 from students.scoring import CONFIG_FILE, Scorer, forward_pairs
-from students.settings import RraBertSettings, TrainingSettings
+from students.student_settings import RraBertSettings
+from students.training_settings import TrainingSettings
 
 PAIRS = [
     ("merge sorted lists", "heapq.merge\nMerge multiple sorted inputs into a single sorted output."),
@@ -175,6 +176,8 @@ def test_code_in_the_model_card_gives_the_same_scores(tokenizer, tmp_path):
     export.save(kinds.build(settings, model_path("minilm")), tokenizer, settings, tmp_path / "model", PAIRS)
     provenance = Provenance(teacher="a teacher", fingerprint="f", engine="vllm", targets="tiers", revision="r1")
     card = model_card(settings, TrainingSettings(), provenance, {"lists": 7}, onnx=True)
+    pinned = settings.model_copy(update={"base": "a/b", "revision": "v1"})
+    assert "| base | a/b, revision v1 |" in model_card(pinned, TrainingSettings(), provenance, {}, onnx=True)
     for line in (
         "license: other",
         "| teacher | a teacher, revision r1 |",

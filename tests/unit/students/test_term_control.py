@@ -10,7 +10,7 @@ from students import export, rra_bert
 from students.batches import KEYS, SEGMENTS, pad, tokenize
 from students.kinds import unwrap, wrap_for_training
 from students.scoring import Scorer, forward_pairs
-from students.settings import RraBertSettings
+from students.student_settings import RraBertSettings
 from students.term_control import TermGate, TermLayer
 from students.token_selection import TokenKeys
 

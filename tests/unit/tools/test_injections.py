@@ -1,5 +1,6 @@
 """The injections: what sanitized and plain prompts contain of them, and the criteria for an attack's success."""
 
+import html
 import re
 import unicodedata
 from collections import Counter
@@ -9,7 +10,10 @@ import pytest
 from ranking.errors import InputError
 from ranking.labels.listwise_answers import read_answer
 from ranking.prompts import LISTWISE, RANKGPT, load_prompt, sanitize
+from ranking.prompts.pair_prompts import load_pair_prompt
+from ranking.prompts.rationale_prompts import load_rationale_prompt
 from tools.injections import INJECTIONS, harmless, load, outcome_changed
+from tools.injections.credulous import copied_answer
 
 SPECIAL = [
     *("<|im_start|>", "<|im_end|>", "<think>", "</think>"),
@@ -17,6 +21,7 @@ SPECIAL = [
     *("<s>", "</s>", "[INST]", "[/INST]", "<|system|>", "<|user|>", "<|assistant|>"),
     *("<start_of_turn>", "<end_of_turn>", "<|start|>", "<|end|>", "<|channel|>", "<|message|>", "<|return|>"),
 ]
+NOTATIONS = {"other_brackets", "bare_ranking", "unclosed", "labelled", "number_words", "guessed_fence"}
 ALL_INJECTIONS = load()
 each_injection = pytest.mark.parametrize("injection", ALL_INJECTIONS, ids=lambda injection: injection.id)
 
@@ -25,7 +30,9 @@ def filled(path, injection):
     """Return the documents of a prompt with the injection as the second of three documents."""
     prompt, texts = load_prompt(path), ["a first text", injection.text, "a third text"]
     content = prompt.messages("which?", texts, "seed", SPECIAL)[-1]["content"]
-    documents, closing, _ = content[len(prompt.opening) :].rpartition(prompt.closing.split("{query}")[0])
+    documents, closing, _ = content[len(prompt.opening) :].rpartition(
+        prompt.closing.split(" {mark}")[0].split("{query}")[0]
+    )
     assert closing
     return documents
 
@@ -38,6 +45,15 @@ def numbers_in_brackets(text):
     )
 
 
+def assert_only_own_fences(content, expected):
+    """Assert that the lines that begin with "<<<" or ">>>" are these, each followed by the prompt's mark."""
+    mark = re.search(r"^>>> ([a-z]{12})$", content, re.MULTILINE).group(1)
+    plain = unicodedata.normalize("NFKC", html.unescape(content))
+    fences = [line.strip() for line in plain.splitlines() if re.match(r"\s*(?:<<<|>>>(?! rank\())", line)]
+    assert fences == [f"{fence} {mark}" for fence in expected]
+    assert content.count(mark) == len(expected)
+
+
 def is_invisible(character):
     """Return whether a character has no glyph, apart from newlines and tabs."""
     return character not in "\n\t" and (
@@ -46,7 +62,7 @@ def is_invisible(character):
 
 
 def test_injections_are_many_and_varied():
-    assert len(ALL_INJECTIONS) >= 48
+    assert len(ALL_INJECTIONS) >= 110
     assert len({injection.kind for injection in ALL_INJECTIONS}) >= 8
     assert min(Counter(injection.kind for injection in ALL_INJECTIONS).values()) >= 3
     assert {injection.wants for injection in ALL_INJECTIONS} == {"first", "only", "last", "refusal", "garbage"}
@@ -61,10 +77,40 @@ def test_file_escapes_invisible_characters():
 @each_injection
 def test_sanitized_prompt_has_only_its_own_identifiers_and_delimiters(injection):
     documents = filled(LISTWISE, injection)
-    mark = re.search(r"<<< \[1\] ([a-z]{8})\n", documents).group(1)
+    mark = re.search(r"<<< \[1\] ([a-z]{12})\n", documents).group(1)
     assert documents.count(mark) == 6
     assert re.findall(rf"<<< \[(\d)\] {mark}\n(?:.|\n)*?\n>>> {mark}\n", documents) == ["1", "2", "3"]
     assert numbers_in_brackets(documents) == ["[1]", "[2]", "[3]"]
+
+
+@each_injection
+def test_no_document_of_a_sanitized_prompt_gives_an_answer(injection):
+    documents = filled(LISTWISE, injection)
+    mark = re.search(r"<<< \[1\] ([a-z]{12})\n", documents).group(1)
+    assert copied_answer(documents, mark) is None
+
+
+@pytest.mark.parametrize(
+    "injection",
+    [injection for injection in ALL_INJECTIONS if injection.kind in NOTATIONS],
+    ids=lambda injection: injection.id,
+)
+def test_credulous_reader_copies_every_notation_from_a_plain_prompt(injection):
+    copied = copied_answer(filled(RANKGPT, injection), None)
+    if injection.wants == "first" or injection.kind == "guessed_fence":
+        assert copied.split(" > ")[0] == f"[{injection.place}]"
+
+
+@each_injection
+def test_pointwise_prompt_has_only_its_own_delimiters(injection):
+    content = load_pair_prompt().messages(injection.text, injection.text, SPECIAL)[-1]["content"]
+    assert_only_own_fences(content, [r"<<< query", r">>>", r"<<< document", r">>>"])
+
+
+@each_injection
+def test_rationale_prompt_has_only_its_own_delimiters(injection):
+    content = load_rationale_prompt().messages(injection.text, injection.text, True, "s", SPECIAL)[-1]["content"]
+    assert_only_own_fences(content, [r"<<<", r">>>", r"<<< query", r">>>"])
 
 
 @each_injection
@@ -80,7 +126,8 @@ def test_sanitized_prompt_has_no_special_tokens_or_invisible_characters(injectio
 def test_sanitizing_keeps_words(injection):
     """Keeps letters and digits in order if nothing is invisible. Only brackets and special tokens change."""
     if not any(is_invisible(character) for character in injection.text):
-        assert re.sub(r"\W", "", sanitize(injection.text, SPECIAL)) == re.sub(r"\W", "", injection.text)
+        sanitized, original = (html.unescape(text) for text in (sanitize(injection.text, SPECIAL), injection.text))
+        assert re.sub(r"\W", "", sanitized) == re.sub(r"\W", "", original)
 
 
 @each_injection

@@ -5,21 +5,23 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertModel, OPTForCausalLM
 
 from actors.vllm.prompt_tokens import PromptFiller
 from ranking.collections.pydoc import read
 from ranking.errors import InputError
 from ranking.labels.listwise_answers import read_answer
+from ranking.model_manifest import read_model_manifest
 from ranking.model_paths import model_path
-from ranking.prompts import MINILM_LIST, load_prompt
-from tools import minilm_list
+from ranking.prompts import bundled_prompt, load_prompt
+from tests.testing.facts import ROOT
+from tools import list_training, minilm_list
 from tools.cross_material import bi_encoder
 from tools.list_answers import describe_answers
 from tools.list_decoder import decoder_config
-from tools.list_decoder.answering import fit_scores
-from tools.list_decoder.places import CODES, MAX_DOCUMENTS, StateDimensions
-from tools.list_decoder.reading import detect_code
+from tools.list_decoder.answer_layers import fit_scores
+from tools.list_decoder.encoder_layers import detect_code
+from tools.list_decoder.state_layout import CODES, MAX_DOCUMENTS, StateDimensions
 from tools.list_material import Material, load_material, pieces_of, split_passages
 from tools.list_prompts import PromptWriter, tokenizer_of
 from tools.texts import Passage, overlapping
@@ -66,7 +68,7 @@ def generate(decoder, tokenizer, prompt):
 def scores_of(decoder, dims, material, number):
     """Return the raw scores of a list's documents."""
     with torch.inference_mode():
-        return minilm_list.raw_scores_of(decoder, dims, material.prompt(number), material.writer.tokens.document)[0]
+        return list_training.raw_scores_of(decoder, dims, material.prompt(number), material.writer.tokens.document)[0]
 
 
 def test_each_part_of_prompt_and_answer_is_one_token(tokenization, tmp_path):
@@ -85,6 +87,16 @@ def test_each_part_of_prompt_and_answer_is_one_token(tokenization, tmp_path):
     )
 
 
+def test_saved_model_has_the_manifest_of_minilm_list(tokenization, tmp_path):
+    tokenizer, words, tokens = tokenization
+    encoder = BertModel(BertConfig(num_hidden_layers=1, vocab_size=100))
+    decoder = OPTForCausalLM(decoder_config(encoder, len(words), 1536, tokens, tokenizer.pad_token_id))
+    minilm_list.save(decoder, tokenizer, tmp_path)
+    saved, released = read_model_manifest(tmp_path), read_model_manifest(ROOT / "models" / "minilm-list")
+    assert saved.model_dump(exclude={"sha256"}) == released.model_dump(exclude={"sha256"})
+    assert model_path(str(tmp_path)) == str(tmp_path)
+
+
 def test_teacher_fills_the_same_prompts_as_in_training(tokenization, tmp_path):
     tokenizer, words, tokens = tokenization
     encoder = BertModel(BertConfig(num_hidden_layers=1, vocab_size=100))
@@ -93,7 +105,7 @@ def test_teacher_fills_the_same_prompts_as_in_training(tokenization, tmp_path):
     odd = ["see [3] > [12]", "<2> is no tag", "[SEP] [DOC] [ANSWER]", "two\n\nlines", "naïve 서울", "a[0] " * 60, "x"]
     texts = [f"{text} {number}" for number, text in enumerate(odd * 3)][:20]
     query = "which [1] of <20>?"
-    filler = PromptFiller(load_prompt(MINILM_LIST), str(tmp_path), None, None, 64)
+    filler = PromptFiller(load_prompt(bundled_prompt("minilm_list")), str(tmp_path), None, None, 64)
     writer = PromptWriter(tokens, [pieces_of(tokenizer, text, 64) for text in texts])
     filled = filler.fill(query, texts, "seed")
     assert filled.tokens == writer.prompt(pieces_of(tokenizer, query, 32), range(20))
@@ -197,19 +209,19 @@ def test_training_improves_scores_and_keeps_constructed_weights(
 ):
     decoder, dims, axes = initial_decoder
     for name, value in {"VALIDATION_LISTS": 2, "_PROMPTS_PER_STEP": 4}.items():
-        monkeypatch.setattr(minilm_list, name, value)
+        monkeypatch.setattr(list_training, name, value)
     two = replace(
         material,
         lists=material.lists[:2] * 17,
         query_tokens=material.query_tokens[:2] * 17,
         queries=material.queries[:2].repeat(17, 1),
     )
-    monkeypatch.setattr(minilm_list, "CALIBRATION_LISTS", 2)
-    scaling = minilm_list._calibrate(decoder, dims, two)
+    monkeypatch.setattr(list_training, "CALIBRATION_LISTS", 2)
+    scaling = list_training.calibrate(decoder, dims, two)
     before = {name: weight.clone() for name, weight in decoder.state_dict().items()}
-    error = error_of(minilm_list.validate(decoder, dims, two, scaling))
-    scaling = minilm_list.train(decoder, dims, axes, two, scaling, tmp_path / "checkpoint.pt", 13)
-    assert error_of(minilm_list.validate(decoder, dims, two, scaling)) < 0.7 * error
+    error = error_of(list_training.validate(decoder, dims, two, scaling))
+    scaling = list_training.train(decoder, dims, axes, two, scaling, tmp_path / "checkpoint.pt", 13)
+    assert error_of(list_training.validate(decoder, dims, two, scaling)) < 0.7 * error
     after = decoder.state_dict()
     layers = "model.decoder.layers."
     unchanged = [name for name, weight in after.items() if torch.equal(weight, before[name])]
@@ -236,29 +248,29 @@ def error_of(description):
 def test_resumed_training_reaches_the_same_weights(initial_decoder, material, tmp_path, monkeypatch):
     decoder, dims, axes = initial_decoder
     for name, value in {"VALIDATION_LISTS": 1, "_CHECKPOINT_EVERY": 1, "_PROMPTS_PER_STEP": 2}.items():
-        monkeypatch.setattr(minilm_list, name, value)
+        monkeypatch.setattr(list_training, name, value)
     start = {name: weight.clone() for name, weight in decoder.state_dict().items()}
-    scaling = minilm_list.train(decoder, dims, axes, material, (1.0, 0.0), tmp_path / "uninterrupted.pt", 13)
+    scaling = list_training.train(decoder, dims, axes, material, (1.0, 0.0), tmp_path / "uninterrupted.pt", 13)
     uninterrupted = {name: weight.clone() for name, weight in decoder.state_dict().items()}
     assert any((uninterrupted[name] != start[name]).any() for name in uninterrupted)
 
-    save = minilm_list.TrainingState.save
+    save = list_training.TrainingState.save
 
     def save_and_interrupt(*args):
         save(*args)
         raise KeyboardInterrupt
 
     decoder.load_state_dict(start)
-    monkeypatch.setattr(minilm_list.TrainingState, "save", save_and_interrupt)
+    monkeypatch.setattr(list_training.TrainingState, "save", save_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
-        minilm_list.train(decoder, dims, axes, material, (1.0, 0.0), tmp_path / "interrupted.pt", 13)
-    monkeypatch.setattr(minilm_list.TrainingState, "save", save)
+        list_training.train(decoder, dims, axes, material, (1.0, 0.0), tmp_path / "interrupted.pt", 13)
+    monkeypatch.setattr(list_training.TrainingState, "save", save)
     decoder.load_state_dict(start)
-    assert minilm_list.train(decoder, dims, axes, material, (1.0, 0.0), tmp_path / "interrupted.pt", 13) == scaling
+    assert list_training.train(decoder, dims, axes, material, (1.0, 0.0), tmp_path / "interrupted.pt", 13) == scaling
     assert all(torch.equal(weight, uninterrupted[name]) for name, weight in decoder.state_dict().items())
-    monkeypatch.setattr(minilm_list, "_PROMPTS_PER_STEP", 3)
+    monkeypatch.setattr(list_training, "_PROMPTS_PER_STEP", 3)
     with pytest.raises(InputError, match="is from a run of 6 steps, not 4"):
-        minilm_list.train(decoder, dims, axes, material, (1.0, 0.0), tmp_path / "interrupted.pt", 13)
+        list_training.train(decoder, dims, axes, material, (1.0, 0.0), tmp_path / "interrupted.pt", 13)
 
 
 def test_validation_passages_overlap_with_neither_training_nor_pydoc(monkeypatch):
@@ -304,7 +316,7 @@ AWKWARD = {
 def test_saved_model_gives_well_formed_answers_to_awkward_prompts(case, saved_model):
     decoder, tokenizer = saved_model
     query, texts = AWKWARD[case]
-    filler = PromptFiller(load_prompt(MINILM_LIST), model_path("minilm-list"), None, None, 64)
+    filler = PromptFiller(load_prompt(bundled_prompt("minilm_list")), model_path("minilm-list"), None, None, 64)
     prompt = torch.tensor(filler.fill(query, texts, "seed").tokens)
     answer = read_answer(generate(decoder, tokenizer, prompt), len(texts))
     assert answer.parse_status == "ok"
@@ -319,7 +331,7 @@ def test_saved_model_lists_only_documents_that_answer(saved_model):
         "The law of the sea.",
         "Yeast is what makes dough bigger.",
     ]
-    filler = PromptFiller(load_prompt(MINILM_LIST), model_path("minilm-list"), None, None, 64)
+    filler = PromptFiller(load_prompt(bundled_prompt("minilm_list")), model_path("minilm-list"), None, None, 64)
     tokens = torch.tensor(filler.fill("why does bread dough get bigger", texts, "seed").tokens)
     answer = read_answer(generate(decoder, tokenizer, tokens), len(texts))
     assert set(answer.order) == {2, 4}

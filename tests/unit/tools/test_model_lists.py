@@ -7,10 +7,12 @@ import torch
 from safetensors import safe_open
 from sentence_transformers import CrossEncoder
 
+from ranking.model_manifest import read_model_manifest
 from ranking.model_paths import model_path
 from students import kinds
 from students.scoring import ClassifierScorer, forward_pairs
-from students.settings import RraBertSettings
+from students.student_settings import RraBertSettings
+from tests.testing.facts import ROOT
 from tools.cross_material import bi_encoder, candidates_of, lists_of, query_of, target_of
 from tools.minilm_cross import MIDDLE, SCALE, initial_classifier, save, train
 from tools.texts import Passage
@@ -94,6 +96,10 @@ def test_resumed_training_reaches_the_same_weights(tmp_path, monkeypatch):
     assert all(uninterrupted[name].equal(resumed[name]) for name in uninterrupted)
 
 
+def manifest_without_hash(folder):
+    return read_model_manifest(folder).model_dump(exclude={"sha256"})
+
+
 def test_saved_weights_are_bf16_and_scores_are_float32(tmp_path):
     settings, path = RraBertSettings(), model_path("minilm")
     torch.manual_seed(0)
@@ -102,6 +108,8 @@ def test_saved_weights_are_bf16_and_scores_are_float32(tmp_path):
     assert save(student, tokenizer, pairs, tmp_path) < 0.02
     with safe_open(tmp_path / "model.safetensors", "pt") as weights:
         assert {weights.get_tensor(name).dtype for name in weights.keys()} == {torch.bfloat16}  # noqa: SIM118
+    assert manifest_without_hash(tmp_path) == manifest_without_hash(ROOT / "models" / "minilm-cross")
+    assert model_path(str(tmp_path)) == str(tmp_path)
     model = CrossEncoder(str(tmp_path), device="cpu")
     assert model.model.dtype == torch.float32
     expected = ClassifierScorer(str(tmp_path), precision="fp32").score(pairs)

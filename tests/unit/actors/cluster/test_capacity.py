@@ -5,7 +5,7 @@ import pytest
 from actors.cluster.capacity import Demand, Nodes, room_for, unmet_demand
 from actors.cluster.limits import gpu_gb_of, nodes_of_file
 from actors.cluster.placement import EnginePool, Placement, teacher_engines, training_worker
-from actors.settings import ComputeSettings
+from actors.compute_settings import ComputeSettings
 from ranking.errors import InputError
 
 BIG = Nodes(2, {"CPU": 96, "GPU": 8, "teacher": 8})

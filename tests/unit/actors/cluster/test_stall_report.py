@@ -9,10 +9,10 @@ from actors.cluster.stall_report import bundle_text, waiting_text
 from ranking.runs.progress import Progress
 
 
-def explaining_progress(quiet, terminal=False):
+def explaining_progress(stall_warning_seconds, terminal=False):
     out = io.StringIO()
     progress = Progress(Console(file=out, width=200, force_terminal=terminal), terminal)
-    progress.explain, progress.quiet = lambda: "no room", quiet
+    progress.explain, progress.stall_warning_seconds = lambda: "no room", stall_warning_seconds
     return progress, out
 
 

@@ -8,7 +8,7 @@ from ranking.records import Label, Query, Rejection, TokenCounts
 from ranking.runs.stages import REJECTED, Stage
 from ranking.storage.folder import Folder
 from ranking.storage.parquet_files import part_name, schema_of
-from tests.testing.labels import label_of
+from tests.testing.synthetic_labels import label_of
 
 
 def stages_in(folder):

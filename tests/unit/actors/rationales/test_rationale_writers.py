@@ -7,15 +7,15 @@ from transformers import AutoTokenizer
 
 from actors.data.parts import count_rationale_statuses
 from actors.data.rows import Outcome, records, table_of
-from actors.rationales.extractive import extracted
+from actors.rationale_settings import LlmRationaleSettings
+from actors.rationales.extractive import extract_rationales
 from actors.rationales.rationale_requests import Explainer, RationaleFiller
-from actors.settings import LlmRationaleSettings
 from actors.vllm.engine import Completion
 from actors.vllm.response_cache import ResponseCache
 from ranking.prompts.rationale_prompts import load_rationale_prompt
 from ranking.records import Label, RationaleList
 from ranking.storage.folder import Folder
-from tests.testing.labels import label_of
+from tests.testing.synthetic_labels import label_of
 from tools.tiny_models import tiny_generator
 
 
@@ -132,7 +132,7 @@ def test_passage_is_truncated_until_the_answer_fits(model, tokenizer):
 
 def test_extractive_writer_returns_one_row_per_label(tmp_path):
     labels = [label_of(["d1"]), label_of(["d2"]).model_copy(update={"query_id": "p", "query": "text 2"})]
-    outcomes = records(extracted(table_of(labels, Label)), Outcome[RationaleList])
+    outcomes = records(extract_rationales(table_of(labels, Label)), Outcome[RationaleList])
     rows = [outcome.row for outcome in outcomes]
     assert [(row.query_id, row.writer, len(row.rationales)) for row in rows] == [
         ("q", "extractive", 6),

@@ -54,6 +54,16 @@ def test_vectors_of_another_model_are_not_used(cache, monkeypatch):
     assert encoded == [["alpha"]]
 
 
+def test_vectors_of_another_revision_are_not_used(cache, monkeypatch):
+    model_folder(cache, "some/model", "refs/pr/1").write_table(
+        "part-1.parquet", model_folder(cache, "some/model").read_table("part-1.parquet").slice(0, 1)
+    )
+    vectors = TextVectors(cache, "some/model", "refs/pr/1")
+    encoded = record_encoded(vectors, monkeypatch)
+    vectors.of(["alpha", "beta"])
+    assert encoded == [["beta"]]
+
+
 def test_without_known_returns_distinct_new_texts(cache):
     known = text_ids_in(model_folder(cache, "some/model"))
     new = without_known(pa.table({"text": ["beta", "gamma", "alpha", "gamma"]}), known)

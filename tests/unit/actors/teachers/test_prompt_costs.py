@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.settings import ListwiseTeacherSettings, PointwiseTeacherSettings, RecordedTeacherSettings
+from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, RecordedTeacherSettings
 from actors.teachers.prompt_costs import costs_of
 from ranking.errors import InputError
 from ranking.labels.cost_estimate import ListCost, estimate, format_estimate

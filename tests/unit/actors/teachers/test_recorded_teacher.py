@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from actors.settings import RecordedTeacherSettings
+from actors.teacher_settings import RecordedTeacherSettings
 from actors.teachers.recorded_teacher import RecordedTeacher
 from ranking.errors import InputError
-from ranking.labels.label_views import viewed
+from ranking.labels.label_views import training_candidates
 from ranking.labels.recorded_rankings import read_answers, read_recorded
 from ranking.labels.relevance import candidates_to_explain, relevance
 from ranking.labels.targets import targets_from_grades, tiers_from_order
@@ -92,7 +92,7 @@ def test_recorded_answer_becomes_a_label_with_its_raw_text(tmp_path):
 def test_unseen_documents_are_not_trained_on_and_get_no_rationale(tmp_path):
     label = recorded_label(tmp_path, [ANSWER], ["a", "x", "c", "b"])
     for missing in ("hard_negative", "append", "drop"):
-        assert "x" not in [c.doc_id for c in viewed(label, missing)]
+        assert "x" not in [c.doc_id for c in training_candidates(label, missing)]
     assert relevance(label) == [True, False, True, False]
     assert [label.candidates[i].doc_id for i in candidates_to_explain(label, 4)] == ["c", "a", "b"]
 
@@ -126,7 +126,7 @@ def test_graded_qrels_become_scores(tmp_path):
         tmp_path, ["query-id\tcorpus-id\tscore", "q\ta\t0", "q\tb\t3"], ["a", "x", "b"], name="grades.tsv"
     )
     assert label.provenance.targets == "scores"
-    assert [(c.doc_id, c.target) for c in viewed(label)] == [("a", 0.0), ("b", 3.0)]
+    assert [(c.doc_id, c.target) for c in training_candidates(label)] == [("a", 0.0), ("b", 3.0)]
 
 
 def test_unknown_ids_are_counted_and_a_foreign_file_is_an_error(tmp_path):

@@ -4,20 +4,7 @@ import pytest
 import torch
 
 from actors.training.deepspeed_engine import make_engine
-from students.settings import TrainingSettings
-
-
-@pytest.fixture(scope="module")
-def process_group(tmp_path_factory):
-    """Create a process group of one process. Module scope, because DeepSpeed keeps groups until the process ends."""
-    with pytest.MonkeyPatch.context() as patched:
-        for name, value in {"DS_ACCELERATOR": "cpu", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
-            patched.setenv(name, value)
-        torch.distributed.init_process_group(
-            "gloo", init_method=f"file://{tmp_path_factory.mktemp('group')}/store", rank=0, world_size=1
-        )
-        yield
-        torch.distributed.destroy_process_group()
+from students.training_settings import TrainingSettings
 
 
 def weight_change(max_grad_norm, zero_stage):

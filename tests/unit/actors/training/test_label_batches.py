@@ -5,6 +5,7 @@ import random
 
 import pytest
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,8 @@ from ray_jobs.training.training_labels import split_validation
 from students.batches import list_batch
 from students.losses import LOSSES
 from students.objective import Objective, ndcg
-from students.settings import RraBertSettings, RraGptSettings, TrainingSettings
+from students.student_settings import RraBertSettings, RraGptSettings
+from students.training_settings import TrainingSettings
 
 IDS = [f"q{n}" for n in range(23)]
 
@@ -174,6 +176,17 @@ def test_score_scale_multiplies_teacher_scores():
     assert Objective(RraBertSettings(), training, "scores")(torch.tensor([5.0, 0.0]), batch).item() == pytest.approx(
         0.0
     )
+
+
+def test_score_scale_is_by_default_that_of_the_base(tmp_path):
+    manifest = {"license": "mit", "sha256": "0" * 64, "dtype": "auto", "max_tokens": 64, "score_scale": 20}
+    (tmp_path / "manifest.yaml").write_text(yaml.safe_dump(manifest))
+    bases = {"minilm-cross": 8.0, "minilm": 8.0, "any/other": 8.0, str(tmp_path): 20.0}
+    for base, scale in bases.items():
+        student = RraBertSettings(base=base)
+        assert Objective(student, TrainingSettings(), "scores").scale == scale
+        assert Objective(student, TrainingSettings(score_scale=3), "scores").scale == 3.0
+        assert Objective(student, TrainingSettings(), "tiers").scale == 1.0
 
 
 @pytest.mark.parametrize("loss", LOSSES)

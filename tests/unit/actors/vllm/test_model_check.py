@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from actors.compute_settings import ComputeSettings
 from actors.data.rows import Outcome, records, table_of
-from actors.settings import ComputeSettings
 from actors.vllm.crash_log import MAX_CONSECUTIVE_CRASHES, CrashLog
 from actors.vllm.engine import engine_arguments
 from actors.vllm.engine_actor import EngineActor

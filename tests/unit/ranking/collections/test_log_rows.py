@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranking.collections import log_files
+from ranking.collections.log_columns import layout_of
 from ranking.collections.log_files import find_log, fingerprint_of_log, splits_of
-from ranking.collections.log_rows import LogError, layout_of, read_split
+from ranking.collections.log_rows import LogError, read_split
 from ranking.errors import InputError
-from ranking.selection.settings import LogColumns
+from ranking.selection.selection_settings import LogColumns
 
 
 def read(place, columns=None):
@@ -104,6 +105,15 @@ def test_empty_search_is_valid_in_a_log_of_searches(tmp_path):
         ("log.csv", 'a,1\n"b,2\n', "line 2: not valid CSV"),
         ("log.csv", "a,1\nb\n", "line 2: expected 2 columns"),
         ("log.jsonl", '{"text": "a"}\n{"text": \n', "line 2: not valid JSON"),
+        ("log.jsonl", '{"text": "a"}\n' + "[" * 100_000, r"line 2: not valid JSON \(nested too deeply\)"),
+        ("log.jsonl", '{"text": 1' + "0" * 5000 + "}", "line 1: not valid JSON .an integer has more than 4,300 digits"),
+        ("log.jsonl", '{"text": "a"}\n{"text": "\\uDC00"}', r"line 2: not valid JSON \(.udc00 is half of a surrogate"),
+        (
+            "log.jsonl",
+            '{"text": "a", "count": 1' + "0" * 30 + "}",
+            "line 1: the frequency must be at most 1,000,000,000,",
+        ),
+        ("log.tsv", "a\t1\nb\t" + "9" * 5000, "line 2: the frequency must be an integer of at least 1, not '99"),
         ("log.jsonl", '{"text": "a"}\n[1]\n', "line 2: expected a JSON object, not list"),
         ("log.jsonl", '{"text": "a"}\n{"words": "b"}\n', "line 2: the query is missing"),
         ("log.jsonl", '{"text": 3}\n', "line 1: the query must be a string, not 3"),

@@ -2,19 +2,26 @@
 
 import pytest
 
-from ranking.collections.splits import Judgements, assembled
+from ranking.collections.splits import Judgements, assemble_collection
 from ranking.errors import InputError
 from ranking.evaluation import judgement_checks
 from ranking.evaluation.comparison import as_written, measure
 from ranking.evaluation.query_slices import slice_queries
-from ranking.evaluation.results import Latency, Parity
+from ranking.evaluation.results import SCHEMA_VERSION, Latency, Metrics, Parity
 from ranking.records import Document, Query
-from tests.testing.kitchen import DOCUMENTS, QRELS, SETTINGS, kitchen_collection, system
+from tests.testing.facts import ROOT
+from tests.testing.kitchen_collection import DOCUMENTS, QRELS, SETTINGS, kitchen_collection, system
 
 
 @pytest.fixture
 def collection():
     return kitchen_collection()
+
+
+def test_keys_and_schema_version_of_metrics_json_are_documented():
+    text = (ROOT / "docs" / "evaluation.md").read_text()
+    assert [key for key in Metrics.model_fields if f"`{key}`" not in text] == []
+    assert f"`schema_version` {SCHEMA_VERSION}" in text
 
 
 def test_measure_compares_systems_and_decides(collection):
@@ -34,9 +41,11 @@ def test_measure_compares_systems_and_decides(collection):
         [min(1, 2 * pair[0]), max(min(1, 2 * pair[0]), pair[1])]
     )
     assert comparisons["other", "RR@10"].p_holm is None
-    assert [(one.system, one.control, one.measure) for one in metrics.duels] == [("s@bm25", "t@bm25", "RR@10")]
-    assert metrics.verdict.champion == "s"
-    assert not metrics.verdict.promoted  # four queries are too few for significance
+    assert [(one.system, one.baseline, one.measure) for one in metrics.pairwise_comparisons] == [
+        ("s@bm25", "t@bm25", "RR@10")
+    ]
+    assert metrics.promotion.champion == "s"
+    assert not metrics.promotion.promoted  # four queries are too few for significance
     assert metrics.notes == ["a note"]
     (warning,) = metrics.warnings
     assert "4 queries can detect a difference in RR@10 of" in warning
@@ -57,8 +66,8 @@ def test_queries_are_assigned_to_slices(collection):
     assert slices["frequency", "2 to 9 times"] == ["q2"]
     assert slices["relevant documents", "low term overlap (less than half)"] == ["q3"]
     metrics, _ = measure(collection, [system("first_stage", "bm25", ["d1"])], SETTINGS)
-    assert sum(one.queries for one in metrics.classes if one.by == "length") == 4
-    (oven,) = [one for one in metrics.classes if one.name == "4 to 6 terms"]
+    assert sum(one.queries for one in metrics.query_slices if one.by == "length") == 4
+    (oven,) = [one for one in metrics.query_slices if one.name == "4 to 6 terms"]
     assert oven.values == {"bm25": 0.0}
 
 
@@ -145,7 +154,7 @@ def test_disqualified_students_are_warned_about(collection):
 
 def test_judged_queries_without_text_are_skipped_and_counted():
     queries = [Query(query_id="q1", text="bread")]
-    assembled_collection = assembled(
+    assembled_collection = assemble_collection(
         "x",
         "f",
         [Document(doc_id="d1", text="x")],

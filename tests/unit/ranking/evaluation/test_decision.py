@@ -2,7 +2,7 @@
 
 import pytest
 
-from ranking.evaluation.decision import Rules, alternatives, decide, served
+from ranking.evaluation.decision import Rules, alternatives, decide, served_systems
 from ranking.evaluation.results import CheckResult, ComparisonResult, Latency, Parity, SystemResult
 
 
@@ -21,7 +21,7 @@ def system(kind, name, value, ms=None, candidates="fused", passed=True, student=
 
 def compared(key, other, delta, p):
     """Return a comparison of two systems."""
-    return ComparisonResult(system=key, control=other, measure="nDCG@10", delta=delta, p=p, interval=(0, 0))
+    return ComparisonResult(system=key, baseline=other, measure="nDCG@10", delta=delta, p=p, interval=(0, 0))
 
 
 def superiority(delta=0.1, p=0.01, passed=True):
@@ -115,7 +115,7 @@ def test_student_with_blend_competes_as_served():
         "t@fused": system("student", "t", 0.4, 10),
         "u@bm25": system("student", "u", 0.9, 10, candidates="bm25"),
     }
-    assert list(served(systems, "fused")) == ["s.blended@fused", "t@fused"]
+    assert list(served_systems(systems, "fused")) == ["s.blended@fused", "t@fused"]
     decision = decide_among(systems, {"s.blended@fused": [superiority()]})
     assert (decision.champion, decision.deploy) == ("s", "s.blended@fused")
 

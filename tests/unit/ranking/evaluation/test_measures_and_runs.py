@@ -1,6 +1,7 @@
 """Tests of measures and of TREC run files."""
 
 import math
+import subprocess
 
 import numpy as np
 import pytest
@@ -43,9 +44,23 @@ def test_measures_that_cannot_be_computed_are_rejected(name, expected):
         measures.parse([name])
 
 
-def test_measure_that_fails_on_the_ids_is_an_error():
-    with pytest.raises(InputError, match=r"gdeval .* needs numeric query ids"):
+def test_a_failed_external_program_is_an_error(monkeypatch):
+    def fail(*_):
+        raise subprocess.CalledProcessError(2, ["perl"])
+
+    monkeypatch.setattr(measures.ir_measures, "iter_calc", fail)
+    with pytest.raises(InputError, match=r"ERR@20: the external program perl failed .* \(exit code 2\)"):
         measures.per_query({"q1": {"a": 1}}, {"q1": {"a": 1.0}}, ["ERR@20"])
+
+
+def test_ids_of_any_form_can_be_measured():
+    """pytrec_eval takes ids that differ after a NUL character as duplicates, and crashes on lone surrogates."""
+    qrels = {"q\0a": {"d\0a": 1, "d\0b": 0}, "q\0b": {"d\ud800": 1}, "": {" ": 1}}
+    run = {"q\0a": {"d\0b": 2.0, "d\0a": 1.0}, "q\0b": {"d\ud800": 1.0}, "not judged": {"d": 1.0}}
+    values = measures.per_query(qrels, run, ["RR@10", "ERR@20", "Judged@10"])
+    assert values["RR@10"] == {"q\0a": 0.5, "q\0b": 1.0, "": 0.0}
+    assert values["ERR@20"] == {"q\0a": 0.03125, "q\0b": 0.0625, "": 0.0}  # gdeval needs numeric query ids
+    assert values["Judged@10"] == {"q\0a": 1.0, "q\0b": 1.0, "": 0.0}
 
 
 def test_runs_round_trip_and_ties_follow_trec_eval(tmp_path):

@@ -118,5 +118,8 @@ def test_files_that_are_not_json_or_not_a_list_are_errors(tmp_path):
     (tmp_path / "x.jsonl").write_text(json.dumps(NEW[0]) + "\n{")
     with pytest.raises(InputError, match=r"x\.jsonl, line 2: not valid JSON"):
         read_run(tmp_path / "x.jsonl")
+    (tmp_path / "x.jsonl").write_text(json.dumps(NEW[0]) + '\n{"query": "\\ud83d"}')
+    with pytest.raises(InputError, match=r"x\.jsonl, line 2: not valid JSON \(.ud83d is half of a surrogate pair"):
+        read_run(tmp_path / "x.jsonl")
     with pytest.raises(InputError, match="cannot be read"):
         read_run(tmp_path / "none.json")

@@ -4,14 +4,16 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from markdown_it import MarkdownIt
 
 from ranking.evaluation.comparison import measure
 from ranking.evaluation.report import ReportData, axes, charts, html_of, label_section, markdown_of
+from ranking.evaluation.report.markdown_text import markdown_text
 from ranking.evaluation.results import LabelCost, Latency, Machine
 from ranking.records import Answer, TokenCounts
 from ranking.runs.stages import Manifest
-from tests.testing.kitchen import SETTINGS, kitchen_collection, system
-from tests.testing.labels import label_of
+from tests.testing.kitchen_collection import SETTINGS, kitchen_collection, system
+from tests.testing.synthetic_labels import label_of
 
 EVIL = "<script>alert('x')</script> & \"quotes\""
 
@@ -51,7 +53,7 @@ def data(collection):
 class Page(HTMLParser):
     """An HTML parser that collects the tags, the URLs they load, and the tags that are not closed."""
 
-    VOID = {"meta", "br", "line", "rect", "circle", "polyline"}
+    VOID = {"meta", "link", "br", "line", "rect", "circle", "polyline"}
 
     def __init__(self, text):
         super().__init__()
@@ -75,7 +77,7 @@ class Page(HTMLParser):
 def test_page_is_well_formed_and_loads_and_runs_nothing(data):
     page = Page(html_of(data))
     assert page.open == []
-    assert page.loads == []
+    assert page.loads == ["data:,"]  # no icon
     assert "script" not in page.tags
     assert page.tags.count("figure") == 6  # latency, differences, reliability, two curves, audit
     assert "&lt;script&gt;" in html_of(data)
@@ -84,7 +86,7 @@ def test_page_is_well_formed_and_loads_and_runs_nothing(data):
 
 def test_page_shows_decision_warnings_and_changed_queries(data):
     text = html_of(data)
-    assert data.metrics.verdict.reason in text
+    assert data.metrics.promotion.reason in text
     assert data.metrics.warnings[0] in text
     assert data.featured == "t@bm25"  # four times as fast as s, and not significantly worse
     assert "Queries that got better" in text
@@ -98,6 +100,43 @@ def test_markdown_has_the_tables_and_escapes_texts(data):
     assert "## Query slices" in text
     assert "&lt;script>" in text
     assert "<script>" not in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![x](http://host/pixel.png)",
+        "[x](javascript:alert(1))",
+        "[x]: http://host/reference",
+        "<img src=http://host/pixel.png>",
+        "<http://host>",
+        r"\![x](a) \\[y](b)",
+        "`code` | ![x][y]",
+        "http://host/path www.host.com someone@host.com",
+        "&lt;b&gt; &#60;i>",
+    ],
+)
+def test_markdown_renders_hostile_text_as_plain_text(text):
+    markdown = MarkdownIt("commonmark").enable("table")
+    (paragraph,) = [token for token in markdown.parse(f"- {markdown_text(text)}") if token.type == "inline"]
+    assert {token.type for token in paragraph.children} <= {"text", "text_special"}
+    assert "".join(token.content for token in paragraph.children) == text
+
+
+def test_markdown_breaks_bare_links_of_github():
+    escaped = markdown_text("http://host/path WWW.host.com someone@host.com nDCG@10")
+    assert escaped == "http&#58;//host/path WWW&#46;host.com someone&#64;host.com nDCG@10"
+
+
+def test_markdown_report_escapes_all_texts(data):
+    image = "![x](http://host/pixel.png)"
+    for query in data.collection.test:
+        query.text = f"{image} {query.text}"
+    data.metrics.collection, data.metrics.promotion.reason = image, image
+    data.metrics.warnings, data.metrics.notes, data.labels = [image], [image], [image]
+    assert r"!\[x\](http&#58;//host/pixel.png)" in (text := markdown_of(data))
+    assert image not in text
+    assert "](http" not in text.replace(r"\](", "")
 
 
 def test_best_other_system_is_featured_without_students(collection):
@@ -145,6 +184,7 @@ def test_label_lines_show_cost_tiers_and_parse_statuses():
         rejected=0,
         seconds=1800,
         tokens=TokenCounts(prompt=900, completion=80),
+        engines=1,
         versions={},
         settings={},
     )
@@ -190,10 +230,13 @@ def test_recorded_rankings_are_free_and_rationales_are_counted():
         stage="labels", fingerprint="f", rows_in=4, rows_out=4, rejected=0, seconds=9, versions={}, settings={}
     )
     assert label_section.cost_of([recorded], 4.0).price is None
-    labelled = recorded.model_copy(update={"tokens": TokenCounts(prompt=90, completion=10), "seconds": 1800})
-    rationales = recorded.model_copy(
-        update={"tokens": TokenCounts(prompt=7, completion=3), "seconds": 900, "rows_out": 99}
+    labelled = recorded.model_copy(
+        update={"tokens": TokenCounts(prompt=90, completion=10), "seconds": 1800, "engines": 1}
     )
+    rationales = recorded.model_copy(
+        update={"tokens": TokenCounts(prompt=7, completion=3), "seconds": 900, "rows_out": 99, "engines": 1}
+    )
+    assert label_section.cost_of([recorded, rationales], 4.0).price == pytest.approx(1.0)
     assert label_section.cost_of([labelled, rationales], 4.0) == LabelCost(
         labels=4, prompt_tokens=97, completion_tokens=13, seconds=2700, price=3.0
     )

@@ -12,12 +12,12 @@ from ranking.evaluation.significance import compare, detectable, holm, queries_n
 
 
 def test_randomisation_test_matches_exact_enumeration():
-    system, control = {"a": 0.5, "b": 0.7, "c": 0.9, "d": 0.4}, {"a": 0.4, "b": 0.5, "c": 0.6, "d": 0.5}
-    differences = [system[q] - control[q] for q in system]
+    system, baseline = {"a": 0.5, "b": 0.7, "c": 0.9, "d": 0.4}, {"a": 0.4, "b": 0.5, "c": 0.6, "d": 0.5}
+    differences = [system[q] - baseline[q] for q in system]
     observed = abs(sum(differences))
     flips = [sum(d if i >> k & 1 else -d for k, d in enumerate(differences)) for i in range(16)]
     exact = sum(abs(flip) >= observed - 1e-9 for flip in flips) / 16
-    comparison = compare(system, control, 20_000, seed=1)
+    comparison = compare(system, baseline, 20_000, seed=1)
     assert comparison.p == pytest.approx(exact, abs=0.015)
     assert comparison.delta == pytest.approx(sum(differences) / 4)
     assert comparison.interval[0] <= comparison.delta <= comparison.interval[1]

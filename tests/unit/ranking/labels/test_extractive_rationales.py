@@ -14,7 +14,7 @@ from ranking.labels.extractive_rationales import (
     term_weights,
     terms,
 )
-from tests.testing.labels import label_of
+from tests.testing.synthetic_labels import label_of
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,65 @@ from ranking.labels.listwise_answers import USABLE, is_answer_prefix, is_complet
         ("the second one", "prose", ()),
         ("I'm sorry, but I cannot rank these passages.", "refused", ()),
         ("I am unable to help with that.", "refused", ()),
+        ("<think>a</think><answer> [3] > [1] > [2] </answer>", "thinking", (3, 1, 2)),
+        ("[1] beats [2].</think>\n[3] > [1]", "thinking", (3, 1)),
+        ("<think></think>\n[3] > [1]", "thinking", (3, 1)),
+        ("<answer>[3] > [1]</answer>", "ok", (3, 1)),
+        ("<answer></answer>", "empty", ()),
+        ("[3] > [1]<|im_end|>", "ok", (3, 1)),
+        ("[3] > [1]</s>", "ok", (3, 1)),
+        ("[3] > [1]<｜end▁of▁sentence｜>", "ok", (3, 1)),
+        ("\ufeff[3] >\u200b [\u20601]\u200d", "ok", (3, 1)),
+        ("**[3]** > [1] > [2]", "prose", (3, 1, 2)),
+        ("`[3] > [1]`", "prose", (3, 1)),
+        ("[3] > [1]\n\n[3] > [1]", "prose", (3, 1)),
+        ("Best first: [3]>[1]. So: [3] > [1]", "prose", (3, 1)),
+        ("1. [3] > [1]", "prose", (3, 1)),
+        ("I ranked the 3 passages: [3] > [1]", "prose", (3, 1)),
     ],
 )
 def test_parse_status_and_order(raw, parse_status, order):
     answer = read_answer(raw, 3)
     assert (answer.parse_status, answer.order, answer.missing) == (parse_status, order, 3 - len(order))
     assert answer.usable == (USABLE[parse_status] and bool(order))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "[3] = [1] > [2]",
+        "[3] (most relevant) > [1] > [2]",
+        "[3], [1] > [2]",
+        "[3] [1] > [2]",
+        "[3] ≻ [1] > [2]",
+        "3 > [1] > [2]",
+        "(3) > [1] > [2]",
+        "3, [1] > [2]",
+        "4. [3] then [1] > [2]",
+        "Passage 3, then [1] > [2]",
+        "[3 > [1] > [2]",
+        "［3］ > [1] > [2]",
+        "[three] > [1] > [2]",
+        "[1*3] > [1] > [2]",
+        "[3] > ... > [1] > [2]",
+        "[1] > [2], and [3] is off topic",
+        "[1] > [2]\n\n[1] > [2] > [3]",
+        "[3] > <answer>[1] > [2]</answer> > 4",
+        "[3] > </think>[1] > [2]",
+        "[3] > <think>or 4</think>[1] > [2]",
+        "<think>a</think>[3] <think>> [4]</think>> [1] > [2]",
+        "[3] > [1] <think>checked</think>",
+        "1. [3] > 2. [1] > 3. [2]",
+    ],
+)
+def test_no_order_is_read_from_a_fragment_of_an_answer(raw):
+    answer = read_answer(raw, 4)
+    assert answer.order == ()
+    assert not answer.usable
+
+
+def test_markup_inside_a_chain_does_not_break_it():
+    assert read_answer("[3] ><|eot_id|> <b>[1]</b> > <answer>[2]</answer>", 4).order == (3, 1, 2)
 
 
 def test_finish_reason_length_gives_truncated():
@@ -68,6 +121,35 @@ def test_permutations_are_found_in_surrounding_text(order, before, after):
     answer = read_answer(before + chain + after, 8)
     assert answer.order == tuple(order)
     assert answer.parse_status == ("prose" if (before + after).strip() else "ok")
+
+
+NOISE = st.one_of(
+    st.sampled_from(
+        ["=", ",", ">", "≻", "\n", "(best)", "and", "**", "`", "<answer>", "</answer>", "<think>", "</s>"]
+        + ["<think>[2]</think>", "<|im_end|>", "\u200b", "\u00ad", "[", "]", "[]", "...", "1.", "20 passages", "(7)"]
+    ),
+    st.text(max_size=8).filter(lambda text: not any(character.isnumeric() for character in text)),
+)
+DAMAGED = st.sampled_from(["{}", "({})", "<{}>", "{{{}}}", "[{}", "{}]", "[[{}]", "passage {}", "［{}］", "[#{}]", "[{}.]"])
+
+
+@given(st.permutations(range(1, 9)), st.integers(2, 8), st.lists(st.tuples(st.integers(0, 15), NOISE), max_size=3))
+def test_noise_inside_a_chain_never_leaves_a_fragment(order, length, noises):
+    parts = [part for number in order[:length] for part in (f"[{number}]", " > ")][:-1]
+    for place, noise in noises:
+        parts.insert(min(place, len(parts)), noise)
+    answer = read_answer("".join(parts), 8, "stop")
+    assert not answer.usable or answer.order == tuple(order[:length])
+
+
+@given(st.permutations(range(1, 9)), st.integers(3, 8), st.data())
+def test_damaged_identifier_never_leaves_a_fragment(order, length, data):
+    identifiers = [f"[{number}]" for number in order[:length]]
+    damaged = data.draw(st.integers(0, length - 1))
+    identifiers[damaged] = data.draw(DAMAGED).format(order[damaged])
+    separators = [data.draw(st.sampled_from([" > ", ">", " = ", ", ", " and ", "\n"])) for _ in range(length - 1)]
+    raw = "".join(part for pair in zip(identifiers, [*separators, ""], strict=True) for part in pair)
+    assert not read_answer(raw, 8, "stop").usable
 
 
 @given(

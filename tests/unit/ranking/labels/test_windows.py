@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.labels.windows import reordered, windows
+from ranking.labels.windows import reorder_after_window, windows
 
 
 @pytest.mark.parametrize(
@@ -33,5 +33,5 @@ def test_windows_cover_every_position(documents, size, data):
 
 
 def test_omitted_documents_keep_their_order_after_listed_ones():
-    assert reordered([7, 5, 3, 1, 2], 1, 4, [1, 5]) == [7, 1, 5, 3, 2]
-    assert reordered([7, 5, 3, 1, 2], 1, 4, []) == [7, 5, 3, 1, 2]
+    assert reorder_after_window([7, 5, 3, 1, 2], 1, 4, [1, 5]) == [7, 1, 5, 3, 2]
+    assert reorder_after_window([7, 5, 3, 1, 2], 1, 4, []) == [7, 5, 3, 1, 2]

@@ -9,7 +9,7 @@ from ranking.records import SelectedQuery
 from ranking.selection.long_tail import Exclusion, Selection, keys_of_questions, rejections, score
 from ranking.selection.near_duplicates import CountedForm, CountedQuery
 from ranking.selection.phrasing import complexity
-from ranking.selection.settings import LongTailSettings, QuerySettings, ScoreWeights
+from ranking.selection.selection_settings import LongTailSettings, QuerySettings, ScoreWeights
 
 
 def query(text, frequency=1, query_id="q", duplicates=()):

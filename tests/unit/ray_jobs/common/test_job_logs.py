@@ -9,14 +9,14 @@ from actors.data.sink import PartSink
 from ranking.records import Query, Rejection
 from ranking.runs.progress import Progress
 from ranking.runs.stages import Stage
-from ranking.selection.settings import QuerySettings
+from ranking.selection.selection_settings import QuerySettings
 from ranking.storage.folder import Folder
 from ray_jobs.common.job_logs import JsonLines
 
 
 def test_log_line_has_time_message_run_and_stage():
     progress = Progress(terminal=False)
-    formatter = JsonLines("autumn", lambda: progress.at)
+    formatter = JsonLines("autumn", lambda: progress.current_stage)
     with progress.bar("labels", 3, "queries"):
         try:
             raise ValueError("näh")

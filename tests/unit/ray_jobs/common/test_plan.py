@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from ranking.errors import InputError
+from ray_jobs.common import plan as plan_module
 from ray_jobs.common.run import open_run
-from students.settings import RraBertSettings
+from students.student_settings import RraBertSettings
 
 STAGES = {
     "queries": lambda run: run.plan.queries,
@@ -39,6 +40,13 @@ def fingerprints(dataset, *overrides):
     return {**stages, "teacher cache": run.plan.teacher_cache.uri}
 
 
+def test_other_keys_of_metrics_json_only_repeat_the_evaluation(dataset, monkeypatch):
+    before = fingerprints(dataset)
+    monkeypatch.setattr(plan_module, "SCHEMA_VERSION", plan_module.SCHEMA_VERSION + 1)
+    after = fingerprints(dataset)
+    assert {name for name in before if before[name] != after[name]} == {"evaluation"}
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "changed"),
     [
@@ -63,6 +71,27 @@ def test_setting_changes_only_dependent_stages(setting, value, changed, dataset,
     monkeypatch.chdir(dataset)
     before, after = fingerprints(dataset), fingerprints(dataset, f"--{setting}", value)
     assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_another_revision_of_a_hub_model_changes_the_stages_that_use_it(dataset):
+    def changed(section, value):
+        values = [{**value, "revision": revision} for revision in ("v1", "v2")]
+        if section in ("students", "candidates.retrievers", "evaluation.models"):
+            values = [[one] for one in values]
+        before, after = (fingerprints(dataset, f"--{section}", json.dumps(one)) for one in values)
+        return {name for name in before if before[name] != after[name]}
+
+    test_lists = {"test/candidates", "test/labels"}
+    assert changed("teacher", {"kind": "listwise", "model": "a/b"}) == {*AFTER_LABELS, "test/labels", "teacher cache"}
+    assert changed("pre_ranker", {"model": "a/b"}) == AFTER_LABELS
+    assert changed("candidates.retrievers", {"kind": "dense", "model": "a/b"}) == {
+        "candidates",
+        *test_lists,
+        *AFTER_LABELS,
+    }
+    assert changed("rationales", {"kind": "llm", "model": "a/b"}) == {"rationales"}
+    assert changed("students", {"kind": "rra_bert", "base": "a/b"}) == {"student", "evaluation"}
+    assert changed("evaluation.models", {"name": "other", "model": "a/b"}) == {"evaluation"}
 
 
 def test_listwise_cache_depends_on_the_prompt_but_not_on_merging(dataset, tmp_path):
@@ -158,6 +187,45 @@ def test_trained_student_keeps_its_fingerprint_if_its_base_is_gone(dataset, tmp_
     stage.finish(rows_in=1, rows_out=1)
     shutil.rmtree(base)
     assert run.plan.student(run.settings.students[0]).fingerprint == stage.fingerprint
+
+
+def test_default_score_scale_gives_the_fingerprint_of_its_value(dataset, tmp_path):
+    for base in ("minilm-cross", "minilm", "any/other", str(tmp_path)):
+        students = ("--students", json.dumps([{"name": "s", "kind": "rra_bert", "base": base}]))
+        by_scale = {
+            scale: fingerprints(dataset, *students, "--training.score_scale", scale)["student"]
+            for scale in ("null", "8", "9")
+        }
+        assert by_scale["null"] == by_scale["8"] != by_scale["9"]
+
+
+def test_score_scale_of_the_base_folder_changes_the_student(dataset, tmp_path):
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "model.safetensors").write_bytes(b"some weights")
+    students = ["--students", json.dumps([{"name": "s", "kind": "rra_bert", "base": str(base)}])]
+
+    def student(*overrides):
+        storage = ("--storage", str(tmp_path / "runs"))
+        arguments = ["--collection.source", f"beir:{dataset}", *students, *storage, *overrides]
+        run = open_run([str(dataset / "run.yaml"), *arguments])
+        return run.plan.student(run.settings.students[0])
+
+    def set_scale(scale):
+        manifest = f"{{license: mit, sha256: '{'0' * 64}', dtype: auto, max_tokens: 64, score_scale: {scale}}}"
+        (base / "manifest.yaml").write_text(manifest)
+
+    explicit = ("--training.score_scale", "8")
+    without, fixed = student().fingerprint, student(*explicit).fingerprint
+    set_scale(20)
+    twenty = student()
+    assert student(*explicit).fingerprint == fixed
+    set_scale(30)
+    assert len({without, twenty.fingerprint, student().fingerprint}) == 3
+    twenty.finish(rows_in=1, rows_out=1)
+    shutil.rmtree(base)
+    assert student().fingerprint == twenty.fingerprint
+    assert student(*explicit).fingerprint == fixed
 
 
 def test_only_students_that_learn_from_rationales_depend_on_them(dataset):

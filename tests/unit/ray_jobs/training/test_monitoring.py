@@ -1,7 +1,5 @@
 """Progress and curves of a training run that resumes."""
 
-import json
-
 from ranking.storage.folder import Folder
 from ray_jobs.training.monitoring import CURVES, TrainingSummary, write_curves
 
@@ -23,6 +21,6 @@ def test_curves_of_two_calls_are_joined(tmp_path):
     folder = Folder(tmp_path)
     write_curves(folder, [line(1), line(2), {"step": 2, "validation": 0.6}])
     write_curves(folder, [line(2, loss=0.4), line(3)])
-    curves = json.loads(folder.read_text(CURVES))
+    curves = folder.read_json(CURVES)
     assert curves["loss"] == [[1, 0.5], [2, 0.4], [3, 0.5]]
     assert curves["validation nDCG@10"] == [[2, 0.6]]

@@ -18,8 +18,9 @@ from ray_jobs.training import label_merging, training_labels
 from students import kinds
 from students.losses import LOSSES
 from students.objective import Objective
-from students.settings import RraBertSettings, TrainingSettings
-from tests.testing.labels import label_of
+from students.student_settings import RraBertSettings
+from students.training_settings import TrainingSettings
+from tests.testing.synthetic_labels import label_of
 
 
 class RationaleStudentSettings(RraBertSettings):

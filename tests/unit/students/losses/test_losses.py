@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from students.losses import BY_TARGETS, LOSSES, OF_SCORES
 from students.losses.list_tensors import average_ranks
-from students.losses.pairwise import lambda_loss
+from students.losses.pairwise_losses import lambda_loss
 
 ALL = torch.tensor([[True, True, True]])
 NAMES = sorted(LOSSES)

@@ -7,7 +7,7 @@ from sentence_transformers.cross_encoder import losses as theirs
 from torch.nn import functional
 
 from students.losses import LOSSES
-from students.losses.pairwise import lambda_loss
+from students.losses.pairwise_losses import lambda_loss
 
 LISTS = [("q1", [3.0, 0.0, 1.0, 2.0]), ("q2", [0.0, 2.0]), ("q3", [1.0, 0.0, 2.0])]
 

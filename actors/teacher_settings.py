@@ -1,0 +1,183 @@
+"""Settings of the teachers, one class per kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from actors.vllm.engine_dtype import engine_with_dtype
+from ranking.model_paths import manifest_of_model
+from ranking.prompts import LISTWISE, bundled_prompt
+from ranking.settings import REVISION, EngineArguments, Revision, Settings
+
+
+class PointwiseTeacherSettings(Settings):
+    """A model in vLLM that scores one query-document pair at a time."""
+
+    kind: Literal["pointwise"] = "pointwise"
+    form: Literal["embed", "score", "yes_no"] = Field(
+        "embed",
+        description=(
+            "`embed`: cosine similarity of sentence embeddings. `score`: logit of a cross-encoder with one label. "
+            "`yes_no`: logit of `yes` minus logit of `no` of a generative model, as in Qwen3-Reranker."
+        ),
+    )
+    model: str = Field(
+        "minilm",
+        description="`minilm`, or the folder or Hugging Face id of a model that fits `form` and that vLLM supports.",
+    )
+    revision: Revision = Field(None, description=REVISION)
+    prompt: str | None = Field(
+        None, description="For `yes_no`: prompt file with the parts system and pair. Null: the built-in prompt."
+    )
+    engine: EngineArguments = Field(
+        default_factory=lambda: {"dtype": "auto", "enforce_eager": True, "max_num_seqs": 64},
+        description=(
+            "Arguments of the vLLM engine. On a CPU, dtype `auto` is bf16 if the CPU supports it natively, else fp32."
+        ),
+    )
+    max_tokens: int = Field(
+        256,
+        ge=8,
+        description=(
+            "Maximum length in tokens of the teacher's tokenizer. `embed`: per text. `score`: per pair; the longer "
+            "text is truncated. `yes_no`: per document."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _apply_manifest(self) -> PointwiseTeacherSettings:
+        self.engine = engine_with_dtype(self.model, self.engine)
+        return self
+
+
+class RecordedTeacherSettings(Settings):
+    """Rankings recorded elsewhere, over the query and document ids of the collection."""
+
+    kind: Literal["recorded"] = "recorded"
+    path: str = Field(
+        description=(
+            "Answers of a listwise LLM with the documents of each prompt (.jsonl, see docs/teachers.md), a TREC run "
+            "file, RankLLM's JSON, or qrels with the teacher's grades. `pydoc`: the answers that come with the pydoc "
+            "collection."
+        )
+    )
+    collection: str | None = Field(
+        None,
+        description=(
+            "The collection.source that the file was recorded for; any other source is an error. Null: no check."
+        ),
+    )
+    unlisted: Literal["negative", "unseen"] = Field(
+        "negative",
+        description=(
+            "How to treat candidates that a run does not list: `negative`, or `unseen`, which excludes them from "
+            "training. Ignored for answers and grades, which show which documents the teacher saw."
+        ),
+    )
+
+    @property
+    def location(self) -> str:
+        """Path or URI of the file."""
+        from ranking.collections.pydoc import RANKINGS
+
+        return str(RANKINGS) if self.path == "pydoc" else self.path
+
+
+class WindowSettings(Settings):
+    """RankGPT's sliding window, a baseline: several sequential calls per query."""
+
+    size: int = Field(20, ge=2, description="Documents per prompt.")
+    stride: int = Field(10, ge=1, description="Positions between the starts of two consecutive windows.")
+
+    @model_validator(mode="after")
+    def _check_stride(self) -> WindowSettings:
+        if self.stride > self.size:
+            raise ValueError(f"a stride of {self.stride} leaves gaps between windows of {self.size} documents")
+        return self
+
+
+class ListwiseTeacherSettings(Settings):
+    """A language model in vLLM that reads the documents of a query in one prompt and writes their ranking."""
+
+    kind: Literal["listwise"] = "listwise"
+    model: str = Field(
+        description="Generative model with a chat template: a folder, a Hugging Face id or the name of a model in "
+        "models/."
+    )
+    revision: Revision = Field(None, description=REVISION)
+    engine: EngineArguments = Field(
+        default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
+        description=(
+            "Arguments of the vLLM engine. dtype `auto`: the one in the model's manifest; without one, on a CPU, "
+            "bf16 if the CPU supports it natively, else fp32."
+        ),
+    )
+    temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 is greedy decoding.")
+    structured: bool = Field(True, description="Constrain decoding to distinct identifiers of the prompt's documents.")
+    prompt: str | None = Field(
+        None,
+        description=(
+            "Prompt file with the parts system, opening, document, closing, and optionally sanitize and max_documents. "
+            "Null: the prompt in the model's manifest, else the built-in one."
+        ),
+    )
+    max_attempts: int = Field(
+        3,
+        ge=1,
+        description=(
+            "Maximum number of prompts per list and prompt order, each with the documents reshuffled, until an "
+            "answer is usable."
+        ),
+    )
+    orders: int = Field(
+        1, ge=1, description="Prompt orders per list whose answers are merged (permutation self-consistency)."
+    )
+    merge: Literal["kemeny", "borda"] = Field("kemeny", description="Rank aggregation method for several answers.")
+    missing: Literal["hard_negative", "append"] = Field(
+        "hard_negative",
+        description=(
+            "How to label documents that the answer omits. `hard_negative`: as negatives below all listed documents. "
+            "`append`: as listed last, in pre-ranking order."
+        ),
+    )
+    window: WindowSettings | None = Field(
+        None,
+        description=(
+            "Rank with a sliding window instead of one prompt. Documents that a window's answer omits keep their "
+            "relative order, after the listed ones."
+        ),
+    )
+    max_document_tokens: int = Field(
+        200,
+        ge=8,
+        description=(
+            "Maximum tokens per document; fewer if the prompt would exceed the model's context. If unset, the number "
+            "in the model's manifest, else 200."
+        ),
+    )
+    seed: int = Field(13, description="Seed of the prompt orders.")
+
+    @model_validator(mode="after")
+    def _apply_manifest(self) -> ListwiseTeacherSettings:
+        """Set the dtype and, unless it is set, `max_document_tokens` to those in the model's manifest."""
+        self.engine = engine_with_dtype(self.model, self.engine)
+        manifest = manifest_of_model(self.model)
+        if manifest and manifest.max_document_tokens and "max_document_tokens" not in self.model_fields_set:
+            self.max_document_tokens = manifest.max_document_tokens
+        return self
+
+    @property
+    def prompt_file(self) -> Path:
+        """Path of the prompt file: `prompt` if set, else that in the model's manifest, else the built-in one."""
+        if self.prompt:
+            return Path(self.prompt)
+        manifest = manifest_of_model(self.model)
+        return bundled_prompt(manifest.prompt) if manifest and manifest.prompt else LISTWISE
+
+
+TeacherSettings = Annotated[
+    ListwiseTeacherSettings | PointwiseTeacherSettings | RecordedTeacherSettings, Field(discriminator="kind")
+]

@@ -1,0 +1,1 @@
+"""Parts of the selection job: the preview of a query log."""
