@@ -121,7 +121,7 @@ def check_service(run: Run) -> None:
     Raises:
         InputError: If the champion cannot be served, or the key file is invalid.
     """
-    from actors.serving.keys import check_keys
+    from actors.serving.http_api.keys import check_keys
 
     check_champion(run)
     if run.settings.serving.keys is not None:

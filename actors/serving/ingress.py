@@ -7,27 +7,23 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi import HTTPException, Request, Response
+from fastapi.responses import HTMLResponse
 from ray import serve
 from ray.serve.handle import DeploymentHandle
-from starlette.exceptions import HTTPException as AnyHTTPException
 
-from actors.serving.admission import Admission, TooManyRequestsError
-from actors.serving.api_docs import add_api_docs
-from actors.serving.body_reader import BodyReader
-from actors.serving.hosts import AllowedHosts
-from actors.serving.json_route import JsonRoute
-from actors.serving.keys import ApiKeys
-from actors.serving.loaded_models import Role
-from actors.serving.middleware import AccessMiddleware, AccessPolicy, caller_of
-from actors.serving.page import CONTENT_SECURITY_POLICY, PAGE
-from actors.serving.reranker import Reranker, ScoredRequest
-from actors.serving.responses import error_response, set_ranking_headers, validation_error_response
-from actors.serving.schemas import (
+from actors.serving.experiment.traffic import Traffic, UnknownExposureError
+from actors.serving.http_api.admission import Admission, TooManyRequestsError
+from actors.serving.http_api.application import ERRORS, Caller, api
+from actors.serving.http_api.body_reader import BodyReader
+from actors.serving.http_api.hosts import AllowedHosts
+from actors.serving.http_api.keys import ApiKeys
+from actors.serving.http_api.middleware import AccessMiddleware, AccessPolicy
+from actors.serving.http_api.page import CONTENT_SECURITY_POLICY, PAGE
+from actors.serving.http_api.responses import set_ranking_headers
+from actors.serving.http_api.schemas import (
     Feedback,
     FirstStage,
     RerankRequest,
@@ -37,63 +33,18 @@ from actors.serving.schemas import (
     readable,
     texts_ranking,
 )
+from actors.serving.http_api.text_limits import check_count, check_texts
+from actors.serving.scoring.loaded_models import Role
+from actors.serving.scoring.reranker import Reranker, ScoredRequest
+from actors.serving.scoring.tokenizing import TextsToTokenize, TooLongError
 from actors.serving.service_metrics import IngressMetrics
 from actors.serving.serving_settings import ServingSettings
-from actors.serving.tokenizing import TextsToTokenize, TooLongError
-from actors.serving.traffic import Traffic, UnknownExposureError
 from ranking.storage.folder import Folder
 
 _log = logging.getLogger("ray.serve")
 
-api = FastAPI(
-    title="rradistill",
-    description="A distilled re-ranker. All formats return the same order. "
-    "`relevance_score` and `score` are the sigmoid of the raw score.",
-    docs_url=None,
-    redoc_url=None,
-    redirect_slashes=False,
-)
-api.router.route_class = JsonRoute
-api.add_middleware(AccessMiddleware)
-add_api_docs(api)
-
-
-@api.exception_handler(RequestValidationError)
-async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-    return validation_error_response(error)
-
-
-@api.exception_handler(AnyHTTPException)
-async def _http_error(request: Request, error: AnyHTTPException) -> JSONResponse:
-    return error_response(error.status_code, str(error.detail), error.headers)
-
-
-@api.exception_handler(Exception)
-async def _failed(request: Request, error: Exception) -> JSONResponse:
-    _log.error(
-        "%s %s: %s: %s",
-        request.method,
-        request.url.path,
-        type(error).__name__,
-        str(error).splitlines()[0] if str(error) else "",
-    )
-    return error_response(500, "internal error, see the log of the service")
-
-
-Caller = Annotated[str, Depends(caller_of)]
 MAX_ONGOING_REQUESTS = 20_000
 """Requests per replica, including those whose bodies arrive slowly. Ray Serve's own queue would also delay /health."""
-
-ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "The Host header is not allowed, or headers contradict each other."},
-    401: {"description": "The key is missing or unknown."},
-    408: {"description": "The body was not complete in time."},
-    413: {"description": "The body is too large, or a text is too long and `truncate` is false."},
-    422: {"description": "The request is invalid. The message names the field."},
-    429: {"description": "Too many requests are in progress. Retry after the seconds in `Retry-After`."},
-    503: {"description": "Feedback could not be recorded. Send it again later."},
-    504: {"description": "The request timed out."},
-}
 
 
 @serve.deployment(max_ongoing_requests=MAX_ONGOING_REQUESTS)
@@ -165,9 +116,9 @@ class Ingress:
     @api.post("/rerank", responses=ERRORS)
     async def rerank_texts(self, request: TextsRequest, response: Response, caller: Caller) -> list[dict[str, Any]]:
         """Rank texts, best first, in the format of Text Embeddings Inference."""
-        self._check_count(len(request.texts), "texts")
+        check_count(len(request.texts), "texts", self._limits)
         texts = [readable(text) for text in request.texts]
-        self._check(request.query, texts, "texts")
+        check_texts(request.query, texts, "texts", self._limits)
         async with self._admitted(caller, len(texts)):
             first_stage = FirstStage() if request.first_stage == "order" and self._settings.blend else None
             to_score = TextsToTokenize(readable(request.query), texts, truncate=request.truncate)
@@ -213,7 +164,7 @@ class Ingress:
         """Search the collection. Return the documents in first-stage order, and their order by the student's scores."""
         searcher = self._page_searcher()
         query = readable(query)
-        self._check(query, [], "documents")
+        check_texts(query, [], "documents", self._limits)
         results = await self._from_searcher(caller, searcher.search.remote(query))
         documents = results["documents"]
         texts = [document["content"] for document in documents]
@@ -237,9 +188,9 @@ class Ingress:
     async def _rerank(
         self, request: RerankRequest, raw: Request, response: Response, caller: str, api_version: str
     ) -> dict[str, Any]:
-        self._check_count(len(request.documents), "documents")
+        check_count(len(request.documents), "documents", self._limits)
         query, texts = readable(request.query), request.texts
-        self._check(query, texts, "documents")
+        check_texts(query, texts, "documents", self._limits)
         first_stage = self._first_stage(request)
         to_score = TextsToTokenize(query, texts, request.max_tokens_per_doc)
         plan = self._traffic.plan(raw.headers.get("x-experiment-key"), self._reranker.challenger_is_champion)
@@ -308,22 +259,6 @@ class Ingress:
             raise HTTPException(429, str(error), {"retry-after": str(error.retry_after)}) from None
         finally:
             self._metrics.in_progress(self._admission.documents)
-
-    def _check_count(self, documents: int, field: str) -> None:
-        limit = self._limits.max_documents
-        if documents > limit:
-            raise HTTPException(422, f"{field}: {documents:,} items exceed the limit of {limit:,}")
-
-    def _check(self, query: str, texts: list[str], field: str) -> None:
-        limit = self._limits.max_characters
-        if len(query) > limit:
-            raise HTTPException(422, f"query: {len(query):,} characters exceed the limit of {limit:,}")
-        for i, text in enumerate(texts):
-            if len(text) > limit:
-                raise HTTPException(422, f"{field}[{i}]: {len(text):,} characters exceed the limit of {limit:,}")
-        total, limit = sum(map(len, texts)), self._limits.max_request_characters
-        if total > limit:
-            raise HTTPException(422, f"{field}: {total:,} characters in all exceed the limit of {limit:,}")
 
     def _page_searcher(self) -> DeploymentHandle[Any]:
         if self._searcher is None:

@@ -1,6 +1,6 @@
 """Helpers for tests of the event log. The subprocess that these tests start imports them too."""
 
-from actors.serving.events import EventLog
+from actors.serving.experiment.events import EventLog
 from ranking.ab_test.exposure_records import FeedbackEvent
 from ranking.storage.folder import Folder
 

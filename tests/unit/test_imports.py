@@ -18,7 +18,8 @@ import pytest
         ("actors.retrieval.pre_ranking, actors.retrieval.embeddings", ["ray", "torch"]),
         ("actors.retrieval.retrievers", ["torch"]),
         (
-            "actors.serving.serving_settings, actors.serving.schemas, actors.serving.keys, actors.serving.events",
+            "actors.serving.serving_settings, actors.serving.http_api.schemas, actors.serving.http_api.keys, "
+            "actors.serving.experiment.events",
             ["ray", "torch"],
         ),
     ],

@@ -24,18 +24,25 @@ def settings_of(monkeypatch, tmp_path):
     return lambda args: serve.application({"run": str(tmp_path / "run.yaml"), **args})
 
 
-def test_scalars_objects_and_null_are_settings(settings_of):
+def test_scalars_objects_and_null_are_settings(settings_of, tmp_path):
+    keys = tmp_path / "keys.txt"
+    keys.write_text(f"web {'0' * 64}\n")
     settings = settings_of(
         {
             "serving.max_replicas": 4,
             "serving.page": False,
-            "serving.keys": "k.txt",
+            "serving.keys": str(keys),
             "serving.traffic": {"challenger": "v2", "share": 0.25},
         }
     )
-    assert (settings.serving.max_replicas, settings.serving.page, settings.serving.keys) == (4, False, "k.txt")
+    assert (settings.serving.max_replicas, settings.serving.page, settings.serving.keys) == (4, False, str(keys))
     assert (settings.serving.traffic.challenger, settings.serving.traffic.share) == ("v2", 0.25)
     assert settings_of({"serving.keys": None}).serving.keys is None
+
+
+def test_missing_key_file_is_refused_before_the_service_starts(settings_of, tmp_path):
+    with pytest.raises(InputError, match=r"setting 'serving.keys': cannot read .*none.txt"):
+        settings_of({"serving.keys": str(tmp_path / "none.txt")})
 
 
 def test_missing_run_file_and_unknown_setting_are_rejected(settings_of):

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from actors.serving.tokenizing import TextsToTokenize, TokenizerQueue, TooLongError
+from actors.serving.scoring.tokenizing import TextsToTokenize, TokenizerQueue, TooLongError
 from students.scoring import TokenizedPair
 
 

@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from actors.serving.signing import VARIABLE, Secret, load_secret
+from actors.serving.experiment.signing import VARIABLE, Secret, load_secret
 from ranking.errors import InputError
 from ranking.storage.folder import Folder
 

@@ -8,11 +8,11 @@ import pytest
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 
-from actors.serving.body_reader import BodyReader
-from actors.serving.hosts import AllowedHosts
-from actors.serving.json_route import JsonRoute
-from actors.serving.keys import ApiKeys
-from actors.serving.middleware import SECURITY_HEADERS, AccessMiddleware, AccessPolicy, caller_of
+from actors.serving.http_api.body_reader import BodyReader
+from actors.serving.http_api.hosts import AllowedHosts
+from actors.serving.http_api.json_route import JsonRoute
+from actors.serving.http_api.keys import ApiKeys
+from actors.serving.http_api.middleware import SECURITY_HEADERS, AccessMiddleware, AccessPolicy, caller_of
 from actors.serving.serving_settings import LimitSettings
 
 LIMITS = LimitSettings(max_body_bytes=2000, body_seconds=0.2, max_bytes_in_memory=3000, max_requests_per_key=2)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from actors.serving.batching import TokenBatcher
+from actors.serving.scoring.batching import TokenBatcher
 from students.scoring import TokenizedPair
 
 BUDGET = 64

@@ -10,13 +10,13 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from actors.serving.events import EventLog, local_journals
-from actors.serving.loaded_models import Role
-from actors.serving.reranker import ScoredRequest
-from actors.serving.schemas import Feedback, order_of
+from actors.serving.experiment.events import EventLog, local_journals
+from actors.serving.experiment.signing import Secret, load_secret
+from actors.serving.http_api.schemas import Feedback, order_of
+from actors.serving.scoring.loaded_models import Role
+from actors.serving.scoring.reranker import ScoredRequest
 from actors.serving.service_metrics import IngressMetrics
 from actors.serving.serving_settings import ServingSettings
-from actors.serving.signing import Secret, load_secret
 from ranking.ab_test.arm_assignment import Arm, bucket_of, team_draft
 from ranking.ab_test.exposure_records import EXPOSURES, FEEDBACK, SERVING, Exposure, FeedbackEvent
 from ranking.storage.folder import Folder

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from actors.serving.admission import Admission, TooManyRequestsError
+from actors.serving.http_api.admission import Admission, TooManyRequestsError
 from actors.serving.serving_settings import LimitSettings
 
 

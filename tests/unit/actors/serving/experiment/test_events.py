@@ -164,7 +164,7 @@ def test_journals_are_readable_by_their_owner_only(tmp_path):
 
 def test_a_journal_folder_of_another_user_is_refused(tmp_path, monkeypatch):
     (tmp_path / "journals").mkdir()
-    monkeypatch.setattr("actors.serving.events.os.geteuid", lambda: 12345)
+    monkeypatch.setattr("actors.serving.experiment.events.os.geteuid", lambda: 12345)
     with pytest.raises(InputError, match="this journal folder belongs to another user; set RRADISTILL_JOURNALS"):
         open_log(tmp_path)
 

@@ -12,10 +12,10 @@ from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from actors.serving.body_reader import BodyReader, ClientDisconnectedError, too_large
-from actors.serving.hosts import AllowedHosts
-from actors.serving.keys import ApiKeys
-from actors.serving.responses import error_response
+from actors.serving.http_api.body_reader import BodyReader, ClientDisconnectedError, too_large
+from actors.serving.http_api.hosts import AllowedHosts
+from actors.serving.http_api.keys import ApiKeys
+from actors.serving.http_api.responses import error_response
 from actors.serving.service_metrics import IngressMetrics
 from actors.serving.serving_settings import LimitSettings
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from actors.serving.batching import TokenBatcher
-from actors.serving.loaded_models import LoadedModels, Role
-from actors.serving.schemas import FirstStage
+from actors.serving.http_api.schemas import FirstStage
+from actors.serving.scoring.batching import TokenBatcher
+from actors.serving.scoring.loaded_models import LoadedModels, Role
+from actors.serving.scoring.tokenizing import TextsToTokenize, TokenizerQueue
 from actors.serving.service_metrics import ScorerMetrics
-from actors.serving.tokenizing import TextsToTokenize, TokenizerQueue
 from ranking.blending import Blend
 from ranking.storage.folder import Folder
 from students.token_selection import matched_words

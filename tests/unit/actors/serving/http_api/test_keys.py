@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from actors.serving import keys as keys_module
-from actors.serving.keys import ApiKeys, check_keys
+from actors.serving.http_api import keys as keys_module
+from actors.serving.http_api.keys import ApiKeys, check_keys
 from ranking.errors import InputError
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from actors.serving.fair_order import FairOrder
+from actors.serving.scoring.fair_order import FairOrder
 from students.scoring import TokenizedPair
 
 _SECONDS_PER_TOKEN = 1e-4

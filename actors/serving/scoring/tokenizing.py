@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from actors.serving.fair_order import FairOrder
+from actors.serving.scoring.fair_order import FairOrder
 from students.scoring import TokenizedPair
 
 _DOCUMENTS_AT_ONCE = 16

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from actors.serving.reranker import _blended
-from actors.serving.schemas import MAX_ID_CHARACTERS, FirstStage, RerankRequest, TextsRequest
+from actors.serving.http_api.schemas import MAX_ID_CHARACTERS, FirstStage, RerankRequest, TextsRequest
+from actors.serving.scoring.reranker import _blended
 from ranking.blending import Blend
 
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from actors.serving.reranker import ScoredRequest
+from actors.serving.experiment.traffic import Traffic
+from actors.serving.scoring.reranker import ScoredRequest
 from actors.serving.serving_settings import ServingSettings
-from actors.serving.traffic import Traffic
 from ranking.ab_test.exposure_records import EXPOSURES, SERVING, Exposure
 from ranking.storage.folder import Folder
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from actors.serving.json_route import MAX_VALUES, parse
-from actors.serving.schemas import RerankRequest, readable
+from actors.serving.http_api.json_route import MAX_VALUES, parse
+from actors.serving.http_api.schemas import RerankRequest, readable
 
 MODEL = TypeAdapter(RerankRequest)
 

@@ -1,0 +1,1 @@
+"""Experiments with a challenger: arms, recorded exposures and feedback."""

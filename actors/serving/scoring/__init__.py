@@ -1,0 +1,1 @@
+"""Scoring in a replica: loaded models, tokenization and batches across requests."""
