@@ -61,8 +61,8 @@ class CollectionSettings(Settings):
     use: Literal["both", "label", "test"] = Field(
         "both",
         description="Use of the judged queries. `both`: a collection with a separate test split is tested on it; "
-        "otherwise half of the judged queries are test queries and half can be labelled. `label`: all can be labelled, "
-        "there is no test set. `test`: all are test queries.",
+        "otherwise half of the judged queries are test queries and half can be labelled (evaluate without students "
+        "tests all). `label`: all can be labelled, there is no test set. `test`: all are test queries.",
     )
 
 
@@ -110,12 +110,14 @@ class RunRetrieverSettings(NamedRetrieverSettings):
     """Another system's rankings of the collection's documents, read from a file."""
 
     kind: Literal["run"] = "run"
-    path: str = Field(description="TREC run file, or RankLLM results (.json or .jsonl), with the collection's ids.")
+    path: str = Field(
+        description="TREC or MS MARCO run file, or RankLLM results (.json or .jsonl), with the collection's ids."
+    )
 
     @property
     def list_name(self) -> str:
         """Name of the candidate list: `name`, or the file name of the rankings without its suffix."""
-        return self.name or Path(self.path).stem
+        return self.name or Path(self.path.removesuffix(".gz")).stem
 
 
 class ParquetRetrieverSettings(NamedRetrieverSettings):

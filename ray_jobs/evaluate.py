@@ -9,6 +9,8 @@ All re-rankers order the same candidate lists, those of `evaluation.first_stages
 the teacher, each student's base model before training, and each student, alone and blended with the first stage. TREC
 runs of other systems are measured as they are, without re-ranking. Writes runs/*.trec, metrics.json, per_query.parquet,
 report.html and report.md to evaluation/, and prints the table and the promotion decision.
+
+If a collection has only one set of judgements, half of its queries are tested, or all if there are no students.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from ranking.storage.checksums import check_files
 from ranking.storage.sources import fetched
 from ray_jobs import candidates, index, label
 from ray_jobs.common.list_scores import score_lists
-from ray_jobs.common.run import Run, job
+from ray_jobs.common.run import Run, job, write_settings
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS
 from ray_jobs.evaluation import label_costs, systems
 from ray_jobs.evaluation.report_page import write_report
@@ -281,5 +283,13 @@ def _teacher_scores(label: Label, candidates: Sequence[Candidate]) -> dict[str, 
     return {c.doc_id: float(len(order) - place) for place, c in enumerate(order)}
 
 
+def evaluate_alone(run: Run) -> None:
+    """Evaluate outside of a pipeline. Without students, no query is kept for training: all judged ones are tested."""
+    if not run.settings.students:
+        run.test_all_judged()
+        write_settings(run)
+    main(run)
+
+
 if __name__ == "__main__":
-    job(main, READS)
+    job(evaluate_alone, READS)

@@ -2,7 +2,7 @@
 
     python -m ray_jobs.select configs/quickstart.yaml
     python -m ray_jobs.select configs/quickstart.yaml --queries.log s3://bucket/searches/ --queries.sample 7000
-    python -m ray_jobs.select configs/quickstart.yaml --queries.log log.csv --preview     print what is read; no selection
+    python -m ray_jobs.select configs/quickstart.yaml --queries.log log.csv --preview   print what is read
 
 Workers read the log, count the spelling variants of a query as one query, remove near-duplicates, then score and select
 queries. Writes queries/ in the run's folder; excluded queries go to rejected/ with the reason. See docs/long_tail.md

@@ -58,13 +58,16 @@ def save(engine: Any, progress: TrainingProgress) -> None:
         CheckpointWriteError: If the disk is full. The previous checkpoint stays complete.
     """
     context = ray.train.get_context()
-    with _disk_full_errors(f"the checkpoint of step {progress.step}"), tempfile.TemporaryDirectory() as local:
-        engine.save_checkpoint(local, tag=TAG)
-        if context.get_world_rank() == 0:
-            (Path(local) / STATE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
-            (Path(local) / WORKERS).write_text(json.dumps(context.get_world_size()), encoding="utf-8")
-        checkpoint_checksums.write(Path(local), context.get_world_rank(), context.get_world_size())
-        ray.train.report(metrics_of(progress), checkpoint=Checkpoint.from_directory(local))
+    name, storage = f"the checkpoint of step {progress.step}", context.get_storage().experiment_fs_path
+    with tempfile.TemporaryDirectory() as local:
+        with _disk_full_errors(f"{name} to {local}"):
+            engine.save_checkpoint(local, tag=TAG)
+            if context.get_world_rank() == 0:
+                (Path(local) / STATE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
+                (Path(local) / WORKERS).write_text(json.dumps(context.get_world_size()), encoding="utf-8")
+            checkpoint_checksums.write(Path(local), context.get_world_rank(), context.get_world_size())
+        with _disk_full_errors(f"{name} to {storage}"):
+            ray.train.report(metrics_of(progress), checkpoint=Checkpoint.from_directory(local))
 
 
 def metrics_of(progress: TrainingProgress) -> dict[str, Any]:

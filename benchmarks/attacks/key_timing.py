@@ -22,7 +22,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from actors.serving.keys import ApiKeys
+from actors.serving.http_api.keys import ApiKeys
 
 KEY = "a key that is not in the file"
 SHARED = (0, 16, 63, 64)

@@ -15,19 +15,21 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import multiprocessing
 import os
 import random
+import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from benchmarks.faults.job_work import ROOT
+from benchmarks.faults import killed_writer
 from benchmarks.faults.killed_writer import STAGE
 from benchmarks.faults.labelling_invariants import (
     StorageSnapshot,
@@ -43,6 +45,8 @@ from ranking.registry_versions import verify_checksums
 from ranking.runs.stages import MANIFEST
 from ranking.storage.folder import PARTIAL, Folder
 from tools.s3_server import BUCKET, running_s3
+
+_START_SECONDS = 120.0
 
 
 @dataclass
@@ -65,44 +69,54 @@ class KillCounts:
 
 
 class Writer:
-    """Starts writers and kills them.
+    """Starts processes that write, and kills them. They are forks of a server that has imported all modules.
 
     Args:
+        work: Name of the work.
         environment: Environment variables that the storage needs.
         generator: Source of the moments.
     """
 
-    def __init__(self, environment: dict[str, str], generator: random.Random) -> None:
-        self._environment, self._generator = {**os.environ, **environment}, generator
+    def __init__(self, work: str, environment: dict[str, str], generator: random.Random) -> None:
+        self._work, self._environment, self._generator = work, environment, generator
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([killed_writer.__name__])
 
     def run(self, *arguments: str) -> float:
-        """Run a writer to its end. Returns the seconds that it wrote for."""
-        process = self._start(arguments)
-        began = time.monotonic()
-        if process.wait():
-            raise RuntimeError(f"{' '.join(arguments)}: exit code {process.returncode}")
-        return time.monotonic() - began
+        """Run the work to its end. Returns the seconds that it took."""
+        process, begin = self._start(arguments), time.monotonic()
+        process.join()
+        self._check(process)
+        return time.monotonic() - begin
 
     def kill(self, within: float, *arguments: str) -> bool:
-        """Kill a writer at a random time after its begin. Returns False if it ended before.
+        """Kill the work at a random time after its begin. Returns False if it ended before.
 
         Args:
             within: Maximum seconds from begin to kill.
-            *arguments: Arguments of the writer.
+            *arguments: Arguments of the work.
         """
         process = self._start(arguments)
         time.sleep(self._generator.uniform(0, within))
         process.kill()
-        return process.wait() != 0
+        process.join()
+        self._check(process)
+        return process.exitcode != 0
 
-    def _start(self, arguments: tuple[str, ...]) -> subprocess.Popen[str]:
-        """Start a writer, and wait until it begins to write."""
-        command = [sys.executable, "-m", "benchmarks.faults.killed_writer", *arguments]
-        process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        if process.stdout.readline().strip() != "begin":
-            raise RuntimeError(f"{' '.join(arguments)}: exit code {process.wait()}")
+    def _start(self, arguments: tuple[str, ...]) -> ForkServerProcess:
+        """Start a process, and wait until it begins to write."""
+        begun = self._context.Event()
+        process = self._context.Process(
+            target=killed_writer.write, args=(begun, self._environment, self._work, *arguments)
+        )
+        process.start()
+        if not begun.wait(_START_SECONDS):
+            raise RuntimeError(f"{self._work}: the process did not begin to write within {_START_SECONDS:.0f} s")
         return process
+
+    def _check(self, process: ForkServerProcess) -> None:
+        if process.exitcode not in (0, -signal.SIGKILL):
+            raise RuntimeError(f"{self._work}: exit code {process.exitcode}, see the traceback above")
 
 
 def kill_promotions(storage: Folder, place: str, writer: Writer, kills: int, folder: Path) -> KillCounts:
@@ -118,14 +132,14 @@ def kill_promotions(storage: Folder, place: str, writer: Writer, kills: int, fol
     registry, counts = Registry(storage), KillCounts("promotion", place)
     models = [write_model(folder / name, seed) for seed, name in enumerate("ab")]
     registry.promote(models[1], "first", "faults", "to be disturbed")
-    counts.seconds = statistics.median(writer.run("promote", storage.uri, models[0].uri, f"t-{n}") for n in range(3))
+    counts.seconds = statistics.median(writer.run(storage.uri, models[0].uri, f"t-{n}") for n in range(3))
     for number in itertools.count():
         if counts.moments.total() == kills:
             break
         model, version = models[number % 2], f"{'ab'[number % 2]}-{number}"
-        before = registry.champion()[0].champion
-        if writer.kill(counts.seconds, "promote", storage.uri, model.uri, version):
-            counts.moments[_moment(registry, before, version)] += 1
+        before, names = registry.champion()[0].champion, set(registry.folder.names())
+        if writer.kill(counts.seconds, storage.uri, model.uri, version):
+            counts.moments[_moment(registry, before, version, names)] += 1
             counts.violations += _registry_violations(registry, {before, version})
             registry.promote(model, version, "faults", "after a kill")
         counts.violations += _registry_violations(registry, {version})
@@ -146,33 +160,41 @@ def kill_labelling(storage: Folder, place: str, writer: Writer, kills: int, fold
     counts = KillCounts("labels", place)
     lists, recorded = write_lists(folder, queries)
     ids = {f"q{number}" for number in range(queries)}
-    counts.seconds = writer.run("label", (storage / "undisturbed").uri, lists.uri, str(recorded))
+    counts.seconds = writer.run((storage / "undisturbed").uri, lists.uri, str(recorded))
     expected = take_snapshot(storage / "undisturbed")
     number = 0
     while counts.moments.total() < kills:
         number += 1
         run, before = storage / f"run-{number}", StorageSnapshot()
-        arguments = ("label", run.uri, lists.uri, str(recorded))
+        arguments = (run.uri, lists.uri, str(recorded))
         while counts.moments.total() < kills and writer.kill(counts.seconds / 2, *arguments):
             now = take_snapshot(run)
-            counts.moments["partial file left" if now.partials else _progress_of(run, now, queries)] += 1
+            counts.moments[_progress_of(run, now, queries)] += 1
             counts.violations += violations_at_any_time(now, before, ids)
             before = now
         writer.run(*arguments)
         now = take_snapshot(run)
         counts.violations += [*violations_at_end(now, ids, manifest_of(run)), *_differences(expected, now)]
         counts.violations += [f"unreadable part: {name}" for name in now.torn]
+        counts.violations += [f"{now.partials} partial files left in {run.uri}"] if now.partials else []
     return counts
 
 
-def _moment(registry: Registry, before: str, version: str) -> str:
-    """Describe the state in which a kill left the registry."""
-    if registry.champion()[0].champion != before:
+def _moment(registry: Registry, champion: str, version: str, names: set[str]) -> str:
+    """Describe the state in which a kill left the registry.
+
+    Args:
+        registry: The registry.
+        champion: Champion before the promotion.
+        version: Version that was promoted.
+        names: Files and folders of the registry before the promotion.
+    """
+    if registry.champion()[0].champion != champion:
         return "champion changed"
-    names = registry.folder.names()
-    if version in names:
+    new = set(registry.folder.names()) - names
+    if version in new:
         return "version added"
-    return "copy begun" if any(name.startswith(PARTIAL) for name in names) else "nothing written"
+    return "copy begun" if any(name.startswith(PARTIAL) for name in new) else "nothing written"
 
 
 def _registry_violations(registry: Registry, allowed: set[str]) -> list[str]:
@@ -191,9 +213,8 @@ def _progress_of(run: Folder, snapshot: StorageSnapshot, queries: int) -> str:
     """Describe the state in which a kill left the labels."""
     if (run / STAGE).exists(MANIFEST):
         return "manifest written"
-    return (
-        "all parts written" if len(snapshot.done) == queries else "some parts written" if snapshot.done else "no part"
-    )
+    progress = "all parts" if len(snapshot.done) == queries else "some parts" if snapshot.done else "no part"
+    return f"{progress} and part of a file" if snapshot.partials else progress
 
 
 def _differences(expected: StorageSnapshot, now: StorageSnapshot) -> list[str]:
@@ -230,7 +251,7 @@ def run(works: list[str], places: list[str], kills: int, queries: int, seed: int
             for work in works:
                 own = folder / f"{place}-{work}"
                 own.mkdir()
-                writer = Writer(environment, random.Random(f"{seed} {place} {work}"))
+                writer = Writer(work, environment, random.Random(f"{seed} {place} {work}"))
                 if work == "promotion":
                     counts.append(kill_promotions(storage, place, writer, kills, own))
                 else:

@@ -1,15 +1,17 @@
-"""The process that `benchmarks.faults.kill_writers` kills: it promotes a model, or writes the labels of recorded lists.
-
-python -m benchmarks.faults.killed_writer promote STORAGE MODEL VERSION
-python -m benchmarks.faults.killed_writer label RUN LISTS RECORDED
-
-Prints a line when it begins to write.
-"""
+"""What `benchmarks.faults.kill_writers` kills: a promotion, and the labelling of lists with recorded answers."""
 
 from __future__ import annotations
 
-import sys
+import logging
+import os
+from multiprocessing.synchronize import Event
 
+from actors.data.parts import filter_by_id, finished_ids, finished_parts, remove_duplicate_rows
+from actors.data.rows import table_of
+from actors.data.sink import PartSink
+from actors.data.streaming import LISTS_PER_PART, forget_rejections
+from actors.teacher_settings import RecordedTeacherSettings
+from actors.teachers.recorded_teacher import RecordedTeacher
 from ranking.records import Label, PreRankedList
 from ranking.registry import Registry
 from ranking.runs.stages import Stage
@@ -18,32 +20,39 @@ from ranking.storage.folder import Folder
 STAGE = "labels"
 
 
-def promote(storage: str, model: str, version: str) -> None:
+def write(begun: Event, environment: dict[str, str], work: str, *arguments: str) -> None:
+    """Run a work. The main function of the process.
+
+    Args:
+        begun: Set when the process begins to write.
+        environment: Environment variables that the storage needs.
+        work: `promotion` or `labels`.
+        *arguments: Arguments of the work.
+    """
+    logging.disable(logging.WARNING)  # each rejection is a warning
+    os.environ.update(environment)
+    {"promotion": promote, "labels": label}[work](begun, *arguments)
+
+
+def promote(begun: Event, storage: str, model: str, version: str) -> None:
     """Promote a model as a version, as `ray_jobs.promote` does."""
-    print("begin", flush=True)
+    begun.set()
     Registry(Folder(storage)).promote(Folder(model), version, "faults", "to be disturbed")
 
 
-def label(run: str, lists: str, recorded: str) -> None:
-    """Label the lists that have neither a label nor a rejection, as `ray_jobs.label` does, but without Ray.
+def label(begun: Event, run: str, lists: str, recorded: str) -> None:
+    """Label the lists that have no label, as `ray_jobs.label` does, but without Ray.
 
     Args:
+        begun: Set when the process begins to write.
         run: Folder of the run.
         lists: Folder of the candidate lists.
         recorded: File of the recorded answers.
     """
-    # imported here, because these modules import Ray, which a promotion does not need
-    from actors.data.parts import filter_by_id, finished_ids, finished_parts, remove_duplicate_rows
-    from actors.data.rows import table_of
-    from actors.data.sink import PartSink
-    from actors.data.streaming import LISTS_PER_PART, forget_rejections
-    from actors.teacher_settings import RecordedTeacherSettings
-    from actors.teachers.recorded_teacher import RecordedTeacher
-
     teacher = RecordedTeacher(RecordedTeacherSettings(kind="recorded", path=recorded), "recorded")
     rows = list(Folder(lists).read_rows(PreRankedList))
     stage = Stage(Folder(run), STAGE, {}, [])
-    print("begin", flush=True)
+    begun.set()
     if stage.restore() is not None:
         return
     stage.begin()
@@ -54,7 +63,3 @@ def label(run: str, lists: str, recorded: str) -> None:
         sink(teacher._label_batch(remaining.slice(start, LISTS_PER_PART)))
     labels, rejected = remove_duplicate_rows(stage)
     stage.finish(rows_in=len(rows), rows_out=labels, rejected=rejected)
-
-
-if __name__ == "__main__":
-    {"promote": promote, "label": label}[sys.argv[1]](*sys.argv[2:])

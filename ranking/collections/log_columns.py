@@ -113,10 +113,9 @@ def count_of(cell: str, delimiter: str = "") -> int | None:
         return None
     separator = text.lstrip("0123456789")[:1]
     if separator and separator in _THOUSANDS.get(delimiter, ""):
-        mark = re.escape(separator)
-        return (
-            int(text.replace(separator, "")) if re.fullmatch(rf"\d{{1,3}}(?:{mark}\d{{3}})+", text, re.ASCII) else None
-        )
+        grouped = rf"\d{{1,3}}(?:{re.escape(separator)}\d{{3}})+"
+        if re.fullmatch(grouped, text, re.ASCII):
+            return int(text.replace(separator, ""))
     match = re.fullmatch(r"(\d{1,19})(?:\.0+)?", text, re.ASCII)
     return int(match[1]) if match else None
 

@@ -37,6 +37,7 @@ class LogFormat:
         required: Columns that identify the format: one name of each group must exist.
         forbidden: Columns that files of this format do not have.
         empty: Values of the query column that stand for a missing query, case-folded.
+        totals: Values of the query column of rows with totals, case-folded.
         search: Columns that identify a search. Consecutive rows with the same values are one search.
     """
 
@@ -46,6 +47,7 @@ class LogFormat:
     required: tuple[tuple[str, ...], ...] = ()
     forbidden: tuple[str, ...] = ()
     empty: frozenset[str] = frozenset()
+    totals: frozenset[str] = frozenset()
     search: tuple[str, ...] = ()
 
 
@@ -84,6 +86,7 @@ FORMATS: dict[LogFormatName, LogFormat] = {
         _EVENT_COUNT,
         required=(_SEARCH_TERM, _EVENT_COUNT),
         empty=frozenset({"(not set)", "(other)", "(data not available)"}),
+        totals=frozenset({"grand total"}),
     ),
     "search_console": LogFormat(
         _TOP_QUERIES,

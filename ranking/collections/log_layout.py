@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ranking.collections.log_columns import (
     MalformedRowError,
@@ -86,6 +86,18 @@ def path_of(row: object, names: Sequence[str]) -> str | None:
     return None
 
 
+def column_of(available: Sequence[str], names: tuple[str, ...]) -> str | None:
+    """Return the column with one of the names, with or without the prefix of index dumps. None if there is none."""
+    folded = {column.casefold(): column for column in reversed(available)}
+    for name in names:
+        for path in (name, WRAPPER + name):
+            if path in available:
+                return path
+            if path.casefold() in folded:
+                return folded[path.casefold()]
+    return None
+
+
 def layout_of_columns(available: Sequence[str], settings: QuerySettings) -> LogLayout:
     """Determine the layout of a Parquet file from the paths of its columns.
 
@@ -94,7 +106,7 @@ def layout_of_columns(available: Sequence[str], settings: QuerySettings) -> LogL
     """
     name = required_format(settings) or format_of(available) or "table"
     names = names_of(settings.columns, name)
-    found = [_column_of(available, group) for group in names]
+    found = [column_of(available, group) for group in names]
     check_named_columns(settings.columns, available, found)
     text, frequency, query_id = found
     if text is None:
@@ -200,6 +212,7 @@ class _TextHead:
         name = required_format(self.settings) or "table"
         try:
             row = layout_of(cells, self.settings.columns, name, delimiter)
+            row = replace(row, width=1) if self.csv and not row.width else row
         except MalformedRowError as error:
             raise MalformedRowError(line + 1, str(error)) from None
         return self._layout_at(line, delimiter, name, row, comments)
@@ -241,15 +254,3 @@ def _objects(head: bytes) -> Iterator[dict[str, object]]:
             continue
         if isinstance(row, dict):
             yield row
-
-
-def _column_of(available: Sequence[str], names: tuple[str, ...]) -> str | None:
-    """Return the column with one of the names, with or without the prefix of index dumps. None if there is none."""
-    folded = {column.casefold(): column for column in reversed(available)}
-    for name in names:
-        for path in (name, WRAPPER + name):
-            if path in available:
-                return path
-            if path.casefold() in folded:
-                return folded[path.casefold()]
-    return None

@@ -14,9 +14,7 @@ from ranking.selection.near_duplicates import QueryForm
 from ranking.selection.selection_settings import QuerySettings
 
 _DELIMITER_NAMES = {",": "comma-separated", ";": "semicolon-separated", "\t": "tab-separated"}
-_NOTES = {
-    "slow_log": "a slow log has an entry for each shard, and none for fast searches: frequencies are not those of searches"
-}
+_NOTES = {"slow_log": "a slow log has an entry for each shard and none for fast searches; frequencies are not exact"}
 
 
 @dataclass
@@ -59,7 +57,7 @@ def preview_log(
     """
     previews = [LogPreview(layout, group) for layout, group in groups_of(files, layouts)]
     for preview in previews:
-        for form in _forms(preview, settings):
+        for form in _forms(preview, settings, max_rows):
             if preview.read + preview.skipped.total() >= max_rows:
                 preview.complete = False
                 break
@@ -115,6 +113,10 @@ def _details(layout: LogLayout, files: Sequence[LogFile]) -> Iterator[str]:
         yield "gzip"
 
 
-def _forms(preview: LogPreview, settings: QuerySettings) -> Iterator[QueryForm]:
+def _forms(preview: LogPreview, settings: QuerySettings, max_rows: int) -> Iterator[QueryForm]:
+    """Yield the rows of the files. Stops after a split if so many rows were skipped."""
     for split in splits_of(preview.files, [preview.layout] * len(preview.files)):
+        if preview.skipped.total() >= max_rows:
+            preview.complete = False
+            return
         yield from read_split(split, settings, preview.skipped)

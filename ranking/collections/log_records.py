@@ -21,7 +21,7 @@ from ranking.collections.log_formats import (
     ColumnNames,
     names_of,
 )
-from ranking.collections.log_layout import LogLayout, layout_of_columns, path_of
+from ranking.collections.log_layout import LogLayout, column_of, layout_of_columns, path_of
 from ranking.collections.nested_values import value_at
 from ranking.json_text import parse_json
 from ranking.selection.near_duplicates import QueryForm
@@ -46,8 +46,10 @@ class RecordReader:
         self.format = layout.format
         self.names: ColumnNames = names_of(settings.columns, layout.format)
         self.columns = settings.columns
+        self.is_named = any(settings.columns.model_dump().values())
         self.skipped = skipped
         self.previous: list[Any] | None = None
+        self.keys: dict[tuple[str, ...], list[str | None]] = {}
 
     def form(self, row: dict[str, Any], line: int | None = None) -> QueryForm | None:
         """Convert a row. Returns None, and counts the row as skipped, if it is not a search with a query.
@@ -55,20 +57,29 @@ class RecordReader:
         Raises:
             MalformedRowError: A value is malformed, or a column that is named in the settings is missing.
         """
-        text, reason = self._query(row)
+        found = self._values(row)
+        text, reason = self._query(row, found[0][1])
         if reason is None and self._repeats_search(row):
             reason = SAME_SEARCH
-        form = None if reason else self._checked(row, text, line)
+        form = None if reason else self._checked(row, text, found, line)
         if form is None:
             self.skipped[reason or NO_QUERY] += 1
         return form
 
-    def _query(self, row: dict[str, Any]) -> tuple[Any, str | None]:
-        """Return the query of a row, or the reason why it has none."""
+    def _values(self, row: dict[str, Any]) -> list[tuple[str | None, Any]]:
+        """Return name and value of the columns text, frequency and query_id. Both are None for a missing column."""
+        if any(type(value) in (dict, list) for value in row.values()):
+            paths = [path_of(row, group) for group in self.names]
+            return [(path, None if path is None else value_at(row, path)) for path in paths]
+        keys = self.keys.get(tuple(row))
+        if keys is None:
+            keys = self.keys[tuple(row)] = [column_of(list(row), group) for group in self.names]
+        return [(key, None if key is None else row[key]) for key in keys]
+
+    def _query(self, row: dict[str, Any], text: Any) -> tuple[Any, str | None]:
+        """Return the query of a row, given the value of its query column, or the reason why it has none."""
         if reason := self._other_event(row):
             return None, reason
-        path = path_of(row, self.names.text)
-        text = None if path is None else value_at(row, path)
         if text is None or (isinstance(text, str) and not text.strip()):
             return None, NO_QUERY
         if self.format == "slow_log":
@@ -80,10 +91,10 @@ class RecordReader:
         """Return why a row is not a search; None if it may be one."""
         if self.format == "slow_log":
             return slow_log.skip_reason(row)
-        action = _value(row, "action_name")
-        if self.format == "ubi_queries" and action is not None:
-            return OTHER_EVENT
+        if self.format == "ubi_queries":
+            return None if _value(row, "action_name") is None else OTHER_EVENT
         if self.format == "ubi_events":
+            action = _value(row, "action_name")
             is_search = (
                 str(action).casefold() in _SEARCH_ACTIONS or str(_value(row, "message_type")).casefold() == "query"
             )
@@ -97,13 +108,15 @@ class RecordReader:
         self.previous = search
         return repeats
 
-    def _checked(self, row: dict[str, Any], text: Any, line: int | None) -> QueryForm | None:
+    def _checked(
+        self, row: dict[str, Any], text: Any, found: list[tuple[str | None, Any]], line: int | None
+    ) -> QueryForm | None:
         """Check the values of a row and return them as a form."""
-        found = [path_of(row, group) for group in self.names]
-        check_named_columns(self.columns, list(row), found)
-        frequency, query_id = (None if path is None else value_at(row, path) for path in found[1:])
-        if found[1] is not None and frequency is None:
-            raise MalformedRowError(line, f"{found[1]!r} is null; the frequency must be an integer of at least 1")
+        _, (name, frequency), (_, query_id) = found
+        if self.is_named:
+            check_named_columns(self.columns, list(row), [column for column, _ in found])
+        if name is not None and frequency is None:
+            raise MalformedRowError(line, f"{name!r} is null; the frequency must be an integer of at least 1")
         return form_of(text, frequency_of(frequency), query_id, line, self.format)
 
 

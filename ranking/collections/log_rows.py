@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ranking.collections.log_columns import MalformedRowError, RowLayout, form_of, frequency_of, header_layout
 from ranking.collections.log_files import FileSplit, LogFile, open_log, text_stream
-from ranking.collections.log_formats import NO_QUERY, OTHER_TABLE, SAME_HEADER, SAME_SEARCH, TOTALS, is_missing
+from ranking.collections.log_formats import FORMATS, NO_QUERY, OTHER_TABLE, SAME_HEADER, SAME_SEARCH, TOTALS, is_missing
 from ranking.collections.log_layout import HEAD_BYTES, LogLayout, layout_of_json, layout_of_text
 from ranking.collections.log_records import RecordReader, object_of, parquet_layout, parquet_rows
 from ranking.errors import InputError
@@ -207,15 +207,22 @@ class _RowConverter:
         return form
 
     def _skip_reason(self, cells: list[str], row: RowLayout) -> str | None:
-        if row.header and tuple(cells) == row.names:
+        if row.header and cells[0] == row.names[0] and tuple(cells) == row.names:
             return SAME_HEADER
-        if len(cells) == row.width + 1 and cells[-1].strip().casefold() in _TOTAL_NAMES and not cells[row.text].strip():
+        if self._is_total(cells, row):
             return TOTALS
         if row.search and len(cells) > max(row.search):
             search = [cells[position] for position in row.search]
             repeats, self.previous = search == self.previous, search
             return SAME_SEARCH if repeats and not is_missing(cells[row.text], self.layout.format) else None
         return None
+
+    def _is_total(self, cells: list[str], row: RowLayout) -> bool:
+        """Return whether a row has totals. Some reports name such a row in an additional last cell."""
+        if len(cells) == row.width + 1:
+            return cells[-1].strip().casefold() in _TOTAL_NAMES and not cells[row.text].strip()
+        totals = FORMATS[self.layout.format].totals
+        return bool(totals) and len(cells) == row.width and cells[row.text].strip().casefold() in totals
 
     def _checked(self, cells: list[str], row: RowLayout, line: int | None) -> QueryForm | None:
         """Check the cells of a row and return them as a form."""

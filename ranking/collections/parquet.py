@@ -54,9 +54,7 @@ def read(place: str, split: str) -> Collection:
         _query(row, parts["queries"].uri)
         for row in _unique_rows(parts["queries"], ("query_id", "text"), ("frequency",), "query_id")
     ]
-    judgements = (
-        _judgements(parts["qrels"], split) if parts["qrels"].names(".parquet") else None
-    )
+    judgements = _judgements(parts["qrels"], split) if parts["qrels"].names(".parquet") else None
     inventory = [parts[name].inventory() for name in parts if parts[name].exists()]
     fingerprint = fingerprint_of("parquet", split if judgements else "unjudged", inventory)
     return assemble_collection(folder.uri.rstrip("/").rpartition("/")[2], fingerprint, documents, queries, judgements)
@@ -144,6 +142,6 @@ def _value(name: str, value: Any, required: bool, where: str) -> Any:
     if (value is None and required) or isinstance(value, bool) or not isinstance(value, _KINDS[name] | None):
         kind = "a string" if _KINDS[name] is str else "an integer"
         raise InputError(f"{where}: {name!r} must be {kind}, not {value!r}")
-    if name == "grade" and abs(value) > MAX_GRADE:
+    if name == "grade" and isinstance(value, int) and abs(value) > MAX_GRADE:
         raise InputError(f"{where}: 'grade' must have at most 9 digits, not {value!r}")
     return value

@@ -44,12 +44,13 @@ def read_qrels(path: Path) -> Qrels:
     """
     qrels: Qrels = {}
     columns = _Columns()
-    header: list[str] | None = None
+    header: list[str] = []
+    first = ""
     for number, (line, text) in enumerate(read_lines(path)):
         where = f"{path}, line {line}"
         fields = [field.strip("\r") for field in text.split("\t")] if "\t" in text else text.split()
-        if number == 0 and len(fields) > 1 and not _is_number(fields[-1]):
-            header, columns = fields, _columns_of(fields, where)
+        if number == 0 and len(fields) > 2 and not _is_number(fields[-1]):
+            first, header, columns = where, fields, _columns_of(fields, where)
             continue
         query_id, doc_id, grade = _judgement(fields, columns, where)
         if doc_id in qrels.setdefault(query_id, {}):
@@ -57,10 +58,10 @@ def read_qrels(path: Path) -> Qrels:
         qrels[query_id][doc_id] = grade
     if not qrels:
         raise InputError(f"{path}: there are no judgements")
-    if header is not None and len(header) in columns.widths:
+    if len(header) in columns.widths:
         query_id, doc_id = header[columns.query], header[columns.document]
         if query_id in qrels or any(doc_id in grades for grades in qrels.values()):
-            raise InputError(f"{path}, line 1: {_not_a_grade(header[columns.grade])}")
+            raise InputError(f"{first}: {_not_a_grade(header[columns.grade])}")
     return qrels
 
 

@@ -113,13 +113,13 @@ def used_for(collection: Collection, use: Use) -> Collection:
     """
     if use == "both":
         return _with_split_note(collection) if collection.halved else collection
+    if use == "test" and not collection.halved:
+        return collection
     fingerprint = fingerprint_of(collection.fingerprint, use)
     if use == "label":
         judged = {**collection.log_qrels, **collection.qrels}
         log = [*collection.log, *collection.test]
         return replace(collection, fingerprint=fingerprint, log=log, test=[], qrels={}, log_qrels=judged, halved=False)
-    if not collection.halved:
-        return replace(collection, fingerprint=fingerprint)
     moved = collection.log_qrels
     return replace(
         collection,
@@ -137,10 +137,12 @@ def _with_split_note(collection: Collection) -> Collection:
     tested, labelled = len(collection.test), len(collection.log_qrels)
     if not tested:
         raise InputError(
-            f"{collection.name}: the only set of judgements is divided, but its {labelled:,} queries all fall into the half "
-            "to label; set collection.use: test to test all of them"
+            f"{collection.name}: the only set of judgements is divided, but all of its {labelled:,} queries fall into "
+            "the half to label; set collection.use: test to test all of them"
         )
-    note = f"judged queries are split: {tested:,} to test, {labelled:,} to label; collection.use: test tests all of them"
+    note = (
+        f"judged queries are split: {tested:,} to test, {labelled:,} to label; collection.use: test tests all of them"
+    )
     return replace(collection, notes=[note, *collection.notes])
 
 
@@ -158,8 +160,8 @@ def _of_known_queries(qrels: Qrels, known: set[str], where: str, notes: list[str
     if unknown:
         judgements = sum(len(qrels[query_id]) for query_id in unknown)
         notes.append(
-            f"{Path(where).name}: {judgements:,} judgements are left out, because their {len(unknown):,} queries are not "
-            f"in the queries file, for example {unknown[0]!r}"
+            f"{Path(where).name}: {judgements:,} judgements are left out; the queries file lacks their "
+            f"{len(unknown):,} queries, for example {unknown[0]!r}"
         )
     return {query_id: grades for query_id, grades in qrels.items() if query_id in known}
 

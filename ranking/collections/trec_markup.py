@@ -1,8 +1,8 @@
 """Read TREC documents and topics with tags: SGML as in the ad hoc tracks, or XML as in later tracks.
 
 Documents are <DOC> elements with <DOCNO>. The title is the first field of `_TITLE_FIELDS`. The text is the content of
-<TEXT> and of lead paragraphs. A document without these fields, such as a web page, contributes the text of all its other
-fields instead.
+<TEXT> and of lead paragraphs. For a document without these fields, such as a web page, it is the content of all other
+fields.
 
 Topics are <top> elements with <num> and <title>, which need not be closed, or the XML elements described in
 `ranking.collections.xml_topics`. Elements may span several lines or share one.

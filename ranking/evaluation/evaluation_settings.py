@@ -13,7 +13,7 @@ class RunSystemSettings(Settings):
     """A run file with another system's ranking of the test queries, which is measured without re-ranking."""
 
     name: str = Field(pattern=_NAME, description="Name in tables and files.")
-    path: str = Field(description="TREC run file, or RankLLM results (.json or .jsonl), as a path or URI.")
+    path: str = Field(description="TREC or MS MARCO run file, or RankLLM results (.json or .jsonl), as a path or URI.")
 
 
 class ModelSystemSettings(Settings):

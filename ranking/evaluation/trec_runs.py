@@ -90,7 +90,8 @@ def _rank(text: str, where: str) -> int:
     """Return a rank. Raises InputError unless it is a non-negative integer."""
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise InputError(
-            f"{where}: the third of 3 columns must be a rank, not {text[:40]!r}; a run with scores has the 6 columns of TREC"
+            f"{where}: the third of 3 columns must be a rank, not {text[:40]!r}; "
+            "a run with scores has the 6 columns of TREC"
         )
     return int(text)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import uuid
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,8 +70,11 @@ class Folder(ParquetFiles):
     def __repr__(self) -> str:
         return f"Folder({self.uri!r})"
 
-    def check_writable(self) -> None:
+    def check_writable(self, flag: str = "--storage") -> None:
         """Write and delete a probe file.
+
+        Args:
+            flag: Flag that sets the folder, for the error message.
 
         Raises:
             InputError: The folder is not writable.
@@ -86,7 +90,7 @@ class Folder(ParquetFiles):
                 raise InputError(f"storage {self.uri}: {denied}") from None
             reason = getattr(error, "strerror", None) or reason
             raise InputError(
-                f"storage {self.uri}: not writable ({reason}); choose another folder with --storage"
+                f"storage {self.uri}: not writable ({reason}); choose another folder with {flag}"
             ) from None
 
     def check_reachable(self) -> None:
@@ -185,6 +189,15 @@ class Folder(ParquetFiles):
 
         def write(stream: Any) -> None:
             stream.write(text.encode("utf-8"))
+
+        self._write(name, write)
+
+    def write_lines(self, name: str, lines: Iterable[str]) -> None:
+        """Write a UTF-8 file atomically, line by line."""
+
+        def write(stream: Any) -> None:
+            for line in lines:
+                stream.write(f"{line}\n".encode())
 
         self._write(name, write)
 

@@ -15,8 +15,9 @@ def main() -> None:
     names = sorted(path.stem for path in _JOBS.glob("*.py") if path.stem != "__init__")
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print("usage: rradistill JOB RUN.yaml [--KEY VALUE ...]\n\njobs:")
+        width = max(map(len, names)) + 2
         for name in names:
-            print(f"  {name:<12}{_summary(_JOBS / f'{name}.py')}")
+            print(f"  {name:<{width}}{_summary(_JOBS / f'{name}.py')}")
         sys.exit(0 if len(sys.argv) > 1 else 2)
     job = sys.argv[1].replace("-", "_")
     if job not in names:

@@ -60,16 +60,11 @@ class Run:
 
     @cached_property
     def collection(self) -> Collection:
-        """The collection. On first use, it is read and its size is printed."""
+        """The collection. On first use, it is read, and its size and notes are printed."""
         collection = read_collection(self.settings.collection, self.settings.evaluation.split)
         judged = len(collection.test)
         sizes = f"{len(collection.documents):,} documents, {len(collection.log):,} queries, {judged:,} test queries"
         self.progress.stage("collection", f"{collection.name}: {sizes}")
-        if collection.halved:
-            to_label = len(collection.log_qrels)
-            self.progress.stage(
-                "", f"judged queries are split: {judged:,} to test, {to_label:,} to label; see collection.use"
-            )
         for note in collection.notes:
             self.progress.stage("", note)
         return collection
@@ -78,6 +73,13 @@ class Run:
     def plan(self) -> Plan:
         """The stages of this run."""
         return Plan(self.settings, self.folder, lambda: self.collection)
+
+    def test_all_judged(self) -> None:
+        """Test all judged queries, unless `collection.use` is set. Call it before the collection is read."""
+        collection = self.settings.collection
+        if collection.use == "both":
+            tested = collection.model_copy(update={"use": "test"})
+            self.settings = self.settings.model_copy(update={"collection": tested})
 
     def check_judged(self) -> None:
         """Raise InputError if the collection has no judged test queries."""

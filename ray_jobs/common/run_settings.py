@@ -10,6 +10,7 @@ from actors.serving.serving_settings import ServingSettings
 from actors.teacher_settings import PointwiseTeacherSettings, TeacherSettings
 from ranking.ab_test.ab_settings import AbSettings
 from ranking.evaluation.evaluation_settings import EvaluationSettings
+from ranking.labels.export_settings import ExportSettings
 from ranking.records import FUSED
 from ranking.selection.selection_settings import QuerySettings
 from ranking.settings import (
@@ -66,6 +67,7 @@ class RunSettings(Settings):
     ablation: AblationSettings = AblationSettings()
     serving: ServingSettings = ServingSettings()
     ab: AbSettings = AbSettings()
+    export: ExportSettings = ExportSettings()
     compute: ComputeSettings = ComputeSettings()
 
     @model_validator(mode="after")

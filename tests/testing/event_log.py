@@ -10,7 +10,7 @@ def event(number):
     return FeedbackEvent(event_id=str(number), exposure_id="e", at=0.0, kind="click", position=1)
 
 
-def open_log(folder, max_rows_per_file=10, flush_seconds=1000.0, **options):
-    """Open an event log with its storage and its journals under a folder."""
-    storage, journals = Folder(folder / "storage"), folder / "journals"
+def open_log(folder, max_rows_per_file=10, flush_seconds=1000.0, storage=None, **options):
+    """Open an event log with its journals under a folder, and its storage under the same or another folder."""
+    storage, journals = Folder((storage or folder) / "storage"), folder / "journals"
     return EventLog(FeedbackEvent, storage, journals, max_rows_per_file, flush_seconds, **options)

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from ranking.terminal_text import printable
+
 WIDTH, HEIGHT = 480, 280
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 16, 44
 _STEPS = (1, 2, 2.5, 5, 10)
 _TICKS = 6
-_LETTER_WIDTH = 7.0
-"""Average width of a letter in pixels, in bold at the font size of labels."""
+_LETTER_WIDTH, _BOLD_LETTER_WIDTH = 7.0, 8.0
+"""Average width of a letter in pixels, at the font size of labels."""
 
 
 def ticks_of(low: float, high: float, count: int = _TICKS) -> list[float]:
@@ -107,8 +109,9 @@ def text(x: float, y: float, content: str, kind: str, anchor: str = "start") -> 
 
     A text that does not fit into the picture is shortened, and its tooltip shows all of it.
     """
+    content = printable(content)
     room = {"start": WIDTH - x, "end": x}.get(anchor, 2 * min(x, WIDTH - x))
-    letters = max(8, int(room / _LETTER_WIDTH))
+    letters = max(8, int(room / (_BOLD_LETTER_WIDTH if "strong" in kind else _LETTER_WIDTH)))
     shown = escape(content)
     if len(content) > letters:
         shown = f"{escape(content[: letters - 1])}…<title>{escape(content)}</title>"

@@ -30,7 +30,7 @@ def test_job_uploads_the_code_and_little_else(name, tmp_path):
         "configs/quickstart.yaml",
         "ranking/collections/pydoc/llm_rankings.jsonl",
         "ranking/collections/pydoc/log.jsonl",
-        "actors/serving/page/index.html",
+        "actors/serving/http_api/page/index.html",
     } <= names
     assert not [
         name

@@ -263,3 +263,14 @@ def test_full_disk_is_one_line_and_leaves_no_half_written_file(disk, dataset, na
     assert result == (0, ""), result[1]
     if code and name not in COPIES:
         assert after.items() <= contents(disk, IGNORED).items()
+
+
+def test_job_that_starts_on_a_full_disk_names_the_file_that_it_cannot_write(disk, dataset, monkeypatch, capsys):
+    fill(disk)
+    code, printed = run_job(lambda run: None, dataset, disk / "runs", monkeypatch, capsys, exclusive=True)
+    (line,) = printed.splitlines()
+    assert code == 2
+    assert f"No space left on device: '{disk}/runs/x/lease.json'" in line
+    assert "free space" in line
+    (disk / "ballast").unlink()
+    assert run_job(lambda run: None, dataset, disk / "runs", monkeypatch, capsys, exclusive=True) == (0, "")

@@ -1,6 +1,7 @@
 """Parquet files with columns of pickled objects, which Ray would unpickle, are refused before their values are read."""
 
 import pickle
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,10 +10,11 @@ import pytest
 from ray.data._internal.object_extensions.arrow import ArrowPythonObjectType
 
 from actors.data.parts import PartSlice, read_slice
+from ranking.collections.log_columns import MalformedRowError
 from ranking.collections.log_files import FileSplit
-from ranking.collections.log_rows import MalformedRowError, _parquet_rows
+from ranking.collections.log_records import parquet_layout, parquet_rows
 from ranking.errors import InputError
-from ranking.selection.selection_settings import LogColumns
+from ranking.selection.selection_settings import QuerySettings
 from ranking.storage.folder import Folder
 
 
@@ -62,5 +64,7 @@ def test_query_log_with_a_pickled_column_is_refused(executed, tmp_path):
     with (tmp_path / "plain.parquet").open("rb") as stream:
         split = FileSplit(str(tmp_path), "plain.parquet", ".parquet", 0, 1)
         with pytest.raises(MalformedRowError, match="column 'query' has the extension type"):
-            list(_parquet_rows(stream, split, LogColumns()))
+            list(parquet_rows(stream, split, QuerySettings(), Counter()))
+        with pytest.raises(MalformedRowError, match="column 'query' has the extension type"):
+            parquet_layout(stream, QuerySettings())
     assert not executed.exists()

@@ -1,5 +1,8 @@
 """Counting a log in partitions gives the same result as counting it at once."""
 
+from collections import Counter
+from dataclasses import asdict
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -7,8 +10,19 @@ from hypothesis import strategies as st
 
 from actors.data.rows import records
 from actors.query_log import counting
-from actors.query_log.counting import CountedRow, count_partition, form_rows, partitions_of
+from actors.query_log.counting import (
+    CountedRow,
+    SplitReader,
+    count_partition,
+    form_rows,
+    partitions_of,
+    skipped_rows,
+)
+from actors.query_log.long_tail_selection import _sums
+from ranking.collections.log_files import find_log, splits_of
+from ranking.collections.log_rows import layouts_of
 from ranking.selection.near_duplicates import QueryForm, count_distinct, merge_near_duplicates
+from ranking.selection.selection_settings import QuerySettings
 
 TEXTS = st.lists(st.sampled_from(["sort", "sorts", "List", "a", "dict", "리스트", "정렬", "?"]), max_size=4).map(
     " ".join
@@ -48,3 +62,25 @@ def test_id_of_two_queries_is_a_problem(partitions):
 
 def test_number_of_partitions_grows_with_the_log():
     assert [partitions_of(size) for size in (0, 2**20, 2**26, 2**40)] == [1, 1, 9, 1024]
+
+
+def test_skipped_rows_are_added_up_over_splits(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text('{"query": "hat"}\n{"click": 1}\n{"query": ""}\n')
+    files, settings = find_log(str(tmp_path)), QuerySettings()
+    splits = pa.Table.from_pylist([asdict(split) for split in splits_of(files, layouts_of(files, settings))])
+    tables = list(SplitReader(settings, 1)(splits))
+    rows = counted(tables)
+    assert [(row.query.text, row.query.frequency) for row in rows if row.query] == [("hat", 2)]
+    assert [(row.skipped, row.rows) for row in rows if row.skipped] == [("without a query", 4)]
+    assert _sums(count_partition(pa.concat_tables(tables)))["skipped"].to_pylist() == [
+        [{"kind": "without a query", "rows": 4}]
+    ]
+
+
+def test_partition_with_only_skipped_rows_has_no_queries():
+    rows = counted([skipped_rows(Counter({"without a query": 2, "with totals": 1}))])
+    assert [(row.query, row.skipped, row.rows) for row in rows] == [
+        (None, "without a query", 2),
+        (None, "with totals", 1),
+    ]

@@ -1,5 +1,6 @@
 """Recorded teacher: answers, runs and grades. Documents that the teacher never saw are not negatives."""
 
+import gzip
 import json
 
 import pytest
@@ -127,6 +128,27 @@ def test_graded_qrels_become_scores(tmp_path):
     )
     assert label.provenance.targets == "scores"
     assert [(c.doc_id, c.target) for c in training_candidates(label)] == [("a", 0.0), ("b", 3.0)]
+
+
+def test_gzipped_files_and_arrays_become_the_same_labels(tmp_path):
+    answers = json.dumps([ANSWER], indent=1)
+    (tmp_path / "array.jsonl").write_text(answers)
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(json.dumps(ANSWER).encode()))
+    (tmp_path / "g.qrels.gz").write_bytes(gzip.compress(b"q 0 a 2.0\nq 0 b 1.0\n"))
+    assert read_recorded(tmp_path / "array.jsonl")["q"].order == read_recorded(tmp_path / "a.jsonl.gz")["q"].order
+    assert read_recorded(tmp_path / "g.qrels.gz")["q"].scores == {"a": 2.0, "b": 1.0}
+
+
+def test_ranks_of_an_msmarco_run_are_not_read_as_grades(tmp_path):
+    for name in ("r.tsv", "r.run", "r.qrels"):
+        (tmp_path / name).write_text("q\ta\t1\nq\tb\t2\n")
+    with pytest.raises(InputError, match=r"r\.tsv: .* can be ranks or grades; rename a run to \.run"):
+        read_recorded(tmp_path / "r.tsv")
+    assert (read_recorded(tmp_path / "r.run")["q"].order, read_recorded(tmp_path / "r.run")["q"].scores) == (
+        ["a", "b"],
+        None,
+    )
+    assert read_recorded(tmp_path / "r.qrels")["q"].order == ["b", "a"]
 
 
 def test_unknown_ids_are_counted_and_a_foreign_file_is_an_error(tmp_path):

@@ -1,5 +1,6 @@
 """BEIR and pydoc collections: splits of the queries, and one-line errors for malformed files."""
 
+import gzip
 import json
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 
 from ranking.collections import beir, read_collection
 from ranking.collections.pydoc import HERE
+from ranking.collections.splits import is_test_half
 from ranking.errors import InputError
 from ranking.settings import CollectionSettings
 
@@ -67,7 +69,6 @@ def test_qrels_without_the_requested_split_are_an_error(folder):
         ),
         ("corpus.jsonl", ["[" * 100_000 + "\n"], "corpus.jsonl, line 1: not valid JSON (nested too deeply)"),
         ("corpus.jsonl", ['{"_id": 1' + "0" * 5000 + "}\n"], "line 1: not valid JSON (an integer has more than 4,300"),
-        ("corpus.jsonl", ['{"_id": "d1", "text": "a\\ud800b"}\n'], "line 1: not valid JSON (\\ud800 is half of a surr"),
         ("queries.jsonl", [{"_id": "q1", "text": "x", "frequency": 10**30}], "line 1: 'frequency' must be at most 1,0"),
         (
             "qrels.tsv",
@@ -78,7 +79,10 @@ def test_qrels_without_the_requested_split_are_an_error(folder):
         ("corpus.jsonl", [{"_id": "d1", "text": 3}], "line 1: 'text' must be a string"),
         ("corpus.jsonl", [], "the corpus is empty"),
         ("queries.jsonl", [{"_id": "q1", "text": "  "}], "line 1: the query is empty"),
-        ("queries.jsonl", ["[1]\n"], "line 1: expected a JSON object, not list"),
+        ("queries.jsonl", ["[1]\n"], "line 1: expected a JSON object, not int"),
+        ("queries.jsonl", [{"_id": "q1", "text": "x"}, "[1]\n"], "line 2: expected a JSON object, not list"),
+        ("corpus.jsonl", [{"_id": 1.0, "text": "x"}], "line 1: the id must be a string or an integer, not 1.0"),
+        ("qrels.tsv", ["q99\td1\t1\n"], "none of its 1 queries is in the queries file, for example 'q99'"),
         ("qrels.tsv", ["q1\td1\n"], "line 1: expected 3 columns"),
         ("qrels.tsv", ["q1\td9\t1\n"], "none of its 1 documents is in the corpus, for example 'd9'"),
         ("qrels.tsv", ["q1\td1\t1\n", "q1\td1\t1\n"], "line 2: document 'd1' is judged twice for query 'q1'"),
@@ -91,6 +95,81 @@ def test_malformed_file_error_names_file_and_line(folder, name, rows, expected):
         beir.read(folder, "test")
     assert expected in str(error.value)
     assert "\n" not in str(error.value)
+
+
+FILES = {
+    "corpus.jsonl": '{"_id": "d1", "title": "", "text": "one"}\n{"_id": "d2", "title": "B", "text": "two"}\n',
+    "queries.jsonl": '{"_id": "q1", "text": "first"}\n{"_id": "q2", "text": "second"}\n',
+    "qrels/test.tsv": "query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t0\n",
+}
+
+
+def write_beir(folder, **changed):
+    """Write a BEIR folder. The keyword arguments replace the text of corpus, queries and qrels, or are bytes."""
+    names = dict(zip(("corpus", "queries", "qrels"), FILES, strict=True))
+    (folder / "qrels").mkdir()
+    for name, path in names.items():
+        content = changed.get(name, FILES[path])
+        (folder / path).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"queries": "\ufeff" + FILES["queries.jsonl"]},
+        {"qrels": "\ufeffq1\td1\t1\nq2\td2\t0\n"},
+        {"qrels": "\ufeff" + FILES["qrels/test.tsv"]},
+        {"qrels": "q1\td1\t1.0\nq2\td2\t0.0\n"},
+        {"qrels": "corpus-id\tquery-id\tscore\nd1\tq1\t1\nd2\tq2\t0\n"},
+        {"corpus": json.dumps([json.loads(line) for line in FILES["corpus.jsonl"].splitlines()], indent=1)},
+        {"queries": json.dumps([json.loads(line) for line in FILES["queries.jsonl"].splitlines()])},
+        {"corpus": FILES["corpus.jsonl"].replace("\n", "\r\n"), "qrels": FILES["qrels/test.tsv"].replace("\n", "\r\n")},
+        {"corpus": gzip.compress(FILES["corpus.jsonl"].encode())},
+    ],
+)
+def test_files_of_other_tools_are_read_alike(tmp_path, changed):
+    collection = beir.read(write_beir(tmp_path, **changed), "test")
+    assert [(d.doc_id, d.title, d.text) for d in collection.documents] == [("d1", "", "one"), ("d2", "B", "two")]
+    assert [(q.query_id, q.text) for q in collection.test] == [("q1", "first"), ("q2", "second")]
+    assert collection.qrels == {"q1": {"d1": 1}, "q2": {"d2": 0}}
+    assert collection.notes == []
+
+
+def test_every_file_may_be_gzipped(tmp_path):
+    plain = beir.read(write_beir(tmp_path), "test")
+    for name in FILES:
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+        (tmp_path / name).unlink()
+    (tmp_path / "qrels" / "train.tsv.gz").write_bytes(gzip.compress(b"q9\td1\t1\n"))
+    zipped = beir.read(tmp_path, "test")
+    assert (zipped.documents, zipped.test, zipped.qrels) == (plain.documents, plain.test, plain.qrels)
+    assert zipped.notes == [
+        "train: 1 judgements are left out; the queries file lacks their 1 queries, for example 'q9'"
+    ]
+
+
+def test_judgements_of_unknown_queries_are_left_out_and_counted(tmp_path):
+    collection = beir.read(write_beir(tmp_path, qrels="q1\td1\t1\nq9\td1\t1\nq9\td2\t2\n"), "test")
+    assert collection.qrels == {"q1": {"d1": 1}}
+    assert collection.notes == [
+        "test.tsv: 2 judgements are left out; the queries file lacks their 1 queries, for example 'q9'"
+    ]
+
+
+def test_half_surrogate_pairs_are_replaced_and_counted(tmp_path):
+    corpus = '{"_id": "d1", "text": "one \\ud83d half"}\n{"_id": "d2", "text": "\\ud83d\\ude00 whole \\\\ud83d"}\n'
+    collection = beir.read(write_beir(tmp_path, corpus=corpus), "test")
+    assert [d.text for d in collection.documents] == ["one \ufffd half", "\U0001f600 whole \\ud83d"]
+    assert collection.notes == ["corpus.jsonl: 1 half surrogate pairs were replaced with U+FFFD"]
+
+
+def test_missing_corpus_points_to_the_reader_of_tsv(tmp_path):
+    (tmp_path / "collection.tsv").write_text("d1\tone\n")
+    with pytest.raises(
+        InputError, match=r"corpus.jsonl: the file cannot be read .* write trec: for a folder with coll"
+    ):
+        beir.read(tmp_path, "test")
 
 
 def test_unknown_kind_and_missing_folder_are_errors():
@@ -153,6 +232,11 @@ def test_use_assigns_all_judged_queries_to_log_or_test(tmp_path):
     both, label, test = read("both"), read("label"), read("test")
     assert both.halved
     assert 0 < len(both.test) < 8
+    assert both.notes == [
+        f"judged queries are split: {len(both.test)} to test, {8 - len(both.test)} to label; "
+        "collection.use: test tests all of them"
+    ]
+    assert test.notes == []
     assert (len(label.log), label.test, label.qrels, len(label.log_qrels)) == (9, [], {}, 8)
     assert ([query.query_id for query in test.log], len(test.test), len(test.qrels), test.log_qrels) == (
         ["q8"],
@@ -161,3 +245,14 @@ def test_use_assigns_all_judged_queries_to_log_or_test(tmp_path):
         {},
     )
     assert len({both.fingerprint, label.fingerprint, test.fingerprint}) == 3
+
+
+def test_a_half_without_test_queries_is_an_error_unless_all_are_tested(tmp_path):
+    query_id = next(f"q{n}" for n in range(99) if not is_test_half(f"q{n}"))
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "d", "text": "words"}\n')
+    (tmp_path / "queries.jsonl").write_text(json.dumps({"_id": query_id, "text": "a query"}) + "\n")
+    (tmp_path / "qrels.tsv").write_text(f"{query_id}\td\t1\n")
+    with pytest.raises(InputError, match=r"all of its 1 queries fall into the half to label; set collection\.use"):
+        read_collection(CollectionSettings(source=f"beir:{tmp_path}"), "test")
+    tested = read_collection(CollectionSettings(source=f"beir:{tmp_path}", use="test"), "test")
+    assert tested.qrels == {query_id: {"d": 1}}

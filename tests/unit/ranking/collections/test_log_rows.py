@@ -1,6 +1,7 @@
 """Query logs: all file formats, splits of any size, and one-line errors for malformed rows."""
 
 import json
+from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,15 +12,25 @@ from hypothesis import strategies as st
 from ranking.collections import log_files
 from ranking.collections.log_columns import layout_of
 from ranking.collections.log_files import find_log, fingerprint_of_log, splits_of
-from ranking.collections.log_rows import LogError, read_split
+from ranking.collections.log_rows import LogError, layouts_of, read_split
 from ranking.errors import InputError
-from ranking.selection.selection_settings import LogColumns
+from ranking.selection.selection_settings import LogColumns, QuerySettings
+
+
+def splits(place, columns=None):
+    files = find_log(str(place))
+    return splits_of(files, layouts_of(files, QuerySettings(columns=columns or LogColumns())))
 
 
 def read(place, columns=None):
-    return [
-        tuple(form) for split in splits_of(find_log(str(place))) for form in read_split(split, columns or LogColumns())
-    ]
+    return read_and_skip(place, columns)[0]
+
+
+def read_and_skip(place, columns=None):
+    skipped = Counter()
+    settings = QuerySettings(columns=columns or LogColumns())
+    rows = [tuple(form) for split in splits(place, columns) for form in read_split(split, settings, skipped)]
+    return rows, dict(skipped)
 
 
 def written(folder, name, content):
@@ -86,12 +97,19 @@ def test_settings_name_the_columns(tmp_path):
         read(path, LogColumns(text="Search"))
 
 
-def test_empty_search_is_valid_in_a_log_of_searches(tmp_path):
-    assert read(written(tmp_path, "log.parquet", {"text": ["sort list", None, " "]})) == [
-        ("sort list", 1, None),
-        ("", 1, None),
-        ("", 1, None),
-    ]
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("log.parquet", {"text": ["sort list", None, " "]}),
+        ("log.parquet", {"text": ["sort list", None, " "], "count": [1, None, 0], "_id": [None, "a", "b"]}),
+        ("log.jsonl", '{"text": "sort list"}\n{"_id": "a", "text": ""}\n{"words": "b", "count": "x"}\n'),
+        ("log.tsv", "text\tuser\nsort list\tu\n \tu\n\u200b\tu\n"),
+        ("log.csv", "text,count\nsort list,1\n,2\n,\n"),
+        ("log.tsv", "sort list\t1\n \t2\n\t3\n"),
+    ],
+)
+def test_rows_without_a_query_are_skipped_and_counted(tmp_path, name, content):
+    assert read_and_skip(written(tmp_path, name, content)) == ([("sort list", 1, None)], {"without a query": 2})
 
 
 @pytest.mark.parametrize(
@@ -100,7 +118,6 @@ def test_empty_search_is_valid_in_a_log_of_searches(tmp_path):
         ("log.tsv", "json dumps\t4\nno tab\n", r"log.tsv, line 2: expected 2 columns \(query, frequency\)"),
         ("log.tsv", "json dumps\t4\n\nx\t0\n", "line 3: the frequency must be an integer of at least 1, not 0"),
         ("log.tsv", "json dumps\t4\nx\tmany\n", "line 2: the frequency must be an integer of at least 1, not 'many'"),
-        ("log.tsv", "json dumps\t4\n \t2\n", "line 2: the query is empty"),
         ("log.tsv", "a\tb\tc\n", "line 1: a file with 3 columns needs a header that names the query's column"),
         ("log.csv", 'a,1\n"b,2\n', "line 2: not valid CSV"),
         ("log.csv", "a,1\nb\n", "line 2: expected 2 columns"),
@@ -115,9 +132,13 @@ def test_empty_search_is_valid_in_a_log_of_searches(tmp_path):
         ),
         ("log.tsv", "a\t1\nb\t" + "9" * 5000, "line 2: the frequency must be an integer of at least 1, not '99"),
         ("log.jsonl", '{"text": "a"}\n[1]\n', "line 2: expected a JSON object, not list"),
-        ("log.jsonl", '{"text": "a"}\n{"words": "b"}\n', "line 2: the query is missing"),
+        ("log.jsonl", '{"words": "b"}\n', r"none of the first 1 rows has a query \(text or query\); .* one of words,"),
+        ("log.csv", "query,count\na,1\nb,c,2\n", "line 3: expected 2 columns as in the first line, not 3"),
+        ("log.tsv", "query\tcount\na\t1\nb\tc\t2\n", "line 3: expected 2 columns as in the first line, not 3"),
+        ("log.tsv", "user\tquery\nu\ta\n\nu\tb\tc\n", "line 4: expected 2 columns as in the first line, not 3"),
         ("log.jsonl", '{"text": 3}\n', "line 1: the query must be a string, not 3"),
-        ("log.jsonl", '{"_id": "a", "text": " "}\n', "line 1: the query is empty"),
+        ("log.jsonl", '{"_id": " ", "text": "a"}\n', "line 1: the id must be a string or an integer, not ' '"),
+        ("log.json", '[{"text": "a"}]\n', "line 1: expected a JSON object, not list; write one object per line"),
         (
             "log.jsonl",
             '{"text": "a", "frequency": true}\n',
@@ -129,7 +150,7 @@ def test_empty_search_is_valid_in_a_log_of_searches(tmp_path):
         (
             "log.parquet",
             {"text": ["a", "b", "c"], "count": [1, 1, 2.5]},
-            "the frequency must be an integer of at least 1, not 1.0",
+            "row 3: the frequency must be an integer of at least 1, not 2.5",
         ),
     ],
 )
@@ -157,7 +178,7 @@ def test_splits_of_any_size_cover_each_line_once(tmp_path_factory, lines, size, 
     whole = read(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_files, "_SPLIT_BYTES", size)
-        assert len(splits_of(find_log(str(path)))) >= path.stat().st_size // size
+        assert len(splits(path)) >= path.stat().st_size // size
         assert read(path) == whole
     assert [frequency for _, frequency, _ in whole] == list(range(1, len(lines) + 1))
 
@@ -172,7 +193,7 @@ def test_line_numbers_are_relative_to_the_file(tmp_path, monkeypatch):
 def test_parquet_is_split_by_row_groups(tmp_path, monkeypatch):
     path = written(tmp_path, "log.parquet", {"text": list("abcde"), "count": [1, 1, 1, 1, 0]})
     monkeypatch.setattr(log_files, "_SPLIT_BYTES", 1)
-    assert [(split.start, split.stop) for split in splits_of(find_log(str(path)))] == [(0, 1), (1, 2), (2, 3)]
+    assert [(split.start, split.stop) for split in splits(path)] == [(0, 1), (1, 2), (2, 3)]
     with pytest.raises(LogError, match="row 5: the frequency"):
         read(path)
 
@@ -205,10 +226,10 @@ def test_paths_folders_and_globs_find_files(logs, place, names, monkeypatch):
 
 @pytest.mark.parametrize(
     ("place", "problem"),
-    [("/none.tsv", "no such file"), ("/*.csv", "no such file"), ("", "the extension must be one of")],
+    [("/none.tsv", "no such file"), ("/*.csv", "no such file"), ("", "notes.md: the extension must be one of")],
 )
 def test_location_without_a_log_is_an_error(logs, place, problem):
-    (logs / "notes.txt").write_text("x")
+    (logs / "notes.md").write_text("x")
     with pytest.raises(InputError, match=problem):
         find_log(f"{logs}{place}")
 

@@ -83,8 +83,16 @@ def test_gzipped_tsv_files_are_read_and_one_qrels_file_is_halved(tmp_path):
         ("corpus.trec", "</DOC>\n", r"line 1: </doc> without <doc>"),
         ("corpus.trec", "", r"corpus.trec: there are no documents"),
         ("topics.txt", "<top>\n<num> Number: 301\n</top>\n", r"topics.txt, line 1: the topic has no <title>"),
-        ("topics.txt", TOPICS + TOPICS, r"topics.txt: topic id '301' is repeated"),
-        ("qrels.test.txt", "999 0 FT-1 1\n", r"qrels.test.txt, line 1: query '999' is not in the queries file"),
+        (
+            "topics.txt",
+            TOPICS + TOPICS,
+            r"topics.txt, line 12: topic id '301' is repeated; it is already used on line 1",
+        ),
+        (
+            "qrels.test.txt",
+            "999 0 FT-1 1\n",
+            r"qrels.test.txt: none of its 1 queries is in the queries file, for example '999'",
+        ),
         ("qrels.test.txt", "301 0 XX 1\n", r"none of its 1 documents is in the corpus"),
         ("collection.tsv", "no tab\n", r"collection.tsv, line 1: expected an id, a tab and the text of the document"),
     ],
@@ -99,7 +107,7 @@ def test_malformed_trec_file_error_names_file_and_line(folder, name, text, expec
 
 def test_missing_and_damaged_files_are_errors(folder):
     (folder / "corpus.trec").unlink()
-    with pytest.raises(InputError, match=r"none of corpus.jsonl, collection.tsv, corpus.trec exists"):
+    with pytest.raises(InputError, match=r"none of corpus.jsonl, collection.tsv, corpus.trec, msmarco-docs.tsv exists"):
         read(f"trec:{folder}")
     (folder / "corpus.trec.gz").write_bytes(gzip.compress(TAGGED.encode())[:60])
     with pytest.raises(InputError, match="truncated or damaged"):
@@ -136,6 +144,20 @@ def test_parquet_collection_is_read(tmp_path):
     }
 
 
+def test_parquet_integers_written_as_floats_are_read(tmp_path):
+    source = written(
+        tmp_path,
+        queries={**TABLES["queries"], "frequency": [5.0, float("nan"), 1.0]},
+        qrels={**TABLES["qrels"], "query_id": ["1", "9"], "grade": [2.0, 0.0], "split": ["test", "test"]},
+    )
+    collection = read(source)
+    assert [q.frequency for q in [*collection.test, *collection.log]] == [5, 1, 1]
+    assert collection.qrels == {"1": {"d1": 2}}
+    assert collection.notes == [
+        "qrels: 1 judgements are left out; the queries file lacks their 1 queries, for example '9'"
+    ]
+
+
 def test_parquet_collection_without_judgements_is_read(tmp_path):
     collection = read(written(tmp_path, qrels=None))
     assert collection.test == []
@@ -163,7 +185,7 @@ def test_parquet_collection_without_judgements_is_read(tmp_path):
         ),
         (
             {"qrels": {"query_id": ["9"], "doc_id": ["d1"], "grade": [1]}},
-            r"qrels/part-1.parquet, row 1: query '9' is not in queries/",
+            r"/qrels: none of its 1 queries is in the queries file, for example '9'",
         ),
         (
             {"qrels": {"query_id": ["1"], "doc_id": ["d1"], "grade": ["x"]}},
@@ -173,6 +195,15 @@ def test_parquet_collection_without_judgements_is_read(tmp_path):
             {"qrels": {"query_id": ["1", "1"], "doc_id": ["d1", "d1"], "grade": [1, 1]}},
             r"row 2: document 'd1' is judged twice for query '1'",
         ),
+        (
+            {"qrels": {"query_id": ["1"], "doc_id": ["d1"], "grade": [0.5]}},
+            r"row 1: 'grade' must be an integer, not 0.5",
+        ),
+        (
+            {"qrels": {"query_id": ["1"], "doc_id": ["d1"], "grade": [10**9]}},
+            r"row 1: 'grade' must have at most 9 digits",
+        ),
+        ({"queries": {"query_id": ["1"], "text": ["x"], "frequency": [10**15]}}, r"row 1: 'frequency' must be at most"),
         ({"qrels": {**TABLES["qrels"], "split": ["test", None]}}, r"1 queries have judgements without a split"),
         ({"queries": {"query_id": ["1"], "text": ["  "]}}, r"query '1' is empty"),
         (
@@ -245,3 +276,55 @@ def test_only_the_prefix_topic_with_a_colon_is_removed_from_titles(tmp_path):
         "<DOC>\n<DOCNO>1</DOCNO>\n<TEXT>if a < b and c > d <p>then</p></TEXT>\n</DOC>\n"
     )
     assert trec.read_documents(tmp_path / "corpus.trec")[0].text == "if a < b and c > d then"
+
+
+def test_msmarco_layout_is_read(tmp_path):
+    (tmp_path / "collection.tsv").write_bytes(b"0\tThe presence\rof communication\n1\tA\ttab\n2\t\n")
+    (tmp_path / "queries.train.tsv").write_text("121352\tdefine extreme\n")
+    (tmp_path / "queries.dev.small.tsv.gz").write_bytes(gzip.compress(b"1048578\tcost of endless pools\n"))
+    (tmp_path / "qrels.train.tsv").write_text("121352\t0\t1\t1\n")
+    (tmp_path / "qrels.dev.small.tsv").write_text("1048578\t0\t0\t1\n")
+    collection = read(f"trec:{tmp_path}", "dev.small")
+    assert [d.text for d in collection.documents] == ["The presence of communication", "A tab", ""]
+    assert [q.query_id for q in collection.test] == ["1048578"]
+    assert [(q.query_id, q.text) for q in collection.log] == [("121352", "define extreme")]
+    assert (collection.qrels, collection.log_qrels) == ({"1048578": {"0": 1}}, {"121352": {"1": 1}})
+    assert collection.notes == ["1 documents have no text and are never retrieved"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("collection.tsv", "id\ttext\ttitle\nd1\tone\tA\n"),
+        ("collection.tsv", "title\ttext\tid\nA\tone\td1\n"),
+        ("msmarco-docs.tsv", "d1\thttps://example.org\tA\tone\n"),
+    ],
+)
+def test_documents_of_named_columns_are_read(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert [(d.doc_id, d.title, d.text) for d in trec.read_documents(tmp_path / name)] == [("d1", "A", "one")]
+
+
+def test_header_of_queries_is_no_query(tmp_path):
+    (tmp_path / "queries.tsv").write_text("\ufeffquery_id\ttext\n7\tfirst query\n")
+    assert [(q.query_id, q.text) for q in trec.read_topics(tmp_path / "queries.tsv")] == [("7", "first query")]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"msmarco-docs.tsv": "d1\tu\tt\tb\nd2\tx\n"}, "msmarco-docs.tsv, line 2: expected 4 columns, not 2"),
+        ({"collection.tsv": "d1\ta\nd1\tb\n"}, "collection.tsv, line 2: document id 'd1' is repeated"),
+        ({"collection.tsv": "d1\ta\n\tb\n"}, "collection.tsv, line 2: the id is empty"),
+        (
+            {"collection.tsv": "d1\ta\n", "queries.test.tsv": "1\ta\n", "queries.train.tsv": "1\tb\n"},
+            "queries.train.tsv: topic id '1' is also in queries.test.tsv",
+        ),
+    ],
+)
+def test_malformed_msmarco_file_is_an_error(tmp_path, files, expected):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "topics.tsv").write_text("1\ta query\n")
+    with pytest.raises(InputError, match=expected):
+        read(f"trec:{tmp_path}")

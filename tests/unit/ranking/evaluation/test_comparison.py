@@ -162,4 +162,6 @@ def test_judged_queries_without_text_are_skipped_and_counted():
         Judgements({"q1": {"d1": 1}, "gone": {"d1": 1}}, "x", True),
     )
     assert set(assembled_collection.qrels) == {"q1"}
-    assert assembled_collection.notes == ["1 judged queries have no text and are dropped"]
+    assert assembled_collection.notes == [
+        "x: 1 judgements are left out; the queries file lacks their 1 queries, for example 'gone'"
+    ]

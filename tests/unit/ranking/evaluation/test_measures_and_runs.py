@@ -72,6 +72,12 @@ def test_runs_round_trip_and_ties_follow_trec_eval(tmp_path):
     assert [line.split()[2] for line in path.read_text().splitlines()] == ["b", "c", "a"]
 
 
+def test_msmarco_run_is_ordered_by_rank(tmp_path):
+    (tmp_path / "x.tsv").write_text("\ufeffq1\tb\t2\nq1\ta\t1\nq1\tc\t10\nq2\tc\t1\n")
+    run = read_trec(tmp_path / "x.tsv")
+    assert {query_id: order_of(scores) for query_id, scores in run.items()} == {"q1": ["a", "b", "c"], "q2": ["c"]}
+
+
 def test_white_space_in_ids_is_escaped(tmp_path):
     (tmp_path / "x.trec").write_text(to_trec({"q 1": {"New\tYork": 1.0}}, "bm25 top 100"))
     assert (tmp_path / "x.trec").read_text() == "q%201 Q0 New%20York 1 1 bm25%20top%20100\n"
@@ -84,6 +90,10 @@ def test_white_space_in_ids_is_escaped(tmp_path):
         ("q Q0 d 1 0.5\n", "line 1: expected 6 columns"),
         ("q Q0 d 1 nan t\n", "finite number"),
         ("q Q0 d 1 1 t\nq Q0 d 2 0 t\n", "line 2: document 'd' appears twice"),
+        ("q a 1\nq b 0.5\n", "line 2: the third of 3 columns must be a rank, not '0.5'"),
+        ("q a 1\nq b 1\n", "query 'q': the third of 3 columns must have ranks that begin with 1 and differ"),
+        ("q a 97\nq b 95\n", "query 'q': the third of 3 columns must have ranks that begin with 1 and differ"),
+        ("q a 1\nq Q0 b 2 1 t\n", "line 2: expected 6 columns .* or 3 .*, not 6"),
     ],
 )
 def test_malformed_runs_are_errors(tmp_path, text, expected):

@@ -1,11 +1,15 @@
 """Tests of the report: complete, self-contained, and safe with untrusted texts."""
 
+import html
 import re
 from html.parser import HTMLParser
 
 import pytest
 from markdown_it import MarkdownIt
 
+from ranking.audit.audit_report import audit
+from ranking.audit.picture import svg_of
+from ranking.content_policy import hash_source
 from ranking.evaluation.comparison import measure
 from ranking.evaluation.report import ReportData, axes, charts, html_of, label_section, markdown_of
 from ranking.evaluation.report.markdown_text import markdown_text
@@ -82,6 +86,28 @@ def test_page_is_well_formed_and_loads_and_runs_nothing(data):
     assert page.tags.count("figure") == 6  # latency, differences, reliability, two curves, audit
     assert "&lt;script&gt;" in html_of(data)
     assert "A processor, 2 of 2 cores" in html_of(data)
+
+
+def test_policy_allows_only_the_styles_of_the_page_and_of_the_audit(data):
+    data.audit = ("An audit.", svg_of(audit([], shuffled=True, seed=1), "<style>a{}</style>"))
+    page = html_of(data)
+    policy = html.unescape(re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', page)[1])
+    styles = re.findall("<style>(.*?)</style>", page, re.DOTALL)
+    assert len(styles) == 2
+    assert re.findall("'sha256-.*?'", policy) == [hash_source(style) for style in styles]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+
+
+def test_control_characters_of_texts_become_visible_escapes(data):
+    data.collection.test[0].text = "nul\0 high\ud800 \u202eright to left"
+    assert r"nul\x00 high\ud800 \u202eright to left" in html_of(data).encode("utf-8").decode("utf-8")
+
+
+def test_labels_of_charts_that_do_not_fit_are_shortened():
+    picture = charts.quality_by_latency([("<b>" + "n" * 200, "student", 5.0, 0.5)], {"short": 0.3}, "nDCG@10", None)
+    assert re.search(r'class="label strong" [^>]*>&lt;b&gt;n{10,60}…<title>&lt;b&gt;n{200}</title></text>', picture)
+    assert ">short</text>" in picture
 
 
 def test_page_shows_decision_warnings_and_changed_queries(data):

@@ -12,6 +12,7 @@ from ranking.errors import InputError
 from ranking.storage.folder import Folder
 from tests.testing.event_log import event, open_log
 from tests.testing.facts import ROOT
+from tests.testing.small_disk import fill, small_disk
 
 
 def ids(folder):
@@ -174,3 +175,39 @@ def test_a_link_instead_of_the_journal_folder_is_refused(tmp_path):
     (tmp_path / "journals").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="this journal folder"):
         open_log(tmp_path)
+
+
+def test_full_disk_keeps_a_row_out_of_the_journal_whole(tmp_path):
+    with small_disk(tmp_path / "disk") as disk:
+        log = open_log(disk, max_rows_per_file=1000)
+        log.append(event(0))
+        ballast = fill(disk)
+        rejected = []
+        for number in range(1, 60):  # the last page of the journal has room for some of them
+            try:
+                log.append(event(number))
+            except OSError as error:
+                rejected.append(str(error))
+        (journal,) = (disk / "journals").glob("*.journal")
+        assert journal.read_text().endswith("}\n")
+        ballast.unlink()
+        log.append(event(100))
+        log.flush()
+        stored = ids(disk / "storage")
+        assert (stored[0], stored[-1]) == (0, 100)
+        assert len(rejected) > 5
+        assert len(stored) == 61 - len(rejected)
+        assert all(f"No space left on device: '{journal}'" in message for message in rejected)
+
+
+def test_full_storage_keeps_rows_in_the_journal(tmp_path):
+    with small_disk(tmp_path / "disk") as disk:
+        log = open_log(tmp_path, storage=disk)
+        log.append(event(1))
+        ballast = fill(disk)
+        with pytest.raises(OSError, match=f"No space left on device: '{disk / 'storage'}/part-"):
+            log.flush()
+        assert list((disk / "storage").iterdir()) == []
+        ballast.unlink()
+        log._recover()  # as its thread does every `flush_seconds`
+        assert ids(disk / "storage") == [1]

@@ -9,6 +9,7 @@ from actors.serving.scoring.reranker import ScoredRequest
 from actors.serving.serving_settings import ServingSettings
 from ranking.ab_test.exposure_records import EXPOSURES, SERVING, Exposure
 from ranking.storage.folder import Folder
+from tests.testing.small_disk import fill, small_disk
 
 SHADOW = {"challenger": "b", "experiment": "autumn", "mode": "shadow", "share": 1.0}
 
@@ -77,3 +78,22 @@ def test_shadow_timeout_records_the_exposure_without_shadow_order(make_traffic, 
 def test_experiment_ends_when_the_challenger_is_the_champion(make_traffic):
     plan = make_traffic().plan("user", challenger_is_champion=True)
     assert (plan.key, plan.roles, plan.shadowed) == (None, ("champion",), False)
+
+
+def test_full_journal_disk_does_not_fail_the_request(make_traffic, tmp_path, monkeypatch):
+    with small_disk(tmp_path / "disk") as disk:
+        monkeypatch.setenv("RRADISTILL_JOURNALS", str(disk))
+        traffic, lost = make_traffic(), []
+        traffic._metrics.lost_exposure = lambda: lost.append(1)
+        shadow = never_score
+
+        async def serve(count):
+            return [shown(traffic, shadow) for _ in range(count)]
+
+        ballast = fill(disk)
+        served = asyncio.run(serve(30))
+        assert len(served) == 30
+        ballast.unlink()
+        traffic.close()
+        assert len(lost) + len(recorded(tmp_path)) == 30
+        assert len(lost) > 0
