@@ -168,8 +168,9 @@ class Embeddings:
         return [(text, text) for text in (query, *texts)]
 
     def tokens(self, value: str) -> PromptTokens:
-        """Tokenize a text, truncated to `max_tokens`."""
-        return self.tokenizer(value, truncation=True, max_length=self.max_tokens)["input_ids"], None
+        """Tokenize a text, truncated to `max_tokens`. Special tokens in the text are tokenized as plain text."""
+        encoding = self.tokenizer(value, truncation=True, max_length=self.max_tokens, split_special_tokens=True)
+        return encoding["input_ids"], None
 
     def scores(self, vectors: Sequence[np.ndarray]) -> list[float]:
         """Compute the cosine similarity of the first vector, which is the query's, with each of the others."""
@@ -194,8 +195,14 @@ class CrossEncoder:
         return [(json.dumps([query, text], ensure_ascii=False), (query, text)) for text in texts]
 
     def tokens(self, value: tuple[str, str]) -> PromptTokens:
-        """Tokenize a pair. If it exceeds `max_tokens`, the longer text is truncated first."""
-        encoding = self.tokenizer(*value, truncation="longest_first", max_length=self.max_tokens)
+        """Tokenize a pair. If it exceeds `max_tokens`, the longer text is truncated first.
+
+        Special tokens in the texts, such as [SEP], are tokenized as plain text: the author of a document does not
+        choose where a document ends.
+        """
+        encoding = self.tokenizer(
+            *value, truncation="longest_first", max_length=self.max_tokens, split_special_tokens=True
+        )
         types = encoding.get("token_type_ids") or []
         return encoding["input_ids"], types.index(1) if 1 in types else None
 

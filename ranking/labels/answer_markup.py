@@ -1,4 +1,4 @@
-"""Remove from the text of an LLM what is not part of its answer: thinking, tags, special tokens, invisible characters."""
+"""Remove what is not part of an LLM's answer: thinking, tags, special tokens, invisible characters."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
 Three kinds of files are supported, each plain or gzipped:
 
-- **Answers** (`.jsonl`): one answer of a listwise LLM per line, or an array of them, with the ids of the documents in its prompt:
-  `{"query_id": "q1", "documents": ["d7", "d2", "d9"], "answer": "[3] > [1]"}`. If a query has answers to several
-  prompt orders, the key `order` numbers them from 0, and the answer with the lowest number becomes the label. The
-  answer `none` means that no document helps with the query.
+- **Answers** (`.jsonl`): one answer of a listwise LLM per line, or an array of them, with the ids of the documents in
+  its prompt: `{"query_id": "q1", "documents": ["d7", "d2", "d9"], "answer": "[3] > [1]"}`. If a query has answers to
+  several prompt orders, the key `order` numbers them from 0, and the answer with the lowest number becomes the label.
+  The answer `none` means that no document helps with the query.
 - **Runs**: a TREC run file, an MS MARCO run (`.run` or `.trec` with 3 columns), or the JSON files of RankLLM. It is
   unknown which documents were in the prompt.
 - **Grades** (`.qrels`, or `.tsv` and `.txt` with 3 or 4 columns): qrels in which the teacher graded each pair of query
@@ -62,8 +62,8 @@ def read_recorded(path: Path) -> dict[str, RecordedList]:
         qrels = read_qrels(path)
         if suffix_of(path) != ".qrels" and len(first[1].split()) == 3 and _are_ranks(qrels):
             raise InputError(
-                f"{path}: the third column has the ranks 1, 2, 3, ... of each query, so it is unclear whether the file is a "
-                "run or has grades; rename a run to .run and grades to .qrels"
+                f"{path}: the third column has 1, 2, 3, ... for each query, which can be ranks or grades; "
+                "rename a run to .run and grades to .qrels"
             )
         return {query_id: _list_of_grades(grades) for query_id, grades in qrels.items()}
     return {query_id: RecordedList(order_of(scores)) for query_id, scores in read_run(path).items()}

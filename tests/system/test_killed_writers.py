@@ -1,4 +1,4 @@
-"""Promotions and the writing of label parts are killed at random moments. `benchmarks.faults.kill_writers` kills more."""
+"""Promotions and the writing of label parts are killed at random moments. `kill_writers` in benchmarks kills more."""
 
 import pytest
 

@@ -80,6 +80,7 @@ def test_parse_status_and_order(raw, parse_status, order):
         "[3] > <think>or 4</think>[1] > [2]",
         "<think>a</think>[3] <think>> [4]</think>> [1] > [2]",
         "[3] > [1] <think>checked</think>",
+        "[3] > <think>[1] > [2]",
         "1. [3] > 2. [1] > 3. [2]",
     ],
 )
@@ -123,17 +124,18 @@ def test_permutations_are_found_in_surrounding_text(order, before, after):
     assert answer.parse_status == ("prose" if (before + after).strip() else "ok")
 
 
-NOISE = st.one_of(
-    st.sampled_from(
-        ["=", ",", ">", "≻", "\n", "(best)", "and", "**", "`", "<answer>", "</answer>", "<think>", "</s>"]
-        + ["<think>[2]</think>", "<|im_end|>", "\u200b", "\u00ad", "[", "]", "[]", "...", "1.", "20 passages", "(7)"]
-    ),
-    st.text(max_size=8).filter(lambda text: not any(character.isnumeric() for character in text)),
+NOISE = st.sampled_from(
+    ["=", ",", ">", "≻", "\n", "(best)", "and", "**", "`", "<answer>", "</answer>", "<b>", "</s>", "<|im_end|>", "1."]
+) | st.sampled_from(["<think>[2]</think>", "\u200b", "\u00ad", "[", "]", "[]", "...", "20 passages", "(7)"])
+LETTERS = st.text(max_size=8).filter(lambda text: not any(character.isnumeric() for character in text))
+DAMAGES = ["{}", "({})", "<{}>", "{{{}}}", "[{}", "{}]", "[[{}]", "passage {}", "［{}］", "[#{}]", "[{}.]"]
+
+
+@given(
+    st.permutations(range(1, 9)),
+    st.integers(2, 8),
+    st.lists(st.tuples(st.integers(0, 15), NOISE | LETTERS), max_size=3),
 )
-DAMAGED = st.sampled_from(["{}", "({})", "<{}>", "{{{}}}", "[{}", "{}]", "[[{}]", "passage {}", "［{}］", "[#{}]", "[{}.]"])
-
-
-@given(st.permutations(range(1, 9)), st.integers(2, 8), st.lists(st.tuples(st.integers(0, 15), NOISE), max_size=3))
 def test_noise_inside_a_chain_never_leaves_a_fragment(order, length, noises):
     parts = [part for number in order[:length] for part in (f"[{number}]", " > ")][:-1]
     for place, noise in noises:
@@ -146,7 +148,7 @@ def test_noise_inside_a_chain_never_leaves_a_fragment(order, length, noises):
 def test_damaged_identifier_never_leaves_a_fragment(order, length, data):
     identifiers = [f"[{number}]" for number in order[:length]]
     damaged = data.draw(st.integers(0, length - 1))
-    identifiers[damaged] = data.draw(DAMAGED).format(order[damaged])
+    identifiers[damaged] = data.draw(st.sampled_from(DAMAGES)).format(order[damaged])
     separators = [data.draw(st.sampled_from([" > ", ">", " = ", ", ", " and ", "\n"])) for _ in range(length - 1)]
     raw = "".join(part for pair in zip(identifiers, [*separators, ""], strict=True) for part in pair)
     assert not read_answer(raw, 8, "stop").usable
