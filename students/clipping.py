@@ -18,8 +18,8 @@ _SPARE_TOKENS = 32
 def clip(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[str]:
     """Shorten texts to beginnings that have the same first `max_length` tokens.
 
-    Tokenizing takes time proportional to the whole text even if the model reads only its first tokens. A long text is
-    therefore cut at 8 characters per token, and at 16, 32 and 64 if this leaves fewer than `max_length` tokens. A text
+    Tokenizing takes time proportional to the whole text even if the model reads only its first tokens, and memory
+    proportional to the product of both lengths if query and document are too long. A long text is therefore cut at 8 characters per token, and at 16, 32 and 64 if this leaves fewer than `max_length` tokens. A text
     with more than 64 characters per token, such as 10,000 spaces, is cut there and may lose tokens.
 
     Args:
