@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from students.clipping import clip
+from students.clipping import clip_pairs
 from students.token_selection import IGNORED, TokenKeys
 
 BUCKET = 8
@@ -93,8 +93,8 @@ def tokenize(
     """
     if not pairs:
         return []
-    queries = clip(tokenizer, [query for query, _ in pairs], max_length)
-    documents = clip(tokenizer, [document for _, document in pairs], max_length)
+    clipped = clip_pairs(tokenizer, pairs, max_length)
+    queries, documents = [query for query, _ in clipped], [document for _, document in clipped]
     encoded = tokenizer(queries, documents, truncation="longest_first", max_length=max_length)
     rows = []
     for i in range(len(pairs)):

@@ -19,8 +19,9 @@ def clip(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[str]:
     """Shorten texts to beginnings that have the same first `max_length` tokens.
 
     Tokenizing takes time proportional to the whole text even if the model reads only its first tokens, and memory
-    proportional to the product of both lengths if query and document are too long. A long text is therefore cut at 8 characters per token, and at 16, 32 and 64 if this leaves fewer than `max_length` tokens. A text
-    with more than 64 characters per token, such as 10,000 spaces, is cut there and may lose tokens.
+    proportional to the product of both lengths if query and document are too long. A long text is therefore cut at 8
+    characters per token, and at 16, 32 and 64 if this leaves fewer than `max_length` tokens. A text with more than 64
+    characters per token, such as 10,000 spaces, is cut there and may lose tokens.
 
     Args:
         tokenizer: A fast tokenizer.
@@ -44,6 +45,30 @@ def clip(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[str]:
             clipped[i] = texts[i]
         waiting = [i for i in waiting if len(texts[i]) > factor * tokens]
     return clipped
+
+
+def clip_pairs(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> list[tuple[str, str]]:
+    """Shorten (query, document) pairs that will be truncated to `max_length` tokens, the longer text first.
+
+    If a query alone has more than half of the tokens, its length and the document's determine how many tokens each
+    keeps. Such pairs are cut at 64 characters per token only.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        pairs: (query, document) pairs.
+        max_length: Maximum tokens per pair.
+    """
+    queries = list(dict.fromkeys(query for query, _ in pairs))
+    candidates = [query for query in queries if len(query) > max_length // 2]  # a token has at least one character
+    clipped = dict(zip(candidates, clip(tokenizer, candidates, max_length), strict=True))
+    counts = tokenizer(list(clipped.values()), add_special_tokens=False, verbose=False)["input_ids"] if clipped else []
+    long = {query for query, ids in zip(candidates, counts, strict=True) if len(ids) > max_length // 2}
+    documents = clip(tokenizer, [document for query, document in pairs if query not in long], max_length)
+    remaining, characters = iter(documents), CHARACTERS_PER_TOKEN * (max_length + _SPARE_TOKENS)
+    return [
+        (query[:characters], document[:characters]) if query in long else (clipped.get(query, query), next(remaining))
+        for query, document in pairs
+    ]
 
 
 def _beginning(text: str, characters: int) -> str:
