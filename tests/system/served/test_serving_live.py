@@ -185,7 +185,7 @@ def test_page_in_a_browser(service, tmp_path):
             assert page.locator("#after details[open]").count() == 1
             page.fill("#query", "melting sand <b>with</b> lime")
             page.keyboard.press("Enter")
-            page.wait_for_function("document.querySelector('#after .body mark')")
+            page.wait_for_selector("#after .body mark", state="attached")
             words = set(page.locator("#after mark").all_text_contents())
             assert "sand" in words
             assert "with" not in words
