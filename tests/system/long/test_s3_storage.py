@@ -161,7 +161,7 @@ def test_move_interrupted_at_any_point_loses_nothing(bucket, monkeypatch, comple
         new.folder.delete()
     failing = FailingFilesystem(bucket.filesystem, completed)
     with monkeypatch.context() as patch:
-        patch.setattr("ranking.storage.folder._opened", lambda _: (failing, BUCKET))
+        patch.setattr("ranking.storage.uris.open_root", lambda _: (failing, BUCKET))
         stage = Stage(Folder(run.uri), "labels", {"v": 2} if direction == "aside" else {"v": 1}, [])
         with pytest.raises(ConnectionAbortedError) if completed < CHANGES else contextlib.nullcontext():
             stage.begin()
@@ -201,6 +201,8 @@ def test_inputs_are_read_by_uri_which_errors_name(bucket, collection):
     assert remote.documents == local.documents
     with fetched(f"{bucket.uri}/facts/qrels.tsv") as path:
         assert path.read_text() == (collection / "qrels.tsv").read_text()
+    for name in ("queries.jsonl", "qrels.tsv"):
+        (bucket / "bad").write_text(name, (bucket / "facts").read_text(name))
     (bucket / "bad").write_text("corpus.jsonl", "{}\n")
     with pytest.raises(InputError, match=rf"^{bucket.uri}/bad/corpus.jsonl, line 1: "):
         read_collection(CollectionSettings(source=f"beir:{bucket.uri}/bad"), "test")
