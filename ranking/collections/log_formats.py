@@ -128,7 +128,7 @@ def format_of(names: Collection[str]) -> LogFormatName | None:
 
 
 def is_missing(text: str, name: LogFormatName) -> bool:
-    """Return whether a value of the query column stands for a missing query."""
+    """Return whether a value of the query column means that the query is missing."""
     return not text.strip() or text.strip().casefold() in FORMATS[name].empty
 
 

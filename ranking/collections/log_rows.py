@@ -265,14 +265,14 @@ def _csv_rows(
 def _without_totals(forms: Iterator[QueryForm], layout: LogLayout, skipped: Counter[str]) -> Iterator[QueryForm]:
     """Leave out rows named "total" and the like whose frequency is at least the sum of all other rows."""
     searches = 0
-    held: list[QueryForm] = []
+    waiting: list[QueryForm] = []
     for form in forms:
         if layout.columns[1] is not None and form.text.casefold() in _TOTAL_NAMES:
-            held.append(form)
+            waiting.append(form)
         else:
             searches += form.frequency
             yield form
-    for form in held:
+    for form in waiting:
         if searches and form.frequency >= searches:
             skipped[TOTALS] += 1
         else:

@@ -1,6 +1,6 @@
 """The IAM policies in deploy/aws against the S3 requests of our code and the EC2 calls of Ray's node provider.
 
-moto stands for S3, EC2 and IAM, and its requests are recorded. tests/testing/iam.py evaluates the policies, because
+moto emulates S3, EC2 and IAM, and its requests are recorded. tests/testing/iam.py evaluates the policies, because
 moto does not know the resources of bulk deletions.
 """
 

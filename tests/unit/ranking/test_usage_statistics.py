@@ -70,7 +70,7 @@ def test_a_vllm_engine_turns_its_usage_statistics_off(before, during, environmen
         seen.append(os.environ.get("VLLM_NO_USAGE_STATS"))
         raise RuntimeError("the test needs no engine")
 
-    # stands in for vLLM, whose engine takes half a minute to start
+    # replaces vLLM, whose engine takes half a minute to start
     for name in ("vllm", "vllm.v1.engine.async_llm", "vllm.v1.metrics.ray_wrappers"):
         environment.setitem(sys.modules, name, MagicMock())
     sys.modules["vllm.v1.engine.async_llm"].AsyncLLM.from_engine_args = start

@@ -63,7 +63,7 @@ import ray
 from ray._private.authentication.authentication_token_setup import generate_and_save_token
 from ray_jobs.common.connection import start_ray
 from ray_jobs.common.job_logs import JobLogs
-def init(**_):  # stands in for starting a cluster; Ray calls the same function for a new token
+def init(**_):  # replaces the start of a cluster; Ray calls the same function for a new token
     generate_and_save_token()
     folder = Path.home() / ".ray"
     print(oct(folder.stat().st_mode & 0o777), file=stdout)
