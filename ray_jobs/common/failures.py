@@ -25,11 +25,13 @@ def input_error(error: BaseException) -> str | None:
 
     Ray passes on an error of a worker as text, or as an error of the same class whose text is the whole traceback.
     """
+    if isinstance(error, InputError) and not _INPUT_ERROR.search(str(error)):
+        return str(error)
     for text in _texts(error):
         for line in text.splitlines():
             if match := _INPUT_ERROR.search(line):
                 return match[1]
-    return str(error) if isinstance(error, InputError) else None
+    return None
 
 
 def external_cause(error: BaseException) -> str | None:

@@ -76,7 +76,9 @@ def test_shadow_challenger_scores_the_requests_of_the_champion(service_with, clu
 
 def test_interleaving_drafts_both_rankings_and_load_adds_a_replica(service_with):
     service = service_with(
-        traffic={**TRAFFIC, "mode": "interleave"}, max_replicas=2, limits={"max_requests_per_key": 64}
+        traffic={**TRAFFIC, "mode": "interleave"},
+        max_replicas=2,
+        limits={"max_requests_per_key": 64, "max_waiting_documents": 16 * 20 * len(TEXTS), "max_share_per_key": 1.0},
     )
     orders = [order(service.scores(name)) for name in "ab"]
     responses = rerank_as_users(service, 8)

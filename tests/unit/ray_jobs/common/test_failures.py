@@ -69,6 +69,16 @@ def test_input_error_of_a_worker_is_one_line(error):
     assert input_error(error) == DAMAGED
 
 
+def test_driver_can_replace_the_message_of_a_worker():
+    try:
+        try:
+            raise RuntimeError(IN_A_WORKER)
+        except RuntimeError:
+            raise InputError(f"on a worker of the cluster: {DAMAGED}") from None
+    except InputError as error:
+        assert input_error(error) == f"on a worker of the cluster: {DAMAGED}"
+
+
 @pytest.mark.parametrize("error", [ValueError("No space between words"), chained(KeyError("x")), RuntimeError("")])
 def test_other_failures_have_no_external_cause(error):
     assert external_cause(error) is None
