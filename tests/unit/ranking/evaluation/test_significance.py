@@ -1,5 +1,6 @@
 """Tests of the significance tests: exact enumeration, hand-computed values, and simulated power."""
 
+import gc
 import math
 import random
 from statistics import NormalDist
@@ -44,6 +45,15 @@ def test_holm_matches_hand_computed_values():
     assert holm([]) == []
 
 
+@pytest.fixture(scope="module")
+def frozen_objects():
+    """Exempt all existing objects from garbage collection: statsmodels' multipletests collects garbage at each call."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("frozen_objects")
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_monotonic_and_matches_bonferroni_on_the_smallest(ps):
     corrected = holm(ps)
