@@ -70,13 +70,9 @@ def test_input_error_of_a_worker_is_one_line(error):
 
 
 def test_driver_can_replace_the_message_of_a_worker():
-    try:
-        try:
-            raise RuntimeError(IN_A_WORKER)
-        except RuntimeError:
-            raise InputError(f"on a worker of the cluster: {DAMAGED}") from None
-    except InputError as error:
-        assert input_error(error) == f"on a worker of the cluster: {DAMAGED}"
+    error = InputError(f"on a worker of the cluster: {DAMAGED}")
+    error.__context__ = RuntimeError(IN_A_WORKER)
+    assert input_error(error) == f"on a worker of the cluster: {DAMAGED}"
 
 
 @pytest.mark.parametrize("error", [ValueError("No space between words"), chained(KeyError("x")), RuntimeError("")])
