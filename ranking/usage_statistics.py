@@ -1,4 +1,4 @@
-"""Usage statistics of Ray, vLLM, Hugging Face and OpenVINO: off unless the user turns them on."""
+"""Usage statistics of Ray, vLLM, Hugging Face, MLflow and OpenVINO: off unless the user turns them on."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ RAY_DEFAULT = {"RAY_USAGE_STATS_ENABLED": "0"}
 WORKER_DEFAULTS = {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 """Defaults of the variables that driver and workers read."""
 
+DRIVER_DEFAULTS = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+"""Defaults of the variables that only drivers read."""
+
 _DO_NOT_TRACK = "DO_NOT_TRACK"
 _OPENVINO_PACKAGE = "openvino_telemetry"
 _JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -24,7 +27,7 @@ def turn_off(environment: MutableMapping[str, str] = os.environ) -> None:
 
     Libraries read the variables when they are imported, so call this before importing them.
     """
-    for name, value in (RAY_DEFAULT | WORKER_DEFAULTS).items():
+    for name, value in (RAY_DEFAULT | WORKER_DEFAULTS | DRIVER_DEFAULTS).items():
         environment.setdefault(name, value)
 
 

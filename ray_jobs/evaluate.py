@@ -38,6 +38,7 @@ from ray_jobs.common.run import Run, job, write_settings
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS
 from ray_jobs.evaluation import label_costs, systems
 from ray_jobs.evaluation.report_page import write_report
+from ray_jobs.tracking import mlflow_tracking
 from ray_jobs.training.blend_fitting import blend_of
 from students.student_settings import StudentSettings
 
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 METRICS, PER_QUERY = "metrics.json", "per_query.parquet"
 
 
-READS = PIPELINE_SETTINGS
+READS = (*PIPELINE_SETTINGS, "mlflow")
 """Settings that this job reads."""
 
 
@@ -63,8 +64,11 @@ def main(run: Run) -> None:
     measures.parse(settings.measures)
     check_baseline(run)
     stage = run.plan.evaluation
+    mlflow_tracking.check(run)
     if run.skip_if_finished(stage):
-        show(run, stage.folder.read_model(METRICS, Metrics))
+        metrics = stage.folder.read_model(METRICS, Metrics)
+        show(run, metrics)
+        mlflow_tracking.log_evaluation(run, metrics)
         return
     for student in run.settings.students:
         check_files(systems.trained_model(run, student.name), TRAIN_AGAIN)
@@ -93,6 +97,7 @@ def main(run: Run) -> None:
     write_results(run, metrics, values, {system.key: system.run for system in all_systems})
     stage.finish(rows_in=len(run.collection.test), rows_out=len(run.collection.test))
     show(run, metrics)
+    mlflow_tracking.log_evaluation(run, metrics)
 
 
 def rejection_notes(run: Run) -> list[str]:

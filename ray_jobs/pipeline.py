@@ -13,14 +13,16 @@ from ray_jobs import candidates, evaluate, index, label, promote, rationales, tr
 from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS
+from ray_jobs.tracking import mlflow_tracking
 
-READS = PIPELINE_SETTINGS
+READS = (*PIPELINE_SETTINGS, "mlflow")
 """Settings that this job reads."""
 
 
 def main(run: Run) -> None:
     """Run all stages in order."""
     run.check_judged()
+    mlflow_tracking.check(run)
     own_labels = not run.settings.training.labels
     if own_labels and run.plan.labels.restore() is None:
         # fail before hours of labelling if a later stage has no resources

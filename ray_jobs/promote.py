@@ -5,6 +5,7 @@
     python -m ray_jobs.promote configs/quickstart.yaml --rollback      make the previous champion the champion again
     python -m ray_jobs.promote configs/quickstart.yaml --to VERSION    promote a version of the registry by hand
     python -m ray_jobs.promote configs/quickstart.yaml --add STUDENT   add a student as a challenger; keeps the champion
+    python -m ray_jobs.promote configs/quickstart.yaml --push ORG/NAME   upload the champion to the Hugging Face Hub
 
 Promotes a student only if it beats the baseline significantly and is not worse than the first stages, the pre-ranker
 and its own base model. Otherwise prints the reason and what to deploy instead. If two promotions run at once, one
@@ -22,6 +23,7 @@ from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS
 from ray_jobs.evaluate import METRICS
 from ray_jobs.evaluation.systems import locate_trained_model
+from ray_jobs.tracking import hub_upload
 from students import student_config
 from students.student_settings import StudentSettings
 
@@ -100,6 +102,20 @@ def add(name: str) -> Callable[[Run], None]:
     return main
 
 
+def push(repository: str) -> Callable[[Run], None]:
+    """Return the action that uploads the champion to a repository of the Hugging Face Hub."""
+
+    def main(run: Run) -> None:
+        champion = run.registry.read()
+        if champion is None:
+            raise InputError(f"argument --push: {run.registry.folder.uri}: no champion yet; run ray_jobs.promote first")
+        change = champion.history[-1]
+        url = hub_upload.push(run.registry, champion.champion, repository, f"{change.at}: {change.reason}")
+        run.progress.stage("promote", f"{champion.champion} uploaded: {url}")
+
+    return main
+
+
 def version_of(run: Run, student: StudentSettings) -> str:
     """Return the name of a student's version in the registry."""
     return f"{student.name}-{run.plan.student(student).fingerprint}"
@@ -112,6 +128,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     actions.add_argument("--rollback", action="store_true", help="Promote the champion before this one.")
     actions.add_argument("--to", metavar="VERSION", help="Promote a version of the registry.")
     actions.add_argument("--add", metavar="STUDENT", help="Add a student to the registry without promoting it.")
+    actions.add_argument("--push", metavar="ORG/NAME", help="Upload the champion to the Hugging Face Hub.")
 
 
 def action_of(options: argparse.Namespace) -> Callable[[Run], None]:
@@ -120,6 +137,8 @@ def action_of(options: argparse.Namespace) -> Callable[[Run], None]:
         return promote_by_hand(options.to)
     if options.add is not None:
         return add(options.add)
+    if options.push is not None:
+        return push(options.push)
     if options.rollback:
         return rollback
     return show if options.list else main

@@ -21,13 +21,14 @@ from ranking.storage.checksums import write_checksums
 from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import TRAINING_SETTINGS
+from ray_jobs.tracking import mlflow_tracking
 from ray_jobs.training import blend_fitting, training_labels
 from ray_jobs.training.monitoring import TrainingSummary, write_curves
 from ray_jobs.training.preparation import TrainingData, frequent_terms, prepare
 from ray_jobs.training.settings_check import check_enough_labels, check_fit
 from students.student_settings import StudentSettings
 
-READS = TRAINING_SETTINGS
+READS = (*TRAINING_SETTINGS, "mlflow")
 """Settings that this job reads."""
 
 MODEL = "model"
@@ -38,8 +39,10 @@ PLANNED = "planned_steps.txt"
 
 def main(run: Run) -> None:
     """Train all students of the run."""
+    mlflow_tracking.check(run)
     for student in run.settings.students:
         train(run, student)
+        mlflow_tracking.log_student(run, student)
 
 
 def train(run: Run, student: StudentSettings) -> None:

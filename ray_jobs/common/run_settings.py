@@ -21,6 +21,7 @@ from ranking.settings import (
     PreRankerSettings,
     Settings,
 )
+from ray_jobs.tracking.tracking_settings import MlflowSettings
 from students.student_settings import RraBertSettings, StudentSettings
 from students.training_settings import TrainingSettings
 
@@ -69,6 +70,7 @@ class RunSettings(Settings):
     ab: AbSettings = AbSettings()
     export: ExportSettings = ExportSettings()
     compute: ComputeSettings = ComputeSettings()
+    mlflow: MlflowSettings | None = Field(None, description="Experiment tracking with MLflow. Null: none.")
 
     @model_validator(mode="after")
     def _fill_in_first_stages(self) -> RunSettings:

@@ -1,0 +1,1 @@
+"""Experiment tracking: log runs to MLflow."""
