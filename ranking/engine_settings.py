@@ -125,7 +125,7 @@ class SqlSettings(EngineSettings):
     def _check_query(cls, query: str) -> str:
         names = set(_PARAMETER.findall(query))
         if "query" not in names:
-            raise ValueError("must contain the bound parameter :query")
+            raise ValueError("must contain the bound parameter :query (and CAST(:query AS text), not :query::text)")
         if unknown := names - {"query", "depth"}:
             raise ValueError(f"unknown bound parameter :{min(unknown)}; use :query and :depth (write \\: for a colon)")
         return query

@@ -61,5 +61,5 @@ def _note(name: str, missing: dict[str, int], refused: int) -> str:
             "nor the collection has their text"
         )
     if refused:
-        parts.append(f"{refused:,} queries were refused")
+        parts.append(f"refused queries: {refused:,}")
     return f"{name}: {'; '.join(parts)}; see {INCOMPLETE}/"

@@ -56,7 +56,7 @@ def running_search_server(answer, port=0):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             server.respond(self)
 
         do_POST = do_GET  # noqa: N815
