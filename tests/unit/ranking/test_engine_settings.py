@@ -1,10 +1,15 @@
 """Settings of search engines: what is refused, and what candidates depend on."""
 
+import re
+import textwrap
+
 import pytest
+import yaml
 
 from ranking.errors import InputError
 from ranking.run_file import validate
 from ranking.settings import CandidateSettings
+from tests.testing.facts import ROOT
 
 HTTP = {"kind": "http_search", "url": "http://engine:9200/docs/_search", "body": {"q": "{query}"}}
 SQL = {
@@ -69,6 +74,16 @@ def test_credentials_are_refused_and_not_printed(changes):
 @pytest.mark.parametrize("value", ["${ENGINE_API_KEY}", "Bearer ${ENGINE_API_KEY}", "ApiKey ${ENGINE_API_KEY}"])
 def test_headers_may_name_environment_variables(value):
     assert settings_of(headers={"Authorization": value}).retrievers[0].headers == {"Authorization": value}
+
+
+def test_blocks_of_the_documentation_are_valid():
+    page = (ROOT / "docs" / "candidates.md").read_text(encoding="utf-8")
+    kinds = []
+    for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL):
+        raw = yaml.safe_load(textwrap.dedent(block))
+        raw = raw["candidates"] if isinstance(raw, dict) else {"retrievers": raw}
+        kinds += [engine.kind for engine in validate(CandidateSettings, raw, "candidates.md").engines]
+    assert kinds == ["http_search", "http_search", "http_search", "sql"]
 
 
 def test_casts_of_postgresql_are_no_parameters():
