@@ -60,7 +60,7 @@ def arguments_of(run, retrievers, collection, storage, log):
             "queries.sample": "null",
             "candidates.retrievers": json.dumps(retrievers),
             "candidates.depth": str(DEPTH),
-            "evaluation.first_stages": "null",
+            "evaluation.first_stages": "[]",
             "students": "[]",
             "evaluation.teacher": "false",
             "pre_ranker": "null",

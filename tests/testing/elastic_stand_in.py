@@ -1,20 +1,13 @@
-"""A stand-in for Elasticsearch: `_search` over an index of tantivy, for `match` queries on the field `text`.
-
-python -m tests.testing.elastic_stand_in PORT REQUESTS_FILE [SECONDS]
-
-The program serves the facts, appends the text of every query to a file, and answers after some seconds.
-"""
+"""A stand-in for Elasticsearch: `_search` over an index of tantivy, for `match` queries on the field `text`."""
 
 import json
-import sys
 import threading
 import time
-from pathlib import Path
 
 import tantivy
 
 from tests.testing.facts import FACTS
-from tests.testing.search_server import elastic_answer, running_search_server
+from tests.testing.search_server import elastic_answer
 
 
 class FactIndex:
@@ -42,7 +35,13 @@ class FactIndex:
 
 
 def answer_of(index, log=None, seconds=0.0):
-    """Return a function that answers requests to `/facts/_search`, for `running_search_server`."""
+    """Return a function that answers requests to `/facts/_search`, for `running_search_server`.
+
+    Args:
+        index: The index to search.
+        log: File to append the text of every query to, as JSON lines.
+        seconds: Time to wait before each answer.
+    """
     lock = threading.Lock()
 
     def answer(request, handler):
@@ -57,14 +56,3 @@ def answer_of(index, log=None, seconds=0.0):
         return 200, {}, elastic_answer(*((doc_id, score, {"text": text}) for doc_id, score, text in hits))
 
     return answer
-
-
-def main():
-    """Serve until the process ends."""
-    port, log, seconds = int(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
-    with running_search_server(answer_of(FactIndex(), log, seconds), port):
-        threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()
