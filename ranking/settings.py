@@ -9,15 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from ranking.base_settings import NamedRetrieverSettings
+from ranking.base_settings import Settings as Settings  # other modules import it from here
+from ranking.engine_settings import ENGINE_EXECUTION_SETTINGS, EngineSettings, HttpSearchSettings, SqlSettings
 from ranking.model_names import is_local
-
-
-class Settings(BaseModel):
-    """Base class of all settings. Rejects unknown keys and accepts numbers for string settings."""
-
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
 
 def _check_revision(revision: str | None, info: ValidationInfo) -> str | None:
@@ -64,23 +61,6 @@ class CollectionSettings(Settings):
         "otherwise half of the judged queries are test queries and half can be labelled (evaluate without students "
         "tests all). `label`: all can be labelled, there is no test set. `test`: all are test queries.",
     )
-
-
-class NamedRetrieverSettings(Settings):
-    """Base class of retriever settings. `name` is the name of the retriever's candidate list."""
-
-    kind: str
-    name: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        description="Name of the candidate list. Null: the retriever's kind; for a run, the file name without its "
-        "suffix.",
-    )
-
-    @property
-    def list_name(self) -> str:
-        """Name of the candidate list in files and tables."""
-        return self.name or self.kind
 
 
 class Bm25Settings(NamedRetrieverSettings):
@@ -131,7 +111,8 @@ class ParquetRetrieverSettings(NamedRetrieverSettings):
 
 
 RetrieverSettings = Annotated[
-    Bm25Settings | DenseSettings | RunRetrieverSettings | ParquetRetrieverSettings, Field(discriminator="kind")
+    Bm25Settings | DenseSettings | RunRetrieverSettings | ParquetRetrieverSettings | HttpSearchSettings | SqlSettings,
+    Field(discriminator="kind"),
 ]
 
 
@@ -163,6 +144,28 @@ class CandidateSettings(Settings):
         """Settings of the parquet retriever, which reads ready-made lists. None if the run does not use one."""
         first = self.retrievers[0]
         return first if isinstance(first, ParquetRetrieverSettings) else None
+
+    @property
+    def engines(self) -> list[EngineSettings]:
+        """Settings of the retrievers that ask a search engine."""
+        return [retriever for retriever in self.retrievers if isinstance(retriever, EngineSettings)]
+
+    @property
+    def needs_documents(self) -> bool:
+        """Whether a retriever needs documents of the collection, because it does not return texts itself."""
+        engines = self.engines
+        return self.imported_lists is None and not (
+            len(engines) == len(self.retrievers) and all(engine.returns_texts for engine in engines)
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that candidate lists depend on."""
+        return self.model_dump(exclude={"retrievers": {"__all__": ENGINE_EXECUTION_SETTINGS}})
+
+    def without_engines(self) -> CandidateSettings:
+        """Return these settings with only the retrievers that ask no search engine. There may be none left."""
+        local = [retriever for retriever in self.retrievers if not isinstance(retriever, EngineSettings)]
+        return self.model_copy(update={"retrievers": local})
 
 
 class PreRankerSettings(Settings):

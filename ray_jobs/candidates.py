@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ranking.engine_settings import EngineSettings
 from ranking.records import CandidateList, Query, QueryCandidates, SplitName
 from ranking.runs.stages import Stage
 from ranking.settings import DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
@@ -71,15 +72,29 @@ def _retrieve(run: Run, split: SplitName, unit: str) -> None:
         if left:
             write_stages({split: stage}, make_lists(run, split, stage, todo), row, left, run.progress, "queries")
     run.report_stage(finish(stage, rows), unit)
+    if run.settings.candidates.engines:
+        _report_incomplete(run, stage)
 
 
 def _search(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
     """Retrieve candidate lists for the queries."""
     from actors.data.streaming import through_actor
     from actors.retrieval.candidate_lists import CandidateRetriever, TestRetriever
+    from actors.retrieval.engines import INCOMPLETE
 
-    arguments = (run.plan.index.folder, run.plan.embedding_cache, run.settings.candidates)
+    folders = (run.plan.index.folder, run.plan.embedding_cache)
+    arguments = (*folders, run.settings.candidates, stage.folder / INCOMPLETE)
     return through_actor(queries, CandidateRetriever if split == "log" else TestRetriever, arguments)
+
+
+def _report_incomplete(run: Run, stage: Stage) -> None:
+    """Print how many documents and queries the lists of search engines lack."""
+    import ray
+
+    from actors.retrieval.engines import INCOMPLETE, incomplete_notes
+
+    for note in ray.get(ray.remote(incomplete_notes).options(num_cpus=0.25).remote(stage.folder / INCOMPLETE)):
+        run.progress.stage("note", note)
 
 
 def _read_imported(run: Run, split: SplitName, stage: Stage, queries: Dataset) -> Dataset:
@@ -113,8 +128,9 @@ def _test_queries(run: Run) -> Folder:
 
 
 def _check_retrievers(run: Run) -> None:
-    """Raise InputError if a retriever's files are missing or invalid, or it needs faiss, which is not installed."""
+    """Raise InputError if a retriever's files are missing or invalid, or it needs a package that is not installed."""
     from actors.retrieval.candidate_lists import check_parquet_lists
+    from actors.retrieval.engines import check_engine
     from actors.retrieval.retrievers import check_faiss, check_run
 
     for retriever in run.settings.candidates.retrievers:
@@ -124,6 +140,8 @@ def _check_retrievers(run: Run) -> None:
             check_faiss()
         if isinstance(retriever, ParquetRetrieverSettings):
             check_parquet_lists(retriever.path)
+        if isinstance(retriever, EngineSettings):
+            check_engine(retriever)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def index_documents(run: Run) -> None:
     if run.skip_if_finished(stage):
         return
     documents = _with_text(run)
-    if not documents and run.settings.candidates.imported_lists is None:
+    if not documents and run.settings.candidates.needs_documents:
         raise InputError(f"collection {run.collection.name}: no document has text")
     run.start_ray()
     import ray

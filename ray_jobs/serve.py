@@ -169,7 +169,7 @@ def build_application(run: Run) -> Application:
             }
         }
     searcher = None
-    if settings.page and run.settings.candidates.imported_lists is None and (run.folder / "index").exists(MANIFEST):
+    if settings.page and _searchable(run) and (run.folder / "index").exists(MANIFEST):
         stage = run.plan.index
         queries = run.collection.test[:PAGE_QUERIES]
         qrels = {query.query_id: run.collection.qrels.get(query.query_id, {}) for query in queries}
@@ -179,6 +179,17 @@ def build_application(run: Run) -> Application:
             )
     resources = {"num_cpus": 1, "num_gpus": settings.gpus}
     return ingress_deployment.options(ray_actor_options=resources, **scaling).bind(run.storage, settings, searcher)
+
+
+def _searchable(run: Run) -> bool:
+    """Return whether the search page can search with the run's retrievers. It never asks search engines."""
+    candidates = run.settings.candidates
+    if not candidates.engines:
+        return candidates.imported_lists is None
+    names = ", ".join(engine.list_name for engine in candidates.engines)
+    local = candidates.without_engines().retrievers
+    run.progress.stage("note", f"the search page does not ask {names}" + ("" if local else ", so it has no search"))
+    return bool(local)
 
 
 def http_options(settings: ServingSettings) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,9 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from actors.data.rows import Outcome, records, table_of
+from actors.retrieval.engine_retriever import EngineResult
+from actors.retrieval.engines import make_engine_retriever
+from actors.retrieval.retrieved import FusedDocument, RetrievedDocuments
 from actors.retrieval.retrievers import DOCUMENTS, make_retriever
 from ranking.errors import InputError
 from ranking.records import (
@@ -25,9 +29,10 @@ from ranking.records import (
     SplitName,
 )
 from ranking.retrieval.deduplication import deduplicate
-from ranking.retrieval.fusion import reciprocal_rank_fusion
+from ranking.retrieval.engine_hits import usable_scores
 from ranking.settings import CandidateSettings
 from ranking.storage.folder import Folder
+from ranking.storage.parquet_files import part_name
 
 _OUTCOMES: dict[SplitName, type[Outcome[Any]]] = {"log": Outcome[CandidateList], "test": Outcome[QueryCandidates]}
 
@@ -36,56 +41,95 @@ class CandidateRetriever:
     """Ray Data actor that retrieves candidates for log queries from all configured retrievers and fuses them.
 
     Documents with the same text are merged into one candidate.
+
+    Args:
+        index: Folder of the index.
+        vectors: Folder of the embedding cache.
+        settings: Settings of the retrievers.
+        incomplete: Folder for what the lists of search engines lack (`IncompleteList`). None does not store it.
     """
 
-    def __init__(self, index: Folder, vectors: Folder, settings: CandidateSettings) -> None:
+    def __init__(
+        self, index: Folder, vectors: Folder, settings: CandidateSettings, incomplete: Folder | None = None
+    ) -> None:
         self.depth = settings.depth
+        self.incomplete = incomplete
         self.documents = {document.doc_id: document for document in (index / DOCUMENTS).read_rows(Document)}
         documents = list(self.documents.values())
+        self.engines = {engine.list_name: make_engine_retriever(engine) for engine in settings.engines}
         self.retrievers = {
             retriever.list_name: make_retriever(retriever, index, vectors, documents)
-            for retriever in settings.retrievers
+            for retriever in settings.without_engines().retrievers
         }
+        self.names = [retriever.list_name for retriever in settings.retrievers]
 
-    def retrieve(self, queries: Sequence[Query]) -> list[dict[str, list[str]]]:
-        """Run every retriever.
-
-        Returns:
-            One dictionary per query: {retriever name: ids of up to `depth` documents, best first}.
-        """
+    def retrieve(self, queries: Sequence[Query]) -> list[RetrievedDocuments]:
+        """Run every retriever. Returns up to `depth` documents per retriever for each query."""
         lists = {name: retriever.search(queries, self.depth) for name, retriever in self.retrievers.items()}
-        return [{name: per_query[i] for name, per_query in lists.items()} for i in range(len(queries))]
+        results = {name: engine.results(queries, self.depth) for name, engine in self.engines.items()}
+        return [
+            self._retrieved(
+                query.query_id,
+                {name: per_query[i] for name, per_query in lists.items()},
+                {name: per_query[i] for name, per_query in results.items()},
+            )
+            for i, query in enumerate(queries)
+        ]
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Map rows of Query to rows of Outcome[CandidateList]. Rejects queries without a result."""
         queries = records(batch, Query)
+        retrieved = self.retrieve(queries)
+        self.store_incomplete(retrieved)
         outcomes = []
-        for query, ranked in zip(queries, self.retrieve(queries), strict=True):
-            fused = self.candidates(reciprocal_rank_fusion(ranked, sum(map(len, ranked.values()))))
-            outcomes.append(
-                _list_outcome(
-                    query.query_id, query.text, deduplicate(fused)[: self.depth], "no retriever found a document"
-                )
-            )
+        for query, found in zip(queries, retrieved, strict=True):
+            problem = found.problem()
+            fused = [] if problem else found.fused(sum(map(len, found.lists.values())))
+            distinct = deduplicate(self.candidates(fused, found.documents))[: self.depth]
+            outcomes.append(_list_outcome(query.query_id, query.text, distinct, problem or ""))
         return table_of(outcomes, Outcome[CandidateList])
 
-    def candidates(self, fused: Sequence[tuple[str, float, str]]) -> list[Candidate]:
+    def candidates(
+        self, fused: Sequence[FusedDocument], documents: Mapping[str, Document] = MappingProxyType({})
+    ) -> list[Candidate]:
         """Make candidates from fused results, with rank, title and text.
 
         Args:
-            fused: Triples (doc_id, score, retriever names), best first.
+            fused: The results, best first.
+            documents: Documents that take precedence over those of the collection, by document id.
         """
+        texts = ChainMap(dict(documents), self.documents)
         return [
             Candidate(
                 doc_id=doc_id,
-                title=self.documents[doc_id].title,
-                text=self.documents[doc_id].text,
+                title=texts[doc_id].title,
+                text=texts[doc_id].text,
                 rank=rank,
                 score=score,
                 retriever=names,
             )
             for rank, (doc_id, score, names) in enumerate(fused, start=1)
         ]
+
+    def store_incomplete(self, retrieved: Sequence[RetrievedDocuments]) -> None:
+        """Store what the lists of search engines lack, before the lists themselves are stored."""
+        rows = [incomplete for found in retrieved for incomplete in found.incomplete]
+        if rows and self.incomplete is not None:
+            self.incomplete.write_rows(part_name(found.query_id for found in retrieved), rows)
+
+    def _retrieved(
+        self, query_id: str, lists: Mapping[str, list[str]], results: Mapping[str, EngineResult]
+    ) -> RetrievedDocuments:
+        """Collect the lists of one query, in the order of the settings."""
+        found = RetrievedDocuments(query_id)
+        for result in results.values():
+            found.add_texts(result, self.documents)
+        for name in self.names:
+            if name in results:
+                found.add_engine(name, results[name], self.documents)
+            else:
+                found.lists[name] = lists[name]
+        return found
 
 
 class TestRetriever(CandidateRetriever):
@@ -97,12 +141,12 @@ class TestRetriever(CandidateRetriever):
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Map rows of Query to rows of Outcome[QueryCandidates]."""
         queries = records(batch, Query)
+        retrieved = self.retrieve(queries)
+        self.store_incomplete(retrieved)
         outcomes = []
-        for query, ranked in zip(queries, self.retrieve(queries), strict=True):
-            lists = {
-                name: self.candidates(reciprocal_rank_fusion({name: ids}, self.depth)) for name, ids in ranked.items()
-            }
-            lists[FUSED] = self.candidates(reciprocal_rank_fusion(ranked, self.depth))
+        for query, found in zip(queries, retrieved, strict=True):
+            lists = {name: self.candidates(found.of(name), found.documents) for name in found.lists}
+            lists[FUSED] = self.candidates(found.fused(self.depth), found.documents)
             outcomes.append(_test_outcome(query.query_id, query.text, lists))
         return table_of(outcomes, Outcome[QueryCandidates])
 
@@ -197,15 +241,13 @@ def check_parquet_lists(path: str) -> None:
 def _parquet_candidates(row: dict[str, Any], source: str) -> list[Candidate]:
     """Read the candidates of a row, whose order is taken as best first. Keeps the first entry of a repeated document.
 
-    Replaces all scores by 1 / rank if a score is missing, or if scores increase from first to last, as distances do.
+    Scores that cannot be used become 1 / rank, see `usable_scores`.
     """
     by_id: dict[str, dict[str, Any]] = {}
     for entry in row["candidates"] or []:
         by_id.setdefault(str(entry["doc_id"]), entry)
     rows = list(by_id.values())
-    scores = [entry["score"] for entry in rows if entry.get("score") is not None]
-    if len(scores) < len(rows) or any(after > before for before, after in itertools.pairwise(scores)):
-        scores = [1.0 / rank for rank in range(1, len(rows) + 1)]
+    scores = usable_scores([entry.get("score") for entry in rows])
     return [
         Candidate(
             doc_id=str(entry["doc_id"]),

@@ -21,7 +21,6 @@ from actors.scoring.scorers import Model
 from actors.serving.serving_settings import ServingSettings
 from ranking.evaluation.results import Latency, Machine, Parity, Size
 from ranking.records import FUSED, CandidateList, Query, content
-from ranking.retrieval.fusion import reciprocal_rank_fusion
 from ranking.settings import CandidateSettings, PreRankerSettings
 from ranking.storage.folder import Folder
 from students import parity
@@ -95,7 +94,8 @@ class LatencyProbe:
     ) -> dict[str, MeasuredLatency]:
         """Measure the search latency of each retriever, and of all retrievers with rank fusion.
 
-        Skips imported lists, which are read from a file and not searched.
+        Skips imported lists, which are read from a file and not searched, and search engines, whose latency is not
+        that of this machine.
 
         Args:
             index: Folder of the indexes.
@@ -105,9 +105,9 @@ class LatencyProbe:
 
         Returns:
             {first stage: latency}. The fused list is only measured if there are at least two retrievers and none of
-            them is an imported list.
+            them is skipped.
         """
-        stage = CandidateRetriever(index, cache, settings)
+        stage = CandidateRetriever(index, cache, settings.without_engines())
         searched = {
             name: retriever for name, retriever in stage.retrievers.items() if not isinstance(retriever, RunRetriever)
         }
@@ -118,7 +118,7 @@ class LatencyProbe:
             queries = [Query(query_id="", text=_append_spaces(text, spaces)) for text in texts]
             search = partial(_search, retriever, settings.depth)
             measured[name] = MeasuredLatency(latency_percentiles(measure_seconds(search, queries)))
-        if 1 < len(searched) == len(stage.retrievers):
+        if 1 < len(searched) == len(settings.retrievers):
             queries = [Query(query_id="", text=_append_spaces(text, len(searched) + 1)) for text in texts]
             search = partial(_search_all, stage)
             measured[FUSED] = MeasuredLatency(latency_percentiles(measure_seconds(search, queries)))
@@ -135,8 +135,8 @@ def _search(retriever: Retriever, depth: int, query: Query) -> None:
 
 
 def _search_all(stage: CandidateRetriever, query: Query) -> None:
-    (lists,) = stage.retrieve([query])
-    reciprocal_rank_fusion(lists, stage.depth)
+    (found,) = stage.retrieve([query])
+    found.fused(stage.depth)
 
 
 def without_warm_up(inputs: Sequence[T]) -> Sequence[T]:

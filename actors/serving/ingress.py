@@ -262,5 +262,7 @@ class Ingress:
 
     def _page_searcher(self) -> DeploymentHandle[Any]:
         if self._searcher is None:
-            raise HTTPException(404, "no collection to search; serve a run whose collection is indexed")
+            raise HTTPException(
+                404, "no collection to search; serve a run whose collection is indexed for bm25 or dense retrieval"
+            )
         return self._searcher

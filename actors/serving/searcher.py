@@ -33,13 +33,13 @@ class Searcher:
         Args:
             index: Folder of the run's index.
             vectors: Folder of the embedding cache.
-            settings: Settings of the retrievers.
+            settings: Settings of the retrievers. Search engines are not used.
             queries: Test queries to offer on the page.
             qrels: Relevance grades of the test queries, {query_id: {doc_id: grade}}.
         """
         from actors.retrieval.candidate_lists import CandidateRetriever
 
-        self._retriever = CandidateRetriever(index, vectors, settings)
+        self._retriever = CandidateRetriever(index, vectors, settings.without_engines())
         self._queries = {query.text: query.query_id for query in queries}
         self._qrels = qrels
 
@@ -52,10 +52,8 @@ class Searcher:
         return await asyncio.to_thread(self._search, query)
 
     def _search(self, query: str) -> dict[str, Any]:
-        from ranking.retrieval.fusion import reciprocal_rank_fusion
-
-        (rankings,) = self._retriever.retrieve([Query(query_id="page", text=query)])
-        candidates = self._retriever.candidates(reciprocal_rank_fusion(rankings, MAX_DOCUMENTS))
+        (found,) = self._retriever.retrieve([Query(query_id="page", text=query)])
+        candidates = self._retriever.candidates(found.fused(MAX_DOCUMENTS))
         grades = self._qrels.get(self._queries.get(query, ""), {})
         documents = [
             {
@@ -68,4 +66,4 @@ class Searcher:
             }
             for c in candidates
         ]
-        return {"query": query, "documents": documents, "judged": bool(grades), "first_stage": "+".join(rankings)}
+        return {"query": query, "documents": documents, "judged": bool(grades), "first_stage": "+".join(found.lists)}

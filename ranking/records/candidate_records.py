@@ -69,6 +69,21 @@ class QueryCandidates(Record):
         return list({candidate.doc_id: candidate for name in names for candidate in self.of(name)}.values())
 
 
+class IncompleteList(Record):
+    """What the list of a search engine lacks for one query: a row of incomplete/ in a folder of candidates.
+
+    Attributes:
+        retriever: Name of the engine's list.
+        doc_ids: Documents that the engine returned without a text and that the collection does not have.
+        refusal: Why the engine refused the query; None if it answered.
+    """
+
+    query_id: str
+    retriever: str
+    doc_ids: list[str]
+    refusal: str | None = None
+
+
 class PreRankedCandidate(Record):
     """A candidate that the pre-ranker selected for the teacher.
 

@@ -239,7 +239,7 @@ class Plan:
             if isinstance(part, (RunRetrieverSettings, ParquetRetrieverSettings))
         ]
         inputs = [self.index.fingerprint, *queries, *imported]
-        return self._stage(name, self._settings.candidates.model_dump(), inputs)
+        return self._stage(name, self._settings.candidates.identity(), inputs)
 
     def _student(self, student: StudentSettings) -> Stage:
         # labels are identified by their content, not by their location

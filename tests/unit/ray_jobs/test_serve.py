@@ -6,6 +6,7 @@ import pytest
 
 from ranking.errors import InputError
 from ray_jobs import serve
+from ray_jobs.common.run import open_run
 
 
 @pytest.fixture
@@ -38,6 +39,26 @@ def test_scalars_objects_and_null_are_settings(settings_of, tmp_path):
     assert (settings.serving.max_replicas, settings.serving.page, settings.serving.keys) == (4, False, str(keys))
     assert (settings.serving.traffic.challenger, settings.serving.traffic.share) == ("v2", 0.25)
     assert settings_of({"serving.keys": None}).serving.keys is None
+
+
+ENGINE = {"kind": "http_search", "name": "ours", "url": "http://engine/search", "body": {"q": "{query}"}}
+
+
+@pytest.mark.parametrize(
+    ("retrievers", "searchable", "note"),
+    [
+        ([{"kind": "bm25"}], True, ""),
+        ([{"kind": "parquet", "path": "lists"}], False, ""),
+        ([{"kind": "bm25"}, ENGINE], True, "the search page does not ask ours"),
+        ([ENGINE], False, "the search page does not ask ours, so it has no search"),
+    ],
+)
+def test_search_page_uses_local_retrievers_only(tmp_path, capsys, retrievers, searchable, note):
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text(json.dumps({"candidates": {"retrievers": retrievers}, "storage": str(tmp_path)}))
+    run = open_run([str(run_file)])
+    assert serve._searchable(run) == searchable
+    assert " ".join(capsys.readouterr().out.split()) == f"note {note}".strip() * bool(note)
 
 
 def test_missing_key_file_is_refused_before_the_service_starts(settings_of, tmp_path):

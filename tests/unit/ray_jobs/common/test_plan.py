@@ -73,6 +73,19 @@ def test_setting_changes_only_dependent_stages(setting, value, changed, dataset,
     assert {name for name in before if before[name] != after[name]} == changed
 
 
+def test_candidates_depend_on_the_engine_but_not_on_keys_or_retries(dataset, monkeypatch):
+    def with_engine(**changes):
+        engine = {"kind": "http_search", "url": "http://engine/search", "body": {"q": "{query}"}, **changes}
+        return fingerprints(dataset, "--candidates.retrievers", json.dumps([engine]))
+
+    before = with_engine(headers={"Authorization": "ApiKey ${ENGINE_KEY}"})
+    monkeypatch.setenv("ENGINE_KEY", "another")
+    assert with_engine(headers={"Authorization": "ApiKey ${ENGINE_KEY}"}, retries=1, concurrency=2) == before
+    after = with_engine(headers={"Authorization": "ApiKey ${ENGINE_KEY}"}, body={"q": "{query}", "filter": "x"})
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"candidates", "test/candidates", "test/labels", *AFTER_LABELS}
+
+
 def test_another_revision_of_a_hub_model_changes_the_stages_that_use_it(dataset):
     def changed(section, value):
         values = [{**value, "revision": revision} for revision in ("v1", "v2")]
