@@ -39,10 +39,10 @@ def read_hugging_face(content, top_n=None):
     return sorted(triples, key=lambda triple: -triple[1])[:top_n]
 
 
-def custom_service_body(query, documents, top_n, return_documents):
+def custom_service_body(query, documents):
     """Return the body of Elasticsearch's `custom` service, with the template of the documentation page, as text."""
     settings = console_requests("elasticsearch.md")["PUT _inference/rerank/rradistill-custom"]["service_settings"]
-    values = {"query": query, "input": documents, "top_n": top_n, "return_documents": return_documents}
+    values = {"query": query, "input": documents}
     return re.sub(r"\$\{(\w+)\}", lambda match: json.dumps(values[match[1]]), settings["request"])
 
 
