@@ -80,7 +80,7 @@ def _title_and_text(document: str | TextDocument, i: int) -> str:
 
 def _joined_fields(document: str | TextDocument, names: Sequence[str], i: int) -> str:
     values = [(name, _value(document, name)) for name in names]
-    texts = [_as_text(value, f"documents[{i}].{name[:50]}") for name, value in values if value is not None]
+    texts = [_as_text(value, name, i) for name, value in values if value is not None]
     if not texts:
         raise ValueError(f"documents[{i}]: has none of the fields in rank_fields")
     return readable("\n".join(texts))
@@ -94,9 +94,9 @@ def _value(document: str | TextDocument, name: str) -> Any:
     return (document.model_extra or {}).get(name)
 
 
-def _as_text(value: Any, where: str) -> str:
+def _as_text(value: Any, name: str, i: int) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int | float):
         return json.dumps(value)
-    raise ValueError(f"{where}: expected a string or a number, because rank_fields names this field")
+    raise ValueError(f"documents[{i}]: the field {name[:50]!r} in rank_fields is not a string or a number")

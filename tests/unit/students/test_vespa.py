@@ -9,6 +9,7 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
+from students.batches import tokenize
 from tests.testing.facts import FACTS, ROOT
 from tests.testing.search_engines import PAGES
 from tests.testing.serving import QUERY
@@ -34,8 +35,8 @@ def vespa_inputs(tokenizer, query, document):
 )
 def test_token_sequence_of_vespa_is_that_of_students(document):
     tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
-    expected = AutoTokenizer.from_pretrained(MODEL)(QUERY, document)
-    assert vespa_inputs(tokenizer, QUERY, document) == dict(expected)
+    (expected,) = tokenize(AutoTokenizer.from_pretrained(MODEL), [(QUERY, document)], 192)
+    assert vespa_inputs(tokenizer, QUERY, document).items() <= expected.items()
 
 
 def test_the_page_names_the_inputs_of_bert_students():

@@ -37,7 +37,7 @@ def test_a_string_is_an_object_with_text():
         ({"title": "x"}, None, r"documents\[0\]\.text: missing"),
         ({"text": None}, None, r"documents\[0\]\.text: missing"),
         ({"title": None, "text": "x"}, ["title"], r"documents\[0\]: has none of the fields"),
-        (TITLED, ["tags"], r"documents\[0\]\.tags: expected a string or a number"),
+        (TITLED, ["tags"], r"documents\[0\]: the field 'tags' in rank_fields is not a string or a number"),
         ({"text": "x"}, ["model_fields_set"], r"documents\[0\]: has none of the fields"),
     ],
 )
