@@ -18,22 +18,17 @@ from actors.serving.experiment.traffic import Traffic, UnknownExposureError
 from actors.serving.http_api.admission import Admission, TooManyRequestsError
 from actors.serving.http_api.application import ERRORS, Caller, api
 from actors.serving.http_api.body_reader import BodyReader
+from actors.serving.http_api.engine_request import EngineRequest
 from actors.serving.http_api.hosts import AllowedHosts
 from actors.serving.http_api.keys import ApiKeys
 from actors.serving.http_api.middleware import AccessMiddleware, AccessPolicy
 from actors.serving.http_api.page import CONTENT_SECURITY_POLICY, PAGE
+from actors.serving.http_api.rankings import order_of, ranking_array, ranking_object
+from actors.serving.http_api.request_documents import readable
+from actors.serving.http_api.rerank_input import read_input
 from actors.serving.http_api.responses import set_ranking_headers
-from actors.serving.http_api.schemas import (
-    Feedback,
-    FirstStage,
-    RerankRequest,
-    TextsRequest,
-    order_of,
-    ranking,
-    readable,
-    texts_ranking,
-)
-from actors.serving.http_api.text_limits import check_count, check_texts
+from actors.serving.http_api.schemas import Feedback, FirstStage, RerankRequest
+from actors.serving.http_api.text_limits import check_texts
 from actors.serving.scoring.loaded_models import Role
 from actors.serving.scoring.reranker import Reranker, ScoredRequest
 from actors.serving.scoring.tokenizing import TextsToTokenize, TooLongError
@@ -76,6 +71,7 @@ class Ingress:
             settings.limits,
             BodyReader(settings.limits, several_keys),
             self._metrics,
+            tuple(settings.allowed_origins),
         )
 
     def __del__(self) -> None:
@@ -114,17 +110,20 @@ class Ingress:
         return await self._rerank(request, raw, response, caller, "2")
 
     @api.post("/rerank", responses=ERRORS)
-    async def rerank_texts(self, request: TextsRequest, response: Response, caller: Caller) -> list[dict[str, Any]]:
-        """Rank texts, best first, in the format of Text Embeddings Inference."""
-        check_count(len(request.texts), "texts", self._limits)
-        texts = [readable(text) for text in request.texts]
-        check_texts(request.query, texts, "texts", self._limits)
-        async with self._admitted(caller, len(texts)):
-            first_stage = FirstStage() if request.first_stage == "order" and self._settings.blend else None
-            to_score = TextsToTokenize(readable(request.query), texts, truncate=request.truncate)
-            scored = await self._score(to_score, caller, first_stage=first_stage)
-        set_ranking_headers(response, scored.version, scored.queued, scored.scored, blend=scored.blend)
-        return texts_ranking(request, scored.scores)
+    async def rerank_for_engines(
+        self, request: EngineRequest, response: Response, caller: Caller
+    ) -> list[dict[str, Any]] | dict[str, Any]:
+        """Rank documents, best first, in the format of Text Embeddings Inference, Elasticsearch, vLLM or Infinity."""
+        read = read_input(request, self._limits, self._settings.blend)
+        async with self._admitted(caller, len(read.texts.documents)):
+            scored = await self._score(read.texts, caller, first_stage=read.first_stage)
+        set_ranking_headers(
+            response, scored.version, scored.queued, scored.scored, blend=scored.blend, ignored=read.ignored
+        )
+        ranked = read.ranked(order_of(scored.scores, request.limit), scored.scores)
+        if request.wants_array:
+            return ranking_array(ranked)
+        return ranking_object(ranked, scored.version, scored.tokens, "1", scored.blend, read.ignored)
 
     @api.post("/v1/feedback", status_code=202, responses=ERRORS)
     async def feedback(self, event: Feedback, caller: Caller) -> dict[str, str]:
@@ -188,31 +187,21 @@ class Ingress:
     async def _rerank(
         self, request: RerankRequest, raw: Request, response: Response, caller: str, api_version: str
     ) -> dict[str, Any]:
-        check_count(len(request.documents), "documents", self._limits)
-        query, texts = readable(request.query), request.texts
-        check_texts(query, texts, "documents", self._limits)
-        first_stage = self._first_stage(request)
-        to_score = TextsToTokenize(query, texts, request.max_tokens_per_doc)
+        read = read_input(request, self._limits, self._settings.blend)
+        texts, first_stage = read.texts, read.first_stage
         plan = self._traffic.plan(raw.headers.get("x-experiment-key"), self._reranker.challenger_is_champion)
-        async with self._admitted(caller, len(texts)):
-            scoring = [self._score(to_score, caller, role, first_stage) for role in plan.roles]
+        async with self._admitted(caller, len(texts.documents)):
+            scoring = [self._score(texts, caller, role, first_stage) for role in plan.roles]
             scored = list(await asyncio.gather(*scoring))
-        shown = self._traffic.show(plan, scored, request.top_n)
-        self._traffic.record(plan, shown, query, request.ids, self._shadow(to_score, caller, first_stage))
+        shown = self._traffic.show(plan, scored, request.limit)
+        self._traffic.record(plan, shown, texts.query, request.ids, self._shadow(texts, caller, first_stage))
         queued, seconds = max(result.queued for result in scored), max(result.scored for result in scored)
         blends = list(dict.fromkeys(result.blend or "none" for result in scored))
         blend = None if blends == ["none"] else " + ".join(blends)
-        set_ranking_headers(response, shown.version, queued, seconds, shown.arm, shown.exposure_id, blend)
+        set_ranking_headers(response, shown.version, queued, seconds, shown.arm, shown.exposure_id, blend, read.ignored)
         tokens = sum(result.tokens for result in scored)
-        return ranking(request, shown.order, shown.scores, shown.version, tokens, api_version, blend)
-
-    def _first_stage(self, request: RerankRequest) -> FirstStage | None:
-        """Return the first-stage ranking to blend with, or None if the request has none or blending is disabled."""
-        try:
-            first_stage = request.first_stage_ranking()
-        except ValueError as error:
-            raise HTTPException(422, str(error)) from None
-        return first_stage if self._settings.blend else None
+        ranked = read.ranked(shown.order, shown.scores)
+        return ranking_object(ranked, shown.version, tokens, api_version, blend, read.ignored)
 
     async def _from_searcher(self, caller: str, response: Any) -> Any:
         """Await a response from the demo page's searcher, subject to the caller's limits and the timeout."""

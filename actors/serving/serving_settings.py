@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ranking.settings import Settings
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]*[a-z0-9\]]")
+"""An origin as browsers send it: lower case, no path, and no slash at the end."""
 
 
 class LimitSettings(Settings):
@@ -94,6 +98,11 @@ class ServingSettings(Settings):
         description="Accepted names in the Host header, such as rank.example.com or *.example.com. Null: all if `keys` "
         "is set, else IP addresses, names without a dot, and names in .local, .localhost, .svc and .internal.",
     )
+    allowed_origins: list[str] = Field(
+        [],
+        description="Origins whose web pages may call the service from a browser, such as https://shop.example.com. "
+        "`*` is any origin. Empty: responses have no CORS headers.",
+    )
     registry_poll_seconds: float = Field(
         5.0, gt=0, description="Seconds between reads of the registry to detect a new champion."
     )
@@ -113,6 +122,14 @@ class ServingSettings(Settings):
     def threads(self) -> int:
         """Threads per replica on this machine: its cores divided by the maximum number of replicas."""
         return max(1, (os.cpu_count() or 1) // (self.max_replicas or self.replicas))
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins_are_complete(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is not an origin; expected scheme and host, as https://shop.example.com")
+        return origins
 
     @model_validator(mode="after")
     def _replicas_in_order(self) -> ServingSettings:

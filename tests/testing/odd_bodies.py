@@ -8,8 +8,21 @@ import random
 
 ROUTES = ("/v1/rerank", "/v2/rerank", "/rerank", "/v1/feedback")
 FIELDS = {
-    "/v1/rerank": ("query", "documents", "top_n", "return_documents", "max_tokens_per_doc", "model"),
-    "/rerank": ("query", "texts", "raw_scores", "return_text", "truncate"),
+    "/v1/rerank": (
+        "query",
+        "documents",
+        "top_n",
+        "top_k",
+        "return_documents",
+        "rank_fields",
+        "max_tokens_per_doc",
+        "raw_scores",
+        "truncate",
+        "first_stage",
+        "model",
+        "instruction",
+    ),
+    "/rerank": ("query", "texts", "documents", "top_n", "raw_scores", "return_text", "truncate", "model"),
     "/v1/feedback": ("exposure_id", "kind", "position", "seconds", "event_id"),
 }
 FIELDS["/v2/rerank"] = FIELDS["/v1/rerank"]
@@ -71,7 +84,7 @@ def valid_body(rng, route):
             "kind": rng.choice(("click", "dwell")),
             "position": rng.choice(NUMBERS),
         }
-    name = "texts" if route == "/rerank" else "documents"
+    name = rng.choice(("texts", "documents")) if route == "/rerank" else "documents"
     return {"query": rng.choice(TEXTS), name: [rng.choice(TEXTS[:-2]) for _ in range(rng.randrange(5))]}
 
 

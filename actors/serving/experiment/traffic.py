@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from actors.serving.experiment.events import EventLog, local_journals
 from actors.serving.experiment.signing import Secret, load_secret
-from actors.serving.http_api.schemas import Feedback, order_of
+from actors.serving.http_api.rankings import order_of
+from actors.serving.http_api.schemas import Feedback
 from actors.serving.scoring.loaded_models import Role
 from actors.serving.scoring.reranker import ScoredRequest
 from actors.serving.service_metrics import IngressMetrics

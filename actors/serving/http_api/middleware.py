@@ -1,4 +1,8 @@
-"""ASGI middleware: refuse requests by their headers, read bodies within limits, secure and count responses."""
+"""ASGI middleware: refuse requests by their headers, read bodies within limits, secure and count responses.
+
+A HEAD request is answered like GET, without the body. A body without a content type is JSON, unless a web page sent it:
+browsers send such bodies across origins without a preflight request.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actors.serving.http_api.body_reader import BodyReader, ClientDisconnectedError, too_large
+from actors.serving.http_api.cors import with_cors
 from actors.serving.http_api.hosts import AllowedHosts
 from actors.serving.http_api.keys import ApiKeys
 from actors.serving.http_api.responses import error_response
@@ -60,6 +65,7 @@ class AccessPolicy:
         limits: Limits of a request.
         bodies: Reads the bodies.
         metrics: Counts the responses.
+        origins: Origins whose web pages may call the service.
     """
 
     keys: ApiKeys | None
@@ -67,6 +73,7 @@ class AccessPolicy:
     limits: LimitSettings
     bodies: BodyReader
     metrics: IngressMetrics
+    origins: tuple[str, ...] = ()
 
 
 class AccessMiddleware:
@@ -86,9 +93,8 @@ class AccessMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
-        if scope["path"] != "/":
-            scope["path"] = scope["path"].rstrip("/")  # instead of a redirect, which would repeat the Host header
+        started, status, without_body = time.perf_counter(), 500, scope["method"] == "HEAD"
+        scope = _normalized(scope)
 
         async def secured_send(message: Message) -> None:
             nonlocal status
@@ -97,12 +103,12 @@ class AccessMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+            elif without_body:
+                message = {**message, "body": b""}
             await send(message)
 
         try:
-            await self._handle(scope, receive, secured_send)
-        except HTTPException as error:
-            await error_response(error.status_code, error.detail, error.headers)(scope, receive, secured_send)
+            await self._with_error_responses(self._check_host)(scope, receive, secured_send)
         except (asyncio.CancelledError, ClientDisconnectedError) as error:
             status = CLIENT_CLOSED_REQUEST
             if isinstance(error, asyncio.CancelledError):
@@ -111,9 +117,27 @@ class AccessMiddleware:
             route = scope["path"] if scope["path"] in _COUNTED_ROUTES else "other"
             AccessMiddleware.policy.metrics.answered(route, status, time.perf_counter() - started)
 
-    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+    @staticmethod
+    def _with_error_responses(app: ASGIApp) -> ASGIApp:
+        """Return an application that sends the `HTTPException`s of another one as responses."""
+
+        async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await app(scope, receive, send)
+            except HTTPException as error:
+                await error_response(error.status_code, error.detail, error.headers)(scope, receive, send)
+
+        return handle
+
+    async def _check_host(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check what does not depend on the caller, before a preflight request is answered."""
         policy = AccessMiddleware.policy
         _check_headers(scope, policy)
+        app = self._with_error_responses(self._handle)  # pages can read an error only if it has CORS headers
+        await (with_cors(app, policy.origins) if policy.origins else app)(scope, receive, send)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        policy = AccessMiddleware.policy
         caller = scope.setdefault("state", {})["caller"] = _caller(scope, policy.keys)
         length = Headers(scope=scope).get("content-length", "")
         if length.isdigit() and int(length) > policy.limits.max_body_bytes:
@@ -142,6 +166,20 @@ def caller_of(request: Request, _: Annotated[Any, Security(_BEARER)]) -> str:
     if caller is None:
         raise _unauthorized()
     return caller
+
+
+def _normalized(scope: Scope) -> Scope:
+    """Return the scope without trailing slashes in the path, with GET for HEAD, and with a content type."""
+    path, headers = scope["path"], list(scope["headers"])
+    names = {name for name, _ in headers}
+    if b"content-type" not in names and b"origin" not in names:
+        headers.append((b"content-type", b"application/json"))
+    return {
+        **scope,
+        "method": "GET" if scope["method"] == "HEAD" else scope["method"],
+        "path": path if path == "/" else path.rstrip("/"),  # a redirect would repeat the Host header
+        "headers": headers,
+    }
 
 
 def _check_headers(scope: Scope, policy: AccessPolicy) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import Response
@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 VERSION, ARM, EXPOSURE, BLEND, TIMING = "x-model-version", "x-arm", "x-exposure-id", "x-blend", "server-timing"
+IGNORED = "x-ignored-fields"
 _MAX_REPORTED_ERRORS = 3
 
 
@@ -35,6 +36,8 @@ def validation_error_response(error: RequestValidationError) -> JSONResponse:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return error_response(422, f"the body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}")
+    if first["type"] == "model_attributes_type" and len(first["loc"]) == 1 and isinstance(first.get("input"), bytes):
+        return error_response(422, "the content type is not JSON; send the header Content-Type: application/json")
     lines = [f"{_field_path(detail['loc'])}: {str(detail['msg'])[:200]}" for detail in error.errors()]
     omitted = len(lines) - _MAX_REPORTED_ERRORS
     return error_response(
@@ -50,6 +53,7 @@ def set_ranking_headers(
     arm: str | None = None,
     exposure_id: str | None = None,
     blend: str | None = None,
+    ignored: Sequence[str] = (),
 ) -> None:
     """Set the headers that describe how a ranking was computed.
 
@@ -61,9 +65,12 @@ def set_ranking_headers(
         arm: Arm of the experiment, if any.
         exposure_id: Id of the recorded exposure, if any.
         blend: Description of how scores were blended with the first stage, if they were.
+        ignored: Names of the request's fields that had no effect.
     """
     response.headers[TIMING] = f"queue;dur={1000 * queued:.1f}, score;dur={1000 * scored:.1f}"
-    for name, value in ((VERSION, version), (ARM, arm), (EXPOSURE, exposure_id), (BLEND, blend)):
+    names = ", ".join(ignored) or None
+    values = ((VERSION, version), (ARM, arm), (EXPOSURE, exposure_id), (BLEND, blend), (IGNORED, names))
+    for name, value in values:
         if value is not None:
             response.headers[name] = value
 

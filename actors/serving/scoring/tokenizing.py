@@ -43,12 +43,14 @@ class TextsToTokenize:
         documents: Texts of the documents.
         max_tokens_per_doc: Maximum number of tokens of each document. None for the model's limit only.
         truncate: Whether to truncate pairs that exceed the model's maximum length.
+        field: Name of the documents' field in the request, for messages.
     """
 
     query: str
     documents: Sequence[str]
     max_tokens_per_doc: int | None = None
     truncate: bool = True
+    field: str = "documents"
 
 
 @dataclass(eq=False)
@@ -148,6 +150,7 @@ def _tokenize(
         for i, row in enumerate(rows):
             if row.tokens == scorer.max_length and scorer.is_cut((texts.query, documents[i])):
                 raise TooLongError(
-                    f"texts[{start + i}] and the query have more than {scorer.max_length} tokens; set truncate to true"
+                    f"{texts.field}[{start + i}] and the query have more than {scorer.max_length} tokens; "
+                    "set truncate to true"
                 )
     return rows

@@ -131,7 +131,7 @@ def test_keys_are_required_and_reloaded_at_runtime(service):
         (
             b'{"query": "q", "documents": ["a", {"no": 1}]}',
             422,
-            "documents[1]: Input should be a valid string; documents[1].text: Field required",
+            "documents[1].text: missing; add it, or name the fields to read in rank_fields",
         ),
         (b'{"query": "q", "documents": ["a"], "top_n": 0}', 422, "top_n: Input should be greater than or equal to 1"),
         (

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from actors.serving.http_api.json_route import MAX_VALUES, parse
-from actors.serving.http_api.schemas import RerankRequest, readable
+from actors.serving.http_api.request_documents import readable
+from actors.serving.http_api.schemas import RerankRequest
 
 MODEL = TypeAdapter(RerankRequest)
 
@@ -28,13 +29,13 @@ def test_texts_are_read_as_json_has_them_and_lone_surrogates_are_replaced(docume
             encoded = body.encode()
         except UnicodeEncodeError:
             continue
-        assert parse(MODEL, encoded).texts == [readable(text) for text in documents]
+        assert parse(MODEL, encoded).texts_to_score() == [readable(text) for text in documents]
 
 
 def test_escaped_backslashes_before_a_u_are_kept():
     body = rb'{"query": "\\ud800 \ud800", "documents": ["\\\ud800\ud83d\ude00"]}'
     request = parse(MODEL, body)
-    assert (request.query, request.texts) == ("\\ud800 �", ["\\�\U0001f600"])
+    assert (request.query, request.texts_to_score()) == ("\\ud800 �", ["\\�\U0001f600"])
 
 
 def test_a_byte_order_mark_is_ignored():
@@ -48,7 +49,7 @@ def test_a_byte_order_mark_is_ignored():
         (b'{"query": "\xff", "documents": []}', "json_invalid", ("body",)),
         (b"[" * 100_000, "json_invalid", ("body",)),
         (b'{"documents": []}', "missing", ("body", "query")),
-        (b'{"query": "q", "documents": ["", {"no": 1}]}', "string_type", ("body", "documents", 1, "str")),
+        (b'{"query": "q", "documents": ["", {"text": 1}]}', "string_type", ("body", "documents", 1, "str")),
         (b"[" + b"[]," * MAX_VALUES + b"[]]", "too_many_values", ("body",)),
         (b'{"query": [' + b"1," * MAX_VALUES + b"1]}", "too_many_values", ("body",)),
         (b'{"query": "q", "documents": [' + b'{"text": "a"},' * 20_000 + b'""]}', "too_long", ("body", "documents")),
@@ -61,4 +62,4 @@ def test_invalid_bodies_name_the_field(body, kind, location):
 
 def test_texts_may_contain_any_number_of_delimiters():
     text = '[{,"\\' * MAX_VALUES
-    assert parse(MODEL, json.dumps({"query": "q", "documents": [text]}).encode()).texts == [text]
+    assert parse(MODEL, json.dumps({"query": "q", "documents": [text]}).encode()).texts_to_score() == [text]

@@ -3,12 +3,14 @@
 import pytest
 from pydantic import ValidationError
 
-from actors.serving.http_api.schemas import MAX_ID_CHARACTERS, FirstStage, RerankRequest, TextsRequest
+from actors.serving.http_api.engine_request import EngineRequest
+from actors.serving.http_api.request_documents import MAX_ID_CHARACTERS
+from actors.serving.http_api.schemas import FirstStage, RerankRequest
 from actors.serving.scoring.reranker import _blended
 from ranking.blending import Blend
 
 
-@pytest.mark.parametrize(("request_type", "field"), [(RerankRequest, "documents"), (TextsRequest, "texts")])
+@pytest.mark.parametrize(("request_type", "field"), [(RerankRequest, "documents"), (EngineRequest, "texts")])
 def test_validation_stops_at_the_first_invalid_document(request_type, field):
     with pytest.raises(ValidationError) as caught:
         request_type.model_validate({"query": "q", field: [1] * 100_000})

@@ -97,6 +97,6 @@ def test_cancelled_requests_are_dropped(queue, tokenizer):
 
 def test_too_long_documents_are_named_if_they_must_not_be_truncated(queue, tokenizer):
     documents = ["ok"] * 20 + ["much too long"]
-    with pytest.raises(TooLongError, match=r"texts\[20\] and the query have more than 8 tokens"):
+    with pytest.raises(TooLongError, match=r"documents\[20\] and the query have more than 8 tokens"):
         queue.submit(tokenizer, texts(*documents, truncate=False)).result(5)
     assert queue.submit(tokenizer, texts(*documents, max_tokens_per_doc=3)).result(5)[-1].tokens == 3

@@ -1,0 +1,62 @@
+"""The service's HTTP routes with a model that counts common words, in this process, without Ray.
+
+The model is the only part that is replaced: everything from the middleware to the responses is the service's own.
+"""
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+from unittest import mock
+
+from starlette.testclient import TestClient
+
+from actors.serving.http_api.application import api
+from actors.serving.ingress import Ingress
+from actors.serving.scoring.reranker import ScoredRequest
+from actors.serving.scoring.tokenizing import TooLongError
+from actors.serving.serving_settings import ServingSettings
+from ranking.storage.folder import Folder
+
+MAX_WORDS = 30
+
+
+def word_scores(query, texts, max_words=None):
+    """Return per text 2 for each of its words that is in the query, less 0.1 for each other word, and less 1."""
+    words = set(query.lower().split())
+    cut = [text.lower().split()[: max_words or MAX_WORDS] for text in texts]
+    return [sum(2.0 if word in words else -0.1 for word in text) - 1.0 for text in cut]
+
+
+class WordCounter:
+    """Has the interface of `Reranker`. With a first stage, scores are those of the first stage or its order."""
+
+    challenger_is_champion = False
+
+    def versions(self):
+        return {"champion": "words"}
+
+    async def score(self, texts, caller, role="champion", *, low_priority=False, first_stage=None):
+        for i, text in enumerate(texts.documents):
+            if not texts.truncate and len(text.split()) > MAX_WORDS:
+                raise TooLongError(f"{texts.field}[{i}] and the query have more than {MAX_WORDS} tokens")
+        scores = word_scores(texts.query, texts.documents, texts.max_tokens_per_doc)
+        if first_stage is not None:
+            scores = first_stage.scores or [float(-i) for i in range(len(scores))]
+        return ScoredRequest(scores, "words", 7, 0.0, 0.0, None if first_stage is None else "ranks, w = 0")
+
+
+@contextmanager
+def http_client(folder, **settings):
+    """Yield a client of a service. Only one can be used at a time, because its access policy is global.
+
+    Args:
+        folder: Folder for the storage root.
+        **settings: Settings of `serving`.
+    """
+    service = Ingress.func_or_class.__mro__[1]  # the class as it is before Ray Serve's decorators
+    replica = SimpleNamespace(servable_object=None)
+    with (
+        mock.patch.dict(service.__init__.__globals__, Reranker=lambda *_: WordCounter(), IngressMetrics=mock.MagicMock),
+        mock.patch("ray.serve.get_replica_context", return_value=replica),
+    ):
+        replica.servable_object = service(Folder(folder), ServingSettings(**settings), None)
+        yield TestClient(api, base_url="http://localhost:8000", raise_server_exceptions=False)
