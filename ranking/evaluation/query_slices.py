@@ -37,12 +37,14 @@ def slice_queries(collection: Collection) -> dict[tuple[str, str], list[str]]:
         if document.doc_id in needed
     }
 
+    plain = PLAIN if collection.language == ENGLISH else frozenset()
+
     def overlap(query: Query) -> str:
         """Return the name of a query's slice by term overlap.
 
         Overlap is the share of the query's terms that occur in a relevant document, averaged over these documents.
         """
-        query_words = _terms(query.text, collection.language) - PLAIN
+        query_words = _terms(query.text, collection.language) - plain
         shares = [_share(query_words, words[doc_id]) for doc_id in relevant.get(query.query_id, []) if doc_id in words]
         if not shares:
             return "unknown (no text)"
