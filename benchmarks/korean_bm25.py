@@ -3,8 +3,8 @@
     python -m benchmarks.korean_bm25
 
 Needs the extra `korean`. Prints nDCG@10 and Recall@10 of the languages `english` (the default), `none` and `korean`,
-and of overlapping character bigrams of Hangul, like those of Chinese characters; then the difference of `korean` to each
-other system with a paired randomisation test on both measures, without correction.
+and of overlapping character bigrams of Hangul, like those of Chinese characters; then the difference of `korean` to
+each other system with a paired randomisation test on both measures, without correction.
 """
 
 from __future__ import annotations
