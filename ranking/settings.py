@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from ranking.base_settings import NamedRetrieverSettings
 from ranking.base_settings import Settings as Settings  # other modules import it from here
 from ranking.engine_settings import ENGINE_EXECUTION_SETTINGS, EngineSettings, HttpSearchSettings, SqlSettings
+from ranking.languages import ENGLISH, Language
 from ranking.model_names import is_local
 
 
@@ -61,10 +62,16 @@ class CollectionSettings(Settings):
         "otherwise half of the judged queries are test queries and half can be labelled (evaluate without students "
         "tests all). `label`: all can be labelled, there is no test set. `test`: all are test queries.",
     )
+    language: Language = Field(
+        ENGLISH,
+        description="Language of documents and queries, for the stems and stop words of BM25, query selection, Token "
+        "Selection and extractive rationales: `english`, another Snowball language such as `german`, `korean`, "
+        "`japanese` or `chinese` (each needs the extra of its name), or `none` for words as they are.",
+    )
 
 
 class Bm25Settings(NamedRetrieverSettings):
-    """BM25 (Lucene variant of bm25s) with English stop words and the Snowball stemmer."""
+    """BM25 (Lucene variant of bm25s) with the stop words and the stemmer of `collection.language`."""
 
     kind: Literal["bm25"] = "bm25"
     k1: float = Field(0.9, gt=0, description="Term frequency saturation.")

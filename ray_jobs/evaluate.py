@@ -27,6 +27,7 @@ from ranking.evaluation import judgement_checks, measures, summary_table
 from ranking.evaluation.comparison import PerQuery, System, as_written, measure
 from ranking.evaluation.results import Metrics, SystemKind, SystemResult
 from ranking.evaluation.trec_runs import TrecRun, read_run, to_trec
+from ranking.languages import check_installed
 from ranking.records import FUSED, Candidate, CandidateList, Label, QueryCandidates
 from ranking.registry_versions import TRAIN_AGAIN
 from ranking.settings import PreRankerSettings
@@ -70,6 +71,7 @@ def main(run: Run) -> None:
         show(run, metrics)
         mlflow_tracking.log_evaluation(run, metrics)
         return
+    check_installed(run.settings.collection.language)
     for student in run.settings.students:
         check_files(systems.trained_model(run, student.name), TRAIN_AGAIN)
     notes = judgement_checks.check_qrels(run.collection.qrels)

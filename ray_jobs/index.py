@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ranking.errors import InputError
+from ranking.languages import check_installed
 from ranking.records import Document, SelectedQuery, SplitName
 from ranking.runs.stages import fingerprint_of
 from ranking.settings import Bm25Settings
@@ -41,7 +42,7 @@ def index_documents(run: Run) -> None:
     """Write the documents that have text, and their BM25 index.
 
     Raises:
-        InputError: If no document has text.
+        InputError: If no document has text, or the language's tokenizer is not installed.
     """
     stage = run.plan.index
     if run.skip_if_finished(stage):
@@ -49,6 +50,7 @@ def index_documents(run: Run) -> None:
     documents = _with_text(run)
     if not documents and run.settings.candidates.needs_documents:
         raise InputError(f"collection {run.collection.name}: no document has text")
+    check_installed(run.settings.collection.language)
     run.start_ray()
     import ray
 
@@ -59,7 +61,8 @@ def index_documents(run: Run) -> None:
         (stage.folder / DOCUMENTS).write_rows(part_name(document.doc_id for document in documents), documents)
     for settings in run.settings.candidates.retrievers:
         if isinstance(settings, Bm25Settings):
-            ray.get(ray.remote(build_bm25).remote(documents, settings, stage.folder / "bm25"))
+            language = run.settings.collection.language
+            ray.get(ray.remote(build_bm25).remote(documents, settings, stage.folder / "bm25", language))
     manifest = stage.finish(rows_in=len(run.collection.documents), rows_out=len(documents), rejected=0)
     run.progress.stage("index", f"{len(documents):,} documents in {manifest.seconds:.0f} s")
 

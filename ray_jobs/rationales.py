@@ -10,8 +10,9 @@ generated for a candidate is unusable, the candidate gets no rationale; its row 
 
 from __future__ import annotations
 
-from actors.rationale_settings import LlmRationaleSettings, NoRationaleSettings
+from actors.rationale_settings import ExtractiveRationaleSettings, LlmRationaleSettings, NoRationaleSettings
 from ranking.errors import InputError
+from ranking.languages import check_installed
 from ranking.records import Label, RationaleList
 from ranking.runs.stages import Stage
 from ray_jobs import label
@@ -43,11 +44,14 @@ def write_rationales(run: Run) -> None:
     stage = run.plan.rationales
     if run.skip_if_finished(stage):
         return
+    language = run.settings.collection.language
+    if isinstance(settings, ExtractiveRationaleSettings):
+        check_installed(language)
     capacity_check.check(run, "rationales")
     from actors.data.streaming import finish, parts_of, write_stages
     from actors.rationales import make_writer
 
-    writer = make_writer(settings, run.settings.compute, run.plan.rationales_cache)
+    writer = make_writer(settings, run.settings.compute, run.plan.rationales_cache, language)
     stage.begin()
     labels, rows, left = parts_of(run.plan.labels.folder, Label, without=stage)
     tokens = write_stages({"log": stage}, writer.explain(labels), RationaleList, left, run.progress, "labels")

@@ -21,6 +21,7 @@ from ranking.collections.log_formats import describe_skipped
 from ranking.collections.log_preview import describe, groups_of, notes_on, preview_log
 from ranking.collections.log_rows import layouts_of
 from ranking.errors import InputError
+from ranking.languages import check_installed
 from ranking.runs.stages import Stage
 from ranking.selection.long_tail import Selection, keys_of_questions
 from ray_jobs.common.run import Run, job
@@ -47,6 +48,7 @@ def main(run: Run) -> None:
     stage = run.plan.queries
     if run.skip_if_finished(stage):
         return
+    check_installed(run.settings.collection.language)
     run.start_ray()
     counted = count_log(run)
     sums = check_sums(run, counted)
@@ -79,9 +81,9 @@ def count_log(run: Run) -> Dataset:
     """Count the distinct queries of `queries.log`, or of the collection's log. The result remains on the workers."""
     from actors.query_log.counting import count, forms_of_files, forms_of_queries
 
-    settings = run.settings.queries
+    settings, language = run.settings.queries, run.settings.collection.language
     if settings.log is None:
-        forms, partitions = forms_of_queries(run.collection.log)
+        forms, partitions = forms_of_queries(run.collection.log, language)
     else:
         files = find_log(settings.log)
         layouts = layouts_of(files, settings)
@@ -89,8 +91,8 @@ def count_log(run: Run) -> Dataset:
             run.progress.stage("log", describe(layout, group, settings))
         for note in notes_on(layouts):
             run.progress.stage("", note)
-        forms, partitions = forms_of_files(files, layouts, settings)
-    counted: Dataset = count(forms, partitions).materialize()
+        forms, partitions = forms_of_files(files, layouts, settings, language)
+    counted: Dataset = count(forms, partitions, language).materialize()
     return counted
 
 
@@ -130,9 +132,10 @@ def select(run: Run, stage: Stage, counted: Dataset, sums: Sums) -> Counter[str]
     from actors.data.streaming import forget_rejections
     from actors.query_log.long_tail_selection import max_sampling_key, write_selection
 
-    settings = run.settings.queries
+    settings, language = run.settings.queries, run.settings.collection.language
     forget_rejections(stage)
-    selection = Selection(settings, sums.searches, keys_of_questions([query.text for query in run.collection.test]))
+    tested = keys_of_questions([query.text for query in run.collection.test], language)
+    selection = Selection(settings, sums.searches, tested, language=language)
     if settings.sample is not None:
         selection = replace(selection, max_sampling_key=max_sampling_key(counted, selection, settings.sample))
     return write_selection(counted, selection, stage)

@@ -25,7 +25,7 @@ from ray_jobs.tracking import mlflow_tracking
 from ray_jobs.training import blend_fitting, training_labels
 from ray_jobs.training.monitoring import TrainingSummary, write_curves
 from ray_jobs.training.preparation import TrainingData, frequent_terms, prepare
-from ray_jobs.training.settings_check import check_enough_labels, check_fit
+from ray_jobs.training.settings_check import check_enough_labels, check_fit, check_language
 from students.student_settings import StudentSettings
 
 READS = (*TRAINING_SETTINGS, "mlflow")
@@ -58,6 +58,7 @@ def train(run: Run, student: StudentSettings) -> None:
     data = prepare(run, student)
     check_enough_labels(data, training)
     check_fit(student, training, data.provenance.targets)
+    check_language(student, run.settings.collection.language)
     if data.grades is None:
         training_labels.check_ordered(data.labels.folder, training)
     if training.validation_fraction and not data.validation_ids:
@@ -122,6 +123,7 @@ def _fit(run: Run, stage: Stage, student: StudentSettings, data: TrainingData) -
         grades=data.grades,
         base_ranks=has_ranking_head(model_path(student.base), student),
         frequent_terms=frequent_terms(run, student),
+        language=run.settings.collection.language,
     )
     stage.folder.write_text(PLANNED, str(assignment.steps))
     # Ray's type hints for RunConfig and ScalingConfig describe Ray Train V1. Ray 2.60 runs V2.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ranking.errors import first_line
+from ranking.languages import ENGLISH
 from students import onnx_file, parity
 from students.classifier import PairClassifier
 from students.kinds import AnySettings
@@ -32,7 +33,12 @@ class ParityError(RuntimeError):
 
 
 def save(
-    model: PairClassifier, tokenizer: Any, settings: AnySettings, folder: Path, probes: Sequence[tuple[str, str]]
+    model: PairClassifier,
+    tokenizer: Any,
+    settings: AnySettings,
+    folder: Path,
+    probes: Sequence[tuple[str, str]],
+    language: str = ENGLISH,
 ) -> None:
     """Save a student, load it again, and compare the scores of probe pairs in float32.
 
@@ -46,6 +52,7 @@ def save(
         settings: Settings of the student.
         folder: Folder to write.
         probes: (query, document) pairs to compare scores on, at least one.
+        language: Language of the collection, for the words that serving shows as matches.
 
     Raises:
         ParityError: If a score differs by more than 1e-4, or by more than 1e-4 times the highest absolute score if that
@@ -55,6 +62,8 @@ def save(
     model.classifier.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     config = settings.model_dump(include={"name", "kind", "base", "revision", "precision", "max_length"})
+    if language != ENGLISH:
+        config["language"] = language
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2), encoding="utf-8")
     with torch.inference_mode():
         expected = forward_pairs(model.eval(), tokenizer, probes, settings.max_length).cpu()

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import AutoTokenizer
 
 from ranking.errors import InputError, first_line
+from ranking.languages import ENGLISH
 from students import rra_bert, rra_gpt
 from students.batches import tokenize
 from students.classifier import PairClassifier
@@ -85,18 +86,22 @@ def unwrap(trained: nn.Module) -> PairClassifier:
 class TrainingReader:
     """Tokenizes pairs for training and adds the model inputs that a student needs only in training."""
 
-    def __init__(self, settings: AnySettings, tokenizer: Any, frequent: Collection[int] = ()) -> None:
+    def __init__(
+        self, settings: AnySettings, tokenizer: Any, frequent: Collection[int] = (), language: str = ENGLISH
+    ) -> None:
         """Prepare Token Selection if the student uses it.
 
         Args:
             settings: Settings of the student.
             tokenizer: The student's tokenizer.
             frequent: Keys of terms that Token Selection ignores, from `students.token_selection.frequent_terms`.
+            language: Language of the collection.
         """
         self.settings = settings
         self.tokenizer = tokenizer
-        selects = isinstance(settings, RraBertSettings) and settings.term_control.form != "none"
-        self.keys = TokenKeys(tokenizer, settings.term_control.match, frequent=frequent) if selects else None  # type: ignore[union-attr]
+        self.keys: TokenKeys | None = None
+        if isinstance(settings, RraBertSettings) and settings.term_control.form != "none":
+            self.keys = TokenKeys(tokenizer, settings.term_control.match, frequent=frequent, language=language)
 
     def rows(self, pairs: Sequence[tuple[str, str]], targets: Sequence[AuxiliaryTargets]) -> list[dict[str, list[int]]]:
         """Tokenize pairs.

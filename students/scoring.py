@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ranking.blending import Blend
 from ranking.errors import InputError, first_line
+from ranking.languages import ENGLISH
 from ranking.storage.folder import Folder
 from students import onnx_file, student_config
 from students.bases import max_positions, read_model
@@ -157,6 +158,11 @@ class Scorer:
         else:
             self.model = _for_inference(_classifier(folder), device, self.dtype)
         self.parameters = _parameters_in(folder)
+
+    @property
+    def language(self) -> str:
+        """Language of the collection that the student was trained on."""
+        return str(self.config.get("language", ENGLISH))
 
     @property
     def blend(self) -> Blend | None:

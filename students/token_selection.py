@@ -15,6 +15,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ranking.languages import ENGLISH, PACKAGES, analyzer_for
+from ranking.languages.stop_words import stop_words_of
 from students.student_settings import Match
 
 IGNORED = -1
@@ -31,7 +33,13 @@ STOP_WORDS = frozenset(
     will with would you your
     은 는 이 가 을 를 의 에 에서 도 로 으로 와 과 만 하다 있다""".split()
 )
-"""English function words and Korean particles."""
+"""English function words and Korean particles, for English collections."""
+
+PARTICLES = {
+    "korean": "은 는 이 가 을 를 의 에 에서 에게 께 도 로 으로 와 과 만 까지 부터 보다 처럼 하다 있다 되다",
+    "japanese": "は が を に へ と で の も や から まで より か ね よ だ です ます た て する いる ある なる",
+}
+"""Particles and auxiliary words, which are tokens in many vocabularies. They never match in these languages."""
 
 _SUBWORD_PREFIX = "##"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -57,15 +65,19 @@ def select_tokens(keys: Tensor, segments: Tensor) -> Tensor:
     return counts & (segments == DOCUMENT) & same.any(dim=2)
 
 
-def matched_words(tokenizer: Any, query: str, documents: Sequence[str]) -> list[list[str]]:
+def matched_words(tokenizer: Any, query: str, documents: Sequence[str], language: str = ENGLISH) -> list[list[str]]:
     """Return the distinct words of each document that match a word of the query, in the document's spelling.
+
+    Serving calls this function, so it needs no optional extra: Korean, Japanese and Chinese words match if they are
+    equal, whatever the training compares.
 
     Args:
         tokenizer: A fast tokenizer.
         query: The query.
         documents: The documents.
+        language: Language of the texts.
     """
-    keys = TokenKeys(tokenizer, "word")
+    keys = TokenKeys(tokenizer, "word", language=language, stems=language not in PACKAGES)
     matches = []
     for document in documents:
         encoded = tokenizer(query, document, return_offsets_mapping=True)
@@ -85,7 +97,9 @@ def matched_words(tokenizer: Any, query: str, documents: Sequence[str]) -> list[
     return matches
 
 
-def frequent_terms(tokenizer: Any, texts: Iterable[str], match: Match, max_document_frequency: float) -> set[int]:
+def frequent_terms(
+    tokenizer: Any, texts: Iterable[str], match: Match, max_document_frequency: float, language: str = ENGLISH
+) -> set[int]:
     """Return the keys of terms that occur in more than a given fraction of the texts.
 
     Args:
@@ -93,8 +107,9 @@ def frequent_terms(tokenizer: Any, texts: Iterable[str], match: Match, max_docum
         texts: The texts.
         match: Whether terms are single tokens or whole words.
         max_document_frequency: The fraction, 0 to 1.
+        language: Language of the texts.
     """
-    keys = TokenKeys(tokenizer, match)
+    keys = TokenKeys(tokenizer, match, language=language)
     documents = 0
     counts: Counter[int] = Counter()
     for text in texts:
@@ -105,34 +120,52 @@ def frequent_terms(tokenizer: Any, texts: Iterable[str], match: Match, max_docum
     return {key for key, count in counts.items() if key != IGNORED and count > max_document_frequency * documents}
 
 
+def token_stop_words(language: str) -> frozenset[str]:
+    """Return the words that never match in a language. Empty for languages without a list."""
+    if language == ENGLISH:
+        return STOP_WORDS
+    return stop_words_of(language) | frozenset(PARTICLES.get(language, "").split())
+
+
 class TokenKeys:
     """Computes the keys by which Token Selection compares tokens.
 
     Keys ignore case and the character that marks the first token of a word. With `match="token"` a continuation piece
     only matches itself: "##ing" does not match "ing". With `match="word"` the tokenizer must be fast, and its
     pre-tokenizer determines what a word is.
+
+    The language determines the stop words. Whole words in languages other than English match if their stems or content
+    morphemes are equal (`ranking.languages`). Tokens and English words are not stemmed.
     """
 
     def __init__(
         self,
         tokenizer: Any,
         match: Match = "token",
-        stop_words: Collection[str] = STOP_WORDS,
+        stop_words: Collection[str] | None = None,
         frequent: Collection[int] = (),
+        language: str = ENGLISH,
+        stems: bool = True,
     ) -> None:
         """Prepare to compute keys. For `match="token"`, compute the keys of the whole vocabulary now.
 
         Args:
             tokenizer: The tokenizer.
             match: Compare single tokens, or the whole words that they are part of.
-            stop_words: Words that never match.
+            stop_words: Words that never match. None for those of the language.
             frequent: Keys of terms that never match, from `frequent_terms`.
+            language: Language of the texts.
+            stems: Compare stems instead of whole words, if the language is not English.
+
+        Raises:
+            InputError: The language's tokenizer is not installed, and stems of whole words are compared.
         """
         self.match = match
         self.tokenizer = tokenizer
-        self.stop_words = stop_words
+        self.stop_words = token_stop_words(language) if stop_words is None else stop_words
         self.frequent = frozenset(frequent)
         self.special = set(tokenizer.all_special_ids)
+        self._terms = analyzer_for(language).terms if match == "word" and stems and language != ENGLISH else None
         self._word_key = functools.lru_cache(_CACHED_WORDS)(self._key_of_word)
         self._token_keys = [self._key_of_token(i) for i in range(len(tokenizer))] if match == "token" else []
 
@@ -169,7 +202,10 @@ class TokenKeys:
             return IGNORED
         text = self.tokenizer.convert_tokens_to_string(self.tokenizer.convert_ids_to_tokens(list(ids)))
         name = text.strip(_WORD_STARTS).casefold()
-        return self._key(name, name)
+        if self._terms is None:
+            return self._key(name, name)
+        terms = self._terms(name)
+        return self._key(" ".join(terms), name) if terms else IGNORED
 
     def _key(self, name: str, text: str) -> int:
         """Hash the name of a token or word. Returns IGNORED for stop words, frequent terms and punctuation.

@@ -9,6 +9,7 @@ is therefore in one partition, regardless of how the log was divided into splits
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ from actors.data.rows import records, table_of
 from ranking.collections.log_files import FileSplit, LogFile, splits_of
 from ranking.collections.log_layout import LogLayout
 from ranking.collections.log_rows import LogError, read_split
+from ranking.languages import ENGLISH
 from ranking.records import Query, Record
 from ranking.selection.near_duplicates import (
     CountedQuery,
@@ -80,7 +82,7 @@ def partitions_of(size: int) -> int:
 
 
 def forms_of_files(
-    files: Sequence[LogFile], layouts: Sequence[LogLayout], settings: QuerySettings
+    files: Sequence[LogFile], layouts: Sequence[LogLayout], settings: QuerySettings, language: str = ENGLISH
 ) -> tuple[ray.data.Dataset, int]:
     """Read the query forms in the files of a log on workers.
 
@@ -88,17 +90,18 @@ def forms_of_files(
         files: The files of the log.
         layouts: The layout of each file.
         settings: Settings of the queries.
+        language: Language of the queries.
 
     Returns:
         A dataset of `FormRow`, and the number of partitions.
     """
     partitions = partitions_of(sum(file.text_size for file in files))
     splits = [pa.Table.from_pylist([asdict(split)]) for split in splits_of(files, layouts)]
-    read = SplitReader(settings, partitions)
+    read = SplitReader(settings, partitions, language)
     return ray.data.from_arrow(splits).map_batches(read, batch_format="pyarrow", batch_size=None), partitions
 
 
-def forms_of_queries(queries: Sequence[Query]) -> tuple[ray.data.Dataset, int]:
+def forms_of_queries(queries: Sequence[Query], language: str = ENGLISH) -> tuple[ray.data.Dataset, int]:
     """Convert a collection's query log, which is in the driver's memory, to query forms.
 
     Returns:
@@ -109,29 +112,32 @@ def forms_of_queries(queries: Sequence[Query]) -> tuple[ray.data.Dataset, int]:
 
     def read(batch: pa.Table) -> Iterator[pa.Table]:
         forms = (QueryForm(shown(query.text), query.frequency, query.query_id) for query in records(batch, Query))
-        yield from form_rows(forms, partitions)
+        yield from form_rows(forms, partitions, language)
 
     return ray.data.from_arrow([table]).map_batches(read, batch_format="pyarrow", batch_size=None), partitions
 
 
-def count(forms: ray.data.Dataset, partitions: int) -> ray.data.Dataset:
+def count(forms: ray.data.Dataset, partitions: int, language: str = ENGLISH) -> ray.data.Dataset:
     """Count query forms and merge near-duplicates, one partition at a time. Returns a dataset of `CountedRow`."""
-    return forms.groupby("partition", num_partitions=partitions).map_groups(count_partition, batch_format="pyarrow")
+    count_one = functools.partial(count_partition, language=language)
+    return forms.groupby("partition", num_partitions=partitions).map_groups(count_one, batch_format="pyarrow")
 
 
 class SplitReader:
     """Ray Data UDF that reads splits into `FormRow` tables. Sums the frequencies of equal forms before the shuffle."""
 
-    def __init__(self, settings: QuerySettings, partitions: int) -> None:
+    def __init__(self, settings: QuerySettings, partitions: int, language: str = ENGLISH) -> None:
         self.settings = settings
         self.partitions = partitions
+        self.language = language
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Read the splits of a batch. A malformed file yields a "problem" row instead of an exception."""
         for row in batch.to_pylist():
             skipped: Counter[str] = Counter()
             try:
-                yield from form_rows(read_split(FileSplit(**row), self.settings, skipped), self.partitions)
+                forms = read_split(FileSplit(**row), self.settings, skipped)
+                yield from form_rows(forms, self.partitions, self.language)
                 yield skipped_rows(skipped)
             except LogError as error:
                 problem = FormRow(
@@ -140,15 +146,15 @@ class SplitReader:
                 yield table_of([problem], FormRow)
 
 
-def form_rows(forms: Iterable[QueryForm], partitions: int) -> Iterator[pa.Table]:
+def form_rows(forms: Iterable[QueryForm], partitions: int, language: str = ENGLISH) -> Iterator[pa.Table]:
     """Convert query forms to `FormRow` tables of limited size. Yields at least one table."""
     counts: dict[tuple[str, str | None], int] = defaultdict(int)
     for form in forms:
         counts[form.text, form.query_id] += form.frequency
         if len(counts) == _MAX_BUFFERED_FORMS:
-            yield _table(counts, partitions)
+            yield _table(counts, partitions, language)
             counts.clear()
-    yield _table(counts, partitions)
+    yield _table(counts, partitions, language)
 
 
 def skipped_rows(skipped: Counter[str]) -> pa.Table:
@@ -157,7 +163,7 @@ def skipped_rows(skipped: Counter[str]) -> pa.Table:
     return table_of(rows, FormRow)
 
 
-def count_partition(batch: pa.Table) -> pa.Table:
+def count_partition(batch: pa.Table, language: str = ENGLISH) -> pa.Table:
     """Count the forms of one partition, merge near-duplicates, and report ids that name more than one query.
 
     Returns:
@@ -166,7 +172,7 @@ def count_partition(batch: pa.Table) -> pa.Table:
     rows = records(batch, FormRow)
     partition = rows[0].partition
     forms = [QueryForm(row.text, row.frequency, row.query_id) for row in rows if row.kind == "form"]
-    queries = merge_near_duplicates(count_distinct(forms))
+    queries = merge_near_duplicates(count_distinct(forms), language)
     counted = [CountedRow(partition=partition, query=query) for query in queries]
     problems = [(row.query_id or "", row.frequency, row.text) for row in rows if row.kind == "problem"]
     counted += [CountedRow(partition=partition, problem=text) for _, _, text in sorted(problems)[:1]]
@@ -193,12 +199,12 @@ def _ambiguous_ids(rows: Sequence[FormRow]) -> list[str]:
     ]
 
 
-def _table(counts: dict[tuple[str, str | None], int], partitions: int) -> pa.Table:
+def _table(counts: dict[tuple[str, str | None], int], partitions: int, language: str) -> pa.Table:
     """Convert counted forms to a `FormRow` table: a "form" row for each, and a "claim" row for each that has an id."""
     rows: list[dict[str, Any]] = []
     for (text, query_id), frequency in counts.items():
         normal = normalise(text)
-        partition = _partition_of(deduplication_key(normal), partitions)
+        partition = _partition_of(deduplication_key(normal, language), partitions)
         rows.append(
             {"partition": partition, "kind": "form", "text": text, "frequency": frequency, "query_id": query_id}
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from actors.compute_settings import ComputeSettings
 from actors.rationale_settings import ExtractiveRationaleSettings, LlmRationaleSettings
+from ranking.languages import ENGLISH
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ class RationaleWriter(Protocol):
 
 
 def make_writer(
-    settings: ExtractiveRationaleSettings | LlmRationaleSettings, compute: ComputeSettings, cache: Folder
+    settings: ExtractiveRationaleSettings | LlmRationaleSettings,
+    compute: ComputeSettings,
+    cache: Folder,
+    language: str = ENGLISH,
 ) -> RationaleWriter:
     """Make the rationale writer that the settings describe.
 
@@ -39,6 +43,7 @@ def make_writer(
         settings: Rationale settings.
         compute: Compute settings.
         cache: Folder of the response cache.
+        language: Language of the collection, for extraction.
 
     Raises:
         InputError: The model is missing or malformed.
@@ -50,4 +55,4 @@ def make_writer(
         return LlmWriter(settings, compute, cache)
     from actors.rationales.extractive import ExtractiveWriter
 
-    return ExtractiveWriter()
+    return ExtractiveWriter(language)

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 import bm25s
 import numpy as np
-import Stemmer
 
+from actors.retrieval.bm25_tokens import read_language, tokenize, write_language
 from actors.retrieval.embeddings import TextVectors
-from ranking import unsegmented
 from ranking.errors import InputError
 from ranking.evaluation.trec_runs import order_of, read_run
+from ranking.languages import ENGLISH
 from ranking.records import Document, Query
 from ranking.settings import Bm25Settings, DenseSettings, RetrieverSettings, RunRetrieverSettings
 from ranking.storage.checksums import check_files, write_checksums
@@ -26,7 +26,6 @@ from ranking.storage.folder import Folder
 from ranking.storage.sources import fetched
 
 DOCUMENTS = "documents"
-_TERM = rf"(?u)[{unsegmented.CHARACTERS}]{{1,2}}|\b\w\w+\b"
 _INDEX_AGAIN = "delete the folder index/ of the run and run the job again"
 _HNSW_NEIGHBOURS = 32
 
@@ -38,18 +37,19 @@ class Retriever(Protocol):
         """Return the ids of up to `depth` documents for each query, best first."""
 
 
-def build_bm25(documents: Sequence[Document], settings: Bm25Settings, target: Folder) -> None:
+def build_bm25(documents: Sequence[Document], settings: Bm25Settings, target: Folder, language: str = ENGLISH) -> None:
     """Index documents with bm25s and write the index to `target`. Row i of the index is document i."""
     retriever = bm25s.BM25(method="lucene", k1=settings.k1, b=settings.b)
-    retriever.index(_tokens([document.content for document in documents]), show_progress=False)
+    retriever.index(tokenize([document.content for document in documents], language), show_progress=False)
     with tempfile.TemporaryDirectory() as local:
         retriever.save(local)
+        write_language(Path(local), language)
         write_checksums(Folder(local))
         Folder(local).copy_to(target)
 
 
 class Bm25Retriever:
-    """BM25 as in Lucene.
+    """BM25 as in Lucene. Queries are tokenized in the language of the index.
 
     Args:
         index: Folder of the index.
@@ -63,6 +63,7 @@ class Bm25Retriever:
             (index / "bm25").copy_to(copy)
             check_files(copy, _INDEX_AGAIN, f"{index.uri}/bm25")
             self.retriever = bm25s.BM25.load(str(Path(local) / "bm25"))
+            self.language = read_language(Path(local) / "bm25")
 
     def search(self, queries: Sequence[Query], depth: int) -> list[list[str]]:
         """Return the ids of up to `depth` documents for each query, best first.
@@ -71,7 +72,7 @@ class Bm25Retriever:
         """
         depth = min(depth, len(self.doc_ids))
         results, scores = self.retriever.retrieve(
-            _tokens([query.text for query in queries]), k=depth, show_progress=False
+            tokenize([query.text for query in queries], self.language), k=depth, show_progress=False
         )
         return [
             [self.doc_ids[row] for row, score in zip(rows, row_scores, strict=True) if score > 0]
@@ -192,14 +193,3 @@ def _graph(matrix: np.ndarray) -> Callable[[np.ndarray, int], np.ndarray]:
         return rows
 
     return nearest
-
-
-def _tokens(texts: Sequence[str]) -> bm25s.tokenization.Tokenized:
-    """Tokenize texts: stemmed words of two or more characters without English stop words.
-
-    In scripts without spaces between words, tokens are overlapping character pairs.
-    """
-    spaced = [unsegmented.separate_bigrams(text) for text in texts]
-    return bm25s.tokenize(
-        spaced, token_pattern=_TERM, stopwords="en", stemmer=Stemmer.Stemmer("english"), show_progress=False
-    )

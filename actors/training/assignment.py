@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ranking.languages import ENGLISH
 from ranking.records import Provenance
 from ranking.storage.folder import Folder
 from students.kinds import AnySettings
@@ -32,6 +33,7 @@ class Assignment:
         base_ranks: Whether the base model already has a ranking head. If so, it is validated before training (step 0)
             and exported if training does not improve it.
         frequent_terms: Keys of frequent terms, which Token Selection ignores.
+        language: Language of the collection, for Token Selection.
     """
 
     student: AnySettings
@@ -48,6 +50,7 @@ class Assignment:
     grades: dict[str, dict[str, int]] | None = None
     base_ranks: bool = False
     frequent_terms: frozenset[int] = frozenset()
+    language: str = ENGLISH
 
     @property
     def steps_per_epoch(self) -> int:

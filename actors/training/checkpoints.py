@@ -221,7 +221,8 @@ def write_student(work: Assignment, probes: list[tuple[str, str]]) -> int:
         model = kinds.unwrap(trained)
         folder = Path(local) / "model"
         with _disk_full_errors(f"the model to {folder}"):
-            export.save(model, kinds.tokenizer_of(work.student, path), work.student, folder, probes)
+            tokenizer = kinds.tokenizer_of(work.student, path)
+            export.save(model, tokenizer, work.student, folder, probes, work.language)
             onnx = (folder / onnx_file.NAME).is_file()
             (folder / model_card.NAME).write_text(_model_card(work, progress, onnx), encoding="utf-8")
         work.model.delete()

@@ -97,9 +97,8 @@ class TrainingWorker:
         self.single_chunk = training.zero_stage == 3
         self.saved_for_preemption = False
         reader = LabelReader(work.labels, work.rationales)
-        self.batches = LabelBatches(
-            reader, training, kinds.TrainingReader(student, self.tokenizer, work.frequent_terms), work.grades
-        )
+        tokens = kinds.TrainingReader(student, self.tokenizer, work.frequent_terms, work.language)
+        self.batches = LabelBatches(reader, training, tokens, work.grades)
 
     def train(self, progress: TrainingProgress) -> TrainingProgress:
         """Train from `progress` to the last step, or until validation stops improving. Returns the final progress."""

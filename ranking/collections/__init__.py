@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ranking.collections import beir, ir_datasets, parquet, pydoc, trec
 from ranking.collections.collection import Collection
-from ranking.collections.splits import used_for
+from ranking.collections.splits import in_language, used_for
 from ranking.errors import InputError
 from ranking.settings import CollectionSettings
 from ranking.storage.sources import fetched
@@ -31,7 +31,8 @@ def read_collection(settings: CollectionSettings, split: str) -> Collection:
     """Read the collection that is named in the settings.
 
     Args:
-        settings: Source of the collection, and whether its judged queries are used for labelling, testing or both.
+        settings: Source and language of the collection, and whether its judged queries are used for labelling, testing
+            or both.
         split: Name of the judged split, such as "test".
 
     Raises:
@@ -51,7 +52,7 @@ def read_collection(settings: CollectionSettings, split: str) -> Collection:
             f"collection.source {settings.source!r}: the location is missing; "
             f"write {kind}:{'<id>' if kind == 'ir_datasets' else '<folder>'}"
         )
-    return used_for(READERS[kind](place, split), settings.use)
+    return in_language(used_for(READERS[kind](place, split), settings.use), settings.language)
 
 
 def _read_folder(read: Callable[[Path, str], Collection], place: str, split: str) -> Collection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ranking.languages import ENGLISH
 from ranking.records import Document, Query
 
 
@@ -23,6 +24,7 @@ class Collection:
         notes: Remarks about the content to show to the user, one line each.
         halved: Whether the collection has only one set of judgements, so its queries were divided: about half are in
             `test`, the others in `log`.
+        language: Language of documents and queries.
     """
 
     name: str
@@ -34,3 +36,4 @@ class Collection:
     notes: list[str] = field(default_factory=list)
     log_qrels: dict[str, dict[str, int]] = field(default_factory=dict)
     halved: bool = False
+    language: str = ENGLISH

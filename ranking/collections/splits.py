@@ -18,6 +18,7 @@ from typing import Literal
 from ranking.collections.collection import Collection
 from ranking.collections.qrels import Qrels
 from ranking.errors import InputError
+from ranking.languages import ENGLISH
 from ranking.records import Document, Query
 from ranking.runs.stages import fingerprint_of
 
@@ -130,6 +131,16 @@ def used_for(collection: Collection, use: Use) -> Collection:
         log_qrels={},
         halved=False,
     )
+
+
+def in_language(collection: Collection, language: str) -> Collection:
+    """Return a collection in a language.
+
+    Every stage depends on the language, so the fingerprint contains it unless it is English.
+    """
+    if language == ENGLISH:
+        return collection
+    return replace(collection, fingerprint=fingerprint_of(collection.fingerprint, language), language=language)
 
 
 def _with_split_note(collection: Collection) -> Collection:

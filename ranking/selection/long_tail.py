@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from ranking.languages import ENGLISH
 from ranking.records import Rejection, SelectedQuery
 from ranking.selection.near_duplicates import CountedQuery, deduplication_key
 from ranking.selection.phrasing import complexity
@@ -45,21 +46,23 @@ class Selection:
         tested: Deduplication keys of the test questions. Queries with one of these keys are near-duplicates of a test
             question and must not become training data.
         max_sampling_key: Largest `sampling_key` of the queries in the sample. None disables sampling.
+        language: Language of the queries.
     """
 
     settings: QuerySettings
     searches: int
     tested: frozenset[str]
     max_sampling_key: str | None = None
+    language: str = ENGLISH
 
     def classify(self, query: CountedQuery) -> SelectedQuery | Exclusion:
         """Return the query with its score if it is selected, or else the reason why it is excluded."""
         normal = normalise(query.text)
         if not normal:
             return Exclusion("no words", "the query has no words")
-        if deduplication_key(normal) in self.tested:
+        if deduplication_key(normal, self.language) in self.tested:
             return Exclusion("test questions", "near-duplicate of a test question")
-        scored = score(query, self.searches, self.settings.long_tail)
+        scored = score(query, self.searches, self.settings.long_tail, self.language)
         long_tail = self.settings.long_tail
         return threshold_exclusion(scored, long_tail) or self._sampling_exclusion(query) or scored
 
@@ -77,12 +80,12 @@ class Selection:
         return Exclusion("not sampled", "not sampled")
 
 
-def keys_of_questions(questions: list[str]) -> frozenset[str]:
+def keys_of_questions(questions: list[str], language: str = ENGLISH) -> frozenset[str]:
     """Return the deduplication keys of test questions."""
-    return frozenset(deduplication_key(normalise(text)) for text in questions)
+    return frozenset(deduplication_key(normalise(text), language) for text in questions)
 
 
-def score(query: CountedQuery, searches: int, settings: LongTailSettings) -> SelectedQuery:
+def score(query: CountedQuery, searches: int, settings: LongTailSettings, language: str = ENGLISH) -> SelectedQuery:
     """Compute the score of a query: the weighted mean of three parts, each from 0 to 1.
 
         length     = (terms - 1) / (full_length - 1), at most 1
@@ -93,11 +96,12 @@ def score(query: CountedQuery, searches: int, settings: LongTailSettings) -> Sel
         query: The query.
         searches: Sum of the frequencies of all queries in the log.
         settings: `full_length` and the weights.
+        language: Language of the query.
     """
     terms = count_terms(normalise(query.text))
     parts = {
         "length": min(1.0, (terms - 1) / (settings.full_length - 1)),
-        "complexity": complexity(query.text),
+        "complexity": complexity(query.text, language),
         "rarity": 1 - math.log2(query.frequency) / math.log2(searches) if searches > 1 else 1.0,
     }
     weights = settings.weights.model_dump()

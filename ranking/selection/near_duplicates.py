@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ranking.languages import ENGLISH, analyzer_for
 from ranking.records import Record
 from ranking.selection.phrasing import BINDING, PLAIN
 from ranking.selection.query_text import normalise, query_id_of, words_of
@@ -54,14 +55,18 @@ class CountedQuery(CountedForm):
     duplicates: list[CountedForm]
 
 
-def deduplication_key(normal: str) -> str:
+def deduplication_key(normal: str, language: str = ENGLISH) -> str:
     """Return the deduplication key of a normalised text. Queries with the same key are near-duplicates.
 
-    The key is the sorted set of the text's word stems. Words in `PLAIN`, such as "the", are left out. Words in
-    `BINDING`, such as "to" or "without", are joined with the word after them, so "list to string" differs from "string
-    to list". Otherwise, word order does not matter. If a text has only words in `PLAIN`, the key consists of all its
-    words. The stemmer is English; words in other scripts are unchanged. An empty text has an empty key.
+    In English, the key is the sorted set of the text's word stems. Words in `PLAIN`, such as "the", are left out. Words
+    in `BINDING`, such as "to" or "without", are joined with the word after them, so "list to string" differs from
+    "string to list". Otherwise, word order does not matter. If a text has only words in `PLAIN`, the key consists of
+    all its words. The stemmer is English; words in other scripts are unchanged. An empty text has an empty key.
+
+    In other languages, `ranking.languages` determines the key.
     """
+    if language != ENGLISH:
+        return analyzer_for(language).key(normal)
     words = words_of(normal)
     parts: list[str] = []
     binding: list[str] = []
@@ -103,20 +108,21 @@ def count_distinct(forms: Iterable[QueryForm]) -> dict[str, CountedForm]:
     return counted
 
 
-def merge_near_duplicates(counted: dict[str, CountedForm]) -> list[CountedQuery]:
+def merge_near_duplicates(counted: dict[str, CountedForm], language: str = ENGLISH) -> list[CountedQuery]:
     """Merge near-duplicate queries into the most frequent of them.
 
     Among equally frequent queries, the first in sort order of their texts is used.
 
     Args:
         counted: {normalised text: query}, from `count_distinct`.
+        language: Language of the queries.
 
     Returns:
         Queries sorted by id.
     """
     groups: dict[str, list[CountedForm]] = defaultdict(list)
     for normal, form in counted.items():
-        groups[deduplication_key(normal)].append(form)
+        groups[deduplication_key(normal, language)].append(form)
     queries = []
     for group in groups.values():
         best, *others = sorted(group, key=lambda form: (-form.frequency, form.text))

@@ -2,14 +2,20 @@
 
 RRADistill samples queries by complexity of phrasing. How it measures complexity is not published. This project uses
 four signs. Three of them suggest that a query is a phrase rather than a list of keywords: function words, question form
-and clauses. The fourth is exact names, such as identifiers and version numbers. The word lists are English, plus Korean
-question words. In other languages, only punctuation and symbols count.
+and clauses. The fourth is exact names, such as identifiers and version numbers.
+
+The word lists here are for English collections, and have Korean question words too. In collections in other languages,
+the stop words of `ranking.languages` are the function words, its question words mark questions, and only punctuation
+marks clauses. A language without such a list has fewer signs of complexity.
 """
 
 from __future__ import annotations
 
 import re
 
+from ranking.languages import ENGLISH
+from ranking.languages.question_words import asks
+from ranking.languages.stop_words import stop_words_of
 from ranking.selection.query_text import normalise, words_of
 
 PLAIN = frozenset(
@@ -40,7 +46,7 @@ _FULL_SHARE = 0.5
 _FULL_COUNT = 2
 
 
-def complexity(text: str) -> float:
+def complexity(text: str, language: str = ENGLISH) -> float:
     """Return the complexity of a query: the mean of four signs, each from 0 to 1.
 
     - Function words: share of the words that are in `PLAIN`, `BINDING` or `CLAUSAL`, divided by 0.5, capped at 1.
@@ -51,29 +57,41 @@ def complexity(text: str) -> float:
 
     Args:
         text: The query as `ranking.selection.query_text.shown` returns it. Case matters, because it marks identifiers.
+        language: Language of the query.
     """
     words = words_of(normalise(text))
     if not words:
         return 0.0
-    function_words = sum(word in PLAIN or word in BINDING or word in CLAUSAL for word in words) / len(words)
-    clauses = sum(word in CLAUSAL for word in words[1:]) + len(re.findall(r"[,;،、，；]", text))
+    functional, clausal = function_words(language), CLAUSAL if language == ENGLISH else frozenset()
+    function_share = sum(word in functional for word in words) / len(words)
+    clauses = sum(word in clausal for word in words[1:]) + len(re.findall(r"[,;،、，；]", text))
     exact = sum(bool(_EXACT.search(term)) for term in text.split())
     signs = (
-        min(1.0, function_words / _FULL_SHARE),
-        float(is_question(text)),
+        min(1.0, function_share / _FULL_SHARE),
+        float(is_question(text, language)),
         min(1.0, clauses / _FULL_COUNT),
         min(1.0, exact / _FULL_COUNT),
     )
     return sum(signs) / len(signs)
 
 
-def is_question(text: str) -> bool:
-    """Return whether a query begins with a question word, contains a Korean one, or ends in a question mark."""
-    words = words_of(normalise(text))
+def function_words(language: str) -> frozenset[str]:
+    """Return the function words of a language. Empty if there is no list."""
+    return PLAIN | BINDING | CLAUSAL if language == ENGLISH else stop_words_of(language)
+
+
+def is_question(text: str, language: str = ENGLISH) -> bool:
+    """Return whether a query has question words or ends in a question mark.
+
+    In English, it begins with an English question word or contains a Korean one. For other languages see
+    `ranking.languages.question_words`.
+    """
+    normal = normalise(text)
+    words = words_of(normal)
     if not words:
         return False
-    return (
-        words[0] in QUESTIONS
-        or text.rstrip().endswith(("?", "？", "؟"))
-        or any(w in QUESTIONS and not w.isascii() for w in words)
-    )
+    if text.rstrip().endswith(("?", "？", "؟")):
+        return True
+    if language != ENGLISH:
+        return asks(normal, language)
+    return words[0] in QUESTIONS or any(w in QUESTIONS and not w.isascii() for w in words)

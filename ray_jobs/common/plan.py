@@ -20,6 +20,7 @@ from ranking.collections.collection import Collection
 from ranking.collections.log_files import fingerprint_of_log
 from ranking.errors import InputError
 from ranking.evaluation.results import SCHEMA_VERSION
+from ranking.languages import ENGLISH
 from ranking.model_paths import PROJECT_MODELS, folder_hash, manifest_of_model, weights_hash
 from ranking.records import SplitName
 from ranking.runs.stages import Stage, fingerprint_of, manifest_of
@@ -254,6 +255,8 @@ class Plan:
         elif training["score_scale"] is None:
             training["score_scale"] = DEFAULT_SCORE_SCALE  # `_content_of_base` has the scale of another base
         settings = {"student": student.model_dump(), "training": training, **self._content_of_base(student)}
+        if self._settings.collection.language != ENGLISH:  # also with labels of other runs
+            settings["language"] = self._settings.collection.language
         return self._stage(f"students/{student.name}", settings, inputs)
 
     @property

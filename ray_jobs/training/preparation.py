@@ -108,7 +108,9 @@ def frequent_terms(run: Run, student: StudentSettings) -> frozenset[int]:
     documents = run.collection.documents
     sample = random.Random(run.settings.training.seed).sample(documents, min(_TERM_FREQUENCY_DOCUMENTS, len(documents)))
     terms: frozenset[int] = ray.get(
-        ray.remote(frequent_terms_of).remote(student, [document.content for document in sample])
+        ray.remote(frequent_terms_of).remote(
+            student, [document.content for document in sample], run.settings.collection.language
+        )
     )
     run.progress.stage(
         "terms", f"{len(terms):,} terms are too frequent for Token Selection, counted in {len(sample):,} documents"

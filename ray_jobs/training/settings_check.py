@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ranking.errors import InputError
+from ranking.languages import check_installed
 from ray_jobs.training.preparation import TrainingData
-from students.student_settings import StudentSettings
+from students.student_settings import RraBertSettings, StudentSettings
 from students.training_settings import TrainingSettings
 
 
@@ -18,6 +19,14 @@ def check_enough_labels(data: TrainingData, training: TrainingSettings) -> None:
         f"{len(data.train_ids)} training labels are too few for one step of {training.queries_per_step} queries; "
         f"lower {' or '.join(lower)}"
     )
+
+
+def check_language(student: StudentSettings, language: str) -> None:
+    """Raise InputError if the student's Token Selection needs a language's tokenizer that is not installed."""
+    if not isinstance(student, RraBertSettings) or student.term_control.form == "none":
+        return
+    if student.term_control.match == "word":
+        check_installed(language)
 
 
 def check_fit(student: StudentSettings, training: TrainingSettings, targets: str) -> None:

@@ -94,9 +94,11 @@ def drop_test_questions(run: Run, labels: Folder, ids: Sequence[str]) -> list[st
     Returns:
         The remaining ids.
     """
-    questions = keys_of_questions([query.text for query in run.collection.test])
+    language = run.settings.collection.language
+    questions = keys_of_questions([query.text for query in run.collection.test], language)
     texts = dict(zip(labels.read_column("query_id"), labels.read_column("query"), strict=True))
-    remaining = [query_id for query_id in ids if deduplication_key(normalise(texts[query_id])) not in questions]
+    keys = {query_id: deduplication_key(normalise(texts[query_id]), language) for query_id in ids}
+    remaining = [query_id for query_id in ids if keys[query_id] not in questions]
     if len(remaining) < len(ids):
         dropped = len(ids) - len(remaining)
         run.progress.stage("labels", f"dropped {dropped:,} of {len(ids):,} labels: their queries are test queries here")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -15,6 +14,7 @@ from actors.serving.scoring.tokenizing import TextsToTokenize, TokenizerQueue
 from actors.serving.service_metrics import ScorerMetrics
 from ranking.blending import Blend
 from ranking.storage.folder import Folder
+from students.scoring import Scorer
 from students.token_selection import matched_words
 
 
@@ -96,11 +96,11 @@ class Reranker:
 
     async def matches(self, query: str, documents: list[str]) -> list[list[str]]:
         """Return the words of each document that match the query, as found by Token Selection (`matched_words`)."""
-        return await asyncio.to_thread(self._matches, self._models.of("champion").scorer.tokenizer, query, documents)
+        return await asyncio.to_thread(self._matches, self._models.of("champion").scorer, query, documents)
 
-    def _matches(self, tokenizer: Any, query: str, documents: list[str]) -> list[list[str]]:
+    def _matches(self, scorer: Scorer, query: str, documents: list[str]) -> list[list[str]]:
         with self._tokenizers.lock:
-            return matched_words(tokenizer, query, documents)
+            return matched_words(scorer.tokenizer, query, documents, scorer.language)
 
 
 def _blended(

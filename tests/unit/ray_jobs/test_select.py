@@ -6,7 +6,7 @@ import pytest
 
 from actors.query_log.long_tail_selection import Count, Sums
 from ranking.errors import InputError
-from ray_jobs import select
+from ray_jobs import index, select
 from ray_jobs.common.run import job, open_run
 
 
@@ -57,6 +57,18 @@ def test_malformed_row_of_a_preview_is_a_one_line_error(preview, tmp_path):
     code, printed = preview("query,count\nhat,2\nhat,2,3\n")
     assert code == 2
     assert printed.err == f"error: {tmp_path}/log.csv, line 3: expected 2 columns as in the first line, not 3\n"
+
+
+@pytest.mark.parametrize("main", [select.main, index.main])
+def test_missing_tokenizer_of_a_language_is_a_one_line_error(main, dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "sudachipy", None)
+    arguments = [str(dataset / "run.yaml"), "--storage", str(tmp_path), "--collection.source", f"beir:{dataset}"]
+    with pytest.raises(SystemExit) as caught:
+        job(main, select.READS, [*arguments, "--collection.language", "japanese"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: setting 'collection.language': japanese needs the package sudachipy; install the extra '.[japanese]'\n"
+    )
 
 
 def test_preview_needs_a_log(dataset, tmp_path):

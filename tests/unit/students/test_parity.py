@@ -38,6 +38,16 @@ def test_saved_student_reproduces_its_probe_scores(saved):
     assert len(json.loads((saved / CONFIG_FILE).read_text())["probes"]) == len(parity.PROBES)
 
 
+def test_config_has_the_language_unless_it_is_english(saved, tmp_path):
+    assert "language" not in json.loads((saved / CONFIG_FILE).read_text())
+    assert Scorer(saved).language == "english"
+    settings = RraBertSettings(base="minilm", max_length=64)
+    path = model_path(settings.base)
+    model, tokenizer = kinds.build(settings, path), kinds.tokenizer_of(settings, path)
+    export.save(model, tokenizer, settings, tmp_path / "model", PAIRS, "korean")
+    assert Scorer(tmp_path / "model").language == "korean"
+
+
 def test_changed_weights_exceed_the_tolerance(saved, tmp_path):
     changed = tmp_path / "changed"
     shutil.copytree(saved, changed)

@@ -8,11 +8,11 @@ from transformers import AlbertConfig, AutoModelForSequenceClassification, AutoT
 from ranking.model_paths import model_path
 from students import export, rra_bert
 from students.batches import KEYS, SEGMENTS, pad, tokenize
-from students.kinds import unwrap, wrap_for_training
+from students.kinds import TrainingReader, unwrap, wrap_for_training
 from students.scoring import Scorer, forward_pairs
 from students.student_settings import RraBertSettings
 from students.term_control import TermGate, TermLayer
-from students.token_selection import TokenKeys
+from students.token_selection import IGNORED, TokenKeys
 
 PAIRS = [("merge sorted lists", "Merge several sorted inputs into one."), ("pause", "Wait for a while."), ("x", "")]
 FORMS = ["layer", "gated"]
@@ -152,3 +152,14 @@ def test_keys_and_segments_are_not_passed_to_the_encoder(tokenizer):
     batch = batch_of(tokenizer)
     assert {KEYS, SEGMENTS} < set(batch)
     assert build("layer")[1](batch).shape == (3, 2)
+
+
+def test_training_reader_selects_tokens_in_the_language(tokenizer):
+    settings, _ = build("gated")
+    rows = {
+        language: TrainingReader(settings, tokenizer, language=language).rows([("what die", "what die")], [])
+        for language in ("english", "german")
+    }
+    ignored = {language: [key == IGNORED for key in row[KEYS]] for language, (row,) in rows.items()}
+    assert ignored["english"] == [True, True, False, True, True, False, True]  # "what" is a stop word
+    assert ignored["german"] == [True, False, True, True, False, True, True]  # "die" is a stop word

@@ -1,5 +1,7 @@
 """Token Selection: hand-computed selections in English and Korean, by tokens and by whole words."""
 
+import sys
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,9 +9,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from ranking.errors import InputError
+from ranking.languages import analyzer_for
 from ranking.model_paths import model_path
 from students.batches import KEYS, SEGMENTS, pad, tokenize
-from students.token_selection import IGNORED, TokenKeys, frequent_terms, select_tokens
+from students.token_selection import IGNORED, TokenKeys, frequent_terms, matched_words, select_tokens
 
 KOREAN = [
     "[PAD]",
@@ -44,6 +48,7 @@ def korean():
     tokenizer = Tokenizer(models.WordPiece({token: i for i, token in enumerate(KOREAN)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
@@ -119,6 +124,36 @@ def test_byte_level_word_start_marks_do_not_count(byte_level):
 
 def test_stop_words_can_be_replaced(english):
     assert selected(english, "what is it", "it is what it is", stop_words=()) == ["it", "is", "what", "it", "is"]
+
+
+def test_stop_words_follow_the_language(english):
+    assert selected(english, "what die list", "what die list", language="german") == ["what", "list"]
+    assert selected(english, "what die list", "what die list", language="none") == ["what", "die", "list"]
+
+
+def test_whole_words_match_by_stem_in_other_languages(english, korean):
+    assert selected(english, "Häuser", "ein haus", "word", language="german") == ["ha", "##us"]
+    assert selected(english, "Häuser", "ein haus", "word") == []
+    pair = ("서울 날씨는?", "오늘 서울의 날씨, 부산 날씨는 좋다")
+    assert selected(korean, *pair, "word", language="korean") == ["서울", "##의", "날씨", "날씨", "##는"]
+    assert selected(korean, "는", "는", "word", language="korean") == []
+
+
+def test_frequent_terms_are_counted_by_stem(english):
+    texts = ["ein Haus", "viele Häuser", "Regen"]
+    assert len(frequent_terms(english, texts, "word", 0.5, "german")) == 1
+    assert frequent_terms(english, texts, "word", 0.5) == set()
+
+
+def test_matched_words_need_no_extra(korean, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kiwipiepy", None)
+    analyzer_for.cache_clear()
+    documents = ["서울의 날씨", "날씨는 좋다"]
+    assert matched_words(korean, "서울 날씨 는", documents, "korean") == [["날씨"], []]
+    with pytest.raises(InputError, match="korean needs the package kiwipiepy"):
+        TokenKeys(korean, "word", language="korean")
+    assert TokenKeys(korean, "token", language="korean").stop_words
+    analyzer_for.cache_clear()
 
 
 def test_frequent_terms_are_not_selected(english):

@@ -44,6 +44,18 @@ def test_partitions_and_blocks_do_not_change_the_result(forms, partitions, block
     assert queries == merge_near_duplicates(count_distinct(forms))
 
 
+def test_near_duplicates_are_merged_in_the_language_of_the_log():
+    forms = [QueryForm(text, 1) for text in ("Haus kaufen", "Häuser kaufen", "Häusern kaufen")]
+    for language, expected in (("english", 3), ("german", 1)):
+        (table,) = form_rows(forms, 64, language)
+        rows = [row for partition in set(table["partition"].to_pylist()) for row in groups(table, partition, language)]
+        assert len(rows) == expected
+
+
+def groups(table, partition, language):
+    return records(count_partition(table.filter(pa.compute.equal(table["partition"], partition)), language), CountedRow)
+
+
 def test_reader_flushes_counts_at_the_buffer_limit(monkeypatch):
     monkeypatch.setattr(counting, "_MAX_BUFFERED_FORMS", 2)
     tables = list(form_rows([QueryForm(text, 1) for text in ("a", "a", "b", "c", "a", "d", "e")], 1))

@@ -1,5 +1,7 @@
 """Tests of metrics computed from rankings: comparisons, corrections, query slices, warnings and checks of runs."""
 
+from dataclasses import replace
+
 import pytest
 
 from ranking.collections.splits import Judgements, assemble_collection
@@ -69,6 +71,19 @@ def test_queries_are_assigned_to_slices(collection):
     assert sum(one.queries for one in metrics.query_slices if one.by == "length") == 4
     (oven,) = [one for one in metrics.query_slices if one.name == "4 to 6 terms"]
     assert oven.values == {"bm25": 0.0}
+
+
+def test_slices_follow_the_language(collection):
+    texts = {"d1": "Die Häuser der Katzen", "d2": "Regen", "d3": "Wind"}
+    collection.documents = [Document(doc_id=key, text=text) for key, text in texts.items()]
+    collection.test = [Query(query_id="q1", text="warum steht ein Haus"), Query(query_id="q2", text="Katze")]
+    slices = slice_queries(replace(collection, language="german"))
+    assert slices["relevant documents", "low term overlap (less than half)"] == ["q1"]
+    assert slices["relevant documents", "high term overlap (half or more)"] == ["q2"]
+    assert slices["form", "questions"] == ["q1"]
+    english = slice_queries(collection)
+    assert english["relevant documents", "low term overlap (less than half)"] == ["q1", "q2"]
+    assert ("form", "questions") not in english
 
 
 def test_scores_are_rounded_to_single_precision():

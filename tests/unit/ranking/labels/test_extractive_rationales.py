@@ -77,6 +77,15 @@ def test_best_sentence_prefers_rare_terms_then_earlier_sentences():
     )
 
 
+def test_terms_and_sentences_follow_the_language():
+    assert terms("die Häuser", "german") == ["haus"]
+    label = label_of(["d1"], documents=2).model_copy(update={"query": "Haus"})
+    candidates = [c.model_copy(update={"text": "Es regnet. Alle Häuser sind nass."}) for c in label.candidates]
+    label = label.model_copy(update={"candidates": candidates})
+    assert [r.text for r in extracted_rationales(label, "german")] == ["Alle Häuser sind nass."] * 2
+    assert [r.status for r in extracted_rationales(label)] == ["unmatched"] * 2
+
+
 def test_each_candidate_gets_a_sentence_or_the_status_unmatched():
     label = label_of(["d2"], documents=3)
     texts = {"d1": "Granite is hard.", "d2": "Rocks are old. Copper is a metal.", "d3": "metal?"}

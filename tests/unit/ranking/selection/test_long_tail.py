@@ -8,12 +8,20 @@ from pydantic import ValidationError
 from ranking.records import SelectedQuery
 from ranking.selection.long_tail import Exclusion, Selection, keys_of_questions, rejections, score
 from ranking.selection.near_duplicates import CountedForm, CountedQuery
-from ranking.selection.phrasing import complexity
+from ranking.selection.phrasing import complexity, is_question
 from ranking.selection.selection_settings import LongTailSettings, QuerySettings, ScoreWeights
 
 
 def query(text, frequency=1, query_id="q", duplicates=()):
     return CountedQuery(query_id=query_id, text=text, frequency=frequency, duplicates=list(duplicates))
+
+
+def test_test_questions_are_excluded_in_their_language():
+    for language, tested in (("english", False), ("german", True)):
+        settings = QuerySettings(long_tail=LongTailSettings(min_terms=1))
+        keys = keys_of_questions(["Wann schläft die Katze?"], language)
+        result = Selection(settings, 1024, keys, language=language).classify(query("wann schläft die Katzen"))
+        assert isinstance(result, Exclusion) is tested, language
 
 
 def selection(searches=1024, tested=(), max_sampling_key=None, sample=None, **long_tail):
@@ -42,9 +50,40 @@ def test_complexity_matches_hand_computed_values(text, expected):
     assert complexity(text) == pytest.approx(expected)
 
 
-@given(st.text())
-def test_complexity_is_between_0_and_1(text):
-    assert 0 <= complexity(text) <= 1
+@given(st.text(), st.sampled_from(["english", "german", "none"]))
+def test_complexity_is_between_0_and_1(text, language):
+    assert 0 <= complexity(text, language) <= 1
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        ("german", "wie sortiere ich eine Liste", (1 + 1 + 0 + 0) / 4),  # "wie", "ich" and "eine" are stop words
+        ("german", "Liste sortieren, Reihenfolge behalten", (0 + 0 + 0.5 + 0) / 4),
+        ("german", "how if because", 0.0),
+        ("none", "how do I sort a list", 0.0),
+        ("none", "how do I sort a list?", (0 + 1 + 0 + 0) / 4),
+    ],
+)
+def test_complexity_follows_the_language(language, text, expected):
+    assert complexity(text, language) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("language", "question", "keywords"),
+    [
+        ("german", "warum ist das so", "Liste warum"),
+        ("french", "pourquoi trier", "trier une liste"),
+        ("korean", "무엇을 먹을까", "빵 만들기"),
+        ("korean", "빵은 어디에 두나요", "빵 보관"),
+        ("japanese", "リストはどう並べる", "リスト 並べ替え"),
+        ("chinese", "列表怎么排序", "列表 排序"),
+        ("none", "sort?", "why sort"),
+    ],
+)
+def test_question_words_follow_the_language(language, question, keywords):
+    assert is_question(question, language)
+    assert not is_question(keywords, language)
 
 
 def test_score_matches_hand_computed_values():

@@ -60,6 +60,8 @@ def test_other_keys_of_metrics_json_only_repeat_the_evaluation(dataset, monkeypa
         ("teacher.max_tokens", "64", {*AFTER_LABELS, "test/labels", "teacher cache"}),
         ("queries.long_tail.min_terms", "2", {"queries", "candidates", *AFTER_LABELS}),
         ("candidates.depth", "20", {"candidates", "test/candidates", "test/labels", *AFTER_LABELS}),
+        ("collection.language", "german", set(STAGES) - {"teacher cache"}),
+        ("collection.language", "english", set()),
         ("serving.port", "9000", set()),
         ("serving.replicas", "3", {"evaluation"}),
         ("compute.engine_hour_price", "2", {"evaluation"}),
@@ -84,6 +86,18 @@ def test_candidates_depend_on_the_engine_but_not_on_keys_or_retries(dataset, mon
     after = with_engine(headers={"Authorization": "ApiKey ${ENGINE_KEY}"}, body={"q": "{query}", "filter": "x"})
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"candidates", "test/candidates", "test/labels", *AFTER_LABELS}
+
+
+def test_language_changes_a_student_of_other_labels(dataset, monkeypatch):
+    monkeypatch.setattr(plan_module, "finished_manifest", lambda *_: None)
+    monkeypatch.setattr(plan_module, "merged_fingerprint", lambda *_: "labels")
+    arguments = [str(dataset / "run.yaml"), "--collection.source", f"beir:{dataset}", "--storage", str(dataset / "r")]
+    arguments += ["--training.labels", '["elsewhere"]']
+    runs = [open_run([*arguments, "--collection.language", language]) for language in ("english", "german")]
+    english, german = (run.plan.student(run.settings.students[0]) for run in runs)
+    assert english.fingerprint != german.fingerprint
+    assert "language" not in english.settings
+    assert german.settings["language"] == "german"
 
 
 def test_another_revision_of_a_hub_model_changes_the_stages_that_use_it(dataset):
