@@ -35,7 +35,7 @@ from actors.serving.http_api.schemas import (
 )
 from actors.serving.http_api.text_limits import check_count, check_texts
 from actors.serving.scoring.loaded_models import Role
-from actors.serving.scoring.reranker import Reranker, ScoredRequest
+from actors.serving.scoring.reranker import NotCalibratedError, Reranker, ScoredRequest
 from actors.serving.scoring.tokenizing import TextsToTokenize, TooLongError
 from actors.serving.service_metrics import IngressMetrics
 from actors.serving.serving_settings import ServingSettings
@@ -122,9 +122,11 @@ class Ingress:
         async with self._admitted(caller, len(texts)):
             first_stage = FirstStage() if request.first_stage == "order" and self._settings.blend else None
             to_score = TextsToTokenize(readable(request.query), texts, truncate=request.truncate)
-            scored = await self._score(to_score, caller, first_stage=first_stage)
+            scored = await self._score(
+                to_score, caller, first_stage=first_stage, needs_calibration=request.min_score is not None
+            )
         set_ranking_headers(response, scored.version, scored.queued, scored.scored, blend=scored.blend)
-        return texts_ranking(request, scored.scores)
+        return texts_ranking(request, scored.order(request.min_score), scored.scores)
 
     @api.post("/v1/feedback", status_code=202, responses=ERRORS)
     async def feedback(self, event: Feedback, caller: Caller) -> dict[str, str]:
@@ -193,11 +195,15 @@ class Ingress:
         check_texts(query, texts, "documents", self._limits)
         first_stage = self._first_stage(request)
         to_score = TextsToTokenize(query, texts, request.max_tokens_per_doc)
-        plan = self._traffic.plan(raw.headers.get("x-experiment-key"), self._reranker.challenger_is_champion)
+        needs_calibration = request.min_score is not None
+        # An uncalibrated challenger cannot apply `min_score`, so such requests do not take part in the experiment.
+        excluded = needs_calibration and not self._reranker.is_calibrated("challenger")
+        key = None if excluded else raw.headers.get("x-experiment-key")
+        plan = self._traffic.plan(key, self._reranker.challenger_is_champion)
         async with self._admitted(caller, len(texts)):
-            scoring = [self._score(to_score, caller, role, first_stage) for role in plan.roles]
+            scoring = [self._score(to_score, caller, role, first_stage, needs_calibration) for role in plan.roles]
             scored = list(await asyncio.gather(*scoring))
-        shown = self._traffic.show(plan, scored, request.top_n)
+        shown = self._traffic.show(plan, scored, request.top_n, request.min_score)
         self._traffic.record(plan, shown, query, request.ids, self._shadow(to_score, caller, first_stage))
         queued, seconds = max(result.queued for result in scored), max(result.scored for result in scored)
         blends = list(dict.fromkeys(result.blend or "none" for result in scored))
@@ -238,8 +244,11 @@ class Ingress:
         caller: str,
         role: Role = "champion",
         first_stage: FirstStage | None = None,
+        needs_calibration: bool = False,
     ) -> ScoredRequest:
-        scoring = self._reranker.score(texts, caller, role, first_stage=first_stage)
+        scoring = self._reranker.score(
+            texts, caller, role, first_stage=first_stage, needs_calibration=needs_calibration
+        )
         try:
             return await asyncio.wait_for(scoring, self._limits.timeout_seconds)
         except TimeoutError:
@@ -248,6 +257,8 @@ class Ingress:
             ) from None
         except TooLongError as error:
             raise HTTPException(413, str(error)) from None
+        except NotCalibratedError as error:
+            raise HTTPException(422, f"min_score: {error}") from None
 
     @asynccontextmanager
     async def _admitted(self, caller: str, documents: int) -> AsyncIterator[None]:

@@ -6,6 +6,10 @@ the raw score; `raw_scores: true` returns the raw score itself.
 A student may have a blend: weights that combine its scores with those of the first stage. A request can then pass the
 first-stage ranking of its documents, as `first_stage: order` (request order) or `scores` (a `score` in every document),
 and its raw scores are the blended ones.
+
+If the student is calibrated, the sigmoid of its raw score is a probability of relevance, and a request can leave out
+documents with a lower probability than `min_score`. A blended score is not a probability; `min_score` applies to the
+student's own.
 """
 
 from __future__ import annotations
@@ -44,6 +48,14 @@ FirstStageField = Annotated[
     ),
 ]
 
+MinScore = Annotated[
+    Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None,
+    Field(
+        description="Leave out documents whose probability of relevance is below this. Needs a student with calibrated "
+        "scores. Applied before `top_n`, and to the student's own score if scores are blended."
+    ),
+]
+
 
 class TextDocument(BaseModel):
     """A document as an object. The model reads the title before the text. Other fields are ignored.
@@ -77,6 +89,7 @@ class RerankRequest(BaseModel):
     return_documents: bool = False
     max_tokens_per_doc: Count | None = None
     first_stage: FirstStageField = None
+    min_score: MinScore = None
 
     def first_stage_ranking(self) -> FirstStage | None:
         """Return the first-stage ranking, or None if the request has none.
@@ -118,6 +131,7 @@ class TextsRequest(BaseModel):
     first_stage: Annotated[
         Literal["order", "none"] | None, Field(description="As in /v1/rerank, except that texts have no scores.")
     ] = None
+    min_score: MinScore = None
 
 
 class Feedback(BaseModel):
@@ -216,13 +230,19 @@ def ranking(
     }
 
 
-def texts_ranking(request: TextsRequest, scores: Sequence[float]) -> list[dict[str, Any]]:
-    """Build the response of /rerank, a plain list of results."""
+def texts_ranking(request: TextsRequest, order: Sequence[int], scores: Sequence[float]) -> list[dict[str, Any]]:
+    """Build the response of /rerank, a plain list of results.
+
+    Args:
+        request: The request.
+        order: Indices of the texts, best first.
+        scores: Raw score of each text.
+    """
     return [
         {
             "index": i,
             "score": scores[i] if request.raw_scores else sigmoid(scores[i]),
             **({"text": readable(request.texts[i])} if request.return_text else {}),
         }
-        for i in order_of(scores)
+        for i in order
     ]
