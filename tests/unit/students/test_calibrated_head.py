@@ -71,7 +71,7 @@ def test_decoder_head_without_a_bias_is_left_unchanged(tmp_path):
     folder = tmp_path / "model"
     export.save(kinds.build(settings, base), kinds.tokenizer_of(settings, base), settings, folder, PAIRS)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(CalibrationError, match="the head of .* has no bias, so it cannot contain the offset"):
+    with pytest.raises(CalibrationError, match=r"the head of .* has no bias, so it cannot contain the offset"):
         calibrated_head.fold(folder, calibration(0.5, 1.0))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
