@@ -67,9 +67,8 @@ def test_calibrated_champion_leaves_out_documents_below_the_minimum(service, cal
     assert 2 < len(kept) < len(TEXTS)
     results = service.rerank(min_score=0.5).json()["results"]
     assert [result["index"] for result in results] == kept
-    assert [result["relevance_score"] for result in results] == pytest.approx(
-        [probabilities[i] for i in kept], abs=1e-3
-    )
+    expected = pytest.approx([probabilities[i] for i in kept], abs=1e-3)
+    assert [result["relevance_score"] for result in results] == expected
     assert [r["index"] for r in service.rerank(min_score=0.5, top_n=2).json()["results"]] == kept[:2]
     assert len(service.rerank(min_score=0.5, top_n=100).json()["results"]) == len(kept)
     assert service.rerank(min_score=1).json()["results"] == []
