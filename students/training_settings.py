@@ -195,4 +195,9 @@ class TrainingSettings(Settings):
                 "targets: judgements uses the judgements of this run's own query log, not those of another run; "
                 "remove training.labels"
             )
+        if self.labels and self.calibrate == "judgements":
+            raise ValueError(
+                "calibrate: judgements uses the judgements of this run's own query log, not those of another run; "
+                "use calibrate: teacher, or remove training.labels"
+            )
         return self

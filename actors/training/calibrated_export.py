@@ -8,6 +8,7 @@ from pathlib import Path
 from ranking.calibration.calibrated_scores import Calibration, CalibrationError
 from ranking.storage.folder import Folder
 from students import calibrated_head, model_card
+from students.export import ParityError
 
 
 def export_calibrated(model: Folder, calibration: Calibration) -> str | None:
@@ -28,7 +29,7 @@ def export_calibrated(model: Folder, calibration: Calibration) -> str | None:
         model.copy_to(Folder(path))
         try:
             calibrated_head.fold(path, calibration)
-        except CalibrationError as error:
+        except (CalibrationError, ParityError) as error:
             return str(error)
         card = path / model_card.NAME
         card.write_text(model_card.with_calibration(card.read_text(encoding="utf-8"), calibration), encoding="utf-8")

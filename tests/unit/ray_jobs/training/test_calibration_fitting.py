@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from ranking.calibration.calibrated_scores import CalibrationError, QueryScores, fit_calibration
 from ranking.calibration.platt_scaling import sigmoid
@@ -102,6 +103,8 @@ def test_auto_falls_back_to_the_teacher_if_judgements_are_too_few(make):
 def test_judgements_do_not_apply_to_labels_of_other_runs(make):
     run, validation = make(qrels=GRADES, labels=["runs/other"])
     assert calibration_fitting._fit(run, validation, "auto").source == "teacher"
+    with pytest.raises(ValidationError, match="use calibrate: teacher, or remove training.labels"):
+        TrainingSettings(calibrate="judgements", labels=["runs/other"])
 
 
 def test_blend_uses_the_targets_that_the_student_was_trained_on(make):
