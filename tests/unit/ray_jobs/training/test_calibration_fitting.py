@@ -103,7 +103,7 @@ def test_auto_falls_back_to_the_teacher_if_judgements_are_too_few(make):
 def test_judgements_do_not_apply_to_labels_of_other_runs(make):
     run, validation = make(qrels=GRADES, labels=["runs/other"])
     assert calibration_fitting._fit(run, validation, "auto").source == "teacher"
-    with pytest.raises(ValidationError, match="use calibrate: teacher, or remove training.labels"):
+    with pytest.raises(ValidationError, match=r"use calibrate: teacher, or remove training\.labels"):
         TrainingSettings(calibrate="judgements", labels=["runs/other"])
 
 
