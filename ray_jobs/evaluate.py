@@ -37,7 +37,7 @@ from ray_jobs import candidates, index, label
 from ray_jobs.common.list_scores import score_lists
 from ray_jobs.common.run import Run, job, write_settings
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS
-from ray_jobs.evaluation import label_costs, systems
+from ray_jobs.evaluation import calibrations, label_costs, systems
 from ray_jobs.evaluation.report_page import write_report
 from ray_jobs.tracking import mlflow_tracking
 from ray_jobs.training.blend_fitting import blend_of
@@ -95,6 +95,7 @@ def main(run: Run) -> None:
     machine = systems.time_systems(run, all_systems, rows)
     metrics, values = measure(run.collection, all_systems, settings)
     metrics.notes += notes
+    calibrations.add_calibrations(run, metrics)
     metrics.machine = machine
     write_results(run, metrics, values, {system.key: system.run for system in all_systems})
     stage.finish(rows_in=len(run.collection.test), rows_out=len(run.collection.test))

@@ -22,10 +22,11 @@ from ray_jobs.common import capacity_check
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import TRAINING_SETTINGS
 from ray_jobs.tracking import mlflow_tracking
-from ray_jobs.training import blend_fitting, training_labels
+from ray_jobs.training import blend_fitting, calibration_fitting, training_labels
 from ray_jobs.training.monitoring import TrainingSummary, write_curves
 from ray_jobs.training.preparation import TrainingData, frequent_terms, prepare
 from ray_jobs.training.settings_check import check_enough_labels, check_fit, check_language
+from ray_jobs.training.validation_scores import ValidationScores
 from students.student_settings import StudentSettings
 
 READS = (*TRAINING_SETTINGS, "mlflow")
@@ -46,7 +47,7 @@ def main(run: Run) -> None:
 
 
 def train(run: Run, student: StudentSettings) -> None:
-    """Train one student, fit its blend, and write its model folder.
+    """Train one student, fit its blend and calibration, and write its model folder.
 
     Raises:
         InputError: If labels or rationales are missing, or the settings do not fit them.
@@ -70,9 +71,9 @@ def train(run: Run, student: StudentSettings) -> None:
     capacity_check.check(run, "training")
     stage.begin()
     summary = _fit(run, stage, student, data)
-    blend_fitting.blend_student(
-        run, student, stage.folder / MODEL, data.labels.folder, data.validation_ids, data.grades
-    )
+    validation = ValidationScores(run, student, stage.folder / MODEL, data)
+    blend_fitting.blend_student(run, student, validation)
+    calibration_fitting.calibrate_student(run, student, validation)
     write_checksums(stage.folder / MODEL)
     manifest = stage.finish(
         rows_in=data.label_count, rows_out=data.query_count, rejected=data.label_count - data.query_count

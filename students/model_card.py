@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from ranking.calibration.calibrated_scores import Calibration
 from ranking.records import Provenance
 from students.kinds import AnySettings
 from students.student_settings import RraBertSettings
@@ -33,6 +34,10 @@ _LOAD = """    from transformers import AutoModelForSequenceClassification, Auto
 _ONNX = """
 `model.onnx` gives the same scores in onnxruntime, from the same tokenizer inputs.
 """
+
+
+_NO_RANGE = "Higher is better; scores have no fixed\nrange."
+_LICENSE = "## License\n"
 
 
 def model_card(
@@ -81,8 +86,7 @@ def model_card(
 
 # {student.name}
 
-A re-ranker, distilled from a slower ranker. It scores a query-document pair. Higher is better; scores have no fixed
-range.
+A re-ranker, distilled from a slower ranker. It scores a query-document pair. {_NO_RANGE}
 
 | | |
 |---|---|
@@ -94,8 +98,48 @@ nDCG@10 on validation lists measures agreement with their targets. Results on ju
 ## Usage
 
 {load}
-## License
-
+{_LICENSE}
 The licenses of the base model and of the training texts apply, and the teacher's terms for models trained on its
 output. Distillation changes none of them. Fill in `license` above once you know them.
+"""
+
+
+def with_calibration(card: str, calibration: Calibration) -> str:
+    """Add a section on calibrated scores to a model card.
+
+    Args:
+        card: A text that `model_card` returned.
+        calibration: The calibration that was folded into the student's head.
+    """
+    card = card.replace(_NO_RANGE, "The sigmoid\nof a score is a probability of relevance.")
+    return card.replace(_LICENSE, f"{_calibration_section(calibration)}\n{_LICENSE}", 1)
+
+
+def _calibration_section(calibration: Calibration) -> str:
+    """Return the model card's section on calibrated scores."""
+    rows = "\n".join(
+        f"| {row.threshold:g} | {'' if row.precision is None else f'{row.precision:.3f}'} | {row.recall:.3f} "
+        f"| {row.kept:.3f} |"
+        for row in calibration.thresholds
+    )
+    return f"""## Calibrated scores
+
+The sigmoid of a score is the probability that the document is relevant, by {calibration.relevance}.
+Platt scaling, fitted on {calibration.pairs:,} documents of {calibration.queries:,} validation queries,
+{calibration.relevant:,} of them relevant, is part of the head: raw scores were multiplied by {calibration.slope:.4g},
+and {calibration.offset:.4g} was added.
+
+| | before | calibrated |
+|---|---:|---:|
+| expected calibration error, bins of equal mass | {calibration.ece_before:.3f} | {calibration.ece:.3f} |
+| Brier score | {calibration.brier_before:.3f} | {calibration.brier:.3f} |
+
+If only documents with at least this probability are kept:
+
+| threshold | precision | recall | share of documents kept |
+|---:|---:|---:|---:|
+{rows}
+
+The numbers of the calibrated scores come from cross-validation over the validation queries. On candidate lists with
+another share of relevant documents than these queries have, the probabilities can be too high or too low.
 """

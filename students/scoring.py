@@ -170,6 +170,11 @@ class Scorer:
         saved = self.config.get("blend")
         return None if saved is None else Blend.model_validate(saved)
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the sigmoid of a score is a probability of relevance (`students.calibrated_head`)."""
+        return "calibration" in self.config
+
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Return the scores of (query, document) pairs, in order. A pair's score does not depend on the other pairs."""

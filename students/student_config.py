@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from ranking.blending import Blend
+from ranking.calibration.calibrated_scores import Calibration
 from ranking.errors import CorruptFileError, InputError
 from ranking.storage.folder import Folder
 
@@ -40,4 +41,19 @@ def read(model: Folder, display_name: str | None = None) -> dict[str, Any]:
 
 def write_blend(model: Folder, blend: Blend) -> None:
     """Add a blend of the student with the first stage to the config of a saved student."""
-    model.write_text(NAME, json.dumps(read(model) | {"blend": blend.model_dump()}, indent=2))
+    _add(model, "blend", blend.model_dump())
+
+
+def write_calibration(model: Folder, calibration: Calibration) -> None:
+    """Add the calibration of its head to the config of a saved student."""
+    _add(model, "calibration", calibration.model_dump())
+
+
+def write_calibration_note(model: Folder, reason: str) -> None:
+    """Add the reason why its scores are not calibrated to the config of a saved student."""
+    _add(model, "calibration_note", reason)
+
+
+def _add(model: Folder, key: str, value: Any) -> None:
+    """Add a key to the config of a saved student."""
+    model.write_text(NAME, json.dumps(read(model) | {key: value}, indent=2, ensure_ascii=False))

@@ -59,7 +59,9 @@ class TrainingSettings(Settings):
             "for students that use rationales. Empty: this run's labels."
         ),
     )
-    relevant_grade: int = Field(1, ge=1, description="Minimum grade of a relevant document, for `targets: judgements`.")
+    relevant_grade: int = Field(
+        1, ge=1, description="Minimum grade of a relevant document, for `targets: judgements` and for `calibrate`."
+    )
     workers: int = Field(2, ge=1, description="Number of training workers, one process each.")
     min_workers: int | None = Field(
         None,
@@ -146,6 +148,14 @@ class TrainingSettings(Settings):
     patience: int | None = Field(
         None, ge=1, description="Stop after this many validations without improvement. Null: never."
     )
+    calibrate: Literal["none", "auto", "judgements", "teacher"] = Field(
+        "none",
+        description=(
+            "Calibrate the student's scores on the validation queries, so that their sigmoid is a probability of "
+            "relevance: relevance by human `judgements` or by the `teacher`'s labels. `auto`: judgements if enough "
+            "validation documents have them, else the teacher. `none`: keep the raw scores."
+        ),
+    )
     max_restarts: int = Field(
         3, ge=0, description="Maximum number of restarts from the last checkpoint after workers are lost."
     )
@@ -184,5 +194,10 @@ class TrainingSettings(Settings):
             raise ValueError(
                 "targets: judgements uses the judgements of this run's own query log, not those of another run; "
                 "remove training.labels"
+            )
+        if self.labels and self.calibrate == "judgements":
+            raise ValueError(
+                "calibrate: judgements uses the judgements of this run's own query log, not those of another run; "
+                "use calibrate: teacher, or remove training.labels"
             )
         return self

@@ -30,7 +30,7 @@ from actors.serving.http_api.responses import set_ranking_headers
 from actors.serving.http_api.schemas import Feedback, FirstStage, RerankRequest
 from actors.serving.http_api.text_limits import check_texts
 from actors.serving.scoring.loaded_models import Role
-from actors.serving.scoring.reranker import Reranker, ScoredRequest
+from actors.serving.scoring.reranker import NotCalibratedError, Reranker, ScoredRequest
 from actors.serving.scoring.tokenizing import TextsToTokenize, TooLongError
 from actors.serving.service_metrics import IngressMetrics
 from actors.serving.serving_settings import ServingSettings
@@ -115,12 +115,13 @@ class Ingress:
     ) -> list[dict[str, Any]] | dict[str, Any]:
         """Rank documents, best first, in the format of Text Embeddings Inference, Elasticsearch, vLLM or Infinity."""
         read = read_input(request, self._limits, self._settings.blend)
+        needs_calibration = request.min_score is not None
         async with self._admitted(caller, len(read.texts.documents)):
-            scored = await self._score(read.texts, caller, first_stage=read.first_stage)
+            scored = await self._score(read.texts, caller, "champion", read.first_stage, needs_calibration)
         set_ranking_headers(
             response, scored.version, scored.queued, scored.scored, blend=scored.blend, ignored=read.ignored
         )
-        ranked = read.ranked(order_of(scored.scores, request.limit), scored.scores)
+        ranked = read.ranked(scored.order(request.min_score, request.limit), scored.scores)
         if request.wants_array:
             return ranking_array(ranked)
         return ranking_object(ranked, scored.version, scored.tokens, "1", scored.blend, read.ignored)
@@ -189,11 +190,15 @@ class Ingress:
     ) -> dict[str, Any]:
         read = read_input(request, self._limits, self._settings.blend)
         texts, first_stage = read.texts, read.first_stage
-        plan = self._traffic.plan(raw.headers.get("x-experiment-key"), self._reranker.challenger_is_champion)
+        needs_calibration = request.min_score is not None
+        # An uncalibrated challenger cannot apply `min_score`, so such requests do not take part in the experiment.
+        excluded = needs_calibration and not self._reranker.is_calibrated("challenger")
+        key = None if excluded else raw.headers.get("x-experiment-key")
+        plan = self._traffic.plan(key, self._reranker.challenger_is_champion)
         async with self._admitted(caller, len(texts.documents)):
-            scoring = [self._score(texts, caller, role, first_stage) for role in plan.roles]
+            scoring = [self._score(texts, caller, role, first_stage, needs_calibration) for role in plan.roles]
             scored = list(await asyncio.gather(*scoring))
-        shown = self._traffic.show(plan, scored, request.limit)
+        shown = self._traffic.show(plan, scored, request.limit, request.min_score)
         self._traffic.record(plan, shown, texts.query, request.ids, self._shadow(texts, caller, first_stage))
         queued, seconds = max(result.queued for result in scored), max(result.scored for result in scored)
         blends = list(dict.fromkeys(result.blend or "none" for result in scored))
@@ -227,8 +232,11 @@ class Ingress:
         caller: str,
         role: Role = "champion",
         first_stage: FirstStage | None = None,
+        needs_calibration: bool = False,
     ) -> ScoredRequest:
-        scoring = self._reranker.score(texts, caller, role, first_stage=first_stage)
+        scoring = self._reranker.score(
+            texts, caller, role, first_stage=first_stage, needs_calibration=needs_calibration
+        )
         try:
             return await asyncio.wait_for(scoring, self._limits.timeout_seconds)
         except TimeoutError:
@@ -237,6 +245,8 @@ class Ingress:
             ) from None
         except TooLongError as error:
             raise HTTPException(413, str(error)) from None
+        except NotCalibratedError as error:
+            raise HTTPException(422, f"min_score: {error}") from None
 
     @asynccontextmanager
     async def _admitted(self, caller: str, documents: int) -> AsyncIterator[None]:

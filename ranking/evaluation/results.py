@@ -6,12 +6,13 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ranking.calibration.calibrated_scores import Calibration
 from ranking.records.record import ChecksummedModel
 
 SystemKind = Literal["first_stage", "pre_ranker", "teacher", "base", "student", "blended", "model", "run"]
 
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Version of the keys of metrics.json. Increase it when keys change, so that evaluations with other keys run again."""
 
 
@@ -202,12 +203,13 @@ class Metrics(_Part, ChecksummedModel):
         pairwise_comparisons: Pairwise comparisons of students on the first candidate list and measure.
         promotion: The promotion decision.
         query_slices: Results by query slice.
+        calibrations: Calibration of each student with calibrated scores, by name.
         machine: The machine on which times were measured.
         notes: Remarks on the collection and the runs.
         warnings: Reasons to distrust a result.
     """
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     collection: str
     split: str
     queries: int
@@ -216,6 +218,7 @@ class Metrics(_Part, ChecksummedModel):
     pairwise_comparisons: list[ComparisonResult] = Field(default_factory=list)
     promotion: PromotionDecision
     query_slices: list[QuerySlice] = Field(default_factory=list)
+    calibrations: dict[str, Calibration] = Field(default_factory=dict)
     machine: Machine | None = None
     notes: list[str] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)

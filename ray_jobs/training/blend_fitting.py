@@ -4,51 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.scoring.scorers import Model
 from ranking.blending import FORMS, Blend, Form
-from ranking.labels.label_views import with_judgement_targets
 from ranking.records import CandidateList, Label
 from ranking.storage.folder import Folder
-from ray_jobs.common.list_scores import score_lists
 from ray_jobs.common.run import Run
+from ray_jobs.training.validation_scores import ValidationScores
 from students import student_config
 from students.student_settings import StudentSettings
 
-Grades = dict[str, dict[str, int]]
-"""Judgements, {query_id: {doc_id: grade}}."""
 
-
-def blend_student(
-    run: Run,
-    student: StudentSettings,
-    model: Folder,
-    labels: Folder,
-    validation: Sequence[str],
-    grades: Grades | None = None,
-) -> None:
+def blend_student(run: Run, student: StudentSettings, validation: ValidationScores) -> None:
     """Choose how a student's scores are blended with the first stage's, and write the blend to the student config.
 
     Args:
         run: The run.
         student: The student.
-        model: Model folder of the student.
-        labels: Folder of the training labels.
-        validation: Ids of the validation queries.
-        grades: Judgements, if the student was trained on these; None if it was trained on the teacher's targets.
+        validation: The student's scores of the validation queries.
     """
-    settings = student.blend
+    settings, model = student.blend, validation.model
     if settings.form == "none":
         return
     if settings.weight is not None and settings.form != "auto":
         student_config.write_blend(model, Blend(form=settings.form, weights={settings.form: settings.weight}))
         return
-    blend = _fit_blend(
-        run,
-        student,
-        model,
-        _validation_labels(run, labels, validation, grades),
-        FORMS if settings.form == "auto" else (settings.form,),
-    )
+    blend = _fit_blend(run, student, validation, FORMS if settings.form == "auto" else (settings.form,))
     if blend is not None:
         student_config.write_blend(model, blend)
 
@@ -59,38 +38,18 @@ def blend_of(model: Folder) -> Blend | None:
     return None if saved is None else Blend.model_validate(saved)
 
 
-def _validation_labels(run: Run, labels: Folder, validation: Sequence[str], grades: Grades | None) -> dict[str, Label]:
-    """Read the labels of the validation queries, with the targets that the student was trained on.
-
-    Skips labels that do not prefer any document to another.
-    """
-    validation_ids = set(validation)
-    rows = (label for label in labels.read_rows(Label) if label.query_id in validation_ids)
-    if grades is not None:
-        grade = run.settings.training.relevant_grade
-        rows = (
-            label.model_copy(
-                update={"candidates": with_judgement_targets(label.candidates, grades[label.query_id], grade)}
-            )
-            for label in rows
-            if label.query_id in grades
-        )
-    return {label.query_id: label for label in rows if _has_preference(label)}
-
-
-def _fit_blend(
-    run: Run, student: StudentSettings, model: Folder, labels: dict[str, Label], forms: Sequence[Form]
-) -> Blend | None:
+def _fit_blend(run: Run, student: StudentSettings, validation: ValidationScores, forms: Sequence[Form]) -> Blend | None:
     """Fit the blend on the validation lists and print the gain; None if the student alone is at least as good."""
     from students.blend_fit import ValidationList, fit
 
+    labels = {query_id: label for query_id, label in validation.trained_labels.items() if _has_preference(label)}
     rows = [row for row in _candidates(run).read_rows(CandidateList) if row.query_id in labels] if labels else []
     lists = [_without_unseen(row, labels[row.query_id]) for row in rows]
     lists = [row for row in lists if len(row.candidates) > 1]
     if not lists:
         run.progress.stage("blend", f"{student.name} is served alone: no validation lists to fit a blend on")
         return None
-    scores = score_lists(run, Model(model.uri), f"{student.name}, validation", lists)
+    scores = validation.scores
     fitted = fit(
         [
             ValidationList(

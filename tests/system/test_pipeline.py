@@ -146,6 +146,7 @@ def test_recorded_teacher_trains_a_classifier_and_killed_training_resumes(finish
         "students": json.dumps([{"name": "plain", "kind": "rra_bert", "max_length": 32}]),
         "training.epochs": "4",
         "training.learning_rate": "1e-4",
+        "training.calibrate": "teacher",
     }
     command = [
         sys.executable,
@@ -188,6 +189,9 @@ def test_recorded_teacher_trains_a_classifier_and_killed_training_resumes(finish
         for row in (run / "rejected").read_table(name).to_pylist()
     ]
     assert len(rejected) == Manifest.model_validate_json((run / "test" / "labels").read_text("_manifest.json")).rejected
+    metrics = Metrics.model_validate_json((run / "evaluation").read_text("metrics.json"))
+    (note,) = [note for note in metrics.notes if note.startswith("plain: the scores are not calibrated: ")]
+    assert "at least 10 of each are needed" in note
     assert CrossEncoder(f"{run.path}/students/plain/model", device="cpu").predict([("a", "b")]).shape == (1,)
 
 

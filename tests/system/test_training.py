@@ -19,8 +19,11 @@ from actors.compat import ray_train_snapshot
 from actors.training.label_batches import epoch_order
 from ranking.model_paths import model_path
 from ranking.runs.stages import manifest_of
+from ranking.storage.checksums import check_files
 from ranking.storage.folder import Folder
+from ray_jobs.training.calibration_fitting import calibration_of
 from ray_jobs.training.training_labels import split_validation
+from students import parity
 from students.scoring import ClassifierScorer, Scorer
 from students.training_settings import TrainingSettings
 from tests.testing.facts import FACTS, QUESTIONS, ROOT
@@ -270,6 +273,31 @@ def test_base_is_exported_if_training_does_not_improve_it(labelled, collection, 
     pairs = [(query, FACTS[0][1]) for _, query, _ in QUESTIONS]
     base = ClassifierScorer(model_path("minilm-cross"), 32, "fp32").score(pairs)
     assert Scorer(f"{folder.path}/students/bert/model", "fp32", "torch").score(pairs) == pytest.approx(base, abs=1e-4)
+
+
+def test_calibrated_student_has_scaled_scores_and_a_decoder_raw_ones(labelled, collection, cluster, tmp_path):
+    folder = copy_labels(labelled, tmp_path)
+    bert = {"name": "bert", "kind": "rra_bert", "base": "minilm-cross", "max_length": 32}
+    gpt = {"name": "gpt", "kind": "rra_gpt", "base": str(tiny_generator(tmp_path / "base")), "max_length": 160}
+    # the step is too small to change any weight
+    unchanged = {"precision": "fp32", "learning_rate": 1e-30, "weight_decay": 0.0, "epochs": 1}
+    output = " ".join(train(folder, collection, cluster, [bert, gpt], calibrate="teacher", **unchanged).split())
+    assert "bert: fitted on 20 validation documents, relevant by the teacher's labels; expected calibration" in output
+    assert "gpt keeps its raw scores: the ranking layer of a decoder has no bias" in output
+    model = folder / "students" / "bert" / "model"
+    calibration = calibration_of(model)
+    assert (calibration.queries, calibration.pairs, calibration.relevant) == (5, 20, 10)
+    pairs = [(query, FACTS[0][1]) for _, query, _ in QUESTIONS]
+    base = ClassifierScorer(model_path("minilm-cross"), 32, "fp32").score(pairs)
+    expected = [calibration.slope * score + calibration.offset for score in base]
+    for engine in ("torch", "onnx"):
+        assert Scorer(model.path, "fp32", engine).score(pairs) == pytest.approx(expected, abs=1e-3)
+    assert parity.difference(Path(model.path)) < parity.TOLERANCE
+    card = model.read_text("README.md")
+    assert f"multiplied by {calibration.slope:.4g}," in card
+    assert card.count("\n| 0.") == len(calibration.thresholds)
+    check_files(model, "")
+    assert calibration_of(folder / "students" / "gpt" / "model") is None
 
 
 def test_labels_of_other_settings_are_refused(labelled, collection, cluster, tmp_path):

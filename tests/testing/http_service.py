@@ -34,14 +34,20 @@ class WordCounter:
     def versions(self):
         return {"champion": "words"}
 
-    async def score(self, texts, caller, role="champion", *, low_priority=False, first_stage=None):
+    def is_calibrated(self, role):
+        return True
+
+    async def score(
+        self, texts, caller, role="champion", *, low_priority=False, first_stage=None, needs_calibration=False
+    ):
         for i, text in enumerate(texts.documents):
             if not texts.truncate and len(text.split()) > MAX_WORDS:
                 raise TooLongError(f"{texts.field}[{i}] and the query have more than {MAX_WORDS} tokens")
         scores = word_scores(texts.query, texts.documents, texts.max_tokens_per_doc)
-        if first_stage is not None:
-            scores = first_stage.scores or [float(-i) for i in range(len(scores))]
-        return ScoredRequest(scores, "words", 7, 0.0, 0.0, None if first_stage is None else "ranks, w = 0")
+        if first_stage is None:
+            return ScoredRequest(scores, "words", 7, 0.0, 0.0)
+        blended = first_stage.scores or [float(-i) for i in range(len(scores))]
+        return ScoredRequest(blended, "words", 7, 0.0, 0.0, "ranks, w = 0", scores)
 
 
 @contextmanager

@@ -113,7 +113,13 @@ class Traffic:
             return TrafficPlan("interleaved", ("champion", "challenger"), key)
         return TrafficPlan("challenger", ("challenger",), key)
 
-    def show(self, plan: TrafficPlan, scored: Sequence[ScoredRequest], top_n: int | None) -> ShownRanking:
+    def show(
+        self,
+        plan: TrafficPlan,
+        scored: Sequence[ScoredRequest],
+        top_n: int | None,
+        min_score: float | None = None,
+    ) -> ShownRanking:
         """Build the ranking of a response.
 
         Requests with a key get an exposure id if an experiment is running or exposures are recorded.
@@ -122,20 +128,24 @@ class Traffic:
             plan: Plan of the request.
             scored: Scores of each model in `plan.roles`.
             top_n: Number of documents to return. None for all.
+            min_score: Minimum probability of the returned documents. None for all documents. In an interleaved
+                ranking, it is the probability by the model that contributed the document.
         """
         exposed = plan.key is not None and (self._settings.challenger is not None or self._exposures is not None)
         exposure_id = self._secret.sign(str(uuid.uuid4())) if exposed else None
         arm = plan.arm if exposed else None
         first = scored[0]
         if len(scored) == 1:
-            return ShownRanking(order_of(first.scores, top_n), first.scores, first.version, arm, exposure_id)
+            return ShownRanking(first.order(min_score, top_n), first.scores, first.version, arm, exposure_id)
         order, teams = team_draft(order_of(first.scores), order_of(scored[1].scores), exposure_id or "")
-        by_team = {"champion": first.scores, "challenger": scored[1].scores}
+        by_team = {"champion": first, "challenger": scored[1]}
+        drafted = list(zip(order, teams, strict=True))
         scores = list(first.scores)
-        for i, team in zip(order, teams, strict=True):
-            scores[i] = by_team[team][i]
+        for i, team in drafted:
+            scores[i] = by_team[team].scores[i]
+        kept = [(i, team) for i, team in drafted if by_team[team].is_kept(i, min_score)][:top_n]
         version = f"{first.version}+{scored[1].version}"
-        return ShownRanking(order[:top_n], scores, version, arm, exposure_id, list(teams[:top_n]))
+        return ShownRanking([i for i, _ in kept], scores, version, arm, exposure_id, [team for _, team in kept])
 
     def record(
         self,

@@ -5,6 +5,10 @@ An optional field that is null is not set. Fields without a declaration are in `
 A student may have a blend: weights that combine its scores with those of the first stage. A request can then pass the
 first-stage ranking of its documents, as `first_stage: order` (request order) or `scores` (a `score` in every document),
 and its raw scores are the blended ones.
+
+If the student is calibrated, the sigmoid of its raw score is a probability of relevance, and a request can leave out
+documents with a lower probability than `min_score`. A blended score is not a probability; `min_score` applies to the
+student's own.
 """
 
 from __future__ import annotations
@@ -42,6 +46,14 @@ FirstStageField = Annotated[
     ),
 ]
 
+MinScore = Annotated[
+    Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None,
+    Field(
+        description="Leave out documents whose probability of relevance is below this. Needs a student with calibrated "
+        "scores. Applied before `top_n`, and to the student's own score if scores are blended."
+    ),
+]
+
 
 @dataclass(frozen=True)
 class FirstStage:
@@ -76,6 +88,7 @@ class RankingOptions(BaseModel):
         bool | None, Field(description="False: refuse documents that exceed the model's maximum length.")
     ] = None
     first_stage: FirstStageField = None
+    min_score: MinScore = None
 
     @model_validator(mode="after")
     def _one_number_of_results(self) -> RankingOptions:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from actors.serving.http_api.rankings import order_of, sigmoid
 from actors.serving.http_api.schemas import FirstStage
 from actors.serving.scoring.batching import TokenBatcher
 from actors.serving.scoring.loaded_models import LoadedModels, Role
@@ -29,6 +30,7 @@ class ScoredRequest:
         queued: Seconds from the request's arrival to the start of its first chunk (batch of pairs).
         scored: Seconds from the start of its first chunk to the end of its last chunk.
         blend: How scores were blended with the first stage, such as "ranks, w = 0.7". None if they were not blended.
+        student_scores: Raw scores, in document order. None if `scores` are these.
     """
 
     scores: list[float]
@@ -37,6 +39,20 @@ class ScoredRequest:
     queued: float
     scored: float
     blend: str | None = None
+    student_scores: list[float] | None = None
+
+    def is_kept(self, index: int, min_score: float | None) -> bool:
+        """Return whether the sigmoid of a document's raw score is at least `min_score`. Always True if that is None."""
+        scores = self.scores if self.student_scores is None else self.student_scores
+        return min_score is None or sigmoid(scores[index]) >= min_score
+
+    def order(self, min_score: float | None = None, top_n: int | None = None) -> list[int]:
+        """Return the indices of the `top_n` best documents that are kept, best first."""
+        return [i for i in order_of(self.scores) if self.is_kept(i, min_score)][:top_n]
+
+
+class NotCalibratedError(Exception):
+    """A request has a minimum score, but the model's scores are not calibrated."""
 
 
 class Reranker:
@@ -64,6 +80,7 @@ class Reranker:
         role: Role = "champion",
         low_priority: bool = False,
         first_stage: FirstStage | None = None,
+        needs_calibration: bool = False,
     ) -> ScoredRequest:
         """Score documents for a query.
 
@@ -73,17 +90,28 @@ class Reranker:
             role: Model to score with.
             low_priority: Whether all other requests go first. Its pairs may still fill up the batches of others.
             first_stage: First-stage ranking to blend the scores with. Ignored if the student has no `Blend`.
+            needs_calibration: Whether the scores must be calibrated.
 
         Raises:
+            NotCalibratedError: The scores must be calibrated, and the model's are not.
             TooLongError: A document exceeds the model's maximum length and truncation is disabled.
         """
         served = self._models.of(role)
+        if needs_calibration and not served.scorer.is_calibrated:
+            raise NotCalibratedError(
+                f"the scores of version {served.version} are not calibrated; leave min_score out, or promote a student "
+                "that was trained with training.calibrate"
+            )
         rows = await asyncio.wrap_future(self._tokenizers.submit(served.scorer, texts, caller))
         result = await asyncio.wrap_future(self._batcher.submit(served.scorer, rows, caller, low_priority))
         tokens = sum(row.tokens for row in rows)
         self._metrics.scored(served.version, role, tokens, result)
         scores, blend = _blended(served.scorer.blend, result.scores, first_stage)
-        return ScoredRequest(scores, served.version, tokens, result.queued, result.scored, blend)
+        return ScoredRequest(scores, served.version, tokens, result.queued, result.scored, blend, result.scores)
+
+    def is_calibrated(self, role: Role) -> bool:
+        """Return whether the scores of a role's model are calibrated."""
+        return self._models.of(role).scorer.is_calibrated
 
     def versions(self) -> dict[Role, str]:
         """Return the loaded version of each role."""

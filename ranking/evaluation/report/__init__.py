@@ -15,6 +15,7 @@ from ranking.content_policy import hash_source, hash_sources
 from ranking.evaluation.comparison import COMPETING, PerQuery
 from ranking.evaluation.decision import name_of, served_systems
 from ranking.evaluation.report import charts, report_tables
+from ranking.evaluation.report.calibration_tables import calibration_tables
 from ranking.evaluation.report.differences import ChangedQuery, RankedSystem, changed_queries
 from ranking.evaluation.report.markdown_text import markdown_text
 from ranking.evaluation.results import Metrics
@@ -138,7 +139,11 @@ def _content(data: ReportData) -> dict[str, Any]:
         "subtitle": f"Run {data.run}. {report_tables.machine(metrics)}",
         "metrics": metrics,
         "measure": data.measure,
-        "tables": [report_tables.quality(metrics, data.featured), *([costs] if costs else [])],
+        "tables": [
+            report_tables.quality(metrics, data.featured),
+            *([costs] if costs else []),
+            *calibration_tables(metrics),
+        ],
         "pictures": _pictures(data),
         "slice_columns": slice_columns,
         "slice_rows": slice_rows,

@@ -3,9 +3,10 @@
 import pytest
 
 from ranking.records import Provenance
-from students.model_card import model_card
+from students.model_card import model_card, with_calibration
 from students.student_settings import RraBertSettings
 from students.training_settings import TrainingSettings
+from tests.testing.calibration import calibration
 
 PROVENANCE = Provenance(teacher="t", fingerprint="f", engine="vllm", targets="scores")
 
@@ -14,3 +15,23 @@ PROVENANCE = Provenance(teacher="t", fingerprint="f", engine="vllm", targets="sc
 def test_card_has_the_score_scale_that_training_used(setting, scale):
     card = model_card(RraBertSettings(), TrainingSettings(score_scale=setting), PROVENANCE, {}, onnx=False)
     assert f'"score_scale":{scale}' in card
+
+
+def test_calibration_adds_a_section_with_measures_and_thresholds():
+    card = model_card(RraBertSettings(), TrainingSettings(), PROVENANCE, {}, onnx=True)
+    assert "scores have no fixed\nrange" in card
+    calibrated = with_calibration(card, calibration(0.5, -1.0, source="judgements", relevant_grade=2))
+    assert "scores have no fixed" not in calibrated
+    assert "The sigmoid\nof a score is a probability of relevance." in calibrated
+    section = calibrated[calibrated.index("## Calibrated scores") : calibrated.index("## License")]
+    for text in (
+        "human judgements of grade 2 or more",
+        "1,200 documents of 12 validation queries",
+        "multiplied by 0.5,\nand -1 was added",
+        "| expected calibration error, bins of equal mass | 0.234 | 0.012 |",
+        "| Brier score | 0.345 | 0.101 |",
+        "| 0.5 | 0.750 | 0.625 | 0.083 |",
+        "| 0.9 |  | 0.000 | 0.000 |",
+    ):
+        assert text in section
+    assert calibrated.endswith(card[card.index("## License") :])

@@ -13,9 +13,10 @@ from ranking.content_policy import hash_source
 from ranking.evaluation.comparison import measure
 from ranking.evaluation.report import ReportData, axes, charts, html_of, label_section, markdown_of
 from ranking.evaluation.report.markdown_text import markdown_text
-from ranking.evaluation.results import LabelCost, Latency, Machine
+from ranking.evaluation.results import LabelCost, Latency, Machine, Metrics
 from ranking.records import Answer, TokenCounts
 from ranking.runs.stages import Manifest
+from tests.testing.calibration import calibration
 from tests.testing.kitchen_collection import SETTINGS, kitchen_collection, system
 from tests.testing.synthetic_labels import label_of
 
@@ -278,3 +279,27 @@ def test_each_stage_is_priced_by_its_engines():
     assert label_section.cost_of([labels, llm_rationales, extractive_rationales], 2.0).price == pytest.approx(
         2.0 * (4 / 2 + 1 / 2)
     )
+
+
+def test_report_shows_calibration_and_thresholds_of_each_student(data):
+    assert "Thresholds" not in markdown_of(data)
+    data.metrics.calibrations = {"s": calibration(), "t": calibration(source="judgements", relevant_grade=2, ece=0.021)}
+    text, page = markdown_of(data), html_of(data)
+    for line in (
+        "| s | the teacher's labels | 1,200 | 120 | 0.234 | 0.012 | 0.345 | 0.101 |",
+        "| t | human judgements of grade 2 or more | 1,200 | 120 | 0.234 | 0.021 | 0.345 | 0.101 |",
+        "| s | 0.5 | 0.750 | 0.625 | 0.083 |",
+        "| t | 0.9 |  | 0.000 | 0.000 |",
+    ):
+        assert line in text
+    for title in ("Calibrated scores", "Thresholds"):
+        assert f"## {title}\n" in text
+        assert f"<h2>{title}</h2>" in page
+    assert '<td class="">0.625</td>' in page
+    assert Page(page).open == []
+
+
+def test_metrics_with_calibrations_are_read_back(data):
+    data.metrics.calibrations = {"s": calibration()}
+    text = data.metrics.with_checksum().to_json()
+    assert Metrics.model_validate_json(text).calibrations == {"s": calibration()}

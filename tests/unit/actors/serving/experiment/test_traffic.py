@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from actors.serving.experiment.traffic import Traffic
+from actors.serving.experiment.traffic import Traffic, TrafficPlan
 from actors.serving.scoring.reranker import ScoredRequest
 from actors.serving.serving_settings import ServingSettings
 from ranking.ab_test.exposure_records import EXPOSURES, SERVING, Exposure
@@ -97,3 +97,31 @@ def test_full_journal_disk_does_not_fail_the_request(make_traffic, tmp_path, mon
         traffic.close()
         assert len(lost) + len(recorded(tmp_path)) == 30
         assert len(lost) > 0
+
+
+def test_minimum_score_filters_an_interleaved_ranking_by_contributor(make_traffic):
+    traffic = make_traffic()
+    plan = TrafficPlan("interleaved", ("champion", "challenger"), "user")
+    champion = ScoredRequest([9.0, 1.0, -1.0, -2.0], "a", 9, 0.0, 0.0)
+    challenger = ScoredRequest([-2.0, -1.0, 1.0, 9.0], "b", 9, 0.0, 0.0)
+    for _ in range(20):
+        every = traffic.show(plan, [champion, challenger], None)
+        # each team picks its best documents first, and documents 0 and 3 are the best
+        assert dict(zip(every.order, every.teams, strict=True)) | {1: "", 2: ""} == {
+            0: "champion",
+            1: "",
+            2: "",
+            3: "challenger",
+        }
+        kept = traffic.show(plan, [champion, challenger], None, min_score=0.9)
+        assert (sorted(kept.order), sorted(kept.teams)) == ([0, 3], ["challenger", "champion"])
+        assert all(kept.scores[i] == 9.0 for i in kept.order)
+        assert len(traffic.show(plan, [champion, challenger], 1, min_score=0.9).order) == 1
+        assert traffic.show(plan, [champion, challenger], None, min_score=0.99999).order == []
+
+
+def test_minimum_score_filters_the_ranking_of_one_model(make_traffic):
+    traffic = make_traffic()
+    scored = [ScoredRequest([1.0, -1.0, 2.0], "a", 9, 0.0, 0.0)]
+    assert traffic.show(traffic.plan(None), scored, None, min_score=0.5).order == [2, 0]
+    assert traffic.show(traffic.plan(None), scored, 1, min_score=0.5).order == [2]

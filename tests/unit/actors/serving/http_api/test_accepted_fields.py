@@ -23,6 +23,7 @@ OPTIONAL = {
     "raw_scores": st.none() | st.booleans(),
     "truncate": st.none() | st.booleans(),
     "first_stage": st.sampled_from([None, "order", "none"]),
+    "min_score": st.sampled_from([None, 0.0, 0.6]),
     "model": st.none() | st.just("m"),
     "user": st.none() | st.just("u"),
     "instruction": st.sampled_from([None, "", "be brief"]),
@@ -97,7 +98,9 @@ def test_the_answer_follows_from_every_field(client, request_):
     texts = [text_of(item, sent.get("rank_fields")) for item in sent.get("texts", sent.get("documents"))]
     scores = expected_scores(sent, texts)
     limit = sent.get("top_n", sent.get("top_k"))
-    assert [r["index"] for r in results] == sorted(range(len(texts)), key=lambda i: (-scores[i], i))[:limit]
+    students = word_scores(sent["query"], texts, sent.get("max_tokens_per_doc"))
+    kept = [i for i in range(len(texts)) if 1 / (1 + math.exp(-students[i])) >= sent.get("min_score", 0.0)]
+    assert [r["index"] for r in results] == sorted(kept, key=lambda i: (-scores[i], i))[:limit]
     shown = [r["score" if array else "relevance_score"] for r in results]
     raw = [scores[r["index"]] for r in results]
     assert shown == pytest.approx(raw if sent.get("raw_scores") else [1 / (1 + math.exp(-score)) for score in raw])
@@ -120,6 +123,7 @@ EFFECTS = {
     "raw_scores": (True, False),
     "truncate": (True, False),
     "first_stage": ("order", "none"),
+    "min_score": (0.0, 1.0),
     "texts": (["bread"], ["river"]),
     "return_text": (True, False),
 }

@@ -67,3 +67,13 @@ def test_blending_uses_first_stage_scores_or_else_ranks():
         student_scores,
         None,
     )
+
+
+@pytest.mark.parametrize("min_score", [-0.1, 1.1, "nan", float("nan"), "high"])
+@pytest.mark.parametrize(("request_type", "field"), [(RerankRequest, "documents"), (EngineRequest, "texts")])
+def test_min_score_must_be_a_number_from_0_to_1(request_type, field, min_score):
+    with pytest.raises(ValidationError) as caught:
+        request_type.model_validate({"query": "q", field: [], "min_score": min_score})
+    assert caught.value.errors()[0]["loc"] == ("min_score",)
+    for allowed in (None, 0, 0.5, 1):
+        assert request_type.model_validate({"query": "q", field: [], "min_score": allowed}).min_score == allowed
