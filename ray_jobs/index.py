@@ -16,7 +16,7 @@ from ranking.runs.stages import fingerprint_of
 from ranking.settings import Bm25Settings
 from ranking.storage.folder import Folder
 from ranking.storage.parquet_files import part_name
-from ray_jobs.common import capacity_check
+from ray_jobs.common import capacity_check, model_checks
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
 
@@ -72,6 +72,7 @@ def encode_texts(run: Run) -> None:
             run,
             model,
             revision,
+            "candidates.retrievers: model",
             ENCODED,
             fingerprint_of(model, revision, run.collection.fingerprint, run.plan.queries.fingerprint),
             texts,
@@ -101,6 +102,7 @@ def encode_candidates(run: Run, split: SplitName) -> None:
         run,
         settings.model,
         settings.revision,
+        "pre_ranker.model",
         f"{ENCODED}_{split}",
         fingerprint_of(settings.model, settings.revision, stage.fingerprint),
         texts,
@@ -112,6 +114,7 @@ def _encode(
     run: Run,
     model: str,
     revision: str | None,
+    setting: str,
     marker: str,
     fingerprint: str,
     texts: list[str],
@@ -125,6 +128,7 @@ def _encode(
         run: The run.
         model: The sentence encoder.
         revision: Revision of the sentence encoder on the Hugging Face Hub.
+        setting: Name of the setting that contains the model, for error messages.
         marker: Name of the marker file.
         fingerprint: Fingerprint of everything to encode.
         texts: Texts to encode.
@@ -135,6 +139,7 @@ def _encode(
     folder = model_folder(run.plan.embedding_cache, model, revision)
     if folder.exists(marker) and folder.read_text(marker) == fingerprint:
         return
+    model_checks.check_encoder(run, model, revision, setting)
     run.start_ray()
     from actors.data.arrow_blocks import tables_in
     from actors.data.sink import LIGHT, TableSink

@@ -15,7 +15,7 @@ from ranking.errors import InputError
 from ranking.records import Label, RationaleList
 from ranking.runs.stages import Stage
 from ray_jobs import label
-from ray_jobs.common import capacity_check
+from ray_jobs.common import capacity_check, model_checks
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
 
@@ -31,6 +31,7 @@ def main(run: Run) -> None:
     """
     if isinstance(run.settings.rationales, NoRationaleSettings):
         raise InputError("setting 'rationales.kind': nothing to write for kind none; use extractive or llm")
+    model_checks.check(run, ["candidates", "labels", "rationales"])
     label.main(run)
     write_rationales(run)
 
@@ -43,11 +44,12 @@ def write_rationales(run: Run) -> None:
     stage = run.plan.rationales
     if run.skip_if_finished(stage):
         return
-    capacity_check.check(run, "rationales")
-    from actors.data.streaming import finish, parts_of, write_stages
     from actors.rationales import make_writer
 
     writer = make_writer(settings, run.settings.compute, run.plan.rationales_cache)
+    capacity_check.check(run, "rationales")
+    from actors.data.streaming import finish, parts_of, write_stages
+
     stage.begin()
     labels, rows, left = parts_of(run.plan.labels.folder, Label, without=stage)
     tokens = write_stages({"log": stage}, writer.explain(labels), RationaleList, left, run.progress, "labels")
