@@ -67,7 +67,8 @@ def main(run: Run) -> None:
     if run.skip_if_finished(stage):
         show(run, stage.folder.read_model(METRICS, Metrics))
         return
-    model_checks.check(run, ["test/candidates", "evaluation", *(["test/labels"] if settings.teacher else [])])
+    asked: list[model_checks.Part] = ["test/labels"] if settings.teacher else []
+    model_checks.check(run, ["test/candidates", *asked, "evaluation"])
     for student in run.settings.students:
         check_files(systems.trained_model(run, student.name), TRAIN_AGAIN)
     notes = judgement_checks.check_qrels(run.collection.qrels)

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from actors.data.rows import records, table_of
+from actors.teacher_settings import RecordedTeacherSettings
 from ranking.errors import InputError
 from ranking.records import CandidateList, Label, PreRankedList, QueryCandidates, SplitName, TokenCounts
 from ranking.runs.stages import Stage
@@ -131,11 +132,11 @@ def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None =
     lists = inputs[0].union(*inputs[1:]) if inputs[1:] else inputs[0]
     tokens = write_stages(stages, teacher.label(lists), Label, todo, run.progress, "queries")
     engines = run.settings.compute.teacher_engines if teacher.actor is not None else None
-    without_labels = [
-        split for split, stage in stages.items() if not _finish(run, stage, rows[split], tokens[split], engines)
+    unlabelled = [
+        stage for split, stage in stages.items() if not _finish(run, stage, rows[split], tokens[split], engines)
     ]
-    if without_labels:
-        raise InputError(_no_labels(stages[without_labels[0]], without_labels[0]))
+    if unlabelled:
+        raise InputError(_no_labels(unlabelled[0]))
 
 
 def _make_teacher(run: Run) -> Teacher:
@@ -153,20 +154,20 @@ def _make_teacher(run: Run) -> Teacher:
 
 
 def _finish(run: Run, stage: Stage, rows_in: int, tokens: TokenCounts, engines: int | None) -> bool:
-    """Finish a stage of labels and report it, unless the teacher rejected all lists. Returns whether it has labels.
+    """Finish a stage of labels and report it, unless all lists were rejected. Returns whether it is finished.
 
-    An unfinished stage is tried again by the next job, with the cached answers.
+    The next job tries an unfinished stage again, with the cached answers. Recordings need no answers to test queries.
     """
     from actors.data.streaming import count_outcomes, finish
 
-    labels, rejected = count_outcomes(stage)
-    if rejected and not labels:
+    optional = stage is run.plan.test_labels and isinstance(run.settings.teacher, RecordedTeacherSettings)
+    if rows_in and count_outcomes(stage) == (0, rows_in) and not optional:
         return False
     run.report_stage(finish(stage, rows_in, tokens, engines), "labels")
     return True
 
 
-def _no_labels(stage: Stage, split: SplitName) -> str:
+def _no_labels(stage: Stage) -> str:
     """Describe why a stage has no labels: the number of rejected lists, and the most frequent reasons."""
     import ray
 
@@ -178,10 +179,9 @@ def _no_labels(stage: Stage, split: SplitName) -> str:
         for reason, count in counts.most_common(_SHOWN_REASONS)
     ]
     others = f"; and {len(counts) - len(shown)} other reasons" if len(counts) > len(shown) else ""
-    advice = "" if split == "log" else ", or set evaluation.teacher to false"
     return (
         f"{stage.name}: no labels, because all {counts.total():,} lists were rejected: {'; '.join(shown)}{others}. "
-        f"Correct the teacher or its data{advice}. Its answers stay cached, and rejected/ has all reasons"
+        "Correct the teacher's settings; its answers stay cached, and rejected/ lists all reasons"
     )
 
 

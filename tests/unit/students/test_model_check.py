@@ -10,33 +10,19 @@ from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    BertConfig,
-    BertForSequenceClassification,
-    BertModel,
     PreTrainedTokenizerFast,
     Qwen3ForSequenceClassification,
 )
 
 from ranking.errors import InputError
-from ranking.model_paths import model_path
 from students.bases import check_base
 from students.input_limits import max_input_tokens
 from students.model_check import check_sentence_encoder, check_vllm_model, checked_model
 from students.student_settings import RraBertSettings
-from tools.tiny_models import tiny_generator, tiny_xlm_roberta
+from tools.tiny_models import tiny_bert, tiny_generator, tiny_xlm_roberta
 
 LANGUAGE_MODEL = "is a language model (Qwen3ForCausalLM)"
 NO_ENCODER = "is a model with a classification head (BertForSequenceClassification) and has no embeddings of texts"
-
-
-def tiny_bert(folder, labels=None):
-    """Write a BERT with random weights: an encoder, or a classifier with some labels."""
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    names = {} if labels is None else {"id2label": dict(enumerate(labels))}
-    config = BertConfig(vocab_size=30522, max_position_embeddings=64, **sizes, **names)
-    (BertModel if labels is None else BertForSequenceClassification)(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(model_path("minilm")).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
