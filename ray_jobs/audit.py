@@ -23,6 +23,7 @@ from ranking.prompts import load_prompt
 from ranking.records import PreRankedList
 from ranking.storage.sources import fetched
 from ray_jobs import candidates, label
+from ray_jobs.common import model_checks
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
 
@@ -49,6 +50,7 @@ def main(run: Run) -> None:
     if isinstance(settings, ListwiseTeacherSettings):
         if settings.window is not None:
             raise InputError("setting 'teacher.window': an audit needs one prompt per list; remove the window")
+        model_checks.check(run, ["candidates", "test/candidates", "audit"])
         candidates.main(run)
         candidates.retrieve_for_test(run)
     stage = run.plan.audit

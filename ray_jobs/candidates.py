@@ -18,6 +18,7 @@ from ranking.settings import DenseSettings, ParquetRetrieverSettings, RunRetriev
 from ranking.storage.folder import Folder
 from ranking.storage.parquet_files import part_name
 from ray_jobs import index, select
+from ray_jobs.common import model_checks
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
 
@@ -31,6 +32,7 @@ READS = (*CANDIDATE_SETTINGS, "compute")
 
 def main(run: Run) -> None:
     """Select queries, index the documents, and retrieve candidates for the selected queries."""
+    model_checks.check(run, ["candidates"])
     select.main(run)
     index.main(run)
     retrieve_for_log(run)

@@ -34,6 +34,7 @@ from ranking.settings import PreRankerSettings
 from ranking.storage.checksums import check_files
 from ranking.storage.sources import fetched
 from ray_jobs import candidates, index, label
+from ray_jobs.common import model_checks
 from ray_jobs.common.list_scores import score_lists
 from ray_jobs.common.run import Run, job, write_settings
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS
@@ -72,6 +73,8 @@ def main(run: Run) -> None:
         mlflow_tracking.log_evaluation(run, metrics)
         return
     check_installed(run.settings.collection.language)
+    asked: list[model_checks.Part] = ["test/labels"] if settings.teacher else []
+    model_checks.check(run, ["test/candidates", *asked, "evaluation"])
     for student in run.settings.students:
         check_files(systems.trained_model(run, student.name), TRAIN_AGAIN)
     notes = judgement_checks.check_qrels(run.collection.qrels)

@@ -17,7 +17,7 @@ from ranking.runs.stages import fingerprint_of
 from ranking.settings import Bm25Settings
 from ranking.storage.folder import Folder
 from ranking.storage.parquet_files import part_name
-from ray_jobs.common import capacity_check
+from ray_jobs.common import capacity_check, model_checks
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
 
@@ -75,6 +75,7 @@ def encode_texts(run: Run) -> None:
             run,
             model,
             revision,
+            "candidates.retrievers: model",
             ENCODED,
             fingerprint_of(model, revision, run.collection.fingerprint, run.plan.queries.fingerprint),
             texts,
@@ -104,6 +105,7 @@ def encode_candidates(run: Run, split: SplitName) -> None:
         run,
         settings.model,
         settings.revision,
+        "pre_ranker.model",
         f"{ENCODED}_{split}",
         fingerprint_of(settings.model, settings.revision, stage.fingerprint),
         texts,
@@ -115,6 +117,7 @@ def _encode(
     run: Run,
     model: str,
     revision: str | None,
+    setting: str,
     marker: str,
     fingerprint: str,
     texts: list[str],
@@ -128,6 +131,7 @@ def _encode(
         run: The run.
         model: The sentence encoder.
         revision: Revision of the sentence encoder on the Hugging Face Hub.
+        setting: Name of the setting that contains the model, for error messages.
         marker: Name of the marker file.
         fingerprint: Fingerprint of everything to encode.
         texts: Texts to encode.
@@ -138,6 +142,7 @@ def _encode(
     folder = model_folder(run.plan.embedding_cache, model, revision)
     if folder.exists(marker) and folder.read_text(marker) == fingerprint:
         return
+    model_checks.check_encoder(run, model, revision, setting)
     run.start_ray()
     from actors.data.arrow_blocks import tables_in
     from actors.data.sink import LIGHT, TableSink

@@ -16,11 +16,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from actors.data.rows import records, table_of
+from actors.teacher_settings import RecordedTeacherSettings
 from ranking.errors import InputError
-from ranking.records import CandidateList, Label, PreRankedList, QueryCandidates, SplitName
+from ranking.records import CandidateList, Label, PreRankedList, QueryCandidates, SplitName, TokenCounts
 from ranking.runs.stages import Stage
 from ray_jobs import candidates, index
-from ray_jobs.common import capacity_check
+from ray_jobs.common import capacity_check, model_checks
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
 
@@ -32,12 +33,15 @@ if TYPE_CHECKING:
 READS = (*CANDIDATE_SETTINGS, "teacher", "training", "evaluation", "compute")
 """Settings that this job reads."""
 
+_SHOWN_REASONS, _REASON_CHARACTERS = 3, 200
+"""Maximum number of reasons to show if all lists are rejected, and of characters of each."""
 ESTIMATED_LISTS = 200
 """Lists to sample for the cost estimate."""
 
 
 def main(run: Run) -> None:
     """Retrieve candidates for the query log and label them."""
+    model_checks.check(run, ["candidates", "labels"])
     candidates.main(run)
     ask_teacher(run, ["log"])
 
@@ -54,6 +58,7 @@ def show_estimate(run: Run) -> None:
     from actors.teachers.prompt_costs import costs_of
     from ranking.labels.cost_estimate import estimate, format_estimate
 
+    model_checks.check(run, ["candidates", "labels"])
     candidates.main(run)
     compute = run.settings.compute
     lists = count_rows(run.plan.candidates.folder)
@@ -108,16 +113,13 @@ def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None =
     stages = {split: stage for split, stage in stages.items() if not run.skip_if_finished(stage)}
     if not stages:
         return
+    teacher = teacher or _make_teacher(run)
     capacity_check.check(run, "teacher")
     if "log" in stages:
         index.encode_candidates(run, "log")
-    from actors.data.streaming import finish, forget_rejections, write_stages
-    from actors.teachers import make_teacher
+    from actors.data.streaming import forget_rejections, write_stages
     from actors.vllm.crash_log import CrashLog
 
-    teacher = teacher or make_teacher(
-        run.settings.teacher, run.settings.compute, run.plan.teacher_fingerprint, run.plan.teacher_cache
-    )
     _report_unknown_documents(run, teacher)
     CrashLog(run.plan.teacher_cache).forget()
     inputs, rows, todo = [], {}, 0
@@ -129,9 +131,58 @@ def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None =
         todo += left
     lists = inputs[0].union(*inputs[1:]) if inputs[1:] else inputs[0]
     tokens = write_stages(stages, teacher.label(lists), Label, todo, run.progress, "queries")
-    for split, stage in stages.items():
-        engines = run.settings.compute.teacher_engines if teacher.actor is not None else None
-        run.report_stage(finish(stage, rows[split], tokens[split], engines), "labels")
+    engines = run.settings.compute.teacher_engines if teacher.actor is not None else None
+    unlabelled = [
+        stage for split, stage in stages.items() if not _finish(run, stage, rows[split], tokens[split], engines)
+    ]
+    if unlabelled:
+        raise InputError(_no_labels(unlabelled[0]))
+
+
+def _make_teacher(run: Run) -> Teacher:
+    """Make the teacher of the settings, which checks its model, and print a note if it truncates inputs."""
+    from actors.teachers import make_teacher
+    from actors.teachers.teacher_models import limit_note
+
+    teacher = make_teacher(
+        run.settings.teacher, run.settings.compute, run.plan.teacher_fingerprint, run.plan.teacher_cache
+    )
+    note = limit_note(run.settings.teacher)
+    if note is not None:
+        run.progress.stage("teacher", note)
+    return teacher
+
+
+def _finish(run: Run, stage: Stage, rows_in: int, tokens: TokenCounts, engines: int | None) -> bool:
+    """Finish a stage of labels and report it, unless all lists were rejected. Returns whether it is finished.
+
+    The next job tries an unfinished stage again, with the cached answers. Recordings need no answers to test queries.
+    """
+    from actors.data.streaming import count_outcomes, finish
+
+    optional = stage is run.plan.test_labels and isinstance(run.settings.teacher, RecordedTeacherSettings)
+    if rows_in and count_outcomes(stage) == (0, rows_in) and not optional:
+        return False
+    run.report_stage(finish(stage, rows_in, tokens, engines), "labels")
+    return True
+
+
+def _no_labels(stage: Stage) -> str:
+    """Describe why a stage has no labels: the number of rejected lists, and the most frequent reasons."""
+    import ray
+
+    from actors.data.parts import count_rejection_reasons
+
+    counts = ray.get(ray.remote(count_rejection_reasons).options(num_cpus=0.25).remote(stage))
+    shown = [
+        f"{' '.join(reason.split())[:_REASON_CHARACTERS]} ({count:,})"
+        for reason, count in counts.most_common(_SHOWN_REASONS)
+    ]
+    others = f"; and {len(counts) - len(shown)} other reasons" if len(counts) > len(shown) else ""
+    return (
+        f"{stage.name}: no labels, because all {counts.total():,} lists were rejected: {'; '.join(shown)}{others}. "
+        "Correct the teacher's settings; its answers stay cached, and rejected/ lists all reasons"
+    )
 
 
 def _validation(run: Run) -> tuple[float, int]:

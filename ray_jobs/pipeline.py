@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ranking.records import SplitName
 from ray_jobs import candidates, evaluate, index, label, promote, rationales, train
-from ray_jobs.common import capacity_check
+from ray_jobs.common import capacity_check, model_checks
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS
 from ray_jobs.tracking import mlflow_tracking
@@ -24,6 +24,9 @@ def main(run: Run) -> None:
     run.check_judged()
     mlflow_tracking.check(run)
     own_labels = not run.settings.training.labels
+    of_labels: list[model_checks.Part] = ["candidates", "labels", "rationales"] if own_labels else []
+    of_test: list[model_checks.Part] = ["test/labels"] if run.settings.evaluation.teacher else []
+    model_checks.check(run, [*of_labels, "test/candidates", *of_test, "students", "evaluation"])
     if own_labels and run.plan.labels.restore() is None:
         # fail before hours of labelling if a later stage has no resources
         capacity_check.check(run, "teacher", "rationales", "training")

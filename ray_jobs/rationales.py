@@ -16,7 +16,7 @@ from ranking.languages import check_installed
 from ranking.records import Label, RationaleList
 from ranking.runs.stages import Stage
 from ray_jobs import label
-from ray_jobs.common import capacity_check
+from ray_jobs.common import capacity_check, model_checks
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import CANDIDATE_SETTINGS
 
@@ -32,6 +32,7 @@ def main(run: Run) -> None:
     """
     if isinstance(run.settings.rationales, NoRationaleSettings):
         raise InputError("setting 'rationales.kind': nothing to write for kind none; use extractive or llm")
+    model_checks.check(run, ["candidates", "labels", "rationales"])
     label.main(run)
     write_rationales(run)
 
@@ -47,11 +48,12 @@ def write_rationales(run: Run) -> None:
     language = run.settings.collection.language
     if isinstance(settings, ExtractiveRationaleSettings):
         check_installed(language)
-    capacity_check.check(run, "rationales")
-    from actors.data.streaming import finish, parts_of, write_stages
     from actors.rationales import make_writer
 
     writer = make_writer(settings, run.settings.compute, run.plan.rationales_cache, language)
+    capacity_check.check(run, "rationales")
+    from actors.data.streaming import finish, parts_of, write_stages
+
     stage.begin()
     labels, rows, left = parts_of(run.plan.labels.folder, Label, without=stage)
     tokens = write_stages({"log": stage}, writer.explain(labels), RationaleList, left, run.progress, "labels")

@@ -18,7 +18,7 @@ from typing import Any
 from ranking.errors import InputError
 from ranking.runs.stages import Stage
 from ranking.storage.checksums import write_checksums
-from ray_jobs.common import capacity_check
+from ray_jobs.common import capacity_check, model_checks
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import TRAINING_SETTINGS
 from ray_jobs.tracking import mlflow_tracking
@@ -41,6 +41,7 @@ PLANNED = "planned_steps.txt"
 def main(run: Run) -> None:
     """Train all students of the run."""
     mlflow_tracking.check(run)
+    model_checks.check(run, ["students"])
     for student in run.settings.students:
         train(run, student)
         mlflow_tracking.log_student(run, student)

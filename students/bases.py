@@ -5,36 +5,17 @@ The base is the pretrained model that the student is built from.
 
 from __future__ import annotations
 
-from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForSequenceClassification
 
 from ranking.errors import InputError, first_line
+from students.input_limits import max_positions
 from students.kinds import AnySettings
+from students.model_check import checked_model
 from students.rra_gpt import LABEL_WORDS
 from students.student_settings import RraBertSettings, RraGptSettings
-
-_WEIGHTS = ("model*.safetensors", "pytorch_model*.bin", "*.index.json")
-
-_POSITIONS_AFTER_PADDING = frozenset(
-    {
-        "camembert",
-        "data2vec-text",
-        "ibert",
-        "longformer",
-        "luke",
-        "mpnet",
-        "roberta",
-        "roberta-prelayernorm",
-        "xlm-roberta",
-        "xlm-roberta-xl",
-        "xmod",
-    }
-)
-"""Model types whose position IDs start at `pad_token_id + 1`, which leaves fewer positions for tokens."""
 
 
 def check_base(path: str, settings: AnySettings) -> None:
@@ -50,11 +31,7 @@ def check_base(path: str, settings: AnySettings) -> None:
             `term_control.layer`.
     """
     where = f"student {settings.name}: base {settings.base!r}"
-    config, tokenizer = read_model(path, settings.revision, where)
-    if Path(path).is_dir() and not any(
-        fnmatch(file.name, pattern) for file in Path(path).iterdir() for pattern in _WEIGHTS
-    ):
-        raise InputError(f"{where}: the folder has no weights; save the model with save_pretrained")
+    config, tokenizer = checked_model(path, settings.revision, where, "base")
     if not tokenizer.is_fast:
         raise InputError(f"{where}: the tokenizer is not a fast tokenizer; add its tokenizer.json")
     if tokenizer.pad_token_id is None:
@@ -147,39 +124,3 @@ def _check_auxiliary_tasks(tokenizer: Any, settings: RraGptSettings, limit: int 
             f"{where}: max_length {settings.max_length} plus {extra} tokens for label word and rationale exceeds the "
             f"model's {limit} positions; lower max_length or max_rationale_tokens"
         )
-
-
-def read_model(path: str, revision: str | None, where: str) -> tuple[Any, Any]:
-    """Read a model's configuration and tokenizer.
-
-    Args:
-        path: Folder or Hugging Face ID.
-        revision: Revision of the Hugging Face repository; None for the default.
-        where: Start of error messages; names the model.
-
-    Raises:
-        InputError: If the configuration or the tokenizer cannot be read.
-    """
-    if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
-        raise InputError(f"{where}: the folder has no config.json; save the model with save_pretrained")
-    try:
-        config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{where}: its configuration cannot be read ({first_line(error)})") from None
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
-    except Exception as error:
-        raise InputError(f"{where}: its tokenizer cannot be read ({first_line(error)})") from None
-    if len(tokenizer) <= len(set(tokenizer.all_special_ids)) or not tokenizer.encode("query", add_special_tokens=False):
-        raise InputError(
-            f"{where}: its tokenizer has no vocabulary; add tokenizer.json, or the files that it is built from"
-        )
-    return config, tokenizer
-
-
-def max_positions(config: Any) -> int | None:
-    """Return the maximum number of tokens that a model accepts, or None if it has no limit."""
-    limit: int | None = getattr(config, "max_position_embeddings", None)
-    if limit is not None and config.model_type in _POSITIONS_AFTER_PADDING:
-        limit -= config.pad_token_id + 1
-    return limit

@@ -21,11 +21,12 @@ from ranking.errors import InputError, first_line
 from ranking.languages import ENGLISH
 from ranking.storage.folder import Folder
 from students import onnx_file, student_config
-from students.bases import max_positions, read_model
 from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, pad, tokenize
 from students.classifier import PairClassifier
 from students.clipping import clip
 from students.first_token import read_first_token_only
+from students.input_limits import max_positions
+from students.model_check import checked_model
 from students.precision import dtype_of
 from students.student_settings import Precision
 
@@ -249,9 +250,7 @@ class ClassifierScorer(Scorer):
                 trained head.
         """
         where = f"model {(display_name or model)!r}"
-        config, tokenizer = read_model(model, revision, where)
-        if config.num_labels != 1:
-            raise InputError(f"{where}: has {config.num_labels} labels; choose a cross-encoder with one label")
+        config, tokenizer = checked_model(model, revision, where, "score")
         if tokenizer.pad_token_id is None:
             raise InputError(f"{where}: its tokenizer has no pad token; set one and save it")
         limits = (max_positions(config), tokenizer.model_max_length)

@@ -1,6 +1,7 @@
 """Tiny models with random weights, for tests that need a real engine but no meaningful answers."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
     DebertaV2Config,
     ModernBertConfig,
     PreTrainedTokenizerFast,
@@ -73,6 +77,17 @@ def tiny_cross_encoder(folder: Path) -> Path:
     torch.nn.init.normal_(model.classifier.weight, std=0.5)
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(source, trust_remote_code=False).save_pretrained(folder)
+    return folder
+
+
+def tiny_bert(folder: Path, labels: Sequence[str] | None = None) -> Path:
+    """Write a BERT with random weights that reads 64 tokens: an encoder, or a sequence classifier if it has labels."""
+    torch.manual_seed(0)
+    names = {} if labels is None else {"id2label": dict(enumerate(labels))}
+    config = BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, **names)
+    config.max_position_embeddings = 64
+    (BertModel if labels is None else BertForSequenceClassification)(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model_path("minilm"), trust_remote_code=False).save_pretrained(folder)
     return folder
 
 

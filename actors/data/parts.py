@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -199,6 +200,19 @@ def count_rationale_statuses(folder: Folder) -> dict[str, int]:
     for table in folder.read_tables(["rationales"]):
         counts.update(rationale["status"] for rationales in table["rationales"].to_pylist() for rationale in rationales)
     return dict(counts)
+
+
+def count_rejection_reasons(stage: Stage) -> Counter[str]:
+    """Count the rejections of a stage by reason.
+
+    Reasons that differ only in numbers are counted together, under the first one.
+    """
+    counts: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for name in stage.rejected_parts():
+        for reason in (stage.run / REJECTED).read_table(name, ["reason"])["reason"].to_pylist():
+            counts[first.setdefault(re.sub(r"\d+", "0", reason), reason)] += 1
+    return counts
 
 
 def _filter_part(folder: Folder, name: str, mask: list[bool]) -> None:

@@ -218,10 +218,16 @@ def finish(stage: Stage, rows_in: int, tokens: TokenCounts | None = None, engine
     Raises:
         RuntimeError: The numbers of rows and rejections do not add up to `rows_in`.
     """
-    rows, rejected = ray.get(_remote(remove_duplicate_rows).remote(stage))
+    rows, rejected = count_outcomes(stage)
     if rows + rejected != rows_in:
         raise RuntimeError(f"stage {stage.name}: {rows_in} queries in, but {rows} rows and {rejected} rejections out")
     return stage.finish(rows_in=rows_in, rows_out=rows, rejected=rejected, tokens=tokens, engines=engines)
+
+
+def count_outcomes(stage: Stage) -> tuple[int, int]:
+    """Return the numbers of rows and rejections of a stage, after duplicates are removed."""
+    counts: tuple[int, int] = ray.get(_remote(remove_duplicate_rows).remote(stage))
+    return counts
 
 
 def _count_filtered(folder: Folder, parts: Sequence[str], filters: Sequence[tuple[ray.ObjectRef[Ids], bool]]) -> int:

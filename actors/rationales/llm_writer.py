@@ -21,7 +21,6 @@ from actors.rationales.rationale_requests import Explainer, RationaleFiller
 from actors.vllm.crash_log import CrashLog
 from actors.vllm.engine import VllmEngine
 from actors.vllm.engine_actor import through_engines
-from actors.vllm.model_check import check_model
 from actors.vllm.response_cache import ResponseCache
 from ranking.prompts.rationale_prompts import RATIONALE, load_rationale_prompt
 from ranking.records import Label, RationaleList
@@ -31,6 +30,13 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 _SETTING = "rationales.model"
+
+
+def check_writer_model(settings: LlmRationaleSettings) -> None:
+    """Raise InputError if the model is incomplete or is not a language model with a chat template."""
+    from students.model_check import check_vllm_model  # imports torch, which not every process needs
+
+    check_vllm_model(settings.model, settings.revision, _SETTING, "generate", chat=True)
 
 
 class LlmWriter:
@@ -46,7 +52,7 @@ class LlmWriter:
     """
 
     def __init__(self, settings: LlmRationaleSettings, compute: ComputeSettings, cache: Folder) -> None:
-        check_model(settings.model, settings.revision, _SETTING, chat=True)
+        check_writer_model(settings)
         CrashLog(cache).forget()
         self.settings = settings
         self.compute = compute

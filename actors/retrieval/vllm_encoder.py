@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +12,10 @@ from actors.vllm.crash_log import CrashLog
 from actors.vllm.engine import VllmEngine
 from ranking.model_paths import model_path
 from ranking.storage.folder import Folder
-from students.bases import max_positions
+from students.input_limits import max_input_tokens
 
 _ARGUMENTS = {"dtype": "auto", "enforce_eager": True, "max_num_seqs": 64}
 _DEFAULT_MAX_TOKENS = 8192
-_SENTENCE_TRANSFORMERS_CONFIG = "sentence_bert_config.json"
 
 
 class VllmTextEncoder:
@@ -32,11 +29,12 @@ class VllmTextEncoder:
     """
 
     def __init__(self, model: str, revision: str | None, crash_folder: Folder, gpus: int) -> None:
-        from transformers import AutoTokenizer
+        from transformers import AutoConfig, AutoTokenizer
 
         path = model_path(model)
         self.tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
-        self.max_tokens = min(_max_tokens(path, revision), self.tokenizer.model_max_length)
+        config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
+        self.max_tokens = max_input_tokens(path, revision, config, self.tokenizer) or _DEFAULT_MAX_TOKENS
         crash_log = CrashLog(crash_folder)
         crash_log.check()
         self.engine = VllmEngine(model, revision, "embed", _ARGUMENTS, gpus, crash_log, "candidates.retrievers")
@@ -49,19 +47,3 @@ class VllmTextEncoder:
         vectors = np.stack(await asyncio.gather(*(self.engine.pool(row) for row in tokens)))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return pa.table({"text_id": batch["text_id"], "vector": as_lists(vectors)})
-
-
-def _max_tokens(path: str, revision: str | None) -> int:
-    """Return the maximum number of tokens in a text.
-
-    It is `max_seq_length` in the sentence-transformers config, or else the model's number of positions, or else 8192.
-    """
-    from transformers import AutoConfig
-    from transformers.utils import cached_file
-
-    file = cached_file(
-        path, _SENTENCE_TRANSFORMERS_CONFIG, revision=revision, _raise_exceptions_for_missing_entries=False
-    )
-    length = json.loads(Path(file).read_text(encoding="utf-8")).get("max_seq_length") if file else None
-    config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
-    return int(length or max_positions(config) or _DEFAULT_MAX_TOKENS)

@@ -14,9 +14,9 @@ from actors.data.rows import Outcome
 from actors.teacher_settings import ListwiseTeacherSettings
 from actors.teachers.label_outcomes import outcome_of
 from actors.teachers.listwise_requests import ListwiseRequester
+from actors.teachers.teacher_models import check_teacher_model
 from actors.vllm.engine import VllmEngine
 from actors.vllm.engine_actor import EngineActor, through_teachers
-from actors.vllm.model_check import check_model
 from actors.vllm.prompt_tokens import PromptFiller
 from actors.vllm.response_cache import ResponseCache
 from ranking.prompts import load_prompt
@@ -46,7 +46,7 @@ class ListwiseTeacher:
     def __init__(
         self, settings: ListwiseTeacherSettings, compute: ComputeSettings, fingerprint: str, cache: Folder
     ) -> None:
-        check_model(settings.model, settings.revision, "teacher.model", chat=True)
+        check_teacher_model(settings)
         self.settings = settings
         self.compute = compute
         self.cache = cache

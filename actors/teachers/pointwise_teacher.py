@@ -17,9 +17,10 @@ from actors.compute_settings import ComputeSettings
 from actors.data.rows import Outcome, rejection_outcome
 from actors.retrieval.embeddings import text_id_of
 from actors.teacher_settings import PointwiseTeacherSettings
+from actors.teachers.teacher_models import YES_NO_WORDS, check_teacher_model, input_limit
+from actors.vllm.chat import MIN_DOCUMENT_TOKENS
 from actors.vllm.engine import Task, VllmEngine
 from actors.vllm.engine_actor import EngineActor, through_teachers
-from actors.vllm.model_check import check_model
 from actors.vllm.pooling_cache import PooledOutput, PoolingCache, PromptTokens
 from ranking.labels.targets import targets_from_scores
 from ranking.model_paths import model_path
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from ranking.prompts.pair_prompts import PairPrompt
 
-_YES_NO = {"classifier_from_token": ["no", "yes"], "method": "from_2_way_softmax", "num_labels": 1}
+_YES_NO = {"classifier_from_token": [*YES_NO_WORDS], "method": "from_2_way_softmax", "num_labels": 1}
 
 
 class PointwiseTeacher:
@@ -52,7 +53,7 @@ class PointwiseTeacher:
     def __init__(
         self, settings: PointwiseTeacherSettings, compute: ComputeSettings, fingerprint: str, cache: Folder
     ) -> None:
-        check_model(settings.model, settings.revision, "teacher.model", chat=settings.form == "yes_no")
+        check_teacher_model(settings)
         self.settings = settings
         self.compute = compute
         self.cache = cache
@@ -161,7 +162,7 @@ class Embeddings:
 
     def __init__(self, settings: PointwiseTeacherSettings) -> None:
         self.tokenizer = _tokenizer(settings)
-        self.max_tokens = settings.max_tokens
+        self.max_tokens = min(settings.max_tokens, input_limit(settings, self.tokenizer))
 
     def inputs(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
         """Return the query, followed by the texts."""
@@ -188,7 +189,7 @@ class CrossEncoder:
 
     def __init__(self, settings: PointwiseTeacherSettings) -> None:
         self.tokenizer = _tokenizer(settings)
-        self.max_tokens = settings.max_tokens
+        self.max_tokens = min(settings.max_tokens, input_limit(settings, self.tokenizer))
 
     def inputs(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
         """Return the query-document pairs."""
@@ -218,6 +219,7 @@ class YesNo(CrossEncoder):
         from transformers import AutoConfig
 
         super().__init__(settings)
+        self.context = input_limit(settings, self.tokenizer)
         self.prompt = _pair_prompt(settings)
         self.special = control_tokens(self.tokenizer)
         config = AutoConfig.from_pretrained(
@@ -227,17 +229,29 @@ class YesNo(CrossEncoder):
         self.engine_arguments = {"hf_overrides": {**_YES_NO, "architectures": classes}}
 
     def tokens(self, value: tuple[str, str]) -> PromptTokens:
-        """Fill and tokenize the prompt, with the document truncated to `max_tokens`."""
+        """Fill and tokenize the prompt.
+
+        The document is truncated to `max_tokens`, and further until the prompt fits the model's context. It keeps at
+        least eight tokens, and vLLM rejects a prompt that is then still too long.
+        """
         query, text = value
+        limit = self.max_tokens
+        tokens = self._filled(query, text, limit)
+        while len(tokens) > self.context and limit > MIN_DOCUMENT_TOKENS:
+            limit = max(MIN_DOCUMENT_TOKENS, limit - max(1, len(tokens) - self.context))
+            tokens = self._filled(query, text, limit)
+        return tokens, None
+
+    def _filled(self, query: str, text: str, max_tokens: int) -> list[int]:
         encoding = self.tokenizer(
-            text, add_special_tokens=False, truncation=True, max_length=self.max_tokens, return_offsets_mapping=True
+            text, add_special_tokens=False, truncation=True, max_length=max_tokens, return_offsets_mapping=True
         )
         end = encoding["offset_mapping"][-1][1] if encoding["input_ids"] else 0
         messages = self.prompt.messages(query, text[:end], self.special)
         filled = self.tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False, enable_thinking=False
         )
-        return self.tokenizer.encode(filled, add_special_tokens=False), None
+        return list(self.tokenizer.encode(filled, add_special_tokens=False))
 
 
 _FORMS: dict[str, type[PointwiseForm]] = {"embed": Embeddings, "score": CrossEncoder, "yes_no": YesNo}

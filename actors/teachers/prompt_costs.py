@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
-from actors.vllm.model_check import check_model
+from actors.teachers.teacher_models import check_teacher_model
 from ranking.errors import InputError
 from ranking.labels.cost_estimate import ListCost
 from ranking.labels.windows import windows
@@ -26,11 +26,10 @@ def costs_of(settings: TeacherSettings, lists: Sequence[PreRankedList]) -> list[
     Raises:
         InputError: The teacher is a recorded one, which costs nothing, or its model is missing or malformed.
     """
+    check_teacher_model(settings)
     if isinstance(settings, ListwiseTeacherSettings):
-        check_model(settings.model, settings.revision, "teacher.model", chat=True)
         return _listwise(settings, lists)
     if isinstance(settings, PointwiseTeacherSettings):
-        check_model(settings.model, settings.revision, "teacher.model", chat=settings.form == "yes_no")
         return _pointwise(settings, lists)
     raise InputError("setting 'teacher.kind': a recorded teacher costs nothing; leave out --estimate")
 

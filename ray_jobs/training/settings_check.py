@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ranking.errors import InputError
 from ranking.languages import check_installed
+from ray_jobs.common import model_checks
 from ray_jobs.training.preparation import TrainingData
 from students.student_settings import RraBertSettings, StudentSettings
 from students.training_settings import TrainingSettings
@@ -40,8 +41,6 @@ def check_fit(student: StudentSettings, training: TrainingSettings, targets: str
     Raises:
         InputError: If one of the two does not fit.
     """
-    from ranking.model_paths import model_path
-    from students.bases import check_base
     from students.losses import BY_TARGETS, OF_SCORES
 
     if targets != "scores" and training.loss in OF_SCORES:
@@ -54,4 +53,4 @@ def check_fit(student: StudentSettings, training: TrainingSettings, targets: str
             "setting 'training.loss': info_nce contrasts relevant with irrelevant candidates, but a teacher's labels "
             f"mark none as irrelevant; use {BY_TARGETS[targets]}, or set training.targets to judgements"
         )
-    check_base(model_path(student.base), student)
+    model_checks.check_student_base(student)

@@ -4,7 +4,7 @@ import pytest
 
 from actors.vllm.response_cache import CachedResponse
 from ranking.records import Label, Rejection
-from tests.testing.fact_runs import label_facts
+from tests.testing.fact_runs import label_facts, run_label_job, run_with_labels
 from tests.testing.facts import QUESTIONS
 from tests.testing.metrics import wait_for_total
 from tools.tiny_models import tiny_generator
@@ -50,9 +50,19 @@ def test_structured_output_makes_every_answer_usable(model, finished, settings, 
 def test_unstructured_bad_answers_are_retried_then_rejected_with_text(model, finished, settings, cluster):
     teacher = {"kind": "listwise", "model": str(model), "structured": False, "temperature": 1.0, "max_attempts": 2}
     teacher["engine"] = ENGINE
-    folder, manifest = label_facts("unstructured", teacher, finished, settings, cluster)
+    folder = run_with_labels("unstructured", finished)
+    done = run_label_job("unstructured", teacher, settings, cluster)
     rejected = [row for row in (folder / "rejected").read_rows(Rejection) if row.stage == "labels"]
-    assert len(rejected) == manifest.rejected == manifest.rows_in
+    lists = sum((folder / "candidates").count_rows(name) for name in (folder / "candidates").names(".parquet"))
+    assert len(rejected) == lists > 0
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(
+        f"error: labels: no labels, because all {lists} lists were rejected: no usable answer"
+    )
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "labels").exists("_manifest.json")
+    responses = [row for name in (folder / "teacher").names() for row in rows_of(folder / "teacher" / name)]
+    assert len(responses) == 2 * lists
     assert all(row.attempts == 2 and row.raw and row.reason.startswith("no usable answer: ") for row in rejected)
 
 

@@ -29,6 +29,12 @@ def run_with_labels(run, finished):
     return folder
 
 
+def run_label_job(run, teacher, settings, cluster, timeout=400):
+    """Run the labelling job on the facts with a teacher, and return the completed process."""
+    arguments = [*settings[1], "--run", run, "--teacher", json.dumps(teacher)]
+    return run_program([sys.executable, "-m", "ray_jobs.label", *arguments], cluster, timeout)
+
+
 def label_facts(run, teacher, finished, settings, cluster, timeout=400):
     """Label the facts with a teacher in a new run that reuses the first stages.
 
@@ -36,8 +42,7 @@ def label_facts(run, teacher, finished, settings, cluster, timeout=400):
         The folder of the run and the manifest of its labels.
     """
     folder = run_with_labels(run, finished)
-    arguments = [*settings[1], "--run", run, "--teacher", json.dumps(teacher)]
-    done = run_program([sys.executable, "-m", "ray_jobs.label", *arguments], cluster, timeout)
+    done = run_label_job(run, teacher, settings, cluster, timeout)
     assert done.returncode == 0, done.stderr + (
         folder.read_text("logs/trace.txt") if folder.exists("logs/trace.txt") else ""
     )

@@ -2,6 +2,8 @@
 
 import pyarrow as pa
 import pytest
+import torch
+from safetensors.torch import save_file
 from transformers import AutoConfig, AutoTokenizer
 
 from ranking.errors import InputError
@@ -10,7 +12,8 @@ from ranking.storage.folder import Folder
 from ray_jobs.training.settings_check import check_fit
 from ray_jobs.training.training_labels import first_label
 from students import kinds
-from students.bases import check_base, max_positions
+from students.bases import check_base
+from students.input_limits import max_positions
 from students.student_settings import RraBertSettings, RraGptSettings
 from students.training_settings import TrainingSettings
 from tests.testing.synthetic_labels import label_of
@@ -19,10 +22,10 @@ from tools.tiny_models import tiny_generator
 
 @pytest.fixture
 def base(tmp_path):
-    """Write a base model with a configuration, a tokenizer and an empty weights file."""
+    """Write a base model with a configuration, a tokenizer and a weights file with one small tensor."""
     AutoConfig.from_pretrained(model_path("minilm")).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(model_path("minilm")).save_pretrained(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"")  # check_base does not read the weights
+    save_file({"tensor": torch.zeros(1)}, tmp_path / "model.safetensors")  # check_base does not need the others
     return tmp_path
 
 
@@ -77,7 +80,9 @@ def test_unsuitable_bases_are_rejected(base, tmp_path_factory):
     changed.save_pretrained(base)
     assert "its tokenizer has token IDs beyond its 2,000 embeddings" in error_of(base, max_length=64)
     (base / "model.safetensors").unlink()
-    assert error_of(base, max_length=64).endswith("the folder has no weights; save the model with save_pretrained")
+    assert error_of(base, max_length=64).endswith(
+        "the folder has no weights, such as model.safetensors; save the model with save_pretrained"
+    )
     decoder = tiny_generator(tmp_path_factory.mktemp("decoder"))
     assert error_of(decoder, max_length=64).endswith("qwen3 is a decoder; choose an encoder, or kind: rra_gpt")
     with pytest.raises(
@@ -87,7 +92,8 @@ def test_unsuitable_bases_are_rejected(base, tmp_path_factory):
 
 
 def test_unreadable_weights_are_reported_with_the_base(base):
-    check_base(str(base), RraBertSettings(base=str(base), max_length=64))
+    (base / "model.safetensors").write_bytes(b"")
+    assert "model.safetensors is cut short" in error_of(base, max_length=64)
     with pytest.raises(InputError, match=f"base '{base}': cannot build a student from its weights"):
         kinds.build(RraBertSettings(base=str(base)), str(base))
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.data.parts import (
+    count_rejection_reasons,
     doc_ids_in,
     filter_by_id,
     finished_ids,
@@ -107,3 +108,13 @@ def test_doc_ids_of_candidate_lists_are_distinct(tmp_path):
     assert doc_ids_in(log) == ["a", "b"]
     assert doc_ids_in(test) == ["c", "d"]
     assert doc_ids_in(Folder(tmp_path / "none")) == []
+
+
+def test_rejection_reasons_that_differ_in_numbers_are_counted_together(tmp_path):
+    stage = Stage(Folder(tmp_path), "labels", {}, [])
+    reasons = ["3 of 20 texts are too long", "no entry", "12 of 20 texts are too long", "1 of 7 texts are too long"]
+    rows = [Rejection(query_id=f"q{n}", stage="labels", reason=reason) for n, reason in enumerate(reasons)]
+    (stage.run / REJECTED).write_rows(f"{stage.rejected_prefix}a.parquet", rows[:3])
+    (stage.run / REJECTED).write_rows(f"{stage.rejected_prefix}b.parquet", rows[3:])
+    (stage.run / REJECTED).write_rows("candidates-a.parquet", rows)
+    assert count_rejection_reasons(stage).most_common() == [("3 of 20 texts are too long", 3), ("no entry", 1)]

@@ -1,7 +1,6 @@
-"""Checks before an engine starts: models that cannot be loaded, engine arguments, and the crash log."""
+"""Checks before an engine starts: engine arguments and the crash log; batches of an engine actor."""
 
 import asyncio
-import json
 
 import pytest
 
@@ -10,46 +9,9 @@ from actors.data.rows import Outcome, records, table_of
 from actors.vllm.crash_log import MAX_CONSECUTIVE_CRASHES, CrashLog
 from actors.vllm.engine import engine_arguments
 from actors.vllm.engine_actor import EngineActor
-from actors.vllm.model_check import check_model
-from ranking.errors import InputError
 from ranking.records import Label, PreRankedList, Rejection
 from ranking.storage.folder import Folder
 from tests.testing.pre_ranked_lists import pre_ranked_list
-from tools.tiny_models import tiny_cross_encoder, tiny_generator
-
-
-def broken_model(folder, without=None, **changed):
-    """Write a tiny generator to a folder, then delete one file or replace the contents of some."""
-    tiny_generator(folder)
-    if without:
-        (folder / without).unlink()
-    for name, text in changed.items():
-        (folder / f"{name}.json").write_text(text)
-    return str(folder)
-
-
-@pytest.mark.parametrize(
-    ("without", "changed", "message"),
-    [
-        ("config.json", {}, "the folder has no config.json"),
-        ("model.safetensors", {}, r"the folder has no weights, expected one of \*\.safetensors"),
-        (None, {"config": "{"}, "its configuration cannot be read"),
-        (None, {"config": json.dumps({"model_type": "never-heard-of"})}, "its configuration cannot be read"),
-        ("tokenizer.json", {"tokenizer_config": "{}"}, "its tokenizer"),
-    ],
-)
-def test_unloadable_folder_error_names_what_is_missing(without, changed, message, tmp_path):
-    with pytest.raises(InputError, match=message) as raised:
-        check_model(broken_model(tmp_path / "model", without, **changed), None, "teacher.model", chat=True)
-    assert str(raised.value).startswith("teacher.model '")
-    assert "\n" not in str(raised.value)
-
-
-def test_listwise_teacher_needs_a_chat_template(tmp_path):
-    model = str(tiny_cross_encoder(tmp_path / "model"))
-    check_model(model, None, "teacher.model")
-    with pytest.raises(InputError, match="no chat template"):
-        check_model(model, None, "teacher.model", chat=True)
 
 
 class RejectingActor(EngineActor):
