@@ -40,7 +40,7 @@ def retrieve(engine, tmp_path):
     """Return a function that retrieves queries with BM25 and the engine, and returns the outcomes."""
     index = Folder(tmp_path / "index")
     (index / DOCUMENTS).write_rows("part-0.parquet", COLLECTION)
-    build_bm25(COLLECTION, Bm25Settings(), index / "bm25")
+    build_bm25(COLLECTION, Bm25Settings(), index / "bm25", "english")
 
     def run(queries, kind=CandidateRetriever, bm25=True, **changes):
         ours = {"kind": "http_search", "name": "ours", "url": engine.url, "body": {"q": "{query}"}}
