@@ -1,6 +1,7 @@
 """Jobs of the system tests: their arguments, and submission through Ray's job API."""
 
 import json
+import shlex
 import sys
 import time
 
@@ -52,7 +53,7 @@ class SubmittedJob:
     def __init__(self, cluster, module, arguments, variables=None):
         from ray.job_submission import JobSubmissionClient
 
-        quoted = " ".join(f"'{argument}'" for argument in arguments)
+        quoted = shlex.join(arguments)
         runtime_env = {**yaml.safe_load((ROOT / "runtime_env" / "cpu.yaml").read_text()), "working_dir": str(ROOT)}
         model_folder = {FOLDER_VARIABLE: str(ROOT / "models")}  # the image sets this variable
         runtime_env["env_vars"] |= {**model_folder, **(variables or {})}
