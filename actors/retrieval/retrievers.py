@@ -18,7 +18,6 @@ from actors.retrieval.bm25_tokens import read_language, tokenize, write_language
 from actors.retrieval.embeddings import TextVectors
 from ranking.errors import InputError
 from ranking.evaluation.trec_runs import order_of, read_run
-from ranking.languages import ENGLISH
 from ranking.records import Document, Query
 from ranking.settings import Bm25Settings, DenseSettings, RetrieverSettings, RunRetrieverSettings
 from ranking.storage.checksums import check_files, write_checksums
@@ -37,7 +36,7 @@ class Retriever(Protocol):
         """Return the ids of up to `depth` documents for each query, best first."""
 
 
-def build_bm25(documents: Sequence[Document], settings: Bm25Settings, target: Folder, language: str = ENGLISH) -> None:
+def build_bm25(documents: Sequence[Document], settings: Bm25Settings, target: Folder, language: str) -> None:
     """Index documents with bm25s and write the index to `target`. Row i of the index is document i."""
     retriever = bm25s.BM25(method="lucene", k1=settings.k1, b=settings.b)
     retriever.index(tokenize([document.content for document in documents], language), show_progress=False)

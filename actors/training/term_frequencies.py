@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ranking.languages import ENGLISH
 from ranking.model_paths import model_path
 from students.kinds import tokenizer_of
 from students.student_settings import RraBertSettings
 from students.token_selection import frequent_terms
 
 
-def frequent_terms_of(student: RraBertSettings, texts: Sequence[str], language: str = ENGLISH) -> frozenset[int]:
+def frequent_terms_of(student: RraBertSettings, texts: Sequence[str], language: str) -> frozenset[int]:
     """Return the keys of terms that occur in more than the fraction `max_document_frequency` of the texts.
 
     Runs as a Ray task.

@@ -42,7 +42,7 @@ def test_runs_become_bigrams():
 )
 def test_bm25_matches_parts_of_a_run(script, query, first, tmp_path):
     documents = [Document(doc_id=str(n), title="", text=text) for n, text in enumerate(TEXTS[script])]
-    build_bm25(documents, Bm25Settings(kind="bm25"), Folder(tmp_path) / "bm25")
+    build_bm25(documents, Bm25Settings(kind="bm25"), Folder(tmp_path) / "bm25", "english")
     (ranking,) = Bm25Retriever(Folder(tmp_path), [document.doc_id for document in documents]).search(
         [Query(query_id="q", text=query)], 3
     )

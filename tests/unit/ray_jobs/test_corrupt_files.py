@@ -94,7 +94,7 @@ def finished(dataset, tmp_path_factory):
     }
     for name, rows in parts.items():
         (run.folder / name).write_rows("part-1.parquet", rows)
-    build_bm25(DOCUMENT_ROWS, Bm25Settings(kind="bm25"), run.folder / "index" / "bm25")
+    build_bm25(DOCUMENT_ROWS, Bm25Settings(kind="bm25"), run.folder / "index" / "bm25", "english")
     for name in ("queries", "candidates", "test/candidates", "labels", "test/labels", "rationales", "index"):
         _finish(Stage(run.folder, name, {"depth": 0.1}, []))
     _write_vectors_and_caches(run.folder)

@@ -118,7 +118,7 @@ def _index(run):
 
 
 def _write_index(run):
-    build_bm25(DOCUMENTS, Bm25Settings(kind="bm25"), _index(run) / "bm25")
+    build_bm25(DOCUMENTS, Bm25Settings(kind="bm25"), _index(run) / "bm25", "english")
 
 
 def _search(run):
