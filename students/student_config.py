@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pydantic import ValidationError
+
 from ranking.blending import Blend
 from ranking.errors import CorruptFileError, InputError
+from ranking.passage_settings import PassageSettings
 from ranking.storage.folder import Folder
 
 NAME = "rradistill.json"
@@ -41,3 +44,28 @@ def read(model: Folder, display_name: str | None = None) -> dict[str, Any]:
 def write_blend(model: Folder, blend: Blend) -> None:
     """Add a blend of the student with the first stage to the config of a saved student."""
     model.write_text(NAME, json.dumps(read(model) | {"blend": blend.model_dump()}, indent=2))
+
+
+def write_passages(model: Folder, passages: PassageSettings) -> None:
+    """Add the passages that a student was trained on to its config, so it is evaluated and served with the same."""
+    model.write_text(NAME, json.dumps(read(model) | {"passages": passages.model_dump()}, indent=2))
+
+
+def passages_of(config: dict[str, Any], display_name: str) -> PassageSettings | None:
+    """Return the passage settings in a student config. None if the student reads the beginning of each document.
+
+    Args:
+        config: Content of the config file.
+        display_name: Name of the student's folder in error messages.
+
+    Raises:
+        InputError: If the settings are invalid.
+    """
+    saved = config.get("passages")
+    try:
+        return None if saved is None else PassageSettings.model_validate(saved)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InputError(
+            f"{display_name}: {NAME} has invalid passages ({first['msg'].lower()}); copy or train this student again"
+        ) from None

@@ -119,9 +119,9 @@ class Ingress:
         check_count(len(request.texts), "texts", self._limits)
         texts = [readable(text) for text in request.texts]
         check_texts(request.query, texts, "texts", self._limits)
-        async with self._admitted(caller, len(texts)):
+        to_score = TextsToTokenize(readable(request.query), texts, truncate=request.truncate)
+        async with self._admitted(caller, self._reranker.pairs_to_score(to_score)):
             first_stage = FirstStage() if request.first_stage == "order" and self._settings.blend else None
-            to_score = TextsToTokenize(readable(request.query), texts, truncate=request.truncate)
             scored = await self._score(to_score, caller, first_stage=first_stage)
         set_ranking_headers(response, scored.version, scored.queued, scored.scored, blend=scored.blend)
         return texts_ranking(request, scored.scores)
@@ -168,10 +168,12 @@ class Ingress:
         results = await self._from_searcher(caller, searcher.search.remote(query))
         documents = results["documents"]
         texts = [document["content"] for document in documents]
+        headings = [len(document["content"]) - len(document["text"]) for document in documents]
+        to_score = TextsToTokenize(query, texts, heading_lengths=headings)
         started = time.perf_counter()
-        async with self._admitted(caller, len(texts)):
+        async with self._admitted(caller, self._reranker.pairs_to_score(to_score)):
             first_stage = FirstStage([document["score"] for document in documents]) if self._settings.blend else None
-            scored = await self._score(TextsToTokenize(query, texts), caller, first_stage=first_stage)
+            scored = await self._score(to_score, caller, first_stage=first_stage)
         milliseconds = 1000 * (time.perf_counter() - started)
         matches = await self._reranker.matches(query, texts)
         for document, score, words in zip(documents, scored.scores, matches, strict=True):
@@ -192,9 +194,16 @@ class Ingress:
         query, texts = readable(request.query), request.texts
         check_texts(query, texts, "documents", self._limits)
         first_stage = self._first_stage(request)
-        to_score = TextsToTokenize(query, texts, request.max_tokens_per_doc)
+        headings = request.heading_lengths if self._reranker.splits_documents else None
+        to_score = TextsToTokenize(
+            query,
+            texts,
+            request.max_tokens_per_doc,
+            max_passages_per_doc=request.max_chunks_per_doc,
+            heading_lengths=headings,
+        )
         plan = self._traffic.plan(raw.headers.get("x-experiment-key"), self._reranker.challenger_is_champion)
-        async with self._admitted(caller, len(texts)):
+        async with self._admitted(caller, self._reranker.pairs_to_score(to_score)):
             scoring = [self._score(to_score, caller, role, first_stage) for role in plan.roles]
             scored = list(await asyncio.gather(*scoring))
         shown = self._traffic.show(plan, scored, request.top_n)

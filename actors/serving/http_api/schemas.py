@@ -76,6 +76,13 @@ class RerankRequest(BaseModel):
     top_n: Count | None = None
     return_documents: bool = False
     max_tokens_per_doc: Count | None = None
+    max_chunks_per_doc: Annotated[
+        Count | None,
+        Field(
+            description="Maximum number of passages per document, if the student reads passages. It can only lower the "
+            "student's own limit."
+        ),
+    ] = None
     first_stage: FirstStageField = None
 
     def first_stage_ranking(self) -> FirstStage | None:
@@ -99,6 +106,12 @@ class RerankRequest(BaseModel):
     def texts(self) -> list[str]:
         """The text of each document, as the model reads it."""
         return [document_text(document) for document in self.documents]
+
+    @property
+    def heading_lengths(self) -> list[int]:
+        """Number of characters of each text of `texts` that are the title and its line break; 0 without a title."""
+        titles = [None if isinstance(document, str) else document.title for document in self.documents]
+        return [len(readable(title)) + 1 if title else 0 for title in titles]
 
     @property
     def ids(self) -> list[str]:

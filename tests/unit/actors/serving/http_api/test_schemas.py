@@ -65,3 +65,13 @@ def test_blending_uses_first_stage_scores_or_else_ranks():
         student_scores,
         None,
     )
+
+
+def test_headings_are_the_titles_with_their_line_break():
+    documents = ["a", {"text": "b", "title": "Two"}, {"text": "c", "title": ""}, {"text": "d", "title": "x\ud800"}]
+    request = RerankRequest(query="q", documents=documents, max_chunks_per_doc=3)
+    assert request.heading_lengths == [0, 4, 0, 3]
+    assert [text[:length] for text, length in zip(request.texts, request.heading_lengths, strict=True)] == [
+        "", "Two\n", "", "x\ufffd\n"]  # fmt: skip
+    with pytest.raises(ValidationError, match="max_chunks_per_doc"):
+        RerankRequest(query="q", documents=[], max_chunks_per_doc=0)
