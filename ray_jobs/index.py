@@ -202,7 +202,8 @@ def _passages_of(run: Run, model: str, revision: str | None, documents: Sequence
             f"{shortened:,} of {len(documents):,} documents have more than {settings.max_per_document} passages, whose "
             "further text is not read; raise passages.max_per_document or stride",
         )
-    return split.select_columns(["text"])
+    texts: Dataset = split.select_columns(["text"])
+    return texts
 
 
 def _encode_in_vllm(run: Run, texts: Dataset, model: str, revision: str | None, folder: Folder) -> Dataset:
