@@ -4,7 +4,7 @@
 
 The documents are those of the pydoc collection, made longer on purpose: each candidate of a test question stands behind
 `--behind` tokens of other documents, without a title, so a model that reads the beginning reads nothing of it. The
-candidates are the question's judged documents, relevant ones first, up to `--candidates`. `minilm-cross` and `minilm`,
+candidates are judged documents of the question, up to a quarter of them relevant. `minilm-cross` and `minilm`,
 the bundled cross-encoder and bi-encoder, rank them with and without passages. The row "alone" has the same documents
 without the other texts, the best that passages can reach. All models run on all cores.
 """
@@ -69,7 +69,8 @@ def make_lists(collection: Collection, tokenizer: Any, queries: int, candidates:
         grades = {doc_id: grade for doc_id, grade in collection.qrels[query.query_id].items() if doc_id in texts}
         if len(lists.alone) == queries or max(grades.values(), default=0) < 1:
             continue
-        judged = sorted(grades, key=lambda doc_id: (-grades[doc_id], doc_id))[:candidates]
+        relevant = sorted((d for d in grades if grades[d] >= 1), key=lambda d: (-grades[d], d))[: candidates // 4]
+        judged = [*relevant, *sorted(d for d in grades if grades[d] < 1)[: candidates - len(relevant)]]
         others = [doc_id for doc_id in ids if doc_id not in grades]
         alone = [_candidate(doc_id, texts[doc_id]) for doc_id in judged]
         generator.shuffle(alone)

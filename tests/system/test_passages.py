@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_every_stage_of_a_pipeline_reads_passages(documents, cluster, tmp_path):
     assert scorer.passages == PassageSettings(**PASSAGES)
     metrics = Metrics.model_validate_json((run / "evaluation").read_text("metrics.json"))
     assert {"pre-ranker@bm25", "teacher@bm25", "s.base@bm25", "s@bm25"} <= set(metrics.systems)
-    measured = read_trec(run.path + "/evaluation/runs/s@bm25.trec")
+    measured = read_trec(Path(run.path) / "evaluation" / "runs" / "s@bm25.trec")
     questions = {query_id: text for query_id, text, _ in QUESTIONS}
     for query_id, scores in measured.items():
         pairs = [(f"Chapter {doc_id}", texts[doc_id]) for doc_id in scores]
