@@ -19,23 +19,26 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
+from transformers import AutoTokenizer
 
 from actors.retrieval.pre_ranking import PreRanker
-from actors.scoring.scorers import Model
 from ranking.collections import pydoc
 from ranking.collections.collection import Collection
 from ranking.evaluation import measures
 from ranking.evaluation.significance import compare
+from ranking.model_paths import model_path
 from ranking.passage_settings import PassageSettings
 from ranking.records import Candidate
 from ranking.settings import PreRankerSettings
 from ranking.storage.folder import Folder
+from students import export, kinds
 from students.passage_splitting import score_documents, split_documents
+from students.scoring import Scorer
+from students.student_settings import RraBertSettings
 
 MEASURE, SEED, PERMUTATIONS = "nDCG@10", 13, 10_000
 CROSS, BI = "minilm-cross", "minilm"
@@ -94,9 +97,19 @@ def _filler(tokenizer: Any, generator: random.Random, texts: Sequence[str], toke
     return "\n\n".join(chosen)
 
 
-def cross_encoder(passages: PassageSettings | None, max_length: int) -> Score:
+def save_student(folder: Path, max_length: int) -> Path:
+    """Save the cross-encoder as an untrained student, which is scored as in evaluation and serving."""
+    settings = RraBertSettings(base=CROSS, max_length=max_length)
+    base = model_path(CROSS)
+    model = kinds.build(settings, base)
+    export.save(model, kinds.tokenizer_of(settings, base), settings, folder, [("a query", "a document")])
+    return folder
+
+
+def cross_encoder(passages: PassageSettings | None, folder: Path) -> Score:
     """Return a function that scores a list with the cross-encoder."""
-    scorer = Model(CROSS, max_length, passages=passages).load()
+    scorer = Scorer(folder)
+    scorer.passages = passages
     return lambda query, row: score_documents(scorer, query, [(c.title, c.text) for c in row]).scores
 
 
@@ -130,10 +143,10 @@ def measured(score: Score, rows: Mapping[str, tuple[str, list[Candidate]]], coll
 
 
 def main() -> None:
-    """Measure both models and print a table."""
+    """Measure both models, and print each result at once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--queries", type=int, default=60)
-    parser.add_argument("--candidates", type=int, default=20, help="maximum number of candidates per query")
+    parser.add_argument("--queries", type=int, default=24)
+    parser.add_argument("--candidates", type=int, default=8, help="maximum number of candidates per query")
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--stride", type=int, default=96)
     parser.add_argument("--behind", type=int, default=2000, help="tokens of other texts in front of each document")
@@ -141,32 +154,34 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
     passages = PassageSettings(tokens=arguments.tokens, stride=arguments.stride, max_per_document=1000)
-    collection, tokenizer = pydoc.read("test"), Model(CROSS).load().tokenizer
+    collection = pydoc.read("test")
+    tokenizer = AutoTokenizer.from_pretrained(model_path(CROSS), trust_remote_code=False)
     lists = make_lists(collection, tokenizer, arguments.queries, arguments.candidates, arguments.behind)
     documents = [("", c.text) for _, row in lists.long.values() for c in row]
     split = split_documents(tokenizer, documents, passages)
-    table = Table(
-        "model", "documents", "read", MEASURE, "ms per document",
-        title=f"{len(lists.long)} queries, {len(documents):,} documents, {len(split.texts) / len(documents):.1f} "
-        f"passages of {passages.tokens} tokens per long document",
-    )  # fmt: skip
+    print(
+        f"{len(lists.long)} queries, {len(documents):,} documents, {len(split.texts) / len(documents):.1f} passages of "
+        f"{passages.tokens} tokens per long document\n{'model':<14}{'documents':<11}{'read':<11}{MEASURE}  ms/document"
+    )
     with tempfile.TemporaryDirectory() as folder:
+        student = save_student(Path(folder) / "student", arguments.max_length)
         for name, make in (
-            (CROSS, lambda settings: cross_encoder(settings, arguments.max_length)),
-            (BI, lambda settings: bi_encoder(settings, folder)),
+            (CROSS, lambda settings: cross_encoder(settings, student)),
+            (BI, lambda settings: bi_encoder(settings, str(Path(folder) / "vectors"))),
         ):
-            results = {
-                ("alone", "beginning"): measured(make(None), lists.alone, collection),
-                ("long", "beginning"): measured(make(None), lists.long, collection),
-                ("long", "passages"): measured(make(passages), lists.long, collection),
-            }
-            for (kind, read), result in results.items():
+            results: dict[tuple[str, str], Measured] = {}
+            for kind, read, rows in (
+                ("alone", "beginning", lists.alone),
+                ("long", "beginning", lists.long),
+                ("long", "passages", lists.long),
+            ):
+                result = measured(make(passages if read == "passages" else None), rows, collection)
+                results[kind, read] = result
                 mean = statistics.mean(result.values.values())
-                table.add_row(name, kind, read, f"{mean:.3f}", f"{result.milliseconds:.1f}")
+                print(f"{name:<14}{kind:<11}{read:<11}{mean:<7.3f}  {result.milliseconds:.1f}", flush=True)
             gain = compare(results["long", "passages"].values, results["long", "beginning"].values, PERMUTATIONS, SEED)
             low, high = gain.interval
             print(f"{name}: passages {gain.delta:+.3f} ({low:+.3f} to {high:+.3f}), p {gain.p:.4f}", flush=True)
-    Console().print(table)
 
 
 if __name__ == "__main__":
