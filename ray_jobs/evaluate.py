@@ -81,7 +81,8 @@ def main(run: Run) -> None:
     external = external_runs(run, notes)
     index.main(run)
     candidates.retrieve_for_test(run)
-    index.encode_candidates(run, "test")
+    if run.settings.pre_ranker or settings.teacher:
+        index.encode_candidates(run, "test")
     if settings.teacher:
         label.ask_teacher(run, ["test"])
     run.start_ray()
@@ -267,7 +268,7 @@ def _score_with_pre_ranker(run: Run, settings: PreRankerSettings, unions: Sequen
     from actors.cluster.remote import start_actor
     from actors.retrieval.pre_ranking import PreRanker
 
-    ranker = start_actor(PreRanker, (run.plan.embedding_cache, settings), num_cpus=1)
+    ranker = start_actor(PreRanker, (run.plan.embedding_cache, settings, (0.0, 0), run.settings.passages), num_cpus=1)
     scores = ray.get([ranker.scores.remote(row.text, row.candidates) for row in unions])
     return {
         row.query_id: {c.doc_id: score for c, score in zip(row.candidates, list_scores, strict=True)}

@@ -8,6 +8,7 @@ Writes index/ and vectors/ in the run's folder. Jobs that retrieve candidates ru
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ranking.errors import InputError
@@ -84,12 +85,13 @@ def encode_texts(run: Run) -> None:
 
 
 def encode_candidates(run: Run, split: SplitName) -> None:
-    """Encode the queries of a split and their candidates for the pre-ranker.
+    """Encode the queries of a split and their candidates, or the candidates' passages, for the pre-ranker.
 
-    Does nothing if there is no pre-ranker, or if dense retrieval has already encoded all texts with the same model.
+    Does nothing if no encoder scores candidates, or if dense retrieval has already encoded all texts with the same
+    model.
     """
-    settings = run.settings.pre_ranker
-    if settings is None or (settings.model, settings.revision) in run.plan.dense_models:
+    encoder, passages = run.settings.candidate_encoder, run.settings.passages
+    if encoder is None or (passages is None and encoder in run.plan.dense_models):
         return
     run.start_ray()
     import ray
@@ -99,17 +101,18 @@ def encode_candidates(run: Run, split: SplitName) -> None:
     stage = run.plan.candidates_of(split)
     candidates = ray.get(ray.remote(doc_ids_in).options(num_cpus=0.25).remote(stage.folder))
     doc_ids = set(candidates)
-    texts = [document.content for document in _with_text(run) if document.doc_id in doc_ids]
+    documents = [document for document in _with_text(run) if document.doc_id in doc_ids]
+    texts = [] if passages else [document.content for document in documents]
     texts += [query.text for query in run.collection.test] if split == "test" else []
     _encode(
         run,
-        settings.model,
-        settings.revision,
-        "pre_ranker.model",
+        *encoder,
+        "pre_ranker.model" if run.settings.pre_ranker else "candidates.retrievers",
         f"{ENCODED}_{split}",
-        fingerprint_of(settings.model, settings.revision, stage.fingerprint),
+        fingerprint_of(*encoder, stage.fingerprint, *([passages.model_dump()] if passages else [])),
         texts,
         split == "log",
+        documents if passages else [],
     )
 
 
@@ -122,6 +125,7 @@ def _encode(
     fingerprint: str,
     texts: list[str],
     include_log: bool,
+    to_split: Sequence[Document] = (),
 ) -> None:
     """Encode the texts that have no vector yet.
 
@@ -136,6 +140,7 @@ def _encode(
         fingerprint: Fingerprint of everything to encode.
         texts: Texts to encode.
         include_log: Also encode the selected queries of the log.
+        to_split: Documents of which to encode each passage.
     """
     from actors.retrieval.embeddings import model_folder
 
@@ -154,6 +159,8 @@ def _encode(
     if include_log:
         queries, _, _ = parts_of(run.folder / "queries", SelectedQuery)
         dataset = dataset.union(queries.select_columns(["text"]))
+    if to_split:
+        dataset = dataset.union(_passages_of(run, model, revision, to_split))
     new = new_texts(dataset, folder).materialize()
     total = new.count()
     if not total:
@@ -175,6 +182,36 @@ def _encode(
     run.progress.stage(
         "vectors", f"{total:,} texts with {model} in {seconds:.0f} s ({total / max(seconds, 1e-9):.0f}/s)"
     )
+
+
+def _passages_of(run: Run, model: str, revision: str | None, documents: Sequence[Document]) -> Dataset:
+    """Split documents on workers, and print how many documents are longer than their passages.
+
+    Returns:
+        The passages, rows {text}.
+    """
+    import pyarrow as pa
+    import ray.data
+
+    from actors.data.streaming import through_actor
+    from actors.retrieval.best_passages import PassageSplitter
+
+    settings = run.settings.passages
+    assert settings is not None
+    blocks = [documents[start : start + _TEXTS_PER_PART] for start in range(0, len(documents), _TEXTS_PER_PART)]
+    tables = [pa.table({"title": [d.title for d in block], "text": [d.text for d in block]}) for block in blocks]
+    actors = min(run.settings.compute.cpu_actors, len(tables))
+    arguments = (model, revision, settings)
+    split = through_actor(ray.data.from_arrow(tables), PassageSplitter, arguments, actors).materialize()
+    shortened = int(split.sum("shortened"))
+    if shortened:
+        run.progress.stage(
+            "passages",
+            f"{shortened:,} of {len(documents):,} documents have more than {settings.max_per_document} passages, whose "
+            "further text is not read; raise passages.max_per_document or stride",
+        )
+    texts: Dataset = split.select_columns(["text"])
+    return texts
 
 
 def _encode_in_vllm(run: Run, texts: Dataset, model: str, revision: str | None, folder: Folder) -> Dataset:

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 from actors.data.rows import records, table_of
 from actors.teacher_settings import RecordedTeacherSettings
 from ranking.errors import InputError
+from ranking.passage_settings import PassageSettings
 from ranking.records import CandidateList, Label, PreRankedList, QueryCandidates, SplitName, TokenCounts
 from ranking.runs.stages import Stage
+from ranking.storage.folder import Folder
 from ray_jobs import candidates, index
 from ray_jobs.common import capacity_check, model_checks
 from ray_jobs.common.run import Run, job
@@ -87,18 +89,30 @@ def sample_lists(
         validation: Fraction and seed that select validation queries. The teacher sees all candidates of these queries.
     """
     from actors.data.parts import sample_rows
+    from actors.retrieval.best_passages import PassageSelector
     from actors.retrieval.pre_ranking import PreRanker, all_candidates
 
     rows = sample_rows(run.plan.candidates_of(split).folder, lists, seed)
     if rows is None:
         return []
     sample = records(rows, CandidateList) if split == "log" else [row.fused() for row in records(rows, QueryCandidates)]
+    settings = run.settings
     pre_rank = (
-        PreRanker(run.plan.embedding_cache, run.settings.pre_ranker, validation)
-        if run.settings.pre_ranker
+        PreRanker(run.plan.embedding_cache, settings.pre_ranker, validation, settings.passages)
+        if settings.pre_ranker
         else all_candidates
     )
-    return records(pre_rank(table_of([row for row in sample if row.candidates], CandidateList)), PreRankedList)
+    lists = pre_rank(table_of([row for row in sample if row.candidates], CandidateList))
+    if settings.pre_ranker is None and settings.passages is not None:
+        lists = PassageSelector(*passage_selection(run, settings.passages))(lists)
+    return records(lists, PreRankedList)
+
+
+def passage_selection(run: Run, passages: PassageSettings) -> tuple[Folder, str, str | None, PassageSettings]:
+    """Return the arguments of `PassageSelector`, which selects passages for lists that are not pre-ranked."""
+    encoder = run.settings.candidate_encoder
+    assert encoder is not None
+    return run.plan.embedding_cache, *encoder, passages
 
 
 def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None = None) -> None:
@@ -207,25 +221,27 @@ def _report_unknown_documents(run: Run, teacher: Teacher) -> None:
 def _teacher_input(run: Run, split: SplitName, stage: Stage) -> tuple[Dataset, int, int]:
     """Prepare the lists without a label for the teacher: lists of the log are pre-ranked, test lists are not.
 
+    With passages, the text of each candidate is its best passage.
+
     Returns:
         The prepared lists, the number of all lists, and the number of lists without a label.
     """
     from actors.data.streaming import parts_of, through_actor
+    from actors.retrieval.best_passages import PassageSelector
     from actors.retrieval.pre_ranking import PreRanker, all_candidates, all_test_candidates
 
     settings = run.settings
     model = CandidateList if split == "log" else QueryCandidates
     lists, rows, left = parts_of(run.plan.candidates_of(split).folder, model, without=stage)
-    if split == "test":
-        of_first_stages = partial(all_test_candidates, first_stages=settings.evaluation.first_stages)
-        return lists.map_batches(of_first_stages, batch_format="pyarrow", batch_size=None), rows, left
-    if settings.pre_ranker is None:
-        return lists.map_batches(all_candidates, batch_format="pyarrow", batch_size=None), rows, left
-    return (
-        through_actor(lists, PreRanker, (run.plan.embedding_cache, settings.pre_ranker, _validation(run))),
-        rows,
-        left,
-    )
+    if split == "log" and settings.pre_ranker is not None:
+        arguments = (run.plan.embedding_cache, settings.pre_ranker, _validation(run), settings.passages)
+        return through_actor(lists, PreRanker, arguments), rows, left
+    of_first_stages = partial(all_test_candidates, first_stages=settings.evaluation.first_stages)
+    whole = of_first_stages if split == "test" else all_candidates
+    lists = lists.map_batches(whole, batch_format="pyarrow", batch_size=None)
+    if settings.passages is not None:
+        lists = through_actor(lists, PassageSelector, passage_selection(run, settings.passages))
+    return lists, rows, left
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

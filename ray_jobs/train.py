@@ -27,6 +27,7 @@ from ray_jobs.training.monitoring import TrainingSummary, write_curves
 from ray_jobs.training.preparation import TrainingData, frequent_terms, prepare
 from ray_jobs.training.settings_check import check_enough_labels, check_fit, check_language
 from ray_jobs.training.validation_scores import ValidationScores
+from students import student_config
 from students.student_settings import StudentSettings
 
 READS = (*TRAINING_SETTINGS, "mlflow")
@@ -72,6 +73,8 @@ def train(run: Run, student: StudentSettings) -> None:
     capacity_check.check(run, "training")
     stage.begin()
     summary = _fit(run, stage, student, data)
+    if run.settings.passages is not None:
+        student_config.write_passages(stage.folder / MODEL, run.settings.passages)
     validation = ValidationScores(run, student, stage.folder / MODEL, data)
     blend_fitting.blend_student(run, student, validation)
     calibration_fitting.calibrate_student(run, student, validation)

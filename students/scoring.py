@@ -145,6 +145,7 @@ class Scorer:
         folder = Path(folder)
         self.config = student_config.read(Folder(folder), display_name)
         self.max_length: int = self.config["max_length"]
+        self.passages = student_config.passages_of(self.config, display_name or str(folder))
         self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.dtype = dtype_of(precision or self.config["precision"], device)
@@ -275,6 +276,7 @@ class ClassifierScorer(Scorer):
                 "choose a trained cross-encoder"
             )
         self.config = {}
+        self.passages = None
         self.max_length, self.tokenizer = max_length or limit, tokenizer
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.dtype = dtype_of(precision, device)

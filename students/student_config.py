@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pydantic import ValidationError
+
 from ranking.blending import Blend
 from ranking.calibration.calibrated_scores import Calibration
 from ranking.errors import CorruptFileError, InputError
+from ranking.passage_settings import PassageSettings
 from ranking.storage.folder import Folder
 
 NAME = "rradistill.json"
@@ -52,6 +55,31 @@ def write_calibration(model: Folder, calibration: Calibration) -> None:
 def write_calibration_note(model: Folder, reason: str) -> None:
     """Add the reason why its scores are not calibrated to the config of a saved student."""
     _add(model, "calibration_note", reason)
+
+
+def write_passages(model: Folder, passages: PassageSettings) -> None:
+    """Add the passages that a student was trained on to its config, so it is evaluated and served with the same."""
+    _add(model, "passages", passages.model_dump())
+
+
+def passages_of(config: dict[str, Any], display_name: str) -> PassageSettings | None:
+    """Return the passage settings in a student config. None if the student reads the beginning of each document.
+
+    Args:
+        config: Content of the config file.
+        display_name: Name of the student's folder in error messages.
+
+    Raises:
+        InputError: If the settings are invalid.
+    """
+    saved = config.get("passages")
+    try:
+        return None if saved is None else PassageSettings.model_validate(saved)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InputError(
+            f"{display_name}: {NAME} has invalid passages ({first['msg'].lower()}); copy or train this student again"
+        ) from None
 
 
 def _add(model: Folder, key: str, value: Any) -> None:

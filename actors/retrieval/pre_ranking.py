@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from actors.data.rows import records, table_of
+from actors.retrieval.best_passages import PassageEncoder, with_passage
 from actors.retrieval.embeddings import TextVectors
 from ranking.labels.targets import head_and_tail
+from ranking.passage_settings import PassageSettings
 from ranking.records import Candidate, CandidateList, PreRankedCandidate, PreRankedList, QueryCandidates, content
 from ranking.selection.validation_split import is_validation
 from ranking.settings import PreRankerSettings
@@ -18,19 +20,31 @@ from ranking.storage.folder import Folder
 class PreRanker:
     """Ray Data actor that orders candidates by the cosine similarity of query and document.
 
+    With passages, the similarity of a document is that of its best passage, which replaces the text of the candidate.
+
     Args:
         cache: Folder of the embedding cache.
         settings: Model, and how many candidates to select from the head (best) and the tail (worst) of the order.
         validation: Fraction and seed that determine the validation queries. All candidates of these are selected.
+        passages: Size and number of the passages. None scores whole documents.
     """
 
-    def __init__(self, cache: Folder, settings: PreRankerSettings, validation: tuple[float, int] = (0.0, 0)) -> None:
+    def __init__(
+        self,
+        cache: Folder,
+        settings: PreRankerSettings,
+        validation: tuple[float, int] = (0.0, 0),
+        passages: PassageSettings | None = None,
+    ) -> None:
         self.settings = settings
         self.validation = validation
         self.vectors = TextVectors(cache, settings.model, settings.revision)
+        self.passages = PassageEncoder(self.vectors, passages) if passages is not None else None
 
     def scores(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
         """Return the cosine similarity of the query and each candidate, from -1 to 1, in candidate order."""
+        if self.passages is not None:
+            return [best.score for best in self.passages.best(query, candidates)]
         if not candidates:
             return []
         vectors = self.vectors.of([query, *(content(c.title, c.text) for c in candidates)])
@@ -41,11 +55,14 @@ class PreRanker:
         """Map `CandidateList` rows to `PreRankedList` rows with the head and tail of the pre-ranker's order."""
         lists = []
         for row in records(batch, CandidateList):
-            scores = self.scores(row.text, row.candidates)
+            best = None if self.passages is None else self.passages.best(row.text, row.candidates)
+            scores = self.scores(row.text, row.candidates) if best is None else [passage.score for passage in best]
             order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
             top = len(order) if is_validation(row.query_id, *self.validation) else self.settings.top
             ends = head_and_tail([row.candidates[i] for i in order], top, self.settings.bottom)
             picked = [PreRankedCandidate(candidate=c, pre_rank=rank, of_head=of_head) for c, rank, of_head in ends]
+            if best is not None:  # `pre_rank` is a position in `order`
+                picked = [with_passage(one, best[order[one.pre_rank - 1]]) for one in picked]
             lists.append(PreRankedList(query_id=row.query_id, text=row.text, picked=picked))
         return table_of(lists, PreRankedList)
 

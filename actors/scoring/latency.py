@@ -20,10 +20,12 @@ from actors.retrieval.retrievers import Retriever, RunRetriever
 from actors.scoring.scorers import Model
 from actors.serving.serving_settings import ServingSettings
 from ranking.evaluation.results import Latency, Machine, Parity, Size
+from ranking.passage_settings import PassageSettings
 from ranking.records import FUSED, CandidateList, Query, content
 from ranking.settings import CandidateSettings, PreRankerSettings
 from ranking.storage.folder import Folder
 from students import parity
+from students.passage_splitting import score_documents
 from students.scoring import CONFIG_FILE
 
 WARM_UP = 3
@@ -66,24 +68,33 @@ class LatencyProbe:
     def time(self, model: Model, lists: Sequence[CandidateList]) -> MeasuredLatency:
         """Measure the latency of a model, one candidate list at a time."""
         scorer = model.load()
-        pairs = [[(row.text, content(c.title, c.text)) for c in row.candidates] for row in lists]
-        seconds = measure_seconds(scorer.score, pairs)
+        texts = [(row.text, [(c.title, c.text) for c in row.candidates]) for row in lists]
+        seconds = measure_seconds(lambda row: score_documents(scorer, *row), texts)
         size = Size(parameters=scorer.parameters, bytes=scorer.parameters * scorer.dtype.itemsize)
         return MeasuredLatency(
             latency_percentiles(seconds), documents_per_second(seconds, lists), size, _parity_of(model)
         )
 
     def time_pre_ranker(
-        self, cache: Folder, settings: PreRankerSettings, lists: Sequence[CandidateList]
+        self,
+        cache: Folder,
+        settings: PreRankerSettings,
+        lists: Sequence[CandidateList],
+        passages: PassageSettings | None = None,
     ) -> MeasuredLatency:
         """Measure the latency of the pre-ranker. Each call encodes the query; the document embeddings are cached.
+
+        With passages, each call also splits the documents.
 
         Args:
             cache: Folder of the embedding cache.
             settings: Settings of the pre-ranker.
             lists: Candidate lists to order, one at a time.
+            passages: Size and number of the passages. None scores whole documents.
         """
-        ranker = PreRanker(cache, settings)
+        ranker = PreRanker(cache, settings, passages=passages)
+        for row in lists if passages else []:
+            ranker.scores(row.text, row.candidates)
         ranker.vectors.of([content(c.title, c.text) for row in lists for c in row.candidates] + [_WARM_UP_TEXT])
         torch.set_num_threads(self.threads)
         seconds = measure_seconds(lambda row: ranker.scores(_append_spaces(row.text, 1), row.candidates), lists)

@@ -12,9 +12,11 @@ import torch
 from actors.data.rows import records
 from ranking.errors import InputError
 from ranking.model_paths import model_path
-from ranking.records import CandidateList, content
+from ranking.passage_settings import PassageSettings
+from ranking.records import CandidateList
 from ranking.registry_versions import verify_checksums
 from ranking.storage.folder import Folder
+from students.passage_splitting import score_documents
 from students.scoring import CONFIG_FILE, ClassifierScorer, Scorer
 from students.student_settings import Precision
 
@@ -30,6 +32,7 @@ class Model:
         precision: Precision of a classifier. A student has its precision in its config.
         as_classifier: Load a student's folder as a plain classifier, without its student config.
         revision: Revision of a Hugging Face model.
+        passages: Passages that a classifier reads. A student has its passages in its config.
     """
 
     location: str
@@ -37,6 +40,7 @@ class Model:
     precision: Precision = "auto"
     as_classifier: bool = False
     revision: str | None = None
+    passages: PassageSettings | None = None
 
     @property
     def folder(self) -> Folder | None:
@@ -51,9 +55,7 @@ class Model:
                 for a student.
         """
         if self.folder is None:
-            return ClassifierScorer(
-                model_path(self.location), self.max_length, self.precision, self.location, self.revision
-            )
+            return self._classifier(model_path(self.location), self.revision)
         with tempfile.TemporaryDirectory() as local:
             path = Path(local) / "model"
             self.folder.copy_to(Folder(path))
@@ -63,7 +65,22 @@ class Model:
                         f"model {self.location!r}: max_length cannot be set for a saved student; remove it"
                     )
                 return Scorer(path, display_name=self.location)
-            return ClassifierScorer(str(path), self.max_length, self.precision, self.location)
+            return self._classifier(str(path))
+
+    def _classifier(self, model: str, revision: str | None = None) -> ClassifierScorer:
+        """Load a sequence classifier.
+
+        Raises:
+            InputError: If it cannot be loaded, or cannot read a whole passage.
+        """
+        scorer = ClassifierScorer(model, self.max_length, self.precision, self.location, revision)
+        if self.passages is not None and self.passages.tokens >= scorer.max_length:
+            raise InputError(
+                f"model {self.location!r}: passages of {self.passages.tokens} tokens leave no room for the query in "
+                f"its {scorer.max_length} tokens; lower passages.tokens"
+            )
+        scorer.passages = self.passages
+        return scorer
 
 
 def load_error(model: Model) -> str | None:
@@ -93,7 +110,10 @@ def load_champion(model: Folder, checksum: str) -> Scorer:
 
 
 class ListScorer:
-    """Ray Data actor that scores candidate lists: one row {query_id, doc_ids, scores} per query."""
+    """Ray Data actor that scores candidate lists: one row {query_id, doc_ids, scores, shortened} per query.
+
+    `shortened` is the number of documents with more passages than the model's passage settings allow.
+    """
 
     def __init__(self, model: Model) -> None:
         """Load the model. Each actor uses one thread, because several actors run in parallel."""
@@ -104,6 +124,9 @@ class ListScorer:
         """Score a batch of `CandidateList` rows."""
         rows = []
         for row in records(batch, CandidateList):
-            scores = self.scorer.score([(row.text, content(c.title, c.text)) for c in row.candidates])
-            rows.append({"query_id": row.query_id, "doc_ids": [c.doc_id for c in row.candidates], "scores": scores})
+            scored = score_documents(self.scorer, row.text, [(c.title, c.text) for c in row.candidates])
+            doc_ids = [c.doc_id for c in row.candidates]
+            rows.append(
+                {"query_id": row.query_id, "doc_ids": doc_ids, "scores": scored.scores, "shortened": scored.shortened}
+            )
         return pa.Table.from_pylist(rows)

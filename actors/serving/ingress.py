@@ -114,9 +114,9 @@ class Ingress:
         self, request: EngineRequest, response: Response, caller: Caller
     ) -> list[dict[str, Any]] | dict[str, Any]:
         """Rank documents, best first, in the format of Text Embeddings Inference, Elasticsearch, vLLM or Infinity."""
-        read = read_input(request, self._limits, self._settings.blend)
+        read = read_input(request, self._limits, self._settings.blend, self._reranker.splits_documents)
         needs_calibration = request.min_score is not None
-        async with self._admitted(caller, len(read.texts.documents)):
+        async with self._admitted(caller, self._reranker.pairs_to_score(read.texts)):
             scored = await self._score(read.texts, caller, "champion", read.first_stage, needs_calibration)
         set_ranking_headers(
             response, scored.version, scored.queued, scored.scored, blend=scored.blend, ignored=read.ignored
@@ -168,10 +168,12 @@ class Ingress:
         results = await self._from_searcher(caller, searcher.search.remote(query))
         documents = results["documents"]
         texts = [document["content"] for document in documents]
+        headings = [len(document["content"]) - len(document["text"]) for document in documents]
+        to_score = TextsToTokenize(query, texts, heading_lengths=headings)
         started = time.perf_counter()
-        async with self._admitted(caller, len(texts)):
+        async with self._admitted(caller, self._reranker.pairs_to_score(to_score)):
             first_stage = FirstStage([document["score"] for document in documents]) if self._settings.blend else None
-            scored = await self._score(TextsToTokenize(query, texts), caller, first_stage=first_stage)
+            scored = await self._score(to_score, caller, first_stage=first_stage)
         milliseconds = 1000 * (time.perf_counter() - started)
         matches = await self._reranker.matches(query, texts)
         for document, score, words in zip(documents, scored.scores, matches, strict=True):
@@ -188,14 +190,14 @@ class Ingress:
     async def _rerank(
         self, request: RerankRequest, raw: Request, response: Response, caller: str, api_version: str
     ) -> dict[str, Any]:
-        read = read_input(request, self._limits, self._settings.blend)
+        read = read_input(request, self._limits, self._settings.blend, self._reranker.splits_documents)
         texts, first_stage = read.texts, read.first_stage
         needs_calibration = request.min_score is not None
         # An uncalibrated challenger cannot apply `min_score`, so such requests do not take part in the experiment.
         excluded = needs_calibration and not self._reranker.is_calibrated("challenger")
         key = None if excluded else raw.headers.get("x-experiment-key")
         plan = self._traffic.plan(key, self._reranker.challenger_is_champion)
-        async with self._admitted(caller, len(texts.documents)):
+        async with self._admitted(caller, self._reranker.pairs_to_score(texts)):
             scoring = [self._score(texts, caller, role, first_stage, needs_calibration) for role in plan.roles]
             scored = list(await asyncio.gather(*scoring))
         shown = self._traffic.show(plan, scored, request.limit, request.min_score)

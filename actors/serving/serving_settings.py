@@ -39,7 +39,8 @@ class LimitSettings(Settings):
         4000,
         ge=1,
         description="Maximum number of documents in progress. A request that exceeds it gets status 429, "
-        "unless no other request is in progress, or it is within its key's fair share.",
+        "unless no other request is in progress, or it is within its key's fair share. For a student that reads "
+        "passages, each passage counts.",
     )
     max_share_per_key: float = Field(
         0.5,

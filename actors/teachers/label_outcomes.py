@@ -8,7 +8,7 @@ from actors.data.rows import Outcome
 from actors.teacher_settings import ListwiseTeacherSettings
 from actors.teachers.listwise_requests import ListRanking, ParsedResponse
 from ranking.labels.permutations import agreement, borda, kemeny
-from ranking.labels.targets import tiers_from_order
+from ranking.labels.targets import tiers_from_order, with_passages
 from ranking.records import Answer, Label, LabelledCandidate, PreRankedList, Provenance, Rejection, TokenCounts, Usage
 
 _MERGES = {"borda": borda, "kemeny": kemeny}
@@ -50,7 +50,7 @@ def outcome_of(
     label = Label(
         query_id=row.query_id,
         query=row.text,
-        candidates=_with_prompt_positions(candidates, usable[0]),
+        candidates=with_passages(_with_prompt_positions(candidates, usable[0]), row.passages),
         answer=Answer(
             raw="\n".join(parsed.response.raw or "" for parsed in used),
             parse_status=max((parsed.answer.parse_status for parsed in used), key=_BY_SEVERITY.index),

@@ -22,7 +22,7 @@ from actors.vllm.chat import MIN_DOCUMENT_TOKENS
 from actors.vllm.engine import Task, VllmEngine
 from actors.vllm.engine_actor import EngineActor, through_teachers
 from actors.vllm.pooling_cache import PooledOutput, PoolingCache, PromptTokens
-from ranking.labels.targets import targets_from_scores
+from ranking.labels.targets import targets_from_scores, with_passages
 from ranking.model_paths import model_path
 from ranking.prompts import control_tokens
 from ranking.prompts.pair_prompts import YES_NO, load_pair_prompt
@@ -116,7 +116,7 @@ class PointwiseActor(EngineActor):
         label = Label(
             query_id=row.query_id,
             query=row.text,
-            candidates=targets_from_scores(row.as_tuples(), scores),
+            candidates=with_passages(targets_from_scores(row.as_tuples(), scores), row.passages),
             answer=Answer(),
             provenance=self.provenance,
             usage=Usage(prompt_tokens=sum(output.tokens for output in pooled)),

@@ -12,7 +12,7 @@ from actors.data.rows import Outcome, records, rejection_outcome, table_of
 from actors.teacher_settings import RecordedTeacherSettings
 from ranking.errors import InputError
 from ranking.labels.recorded_rankings import NOTHING_HELPS, RecordedList, read_recorded
-from ranking.labels.targets import targets_from_grades, tiers_from_order
+from ranking.labels.targets import targets_from_grades, tiers_from_order, with_passages
 from ranking.records import Answer, Label, LabelledCandidate, PreRankedList, Provenance, Usage
 from ranking.storage.sources import fetched
 
@@ -86,7 +86,7 @@ class RecordedTeacher:
             return rejection_outcome(
                 row, f"the recorded answer is unusable, parse status {recorded.answer.parse_status}", recorded.raw
             )
-        candidates = self._labelled(row, recorded)
+        candidates = with_passages(self._labelled(row, recorded), row.passages)
         if all(candidate.position is None for candidate in candidates):
             return rejection_outcome(row, "the recorded teacher lists none of this query's candidates", recorded.raw)
         label = Label(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ranking.records import Candidate, LabelledCandidate, Tier
+from ranking.records import Candidate, LabelledCandidate, PassageSpan, Tier
 
 HARD_NEGATIVE_TARGET = 1.0
 EASY_NEGATIVE_TARGET = 0.0
@@ -105,6 +105,23 @@ def targets_from_scores(
     return [
         _label(candidate, pre_rank, i + 1, "listed", position[i], float(scores[i]))
         for i, (candidate, pre_rank, _) in enumerate(pre_ranked)
+    ]
+
+
+def with_passages(
+    candidates: Sequence[LabelledCandidate], passages: Mapping[str, PassageSpan | None]
+) -> list[LabelledCandidate]:
+    """Return the candidates with the place of the passage that the teacher saw.
+
+    Args:
+        candidates: Labelled candidates.
+        passages: {document id: place of its passage, or None without passages}.
+    """
+    return [
+        candidate
+        if passages[candidate.doc_id] is None
+        else candidate.model_copy(update={"passage": passages[candidate.doc_id]})
+        for candidate in candidates
     ]
 
 

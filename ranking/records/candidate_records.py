@@ -84,18 +84,27 @@ class IncompleteList(Record):
     refusal: str | None = None
 
 
+class PassageSpan(Record):
+    """Place of a passage in the text of its document: character offsets, without the title."""
+
+    start: int
+    end: int
+
+
 class PreRankedCandidate(Record):
     """A candidate that the pre-ranker selected for the teacher.
 
     Attributes:
-        candidate: The candidate.
+        candidate: The candidate. With passages, its text is the best passage of the document.
         pre_rank: Rank by the pre-ranker, 1 is best.
         of_head: True if the candidate is from the head of the pre-ranker's order, False if it is from the tail.
+        passage: Place of the passage in the document. None without passages.
     """
 
     candidate: Candidate
     pre_rank: int
     of_head: bool
+    passage: PassageSpan | None = None
 
 
 class PreRankedList(Record):
@@ -116,3 +125,8 @@ class PreRankedList(Record):
     def as_tuples(self) -> list[tuple[Candidate, int, bool]]:
         """Return the selected candidates as (candidate, pre_rank, of_head) tuples, for `ranking.labels.targets`."""
         return [(picked.candidate, picked.pre_rank, picked.of_head) for picked in self.picked]
+
+    @property
+    def passages(self) -> dict[str, PassageSpan | None]:
+        """Place of each candidate's passage, {document id: place}. None without passages."""
+        return {picked.candidate.doc_id: picked.passage for picked in self.picked}

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from ranking.records.candidate_records import PassageSpan
 from ranking.records.record import Record
 
 Tier = Literal["listed", "hard_negative", "easy_negative", "unseen"]
@@ -25,6 +26,8 @@ class LabelledCandidate(Record):
         target: Training target, on the scale named by Provenance.targets. Higher is better; 0 for an unseen document.
         duplicates: Ids of other documents of the list with the same text. Judgements of those documents also count for
             this one.
+        passage: Place of `text` in the document if documents are split into passages: the teacher saw and judged this
+            passage. None without passages.
     """
 
     doc_id: str
@@ -37,6 +40,7 @@ class LabelledCandidate(Record):
     target: float
     rationale: str | None = None
     duplicates: list[str] = []
+    passage: PassageSpan | None = None
 
 
 class Answer(Record):

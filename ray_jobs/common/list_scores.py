@@ -16,7 +16,7 @@ _LISTS_PER_BATCH = 4
 
 
 def score_lists(run: Run, model: Model, name: str, lists: Sequence[CandidateList]) -> TrecRun:
-    """Score every document in the candidate lists.
+    """Score every document in the candidate lists, and print how many have more passages than allowed.
 
     Args:
         run: The run.
@@ -38,8 +38,15 @@ def score_lists(run: Run, model: Model, name: str, lists: Sequence[CandidateList
         _LISTS_PER_BATCH,
     )
     scores: TrecRun = {}
+    shortened = 0
     with run.progress.bar(name, len(lists), "queries") as bar:
         for row in rows.iter_rows():
             scores[row["query_id"]] = dict(zip(row["doc_ids"], row["scores"], strict=True))
+            shortened += row["shortened"]
             bar.advance()
+    if shortened:
+        total = sum(len(row.candidates) for row in lists)
+        run.progress.stage(
+            name, f"{shortened:,} of {total:,} documents have more passages than passages.max_per_document, cut there"
+        )
     return scores

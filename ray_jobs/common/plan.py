@@ -98,13 +98,18 @@ class Plan:
         settings: dict[str, Any] = {"teacher": self.teacher_identity, "pre_ranker": self._pre_ranker}
         if self._settings.pre_ranker is not None:  # without a pre-ranker, the teacher sees all candidates
             settings["validation_fraction"] = self._settings.training.validation_fraction
-        return self._stage("labels", settings, [self.candidates.fingerprint])
+        return self._stage("labels", settings | self._passages, [self.candidates.fingerprint])
 
     @cached_property
     def test_labels(self) -> Stage:
         """The stage that labels the candidate lists of the test queries."""
-        settings = {"teacher": self.teacher_identity, "first_stages": self._settings.evaluation.first_stages}
-        return self._stage("test/labels", settings, [self.test_candidates.fingerprint])
+        settings: dict[str, Any] = {
+            "teacher": self.teacher_identity,
+            "first_stages": self._settings.evaluation.first_stages,
+        }
+        if self._settings.passages is not None:  # this encoder chooses the passage that the teacher sees
+            settings["passage_encoder"] = self._settings.candidate_encoder
+        return self._stage("test/labels", settings | self._passages, [self.test_candidates.fingerprint])
 
     def labels_of(self, split: SplitName) -> Stage:
         """Return the stage that labels the candidate lists of a split: `labels` or `test_labels`."""
@@ -117,6 +122,7 @@ class Plan:
             "teacher": _without(self.teacher_identity, POST_PROCESSING_SETTINGS),
             "pre_ranker": self._pre_ranker,
             "audit": self._settings.audit.model_dump(),
+            **self._passages,
         }
         return self._stage("audit", settings, [self.candidates.fingerprint, self.test_candidates.fingerprint])
 
@@ -179,6 +185,7 @@ class Plan:
             # latencies and prices depend on these
             "serving": self._settings.serving.model_dump(include={"replicas", "max_replicas"}),
             "engine_hour_price": self._settings.compute.engine_hour_price,
+            **self._passages,
         }
         external = [content_hash(trec_run.path) for trec_run in self._settings.evaluation.runs]
         external += [fingerprint_of(model_inventory(model.model)) for model in self._settings.evaluation.models]
@@ -254,7 +261,8 @@ class Plan:
             training["score_scale"] = self._settings.training.score_scale_for(student.base)
         elif training["score_scale"] is None:
             training["score_scale"] = DEFAULT_SCORE_SCALE  # `_content_of_base` has the scale of another base
-        settings = {"student": student.model_dump(), "training": training, **self._content_of_base(student)}
+        content = self._content_of_base(student)
+        settings = {"student": student.model_dump(), "training": training, **content, **self._passages}
         if self._settings.collection.language != ENGLISH:  # also with labels of other runs
             settings["language"] = self._settings.collection.language
         return self._stage(f"students/{student.name}", settings, inputs)
@@ -298,6 +306,12 @@ class Plan:
     @cached_property
     def _rationales_identity(self) -> dict[str, Any]:
         return rationales_identity(self._settings.rationales)
+
+    @property
+    def _passages(self) -> dict[str, Any]:
+        """Settings of the passages, as a part of a stage's settings. Empty without passages."""
+        passages = self._settings.passages
+        return {"passages": passages.model_dump()} if passages is not None else {}
 
     @property
     def _pre_ranker(self) -> dict[str, Any] | None:

@@ -158,6 +158,7 @@ def resolve(command: CommandLine) -> RunSettings:
             )
     _check_distinct_names(settings, [*first_stages, "pre-ranker", "teacher"], where)
     _check_recorded_collection(settings, where)
+    _check_passages(settings, where)
     return settings
 
 
@@ -178,6 +179,17 @@ def _check_recorded_collection(settings: RunSettings, where: str) -> None:
             f"{where}: setting 'collection.source': {source!r}, but the rankings in {teacher.path} were recorded for "
             f"{teacher.collection!r}; for your own collection use configs/collection.yaml, which has a live teacher"
         )
+
+
+def _check_passages(settings: RunSettings, where: str) -> None:
+    """Raise InputError if a student cannot read a whole passage."""
+    for student in settings.students if settings.passages is not None else []:
+        if settings.passages is not None and settings.passages.tokens >= student.max_length:
+            raise InputError(
+                f"{where}: setting 'passages.tokens': {settings.passages.tokens} leaves no room for the query in the "
+                f"max_length of student {student.name!r}, {student.max_length}; lower passages.tokens or raise "
+                "max_length"
+            )
 
 
 def _check_distinct_names(settings: RunSettings, reserved: list[str], where: str) -> None:

@@ -11,6 +11,8 @@ from actors.teacher_settings import PointwiseTeacherSettings, TeacherSettings
 from ranking.ab_test.ab_settings import AbSettings
 from ranking.evaluation.evaluation_settings import EvaluationSettings
 from ranking.labels.export_settings import ExportSettings
+from ranking.model_paths import EMBEDDED
+from ranking.passage_settings import PassageSettings
 from ranking.records import FUSED
 from ranking.selection.selection_settings import QuerySettings
 from ranking.settings import (
@@ -18,6 +20,7 @@ from ranking.settings import (
     AuditSettings,
     CandidateSettings,
     CollectionSettings,
+    DenseSettings,
     PreRankerSettings,
     Settings,
 )
@@ -25,7 +28,7 @@ from ray_jobs.tracking.tracking_settings import MlflowSettings
 from students.student_settings import RraBertSettings, StudentSettings
 from students.training_settings import TrainingSettings
 
-CANDIDATE_SETTINGS = ("collection", "queries", "candidates", "pre_ranker")
+CANDIDATE_SETTINGS = ("collection", "queries", "candidates", "pre_ranker", "passages")
 """Top-level settings that candidate lists depend on."""
 
 TRAINING_SETTINGS = (*CANDIDATE_SETTINGS, "teacher", "rationales", "students", "training", "compute")
@@ -57,6 +60,11 @@ class RunSettings(Settings):
         default_factory=PreRankerSettings,
         description="Selects the candidates that the teacher sees. Null: the teacher sees all candidates.",
     )
+    passages: PassageSettings | None = Field(
+        None,
+        description="Splits long documents into passages, in pre-ranking, labelling, training, evaluation and serving. "
+        "Null: models read the beginning of a document.",
+    )
     teacher: TeacherSettings = Field(default_factory=PointwiseTeacherSettings)
     audit: AuditSettings = AuditSettings()
     rationales: RationaleSettings = Field(default_factory=NoRationaleSettings)
@@ -82,3 +90,17 @@ class RunSettings(Settings):
         if not evaluation.baseline:
             evaluation.baseline = evaluation.first_stages[0]
         return self
+
+    @property
+    def candidate_encoder(self) -> tuple[str, str | None] | None:
+        """Name and revision of the sentence encoder that scores candidates; None if the run needs none.
+
+        It is the pre-ranker's. Without a pre-ranker, passages are chosen with the encoder of the first dense retriever,
+        or with `minilm` if there is none.
+        """
+        dense = [part for part in self.candidates.retrievers if isinstance(part, DenseSettings)]
+        if self.pre_ranker is not None:
+            return self.pre_ranker.model, self.pre_ranker.revision
+        if self.passages is None:
+            return None
+        return (dense[0].model, dense[0].revision) if dense else (EMBEDDED, None)

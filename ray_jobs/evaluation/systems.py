@@ -12,6 +12,7 @@ from ranking.evaluation.results import Machine, SystemKind
 from ranking.records import CandidateList, QueryCandidates
 from ranking.storage.folder import Folder
 from ray_jobs.common.run import Run
+from ray_jobs.label import passage_selection
 from ray_jobs.train import MODEL
 from students.student_settings import StudentSettings
 
@@ -71,10 +72,10 @@ def model_of(run: Run, kind: SystemKind, name: str) -> Model:
 
     if kind == "base":
         (student,) = [student for student in run.settings.students if base_name(student.name) == name]
-        return Model(student.base, student.max_length, student.precision, True, student.revision)
+        return Model(student.base, student.max_length, student.precision, True, student.revision, run.settings.passages)
     if kind == "model":
         (named,) = [model for model in run.settings.evaluation.models if model.name == name]
-        return Model(named.model, named.max_length, revision=named.revision)
+        return Model(named.model, named.max_length, revision=named.revision, passages=run.settings.passages)
     return Model(trained_model(run, name).uri)
 
 
@@ -157,7 +158,7 @@ def time_systems(run: Run, systems: Sequence[System], rows: Sequence[QueryCandid
                 _set_latency(systems, "first_stage", name, measured)
         bar.advance()
         if settings.pre_ranker:
-            measured = ray.get(probe.time_pre_ranker.remote(folders[1], settings.pre_ranker, lists))
+            measured = ray.get(probe.time_pre_ranker.remote(folders[1], settings.pre_ranker, lists, settings.passages))
             _set_latency(systems, "pre_ranker", "pre-ranker", measured)
         bar.advance()
         for kind, name in models:
@@ -186,6 +187,7 @@ def _time_teacher(run: Run, systems: Sequence[System], lists: Sequence[Candidate
     from actors.cluster.placement import teacher_engines
     from actors.cluster.remote import start_actor
     from actors.data.rows import records, table_of
+    from actors.retrieval.best_passages import PassageSelector
     from actors.retrieval.pre_ranking import all_candidates
     from actors.scoring.latency import MeasuredLatency, documents_per_second, latency_percentiles, measure_seconds
     from actors.teachers import make_teacher
@@ -199,7 +201,10 @@ def _time_teacher(run: Run, systems: Sequence[System], lists: Sequence[Candidate
         return
     kind, arguments = teacher.actor
     actor = start_actor(kind, arguments, **teacher_engines(compute).placement.options)
-    shown = records(all_candidates(table_of(lists, CandidateList)), PreRankedList)
+    table = all_candidates(table_of(lists, CandidateList))
+    if run.settings.passages is not None:
+        table = PassageSelector(*passage_selection(run, run.settings.passages))(table)
+    shown = records(table, PreRankedList)
     with run.progress.bar("timing", 1, "teachers") as bar:
         seconds = measure_seconds(lambda row: ray.get(actor.outcome.remote(row)), shown)
         bar.advance()

@@ -59,16 +59,26 @@ class ValidationScores:
     @cached_property
     def scores(self) -> TrecRun:
         """Raw scores, {query_id: {doc_id: score}}, of the documents that the teacher was shown."""
-        lists = [row for row in map(_shown, self.labels.values()) if row.candidates]
+        # a label has the passage that the teacher was shown, but the student scores all passages
+        documents = self._run.collection.documents if self._run.settings.passages else []
+        texts = {document.doc_id: document.text for document in documents}
+        lists = [row for label in self.labels.values() if (row := _shown(label, texts)).candidates]
         if not lists:
             return {}
         return score_lists(self._run, Model(self.model.uri), f"{self._student.name}, validation", lists)
 
 
-def _shown(label: Label) -> CandidateList:
-    """Return the documents of a label that the teacher was shown."""
+def _shown(label: Label, texts: Mapping[str, str]) -> CandidateList:
+    """Return the documents of a label that the teacher was shown. `texts` replaces their texts by document id."""
     candidates = [
-        Candidate(doc_id=c.doc_id, title=c.title, text=c.text, rank=c.pre_rank, score=0.0, retriever="labels")
+        Candidate(
+            doc_id=c.doc_id,
+            title=c.title,
+            text=texts.get(c.doc_id, c.text),
+            rank=c.pre_rank,
+            score=0.0,
+            retriever="labels",
+        )
         for c in label.candidates
         if c.tier != "unseen"
     ]

@@ -30,6 +30,10 @@ class WordCounter:
     """Has the interface of `Reranker`. With a first stage, scores are those of the first stage or its order."""
 
     challenger_is_champion = False
+    splits_documents = False
+
+    def pairs_to_score(self, texts):
+        return len(texts.documents)
 
     def versions(self):
         return {"champion": "words"}

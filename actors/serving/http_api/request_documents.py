@@ -47,6 +47,15 @@ def read_texts(documents: Sequence[str | TextDocument], rank_fields: Sequence[st
     return [_joined_fields(document, rank_fields, i) for i, document in enumerate(documents)]
 
 
+def heading_lengths(documents: Sequence[str | TextDocument], rank_fields: Sequence[str] | None) -> list[int]:
+    """Return how many characters of each text of `read_texts` are the title and its line break.
+
+    0 for a document without a title, and for all documents if `rank_fields` are given.
+    """
+    titles = [None if isinstance(document, str) or rank_fields else document.title for document in documents]
+    return [len(readable(title)) + 1 if title else 0 for title in titles]
+
+
 def ids_of(documents: Sequence[str | TextDocument]) -> list[str]:
     """Return the `id` of each document, truncated to 200 characters. A document without one gets its index."""
     ids = [None if isinstance(document, str) else document.id for document in documents]

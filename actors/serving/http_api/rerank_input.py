@@ -44,26 +44,37 @@ class RerankInput:
         return Ranked(order, scores, self.texts.documents if self.with_texts else None, self.raw_scores)
 
 
-def read_input(request: RankingOptions, limits: LimitSettings, blend: bool) -> RerankInput:
+def read_input(request: RankingOptions, limits: LimitSettings, blend: bool, passages: bool) -> RerankInput:
     """Check a request, and extract what is scored and returned.
 
     Args:
         request: The request.
         limits: Limits of a request.
         blend: Whether the service blends scores with those of the first stage.
+        passages: Whether a served version reads passages.
 
     Raises:
         HTTPException: Status 422 if a field is refused, or documents have no text, are too many or too long.
     """
     check_count(len(request.candidates), request.field, limits)
     ignored = check_undeclared(request.undeclared)
+    if request.max_chunks_per_doc is not None and not passages:
+        ignored.append("max_chunks_per_doc")
     query = readable(request.query)
     try:
         documents, first_stage = request.texts_to_score(), request.first_stage_ranking()
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
     check_texts(query, documents, request.field, limits)
-    texts = TextsToTokenize(query, documents, request.max_tokens_per_doc, request.truncate is not False, request.field)
+    texts = TextsToTokenize(
+        query,
+        documents,
+        request.max_tokens_per_doc,
+        request.truncate is not False,
+        request.field,
+        request.max_chunks_per_doc,
+        request.title_lengths() if passages else None,
+    )
     return RerankInput(
         texts, first_stage if blend else None, ignored, request.with_texts, raw_scores=request.raw_scores is True
     )

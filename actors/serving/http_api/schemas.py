@@ -20,7 +20,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from actors.serving.http_api.request_documents import Documents, TextDocument, ids_of, read_texts, score_of
+from actors.serving.http_api.request_documents import (
+    Documents,
+    TextDocument,
+    heading_lengths,
+    ids_of,
+    read_texts,
+    score_of,
+)
 
 
 def _not_empty(text: str) -> str:
@@ -87,6 +94,13 @@ class RankingOptions(BaseModel):
     truncate: Annotated[
         bool | None, Field(description="False: refuse documents that exceed the model's maximum length.")
     ] = None
+    max_chunks_per_doc: Annotated[
+        Count | None,
+        Field(
+            description="Maximum number of passages per document, if the student reads passages. It can only lower the "
+            "student's own limit."
+        ),
+    ] = None
     first_stage: FirstStageField = None
     min_score: MinScore = None
 
@@ -133,6 +147,10 @@ class RankingOptions(BaseModel):
             ValueError: A document has no text.
         """
         return read_texts(self.candidates, self.rank_fields)
+
+    def title_lengths(self) -> list[int]:
+        """Return how many characters at the start of each text to score are the title with its line break."""
+        return heading_lengths(self.candidates, self.rank_fields)
 
     def first_stage_ranking(self) -> FirstStage | None:
         """Return the first-stage ranking, or None if the request has none.

@@ -15,6 +15,7 @@ from actors.serving.scoring.tokenizing import TextsToTokenize, TokenizerQueue
 from actors.serving.service_metrics import ScorerMetrics
 from ranking.blending import Blend
 from ranking.storage.folder import Folder
+from students.passage_splitting import best_passages, estimated_passages
 from students.scoring import Scorer
 from students.token_selection import matched_words
 
@@ -102,8 +103,11 @@ class Reranker:
                 f"the scores of version {served.version} are not calibrated; leave min_score out, or promote a student "
                 "that was trained with training.calibrate"
             )
-        rows = await asyncio.wrap_future(self._tokenizers.submit(served.scorer, texts, caller))
+        tokenized = await asyncio.wrap_future(self._tokenizers.submit(served.scorer, texts, caller))
+        rows = tokenized.rows
         result = await asyncio.wrap_future(self._batcher.submit(served.scorer, rows, caller, low_priority))
+        if tokenized.spans:
+            result.scores = [best.score for best in best_passages(result.scores, tokenized.spans)]
         tokens = sum(row.tokens for row in rows)
         self._metrics.scored(served.version, role, tokens, result)
         scores, blend = _blended(served.scorer.blend, result.scores, first_stage)
@@ -112,6 +116,25 @@ class Reranker:
     def is_calibrated(self, role: Role) -> bool:
         """Return whether the scores of a role's model are calibrated."""
         return self._models.of(role).scorer.is_calibrated
+
+    @property
+    def splits_documents(self) -> bool:
+        """Whether a loaded version reads passages."""
+        return any(self._models.of(role).scorer.passages is not None for role in self._models.versions())
+
+    def pairs_to_score(self, texts: TextsToTokenize) -> int:
+        """Return the number of documents or, for versions with passages, an estimate of the number of passages.
+
+        The estimate needs no tokenizer, so a request that is too large is rejected before any work.
+        """
+        if not self.splits_documents:
+            return len(texts.documents)
+        settings = [self._models.of(role).scorer.passages for role in self._models.versions()]
+        return max(
+            sum(estimated_passages(document, passages, texts.max_passages_per_doc) for document in texts.documents)
+            for passages in settings
+            if passages is not None
+        )
 
     def versions(self) -> dict[Role, str]:
         """Return the loaded version of each role."""

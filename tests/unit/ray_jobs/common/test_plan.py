@@ -57,6 +57,7 @@ def test_other_keys_of_metrics_json_only_repeat_the_evaluation(dataset, monkeypa
         ("training.confidence.min_confidence", "0.5", {"student", "evaluation"}),
         ("rationales.kind", "extractive", {"rationales"}),
         ("pre_ranker.top", "5", {*AFTER_LABELS}),
+        ("passages", "{}", {*AFTER_LABELS, "test/labels"}),
         ("teacher.max_tokens", "64", {*AFTER_LABELS, "test/labels", "teacher cache"}),
         ("queries.long_tail.min_terms", "2", {"queries", "candidates", *AFTER_LABELS}),
         ("candidates.depth", "20", {"candidates", "test/candidates", "test/labels", *AFTER_LABELS}),
@@ -317,3 +318,25 @@ def test_external_labels_count_by_content_not_by_location(dataset, tmp_path):
 def test_judgements_cannot_be_combined_with_external_labels(dataset):
     with pytest.raises(InputError, match="judgements of this run's own query log"):
         fingerprints(dataset, "--training.labels", "x", "--training.targets", "judgements")
+
+
+def test_passages_are_in_no_fingerprint_if_they_are_off(dataset):
+    run = open_run([str(dataset / "run.yaml"), "--collection.source", f"beir:{dataset}", "--storage", str(dataset)])
+    stages = [stage(run) for stage in STAGES.values() if stage] + [run.plan.audit]
+    assert not any("passages" in stage.settings or "passage_encoder" in stage.settings for stage in stages)
+
+
+def test_encoder_that_chooses_passages_changes_the_labels_of_test_queries(dataset):
+    def test_labels(model, *overrides):
+        pre_ranker = ("--pre_ranker", json.dumps({"model": model}))
+        return fingerprints(dataset, *pre_ranker, *overrides)["test/labels"]
+
+    assert test_labels("a/b") == test_labels("a/c")
+    assert test_labels("a/b", "--passages", "{}") != test_labels("a/c", "--passages", "{}")
+    shorter = test_labels("a/b", "--passages", '{"tokens": 100}')
+    assert shorter != test_labels("a/b", "--passages", "{}")
+    with_audit = [
+        open_run([str(dataset / "run.yaml"), "--collection.source", f"beir:{dataset}", "--passages", passages])
+        for passages in ("null", "{}")
+    ]
+    assert len({run.plan.audit.fingerprint for run in with_audit}) == 2

@@ -45,6 +45,12 @@ def test_command_line_overrides_the_run_file(tmp_path):
             "training: {confidence: {min_confidence: 2}}\n",
             "setting 'training.confidence.min_confidence': input should be less than or equal to 1, not 2",
         ),
+        (
+            "passages: {tokens: 160}\n",
+            "setting 'passages.tokens': 160 leaves no room for the query in the max_length of student 'rra-bert', 160",
+        ),
+        ("passages: {tokens: 32}\n", "setting 'passages': value error, stride 64 is more than tokens 32"),
+        ("passages: {aggregate: mean}\n", "setting 'passages.aggregate': input should be 'max', not 'mean'"),
         ("teacher: {kind: oracle}\n", "must be one of listwise, pointwise, recorded, not 'oracle'"),
         ("- a\n", "a run file must be a mapping"),
         ("a: [\n", "not valid YAML"),
@@ -171,3 +177,18 @@ def test_student_trained_with_other_settings_is_not_evaluated(tmp_path):
     assert systems.trained_model(run, "rra-bert").uri == f"{stage.folder.uri}/model"
     with pytest.raises(InputError, match="student 'rra-bert' is not trained with these settings"):
         systems.trained_model(opened("--training.epochs", "7"), "rra-bert")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoder"),
+    [
+        ("", ("minilm", None)),
+        ("pre_ranker: null\n", None),
+        ("pre_ranker: {model: a/b, revision: v1}\npassages: {}\n", ("a/b", "v1")),
+        ("pre_ranker: null\npassages: {}\ncandidates: {retrievers: [{kind: bm25}, {kind: dense, model: c/d}]}\n",
+         ("c/d", None)),
+        ("pre_ranker: null\npassages: {}\ncandidates: {retrievers: [{kind: bm25}]}\n", ("minilm", None)),
+    ],
+)  # fmt: skip
+def test_passages_are_chosen_by_the_pre_ranker_or_a_dense_retriever(tmp_path, text, encoder):
+    assert load(tmp_path, text).candidate_encoder == encoder

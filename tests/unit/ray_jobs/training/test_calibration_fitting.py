@@ -8,6 +8,8 @@ from pydantic import ValidationError
 
 from ranking.calibration.calibrated_scores import CalibrationError, QueryScores, fit_calibration
 from ranking.calibration.platt_scaling import sigmoid
+from ranking.passage_settings import PassageSettings
+from ranking.records import Document
 from ranking.storage.folder import Folder
 from ray_jobs.training import calibration_fitting, validation_scores
 from ray_jobs.training.validation_scores import ValidationScores
@@ -18,6 +20,7 @@ from tests.testing.calibration import calibration
 from tests.testing.synthetic_labels import label_of
 
 DOCUMENTS = [f"d{n}" for n in range(1, 9)]
+WHOLE = Document(doc_id="d1", title="", text="the whole document")
 
 
 def labelled(query_id):
@@ -30,22 +33,23 @@ def labelled(query_id):
 @pytest.fixture
 def make(tmp_path, monkeypatch):
     """Return a function that makes a run and the validation scores of six labelled queries."""
-    calls = []
+    calls, texts = [], {}
 
     def score(run, model, name, lists):
         calls.append(sorted(row.query_id for row in lists))
+        texts.update({c.doc_id: c.text for row in lists for c in row.candidates})
         rng = np.random.default_rng(5)
         return {row.query_id: {c.doc_id: -c.rank + rng.normal() for c in row.candidates} for row in lists}
 
     monkeypatch.setattr(validation_scores, "score_lists", score)
     (Folder(tmp_path) / "labels").write_rows("part-0.parquet", [labelled(f"q{n}") for n in range(8)])
 
-    def made(calibrate="auto", qrels=None, grades=None, labels=(), **training):
+    def made(calibrate="auto", qrels=None, grades=None, labels=(), passages=None, **training):
         settings = TrainingSettings(calibrate=calibrate, labels=list(labels), **training)
         lines = []
         run = SimpleNamespace(
-            settings=SimpleNamespace(training=settings),
-            collection=SimpleNamespace(log_qrels=qrels or {}),
+            settings=SimpleNamespace(training=settings, passages=passages),
+            collection=SimpleNamespace(log_qrels=qrels or {}, documents=[WHOLE]),
             progress=SimpleNamespace(stage=lambda name, text: lines.append(f"{name}: {text}")),
             lines=lines,
         )
@@ -58,7 +62,7 @@ def make(tmp_path, monkeypatch):
         )
         return run, ValidationScores(run, RraBertSettings(), model, data)
 
-    made.calls = calls
+    made.calls, made.texts = calls, texts
     return made
 
 
@@ -68,6 +72,15 @@ def test_validation_documents_are_scored_once_without_unseen_ones(make):
     assert all(list(scores) == DOCUMENTS for scores in validation.scores.values())
     assert validation.scores is validation.scores
     assert make.calls == [[f"q{n}" for n in range(6)]]
+
+
+def test_students_of_passages_score_whole_documents(make):
+    _, validation = make()
+    assert validation.scores
+    assert make.texts[WHOLE.doc_id] != WHOLE.text
+    _, validation = make(passages=PassageSettings())
+    assert validation.scores
+    assert make.texts[WHOLE.doc_id] == WHOLE.text
 
 
 def test_teacher_is_the_source_without_judgements(make):

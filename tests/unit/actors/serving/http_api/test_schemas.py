@@ -77,3 +77,15 @@ def test_min_score_must_be_a_number_from_0_to_1(request_type, field, min_score):
     assert caught.value.errors()[0]["loc"] == ("min_score",)
     for allowed in (None, 0, 0.5, 1):
         assert request_type.model_validate({"query": "q", field: [], "min_score": allowed}).min_score == allowed
+
+
+def test_headings_are_the_titles_with_their_line_break():
+    documents = ["a", {"text": "b", "title": "Two"}, {"text": "c", "title": ""}, {"text": "d", "title": "x\ud800"}]
+    request = RerankRequest(query="q", documents=documents, max_chunks_per_doc=3)
+    lengths = request.title_lengths()
+    assert lengths == [0, 4, 0, 3]
+    titles = [text[:length] for text, length in zip(request.texts_to_score(), lengths, strict=True)]
+    assert titles == ["", "Two\n", "", "x\ufffd\n"]
+    assert RerankRequest(query="q", documents=documents[1:3], rank_fields=["text"]).title_lengths() == [0, 0]
+    with pytest.raises(ValidationError, match="max_chunks_per_doc"):
+        RerankRequest(query="q", documents=[], max_chunks_per_doc=0)

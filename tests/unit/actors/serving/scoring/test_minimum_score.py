@@ -8,7 +8,7 @@ import pytest
 
 from actors.serving.http_api.schemas import FirstStage
 from actors.serving.scoring.reranker import NotCalibratedError, Reranker, ScoredRequest
-from actors.serving.scoring.tokenizing import TextsToTokenize
+from actors.serving.scoring.tokenizing import TextsToTokenize, TokenizedTexts
 from ranking.blending import Blend
 
 SCORES = [0.2, -1.0, 3.0, 0.0]
@@ -53,7 +53,7 @@ class LoadedModel:
     def submit(self, *arguments):
         future = Future()
         is_tokenizer = isinstance(arguments[1], TextsToTokenize)
-        future.set_result([] if is_tokenizer else SimpleNamespace(scores=SCORES, queued=0.0, scored=0.0))
+        future.set_result(TokenizedTexts() if is_tokenizer else SimpleNamespace(scores=SCORES, queued=0.0, scored=0.0))
         return future
 
 

@@ -12,6 +12,7 @@ class FakeTokenizer:
     """A tokenizer of one token per character. Blocks while `may_run` is cleared, and records its documents."""
 
     max_length = 8
+    passages = None
 
     def __init__(self):
         self.seen = []
@@ -50,9 +51,9 @@ def texts(*documents, **options):
 
 
 def test_rows_are_in_request_order(queue, tokenizer):
-    rows = queue.submit(tokenizer, texts(*("x" * (n % 7) for n in range(100)))).result(5)
+    rows = queue.submit(tokenizer, texts(*("x" * (n % 7) for n in range(100)))).result(5).rows
     assert [row.tokens for row in rows] == [n % 7 for n in range(100)]
-    assert queue.submit(tokenizer, texts()).result(5) == []
+    assert queue.submit(tokenizer, texts()).result(5).rows == []
 
 
 def test_a_small_request_does_not_wait_for_large_ones_of_another_caller(queue, tokenizer):
@@ -62,7 +63,7 @@ def test_a_small_request_does_not_wait_for_large_ones_of_another_caller(queue, t
     small = queue.submit(tokenizer, texts("small"), "b")
     tokenizer.may_run.set()
     small.result(5)
-    assert [len(future.result(5)) for future in large] == [1000] * 3
+    assert [len(future.result(5).rows) for future in large] == [1000] * 3
     assert tokenizer.seen.index("small") <= 32
 
 
@@ -80,7 +81,7 @@ def test_a_failure_concerns_only_its_own_request(queue, tokenizer):
     failing, fine = queue.submit(tokenizer, texts("bad")), queue.submit(tokenizer, texts("fine"))
     with pytest.raises(ValueError, match="bad document"):
         failing.result(5)
-    assert len(fine.result(5)) == 1
+    assert len(fine.result(5).rows) == 1
 
 
 def test_cancelled_requests_are_dropped(queue, tokenizer):
@@ -99,4 +100,4 @@ def test_too_long_documents_are_named_if_they_must_not_be_truncated(queue, token
     documents = ["ok"] * 20 + ["much too long"]
     with pytest.raises(TooLongError, match=r"documents\[20\] and the query have more than 8 tokens"):
         queue.submit(tokenizer, texts(*documents, truncate=False)).result(5)
-    assert queue.submit(tokenizer, texts(*documents, max_tokens_per_doc=3)).result(5)[-1].tokens == 3
+    assert queue.submit(tokenizer, texts(*documents, max_tokens_per_doc=3)).result(5).rows[-1].tokens == 3
