@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from actors.hosted.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
 from actors.vllm.engine_dtype import engine_with_dtype
 from ranking.model_paths import manifest_of_model
 from ranking.prompts import LISTWISE, bundled_prompt
@@ -100,14 +101,16 @@ class WindowSettings(Settings):
 
 
 class ListwiseTeacherSettings(Settings):
-    """A language model in vLLM that reads the documents of a query in one prompt and writes their ranking."""
+    """A language model that reads the documents of a query in one prompt and writes their ranking."""
 
     kind: Literal["listwise"] = "listwise"
+    backend: Backend = Field("vllm", description=BACKEND)
     model: str = Field(
         description="Generative model with a chat template: a folder, a Hugging Face id or the name of a model in "
-        "models/."
+        "models/. For a hosted model, its name in the API."
     )
     revision: Revision = Field(None, description=REVISION)
+    hosted: HostedSettings | None = Field(None, description=HOSTED)
     engine: EngineArguments = Field(
         default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
         description=(
@@ -163,6 +166,7 @@ class ListwiseTeacherSettings(Settings):
     @model_validator(mode="after")
     def _apply_manifest(self) -> ListwiseTeacherSettings:
         """Set the dtype and, unless it is set, `max_document_tokens` to those in the model's manifest."""
+        check_backend(self.backend, self.hosted, self.revision)
         self.engine = engine_with_dtype(self.model, self.engine)
         manifest = manifest_of_model(self.model)
         if manifest and manifest.max_document_tokens and "max_document_tokens" not in self.model_fields_set:

@@ -23,6 +23,8 @@ _VALUES: list[tuple[str, re.Pattern[str], str]] = [
         "the path of a file that only its owner can read",
     ),
 ]
+_VARIABLE_SETTING = re.compile(r"\w+_env")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _NAMES: list[tuple[str, re.Pattern[str], str]] = [
     ("an AWS key", re.compile(r"(aws_)?(access_key_id|secret_access_key|session_token)", re.IGNORECASE), _AWS),
     ("a Hugging Face token", re.compile(r"(hf|hugging_?face)_(hub_)?token", re.IGNORECASE), "HF_TOKEN"),
@@ -48,6 +50,11 @@ def check_no_credentials(raw: Mapping[str, Any], where: str) -> None:
         rules = [rule for rule in _NAMES if rule[1].fullmatch(name)] + [
             rule for rule in _VALUES if rule[1].search(value)
         ]
+        if _VARIABLE_SETTING.fullmatch(name) and not _VARIABLE.fullmatch(value):
+            raise InputError(
+                f"{where}: setting {path!r} must be the name of an environment variable in capitals, such as "
+                "OPENAI_API_KEY, not the key itself"
+            )
         if rules:
             kind, _, variables = rules[0]
             raise InputError(

@@ -51,6 +51,7 @@ def show_estimate(run: Run) -> None:
         InputError: If there are no candidate lists.
     """
     from actors.data.parts import count_rows
+    from actors.hosted.hosted_settings import rates_of
     from actors.teachers.prompt_costs import costs_of
     from ranking.labels.cost_estimate import estimate, format_estimate
 
@@ -60,8 +61,9 @@ def show_estimate(run: Run) -> None:
     sample = sample_lists(run, "log", ESTIMATED_LISTS, run.settings.queries.seed, _validation(run))
     if not sample:
         raise InputError("estimate: there are no candidate lists")
+    teacher = run.settings.teacher
     costs = estimate(
-        costs_of(run.settings.teacher, sample), lists, compute.engine_tokens_per_second, compute.engine_hour_price
+        costs_of(teacher, sample), lists, compute.engine_tokens_per_second, compute.engine_hour_price, rates_of(teacher)
     )
     for line in format_estimate(costs).splitlines():
         run.progress.line(line)
@@ -112,14 +114,18 @@ def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None =
     if "log" in stages:
         index.encode_candidates(run, "log")
     from actors.data.streaming import finish, forget_rejections, write_stages
+    from actors.hosted.hosted_settings import prices_of
     from actors.teachers import make_teacher
     from actors.vllm.crash_log import CrashLog
+    from ray_jobs.common.hosted_ends import conclude, prepare
 
     teacher = teacher or make_teacher(
         run.settings.teacher, run.settings.compute, run.plan.teacher_fingerprint, run.plan.teacher_cache
     )
     _report_unknown_documents(run, teacher)
     CrashLog(run.plan.teacher_cache).forget()
+    prepare(run, teacher)
+    prices = prices_of(run.settings.teacher)
     inputs, rows, todo = [], {}, 0
     for split, stage in stages.items():
         stage.begin()
@@ -128,10 +134,11 @@ def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None =
         inputs.append(lists)
         todo += left
     lists = inputs[0].union(*inputs[1:]) if inputs[1:] else inputs[0]
-    tokens = write_stages(stages, teacher.label(lists), Label, todo, run.progress, "queries")
+    tokens = write_stages(stages, teacher.label(lists), Label, todo, run.progress, "queries", prices)
+    conclude(run, teacher, [(stage, rows[split], tokens[split]) for split, stage in stages.items()], "lists")
     for split, stage in stages.items():
         engines = run.settings.compute.teacher_engines if teacher.actor is not None else None
-        run.report_stage(finish(stage, rows[split], tokens[split], engines), "labels")
+        run.report_stage(finish(stage, rows[split], tokens[split], engines, prices), "labels")
 
 
 def _validation(run: Run) -> tuple[float, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from actors.compute_settings import ComputeSettings
+from actors.hosted.hosted_settings import is_hosted
 from actors.rationale_settings import ExtractiveRationaleSettings, LlmRationaleSettings
 from ranking.storage.folder import Folder
 
@@ -44,6 +45,10 @@ def make_writer(
         InputError: The model is missing or malformed.
     """
     # import only the class in use: extraction does not need vLLM
+    if isinstance(settings, LlmRationaleSettings) and is_hosted(settings):
+        from actors.rationales.hosted_writer import HostedWriter
+
+        return HostedWriter(settings, cache)
     if isinstance(settings, LlmRationaleSettings):
         from actors.rationales.llm_writer import LlmWriter
 

@@ -21,7 +21,10 @@ class ChatTokens:
     Attributes:
         context: Context length in tokens.
         special: Control tokens of the tokenizer, which prompts must not contain as text.
+        context_setting: Name of the setting of the context length, for error messages.
     """
+
+    context_setting = "engine.max_model_len"
 
     def __init__(self, model: str, revision: str | None, context: int | None) -> None:
         from transformers import AutoConfig, AutoTokenizer
@@ -77,6 +80,6 @@ class ChatTokens:
             raise ValueError(
                 f"prompt exceeds the context of {self.context} tokens: {len(tokens)} with {limit} for each of "
                 f"{documents} documents, plus {answer_tokens} for the answer; show fewer documents or raise "
-                "engine.max_model_len"
+                f"{self.context_setting}"
             )
         return tokens, limit

@@ -26,6 +26,11 @@ class FilledPrompt:
     document_tokens: int
     answer_tokens: int
 
+    @property
+    def request(self) -> list[int]:
+        """What the engine's generation function takes."""
+        return self.tokens
+
 
 class PromptFiller:
     """Fills a prompt with a query and documents, which are truncated until the prompt and the answer fit the context.
@@ -61,7 +66,14 @@ class PromptFiller:
             truncated = [self.chat.truncate(text, limit) for text in texts]
             return self.chat.encode(self.prompt.messages(query, truncated, seed, self.chat.special))
 
-        # reserve one token per character, because a model may generate shorter tokens than the tokenizer would choose
-        answer_tokens = len(longest_answer(len(texts))) + _EXTRA_ANSWER_TOKENS
+        answer_tokens = max_answer_tokens(len(texts))
         tokens, limit = self.chat.fit(tokens_with, self.document_tokens, len(texts), answer_tokens)
         return FilledPrompt(tokens, limit, answer_tokens)
+
+
+def max_answer_tokens(documents: int) -> int:
+    """Return the tokens to reserve for an answer that lists every document.
+
+    That is one token per character, because a model may generate shorter tokens than the tokenizer would choose.
+    """
+    return len(longest_answer(documents)) + _EXTRA_ANSWER_TOKENS
