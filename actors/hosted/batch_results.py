@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from actors.data.rows import table_of
 from actors.hosted.batch_state import BatchFolders, BatchOutcome, outcomes_in, parse_custom_id, read_state
 from actors.hosted.chat_requests import ChatPrompt, completion_of
 from actors.hosted.hosted_errors import RefusedPromptError, StopError, error_of, message_of
@@ -66,7 +67,7 @@ class _Reader:
                 tables += 1
                 self._write_answers(digest, tables)
         self._write_answers(digest, tables + 1)
-        self._folders.outcomes.write_rows(f"{digest}.parquet", self._outcomes)
+        self._folders.outcomes.write_table(f"{digest}.parquet", table_of(self._outcomes, BatchOutcome))
         self._outcomes = []
         return counts
 

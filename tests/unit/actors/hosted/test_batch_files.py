@@ -173,6 +173,14 @@ def test_foreign_duplicate_and_damaged_lines_are_counted_and_named(tmp_path):
     assert (len(job.results), job.requests) == (4, 1)  # the request of the damaged line is asked again
 
 
+def test_empty_and_foreign_files_are_read_once_and_answer_nothing(tmp_path):
+    job = Job(tmp_path, ROWS[:1]).run()
+    put_results(tmp_path, "empty.jsonl", [])
+    put_results(tmp_path, "foreign.jsonl", [{"custom_id": "x"}])
+    assert job.run().notes == ["empty.jsonl: 0 answers", "foreign.jsonl: 0 answers; 1 lines with a foreign custom_id"]
+    assert (job.run().notes, job.waiting) == ([], ["part-00001.jsonl"])
+
+
 def test_half_answer_in_a_result_is_asked_again(tmp_path):
     job = Job(tmp_path, ROWS[:2]).run()
     first, second = job.asked()
@@ -244,16 +252,12 @@ def test_interrupted_reading_loses_and_repeats_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(batch_results, "_ROWS_PER_TABLE", 2)
     job = Job(tmp_path).run()
     put_results(tmp_path, "out.jsonl", [answer(request) for request in job.asked()])
-    original, calls = Folder.write_rows, []
 
-    def killed(folder, *arguments):
-        calls.append(folder)
-        if len(calls) == 3:
-            raise KilledError
-        original(folder, *arguments)
+    def killed(*_):
+        raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Folder, "write_rows", killed)
+        patch.setattr(batch_results, "table_of", killed)  # all answers are written, and no outcome
         with pytest.raises(KilledError):
             ingest(job.folders, 6)
     job.run()
