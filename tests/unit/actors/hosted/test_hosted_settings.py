@@ -59,7 +59,7 @@ def test_prompt_fits_the_context_without_a_tokenizer():
     filled = MessageFiller(load_prompt(), settings, 200).fill("which?", ["word " * 400] * 10, "s")
     assert filled.request.tokens + filled.answer_tokens <= 1000
     assert 8 <= filled.document_tokens < 200
-    with pytest.raises(ValueError, match="show fewer documents or raise hosted.context"):
+    with pytest.raises(ValueError, match=r"show fewer documents or raise hosted\.context"):
         MessageFiller(load_prompt(), HostedSettings(context=100, **URL), 200).fill("which?", ["word"] * 10, "s")
 
 
@@ -72,9 +72,8 @@ def test_control_tokens_of_chat_models_are_removed_from_documents():
 def test_workers_need_no_engine_and_batch_files_one_worker(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     settings = HostedSettings(workers=3, **URL)
-    online, batch = (
-        HostedSource(backend, settings, "teacher.hosted", Folder(tmp_path)).pool for backend in ("openai", "batch")
-    )
+    sources = (HostedSource(kind, settings, "teacher.hosted", Folder(tmp_path)) for kind in ("openai", "batch"))
+    online, batch = (source.pool for source in sources)
     assert (online.engines, online.min_engines, batch.engines) == (3, 3, 1)
     assert online.placement.demand == {"CPU": 0.5}
 
