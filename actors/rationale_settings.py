@@ -23,6 +23,12 @@ class ExtractiveRationaleSettings(Settings):
     kind: Literal["extractive"] = "extractive"
 
 
+class ThinkingRationaleSettings(Settings):
+    """For each candidate, the first sentence of the teacher's thought that names only it; needs `teacher.thinking`."""
+
+    kind: Literal["thinking"] = "thinking"
+
+
 class LlmRationaleSettings(Settings):
     """A language model that explains the relevance of a candidate. It may be smaller than the teacher."""
 
@@ -69,5 +75,6 @@ class LlmRationaleSettings(Settings):
 
 
 RationaleSettings = Annotated[
-    NoRationaleSettings | ExtractiveRationaleSettings | LlmRationaleSettings, Field(discriminator="kind")
+    NoRationaleSettings | ExtractiveRationaleSettings | LlmRationaleSettings | ThinkingRationaleSettings,
+    Field(discriminator="kind"),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -100,6 +100,22 @@ class WindowSettings(Settings):
         return self
 
 
+class ThinkingSettings(Settings):
+    """Thinking before the answer, of models such as Rank1, ReasonRank or Qwen3 in thinking mode."""
+
+    budget: int = Field(
+        2048,
+        ge=16,
+        description="Maximum tokens of a thought, in addition to those of the answer. An answer that is cut off within "
+        "its thought is truncated, and asked again in another order.",
+    )
+    template: dict[str, Any] = Field(
+        default_factory=lambda: {"enable_thinking": True},
+        description="Arguments of the chat template that switch thinking on. Servers get them as "
+        "chat_template_kwargs. Empty for a model that always thinks, or a server that refuses them.",
+    )
+
+
 class ListwiseTeacherSettings(Settings):
     """A language model that reads the documents of a query in one prompt and writes their ranking."""
 
@@ -119,7 +135,14 @@ class ListwiseTeacherSettings(Settings):
         ),
     )
     temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 is greedy decoding.")
-    structured: bool = Field(True, description="Constrain decoding to distinct identifiers of the prompt's documents.")
+    thinking: ThinkingSettings | None = Field(
+        None, description="Let the model think before it answers. Null: thinking is switched off."
+    )
+    structured: bool = Field(
+        True,
+        description="Constrain decoding to distinct identifiers of the prompt's documents. Ignored in vLLM if the "
+        "model thinks.",
+    )
     prompt: str | None = Field(
         None,
         description=(

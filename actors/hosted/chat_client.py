@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from actors.hosted.chat_requests import PATH, ChatPrompt, body_of, completion_of, max_output_tokens
+from actors.hosted.chat_requests import PATH, ChatPrompt, body_of, completion_of
 from actors.hosted.hosted_errors import (
     RequestDeferredError,
     RetryError,
@@ -116,7 +116,7 @@ class ChatClient:
 
     async def _attempt(self, prompt: ChatPrompt, sampling: Mapping[str, Any]) -> Completion:
         """Send a request once, without the response format if the server turns out not to support it."""
-        await self._wait_for_turn(prompt.tokens + max_output_tokens(self.settings, sampling))
+        await self._wait_for_turn(prompt.tokens + int(sampling["max_tokens"]))
         structured = self._structured and bool(sampling.get("extra_args"))
         body = body_of(self.settings, self.model, prompt, sampling, structured)
         try:
@@ -200,7 +200,7 @@ class ChatClient:
         return self._http
 
     def _max_price(self, prompt: ChatPrompt, sampling: Mapping[str, Any]) -> float:
-        return self._price(prompt.tokens, max_output_tokens(self.settings, sampling))
+        return self._price(prompt.tokens, int(sampling["max_tokens"]))
 
     def _price(self, prompt_tokens: int, completion_tokens: int) -> float:
         prices = self.settings.prices

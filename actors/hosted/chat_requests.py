@@ -42,12 +42,15 @@ def body_of(
         settings: Settings of the hosted model.
         model: Name of the model.
         prompt: The prompt.
-        sampling: `temperature`, `max_tokens`, and optionally `seed` and `extra_args` with the number of documents.
+        sampling: `temperature`, `max_tokens`, and optionally `seed`, `chat_template_kwargs`, and `extra_args` with the
+            number of documents.
         structured: Whether to ask for JSON with a ranking of the documents. Only for prompts with documents.
     """
     messages, documents = prompt.messages, (sampling.get("extra_args") or {}).get(DOCUMENTS)
     body: dict[str, Any] = {"model": model, "messages": messages, "temperature": sampling["temperature"]}
-    body[settings.max_tokens_field] = max_output_tokens(settings, sampling)
+    body[settings.max_tokens_field] = sampling["max_tokens"]
+    if "chat_template_kwargs" in sampling:
+        body["chat_template_kwargs"] = sampling["chat_template_kwargs"]
     if "seed" in sampling:
         body["seed"] = sampling["seed"]
     if structured and documents is not None:
@@ -57,11 +60,6 @@ def body_of(
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     body |= settings.body
     return {name: value for name, value in body.items() if value is not None}
-
-
-def max_output_tokens(settings: HostedSettings, sampling: Mapping[str, Any]) -> int:
-    """Return the maximum number of tokens of an answer."""
-    return int(settings.max_output_tokens or sampling["max_tokens"])
 
 
 def hash_of(body: Mapping[str, Any]) -> str:

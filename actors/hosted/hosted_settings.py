@@ -92,7 +92,10 @@ class HostedSettings(Settings):
         "`{temperature: null}` for a model that refuses it.",
     )
     max_output_tokens: int | None = Field(
-        None, ge=1, description="Maximum tokens per answer. Null: enough for an answer that lists every document."
+        None,
+        ge=1,
+        description="Maximum tokens per answer of a listwise teacher, without its thought. Null: enough for an answer "
+        "that lists every document.",
     )
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens", description="Field of the request body with the maximum tokens per answer."
@@ -197,14 +200,16 @@ def rates_of(settings: object) -> HostedRates | None:
 def identity_with_backend(identity: dict[str, Any], settings: Any) -> dict[str, Any]:
     """Replace the backend in the identity of a generating model by what determines the answers.
 
-    The identity of a model in vLLM is the same as before there were other backends. `openai` and `batch` have the same
-    identity, so one can continue what the other began.
+    The identity of a model in vLLM that does not think is the same as before there were other backends. `openai` and
+    `batch` have the same identity, so one can continue what the other began.
 
     Args:
         identity: All settings of the teacher or rationale writer.
         settings: The settings as an object.
     """
     identity = {name: value for name, value in identity.items() if name not in ("backend", "hosted")}
+    if identity.get("thinking", True) is None:
+        del identity["thinking"]
     if not is_hosted(settings):
         return identity
     del identity["engine"], identity["revision"]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from actors.hosted.chat_requests import ChatPrompt, tokens_of_text
 from actors.hosted.hosted_settings import HostedSettings
 from actors.rationale_settings import LlmRationaleSettings
+from actors.teacher_settings import ListwiseTeacherSettings, ThinkingSettings
 from actors.vllm.chat import ChatTokens
 from actors.vllm.prompt_tokens import max_answer_tokens
-from ranking.prompts import Prompt
+from ranking.prompts import Prompt, load_prompt
 from ranking.prompts.rationale_prompts import RationalePrompt
 
 Messages = list[dict[str, str]]
@@ -56,7 +58,7 @@ class FilledMessages:
     Attributes:
         request: The prompt, which the generation function takes.
         document_tokens: Maximum tokens per document; longer documents were truncated.
-        answer_tokens: Tokens reserved for the answer.
+        answer_tokens: Tokens reserved for the answer and the thought before it.
     """
 
     request: ChatPrompt
@@ -71,13 +73,17 @@ class MessageFiller:
         prompt: The prompt's parts.
         settings: Settings of the hosted model.
         document_tokens: Maximum tokens per document.
+        thinking: Settings of the thought before the answer; None if the model does not think.
     """
 
-    def __init__(self, prompt: Prompt, settings: HostedSettings, document_tokens: int) -> None:
+    def __init__(
+        self, prompt: Prompt, settings: HostedSettings, document_tokens: int, thinking: ThinkingSettings | None = None
+    ) -> None:
         self.prompt = prompt
         self.settings = settings
         self.document_tokens = document_tokens
-        self.chat = chat_tokens(settings)
+        self.thinking_tokens = thinking.budget if thinking else 0
+        self.chat = chat_tokens(settings, thinking.template if thinking else None)
 
     def fill(self, query: str, texts: Sequence[str], seed: str) -> FilledMessages:
         """Fill the prompt.
@@ -95,7 +101,7 @@ class MessageFiller:
             truncated = [self.chat.truncate(text, limit) for text in texts]
             return self.prompt.messages(query, truncated, seed, self.chat.special)
 
-        answer_tokens = self.settings.max_output_tokens or max_answer_tokens(len(texts))
+        answer_tokens = (self.settings.max_output_tokens or max_answer_tokens(len(texts))) + self.thinking_tokens
         prompt, limit = fit(self.chat, messages_with, self.document_tokens, len(texts), answer_tokens)
         return FilledMessages(prompt, limit, answer_tokens)
 
@@ -124,11 +130,18 @@ class PairMessageFiller:
         return fit(self.chat, messages_with, self.settings.max_document_tokens, 1, self.settings.max_tokens)
 
 
-def chat_tokens(settings: HostedSettings) -> ChatTokens:
-    """Return what counts the tokens of a hosted model's prompts."""
+def message_filler(settings: ListwiseTeacherSettings) -> MessageFiller:
+    """Return what fills the prompts of a hosted listwise teacher."""
+    assert settings.hosted is not None
+    prompt = load_prompt(settings.prompt_file)
+    return MessageFiller(prompt, settings.hosted, settings.max_document_tokens, settings.thinking)
+
+
+def chat_tokens(settings: HostedSettings, template: Mapping[str, Any] | None = None) -> ChatTokens:
+    """Return what counts the tokens of a hosted model's prompts, with these arguments of the chat template."""
     if settings.tokenizer is None:
         return EstimatedTokens(settings.context)
-    return ChatTokens(settings.tokenizer, None, settings.context)
+    return ChatTokens(settings.tokenizer, None, settings.context, template)
 
 
 def fit(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from actors.compute_settings import ComputeSettings
 from actors.hosted.hosted_settings import is_hosted
-from actors.rationale_settings import ExtractiveRationaleSettings, LlmRationaleSettings
+from actors.rationale_settings import ExtractiveRationaleSettings, LlmRationaleSettings, ThinkingRationaleSettings
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ class RationaleWriter(Protocol):
 
 
 def make_writer(
-    settings: ExtractiveRationaleSettings | LlmRationaleSettings, compute: ComputeSettings, cache: Folder
+    settings: ExtractiveRationaleSettings | LlmRationaleSettings | ThinkingRationaleSettings,
+    compute: ComputeSettings,
+    cache: Folder,
 ) -> RationaleWriter:
     """Make the rationale writer that the settings describe.
 
@@ -53,6 +55,10 @@ def make_writer(
         from actors.rationales.llm_writer import LlmWriter
 
         return LlmWriter(settings, compute, cache)
+    if isinstance(settings, ThinkingRationaleSettings):
+        from actors.rationales.thinking_writer import ThinkingWriter
+
+        return ThinkingWriter()
     from actors.rationales.extractive import ExtractiveWriter
 
     return ExtractiveWriter()

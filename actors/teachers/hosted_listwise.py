@@ -17,7 +17,7 @@ from actors.data.rows import Outcome, records, table_of
 from actors.hosted.deferral import gather_present
 from actors.hosted.hosted_settings import HostedSettings, prices_of
 from actors.hosted.hosted_source import MAX_UNWRITTEN_SECONDS, Answers, HostedSource
-from actors.hosted.message_filler import MessageFiller
+from actors.hosted.message_filler import message_filler
 from actors.teacher_settings import ListwiseTeacherSettings
 from actors.teachers.label_outcomes import outcome_of
 from actors.teachers.listwise_requests import ListwiseRequester
@@ -63,6 +63,7 @@ class HostedListwiseTeacher:
             engine=f"{settings.backend} {hosted.host or ''}".strip(),
             sampling=json.dumps(
                 {"temperature": settings.temperature, "structured": hosted.structured, "orders": settings.orders}
+                | ({"thinking": settings.thinking.budget} if settings.thinking else {})
                 | hosted.body
             ),
             seed=settings.seed,
@@ -92,7 +93,7 @@ class HostedListwiseActor(EngineActor):
         self.prices = prices_of(settings)
         self.cache = ResponseCache(cache, MAX_UNWRITTEN_SECONDS)
         self.answers = Answers(settings.model, *source)
-        filler = MessageFiller(load_prompt(settings.prompt_file), hosted_of(settings), settings.max_document_tokens)
+        filler = message_filler(settings)
         self.requester = ListwiseRequester(settings, filler, self.cache, self.answers.generate)
 
     async def __call__(self, batch: pa.Table) -> pa.Table:

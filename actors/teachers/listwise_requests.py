@@ -211,8 +211,11 @@ class ListwiseRequester:
         sampling: dict[str, Any] = {"temperature": self.settings.temperature, "max_tokens": filled.answer_tokens}
         if self.settings.temperature > 0:
             sampling["seed"] = int(text_id_of(f"{self.settings.seed} {key}")[:8], 16)
-        if self.settings.structured:
-            sampling["extra_args"] = {DOCUMENTS: documents}
+        thinking = self.settings.thinking
+        if self.settings.structured and (thinking is None or is_hosted(self.settings)):
+            sampling["extra_args"] = {DOCUMENTS: documents}  # in vLLM, constraints would forbid the thought
+        if thinking is not None and thinking.template and is_hosted(self.settings):
+            sampling["chat_template_kwargs"] = thinking.template
         return sampling
 
 

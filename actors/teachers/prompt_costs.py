@@ -62,11 +62,11 @@ def _filled_tokens(
     settings: ListwiseTeacherSettings, prompt: Prompt
 ) -> Callable[[str, Sequence[str]], tuple[int, int]]:
     """Return a function that fills a prompt and returns its tokens and the tokens reserved for the answer."""
-    from actors.hosted.message_filler import MessageFiller
+    from actors.hosted.message_filler import message_filler
     from actors.vllm.prompt_tokens import PromptFiller
 
     if settings.hosted is not None:
-        messages = MessageFiller(prompt, settings.hosted, settings.max_document_tokens)
+        messages = message_filler(settings)
 
         def count_messages(query: str, texts: Sequence[str]) -> tuple[int, int]:
             filled = messages.fill(query, texts, "estimate")
@@ -74,7 +74,16 @@ def _filled_tokens(
 
         return count_messages
     context = settings.engine.get("max_model_len")
-    filler = PromptFiller(prompt, settings.model, settings.revision, context, settings.max_document_tokens)
+    thinking = settings.thinking
+    filler = PromptFiller(
+        prompt,
+        settings.model,
+        settings.revision,
+        context,
+        settings.max_document_tokens,
+        thinking.template if thinking else None,
+        thinking.budget if thinking else 0,
+    )
 
     def count(query: str, texts: Sequence[str]) -> tuple[int, int]:
         filled = filler.fill(query, texts, "estimate")

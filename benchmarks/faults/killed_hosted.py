@@ -19,14 +19,13 @@ from actors.hosted.batch_state import BatchFolders
 from actors.hosted.chat_client import ChatClient
 from actors.hosted.deferral import gather_present
 from actors.hosted.hosted_source import MAX_UNWRITTEN_SECONDS
-from actors.hosted.message_filler import MessageFiller
+from actors.hosted.message_filler import message_filler
 from actors.hosted.spend_ledger import SpendLedger
 from actors.teacher_settings import ListwiseTeacherSettings
 from actors.teachers.hosted_listwise import hosted_of
 from actors.teachers.label_outcomes import outcome_of
 from actors.teachers.listwise_requests import Generate, ListwiseRequester
 from actors.vllm.response_cache import ResponseCache
-from ranking.prompts import load_prompt
 from ranking.records import Label, PreRankedList, Provenance
 from ranking.runs.stages import Stage
 from ranking.storage.folder import Folder
@@ -68,9 +67,9 @@ def label_hosted(begun: Event, run: str, lists: str, settings: str) -> None:
 
 async def _label(rows: list[PreRankedList], stage: Stage, folder: Folder, teacher: ListwiseTeacherSettings) -> None:
     """Label lists in batches, several at a time, and write each batch when it is done."""
-    hosted, cache = hosted_of(teacher), ResponseCache(folder, MAX_UNWRITTEN_SECONDS)
+    cache = ResponseCache(folder, MAX_UNWRITTEN_SECONDS)
     generate, flush = _answers(teacher, folder)
-    filler = MessageFiller(load_prompt(teacher.prompt_file), hosted, teacher.max_document_tokens)
+    filler = message_filler(teacher)
     requester = ListwiseRequester(teacher, filler, cache, generate)
     sink, slots = PartSink(Label, {"log": stage}), asyncio.Semaphore(_BATCHES_AT_ONCE)
 

@@ -5,13 +5,12 @@ import re
 
 from actors.hosted.chat_client import ChatClient
 from actors.hosted.deferral import gather_present
-from actors.hosted.message_filler import MessageFiller
+from actors.hosted.message_filler import message_filler
 from actors.hosted.spend_ledger import SpendLedger
 from actors.teacher_settings import ListwiseTeacherSettings
 from actors.teachers.label_outcomes import outcome_of
 from actors.teachers.listwise_requests import ListwiseRequester
 from actors.vllm.response_cache import ResponseCache
-from ranking.prompts import load_prompt
 from ranking.records import Provenance
 from ranking.storage.folder import Folder
 
@@ -36,7 +35,7 @@ def label_hosted(settings, folder, *rows):
         ledger = SpendLedger(Folder(folder), hosted.prices, hosted.spend_cap)
         client = ChatClient(hosted, settings.model, ledger, "teacher.hosted")
         cache = ResponseCache(Folder(folder))
-        filler = MessageFiller(load_prompt(settings.prompt_file), hosted, settings.max_document_tokens)
+        filler = message_filler(settings)
         requester = ListwiseRequester(settings, filler, cache, client.generate)
 
         async def outcome(row):

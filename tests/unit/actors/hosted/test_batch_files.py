@@ -11,12 +11,11 @@ from actors.hosted.batch_requests import BatchRequests
 from actors.hosted.batch_results import ingest
 from actors.hosted.batch_state import BatchFolders, parse_custom_id, read_state
 from actors.hosted.deferral import gather_present
-from actors.hosted.message_filler import MessageFiller
+from actors.hosted.message_filler import message_filler
 from actors.teacher_settings import ListwiseTeacherSettings
 from actors.teachers.label_outcomes import outcome_of
 from actors.teachers.listwise_requests import ListwiseRequester
 from actors.vllm.response_cache import ResponseCache
-from ranking.prompts import load_prompt
 from ranking.storage.folder import Folder
 from tests.testing.batch_service import failure, put_results, requests_in, result
 from tests.testing.hosted_lists import PROVENANCE, chain
@@ -52,7 +51,7 @@ class Job:
         hosted = self.settings.hosted
         requests = BatchRequests(hosted, self.settings.model, self.folders)
         cache = ResponseCache(Folder(self.folder))
-        filler = MessageFiller(load_prompt(self.settings.prompt_file), hosted, self.settings.max_document_tokens)
+        filler = message_filler(self.settings)
         requester = ListwiseRequester(self.settings, filler, cache, requests.generate)
 
         async def outcome(row):

@@ -220,6 +220,22 @@ def test_reasoning_of_the_server_is_kept_with_the_answer(tmp_path):
     assert result.answer.parse_status == "thinking"
 
 
+def test_thinking_adds_its_budget_and_the_template_arguments(tmp_path):
+    _, _, (plain,) = label(scripted(), tmp_path / "plain", pre_ranked_list())
+    _, _, (thinking,) = label(scripted(), tmp_path / "thinking", pre_ranked_list(), thinking={"budget": 500})
+    assert thinking.body["max_tokens"] == plain.body["max_tokens"] + 500
+    assert thinking.body["chat_template_kwargs"] == {"enable_thinking": True}
+    untouched = {"budget": 500, "template": {}}
+    _, _, (request,) = label(scripted(), tmp_path / "untouched", pre_ranked_list(), thinking=untouched)
+    assert "chat_template_kwargs" not in request.body
+
+
+def test_thought_that_uses_up_the_budget_is_asked_again(tmp_path):
+    endless = Reply(completion("<think>Let me see. [1] or [2]?", "length"))
+    (result,), _, requests = label(scripted(endless), tmp_path, pre_ranked_list(), thinking={"budget": 500})
+    assert (len(requests), result.answer.parse_status) == (2, "ok")
+
+
 def as_json(body, *doc_ids):
     shown = shown_in(body)
     return Reply(completion(json.dumps({"ranking": [shown.index(doc_id) + 1 for doc_id in doc_ids]})))

@@ -145,7 +145,10 @@ def test_hosted_answers_depend_on_host_and_sampling_only(changes, same, dataset)
 def test_backend_is_no_part_of_the_identity_of_a_model_in_vllm():
     settings = ListwiseTeacherSettings(model="a/b", revision="v1")
     identity, dumped = teacher_identity(settings), settings.model_dump()
-    assert {**dumped, "prompt": identity["prompt"]} == {**identity, "backend": "vllm", "hosted": None}
+    others = {"backend": "vllm", "hosted": None, "thinking": None}
+    assert {**dumped, "prompt": identity["prompt"]} == {**identity, **others}
+    thinking = ListwiseTeacherSettings(model="a/b", thinking={"budget": 99})
+    assert teacher_identity(thinking)["thinking"]["budget"] == 99
     writer = LlmRationaleSettings(model="m")
     assert set(writer.model_dump()) - set(rationales_identity(writer)) == {"backend", "hosted"}
     hosted = ListwiseTeacherSettings.model_validate_json(hosted_teacher())
