@@ -16,7 +16,7 @@ each line of a result file belongs to exactly one line of one batch file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -138,7 +138,7 @@ def part_of(index_name: str) -> str:
 
 
 def _add_part(
-    state: BatchState, name: str, part: Iterable[tuple[str, int]], outcomes: dict[tuple[str, int], tuple[str, str]]
+    state: BatchState, name: str, part: Iterable[tuple[str, int]], outcomes: Container[tuple[str, int]]
 ) -> None:
     """Add the requests of one batch file to the state."""
     part = list(part)

@@ -21,7 +21,7 @@ from ranking.errors import InputError
 from ranking.external_ends import ServiceError, WaitingError
 from ranking.storage.folder import Folder
 
-MAX_UNWRITTEN_SECONDS = 5.0
+MAX_UNWRITTEN_SECONDS = 2.0
 """Maximum age of an answer that is not on storage yet. Answers of hosted models are paid for one by one."""
 
 _WORKER_CPUS = 0.5
