@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from actors.hosted.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
 from actors.vllm.engine_dtype import engine_with_dtype
 from ranking.settings import REVISION, EngineArguments, Revision, Settings
 
@@ -22,12 +23,23 @@ class ExtractiveRationaleSettings(Settings):
     kind: Literal["extractive"] = "extractive"
 
 
+class ThinkingRationaleSettings(Settings):
+    """For each candidate, the first sentence of the teacher's thought that names only it; needs `teacher.thinking`."""
+
+    kind: Literal["thinking"] = "thinking"
+
+
 class LlmRationaleSettings(Settings):
-    """A language model in vLLM that explains the relevance of a candidate. It may be smaller than the teacher."""
+    """A language model that explains the relevance of a candidate. It may be smaller than the teacher."""
 
     kind: Literal["llm"] = "llm"
-    model: str = Field(description="Folder or Hugging Face id of a generative model with a chat template.")
+    backend: Backend = Field("vllm", description=BACKEND)
+    model: str = Field(
+        description="Folder or Hugging Face id of a generative model with a chat template. For a hosted model, its "
+        "name in the API."
+    )
     revision: Revision = Field(None, description=REVISION)
+    hosted: HostedSettings | None = Field(None, description=HOSTED)
     engine: EngineArguments = Field(
         default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
         description=(
@@ -57,10 +69,12 @@ class LlmRationaleSettings(Settings):
 
     @model_validator(mode="after")
     def _apply_manifest(self) -> LlmRationaleSettings:
+        check_backend(self.backend, self.hosted, self.revision)
         self.engine = engine_with_dtype(self.model, self.engine)
         return self
 
 
 RationaleSettings = Annotated[
-    NoRationaleSettings | ExtractiveRationaleSettings | LlmRationaleSettings, Field(discriminator="kind")
+    NoRationaleSettings | ExtractiveRationaleSettings | LlmRationaleSettings | ThinkingRationaleSettings,
+    Field(discriminator="kind"),
 ]

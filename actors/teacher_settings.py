@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from actors.hosted.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
 from actors.vllm.engine_dtype import engine_with_dtype
 from ranking.model_paths import manifest_of_model
 from ranking.prompts import LISTWISE, bundled_prompt
@@ -99,15 +100,33 @@ class WindowSettings(Settings):
         return self
 
 
+class ThinkingSettings(Settings):
+    """Thinking before the answer, of models such as Rank1, ReasonRank or Qwen3 in thinking mode."""
+
+    budget: int = Field(
+        2048,
+        ge=16,
+        description="Maximum tokens of a thought, in addition to those of the answer. An answer that is cut off within "
+        "its thought is truncated, and asked again in another order.",
+    )
+    template: dict[str, Any] = Field(
+        default_factory=lambda: {"enable_thinking": True},
+        description="Arguments of the chat template that switch thinking on. Servers get them as "
+        "chat_template_kwargs. Empty for a model that always thinks, or a server that refuses them.",
+    )
+
+
 class ListwiseTeacherSettings(Settings):
-    """A language model in vLLM that reads the documents of a query in one prompt and writes their ranking."""
+    """A language model that reads the documents of a query in one prompt and writes their ranking."""
 
     kind: Literal["listwise"] = "listwise"
+    backend: Backend = Field("vllm", description=BACKEND)
     model: str = Field(
         description="Generative model with a chat template: a folder, a Hugging Face id or the name of a model in "
-        "models/."
+        "models/. For a hosted model, its name in the API."
     )
     revision: Revision = Field(None, description=REVISION)
+    hosted: HostedSettings | None = Field(None, description=HOSTED)
     engine: EngineArguments = Field(
         default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
         description=(
@@ -116,7 +135,14 @@ class ListwiseTeacherSettings(Settings):
         ),
     )
     temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 is greedy decoding.")
-    structured: bool = Field(True, description="Constrain decoding to distinct identifiers of the prompt's documents.")
+    thinking: ThinkingSettings | None = Field(
+        None, description="Let the model think before it answers. Null: thinking is switched off."
+    )
+    structured: bool = Field(
+        True,
+        description="Constrain decoding to distinct identifiers of the prompt's documents. Ignored in vLLM if the "
+        "model thinks.",
+    )
     prompt: str | None = Field(
         None,
         description=(
@@ -163,6 +189,7 @@ class ListwiseTeacherSettings(Settings):
     @model_validator(mode="after")
     def _apply_manifest(self) -> ListwiseTeacherSettings:
         """Set the dtype and, unless it is set, `max_document_tokens` to those in the model's manifest."""
+        check_backend(self.backend, self.hosted, self.revision)
         self.engine = engine_with_dtype(self.model, self.engine)
         manifest = manifest_of_model(self.model)
         if manifest and manifest.max_document_tokens and "max_document_tokens" not in self.model_fields_set:

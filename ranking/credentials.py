@@ -32,6 +32,8 @@ _VALUES: list[tuple[str, re.Pattern[str], str]] = [
         "the path of a file that only its owner can read",
     ),
 ]
+_VARIABLE_SETTING = re.compile(r"\w+_env")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _NAMES: list[tuple[str, re.Pattern[str], str]] = [
     ("an AWS key", re.compile(r"(aws_)?(access_key_id|secret_access_key|session_token)", re.IGNORECASE), _AWS),
     ("a Hugging Face token", re.compile(r"(hf|hugging_?face)_(hub_)?token", re.IGNORECASE), "HF_TOKEN"),
@@ -58,6 +60,11 @@ def check_no_credentials(raw: Mapping[str, Any], where: str) -> None:
         InputError: A setting contains a credential.
     """
     for path, name, value in _texts("", "", raw):
+        if _VARIABLE_SETTING.fullmatch(name) and not _VARIABLE.fullmatch(value):
+            raise InputError(
+                f"{where}: setting {path!r} must be the name of an environment variable in capitals, such as "
+                "OPENAI_API_KEY, not the key itself"
+            )
         kinds = _setting_kinds(name, value, path)
         kinds += [(kind, variables) for kind, pattern, variables in _VALUES if pattern.search(value)]
         if kinds:

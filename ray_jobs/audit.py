@@ -85,6 +85,7 @@ def sample_answers(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAns
     from actors.teachers import make_teacher
     from actors.teachers.answer_sample import shown_answers
     from actors.vllm.crash_log import CrashLog
+    from ray_jobs.common.hosted_ends import check_remaining, prepare
 
     cache = run.plan.teacher_cache
     single_attempt = settings.model_copy(update={"orders": run.settings.audit.orders, "max_attempts": 1})
@@ -97,10 +98,14 @@ def sample_answers(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAns
         )
     CrashLog(cache).forget()
     teacher = make_teacher(single_attempt, run.settings.compute, run.plan.teacher_fingerprint, cache)
+    prepare(run, teacher)
     outcomes = teacher.label(dataset_of(lists, PreRankedList, 4)).select_columns(["query_id"])
+    remaining = len(lists)
     with run.progress.bar("audit", len(lists), "lists") as bar:
         for batch in tables_in(outcomes):
             bar.advance(batch.num_rows)
+            remaining -= batch.num_rows
+    check_remaining(run, teacher, remaining, "lists")
     return shown_answers(cache, single_attempt, lists, run.collection.qrels)
 
 

@@ -22,6 +22,7 @@ from ranking.passage_settings import PassageSettings
 from ranking.records import CandidateList, Label, PreRankedList, QueryCandidates, SplitName, TokenCounts
 from ranking.runs.stages import Stage
 from ranking.storage.folder import Folder
+from ranking.token_prices import TokenPrices
 from ray_jobs import candidates, index
 from ray_jobs.common import capacity_check, model_checks
 from ray_jobs.common.run import Run, job
@@ -57,6 +58,7 @@ def show_estimate(run: Run) -> None:
         InputError: If there are no candidate lists.
     """
     from actors.data.parts import count_rows
+    from actors.hosted.hosted_settings import rates_of
     from actors.teachers.prompt_costs import costs_of
     from ranking.labels.cost_estimate import estimate, format_estimate
 
@@ -67,8 +69,9 @@ def show_estimate(run: Run) -> None:
     sample = sample_lists(run, "log", ESTIMATED_LISTS, run.settings.queries.seed, _validation(run))
     if not sample:
         raise InputError("estimate: there are no candidate lists")
+    teacher = run.settings.teacher
     costs = estimate(
-        costs_of(run.settings.teacher, sample), lists, compute.engine_tokens_per_second, compute.engine_hour_price
+        costs_of(teacher, sample), lists, compute.engine_tokens_per_second, compute.engine_hour_price, rates_of(teacher)
     )
     for line in format_estimate(costs).splitlines():
         run.progress.line(line)
@@ -132,10 +135,14 @@ def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None =
     if "log" in stages:
         index.encode_candidates(run, "log")
     from actors.data.streaming import forget_rejections, write_stages
+    from actors.hosted.hosted_settings import prices_of
     from actors.vllm.crash_log import CrashLog
+    from ray_jobs.common.hosted_ends import conclude, prepare
 
     _report_unknown_documents(run, teacher)
     CrashLog(run.plan.teacher_cache).forget()
+    prepare(run, teacher)
+    prices = prices_of(run.settings.teacher)
     inputs, rows, todo = [], {}, 0
     for split, stage in stages.items():
         stage.begin()
@@ -144,10 +151,11 @@ def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None =
         inputs.append(lists)
         todo += left
     lists = inputs[0].union(*inputs[1:]) if inputs[1:] else inputs[0]
-    tokens = write_stages(stages, teacher.label(lists), Label, todo, run.progress, "queries")
+    tokens = write_stages(stages, teacher.label(lists), Label, todo, run.progress, "queries", prices)
+    conclude(run, teacher, [(stage, rows[split], tokens[split]) for split, stage in stages.items()], "lists")
     engines = run.settings.compute.teacher_engines if teacher.actor is not None else None
     unlabelled = [
-        stage for split, stage in stages.items() if not _finish(run, stage, rows[split], tokens[split], engines)
+        stage for split, stage in stages.items() if not _finish(run, stage, rows[split], tokens[split], engines, prices)
     ]
     if unlabelled:
         raise InputError(_no_labels(unlabelled[0]))
@@ -167,7 +175,9 @@ def _make_teacher(run: Run) -> Teacher:
     return teacher
 
 
-def _finish(run: Run, stage: Stage, rows_in: int, tokens: TokenCounts, engines: int | None) -> bool:
+def _finish(
+    run: Run, stage: Stage, rows_in: int, tokens: TokenCounts, engines: int | None, prices: TokenPrices | None
+) -> bool:
     """Finish a stage of labels and report it, unless all lists were rejected. Returns whether it is finished.
 
     The next job tries an unfinished stage again, with the cached answers. Recordings need no answers to test queries.
@@ -177,7 +187,7 @@ def _finish(run: Run, stage: Stage, rows_in: int, tokens: TokenCounts, engines: 
     optional = stage is run.plan.test_labels and isinstance(run.settings.teacher, RecordedTeacherSettings)
     if rows_in and count_outcomes(stage) == (0, rows_in) and not optional:
         return False
-    run.report_stage(finish(stage, rows_in, tokens, engines), "labels")
+    run.report_stage(finish(stage, rows_in, tokens, engines, prices), "labels")
     return True
 
 

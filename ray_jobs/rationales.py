@@ -48,17 +48,23 @@ def write_rationales(run: Run) -> None:
     language = run.settings.collection.language
     if isinstance(settings, ExtractiveRationaleSettings):
         check_installed(language)
+    from actors.hosted.hosted_settings import is_hosted, prices_of
     from actors.rationales import make_writer
+    from ray_jobs.common.hosted_ends import conclude, prepare
 
     writer = make_writer(settings, run.settings.compute, run.plan.rationales_cache, language)
     capacity_check.check(run, "rationales")
     from actors.data.streaming import finish, parts_of, write_stages
 
+    prepare(run, writer)
+    prices = prices_of(settings)
     stage.begin()
     labels, rows, left = parts_of(run.plan.labels.folder, Label, without=stage)
-    tokens = write_stages({"log": stage}, writer.explain(labels), RationaleList, left, run.progress, "labels")
-    engines = run.settings.compute.rationale_engines if isinstance(settings, LlmRationaleSettings) else None
-    run.report_stage(finish(stage, rows, tokens["log"], engines), "lists explained")
+    tokens = write_stages({"log": stage}, writer.explain(labels), RationaleList, left, run.progress, "labels", prices)
+    conclude(run, writer, [(stage, rows, tokens["log"])], "labels")
+    has_engines = isinstance(settings, LlmRationaleSettings) and not is_hosted(settings)
+    engines = run.settings.compute.rationale_engines if has_engines else None
+    run.report_stage(finish(stage, rows, tokens["log"], engines, prices), "lists explained")
     _report_parse_statuses(run, stage)
 
 

@@ -33,6 +33,7 @@ from ranking.runs.progress import Progress
 from ranking.runs.stages import REJECTED, Manifest, Stage
 from ranking.storage.folder import Folder
 from ranking.storage.parquet_files import schema_of
+from ranking.token_prices import TokenPrices
 
 R = TypeVar("R", bound=BaseModel)
 LISTS_PER_PART = 16
@@ -164,6 +165,7 @@ def write_stages(
     todo: int,
     progress: Progress,
     unit: str,
+    prices: TokenPrices | None = None,
 ) -> dict[SplitName, TokenCounts]:
     """Write outcomes as they arrive, each to the stage of its split (log or test queries).
 
@@ -174,6 +176,7 @@ def write_stages(
         todo: Number of queries, for the progress bar.
         progress: Where to show the progress bar.
         unit: Unit of the progress bar.
+        prices: Prices of a hosted model's tokens, to show the spend. None shows none.
 
     Returns:
         The tokens used for each split.
@@ -191,8 +194,28 @@ def write_stages(
                 )
                 share_time(stages, tokens)
                 stages[row["split"]].note(tokens[row["split"]])
-                bar.advance(row["rows"] + row["rejected"])
+                bar.advance(row["rows"] + row["rejected"], _spend_note(stages, tokens, prices))
     return tokens
+
+
+def _spend_note(
+    stages: Mapping[SplitName, Stage], tokens: Mapping[SplitName, TokenCounts], prices: TokenPrices | None
+) -> str:
+    """Format the spend on all stages so far; empty without prices."""
+    if prices is None:
+        return ""
+    return f"spent {sum(prices.cost(stage.usage(tokens[split]).tokens) for split, stage in stages.items()):,.2f}"
+
+
+def count_missing(stage: Stage, rows_in: int) -> int:
+    """Count the queries that have neither a row nor a rejection.
+
+    Args:
+        stage: The stage.
+        rows_in: Number of queries that entered the stage.
+    """
+    rows, rejected = ray.get(_remote(remove_duplicate_rows).remote(stage))
+    return rows_in - int(rows) - int(rejected)
 
 
 def share_time(stages: Mapping[SplitName, Stage], tokens: Mapping[SplitName, TokenCounts]) -> None:
@@ -206,7 +229,13 @@ def share_time(stages: Mapping[SplitName, Stage], tokens: Mapping[SplitName, Tok
         stage.share = used[split] / total if total else 1 / len(stages)
 
 
-def finish(stage: Stage, rows_in: int, tokens: TokenCounts | None = None, engines: int | None = None) -> Manifest:
+def finish(
+    stage: Stage,
+    rows_in: int,
+    tokens: TokenCounts | None = None,
+    engines: int | None = None,
+    prices: TokenPrices | None = None,
+) -> Manifest:
     """Check that a stage has a row or a rejection for every query, and write its manifest.
 
     Args:
@@ -214,6 +243,7 @@ def finish(stage: Stage, rows_in: int, tokens: TokenCounts | None = None, engine
         rows_in: Number of queries that entered the stage.
         tokens: Tokens used since the stage was started or resumed.
         engines: Number of engines that worked on the stage.
+        prices: Prices of a hosted model's tokens.
 
     Raises:
         RuntimeError: The numbers of rows and rejections do not add up to `rows_in`.
@@ -221,7 +251,9 @@ def finish(stage: Stage, rows_in: int, tokens: TokenCounts | None = None, engine
     rows, rejected = count_outcomes(stage)
     if rows + rejected != rows_in:
         raise RuntimeError(f"stage {stage.name}: {rows_in} queries in, but {rows} rows and {rejected} rejections out")
-    return stage.finish(rows_in=rows_in, rows_out=rows, rejected=rejected, tokens=tokens, engines=engines)
+    return stage.finish(
+        rows_in=rows_in, rows_out=rows, rejected=rejected, tokens=tokens, engines=engines, prices=prices
+    )
 
 
 def count_outcomes(stage: Stage) -> tuple[int, int]:

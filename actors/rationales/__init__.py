@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from actors.compute_settings import ComputeSettings
-from actors.rationale_settings import ExtractiveRationaleSettings, LlmRationaleSettings
+from actors.hosted.hosted_settings import is_hosted
+from actors.rationale_settings import ExtractiveRationaleSettings, LlmRationaleSettings, ThinkingRationaleSettings
 from ranking.languages import ENGLISH
 from ranking.storage.folder import Folder
 
@@ -32,7 +33,7 @@ class RationaleWriter(Protocol):
 
 
 def make_writer(
-    settings: ExtractiveRationaleSettings | LlmRationaleSettings,
+    settings: ExtractiveRationaleSettings | LlmRationaleSettings | ThinkingRationaleSettings,
     compute: ComputeSettings,
     cache: Folder,
     language: str = ENGLISH,
@@ -49,10 +50,18 @@ def make_writer(
         InputError: The model is missing or malformed.
     """
     # import only the class in use: extraction does not need vLLM
+    if isinstance(settings, LlmRationaleSettings) and is_hosted(settings):
+        from actors.rationales.hosted_writer import HostedWriter
+
+        return HostedWriter(settings, cache)
     if isinstance(settings, LlmRationaleSettings):
         from actors.rationales.llm_writer import LlmWriter
 
         return LlmWriter(settings, compute, cache)
+    if isinstance(settings, ThinkingRationaleSettings):
+        from actors.rationales.thinking_writer import ThinkingWriter
+
+        return ThinkingWriter()
     from actors.rationales.extractive import ExtractiveWriter
 
     return ExtractiveWriter(language)

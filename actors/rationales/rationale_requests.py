@@ -5,21 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from actors.data.rows import Outcome
 from actors.rationale_settings import LlmRationaleSettings
 from actors.retrieval.embeddings import text_id_of
+from actors.teachers.listwise_requests import Generate, gather_all
 from actors.vllm.chat import ChatTokens
-from actors.vllm.engine import Completion
 from actors.vllm.response_cache import CachedResponse, ResponseCache
 from ranking.labels.rationale_parsing import parse_rationale
 from ranking.labels.relevance import candidates_to_explain, relevance
 from ranking.prompts.rationale_prompts import RationalePrompt
 from ranking.records import Label, Rationale, RationaleList, TokenCounts, Usage, content
 
-Generate = Callable[[Sequence[int], Mapping[str, Any]], Awaitable[Completion]]
+
+class PairFiller(Protocol):
+    """Fills rationale prompts."""
+
+    @property
+    def prompt(self) -> RationalePrompt:
+        """The prompt's parts."""
+
+    def fill(self, query: str, passage: str, relevant: bool, seed: str) -> tuple[Any, int]:
+        """Fill the prompt, see `RationaleFiller.fill`. Returns what the generation function takes, and the limit."""
 
 
 class RationaleFiller:
@@ -64,7 +72,7 @@ class Explainer:
     """
 
     def __init__(
-        self, settings: LlmRationaleSettings, filler: RationaleFiller, cache: ResponseCache, generate: Generate
+        self, settings: LlmRationaleSettings, filler: PairFiller, cache: ResponseCache, generate: Generate
     ) -> None:
         self.settings = settings
         self.filler = filler
@@ -76,8 +84,8 @@ class Explainer:
         relevant = relevance(label)
         chosen = candidates_to_explain(label, self.settings.rationales_per_list)
         passages = [content(label.candidates[i].title, label.candidates[i].text) for i in chosen]
-        responses = await asyncio.gather(
-            *(self._response(label.query, passage, relevant[i]) for i, passage in zip(chosen, passages, strict=True))
+        responses = await gather_all(
+            self._response(label.query, passage, relevant[i]) for i, passage in zip(chosen, passages, strict=True)
         )
         rationales = [
             _rationale(label.candidates[i].doc_id, passage, relevant[i], response)

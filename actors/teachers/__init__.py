@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.compute_settings import ComputeSettings
+from actors.hosted.hosted_settings import is_hosted
 from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
 from ranking.storage.folder import Folder
 
@@ -45,6 +46,10 @@ def make_teacher(settings: TeacherSettings, compute: ComputeSettings, fingerprin
         InputError: An input of the teacher, such as its model or file, is missing or malformed.
     """
     # import only the class in use: a recorded teacher does not need vLLM
+    if isinstance(settings, ListwiseTeacherSettings) and is_hosted(settings):
+        from actors.teachers.hosted_listwise import HostedListwiseTeacher
+
+        return HostedListwiseTeacher(settings, compute, fingerprint, cache)
     if isinstance(settings, ListwiseTeacherSettings):
         from actors.teachers.listwise_teacher import ListwiseTeacher
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from actors.teacher_settings import ListwiseTeacherSettings
-from actors.teachers.listwise_requests import drawn_order, list_id_of
+from actors.teachers.listwise_requests import drawn_order, list_id_of, read_response
 from actors.vllm.response_cache import ResponseCache
 from ranking.audit.shown_answers import ShownAnswer
-from ranking.labels.listwise_answers import read_answer
 from ranking.records import PreRankedList
 from ranking.storage.folder import Folder
 
@@ -41,7 +40,7 @@ def shown_answers(
                 ShownAnswer(
                     list_id=list_id,
                     documents=len(doc_ids),
-                    answer=read_answer(response.raw or "", len(doc_ids), response.finish_reason),
+                    answer=read_response(response, len(doc_ids), settings),
                     doc_ids=tuple(doc_ids[index] for index in prompt_order),
                     grades=qrels.get(row.query_id),
                 )

@@ -8,22 +8,52 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+from actors.hosted.hosted_settings import is_hosted
 from actors.retrieval.embeddings import text_id_of
 from actors.teacher_settings import ListwiseTeacherSettings, WindowSettings
-from actors.vllm.engine import Completion
-from actors.vllm.prompt_tokens import FilledPrompt, PromptFiller
+from actors.vllm.completion import Completion
 from actors.vllm.response_cache import CachedResponse, ResponseCache
 from ranking.labels.answer_constraints import DOCUMENTS
+from ranking.labels.json_answers import chain_of_json
 from ranking.labels.listwise_answers import ParsedAnswer, read_answer
 from ranking.labels.permutations import prompt_order
 from ranking.labels.windows import reorder_after_window, windows
+from ranking.prompts import Prompt
 from ranking.records import PreRankedList, content
 
-Generate = Callable[[Sequence[int], Mapping[str, Any]], Awaitable[Completion]]
+T = TypeVar("T")
+Generate = Callable[[Any, Mapping[str, Any]], Awaitable[Completion]]
+
+
+class Filled(Protocol):
+    """A filled prompt: `FilledPrompt` for an engine, `FilledMessages` for a hosted model."""
+
+    @property
+    def request(self) -> Any:
+        """What the generation function takes."""
+
+    @property
+    def document_tokens(self) -> int:
+        """Maximum tokens per document."""
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens reserved for the answer."""
+
+
+class Filler(Protocol):
+    """Fills prompts."""
+
+    @property
+    def prompt(self) -> Prompt:
+        """The prompt's parts."""
+
+    def fill(self, query: str, texts: Sequence[str], seed: str) -> Filled:
+        """Fill the prompt, see `PromptFiller.fill`."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +109,7 @@ class ListwiseRequester:
     """
 
     def __init__(
-        self, settings: ListwiseTeacherSettings, filler: PromptFiller, cache: ResponseCache, generate: Generate
+        self, settings: ListwiseTeacherSettings, filler: Filler, cache: ResponseCache, generate: Generate
     ) -> None:
         self.settings = settings
         self.filler = filler
@@ -101,7 +131,7 @@ class ListwiseRequester:
             else self._rank_in_one_prompt(row, list_id_of(row), number)
             for number in range(self.settings.orders)
         )
-        return list(await asyncio.gather(*rankings))
+        return await gather_all(rankings)
 
     async def _rank_in_one_prompt(self, row: PreRankedList, list_id: str, number: int) -> ListRanking:
         responses = await self._until_usable(row, list_id, number, 0, range(len(row.picked)), shuffle_first=True)
@@ -141,7 +171,7 @@ class ListwiseRequester:
                 ]
             cached = self.cache.find(list_id, number, step, attempt)
             response = cached or await self._request(row, shown, (list_id, number, step, attempt))
-            answer = read_answer(response.raw or "", len(shown), response.finish_reason)
+            answer = read_response(response, len(shown), self.settings)
             responses.append(ParsedResponse(response, answer, shown, fresh=cached is None))
             if answer.usable or response.error is not None:  # another order would not help against an engine error
                 break
@@ -152,11 +182,11 @@ class ListwiseRequester:
     ) -> CachedResponse:
         start = time.monotonic()
         texts = [content(row.picked[index].candidate.title, row.picked[index].candidate.text) for index in shown]
-        filled: FilledPrompt | None = None
+        filled: Filled | None = None
         completion, error = None, None
         try:
             filled = await asyncio.to_thread(self.filler.fill, row.text, texts, " ".join(map(str, key)))
-            completion = await self.generate(filled.tokens, self._sampling(filled, len(shown), key))
+            completion = await self.generate(filled.request, self._sampling(filled, len(shown), key))
         except ValueError as failure:
             error = " ".join(str(failure).split())
         list_id, number, step, attempt = key
@@ -177,13 +207,34 @@ class ListwiseRequester:
         await self.cache.add(response)
         return response
 
-    def _sampling(self, filled: FilledPrompt, documents: int, key: tuple[str, int, int, int]) -> dict[str, Any]:
+    def _sampling(self, filled: Filled, documents: int, key: tuple[str, int, int, int]) -> dict[str, Any]:
         sampling: dict[str, Any] = {"temperature": self.settings.temperature, "max_tokens": filled.answer_tokens}
         if self.settings.temperature > 0:
             sampling["seed"] = int(text_id_of(f"{self.settings.seed} {key}")[:8], 16)
-        if self.settings.structured:
-            sampling["extra_args"] = {DOCUMENTS: documents}
+        thinking = self.settings.thinking
+        if self.settings.structured and (thinking is None or is_hosted(self.settings)):
+            sampling["extra_args"] = {DOCUMENTS: documents}  # in vLLM, constraints would forbid the thought
+        if thinking is not None and thinking.template and is_hosted(self.settings):
+            sampling["chat_template_kwargs"] = thinking.template
         return sampling
+
+
+async def gather_all(requests: Iterable[Awaitable[T]]) -> list[T]:
+    """Await all requests concurrently. If some fail, raise the first error after all others are done.
+
+    No answer is lost that was requested at the same time as a failing one.
+    """
+    results = await asyncio.gather(*requests, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
+
+
+def read_response(response: CachedResponse, documents: int, settings: ListwiseTeacherSettings) -> ParsedAnswer:
+    """Parse a response. A hosted model may answer in JSON, see `ranking.labels.json_answers`."""
+    raw = response.raw or ""
+    return read_answer(chain_of_json(raw) if is_hosted(settings) else raw, documents, response.finish_reason)
 
 
 def window_of(settings: ListwiseTeacherSettings, max_documents: int | None, documents: int) -> WindowSettings | None:

@@ -58,6 +58,7 @@ class ListwiseTeacher:
             engine="vllm",
             sampling=json.dumps(
                 {"temperature": settings.temperature, "structured": settings.structured, "orders": settings.orders}
+                | ({"thinking": settings.thinking.budget} if settings.thinking else {})
             ),
             seed=settings.seed,
             targets="tiers",
@@ -85,8 +86,18 @@ class ListwiseActor(EngineActor):
         self.cache = ResponseCache(cache)
         context = settings.engine.get("max_model_len")
         prompt = load_prompt(settings.prompt_file)
-        filler = PromptFiller(prompt, settings.model, settings.revision, context, settings.max_document_tokens)
-        processors = [*settings.engine.get("logits_processors", []), *([STRUCTURED] if settings.structured else [])]
+        thinking = settings.thinking
+        filler = PromptFiller(
+            prompt,
+            settings.model,
+            settings.revision,
+            context,
+            settings.max_document_tokens,
+            thinking.template if thinking else None,
+            thinking.budget if thinking else 0,
+        )
+        structured = settings.structured and thinking is None
+        processors = [*settings.engine.get("logits_processors", []), *([STRUCTURED] if structured else [])]
         arguments = settings.engine | ({"logits_processors": processors} if processors else {})
         engine = VllmEngine(
             settings.model, settings.revision, "generate", arguments, compute.teacher_gpus, self.crash_log

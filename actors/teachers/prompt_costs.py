@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
 from actors.teachers.teacher_models import check_teacher_model
 from ranking.errors import InputError
 from ranking.labels.cost_estimate import ListCost
 from ranking.labels.windows import windows
-from ranking.prompts import load_prompt
+from ranking.prompts import Prompt, load_prompt
 from ranking.records import PreRankedList, content
 
 
@@ -36,26 +36,57 @@ def costs_of(settings: TeacherSettings, lists: Sequence[PreRankedList]) -> list[
 
 def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PreRankedList]) -> list[ListCost]:
     from actors.teachers.listwise_requests import window_of
-    from actors.vllm.prompt_tokens import PromptFiller
 
     prompt = load_prompt(settings.prompt_file)
-    filler = PromptFiller(
-        prompt, settings.model, settings.revision, settings.engine.get("max_model_len"), settings.max_document_tokens
-    )
+    filled_tokens = _filled_tokens(settings, prompt)
     costs = []
     for row in lists:
         texts = [content(picked.candidate.title, picked.candidate.text) for picked in row.picked]
         window = window_of(settings, prompt.max_documents, len(texts))
         spans = windows(len(texts), window.size, window.stride) if window else [(0, len(texts))]
-        filled = [filler.fill(row.text, texts[start:end], "estimate") for start, end in spans]
+        filled = [filled_tokens(row.text, texts[start:end]) for start, end in spans]
         costs.append(
             ListCost(
                 prompts=len(filled) * settings.orders,
-                prompt_tokens=sum(len(one.tokens) for one in filled) * settings.orders,
-                answer_tokens=sum(one.answer_tokens for one in filled) * settings.orders,
+                prompt_tokens=sum(prompt_tokens for prompt_tokens, _ in filled) * settings.orders,
+                answer_tokens=sum(answer_tokens for _, answer_tokens in filled) * settings.orders,
             )
         )
     return costs
+
+
+def _filled_tokens(
+    settings: ListwiseTeacherSettings, prompt: Prompt
+) -> Callable[[str, Sequence[str]], tuple[int, int]]:
+    """Return a function that fills a prompt and returns its tokens and the tokens reserved for the answer."""
+    from actors.hosted.message_filler import message_filler
+    from actors.vllm.prompt_tokens import PromptFiller
+
+    if settings.hosted is not None:
+        messages = message_filler(settings)
+
+        def count_messages(query: str, texts: Sequence[str]) -> tuple[int, int]:
+            filled = messages.fill(query, texts, "estimate")
+            return filled.request.tokens, filled.answer_tokens
+
+        return count_messages
+    context = settings.engine.get("max_model_len")
+    thinking = settings.thinking
+    filler = PromptFiller(
+        prompt,
+        settings.model,
+        settings.revision,
+        context,
+        settings.max_document_tokens,
+        thinking.template if thinking else None,
+        thinking.budget if thinking else 0,
+    )
+
+    def count(query: str, texts: Sequence[str]) -> tuple[int, int]:
+        filled = filler.fill(query, texts, "estimate")
+        return len(filled.tokens), filled.answer_tokens
+
+    return count
 
 
 def _pointwise(settings: PointwiseTeacherSettings, lists: Sequence[PreRankedList]) -> list[ListCost]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.hosted.hosted_settings import is_hosted
 from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
 from ranking.model_paths import model_path
 from ranking.models.model_roles import Role
@@ -16,11 +17,13 @@ _HEAD_FROM_WORDS = "classifier_from_token"
 
 
 def check_teacher_model(settings: TeacherSettings) -> None:
-    """Check the model of a teacher. A recorded teacher has none.
+    """Check the model of a teacher. Recorded and hosted teachers have none here.
 
     Raises:
         InputError: The model is incomplete, needs its own code, or does not fit the teacher.
     """
+    if is_hosted(settings):
+        return
     from students.model_check import check_vllm_model  # imports torch, which not every process needs
 
     if isinstance(settings, ListwiseTeacherSettings):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ranking.model_paths import manifest_of_model, model_path
 from ranking.prompts import control_tokens
@@ -17,13 +18,19 @@ class ChatTokens:
         model: Folder or Hugging Face id.
         revision: Revision of the model on the Hugging Face Hub.
         context: The engine's max_model_len in tokens; None for the maximum in the model's manifest or configuration.
+        template: Arguments of the chat template; None switches thinking off.
 
     Attributes:
         context: Context length in tokens.
         special: Control tokens of the tokenizer, which prompts must not contain as text.
+        context_setting: Name of the setting of the context length, for error messages.
     """
 
-    def __init__(self, model: str, revision: str | None, context: int | None) -> None:
+    context_setting = "engine.max_model_len"
+
+    def __init__(
+        self, model: str, revision: str | None, context: int | None, template: Mapping[str, Any] | None = None
+    ) -> None:
         from transformers import AutoConfig, AutoTokenizer
 
         path = model_path(model)
@@ -33,11 +40,12 @@ class ChatTokens:
         positions = config.get_text_config().max_position_embeddings
         self.context = int(context or (manifest.max_tokens if manifest else positions))
         self.special = control_tokens(self.tokenizer)
+        self._template = {"enable_thinking": False} if template is None else dict(template)
 
     def encode(self, messages: list[dict[str, str]]) -> list[int]:
-        """Apply the chat template, with the generation prompt and thinking disabled, and return the token ids."""
+        """Apply the chat template, with the generation prompt, and return the token ids."""
         text = self.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=False, enable_thinking=False
+            messages, add_generation_prompt=True, tokenize=False, **self._template
         )
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
@@ -77,6 +85,6 @@ class ChatTokens:
             raise ValueError(
                 f"prompt exceeds the context of {self.context} tokens: {len(tokens)} with {limit} for each of "
                 f"{documents} documents, plus {answer_tokens} for the answer; show fewer documents or raise "
-                "engine.max_model_len"
+                f"{self.context_setting}"
             )
         return tokens, limit

@@ -11,12 +11,12 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 import numpy as np
 
 from actors.retrieval.embeddings import text_id_of
+from actors.vllm.completion import Completion
 from actors.vllm.crash_log import CrashLog
 from actors.vllm.request_limiter import RequestLimiter
 from ranking import usage_statistics
@@ -33,25 +33,6 @@ _RUNNERS: dict[Task, dict[str, str]] = {
 }
 _KILLED_BY_SIGNAL = re.compile(r"Failed core proc\(s\): \{.*: -\d+")
 _CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
-
-
-@dataclass(frozen=True)
-class Completion:
-    """Text that the engine generated, with token counts.
-
-    Attributes:
-        text: The generated text.
-        finish_reason: Why generation ended, `stop` or `length`.
-        prompt_tokens: Tokens of the prompt.
-        completion_tokens: Tokens of the generated text.
-        cached_tokens: Tokens of the prompt that were in the prefix cache.
-    """
-
-    text: str
-    finish_reason: str | None
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
 
 
 class VllmEngine:

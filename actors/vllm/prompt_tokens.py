@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from actors.vllm.chat import ChatTokens
 from ranking.labels.listwise_answers import longest_answer
@@ -19,12 +20,17 @@ class FilledPrompt:
     Attributes:
         tokens: Token ids of the prompt.
         document_tokens: Maximum tokens per document; longer documents were truncated.
-        answer_tokens: Tokens reserved for the answer.
+        answer_tokens: Tokens reserved for the answer and the thought before it.
     """
 
     tokens: list[int]
     document_tokens: int
     answer_tokens: int
+
+    @property
+    def request(self) -> list[int]:
+        """What the engine's generation function takes."""
+        return self.tokens
 
 
 class PromptFiller:
@@ -36,13 +42,23 @@ class PromptFiller:
         revision: Revision of the model on the Hugging Face Hub.
         context: The engine's max_model_len in tokens; None for the model's own maximum.
         document_tokens: Maximum tokens per document.
+        template: Arguments of the chat template; None switches thinking off.
+        thinking_tokens: Tokens to reserve for a thought, in addition to the answer's.
     """
 
     def __init__(
-        self, prompt: Prompt, model: str, revision: str | None, context: int | None, document_tokens: int
+        self,
+        prompt: Prompt,
+        model: str,
+        revision: str | None,
+        context: int | None,
+        document_tokens: int,
+        template: Mapping[str, Any] | None = None,
+        thinking_tokens: int = 0,
     ) -> None:
         self.prompt = prompt
-        self.chat = ChatTokens(model, revision, context)
+        self.thinking_tokens = thinking_tokens
+        self.chat = ChatTokens(model, revision, context, template)
         self.document_tokens = document_tokens
 
     def fill(self, query: str, texts: Sequence[str], seed: str) -> FilledPrompt:
@@ -61,7 +77,14 @@ class PromptFiller:
             truncated = [self.chat.truncate(text, limit) for text in texts]
             return self.chat.encode(self.prompt.messages(query, truncated, seed, self.chat.special))
 
-        # reserve one token per character, because a model may generate shorter tokens than the tokenizer would choose
-        answer_tokens = len(longest_answer(len(texts))) + _EXTRA_ANSWER_TOKENS
+        answer_tokens = max_answer_tokens(len(texts)) + self.thinking_tokens
         tokens, limit = self.chat.fit(tokens_with, self.document_tokens, len(texts), answer_tokens)
         return FilledPrompt(tokens, limit, answer_tokens)
+
+
+def max_answer_tokens(documents: int) -> int:
+    """Return the tokens to reserve for an answer that lists every document.
+
+    That is one token per character, because a model may generate shorter tokens than the tokenizer would choose.
+    """
+    return len(longest_answer(documents)) + _EXTRA_ANSWER_TOKENS

@@ -64,13 +64,15 @@ _KEY = ("list_id", "number", "step", "attempt")
 class ResponseCache:
     """The responses in a cache folder, and new ones that are still to be written there.
 
-    `write` writes new responses as a Parquet file, and so does `add` if the last write was over 20 seconds ago.
+    `write` writes new responses as a Parquet file, and so does `add` if the last write was over `max_unwritten_seconds`
+    ago.
     Written responses stay in memory as Arrow tables with an index of key hashes. This uses one fifth of the memory that
     Python record objects would.
     """
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, max_unwritten_seconds: float = _MAX_UNWRITTEN_SECONDS) -> None:
         self.folder = folder
+        self._max_unwritten_seconds = max_unwritten_seconds
         self._tables: list[pa.Table] = []
         self._index: dict[int, int] = {}
         self._unwritten: dict[tuple[str, int, int, int], CachedResponse] = {}
@@ -91,9 +93,9 @@ class ResponseCache:
         return response if response.key == key else None  # a hash collision costs at worst a repeated request
 
     async def add(self, response: CachedResponse) -> None:
-        """Add a response. Write all new responses if the last write was over 20 seconds ago."""
+        """Add a response. Write all new responses if the last write was over `max_unwritten_seconds` ago."""
         self._unwritten[response.key] = response
-        if time.monotonic() - self._written_at > _MAX_UNWRITTEN_SECONDS:
+        if time.monotonic() - self._written_at > self._max_unwritten_seconds:
             await self.write()
 
     async def write(self) -> None:

@@ -1,4 +1,4 @@
-"""What `benchmarks.faults.kill_writers` kills: a promotion, and the labelling of lists with recorded answers."""
+"""What `benchmarks.faults.kill_writers` and `kill_hosted` kill: a promotion, and the labelling of lists."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from actors.data.sink import PartSink
 from actors.data.streaming import LISTS_PER_PART, forget_rejections
 from actors.teacher_settings import RecordedTeacherSettings
 from actors.teachers.recorded_teacher import RecordedTeacher
+from benchmarks.faults.killed_hosted import label_hosted
 from ranking.records import Label, PreRankedList
 from ranking.registry import Registry
 from ranking.runs.stages import Stage
@@ -26,12 +27,12 @@ def write(begun: Event, environment: dict[str, str], work: str, *arguments: str)
     Args:
         begun: Set when the process begins to write.
         environment: Environment variables that the storage needs.
-        work: `promotion` or `labels`.
+        work: `promotion`, `labels` or `hosted`.
         *arguments: Arguments of the work.
     """
     logging.disable(logging.WARNING)  # each rejection is a warning
     os.environ.update(environment)
-    {"promotion": promote, "labels": label}[work](begun, *arguments)
+    {"promotion": promote, "labels": label, "hosted": label_hosted}[work](begun, *arguments)
 
 
 def promote(begun: Event, storage: str, model: str, version: str) -> None:

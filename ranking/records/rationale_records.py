@@ -31,7 +31,8 @@ class RationaleList(Record):
     """The rationales for one query's candidate list: a row of rationales/.
 
     Attributes:
-        writer: Name of the model that wrote the rationales, or `extractive` for sentences taken from the documents.
+        writer: Name of the model that wrote the rationales, `extractive` for sentences taken from the
+            documents, or `thinking` for sentences of the teacher's thought.
         prompt: Hash of the prompt's text. None for `extractive`.
     """
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from ranking.records import TokenCounts
 from ranking.records.record import ChecksummedModel
 from ranking.storage.folder import Folder
+from ranking.token_prices import TokenPrices
 
 MANIFEST = "_manifest.json"
 STARTED = "_started.json"
@@ -41,6 +42,7 @@ class Manifest(ChecksummedModel):
             that ran at the same time share the seconds in proportion to their tokens.
         tokens: Tokens, summed over all sessions. An interrupted session counts up to its last saved progress.
         engines: Maximum number of vLLM engines. None if the stage used none.
+        spend: Price of the tokens of a hosted model. None if the stage used none, or its prices are unknown.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -53,6 +55,7 @@ class Manifest(ChecksummedModel):
     seconds: float
     tokens: TokenCounts = TokenCounts()
     engines: int | None = None
+    spend: float | None = None
     versions: dict[str, str]
     settings: dict[str, Any]
 
@@ -163,10 +166,17 @@ class Stage:
         Args:
             tokens: Tokens of this session.
         """
-        if time.monotonic() - self._saved_at < _SAVE_SECONDS:
-            return
+        if time.monotonic() - self._saved_at >= _SAVE_SECONDS:
+            self.save_usage(tokens)
+
+    def save_usage(self, tokens: TokenCounts) -> None:
+        """Save the usage so far.
+
+        Args:
+            tokens: Tokens of this session.
+        """
         self._saved_at = time.monotonic()
-        self.folder.write_text(STARTED, Started(fingerprint=self.fingerprint, spent=self._usage(tokens)).to_json())
+        self.folder.write_text(STARTED, Started(fingerprint=self.fingerprint, spent=self.usage(tokens)).to_json())
 
     def finish(
         self,
@@ -175,6 +185,7 @@ class Stage:
         rejected: int = 0,
         tokens: TokenCounts | None = None,
         engines: int | None = None,
+        prices: TokenPrices | None = None,
     ) -> Manifest:
         """Write the manifest, which marks the stage as finished.
 
@@ -184,8 +195,9 @@ class Stage:
             rejected: Number of rejected rows.
             tokens: Tokens of this session.
             engines: Maximum number of vLLM engines. None if the stage used none.
+            prices: Prices of a hosted model's tokens. None if the stage used none, or they are unknown.
         """
-        usage = self._usage(tokens or TokenCounts())
+        usage = self.usage(tokens or TokenCounts())
         manifest = Manifest(
             stage=self.name,
             fingerprint=self.fingerprint,
@@ -195,6 +207,7 @@ class Stage:
             seconds=usage.seconds,
             tokens=usage.tokens,
             engines=engines,
+            spend=round(prices.cost(usage.tokens), 6) if prices is not None else None,
             versions=versions(),
             settings=self.settings,
         )
@@ -211,7 +224,7 @@ class Stage:
         names = (self.run / REJECTED).names(".parquet")
         return [name for name in names if name.startswith(self.rejected_prefix)]
 
-    def _usage(self, tokens: TokenCounts) -> StageUsage:
+    def usage(self, tokens: TokenCounts) -> StageUsage:
         """Return the usage of this session plus that of earlier sessions."""
         earlier = self._earlier
         total = TokenCounts(

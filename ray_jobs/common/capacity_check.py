@@ -10,6 +10,7 @@ from typing import Literal
 from actors.cluster import limits
 from actors.cluster.capacity import Demand, Nodes, unmet_demand
 from actors.cluster.placement import EnginePool, Placement, rationale_engines, teacher_engines, training_worker
+from actors.hosted.hosted_settings import is_hosted
 from actors.rationale_settings import LlmRationaleSettings
 from actors.teacher_settings import RecordedTeacherSettings
 from ranking.errors import InputError
@@ -23,11 +24,12 @@ _READERS_AND_SINK, _PRE_RANKER = 0.5, 1.0
 def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
     """List the minimum resources that some parts of a run need.
 
-    A recorded teacher and extractive rationales run without an engine, so they add no demand.
+    A recorded or hosted teacher, and extractive or hosted rationales run without an engine, so they add no demand.
     """
     settings, demands = run.settings, [Demand("a stage", 1, Placement(1).demand, "compute")]
     compute = settings.compute
-    if "teacher" in parts and not isinstance(settings.teacher, RecordedTeacherSettings):
+    engine = not isinstance(settings.teacher, RecordedTeacherSettings) and not is_hosted(settings.teacher)
+    if "teacher" in parts and engine:
         other_cpus = _READERS_AND_SINK + (_PRE_RANKER if settings.pre_ranker else 0)
         demands.append(_engines("the teacher", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, other_cpus))
     if "encoder" in parts:
@@ -36,7 +38,8 @@ def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
                 "the sentence encoder", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, _READERS_AND_SINK
             )
         )
-    if "rationales" in parts and isinstance(settings.rationales, LlmRationaleSettings):
+    writes = isinstance(settings.rationales, LlmRationaleSettings) and not is_hosted(settings.rationales)
+    if "rationales" in parts and writes:
         demands.append(
             _engines(
                 "the writer of rationales",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ranking.errors import InputError
+from ranking.external_ends import ServiceError
 from ranking.storage import s3
 
 _DISK_FULL = ("No space left on device", "Disk quota exceeded")
@@ -39,6 +40,8 @@ def external_cause(error: BaseException) -> str | None:
 
     Searches the chain of causes, and the text of errors that Ray passes on from workers.
     """
+    if isinstance(error, ServiceError):
+        return str(error)
     for text in _texts(error):
         for line in text.splitlines():
             if any(part in line for part in _DISK_FULL):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from actors.hosted.hosted_settings import identity_with_backend, is_hosted
 from actors.rationale_settings import LlmRationaleSettings, RationaleSettings
 from actors.teacher_settings import (
     ListwiseTeacherSettings,
@@ -30,8 +31,9 @@ def teacher_identity(settings: TeacherSettings) -> dict[str, Any]:
     if isinstance(settings, RecordedTeacherSettings):
         identity["content"] = content_hash(settings.location)
     if isinstance(settings, ListwiseTeacherSettings):
+        identity = identity_with_backend(identity, settings)
         identity["prompt"] = load_prompt(settings.prompt_file).hash
-        if settings.model in PROJECT_MODELS:
+        if settings.model in PROJECT_MODELS and not is_hosted(settings):
             identity["model_files"] = folder_hash(Path(model_path(settings.model)))
     if isinstance(settings, PointwiseTeacherSettings) and settings.form == "yes_no":
         identity["prompt"] = load_pair_prompt(Path(settings.prompt) if settings.prompt else YES_NO).hash
@@ -42,6 +44,7 @@ def rationales_identity(settings: RationaleSettings) -> dict[str, Any]:
     """Collect all that determines the rationales: their settings and the text of the prompt."""
     identity = settings.model_dump()
     if isinstance(settings, LlmRationaleSettings):
+        identity = identity_with_backend(identity, settings)
         identity["prompt"] = load_rationale_prompt(Path(settings.prompt) if settings.prompt else RATIONALE).hash
     return identity
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from actors.hosted.hosted_settings import is_hosted
 from actors.rationale_settings import LlmRationaleSettings
 from ranking.runs.stages import Stage
 from ray_jobs.common.run import Run
@@ -33,10 +34,11 @@ def check(run: Run, parts: Sequence[Part]) -> None:
         from actors.teachers.teacher_models import check_teacher_model
 
         check_teacher_model(run.settings.teacher)
-    if "rationales" in parts and isinstance(run.settings.rationales, LlmRationaleSettings):
+    writer = run.settings.rationales
+    if "rationales" in parts and isinstance(writer, LlmRationaleSettings) and not is_hosted(writer):
         from actors.rationales.llm_writer import check_writer_model
 
-        check_writer_model(run.settings.rationales)
+        check_writer_model(writer)
     if "students" in parts:
         for student in _untrained(run):
             check_student_base(student)

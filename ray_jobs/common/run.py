@@ -26,6 +26,7 @@ from ranking import usage_statistics
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
+from ranking.external_ends import WaitingError
 from ranking.records import FUSED
 from ranking.registry import Registry
 from ranking.run_file import load_settings
@@ -109,7 +110,8 @@ class Run:
         rate = manifest.rows_out / max(manifest.seconds, 1e-9)
         rejected = f", {manifest.rejected:,} rejected" if manifest.rejected else ""
         tokens = f", {manifest.tokens.prompt:,} tokens read" if manifest.tokens.prompt else ""
-        text = f"{manifest.rows_out:,} {unit}{rejected} in {manifest.seconds:.0f} s ({rate:.1f}/s){tokens}"
+        spend = f", spent {manifest.spend:,.2f}" if manifest.spend is not None else ""
+        text = f"{manifest.rows_out:,} {unit}{rejected} in {manifest.seconds:.0f} s ({rate:.1f}/s){tokens}{spend}"
         self.progress.stage(manifest.stage, text)
 
     def start_ray(self) -> None:
@@ -232,8 +234,9 @@ def job(
 ) -> None:
     """Run a job from the command line of the process and exit.
 
-    Exit codes: 0 for success, 2 for bad input or an external cause, 130 for an interruption, and 1 for any other
-    error, whose traceback goes to the run's logs. Errors are printed to stderr in one line.
+    Exit codes: 0 for success, 2 for bad input or an external cause, 3 if the job waits for results of batch files, 130
+    for an interruption, and 1 for any other error, whose traceback goes to the run's logs. Errors are printed to stderr
+    in one line.
 
     Args:
         main: The job.
@@ -275,6 +278,9 @@ def job(
             _exit_now(2)
         _print_error(f"interrupted; to resume: {shlex.join(['python', '-m', _job_name(), *arguments])}")
         _exit_now(130)
+    except WaitingError as waiting:
+        _print_error(f"waiting: {waiting}; to continue: {shlex.join(['python', '-m', _job_name(), *arguments])}")
+        sys.exit(3)
     except Exception as error:
         if (problem := input_error(error)) is not None:
             _print_error(f"error: {problem}")

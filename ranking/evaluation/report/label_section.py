@@ -28,9 +28,10 @@ def cost_of(manifests: Sequence[Manifest], hour_price: float | None) -> LabelCos
             if unknown.
 
     Returns:
-        The cost. Stages without an engine, such as recorded rankings, are free. The price is None if `hour_price` is
-        None or no stage used an engine.
+        The cost. Stages without an engine, such as recorded rankings, are free, except for those of hosted models. The
+        price is None if a price is unknown, or no stage used an engine or a hosted model.
     """
+    spends = [one.spend for one in manifests if one.spend is not None]
     hours = [one.seconds / 3600 * one.engines for one in manifests if one.engines is not None]
     seconds, prompt_tokens = sum(one.seconds for one in manifests), sum(one.tokens.prompt for one in manifests)
     return LabelCost(
@@ -38,8 +39,15 @@ def cost_of(manifests: Sequence[Manifest], hour_price: float | None) -> LabelCos
         prompt_tokens=prompt_tokens,
         completion_tokens=sum(one.tokens.completion for one in manifests),
         seconds=seconds,
-        price=None if hour_price is None or not hours else sum(hours) * hour_price,
+        price=_price(hours, hour_price, spends),
     )
+
+
+def _price(hours: Sequence[float], hour_price: float | None, spends: Sequence[float]) -> float | None:
+    """Add the price of engine hours and the spends on hosted models; None if both are missing or one is unknown."""
+    if not hours:
+        return sum(spends) if spends else None
+    return None if hour_price is None else sum(hours) * hour_price + sum(spends)
 
 
 def lines_of(sample: Sequence[Label], cost: LabelCost, teacher: str) -> list[str]:
@@ -55,7 +63,7 @@ def lines_of(sample: Sequence[Label], cost: LabelCost, teacher: str) -> list[str
     if cost.price is not None and cost.labels:
         lines.append(
             f"Cost: {cost.price:,.2f}, {cost.price / cost.labels * 1000:,.2f} per 1,000 labels "
-            "(compute.engine_hour_price, all engines)."
+            "(compute.engine_hour_price for all engines, token prices for hosted models)."
         )
     if not sample:
         return lines

@@ -31,6 +31,17 @@ def refusal(run_file, *flags):
     return str(refused.value)
 
 
+@pytest.mark.parametrize("key", ["hush-hush", "abc123DEF", ""])
+def test_key_in_place_of_the_name_of_its_variable_is_refused(tmp_path, key):
+    path = tmp_path / "run.yaml"
+    hosted = {"url": "https://host/v1", "api_key_env": key}
+    teacher = {"kind": "listwise", "backend": "openai", "model": "m", "hosted": hosted}
+    path.write_text(yaml.safe_dump({"storage": str(tmp_path), "teacher": teacher}))
+    message = refusal(path)
+    assert "'teacher.hosted.api_key_env' must be the name of an environment variable in capitals" in message
+    assert not key or key not in message
+
+
 @pytest.mark.parametrize("kind", SECRETS)
 @pytest.mark.parametrize("place", ["collection.source", "queries.log"])
 def test_values_with_credentials_are_refused_and_not_printed(tmp_path, kind, place):

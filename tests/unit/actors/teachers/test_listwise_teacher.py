@@ -15,10 +15,11 @@ from actors.teachers.label_outcomes import outcome_of
 from actors.teachers.listwise_requests import ListwiseRequester, list_id_of
 from actors.vllm.chat import ChatTokens
 from actors.vllm.engine import Completion
+from actors.vllm.prompt_tokens import PromptFiller, max_answer_tokens
 from actors.vllm.response_cache import ResponseCache
 from ranking.labels.answer_constraints import ListRules
 from ranking.labels.listwise_answers import read_answer
-from ranking.prompts import control_tokens
+from ranking.prompts import control_tokens, load_prompt
 from ranking.records import Provenance
 from ranking.storage.folder import Folder
 from tests.testing.pre_ranked_lists import pre_ranked_list, prompt_filler
@@ -186,6 +187,27 @@ def test_requests_have_seeds_and_structured_output_arguments(model, tokenizer, t
     assert len({sampling["seed"] for sampling in engine.sampling}) == 2
     _, _, engine = label(model, tokenizer, tmp_path / "free", pre_ranked_list(), ["d1"], structured=False)
     assert set(engine.sampling[0]) == {"temperature", "max_tokens"}
+
+
+def test_thought_has_its_own_budget_and_no_constraints(model, tokenizer, tmp_path):
+    thinking = {"budget": 700}
+    answer = "<think>Is [2] > [1]? Maybe.</think><answer>[2] > [1]</answer>"
+    result, _, engine = label(model, tokenizer, tmp_path, pre_ranked_list(), answer, thinking=thinking)
+    assert (result.answer.parse_status, result.answer.raw) == ("thinking", answer)
+    assert sum(c.position is not None for c in result.candidates) == 2
+    assert "extra_args" not in engine.sampling[0]
+    filler = PromptFiller(load_prompt(), str(model), None, None, 200, {"enable_thinking": True}, 700)
+    assert filler.fill("which?", ["x", "y"], "s").answer_tokens == max_answer_tokens(2) + 700
+
+
+def test_chat_template_switches_thinking_off_unless_it_is_set(model):
+    messages = [{"role": "user", "content": "x"}]
+    texts = []
+    for template in (None, {"enable_thinking": True}, {}):
+        chat = ChatTokens(str(model), None, None, template)
+        chat.tokenizer.chat_template = "{{ enable_thinking is defined and enable_thinking }} {{ enable_thinking }}"
+        texts.append(chat.tokenizer.decode(chat.encode(messages)))
+    assert texts == ["False False", "True True", "False "]
 
 
 @pytest.mark.parametrize("documents", [1, 20])

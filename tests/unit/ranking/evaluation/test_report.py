@@ -222,7 +222,10 @@ def test_label_lines_show_cost_tiers_and_parse_statuses():
     cost = label_section.cost_of([manifest], 4.0)
     lines = label_section.lines_of(sample, cost, "a teacher")
     assert lines[0] == "4 labels by a teacher: 900 prompt tokens, 80 completion tokens, 1,800 s."
-    assert lines[1] == "Cost: 2.00, 500.00 per 1,000 labels (compute.engine_hour_price, all engines)."
+    assert lines[1] == (
+        "Cost: 2.00, 500.00 per 1,000 labels "
+        "(compute.engine_hour_price for all engines, token prices for hosted models)."
+    )
     assert "1.5 listed" in lines[2]
     assert lines[3] == "Parse status of answers: 50.0% ok, 50.0% truncated."
     assert lines[4].endswith("several prompt orders): 0.50.")

@@ -5,8 +5,11 @@ import shutil
 
 import pytest
 
+from actors.rationale_settings import LlmRationaleSettings
+from actors.teacher_settings import ListwiseTeacherSettings
 from ranking.errors import InputError
 from ray_jobs.common import plan as plan_module
+from ray_jobs.common.identities import rationales_identity, teacher_identity
 from ray_jobs.common.run import open_run
 from students.student_settings import RraBertSettings
 
@@ -137,6 +140,47 @@ def test_listwise_cache_depends_on_the_prompt_but_not_on_merging(dataset, tmp_pa
     assert fingerprints_with(orders=3)["labels"] != first["labels"]
     assert fingerprints_with(prompt=str(prompt))["teacher cache"] != first["teacher cache"]
     assert fingerprints_with(max_document_tokens=99)["teacher cache"] != first["teacher cache"]
+
+
+def hosted_teacher(backend="openai", **hosted):
+    return json.dumps(
+        {"kind": "listwise", "model": "m", "backend": backend, "hosted": {"url": "https://a/v1", **hosted}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"api_key_env": "OTHER_KEY", "workers": 4, "concurrency": 2, "timeout_seconds": 9}, True),
+        ({"requests_per_minute": 60, "tokens_per_minute": 6, "max_retries": 1, "max_wait_seconds": 3}, True),
+        ({"input_price": 1.0, "output_price": 2.0, "batch_requests": 9, "batch_megabytes": 9}, True),
+        ({"url": "http://a/other"}, True),
+        ({"backend": "batch"}, True),
+        ({"url": "https://b/v1"}, False),
+        ({"structured": "none"}, False),
+        ({"body": {"top_p": 0.5}}, False),
+        ({"max_output_tokens": 9}, False),
+        ({"tokenizer": "minilm-list"}, False),
+    ],
+)
+def test_hosted_answers_depend_on_host_and_sampling_only(changes, same, dataset):
+    before = fingerprints(dataset, "--teacher", hosted_teacher())
+    after = fingerprints(dataset, "--teacher", hosted_teacher(**changes))
+    assert (before == after) == same
+    assert (before["teacher cache"] == after["teacher cache"]) == same
+
+
+def test_backend_is_no_part_of_the_identity_of_a_model_in_vllm():
+    settings = ListwiseTeacherSettings(model="a/b", revision="v1")
+    identity, dumped = teacher_identity(settings), settings.model_dump()
+    others = {"backend": "vllm", "hosted": None, "thinking": None}
+    assert {**dumped, "prompt": identity["prompt"]} == {**identity, **others}
+    thinking = ListwiseTeacherSettings(model="a/b", thinking={"budget": 99})
+    assert teacher_identity(thinking)["thinking"]["budget"] == 99
+    writer = LlmRationaleSettings(model="m")
+    assert set(writer.model_dump()) - set(rationales_identity(writer)) == {"backend", "hosted"}
+    hosted = ListwiseTeacherSettings.model_validate_json(hosted_teacher())
+    assert not {"backend", "engine", "revision"} & set(teacher_identity(hosted))
 
 
 def test_writer_cache_depends_on_the_prompt_but_not_on_list_size(dataset, tmp_path):

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from ranking.errors import InputError
+from ranking.external_ends import ServiceError, WaitingError
 from ranking.storage.folder import Folder
 from ranking.storage.lease import NAME, Lease, leased
 from ranking.storage.pointer import Pointer
@@ -78,6 +79,28 @@ def test_read_only_jobs_take_no_lease_and_write_no_settings(run_job, tmp_path):
     code, lines = run_job(taken_by_another, exclusive=False)
     assert (code, lines) == (0, [])
     assert not (tmp_path / "quickstart" / "run.yaml").exists()
+
+
+def test_job_that_waits_for_results_exits_with_3_and_one_line(run_job, tmp_path):
+    def waits(run):
+        raise WaitingError("9 requests wait for results")
+
+    arguments = shlex.join(["configs/quickstart.yaml", "--storage", str(tmp_path)])
+    code, (line,) = run_job(waits)
+    assert code == 3
+    assert line.startswith("waiting: 9 requests wait for results; to continue: python -m ")
+    assert line.endswith(arguments)
+    assert not (tmp_path / "quickstart" / "logs" / "trace.txt").exists()
+
+
+def test_failing_service_exits_with_2_and_advice_to_resume(run_job):
+    def fails(run):
+        raise ServiceError("api.example.com failed 7 times in a row")
+
+    code, (line,) = run_job(fails)
+    assert code == 2
+    assert line.startswith("error: api.example.com failed 7 times in a row; finished work is saved in ")
+    assert "; to resume: python -m " in line
 
 
 def test_exit_codes_trace_and_released_lease_after_errors(run_job, tmp_path):

@@ -39,7 +39,7 @@ def test_command_line_overrides_the_run_file(tmp_path):
         ("students: [{kind: rra_bert, bass: x}]\n", "did you mean 'base'?"),
         ("training: {epochs: many}\n", "setting 'training.epochs'"),
         ("teacher: {max_tokens: 9}\n", "setting 'teacher.kind': must be one of listwise, pointwise, recorded"),
-        ("rationales: {kind: oracle}\n", "must be one of none, extractive, llm, not 'oracle'"),
+        ("rationales: {kind: oracle}\n", "must be one of none, extractive, llm, thinking, not 'oracle'"),
         ("rationales: {kind: llm, model: m, per_lists: 2}\n", "did you mean 'rationales_per_list'?"),
         (
             "training: {confidence: {min_confidence: 2}}\n",

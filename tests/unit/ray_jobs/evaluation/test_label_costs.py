@@ -7,6 +7,7 @@ import pytest
 from ranking.evaluation.comparison import System
 from ranking.evaluation.results import SystemResult
 from ranking.records import TokenCounts
+from ranking.token_prices import TokenPrices
 from ray_jobs.common.run import open_run
 from ray_jobs.evaluation import label_costs
 
@@ -65,6 +66,15 @@ def test_costs_cover_training_labels_and_the_teachers_test_labels(run):
     )
     assert (by_system["gpt"].labels, by_system["gpt"].prompt_tokens, by_system["gpt"].completion_tokens) == (5, 509, 51)
     assert by_system["bert"].price == pytest.approx(by_system["bert"].seconds / 3600 * 36 * 2)
+
+
+def test_price_of_hosted_labels_is_their_spend(run):
+    opened_run = run()
+    for stage, prices in ((opened_run.plan.labels, TokenPrices(2.0, 10.0)), (opened_run.plan.rationales, None)):
+        stage.begin()
+        stage.finish(rows_in=5, rows_out=5, tokens=TokenCounts(prompt=1_000_000, completion=100_000), prices=prices)
+    assert opened_run.plan.labels.manifest.spend == 3.0
+    assert costs(opened_run)["gpt"].price == costs(opened_run)["bert"].price == 3.0
 
 
 def test_no_costs_for_judgements_or_labels_of_other_settings(run):
