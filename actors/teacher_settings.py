@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from actors.comparing_teacher_settings import PairwiseTeacherSettings, SetwiseTeacherSettings
 from actors.vllm.engine_dtype import engine_with_dtype
 from ranking.model_paths import manifest_of_model
 from ranking.prompts import LISTWISE, bundled_prompt
@@ -179,5 +180,10 @@ class ListwiseTeacherSettings(Settings):
 
 
 TeacherSettings = Annotated[
-    ListwiseTeacherSettings | PointwiseTeacherSettings | RecordedTeacherSettings, Field(discriminator="kind")
+    ListwiseTeacherSettings
+    | PointwiseTeacherSettings
+    | PairwiseTeacherSettings
+    | SetwiseTeacherSettings
+    | RecordedTeacherSettings,
+    Field(discriminator="kind"),
 ]

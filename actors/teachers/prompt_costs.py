@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from actors.comparing_teacher_settings import ComparingTeacherSettings
 from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
 from actors.vllm.model_check import check_model
 from ranking.errors import InputError
@@ -32,6 +33,11 @@ def costs_of(settings: TeacherSettings, lists: Sequence[PreRankedList]) -> list[
     if isinstance(settings, PointwiseTeacherSettings):
         check_model(settings.model, settings.revision, "teacher.model", chat=settings.form == "yes_no")
         return _pointwise(settings, lists)
+    if isinstance(settings, ComparingTeacherSettings):
+        from actors.teachers.comparison_costs import comparison_costs
+
+        check_model(settings.model, settings.revision, "teacher.model", chat=True)
+        return comparison_costs(settings, lists)
     raise InputError("setting 'teacher.kind': a recorded teacher costs nothing; leave out --estimate")
 
 
