@@ -85,7 +85,7 @@ class PairwiseTeacherSettings(ComparingTeacherSettings):
     )
     pairs: Literal["all"] | int = Field(
         "all",
-        description="For `pairs`: `all` pairs, or the number of pairs per document, 2 or more, of a random connected graph.",
+        description="For `pairs`: `all` pairs, or the pairs per document, 2 or more, of a random connected graph.",
     )
     scores: Literal["bradley_terry", "win_rate"] = Field(
         "bradley_terry",

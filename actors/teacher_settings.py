@@ -11,6 +11,8 @@ from actors.comparing_teacher_settings import PairwiseTeacherSettings, SetwiseTe
 from actors.vllm.engine_dtype import engine_with_dtype
 from ranking.model_paths import manifest_of_model
 from ranking.prompts import LISTWISE, bundled_prompt
+from ranking.prompts.likelihood_prompts import QUERY_LIKELIHOOD, load_likelihood_prompt
+from ranking.prompts.pair_prompts import YES_NO, load_pair_prompt
 from ranking.settings import REVISION, EngineArguments, Revision, Settings
 
 
@@ -18,11 +20,12 @@ class PointwiseTeacherSettings(Settings):
     """A model in vLLM that scores one query-document pair at a time."""
 
     kind: Literal["pointwise"] = "pointwise"
-    form: Literal["embed", "score", "yes_no"] = Field(
+    form: Literal["embed", "score", "yes_no", "query_likelihood"] = Field(
         "embed",
         description=(
             "`embed`: cosine similarity of sentence embeddings. `score`: logit of a cross-encoder with one label. "
-            "`yes_no`: logit of `yes` minus logit of `no` of a generative model, as in Qwen3-Reranker."
+            "`yes_no`: logit of `yes` minus logit of `no` of a generative model, as in Qwen3-Reranker. "
+            "`query_likelihood`: log-probability of the query given the document, of a generative model."
         ),
     )
     model: str = Field(
@@ -31,7 +34,18 @@ class PointwiseTeacherSettings(Settings):
     )
     revision: Revision = Field(None, description=REVISION)
     prompt: str | None = Field(
-        None, description="For `yes_no`: prompt file with the parts system and pair. Null: the built-in prompt."
+        None,
+        description=(
+            "For `yes_no`: prompt file with the parts system and pair. For `query_likelihood`: prompt file with the "
+            "parts system and passage. Null: the built-in prompt."
+        ),
+    )
+    likelihood: Literal["sum", "mean"] = Field(
+        "sum",
+        description=(
+            "For `query_likelihood`: sum or mean of the log-probabilities of the query's tokens. The order is the "
+            "same; the mean makes the scores of short and long queries comparable."
+        ),
     )
     engine: EngineArguments = Field(
         default_factory=lambda: {"dtype": "auto", "enforce_eager": True, "max_num_seqs": 64},
@@ -44,7 +58,7 @@ class PointwiseTeacherSettings(Settings):
         ge=8,
         description=(
             "Maximum length in tokens of the teacher's tokenizer. `embed`: per text. `score`: per pair; the longer "
-            "text is truncated. `yes_no`: per document."
+            "text is truncated. `yes_no` and `query_likelihood`: per document."
         ),
     )
 
@@ -52,6 +66,23 @@ class PointwiseTeacherSettings(Settings):
     def _apply_manifest(self) -> PointwiseTeacherSettings:
         self.engine = engine_with_dtype(self.model, self.engine)
         return self
+
+    @property
+    def prompt_file(self) -> Path:
+        """Path of the prompt file of `yes_no` or `query_likelihood`: `prompt` if set, else the built-in one."""
+        built_in = QUERY_LIKELIHOOD if self.form == "query_likelihood" else YES_NO
+        return Path(self.prompt) if self.prompt else built_in
+
+    @property
+    def prompt_hash(self) -> str | None:
+        """Hash of the prompt; None for a form without one.
+
+        Raises:
+            InputError: The prompt file is missing or malformed.
+        """
+        if self.form == "query_likelihood":
+            return load_likelihood_prompt(self.prompt_file).hash
+        return load_pair_prompt(self.prompt_file).hash if self.form == "yes_no" else None
 
 
 class RecordedTeacherSettings(Settings):

@@ -1,6 +1,7 @@
 """The pointwise teacher: a model in vLLM that scores one query-document pair at a time.
 
-It has three forms: cosine similarity of embeddings, a cross-encoder, or the logits of "yes" and "no".
+It has four forms: cosine similarity of embeddings, a cross-encoder, the logits of "yes" and "no", or the
+log-probability of the query given the document.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -24,14 +24,12 @@ from actors.vllm.pooling_cache import PooledOutput, PoolingCache, PromptTokens
 from ranking.labels.targets import targets_from_scores
 from ranking.model_paths import model_path
 from ranking.prompts import control_tokens
-from ranking.prompts.pair_prompts import YES_NO, load_pair_prompt
+from ranking.prompts.pair_prompts import load_pair_prompt
 from ranking.records import Answer, Label, PreRankedList, Provenance, TokenCounts, Usage, content
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
     from ray.data import Dataset
-
-    from ranking.prompts.pair_prompts import PairPrompt
 
 _YES_NO = {"classifier_from_token": ["no", "yes"], "method": "from_2_way_softmax", "num_labels": 1}
 
@@ -59,7 +57,7 @@ class PointwiseTeacher:
         self.provenance = Provenance(
             teacher=settings.model,
             revision=settings.revision,
-            prompt=_pair_prompt(settings).hash if settings.form == "yes_no" else None,
+            prompt=settings.prompt_hash,
             fingerprint=fingerprint,
             engine="vllm",
             sampling=settings.form,
@@ -89,7 +87,7 @@ class PointwiseActor(EngineActor):
         engine = VllmEngine(
             settings.model, settings.revision, self.scorer.task, arguments, compute.teacher_gpus, self.crash_log
         )
-        self.cache = PoolingCache(cache, engine.pool)
+        self.cache = PoolingCache(cache, engine.log_likelihood if self.scorer.task == "generate" else engine.pool)
 
     async def outcome(self, row: PreRankedList) -> Outcome[Label]:
         """Label one list, which has at least one candidate. Reject it if the engine rejects any of its texts."""
@@ -133,7 +131,7 @@ class PointwiseForm(Protocol):
     A form makes the model inputs for a list, and computes scores from the model's outputs (embeddings or logits).
 
     Attributes:
-        task: Task of the engine, `embed` or `classify`.
+        task: Task of the engine, `embed` or `classify`, or `generate` for the log-likelihood of the end of a prompt.
         engine_arguments: Engine arguments of vLLM that the form needs.
     """
 
@@ -218,7 +216,7 @@ class YesNo(CrossEncoder):
         from transformers import AutoConfig
 
         super().__init__(settings)
-        self.prompt = _pair_prompt(settings)
+        self.prompt = load_pair_prompt(settings.prompt_file)
         self.special = control_tokens(self.tokenizer)
         config = AutoConfig.from_pretrained(
             model_path(settings.model), revision=settings.revision, trust_remote_code=False
@@ -245,6 +243,10 @@ _FORMS: dict[str, type[PointwiseForm]] = {"embed": Embeddings, "score": CrossEnc
 
 def make_scorer(settings: PointwiseTeacherSettings) -> PointwiseForm:
     """Create the form that `settings.form` names."""
+    if settings.form == "query_likelihood":
+        from actors.teachers.query_likelihood import QueryLikelihood
+
+        return QueryLikelihood(settings)
     return _FORMS[settings.form](settings)
 
 
@@ -254,7 +256,3 @@ def _tokenizer(settings: PointwiseTeacherSettings) -> Any:
     return AutoTokenizer.from_pretrained(
         model_path(settings.model), revision=settings.revision, trust_remote_code=False
     )
-
-
-def _pair_prompt(settings: PointwiseTeacherSettings) -> PairPrompt:
-    return load_pair_prompt(Path(settings.prompt) if settings.prompt else YES_NO)

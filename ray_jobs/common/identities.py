@@ -18,7 +18,6 @@ from ranking.file_hash import sha256_of
 from ranking.model_paths import PROJECT_MODELS, folder_hash, model_path, weights_hash
 from ranking.prompts import load_prompt
 from ranking.prompts.choice_prompts import load_choice_prompt
-from ranking.prompts.pair_prompts import YES_NO, load_pair_prompt
 from ranking.prompts.rationale_prompts import RATIONALE, load_rationale_prompt
 from ranking.runs.stages import fingerprint_of
 from ranking.settings import ParquetRetrieverSettings, RunRetrieverSettings
@@ -37,8 +36,8 @@ def teacher_identity(settings: TeacherSettings) -> dict[str, Any]:
             identity["model_files"] = folder_hash(Path(model_path(settings.model)))
     if isinstance(settings, ComparingTeacherSettings):
         identity["prompt"] = load_choice_prompt(settings.prompt_file).hash
-    if isinstance(settings, PointwiseTeacherSettings) and settings.form == "yes_no":
-        identity["prompt"] = load_pair_prompt(Path(settings.prompt) if settings.prompt else YES_NO).hash
+    if isinstance(settings, PointwiseTeacherSettings) and settings.prompt_hash is not None:
+        identity["prompt"] = settings.prompt_hash
     return identity
 
 

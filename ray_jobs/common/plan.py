@@ -44,7 +44,7 @@ from students.training_settings import DEFAULT_SCORE_SCALE
 
 POST_PROCESSING_SETTINGS = {
     *("max_attempts", "orders", "merge", "missing"),
-    *("method", "pairs", "scores", "passes", "size", "top"),
+    *("method", "pairs", "scores", "passes", "size", "top", "likelihood"),
 }
 """Settings of a teacher that affect which prompts it gets and how its answers become labels, but not the answers."""
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from ranking.prompts.likelihood_prompts import load_likelihood_prompt
 from ranking.prompts.pair_prompts import load_pair_prompt
 from ranking.records import Label, content
 from tests.testing.fact_runs import label_facts
@@ -54,4 +55,22 @@ def test_yes_no_scores_are_the_difference_of_the_two_logits(finished, settings, 
             )
             logits = generator(torch.tensor([tokenizer.encode(filled, add_special_tokens=False)])).logits[0, -1]
             expected.append(logits[yes] - logits[no])
+    assert_targets_close(pairs, expected)
+
+
+def test_query_likelihood_equals_that_of_transformers(finished, settings, cluster, tmp_path):
+    model = tiny_generator(tmp_path / "model")
+    teacher = {"form": "query_likelihood", "model": str(model)}
+    pairs = label_pairs("query-likelihood", teacher, finished, settings, cluster)
+    tokenizer, prompt = AutoTokenizer.from_pretrained(model), load_likelihood_prompt()
+    generator = AutoModelForCausalLM.from_pretrained(model).eval()
+    expected = []
+    with torch.inference_mode():
+        for query, text, _ in pairs:
+            filled = tokenizer.apply_chat_template(
+                prompt.messages(query, text), add_generation_prompt=True, tokenize=False
+            )
+            before, answer = (tokenizer.encode(part, add_special_tokens=False) for part in (filled, query))
+            logs = generator(torch.tensor([before + answer])).logits[0, len(before) - 1 : -1].log_softmax(-1)
+            expected.append(logs.gather(1, torch.tensor(answer)[:, None]).sum())
     assert_targets_close(pairs, expected)
