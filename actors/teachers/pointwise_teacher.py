@@ -31,8 +31,6 @@ from ranking.storage.folder import Folder
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-_YES_NO = {"classifier_from_token": ["no", "yes"], "method": "from_2_way_softmax", "num_labels": 1}
-
 
 class PointwiseTeacher:
     """Teacher that scores every candidate of a list, and ranks all of them by score.
@@ -50,7 +48,7 @@ class PointwiseTeacher:
     def __init__(
         self, settings: PointwiseTeacherSettings, compute: ComputeSettings, fingerprint: str, cache: Folder
     ) -> None:
-        check_model(settings.model, settings.revision, "teacher.model", chat=settings.form == "yes_no")
+        check_model(settings.model, settings.revision, "teacher.model", chat=needs_chat_template(settings))
         self.settings = settings
         self.compute = compute
         self.cache = cache
@@ -213,16 +211,10 @@ class YesNo(CrossEncoder):
     """Form `yes_no`: logit of `yes` minus logit of `no` as a generative model's next token, as in Qwen3-Reranker."""
 
     def __init__(self, settings: PointwiseTeacherSettings) -> None:
-        from transformers import AutoConfig
-
         super().__init__(settings)
         self.prompt = load_pair_prompt(settings.prompt_file)
         self.special = control_tokens(self.tokenizer)
-        config = AutoConfig.from_pretrained(
-            model_path(settings.model), revision=settings.revision, trust_remote_code=False
-        )
-        classes = [name.replace("ForCausalLM", "ForSequenceClassification") for name in config.architectures or ()]
-        self.engine_arguments = {"hf_overrides": {**_YES_NO, "architectures": classes}}
+        self.engine_arguments = {"hf_overrides": classifier_overrides(settings, ["no", "yes"], "from_2_way_softmax")}
 
     def tokens(self, value: tuple[str, str]) -> PromptTokens:
         """Fill and tokenize the prompt, with the document truncated to `max_tokens`."""
@@ -247,7 +239,32 @@ def make_scorer(settings: PointwiseTeacherSettings) -> PointwiseForm:
         from actors.teachers.query_likelihood import QueryLikelihood
 
         return QueryLikelihood(settings)
+    if settings.has_published_prompt:
+        from actors.teachers.published_prompt_form import PublishedYesNo
+
+        return PublishedYesNo(settings)
     return _FORMS[settings.form](settings)
+
+
+def needs_chat_template(settings: PointwiseTeacherSettings) -> bool:
+    """Return whether the form fills the chat template of the model's tokenizer."""
+    return settings.form == "yes_no" and not settings.has_published_prompt
+
+
+def classifier_overrides(settings: PointwiseTeacherSettings, tokens: Sequence[str], method: str) -> dict[str, Any]:
+    """Return changes to a generative model's configuration that make vLLM load it as a classifier with one label.
+
+    Args:
+        settings: Teacher settings.
+        tokens: Answers whose rows of the output layer make the classifier.
+        method: How vLLM combines them: `from_2_way_softmax` is the second minus the first, `no_post_processing` is a
+            single one unchanged.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(model_path(settings.model), revision=settings.revision, trust_remote_code=False)
+    classes = [name.replace("ForCausalLM", "ForSequenceClassification") for name in config.architectures or ()]
+    return {"architectures": classes, "classifier_from_token": list(tokens), "method": method, "num_labels": 1}
 
 
 def _tokenizer(settings: PointwiseTeacherSettings) -> Any:

@@ -31,7 +31,9 @@ def costs_of(settings: TeacherSettings, lists: Sequence[PreRankedList]) -> list[
         check_model(settings.model, settings.revision, "teacher.model", chat=True)
         return _listwise(settings, lists)
     if isinstance(settings, PointwiseTeacherSettings):
-        check_model(settings.model, settings.revision, "teacher.model", chat=settings.form == "yes_no")
+        from actors.teachers.pointwise_teacher import needs_chat_template
+
+        check_model(settings.model, settings.revision, "teacher.model", chat=needs_chat_template(settings))
         return _pointwise(settings, lists)
     if isinstance(settings, ComparingTeacherSettings):
         from actors.teachers.comparison_costs import comparison_costs

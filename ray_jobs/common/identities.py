@@ -27,7 +27,7 @@ from ranking.storage.sources import fetched
 
 def teacher_identity(settings: TeacherSettings) -> dict[str, Any]:
     """Collect all that determines the teacher's labels: its settings, prompt, and recorded file or bundled weights."""
-    identity = settings.model_dump()
+    identity = settings.model_dump(exclude={"preset"})
     if isinstance(settings, RecordedTeacherSettings):
         identity["content"] = content_hash(settings.location)
     if isinstance(settings, ListwiseTeacherSettings):

@@ -1,5 +1,7 @@
 """The pointwise teachers on a real vLLM engine: their scores equal those of transformers."""
 
+import json
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
@@ -73,4 +75,23 @@ def test_query_likelihood_equals_that_of_transformers(finished, settings, cluste
             before, answer = (tokenizer.encode(part, add_special_tokens=False) for part in (filled, query))
             logs = generator(torch.tensor([before + answer])).logits[0, len(before) - 1 : -1].log_softmax(-1)
             expected.append(logs.gather(1, torch.tensor(answer)[:, None]).sum())
+    assert_targets_close(pairs, expected)
+
+
+def test_published_prompt_with_one_answer_scores_by_its_logit(finished, settings, cluster, tmp_path):
+    model = tiny_generator(tmp_path / "model")
+    path = tmp_path / "prompt.yaml"
+    parts = {"pieces": ["A: {query}", "\n", "B: {document}", "\nyes?"], "positive": "yes", "negative": None}
+    path.write_text(json.dumps({**parts, "instruction": None}))
+    teacher = {"form": "yes_no", "model": str(model), "prompt": str(path)}
+    pairs = label_pairs("published", teacher, finished, settings, cluster)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    generator = AutoModelForCausalLM.from_pretrained(model).eval()
+    yes = tokenizer.convert_tokens_to_ids("yes")
+    expected = []
+    with torch.inference_mode():
+        for query, text, _ in pairs:
+            pieces = (f"A: {query}", "\n", f"B: {text}", "\nyes?")
+            ids = [token for piece in pieces for token in tokenizer.encode(piece, add_special_tokens=False)]
+            expected.append(generator(torch.tensor([ids])).logits[0, -1, yes])
     assert_targets_close(pairs, expected)
