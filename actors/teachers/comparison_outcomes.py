@@ -44,7 +44,7 @@ def outcome_of_comparisons(
         query=row.text,
         candidates=_labelled(row, compared, settings),
         answer=_answer(compared, settings),
-        confidence=1 - compared.inconsistent / compared.pairs if compared.pairs else None,
+        confidence=sum(compared.consistent.values()) / len(compared.consistent) if compared.consistent else None,
         provenance=provenance,
         usage=Usage(
             prompt_tokens=usage.prompt,
@@ -77,7 +77,7 @@ def _answer(compared: ComparedList, settings: ComparingTeacherSettings) -> Answe
         comparisons=len(choices),
         unusable=len(choices) - len(used),
         first_chosen=sum(choice.parsed.best == 0 for choice in used),
-        inconsistent=compared.inconsistent,
+        inconsistent=list(compared.consistent.values()).count(False),
     )
 
 

@@ -26,9 +26,9 @@ class ComparedList:
     """The ranking of a candidate list. Documents are indices into the list.
 
     Attributes:
-        choices: All comparisons.
-        pairs: Number of pairs that were compared in both orders with usable answers.
-        inconsistent: Number of these pairs whose answer depends on the order of the documents.
+        choices: All comparisons, each once.
+        consistent: {pair, smaller index first: whether both orders of it have the same answer}, for the pairs with two
+            usable answers.
         scores: Score of each document; None for a method that sorts.
         order: Documents that a sort found, best first; None for a method with scores.
         rest: Other documents, in the order that the sort leaves them in.
@@ -36,8 +36,7 @@ class ComparedList:
     """
 
     choices: list[Choice] = field(default_factory=list)
-    pairs: int = 0
-    inconsistent: int = 0
+    consistent: dict[tuple[int, int], bool] = field(default_factory=dict)
     scores: list[float] | None = None
     order: list[int] | None = None
     rest: list[int] = field(default_factory=list)
@@ -70,6 +69,7 @@ class ListComparer:
         self.settings = settings
         self.requester = requester
         self.result = ComparedList()
+        self._known: dict[tuple[tuple[int, ...], int], Choice] = {}
 
     async def rank(self) -> ComparedList:
         """Rank the list with the method that the settings describe."""
@@ -82,7 +82,7 @@ class ListComparer:
                 await self._sort_by_pairs(self.settings)
         except _ComparisonFailedError as failure:
             self.result.failure = str(failure)
-        self.result.choices.sort(key=lambda choice: (choice.shown, choice.response.attempt))
+        self.result.choices = [self._known[key] for key in sorted(self._known)]
         return self.result
 
     async def _score_pairs(self, settings: PairwiseTeacherSettings) -> None:
@@ -102,7 +102,7 @@ class ListComparer:
             return comparison is not None and comparison.share > 0.5
 
         order = await sliding_passes(len(self.row.picked), settings.passes, better)
-        if self.result.choices and not self.result.pairs:
+        if self._known and not self.result.consistent:
             self._raise_unusable()
         self.result.order, self.result.rest = order[: settings.passes], order[settings.passes :]
 
@@ -131,14 +131,15 @@ class ListComparer:
         self._check(second)
         if not (first.usable and second.usable):
             return None
-        self.result.pairs += 1
-        self.result.inconsistent += first.best != second.best
+        self.result.consistent[min(one, other), max(one, other)] = first.best == second.best
         return PairComparison(one, other, (first.share(one) + second.share(one)) / 2)
 
     async def _ask(self, shown: Sequence[int], attempt: int = 1) -> Choice:
-        choice = await self.requester.choose(self.row, shown, attempt)
-        self.result.choices.append(choice)
-        return choice
+        """Ask the model, unless this list has already asked the same. Passes of a sort can repeat a comparison."""
+        key = (tuple(shown), attempt)
+        if key not in self._known:
+            self._known[key] = await self.requester.choose(self.row, shown, attempt)
+        return self._known[key]
 
     def _check(self, choice: Choice) -> None:
         """Raise an error if the engine failed. Another order of the documents would not help against that."""
@@ -146,4 +147,5 @@ class ListComparer:
             raise _ComparisonFailedError(choice.response.error)
 
     def _raise_unusable(self) -> int:
-        raise _ComparisonFailedError(f"no usable answer: {self.result.choices[-1].parsed.parse_status}")
+        unusable = [self._known[key] for key in sorted(self._known) if not self._known[key].usable]
+        raise _ComparisonFailedError(f"no usable answer: {unusable[-1].parsed.parse_status}")

@@ -79,6 +79,12 @@ def label(settings, engine, folder, row):
     return outcome.row or outcome.rejection, outcome.tokens
 
 
+def reversed_list(documents):
+    """Return a list in which the documents with high numbers, which the judge prefers, are first."""
+    row = pre_ranked_list(documents)
+    return row.model_copy(update={"picked": row.picked[::-1]})
+
+
 def ranked(result):
     """Return the ids of the listed documents, best first."""
     listed = [candidate for candidate in result.candidates if candidate.position]
@@ -182,6 +188,15 @@ def test_sliding_passes_list_the_best_documents(model, tmp_path):
     assert ranked(result) == ["d4", "d3"]
     assert [candidate.tier for candidate in result.candidates][:2] == ["hard_negative", "hard_negative"]
     assert (len(engine.prompts), result.answer.missing) == (2 * (3 + 2), 2)
+
+
+def test_repeated_comparisons_of_a_sort_count_once(model, tmp_path):
+    engine = Judge(model)
+    settings = settings_of(model, method="sliding", passes=3)
+    result, tokens = label(settings, engine, tmp_path, reversed_list(4))
+    assert sorted(engine.prompts) == sorted(set(engine.prompts))
+    assert result.answer.comparisons == len(engine.prompts) == 6
+    assert (result.usage.prompt_tokens, tokens.prompt, result.confidence) == (600, 600, 1.0)
 
 
 def test_inconsistent_answers_do_not_swap_documents(model, tmp_path):
