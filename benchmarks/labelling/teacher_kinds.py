@@ -148,12 +148,19 @@ def _mean(values: list[float]) -> float | None:
 
 
 def table_of(results: dict[str, dict[str, Any]], count: int) -> Table:
-    """Make the table. nDCG@10 counts a list without a label as 0; tau compares orders with `pairwise, all`."""
+    """Make the table.
+
+    nDCG@10 is that of the listed documents, so the best order has 1; a list without a label counts as 0. tau compares
+    orders with those of `pairwise, all`.
+    """
     from ranking.audit.agreement import tau_of
     from ranking.evaluation.measures import per_query
 
     lists, qrels = judged_lists(count)
-    judged = {row.query_id: qrels[row.query_id] for row in lists}
+    judged = {
+        row.query_id: {p.candidate.doc_id: qrels[row.query_id].get(p.candidate.doc_id, 0) for p in row.picked}
+        for row in lists
+    }
     orders = {"BM25": {row.query_id: [picked.candidate.doc_id for picked in row.picked] for row in lists}}
     orders |= {kind: result["orders"] for kind, result in results.items()}
     reference = orders.get("pairwise, all", {})
