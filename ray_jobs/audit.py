@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, RecordedTeacherSettings
+from actors.teacher_settings import ListwiseTeacherSettings, RecordedTeacherSettings
 from ranking.audit.audit_report import Audit, audit
 from ranking.audit.audit_text import format_audit
 from ranking.audit.picture import svg_of
@@ -41,12 +41,14 @@ def main(run: Run) -> None:
     """Audit the teacher, write the results and print them.
 
     Raises:
-        InputError: If the teacher cannot be audited: it is pointwise, uses a window, or its recording does not show the
-            documents of each prompt.
+        InputError: If the teacher cannot be audited: it is neither listwise nor recorded, uses a window, or its
+            recording does not show the documents of each prompt.
     """
     settings = run.settings.teacher
-    if isinstance(settings, PointwiseTeacherSettings):
-        raise InputError("setting 'teacher.kind': an audit needs a listwise or recorded teacher, not a pointwise one")
+    if not isinstance(settings, ListwiseTeacherSettings | RecordedTeacherSettings):
+        raise InputError(
+            f"setting 'teacher.kind': an audit needs a listwise or recorded teacher, not a {settings.kind} one"
+        )
     if isinstance(settings, ListwiseTeacherSettings):
         if settings.window is not None:
             raise InputError("setting 'teacher.window': an audit needs one prompt per list; remove the window")

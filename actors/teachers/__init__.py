@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from actors.comparing_teacher_settings import ComparingTeacherSettings
 from actors.compute_settings import ComputeSettings
 from actors.hosted.hosted_settings import is_hosted
 from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
@@ -58,6 +59,10 @@ def make_teacher(settings: TeacherSettings, compute: ComputeSettings, fingerprin
         from actors.teachers.pointwise_teacher import PointwiseTeacher
 
         return PointwiseTeacher(settings, compute, fingerprint, cache)
+    if isinstance(settings, ComparingTeacherSettings):
+        from actors.teachers.comparing_teacher import ComparingTeacher
+
+        return ComparingTeacher(settings, compute, fingerprint, cache)
     from actors.teachers.recorded_teacher import RecordedTeacher
 
     return RecordedTeacher(settings, fingerprint)

@@ -12,7 +12,8 @@ from ranking.labels.targets import tiers_from_order, with_passages
 from ranking.records import Answer, Label, LabelledCandidate, PreRankedList, Provenance, Rejection, TokenCounts, Usage
 
 _MERGES = {"borda": borda, "kemeny": kemeny}
-_BY_SEVERITY = ["ok", "duplicates", "out_of_range", "prose", "thinking", "truncated", "refused", "empty"]
+BY_SEVERITY = ["ok", "duplicates", "out_of_range", "prose", "thinking", "truncated", "refused", "empty"]
+"""Parse statuses, the least severe first."""
 
 
 def outcome_of(
@@ -53,7 +54,7 @@ def outcome_of(
         candidates=with_passages(_with_prompt_positions(candidates, usable[0]), row.passages),
         answer=Answer(
             raw="\n".join(parsed.response.raw or "" for parsed in used),
-            parse_status=max((parsed.answer.parse_status for parsed in used), key=_BY_SEVERITY.index),
+            parse_status=max((parsed.answer.parse_status for parsed in used), key=BY_SEVERITY.index),
             duplicates=sum(parsed.answer.duplicates for parsed in used),
             out_of_range=sum(parsed.answer.out_of_range for parsed in used),
             missing=_never_listed(usable, len(doc_ids)) if windowed else len(doc_ids) - len(merged),

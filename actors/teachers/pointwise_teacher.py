@@ -1,6 +1,7 @@
 """The pointwise teacher: a model in vLLM that scores one query-document pair at a time.
 
-It has three forms: cosine similarity of embeddings, a cross-encoder, or the logits of "yes" and "no".
+It has four forms: cosine similarity of embeddings, a cross-encoder, the logits of "yes" and "no", or the
+log-probability of the query given the document.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -25,16 +25,12 @@ from actors.vllm.pooling_cache import PooledOutput, PoolingCache, PromptTokens
 from ranking.labels.targets import targets_from_scores, with_passages
 from ranking.model_paths import model_path
 from ranking.prompts import control_tokens
-from ranking.prompts.pair_prompts import YES_NO, load_pair_prompt
+from ranking.prompts.pair_prompts import load_pair_prompt
 from ranking.records import Answer, Label, PreRankedList, Provenance, TokenCounts, Usage, content
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
     from ray.data import Dataset
-
-    from ranking.prompts.pair_prompts import PairPrompt
-
-_YES_NO = {"classifier_from_token": [*YES_NO_WORDS], "method": "from_2_way_softmax", "num_labels": 1}
 
 
 class PointwiseTeacher:
@@ -60,7 +56,7 @@ class PointwiseTeacher:
         self.provenance = Provenance(
             teacher=settings.model,
             revision=settings.revision,
-            prompt=_pair_prompt(settings).hash if settings.form == "yes_no" else None,
+            prompt=settings.prompt_hash,
             fingerprint=fingerprint,
             engine="vllm",
             sampling=settings.form,
@@ -90,7 +86,7 @@ class PointwiseActor(EngineActor):
         engine = VllmEngine(
             settings.model, settings.revision, self.scorer.task, arguments, compute.teacher_gpus, self.crash_log
         )
-        self.cache = PoolingCache(cache, engine.pool)
+        self.cache = PoolingCache(cache, engine.log_likelihood if self.scorer.task == "generate" else engine.pool)
 
     async def outcome(self, row: PreRankedList) -> Outcome[Label]:
         """Label one list, which has at least one candidate. Reject it if the engine rejects any of its texts."""
@@ -134,7 +130,7 @@ class PointwiseForm(Protocol):
     A form makes the model inputs for a list, and computes scores from the model's outputs (embeddings or logits).
 
     Attributes:
-        task: Task of the engine, `embed` or `classify`.
+        task: Task of the engine, `embed` or `classify`, or `generate` for the log-likelihood of the end of a prompt.
         engine_arguments: Engine arguments of vLLM that the form needs.
     """
 
@@ -216,17 +212,11 @@ class YesNo(CrossEncoder):
     """Form `yes_no`: logit of `yes` minus logit of `no` as a generative model's next token, as in Qwen3-Reranker."""
 
     def __init__(self, settings: PointwiseTeacherSettings) -> None:
-        from transformers import AutoConfig
-
         super().__init__(settings)
         self.context = input_limit(settings, self.tokenizer)
-        self.prompt = _pair_prompt(settings)
+        self.prompt = load_pair_prompt(settings.prompt_file)
         self.special = control_tokens(self.tokenizer)
-        config = AutoConfig.from_pretrained(
-            model_path(settings.model), revision=settings.revision, trust_remote_code=False
-        )
-        classes = [name.replace("ForCausalLM", "ForSequenceClassification") for name in config.architectures or ()]
-        self.engine_arguments = {"hf_overrides": {**_YES_NO, "architectures": classes}}
+        self.engine_arguments = {"hf_overrides": classifier_overrides(settings, YES_NO_WORDS, "from_2_way_softmax")}
 
     def tokens(self, value: tuple[str, str]) -> PromptTokens:
         """Fill and tokenize the prompt.
@@ -259,7 +249,31 @@ _FORMS: dict[str, type[PointwiseForm]] = {"embed": Embeddings, "score": CrossEnc
 
 def make_scorer(settings: PointwiseTeacherSettings) -> PointwiseForm:
     """Create the form that `settings.form` names."""
+    if settings.form == "query_likelihood":
+        from actors.teachers.query_likelihood import QueryLikelihood
+
+        return QueryLikelihood(settings)
+    if settings.has_published_prompt:
+        from actors.teachers.published_prompt_form import PublishedYesNo
+
+        return PublishedYesNo(settings)
     return _FORMS[settings.form](settings)
+
+
+def classifier_overrides(settings: PointwiseTeacherSettings, tokens: Sequence[str], method: str) -> dict[str, Any]:
+    """Return changes to a generative model's configuration that make vLLM load it as a classifier with one label.
+
+    Args:
+        settings: Teacher settings.
+        tokens: Answers whose rows of the output layer make the classifier.
+        method: How vLLM combines them: `from_2_way_softmax` is the second minus the first, `no_post_processing` is a
+            single one unchanged.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(model_path(settings.model), revision=settings.revision, trust_remote_code=False)
+    classes = [name.replace("ForCausalLM", "ForSequenceClassification") for name in config.architectures or ()]
+    return {"architectures": classes, "classifier_from_token": list(tokens), "method": method, "num_labels": 1}
 
 
 def _tokenizer(settings: PointwiseTeacherSettings) -> Any:
@@ -268,7 +282,3 @@ def _tokenizer(settings: PointwiseTeacherSettings) -> Any:
     return AutoTokenizer.from_pretrained(
         model_path(settings.model), revision=settings.revision, trust_remote_code=False
     )
-
-
-def _pair_prompt(settings: PointwiseTeacherSettings) -> PairPrompt:
-    return load_pair_prompt(Path(settings.prompt) if settings.prompt else YES_NO)

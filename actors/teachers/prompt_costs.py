@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from actors.comparing_teacher_settings import ComparingTeacherSettings
 from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
 from actors.teachers.teacher_models import check_teacher_model
 from ranking.errors import InputError
@@ -31,6 +32,10 @@ def costs_of(settings: TeacherSettings, lists: Sequence[PreRankedList]) -> list[
         return _listwise(settings, lists)
     if isinstance(settings, PointwiseTeacherSettings):
         return _pointwise(settings, lists)
+    if isinstance(settings, ComparingTeacherSettings):
+        from actors.teachers.comparison_costs import comparison_costs
+
+        return comparison_costs(settings, lists)
     raise InputError("setting 'teacher.kind': a recorded teacher costs nothing; leave out --estimate")
 
 

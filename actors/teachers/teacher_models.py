@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.comparing_teacher_settings import ComparingTeacherSettings
 from actors.hosted.hosted_settings import is_hosted
 from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
 from ranking.model_paths import model_path
@@ -16,7 +17,7 @@ _HEAD_FROM_WORDS = "classifier_from_token"
 """Override of vLLM that makes a classification head from rows of the language-model head."""
 
 
-def check_teacher_model(settings: TeacherSettings) -> None:
+def check_teacher_model(settings: TeacherSettings | ComparingTeacherSettings) -> None:
     """Check the model of a teacher. Recorded and hosted teachers have none here.
 
     Raises:
@@ -26,17 +27,17 @@ def check_teacher_model(settings: TeacherSettings) -> None:
         return
     from students.model_check import check_vllm_model  # imports torch, which not every process needs
 
-    if isinstance(settings, ListwiseTeacherSettings):
+    if isinstance(settings, ListwiseTeacherSettings | ComparingTeacherSettings):
         check_vllm_model(settings.model, settings.revision, _SETTING, "generate", chat=True)
     elif isinstance(settings, PointwiseTeacherSettings):
-        yes_no = settings.form == "yes_no"
+        fills_template = settings.form == "yes_no" and not settings.has_published_prompt
         check_vllm_model(
             settings.model,
             settings.revision,
             _SETTING,
             _role_of(settings),
-            chat=yes_no,
-            words=YES_NO_WORDS if yes_no else (),
+            chat=fills_template,
+            words=YES_NO_WORDS if fills_template else (),
             advice="use form: yes_no",
         )
 
@@ -81,7 +82,7 @@ def _role_of(settings: PointwiseTeacherSettings) -> Role:
         return "embed"
     overrides = settings.engine.get("hf_overrides")
     makes_head = isinstance(overrides, dict) and _HEAD_FROM_WORDS in overrides
-    return "generate" if settings.form == "yes_no" or makes_head else "score"
+    return "generate" if settings.form in ("yes_no", "query_likelihood") or makes_head else "score"
 
 
 def _context_of(settings: PointwiseTeacherSettings) -> int | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -22,3 +23,4 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
+    log_probabilities: Mapping[int, float] = field(default_factory=dict)

@@ -108,10 +108,39 @@ class VllmEngine:
         parameters = SamplingParams(**supported, output_kind=RequestOutputKind.FINAL_ONLY)
         output = await self._final_output(self._llm.generate, tokens, parameters)
         completion = output.outputs[0]
-        cached_tokens = output.num_cached_tokens or 0
+        first = completion.logprobs[0] if completion.logprobs else {}
         return Completion(
-            completion.text, completion.finish_reason, len(tokens), len(completion.token_ids), cached_tokens
+            completion.text,
+            completion.finish_reason,
+            len(tokens),
+            len(completion.token_ids),
+            output.num_cached_tokens or 0,
+            {token: value.logprob for token, value in first.items()},
         )
+
+    async def log_likelihood(self, tokens: Sequence[int], start: int | None) -> np.ndarray:
+        """Compute the log-probability of the last part of a prompt, given the part before it.
+
+        Args:
+            tokens: Token ids of the prompt.
+            start: Index of the first token of the last part, 1 or more.
+
+        Returns:
+            The sum of the log-probabilities of the tokens from `start` on, and their number, [2], float32.
+
+        Raises:
+            ValueError: vLLM rejects the prompt, or the prompt is quarantined (see `CrashLog`).
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        assert start
+        parameters = SamplingParams(
+            temperature=0.0, max_tokens=1, prompt_logprobs=0, output_kind=RequestOutputKind.FINAL_ONLY
+        )
+        output = await self._final_output(self._llm.generate, tokens, parameters)
+        values = [output.prompt_logprobs[place][tokens[place]].logprob for place in range(start, len(tokens))]
+        return np.asarray([sum(values), len(values)], dtype=np.float32)
 
     async def pool(self, tokens: Sequence[int], second_start: int | None = None) -> np.ndarray:
         """Compute the embedding or the classifier logits of a prompt.

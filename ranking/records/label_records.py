@@ -58,6 +58,10 @@ class Answer(Record):
         orders: Number of merged answers, one per prompt order.
         attempts: Number of prompts sent.
         document_tokens: Token limit to which each document was truncated in the prompt.
+        comparisons: Pairwise and setwise teachers: number of prompts, each of which asks for the best of its documents.
+        unusable: Number of these prompts without a usable answer.
+        first_chosen: Number of these prompts whose answer is the first document. Its share shows position bias.
+        inconsistent: Number of pairs whose answer depends on the order of the two documents.
     """
 
     raw: str | None = None
@@ -69,6 +73,10 @@ class Answer(Record):
     orders: int = 1
     attempts: int = 1
     document_tokens: int | None = None
+    comparisons: int = 0
+    unusable: int = 0
+    first_chosen: int = 0
+    inconsistent: int = 0
 
 
 class Provenance(Record):

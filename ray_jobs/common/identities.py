@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from actors.comparing_teacher_settings import ComparingTeacherSettings
 from actors.hosted.hosted_settings import identity_with_backend, is_hosted
 from actors.rationale_settings import LlmRationaleSettings, RationaleSettings
 from actors.teacher_settings import (
@@ -17,7 +18,7 @@ from ranking.errors import InputError
 from ranking.file_hash import sha256_of
 from ranking.model_paths import PROJECT_MODELS, folder_hash, model_path, weights_hash
 from ranking.prompts import load_prompt
-from ranking.prompts.pair_prompts import YES_NO, load_pair_prompt
+from ranking.prompts.choice_prompts import load_choice_prompt
 from ranking.prompts.rationale_prompts import RATIONALE, load_rationale_prompt
 from ranking.runs.stages import fingerprint_of
 from ranking.settings import ParquetRetrieverSettings, RunRetrieverSettings
@@ -27,7 +28,7 @@ from ranking.storage.sources import fetched
 
 def teacher_identity(settings: TeacherSettings) -> dict[str, Any]:
     """Collect all that determines the teacher's labels: its settings, prompt, and recorded file or bundled weights."""
-    identity = settings.model_dump()
+    identity = settings.model_dump(exclude={"preset"})
     if isinstance(settings, RecordedTeacherSettings):
         identity["content"] = content_hash(settings.location)
     if isinstance(settings, ListwiseTeacherSettings):
@@ -35,8 +36,10 @@ def teacher_identity(settings: TeacherSettings) -> dict[str, Any]:
         identity["prompt"] = load_prompt(settings.prompt_file).hash
         if settings.model in PROJECT_MODELS and not is_hosted(settings):
             identity["model_files"] = folder_hash(Path(model_path(settings.model)))
-    if isinstance(settings, PointwiseTeacherSettings) and settings.form == "yes_no":
-        identity["prompt"] = load_pair_prompt(Path(settings.prompt) if settings.prompt else YES_NO).hash
+    if isinstance(settings, ComparingTeacherSettings):
+        identity["prompt"] = load_choice_prompt(settings.prompt_file).hash
+    if isinstance(settings, PointwiseTeacherSettings) and settings.prompt_hash is not None:
+        identity["prompt"] = settings.prompt_hash
     return identity
 
 

@@ -43,8 +43,11 @@ from ray_jobs.common.training_inputs import (
 from students.student_settings import StudentSettings
 from students.training_settings import DEFAULT_SCORE_SCALE
 
-POST_PROCESSING_SETTINGS = {"max_attempts", "orders", "merge", "missing"}
-"""Settings of a listwise teacher that affect how its answers become labels, but not the answers."""
+POST_PROCESSING_SETTINGS = {
+    *("max_attempts", "orders", "merge", "missing"),
+    *("method", "pairs", "scores", "passes", "size", "top", "likelihood"),
+}
+"""Settings of a teacher that affect which prompts it gets and how its answers become labels, but not the answers."""
 
 EXECUTION_SETTINGS = {"workers", "min_workers", "max_restarts", "max_tokens_per_microbatch", "activation_checkpointing"}
 """Training settings that change the student only by rounding errors. A training run can resume with other values."""

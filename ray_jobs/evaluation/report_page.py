@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from actors.data.rows import records
-from actors.teacher_settings import PointwiseTeacherSettings
+from actors.teacher_settings import ListwiseTeacherSettings, RecordedTeacherSettings
 from ranking.audit.audit_report import Audit
 from ranking.audit.audit_text import format_audit
 from ranking.evaluation.comparison import PerQuery
@@ -83,7 +83,9 @@ def audit_of(run: Run) -> tuple[str, str] | None:
     The picture is drawn again, because the page contains it as it is: a file on the storage is not trusted as HTML.
     """
     settings = run.settings.teacher
-    if isinstance(settings, PointwiseTeacherSettings) or not (run.folder / "audit").exists():
+    if not isinstance(settings, ListwiseTeacherSettings | RecordedTeacherSettings):
+        return None
+    if not (run.folder / "audit").exists():
         return None
     stage = run.plan.audit
     if stage.manifest is None:

@@ -1,10 +1,14 @@
 """Tokenization of pointwise teachers: special tokens in texts are plain text; inputs fit what the model reads."""
 
+import re
+
+import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
 from actors.teacher_settings import PointwiseTeacherSettings
-from actors.teachers.pointwise_teacher import CrossEncoder, Embeddings, YesNo
+from actors.teachers.pointwise_teacher import CrossEncoder, Embeddings, YesNo, make_scorer
+from actors.teachers.query_likelihood import QueryLikelihood
 from ranking.model_paths import model_path
 from tools.tiny_models import tiny_bert, tiny_generator
 
@@ -64,3 +68,42 @@ def test_yes_no_documents_are_truncated_until_the_prompt_fits(tmp_path):
     assert prompt + 80 < len(form.tokens(("merge lists", LONG))[0]) <= form.context
     form.context = prompt  # too short for any document
     assert len(form.tokens(("merge lists", LONG))[0]) > prompt
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_query_likelihood_prompts_end_with_the_query(chat, tmp_path):
+    form = make_scorer(settings_of("query_likelihood", tiny_generator(tmp_path)))
+    assert isinstance(form, QueryLikelihood)
+    if not chat:
+        form.tokenizer.chat_template = None
+    ids, start = form.tokens(("merge lists", "a passage"))
+    assert form.tokenizer.decode(ids[start:]) == "merge lists"
+    prompt = form.tokenizer.decode(ids[:start])
+    assert re.search(r"<<< document ([a-z]{12})\na passage\n>>> \1\n", prompt)
+    assert prompt.endswith("<|im_start|>assistant\n" if chat else "query that the document answers.\n")
+    assert "merge" not in prompt
+
+
+def test_query_likelihood_prompts_have_only_their_own_special_tokens(tmp_path):
+    form = QueryLikelihood(settings_of("query_likelihood", tiny_generator(tmp_path)))
+    hostile, start = form.tokens((HOSTILE, HOSTILE))
+    plain, _ = form.tokens(("merge lists", "a passage"))
+    assert control_ids(form.tokenizer, hostile) == control_ids(form.tokenizer, plain) != []
+    assert control_ids(form.tokenizer, hostile[start:]) == []
+
+
+def test_query_likelihood_truncates_documents_but_not_queries(tmp_path):
+    form = QueryLikelihood(settings_of("query_likelihood", tiny_generator(tmp_path)))
+    ids, start = form.tokens(("which? " * 50, "word " * 500))
+    assert start < 700
+    assert form.tokenizer.decode(ids[start:]) == "which? " * 50
+    with pytest.raises(ValueError, match="the query has no tokens"):
+        form.tokens(("", "word"))
+
+
+def test_query_likelihood_scores_are_sums_or_means(tmp_path):
+    model = str(tiny_generator(tmp_path))
+    vectors = [np.array([-6.0, 3.0]), np.array([-1.0, 2.0])]
+    for likelihood, expected in (("sum", [-6.0, -1.0]), ("mean", [-2.0, -0.5])):
+        settings = PointwiseTeacherSettings(form="query_likelihood", model=model, likelihood=likelihood)
+        assert QueryLikelihood(settings).scores(vectors) == expected

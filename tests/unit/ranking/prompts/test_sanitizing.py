@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from ranking.prompts import load_prompt, pair_prompts, rationale_prompts, sanitize
+from ranking.prompts import choice_prompts, likelihood_prompts, load_prompt, pair_prompts, rationale_prompts, sanitize
 from ranking.prompts.prompt_parts import draw_mark
 from ranking.prompts.sanitizing import SANITIZING
 
@@ -31,6 +31,8 @@ def test_version_changes_with_the_output():
     [
         ("ranking.prompts", load_prompt),
         ("ranking.prompts.pair_prompts", pair_prompts.load_pair_prompt),
+        ("ranking.prompts.choice_prompts", choice_prompts.load_choice_prompt),
+        ("ranking.prompts.likelihood_prompts", likelihood_prompts.load_likelihood_prompt),
         ("ranking.prompts.rationale_prompts", rationale_prompts.load_rationale_prompt),
     ],
 )

@@ -183,6 +183,51 @@ def test_backend_is_no_part_of_the_identity_of_a_model_in_vllm():
     assert not {"backend", "engine", "revision"} & set(teacher_identity(hosted))
 
 
+@pytest.mark.parametrize(
+    ("teacher", "same", "other"),
+    [
+        (
+            {"kind": "pairwise"},
+            [{"pairs": 4}, {"scores": "win_rate"}, {"method": "sliding", "passes": 3}],
+            [{"answer": "logprobs"}, {"max_document_tokens": 99}],
+        ),
+        ({"kind": "setwise"}, [{"size": 5}, {"top": 3}, {"missing": "append"}], [{"answer": "text"}]),
+        (
+            {"kind": "pointwise", "form": "query_likelihood"},
+            [{"likelihood": "mean"}],
+            [{"max_tokens": 99}, {"form": "yes_no"}],
+        ),
+    ],
+)
+def test_caches_of_comparisons_do_not_depend_on_the_method(teacher, same, other, dataset):
+    def fingerprints_with(**more):
+        return fingerprints(dataset, "--teacher", json.dumps({"model": "m", **teacher, **more}))
+
+    first = fingerprints_with()
+    for settings in same:
+        after = fingerprints_with(**settings)
+        assert after["teacher cache"] == first["teacher cache"]
+        assert after["labels"] != first["labels"]
+    for settings in other:
+        assert fingerprints_with(**settings)["teacher cache"] != first["teacher cache"]
+
+
+def test_prompts_of_comparisons_change_labels_and_cache(dataset, tmp_path):
+    prompt = tmp_path / "prompt.yaml"
+    prompt.write_text("{system: '', opening: '', document: '{letter} {text}', closing: '{query}'}")
+    values = [{"kind": "setwise", "model": "m"}, {"kind": "setwise", "model": "m", "prompt": str(prompt)}]
+    before, after = (fingerprints(dataset, "--teacher", json.dumps(value)) for value in values)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {*AFTER_LABELS, "test/labels", "teacher cache"}
+
+
+def test_preset_can_be_set_by_a_flag(dataset):
+    run = open_run(
+        [str(dataset / "run.yaml"), "--collection.source", f"beir:{dataset}", "--teacher.preset", "bge-reranker-v2-m3"]
+    )
+    assert (run.settings.teacher.form, run.settings.teacher.max_tokens) == ("score", 1024)
+
+
 def test_writer_cache_depends_on_the_prompt_but_not_on_list_size(dataset, tmp_path):
     def cache_and_stage(**more):
         rationales = json.dumps({"kind": "llm", "model": "m", **more})

@@ -38,7 +38,10 @@ def test_command_line_overrides_the_run_file(tmp_path):
         ("candidates: {retrievers: [{kind: bm25, k2: 1}]}\n", "did you mean 'k1'?"),
         ("students: [{kind: rra_bert, bass: x}]\n", "did you mean 'base'?"),
         ("training: {epochs: many}\n", "setting 'training.epochs'"),
-        ("teacher: {max_tokens: 9}\n", "setting 'teacher.kind': must be one of listwise, pointwise, recorded"),
+        (
+            "teacher: {max_tokens: 9}\n",
+            "setting 'teacher.kind': must be one of listwise, pointwise, pairwise, setwise, recorded",
+        ),
         ("rationales: {kind: oracle}\n", "must be one of none, extractive, llm, thinking, not 'oracle'"),
         ("rationales: {kind: llm, model: m, per_lists: 2}\n", "did you mean 'rationales_per_list'?"),
         (
@@ -51,7 +54,7 @@ def test_command_line_overrides_the_run_file(tmp_path):
         ),
         ("passages: {tokens: 32}\n", "setting 'passages': value error, stride 64 is more than tokens 32"),
         ("passages: {aggregate: mean}\n", "setting 'passages.aggregate': input should be 'max', not 'mean'"),
-        ("teacher: {kind: oracle}\n", "must be one of listwise, pointwise, recorded, not 'oracle'"),
+        ("teacher: {kind: oracle}\n", "must be one of listwise, pointwise, pairwise, setwise, recorded, not 'oracle'"),
         ("- a\n", "a run file must be a mapping"),
         ("a: [\n", "not valid YAML"),
     ],
