@@ -81,7 +81,10 @@ def test_blocks_of_the_documentation_are_valid():
     kinds = []
     for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL):
         raw = yaml.safe_load(textwrap.dedent(block))
-        raw = raw["candidates"] if isinstance(raw, dict) else {"retrievers": raw}
+        raw = raw if isinstance(raw, dict) else {"candidates": {"retrievers": raw}}
+        if "candidates" not in raw:
+            continue
+        raw = raw["candidates"]
         kinds += [engine.kind for engine in validate(CandidateSettings, raw, "candidates.md").engines]
     assert kinds == ["http_search", "http_search", "http_search", "sql"]
 

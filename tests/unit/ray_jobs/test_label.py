@@ -47,7 +47,7 @@ def stage_of(dataset, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("split", "kind"), [("log", "pointwise"), ("test", "pointwise"), ("log", "recorded")])
 def test_stage_without_labels_stays_unfinished_and_has_its_reasons(split, kind, stage_of):
     run, stage = stage_of(split, kind)
-    assert not label._finish(run, stage, 3, TokenCounts(), None)
+    assert not label._finish(run, stage, 3, TokenCounts(), None, None)
     assert stage.manifest is None
     assert label._no_labels(stage) == (
         f"{stage.name}: no labels, because all 3 lists were rejected: prompt has 700 tokens (2); no candidates to rank "
@@ -57,11 +57,11 @@ def test_stage_without_labels_stays_unfinished_and_has_its_reasons(split, kind, 
 
 def test_recording_without_test_queries_is_finished(stage_of):
     run, stage = stage_of("test", "recorded")
-    assert label._finish(run, stage, 3, TokenCounts(), None)
+    assert label._finish(run, stage, 3, TokenCounts(), None, None)
     assert (stage.manifest.rows_out, stage.manifest.rejected) == (0, 3)
 
 
 def test_lost_lists_are_still_an_internal_error(stage_of):
     run, stage = stage_of("log", "pointwise")
     with pytest.raises(RuntimeError, match="4 queries in, but 0 rows and 3 rejections out"):
-        label._finish(run, stage, 4, TokenCounts(), None)
+        label._finish(run, stage, 4, TokenCounts(), None, None)

@@ -61,10 +61,10 @@ def served(reranker, **fields):
     request = RerankRequest.model_validate({"query": QUERY, "documents": DOCUMENTS, **fields})
     texts = TextsToTokenize(
         request.query,
-        request.texts,
+        request.texts_to_score(),
         request.max_tokens_per_doc,
         max_passages_per_doc=request.max_chunks_per_doc,
-        heading_lengths=request.heading_lengths,
+        heading_lengths=request.title_lengths(),
     )
     return asyncio.run(reranker.score(texts))
 
