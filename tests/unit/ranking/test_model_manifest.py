@@ -57,5 +57,5 @@ def test_weights_in_models_have_the_hash_of_their_manifest(name, monkeypatch):
 
 
 def test_unknown_bundled_prompt_is_an_error():
-    with pytest.raises(InputError, match=r"prompt 'none': not in ranking/prompts; choose one of .*listwise, minilm_list"):
+    with pytest.raises(InputError, match=r"prompt 'none': not in ranking/prompts; choose one of .*listwise, minilm_l"):
         bundled_prompt("none")
