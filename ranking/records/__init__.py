@@ -11,6 +11,7 @@ from ranking.records.candidate_records import (
     QueryCandidates,
 )
 from ranking.records.collection_records import Document, Query, SelectedQuery, SplitName, content
+from ranking.records.grade_records import GradeStatus, PairGrade, PairToGrade
 from ranking.records.label_records import (
     Answer,
     Label,
@@ -31,10 +32,13 @@ __all__ = [
     "Candidate",
     "CandidateList",
     "Document",
+    "GradeStatus",
     "IncompleteList",
     "Label",
     "LabelledCandidate",
     "NamedList",
+    "PairGrade",
+    "PairToGrade",
     "ParseStatus",
     "PreRankedCandidate",
     "PreRankedList",
