@@ -154,10 +154,7 @@ def split_without_judgements(collection: Collection, size: int, eligible: Set[st
         log=[query for query in collection.log if query.query_id not in tested],
         test=[query for query in collection.log if query.query_id in tested],
         qrels={query_id: {} for query_id in sorted(tested)},
-        notes=[
-            *(note for note in collection.notes if note != _NO_QRELS),
-            f"no qrels: {len(tested):,} queries are tested with the judge's grades only",
-        ],
+        notes=[*notes, f"no qrels: {len(tested):,} queries are tested with the judge's grades only"],
     )
 
 

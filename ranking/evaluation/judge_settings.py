@@ -8,8 +8,6 @@ from pydantic import Field, field_validator
 
 from ranking.settings import REVISION, EngineArguments, Revision, Settings
 
-Grade = Annotated[int, Field(ge=-99, le=99)]
-
 
 class GradingSettings(Settings):
     """Settings of every kind of judge."""
@@ -17,7 +15,7 @@ class GradingSettings(Settings):
     depth: int = Field(
         10, ge=1, description="Documents at the top of each system's ranking that are graded if no human graded them."
     )
-    scale: list[Grade] | None = Field(
+    scale: list[int] | None = Field(
         None,
         description=(
             "The collection's grades for the judge's grades 0, 1, 2 and 3. Null: [0, 1, 2, 3], [0, 0, 1, 2] or "

@@ -42,14 +42,14 @@ def judge_legend(metrics: Metrics, measure: str) -> list[str]:
         return []
     answers = "Answers: " + (", ".join(f"{count:,} {name}" for name, count in judge.statuses.items()) or "none") + "."
     graded = (
-        f"{judge.filled:,} of {judge.holes:,} documents in the top {judge.depth} of any system that no human graded have "
-        f"the grade of {judge.name}, mapped from 0, 1, 2, 3 to {', '.join(map(str, judge.scale))}."
+        f"{judge.filled:,} of {judge.holes:,} documents in the top {judge.depth} of any system that no human graded "
+        f"have the grade of {judge.name}, mapped from 0, 1, 2, 3 to {', '.join(map(str, judge.scale))}."
     )
     if judge.alone:
         return [f"All measures: {graded} There are no human grades. {answers}"]
     return [
-        f"{measure} {judge.suffix}: {graded} Human grades are never replaced, and the promotion decision uses only them. "
-        f"{answers}"
+        f"{measure} {judge.suffix}: {graded} Human grades are never replaced, and the promotion decision uses only "
+        f"them. {answers}"
     ]
 
 

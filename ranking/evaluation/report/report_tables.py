@@ -95,7 +95,9 @@ def quality(metrics: Metrics, featured: str | None) -> ReportTable:
             "list. Effect d: mean difference divided by its standard deviation over queries."
         )
     legend.append("Ties are broken as in trec_eval, by descending document id.")
-    return _table("Systems", columns, rows, legend)
+    judge = metrics.judge
+    title = f"Systems, graded by the {judge.label} only" if judge and judge.alone else "Systems"
+    return _table(title, columns, rows, legend)
 
 
 def costs(metrics: Metrics, featured: str | None) -> ReportTable | None:
