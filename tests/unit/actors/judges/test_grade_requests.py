@@ -67,8 +67,8 @@ def graded(folder, pairs, script):
 
 
 def test_every_answer_has_a_status_and_only_usable_ones_a_grade(tmp_path):
-    pairs = [pair("copper is"), pair("long talk"), pair("prose"), pair("broken"), pair(" ")]
-    script = {"copper": "2", "long": "The passage…", "prose": "It is a 3", "broken": ValueError("too\nlong")}
+    pairs = [pair("copper is"), pair("lengthy talk"), pair("prose"), pair("broken"), pair(" ")]
+    script = {"copper": "2", "lengthy": "The passage…", "prose": "It is a 3", "broken": ValueError("too\nlong")}
     grades, backend = graded(tmp_path, pairs, script)
     assert grades == [("ok", 2), ("truncated", None), ("malformed", None), ("failed", None), ("no_text", None)]
     assert len(backend.requests) == 4
@@ -94,15 +94,15 @@ def test_cached_grades_need_no_backend(tmp_path):
 
 
 def test_filled_prompt_has_query_and_passage_and_fits_the_context(model):
-    settings = LlmJudgeSettings(model=str(model), max_document_tokens=1000, engine={"max_model_len": 1024})
+    settings = LlmJudgeSettings(model=str(model), max_document_tokens=1000, engine={"max_model_len": 2048})
     filler = TokenFiller(load_pair_prompt(GRADE), settings)
     tokens, limit = filler.fill("which metal?", "wörd 字 " * 2000)
-    assert len(tokens) + settings.max_tokens <= 1024
+    assert len(tokens) + settings.max_tokens <= 2048
     assert 8 < limit < 1000
     text = AutoTokenizer.from_pretrained(model).decode(filler.fill("which metal?", "copper")[0])
     assert re.search(r"<<< query ([a-z]{12})\nwhich metal\?\n>>> \1\s+<<< passage \1\ncopper\n>>> \1\n", text)
-    with pytest.raises(ValueError, match="prompt exceeds the context of 1024 tokens"):
-        filler.fill("which? " * 400, "word")
+    with pytest.raises(ValueError, match="prompt exceeds the context of 2048 tokens"):
+        filler.fill("which? " * 1600, "word")
 
 
 def test_decoding_is_greedy_and_constrained_unless_turned_off(model):

@@ -46,7 +46,7 @@ def test_interval_contains_kappa_and_is_reproducible():
     grades = [(0, 0), (1, 0), (2, 2), (3, 2), (0, 1), (3, 3), (2, 3), (0, 0), (1, 3)]
     one, again, other = (agreement_of(pairs_of(grades), FOUR, seed) for seed in (1, 1, 2))
     assert one == again
-    assert one.kappa_interval != other.kappa_interval
+    assert one.binary_interval != other.binary_interval
     low, high = one.kappa_interval
     assert low <= one.kappa <= high
     assert (one.pairs, one.queries, one.relevant) == (9, 5, 2)
