@@ -29,8 +29,8 @@ from ranking.collections import beir
 from ranking.collections.qrels import Qrels, read_qrels
 from ranking.evaluation import measures
 from ranking.evaluation.comparison import as_written
+from ranking.evaluation.grade_agreement import GradedPair, agreement_of
 from ranking.evaluation.grade_scale import scale_for
-from ranking.evaluation.judge_agreement import GradedPair, agreement_of
 from ranking.evaluation.judging import fill_holes, holes_of
 from ranking.evaluation.recorded_grades import read_recorded_grades
 from ranking.evaluation.report.report_tables import markdown

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from ranking.evaluation import measures
 from ranking.evaluation.comparison import System
+from ranking.evaluation.grade_agreement import GradedPair, agreement_of
 from ranking.evaluation.grade_scale import GradeScale
-from ranking.evaluation.judge_agreement import GradedPair, agreement_of
 from ranking.evaluation.judge_results import LOW_KAPPA, JudgeResult
 from ranking.evaluation.results import Metrics
 from ranking.evaluation.trec_runs import TrecRun, order_of

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from ranking.errors import InputError
+from ranking.evaluation.grade_agreement import GradedPair, agreement_of, cohen_kappa, confusion_of
 from ranking.evaluation.grade_scale import scale_for
-from ranking.evaluation.judge_agreement import GradedPair, agreement_of, cohen_kappa, confusion_of
 
 FOUR = scale_for({"q": {"d": 3}}, None)
 BINARY = scale_for({"q": {"d": 1}}, None)
