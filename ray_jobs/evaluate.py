@@ -25,6 +25,7 @@ from ranking.blending import Blend
 from ranking.errors import InputError
 from ranking.evaluation import judgement_checks, measures, summary_table
 from ranking.evaluation.comparison import PerQuery, System, as_written, measure
+from ranking.evaluation.report.judge_tables import agreement_line
 from ranking.evaluation.results import Metrics, SystemKind, SystemResult
 from ranking.evaluation.trec_runs import TrecRun, read_run, to_trec
 from ranking.languages import check_installed
@@ -38,7 +39,8 @@ from ray_jobs.common import model_checks
 from ray_jobs.common.list_scores import score_lists
 from ray_jobs.common.run import Run, job, write_settings
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS
-from ray_jobs.evaluation import calibrations, label_costs, systems
+from ray_jobs.evaluation import calibrations, judge_answers, label_costs, systems
+from ray_jobs.evaluation.judge_independence import unknown_teacher_note
 from ray_jobs.evaluation.report_page import write_report
 from ray_jobs.tracking import mlflow_tracking
 from ray_jobs.training.blend_fitting import blend_of
@@ -61,10 +63,11 @@ def main(run: Run) -> None:
         InputError: If there are no judgements, a student is not trained, or the settings name an unknown baseline or a
             model that does not load.
     """
-    run.check_judged()
+    run.check_judged(by_judge=True)
     settings = run.settings.evaluation
     measures.parse(settings.measures)
     check_baseline(run)
+    judge_answers.check_judge(run)
     stage = run.plan.evaluation
     mlflow_tracking.check(run)
     if run.skip_if_finished(stage):
@@ -77,7 +80,7 @@ def main(run: Run) -> None:
     model_checks.check(run, ["test/candidates", *asked, "evaluation"])
     for student in run.settings.students:
         check_files(systems.trained_model(run, student.name), TRAIN_AGAIN)
-    notes = judgement_checks.check_qrels(run.collection.qrels)
+    notes = judgement_checks.check_qrels(run.collection.qrels) if any(run.collection.qrels.values()) else []
     external = external_runs(run, notes)
     index.main(run)
     candidates.retrieve_for_test(run)
@@ -97,8 +100,12 @@ def main(run: Run) -> None:
     notes += rejection_notes(run)
     label_costs.add_label_costs(run, all_systems)
     machine = systems.time_systems(run, all_systems, rows)
+    judgement = judge_answers.judge_systems(run, all_systems)
     metrics, values = measure(run.collection, all_systems, settings)
     metrics.notes += notes
+    if judgement is not None:
+        judgement.add_to(metrics, all_systems)
+        metrics.notes += unknown_teacher_note(run)
     calibrations.add_calibrations(run, metrics)
     metrics.machine = machine
     write_results(run, metrics, values, {system.key: system.run for system in all_systems})
@@ -153,7 +160,9 @@ def write_results(run: Run, metrics: Metrics, values: PerQuery, runs: Mapping[st
 
 
 def show(run: Run, metrics: Metrics) -> None:
-    """Print the table, notes, warnings, the promotion decision and the location of the report."""
+    """Print the judge's agreement, the table, notes, warnings, the promotion decision and the report's location."""
+    if metrics.judge is not None:
+        run.progress.stage("judge", agreement_line(metrics.judge))
     run.progress.console.print(summary_table.of(metrics))
     for line in [*metrics.notes, *metrics.warnings]:
         if line not in run.collection.notes:  # already printed when the collection was read

@@ -21,7 +21,7 @@ READS = (*PIPELINE_SETTINGS, "mlflow")
 
 def main(run: Run) -> None:
     """Run all stages in order."""
-    run.check_judged()
+    run.check_judged(by_judge=True)
     mlflow_tracking.check(run)
     own_labels = not run.settings.training.labels
     of_labels: list[model_checks.Part] = ["candidates", "labels", "rationales"] if own_labels else []

@@ -10,7 +10,7 @@ queries.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,8 @@ from ranking.runs.stages import fingerprint_of
 
 Use = Literal["both", "label", "test"]
 """What judged queries are used for: the values of the setting `collection.use`."""
+
+_NO_QRELS = "no qrels: students can be trained, but not evaluated"
 
 
 @dataclass
@@ -70,7 +72,7 @@ def assemble_collection(
     empty = sum(not document.content.strip() for document in documents)
     remarks = [*notes, *([f"{empty:,} documents have no text and are never retrieved"] if empty else [])]
     if judgements is None:
-        remarks.append("no qrels: students can be trained, but not evaluated")
+        remarks.append(_NO_QRELS)
         return Collection(name, fingerprint, documents, log=list(queries), test=[], qrels={}, notes=remarks)
     known = {query.query_id for query in queries}
     qrels = _of_known_queries(judgements.qrels, known, judgements.where, remarks)
@@ -130,6 +132,29 @@ def used_for(collection: Collection, use: Use) -> Collection:
         qrels=dict(sorted({**collection.qrels, **moved}.items())),
         log_qrels={},
         halved=False,
+    )
+
+
+def split_without_judgements(collection: Collection, size: int, eligible: Set[str] | None = None) -> Collection:
+    """Move queries of a collection without any judgements to the test queries, for an evaluation by a judge alone.
+
+    Args:
+        collection: The collection. One with judgements is returned unchanged.
+        size: Maximum number of test queries, which are those with the lowest hashes of their ids.
+        eligible: Ids of the queries to choose from. None allows all.
+    """
+    if collection.test or collection.log_qrels:
+        return collection
+    ids = [query.query_id for query in collection.log if eligible is None or query.query_id in eligible]
+    notes = [note for note in collection.notes if note != _NO_QRELS]
+    tested = set(sorted(ids, key=lambda query_id: hashlib.sha256(query_id.encode("utf-8")).digest())[:size])
+    return replace(
+        collection,
+        fingerprint=fingerprint_of(collection.fingerprint, "tested without judgements", sorted(tested)),
+        log=[query for query in collection.log if query.query_id not in tested],
+        test=[query for query in collection.log if query.query_id in tested],
+        qrels={query_id: {} for query_id in sorted(tested)},
+        notes=[*notes, f"no qrels: {len(tested):,} queries are tested with the judge's grades only"],
     )
 
 

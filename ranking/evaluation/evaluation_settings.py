@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from ranking.evaluation.judge_settings import JudgeSettings
 from ranking.settings import REVISION, Revision, Settings
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -67,6 +68,9 @@ class EvaluationSettings(Settings):
     )
     runs: list[RunSystemSettings] = Field(default_factory=list, description="Rankings of other systems to measure.")
     models: list[ModelSystemSettings] = Field(default_factory=list, description="Other cross-encoders to measure.")
+    judge: JudgeSettings | None = Field(
+        None, description="Grades documents that no human graded, for a column of its own. Null: none."
+    )
     latency_budget_ms: float | None = Field(
         None,
         gt=0,

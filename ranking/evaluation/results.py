@@ -7,12 +7,13 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ranking.calibration.calibrated_scores import Calibration
+from ranking.evaluation.judge_results import JudgeResult
 from ranking.records.record import ChecksummedModel
 
 SystemKind = Literal["first_stage", "pre_ranker", "teacher", "base", "student", "blended", "model", "run"]
 
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Version of the keys of metrics.json. Increase it when keys change, so that evaluations with other keys run again."""
 
 
@@ -81,6 +82,8 @@ class SystemResult(_Part):
         measures: {measure: mean over the judged queries}; for counts such as NumRet, the sum.
         judged_only: The first measure over condensed lists, from which unjudged documents are removed (Sakai, SIGIR
             2007).
+        with_judge: The measures with the judge's grades for documents at the top of a ranking that no human graded.
+            None without a judge.
         student: Name of the student that a base or blended system belongs to. None for other systems.
         documents_per_second: Throughput of one copy of the model. None if not measured.
         latency_ms: Latency of one query. None if not measured.
@@ -95,6 +98,7 @@ class SystemResult(_Part):
     candidates: str | None
     measures: dict[str, float]
     judged_only: float | None = None
+    with_judge: dict[str, float] | None = None
     student: str | None = None
     documents_per_second: float | None = None
     latency_ms: Latency | None = None
@@ -204,12 +208,13 @@ class Metrics(_Part, ChecksummedModel):
         promotion: The promotion decision.
         query_slices: Results by query slice.
         calibrations: Calibration of each student with calibrated scores, by name.
+        judge: The judge of unjudged documents and its agreement with human grades. None without a judge.
         machine: The machine on which times were measured.
         notes: Remarks on the collection and the runs.
         warnings: Reasons to distrust a result.
     """
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[4] = SCHEMA_VERSION
     collection: str
     split: str
     queries: int
@@ -219,6 +224,7 @@ class Metrics(_Part, ChecksummedModel):
     promotion: PromotionDecision
     query_slices: list[QuerySlice] = Field(default_factory=list)
     calibrations: dict[str, Calibration] = Field(default_factory=dict)
+    judge: JudgeResult | None = None
     machine: Machine | None = None
     notes: list[str] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)

@@ -23,6 +23,7 @@ def of(metrics: Metrics) -> Table:
     lists = list(dict.fromkeys(system.candidates for system in metrics.systems.values() if system.candidates))
     title = f"{metrics.collection}, {metrics.queries} {metrics.split} queries"
     title += f", re-ranking {lists[0]}" if len(lists) == 1 else ""
+    title += f"; graded by the {metrics.judge.label} only" if metrics.judge and metrics.judge.alone else ""
     title += f"; delta and p against {metrics.baseline}" if metrics.baseline else ""
     table = Table(
         title=Text(printable(title), "table.title"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
@@ -32,13 +33,17 @@ def of(metrics: Metrics) -> Table:
     if len(lists) > 1:
         table.add_column("re-ranks", overflow="fold", min_width=8)
     judged_only = metrics.shows_judged_only
-    for title in (*names, *(["judged only"] if judged_only else []), "delta", "p"):
+    judge = metrics.judge
+    with_judge = [f"{names[0]} {judge.suffix}"] if judge and not judge.alone else []
+    for title in (*names, *(["judged only"] if judged_only else []), *with_judge, "delta", "p"):
         table.add_column(title, justify="right", overflow="fold", min_width=5)
     for key, system in metrics.systems.items():
         comparison = by_system.get(key)
         values = [system.formatted(name) for name in names]
         if judged_only:
             values.append("" if system.judged_only is None else f"{system.judged_only:.3f}")
+        if with_judge:
+            values.append(f"{system.with_judge[names[0]]:.3f}" if system.with_judge else "")
         difference = [f"{comparison.delta:+.3f}", f"{comparison.p:.4f}"] if comparison else ["", ""]
         cells = [system.system, *([system.candidates or ""] if len(lists) > 1 else []), *values, *difference]
         table.add_row(*(Text(printable(cell)) for cell in cells))

@@ -16,6 +16,7 @@ from ranking.prompts.prompt_parts import draw_mark, read_yaml
 from ranking.prompts.sanitizing import SANITIZING, sanitize
 
 YES_NO = Path(__file__).parent / "yes_no.yaml"
+GRADE = Path(__file__).parent / "grade.yaml"
 _PLACEHOLDERS = ("query", "document")
 
 

@@ -12,6 +12,7 @@ from ranking.records.candidate_records import (
     QueryCandidates,
 )
 from ranking.records.collection_records import Document, Query, SelectedQuery, SplitName, content
+from ranking.records.grade_records import GradeStatus, PairGrade, PairToGrade
 from ranking.records.label_records import (
     Answer,
     Label,
@@ -32,10 +33,13 @@ __all__ = [
     "Candidate",
     "CandidateList",
     "Document",
+    "GradeStatus",
     "IncompleteList",
     "Label",
     "LabelledCandidate",
     "NamedList",
+    "PairGrade",
+    "PairToGrade",
     "ParseStatus",
     "PassageSpan",
     "PreRankedCandidate",

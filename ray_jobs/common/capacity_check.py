@@ -16,7 +16,7 @@ from actors.teacher_settings import RecordedTeacherSettings
 from ranking.errors import InputError
 from ray_jobs.common.run import Run
 
-Part = Literal["teacher", "rationales", "training", "encoder"]
+Part = Literal["teacher", "rationales", "training", "encoder", "judge"]
 _READERS_AND_SINK, _PRE_RANKER = 0.5, 1.0
 """CPUs of the tasks that run beside the engines: reading the input and writing the answers, and the pre-ranker."""
 
@@ -32,12 +32,10 @@ def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
     if "teacher" in parts and engine:
         other_cpus = _READERS_AND_SINK + (_PRE_RANKER if settings.pre_ranker else 0)
         demands.append(_engines("the teacher", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, other_cpus))
-    if "encoder" in parts:
-        demands.append(
-            _engines(
-                "the sentence encoder", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, _READERS_AND_SINK
-            )
-        )
+    for part, who in (("encoder", "the sentence encoder"), ("judge", "the judge")):
+        if part in parts:
+            pool = teacher_engines(compute)
+            demands.append(_engines(who, "teacher", pool, compute.teacher_gpu_gb, _READERS_AND_SINK))
     writes = isinstance(settings.rationales, LlmRationaleSettings) and not is_hosted(settings.rationales)
     if "rationales" in parts and writes:
         demands.append(

@@ -7,6 +7,7 @@ from typing import Literal
 
 from actors.hosted.hosted_settings import is_hosted
 from actors.rationale_settings import LlmRationaleSettings
+from ranking.evaluation.judge_settings import LlmJudgeSettings
 from ranking.runs.stages import Stage
 from ray_jobs.common.run import Run
 from students.student_settings import StudentSettings
@@ -73,7 +74,7 @@ def check_student_base(student: StudentSettings) -> None:
 
 
 def _check_evaluation_models(run: Run) -> None:
-    """Check `evaluation.models`, except those at a URI, which the workers check when they have copied them."""
+    """Check the judge, and `evaluation.models` except those at a URI, which the workers check when they copy them."""
     from ranking.model_paths import model_path
     from students.model_check import checked_model
 
@@ -81,6 +82,11 @@ def _check_evaluation_models(run: Run) -> None:
         if "://" not in named.model:
             where = f"setting 'evaluation.models', {named.name!r}: model {named.model!r}"
             checked_model(model_path(named.model), named.revision, where, "score")
+    judge = run.settings.evaluation.judge
+    if isinstance(judge, LlmJudgeSettings):
+        from actors.judges.llm_judge import check_judge_model
+
+        check_judge_model(judge)
 
 
 def _stage(run: Run, part: Part) -> Stage:

@@ -4,8 +4,8 @@ collection ─ queries ─┐                          ┌ rationales ┐
      ├────── index ───┴─ candidates ─ labels ────┴─────────┴── students/<name> ─┐
      └─────────┴───── test/candidates ─ test/labels ────────────────────────────┴─ evaluation
 
-Only students that learn from rationales depend on them. vectors/, teacher/ and writer/ are caches, not stages: their
-entries are keyed by content and never go stale.
+Only students that learn from rationales depend on them. vectors/, teacher/, writer/ and judge/ are caches, not stages:
+their entries are keyed by content and never go stale.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettin
 from ranking.storage.folder import Folder
 from ray_jobs.common.identities import (
     content_hash,
+    judge_identity,
     lists_hash,
     model_inventory,
     rationales_identity,
@@ -192,6 +193,8 @@ class Plan:
         }
         external = [content_hash(trec_run.path) for trec_run in self._settings.evaluation.runs]
         external += [fingerprint_of(model_inventory(model.model)) for model in self._settings.evaluation.models]
+        if self._settings.evaluation.judge is not None:
+            external.append(fingerprint_of(self.judge_identity))
         lists = self.test_labels if self._settings.evaluation.teacher else self.test_candidates
         students = [self.student(student).fingerprint for student in self._settings.students]
         return self._stage("evaluation", settings, [lists.fingerprint, *students, *external])
@@ -227,6 +230,17 @@ class Plan:
     def rationales_cache(self) -> Folder:
         """Response cache of the rationale writer. Each model and prompt has its own folder."""
         return self._folder / "writer" / fingerprint_of(_without(self._rationales_identity, {"rationales_per_list"}))
+
+    @cached_property
+    def judge_identity(self) -> dict[str, Any]:
+        """All that determines the judge's answers. Empty without a judge."""
+        judge = self._settings.evaluation.judge
+        return judge_identity(judge) if judge is not None else {}
+
+    @property
+    def judge_cache(self) -> Folder:
+        """Response cache of the judge. Each model and prompt has its own folder."""
+        return self._folder / "judge" / fingerprint_of(self.judge_identity)
 
     @property
     def dense_models(self) -> list[tuple[str, str | None]]:

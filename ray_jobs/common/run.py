@@ -26,6 +26,7 @@ from ranking import usage_statistics
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
 from ranking.errors import InputError
+from ranking.evaluation.recorded_grades import with_judged_queries
 from ranking.external_ends import WaitingError
 from ranking.records import FUSED
 from ranking.registry import Registry
@@ -63,6 +64,7 @@ class Run:
     def collection(self) -> Collection:
         """The collection. On first use, it is read, and its size and notes are printed."""
         collection = read_collection(self.settings.collection, self.settings.evaluation.split)
+        collection = with_judged_queries(collection, self.settings.evaluation.judge)
         judged = len(collection.test)
         sizes = f"{len(collection.documents):,} documents, {len(collection.log):,} queries, {judged:,} test queries"
         self.progress.stage("collection", f"{collection.name}: {sizes}")
@@ -82,9 +84,13 @@ class Run:
             tested = collection.model_copy(update={"use": "test"})
             self.settings = self.settings.model_copy(update={"collection": tested})
 
-    def check_judged(self) -> None:
-        """Raise InputError if the collection has no judged test queries."""
-        if not self.collection.test:
+    def check_judged(self, by_judge: bool = False) -> None:
+        """Raise InputError if the collection has no judged test queries.
+
+        Args:
+            by_judge: Whether test queries that only the judge grades are sufficient.
+        """
+        if not self.collection.test or not (by_judge or any(self.collection.qrels.values())):
             raise InputError(
                 f"{self.collection.name} has no judged test queries; only labelling and training are possible"
             )

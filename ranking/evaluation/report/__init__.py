@@ -17,6 +17,7 @@ from ranking.evaluation.decision import name_of, served_systems
 from ranking.evaluation.report import charts, report_tables
 from ranking.evaluation.report.calibration_tables import calibration_tables
 from ranking.evaluation.report.differences import ChangedQuery, RankedSystem, changed_queries
+from ranking.evaluation.report.judge_tables import judge_legend, judge_tables
 from ranking.evaluation.report.markdown_text import markdown_text
 from ranking.evaluation.results import Metrics
 from ranking.evaluation.trec_runs import TrecRun
@@ -134,13 +135,16 @@ def _content(data: ReportData) -> dict[str, Any]:
     metrics = data.metrics
     costs = report_tables.costs(metrics, data.featured)
     slice_columns, slice_rows = report_tables.query_slices(metrics)
+    quality = report_tables.quality(metrics, data.featured)
+    quality.legend.extend(judge_legend(metrics, data.measure))
     return {
         "title": f"{metrics.collection}: {metrics.queries:,} {metrics.split} queries",
         "subtitle": f"Run {data.run}. {report_tables.machine(metrics)}",
         "metrics": metrics,
         "measure": data.measure,
         "tables": [
-            report_tables.quality(metrics, data.featured),
+            *judge_tables(metrics),
+            quality,
             *([costs] if costs else []),
             *calibration_tables(metrics),
         ],

@@ -68,6 +68,7 @@ def quality(metrics: Metrics, featured: str | None) -> ReportTable:
         "re-ranks",
         *names,
         "judged only",
+        f"{names[0]} {metrics.judge.suffix}" if metrics.judge else "",
         f"Δ {names[0]}",
         "95% interval",
         "p",
@@ -82,6 +83,7 @@ def quality(metrics: Metrics, featured: str | None) -> ReportTable:
             *(Cell(result.formatted(name)) for name in names),
         ]
         cells.append(Cell(f"{result.judged_only:.3f}" if judged_only and result.judged_only is not None else ""))
+        cells.append(Cell(f"{result.with_judge[names[0]]:.3f}" if result.with_judge else ""))
         rows.append(SystemRow(cells + _comparison_cells(by_system.get(key), key == metrics.baseline), key == featured))
     legend = ["Judged@10: share of the top 10 that is judged. Unjudged documents count as not relevant."]
     if judged_only:
@@ -93,7 +95,9 @@ def quality(metrics: Metrics, featured: str | None) -> ReportTable:
             "list. Effect d: mean difference divided by its standard deviation over queries."
         )
     legend.append("Ties are broken as in trec_eval, by descending document id.")
-    return _table("Systems", columns, rows, legend)
+    judge = metrics.judge
+    title = f"Systems, graded by the {judge.label} only" if judge and judge.alone else "Systems"
+    return _table(title, columns, rows, legend)
 
 
 def costs(metrics: Metrics, featured: str | None) -> ReportTable | None:

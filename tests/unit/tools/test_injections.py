@@ -10,7 +10,7 @@ import pytest
 from ranking.errors import InputError
 from ranking.labels.listwise_answers import read_answer
 from ranking.prompts import LISTWISE, RANKGPT, load_prompt, sanitize
-from ranking.prompts.pair_prompts import load_pair_prompt
+from ranking.prompts.pair_prompts import GRADE, load_pair_prompt
 from ranking.prompts.rationale_prompts import load_rationale_prompt
 from tools.injections import INJECTIONS, harmless, load, outcome_changed
 from tools.injections.credulous import copied_answer
@@ -105,6 +105,13 @@ def test_credulous_reader_copies_every_notation_from_a_plain_prompt(injection):
 def test_pointwise_prompt_has_only_its_own_delimiters(injection):
     content = load_pair_prompt().messages(injection.text, injection.text, SPECIAL)[-1]["content"]
     assert_only_own_fences(content, [r"<<< query", r">>>", r"<<< document", r">>>"])
+
+
+@each_injection
+def test_grade_prompt_has_only_its_own_delimiters(injection):
+    messages = load_pair_prompt(GRADE).messages(injection.text, injection.text, SPECIAL)
+    assert_only_own_fences(messages[-1]["content"], [r"<<< query", r">>>", r"<<< passage", r">>>"])
+    assert not [token for token in SPECIAL if token in messages[-1]["content"]]
 
 
 @each_injection

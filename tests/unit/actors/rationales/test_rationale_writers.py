@@ -10,7 +10,7 @@ from actors.data.rows import Outcome, records, table_of
 from actors.rationale_settings import LlmRationaleSettings
 from actors.rationales.extractive import extract_rationales
 from actors.rationales.rationale_requests import Explainer, RationaleFiller
-from actors.vllm.engine import Completion
+from actors.vllm.completion import Completion
 from actors.vllm.response_cache import ResponseCache
 from ranking.prompts.rationale_prompts import load_rationale_prompt
 from ranking.records import Label, RationaleList

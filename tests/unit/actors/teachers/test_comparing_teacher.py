@@ -15,7 +15,7 @@ from actors.teachers.choice_requests import ChoiceFiller, ChoiceRequester
 from actors.teachers.comparison_outcomes import outcome_of_comparisons
 from actors.teachers.comparison_ranking import ListComparer
 from actors.teachers.prompt_costs import costs_of
-from actors.vllm.engine import Completion
+from actors.vllm.completion import Completion
 from actors.vllm.response_cache import ResponseCache
 from ranking.errors import InputError
 from ranking.prompts.choice_prompts import PAIRWISE, SETWISE, load_choice_prompt

@@ -14,7 +14,7 @@ from actors.teacher_settings import ListwiseTeacherSettings
 from actors.teachers.label_outcomes import outcome_of
 from actors.teachers.listwise_requests import ListwiseRequester, list_id_of
 from actors.vllm.chat import ChatTokens
-from actors.vllm.engine import Completion
+from actors.vllm.completion import Completion
 from actors.vllm.prompt_tokens import PromptFiller, max_answer_tokens
 from actors.vllm.response_cache import ResponseCache
 from ranking.labels.answer_constraints import ListRules

@@ -15,7 +15,7 @@ from actors.teachers.listwise_requests import ListwiseRequester
 from actors.teachers.pointwise_teacher import PointwiseActor, make_scorer
 from actors.teachers.recorded_teacher import RecordedTeacher
 from actors.training.label_batches import LabelBatches, LabelReader
-from actors.vllm.engine import Completion
+from actors.vllm.completion import Completion
 from actors.vllm.pooling_cache import PoolingCache
 from actors.vllm.response_cache import ResponseCache
 from ranking.passage_settings import PassageSettings

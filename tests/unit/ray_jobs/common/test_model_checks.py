@@ -86,6 +86,13 @@ CASES = [
         "setting 'evaluation.models', 'theirs': model",
     ),
     (
+        evaluate,
+        "evaluation",
+        "encoder",
+        lambda model: {"judge": {"kind": "llm", "model": model}},
+        "evaluation.judge.model",
+    ),
+    (
         pipeline,
         "evaluation",
         "generator",

@@ -1,0 +1,1 @@
+"""Judges: language models that grade query-passage pairs of an evaluation."""
