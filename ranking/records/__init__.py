@@ -10,6 +10,7 @@ from ranking.records.candidate_records import (
     PreRankedList,
     QueryCandidates,
 )
+from ranking.records.click_records import DocumentClicks, QueryClicks
 from ranking.records.collection_records import Document, Query, SelectedQuery, SplitName, content
 from ranking.records.label_records import (
     Answer,
@@ -31,6 +32,7 @@ __all__ = [
     "Candidate",
     "CandidateList",
     "Document",
+    "DocumentClicks",
     "IncompleteList",
     "Label",
     "LabelledCandidate",
@@ -41,6 +43,7 @@ __all__ = [
     "Provenance",
     "Query",
     "QueryCandidates",
+    "QueryClicks",
     "Rationale",
     "RationaleList",
     "RationaleStatus",
