@@ -92,7 +92,7 @@ def simulated_clicks(generator: np.random.Generator, world: World, teacher: Floa
                 cell = cells.setdefault((query * DOCUMENTS + int(order[position]), position), [0, 0])
                 cell[0] += shown
                 cell[1] += int(clicks[position])
-    return counts_of((*key, *cell) for key, cell in cells.items())
+    return counts_of((pair, position, cell[0], cell[1]) for (pair, position), cell in cells.items())
 
 
 Targets = Callable[[World, ClickCounts, Floats], Floats]

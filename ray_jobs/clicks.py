@@ -3,7 +3,8 @@
     python -m ray_jobs.clicks RUN.yaml
     python -m ray_jobs.clicks RUN.yaml --clicks.method em
 
-Reads serving/exposures/ and serving/feedback/ under the storage root, of all runs and model versions. Writes clicks/ in
+Reads serving/exposures/ and serving/feedback/ under the storage root, of all runs and model versions, and searches and
+events of User Behavior Insights if there are any. Writes clicks/ in
 the run's folder: one row per query, and report.json with the position bias. `training.clicks` mixes the estimates with
 the teacher's labels. Run it again to use clicks that were recorded since.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ranking.clicks.click_estimation import PositionBias, position_bias, query_c
 from ranking.clicks.click_join import JoinedClicks, join
 from ranking.clicks.click_sources import recorded_clicks, recorded_rankings
 from ranking.clicks.spilled_rows import bucket_count
+from ranking.clicks.ubi_clicks import estimated_rows, ubi_clicks, ubi_files, ubi_rankings
 from ranking.errors import InputError
 from ranking.records import QueryClicks
 from ranking.runs.stages import Stage
@@ -69,14 +71,21 @@ def _joined(run: Run, folder: Path) -> JoinedClicks:
     settings, place = run.settings.clicks, run.storage / SERVING
     exposures, feedback = place / EXPOSURES, place / FEEDBACK
     count = sum(exposures.count_rows(name) for name in exposures.names(".parquet"))
-    rankings = recorded_rankings(exposures, settings.experiments)
-    joined = join(rankings, recorded_clicks(feedback), settings.depth, folder, bucket_count(count))
+    queries = ubi_files(settings.ubi_queries, "clicks.ubi_queries") if settings.ubi_queries else []
+    events = ubi_files(settings.ubi_events, "clicks.ubi_events") if settings.ubi_events else []
+    rankings = chain(recorded_rankings(exposures, settings.experiments), ubi_rankings(queries))
+    clicks = chain(recorded_clicks(feedback), ubi_clicks(events))
+    joined = join(rankings, clicks, settings.depth, folder, bucket_count(count + estimated_rows(queries)))
+    if joined.exposures:
+        return joined
+    if queries:
+        raise InputError(
+            f"clicks.ubi_queries {settings.ubi_queries}: no search has query_id, user_query and query_response_hit_ids"
+        )
     if not count:
-        raise InputError(f"{exposures.uri}: no exposures recorded; set serving.record.exposures")
-    if not joined.exposures:
-        names = ", ".join(map(repr, settings.experiments))
-        raise InputError(f"{exposures.uri}: no exposures of experiments {names}; change clicks.experiments")
-    return joined
+        raise InputError(f"{exposures.uri}: no exposures recorded; set serving.record.exposures, or clicks.ubi_queries")
+    names = ", ".join(map(repr, settings.experiments))
+    raise InputError(f"{exposures.uri}: no exposures of experiments {names}; change clicks.experiments")
 
 
 def _check(run: Run, bias: PositionBias) -> None:

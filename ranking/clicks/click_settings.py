@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ranking.settings import Settings
 
 
 class ClickSettings(Settings):
     """Relevance from the clicks that the service records, for `ray_jobs.clicks`."""
+
+    ubi_queries: str | None = Field(
+        None,
+        description=(
+            "Searches of User Behavior Insights as .jsonl or .parquet, in addition to those that the service recorded: "
+            "a path or URI of a file, a folder or a glob."
+        ),
+    )
+    ubi_events: str | None = Field(None, description="Events of User Behavior Insights, with the clicks on them.")
 
     experiments: list[str] = Field(
         default_factory=list, description="Names of the experiments whose exposures count. Empty: all."
@@ -35,3 +44,9 @@ class ClickSettings(Settings):
         ),
     )
     max_weight: float = Field(10.0, ge=1, description="Maximum weight of a click, relative to one at position 1.")
+
+    @model_validator(mode="after")
+    def _check_ubi(self) -> ClickSettings:
+        if (self.ubi_queries is None) != (self.ubi_events is None):
+            raise ValueError("ubi_queries and ubi_events belong together; set both or neither")
+        return self

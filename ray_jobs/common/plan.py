@@ -166,7 +166,9 @@ class Plan:
         place = Folder(self._settings.storage) / SERVING
         folders = [folder for folder in (place / EXPOSURES, place / FEEDBACK) if folder.exists()]
         files = [[(name, size) for name, size, _ in folder.inventory()] for folder in folders]
-        return self._stage("clicks", self._settings.clicks.model_dump(), [fingerprint_of(files)])
+        clicks = self._settings.clicks
+        logs = [fingerprint_of_log(log) for log in (clicks.ubi_queries, clicks.ubi_events) if log]
+        return self._stage("clicks", clicks.model_dump(), [fingerprint_of(files, logs)])
 
     @cached_property
     def clicks_for_training(self) -> TrainingInput:

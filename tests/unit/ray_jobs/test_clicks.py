@@ -89,3 +89,39 @@ def test_too_few_clicks_are_one_line_and_keep_earlier_estimates(tmp_path):
     with pytest.raises(InputError, match=r"2 clicks on documents that were shown at several positions .* needs 100"):
         job.main(opened(tmp_path))
     assert manifest_of(Folder(tmp_path) / "x" / "clicks") == before
+
+
+def test_user_behavior_insights_are_a_second_source(tmp_path):
+    (tmp_path / "queries.jsonl").write_text(
+        "".join(
+            json.dumps(
+                {"query_id": f"s{n}", "user_query": "Boots", "query_response_hit_ids": ["a", "b"][:: 1 - n % 2 * 2]}
+            )
+            + "\n"
+            for n in range(40)
+        )
+    )
+    clicks = (
+        [("a", n) for n in range(0, 40, 2)] + [("b", n) for n in range(1, 40, 4)] + [("a", n) for n in range(1, 20, 2)]
+    )
+    attributes = {doc_id: {"object": {"object_id": doc_id}} for doc_id in "ab"}
+    (tmp_path / "events.jsonl").write_text(
+        "".join(
+            json.dumps({"query_id": f"s{n}", "action_name": "click", "event_attributes": attributes[doc_id]}) + "\n"
+            for doc_id, n in clicks
+        )
+    )
+    sources = ["--clicks.ubi_queries", tmp_path / "queries.jsonl", "--clicks.ubi_events", tmp_path / "events.jsonl"]
+    run = opened(tmp_path, *sources, "--clicks.min_clicks", "10")
+    job.main(run)
+    (row,) = (run.folder / "clicks").read_rows(QueryClicks)
+    assert (row.query, row.exposures) == ("boots", 40)
+    assert [(document.doc_id, document.clicks) for document in row.documents] == [("a", 30), ("b", 10)]
+    before = run.plan.clicks.fingerprint
+    (tmp_path / "queries.jsonl").write_text("{}\n")
+    again = opened(tmp_path, *sources, "--clicks.min_clicks", "10")
+    assert again.plan.clicks.fingerprint != before
+    with pytest.raises(
+        InputError, match=r"ubi_queries .*: no search has query_id, user_query and query_response_hit_ids"
+    ):
+        job.main(again)
