@@ -126,6 +126,7 @@ def _fit(run: Run, stage: Stage, student: StudentSettings, data: TrainingData) -
         tensorboard=stage.folder / TENSORBOARD,
         board=board,
         grades=data.grades,
+        clicks=data.clicks,
         base_ranks=has_ranking_head(model_path(student.base), student),
         frequent_terms=frequent_terms(run, student),
         language=run.settings.collection.language,

@@ -20,6 +20,18 @@ class ConfidenceSettings(Settings):
     min_confidence: float = Field(0.0, ge=0, le=1, description="Drop labels with a lower confidence.")
 
 
+class ClickMixingSettings(Settings):
+    """Mix relevance from clicks (`ray_jobs.clicks`) into the teacher's targets.
+
+    The clicks of a query get the weight w = weight * n / (n + k), where n is the number of its exposures.
+    """
+
+    weight: float = Field(0.5, gt=0, le=1, description="Weight of the clicks of a query with very many exposures.")
+    k: float = Field(
+        100.0, gt=0, description="Number of exposures at which the clicks of a query have half of `weight`."
+    )
+
+
 LossName = Literal[
     "auto",
     "ranknet",
@@ -58,6 +70,9 @@ class TrainingSettings(Settings):
             "Path or URI of another run's folder, or a list of them: train on their labels, and on their rationales "
             "for students that use rationales. Empty: this run's labels."
         ),
+    )
+    clicks: ClickMixingSettings | None = Field(
+        None, description="Mix relevance from clicks into the teacher's targets. Null: use no clicks."
     )
     relevant_grade: int = Field(
         1, ge=1, description="Minimum grade of a relevant document, for `targets: judgements` and for `calibrate`."
@@ -187,6 +202,12 @@ class TrainingSettings(Settings):
     @classmethod
     def _to_list(cls, value: object) -> object:
         return [] if value is None else [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_clicks(self) -> TrainingSettings:
+        if self.clicks is not None and self.targets == "judgements":
+            raise ValueError("clicks are mixed with a teacher's labels; remove clicks, or set targets to labels")
+        return self
 
     @model_validator(mode="after")
     def _check_judgements(self) -> TrainingSettings:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ranking.clicks.click_mixing import ListClicks
 from ranking.languages import ENGLISH
 from ranking.records import Provenance
 from ranking.storage.folder import Folder
@@ -30,6 +31,7 @@ class Assignment:
         tensorboard: Folder for TensorBoard's event files.
         board: Actor handle of the `TrainingBoard` that the workers report to.
         grades: Judgements to learn from, {query_id: {doc_id: grade}}; None to learn from the labels.
+        clicks: Clicks to mix into the labels' targets, {query_id: clicks}; None for none.
         base_ranks: Whether the base model already has a ranking head. If so, it is validated before training (step 0)
             and exported if training does not improve it.
         frequent_terms: Keys of frequent terms, which Token Selection ignores.
@@ -48,6 +50,7 @@ class Assignment:
     tensorboard: Folder
     board: Any
     grades: dict[str, dict[str, int]] | None = None
+    clicks: dict[str, ListClicks] | None = None
     base_ranks: bool = False
     frequent_terms: frozenset[int] = frozenset()
     language: str = ENGLISH

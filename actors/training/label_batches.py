@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
+from ranking.clicks.click_mixing import ListClicks, with_clicks
 from ranking.errors import InputError
 from ranking.labels.confidence import trust
 from ranking.labels.label_views import training_candidates, with_judgement_targets
@@ -158,6 +159,7 @@ class LabelBatches:
         training: TrainingSettings,
         rows: TrainingReader,
         grades: dict[str, dict[str, int]] | None = None,
+        clicks: dict[str, ListClicks] | None = None,
     ) -> None:
         """Create batches from a reader of labels.
 
@@ -166,11 +168,13 @@ class LabelBatches:
             training: Training settings.
             rows: Tokenizes pairs for the student.
             grades: Judgements to learn from, {query_id: {doc_id: grade}}; None to learn from the labels.
+            clicks: Clicks to mix into the labels' targets, {query_id: clicks}; None for none.
         """
         self.reader = reader
         self.training = training
         self.rows = rows
         self.grades = grades
+        self.clicks = clicks or {}
         # Validation tokenizes while a thread prepares the next step, and a tokenizer has only one truncation setting.
         self._tokenizing = threading.Lock()
 
@@ -215,6 +219,8 @@ class LabelBatches:
         if self.grades is not None:
             candidates = with_judgement_targets(candidates, self.grades[label.query_id], self.training.relevant_grade)
             relevant = {c.doc_id: c.target > 0 for c in candidates}
+        if (clicks := self.clicks.get(label.query_id)) is not None:
+            candidates = with_clicks(candidates, clicks, label.provenance.targets)
         sample = self.training.candidates_per_list
         if epoch is not None and sample is not None and sample < len(candidates):
             generator = random.Random(f"{self.training.seed} {epoch} {label.query_id}")

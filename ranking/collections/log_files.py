@@ -85,11 +85,12 @@ class FileSplit:
     stop: int
 
 
-def find_log(place: str) -> list[LogFile]:
+def find_log(place: str, setting: str = "queries.log") -> list[LogFile]:
     """List the files of a query log, sorted by path. Ignores files whose names begin with `_` or `.`.
 
     Args:
         place: Path or URI of a file, a folder, or a glob without `**`.
+        setting: Name of the setting, for error messages.
 
     Raises:
         InputError: No file was found, or the extension of a file is not one of `ENDINGS`, with or without .gz for text
@@ -103,16 +104,16 @@ def find_log(place: str) -> list[LogFile]:
         if infos[0].type == pafs.FileType.Directory:
             infos = folder.filesystem.get_file_info(pafs.FileSelector(folder.path, recursive=True))
     except OSError as error:
-        raise InputError(f"queries.log {place}: cannot read the log ({' '.join(str(error).split())})") from None
+        raise InputError(f"{setting} {place}: cannot read the log ({' '.join(str(error).split())})") from None
     files = [info for info in infos if info.type == pafs.FileType.File and not info.base_name.startswith(("_", "."))]
     if pattern:
         files = [info for info in files if _matches(info.path[len(folder.path) :].strip("/"), pattern)]
     if not files:
-        raise InputError(f"queries.log {place}: no such file, or a folder without {', '.join(ENDINGS)} files")
+        raise InputError(f"{setting} {place}: no such file, or a folder without {', '.join(ENDINGS)} files")
     for info in files:
         if not _has_known_ending(info.path):
             raise InputError(
-                f"queries.log {info.path}: the extension must be one of {', '.join(ENDINGS)}, and .gz only for text "
+                f"{setting} {info.path}: the extension must be one of {', '.join(ENDINGS)}, and .gz only for text "
                 "files; select files with a glob such as *.tsv"
             )
     files.sort(key=lambda info: info.path)

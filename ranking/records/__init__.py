@@ -11,6 +11,7 @@ from ranking.records.candidate_records import (
     PreRankedList,
     QueryCandidates,
 )
+from ranking.records.click_records import DocumentClicks, QueryClicks
 from ranking.records.collection_records import Document, Query, SelectedQuery, SplitName, content
 from ranking.records.grade_records import GradeStatus, PairGrade, PairToGrade
 from ranking.records.label_records import (
@@ -33,6 +34,7 @@ __all__ = [
     "Candidate",
     "CandidateList",
     "Document",
+    "DocumentClicks",
     "GradeStatus",
     "IncompleteList",
     "Label",
@@ -47,6 +49,7 @@ __all__ = [
     "Provenance",
     "Query",
     "QueryCandidates",
+    "QueryClicks",
     "Rationale",
     "RationaleList",
     "RationaleStatus",

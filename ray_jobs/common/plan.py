@@ -4,8 +4,9 @@ collection ─ queries ─┐                          ┌ rationales ┐
      ├────── index ───┴─ candidates ─ labels ────┴─────────┴── students/<name> ─┐
      └─────────┴───── test/candidates ─ test/labels ────────────────────────────┴─ evaluation
 
-Only students that learn from rationales depend on them. vectors/, teacher/, writer/ and judge/ are caches, not stages:
-their entries are keyed by content and never go stale.
+Only students that learn from rationales depend on them. clicks/ depends on the records of the service; students depend
+on it with `training.clicks`. vectors/, teacher/, writer/ and judge/ are caches, not stages: their entries are keyed by
+content and never go stale.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.rationale_settings import NoRationaleSettings
+from ranking.ab_test.exposure_records import EXPOSURES, FEEDBACK, SERVING
 from ranking.collections.collection import Collection
 from ranking.collections.log_files import fingerprint_of_log
 from ranking.errors import InputError
@@ -168,6 +170,29 @@ class Plan:
             return None
         return Folder(places[0]) if len(places) == 1 else self._folder / "merged" / fingerprint_of(places)
 
+    @cached_property
+    def clicks(self) -> Stage:
+        """The stage that estimates relevance from recorded clicks. New records change its fingerprint."""
+        place = Folder(self._settings.storage) / SERVING
+        folders = [folder for folder in (place / EXPOSURES, place / FEEDBACK) if folder.exists()]
+        files = [[(name, size) for name, size, _ in folder.inventory()] for folder in folders]
+        clicks = self._settings.clicks
+        logs = [fingerprint_of_log(log) for log in (clicks.ubi_queries, clicks.ubi_events) if log]
+        return self._stage("clicks", clicks.model_dump(), [fingerprint_of(files, logs)])
+
+    @cached_property
+    def clicks_for_training(self) -> TrainingInput:
+        """The last finished estimates from clicks. Records that are newer do not make them outdated.
+
+        Raises:
+            InputError: There are none.
+        """
+        folder = self._folder / "clicks"
+        manifest = manifest_of(folder)
+        if manifest is None:
+            raise InputError(f"setting 'training.clicks': no estimates in {folder.uri}; run ray_jobs.clicks first")
+        return TrainingInput(folder, manifest.fingerprint)
+
     def student(self, student: StudentSettings) -> Stage:
         """Return the stage that trains a student."""
         key = f"{type(student).__qualname__} {student.model_dump_json()}"
@@ -269,8 +294,12 @@ class Plan:
     def _student(self, student: StudentSettings) -> Stage:
         # labels are identified by their content, not by their location
         training = self._settings.training.model_dump(exclude=EXECUTION_SETTINGS | {"labels"})
+        if training["clicks"] is None:
+            del training["clicks"]  # as before there was this setting
         labels = self.labels_for_training.fingerprint
         inputs = [labels, *([self.rationales_for_training.fingerprint] if self.reads_rationales(student) else [])]
+        if self._settings.training.clicks is not None:
+            inputs.append(self.clicks_for_training.fingerprint)
         if self._settings.training.labels and labels != self._own_labels:
             inputs.append(self._collection().fingerprint)  # labels of the collection's test queries are dropped
         if student.base in PROJECT_MODELS:

@@ -9,6 +9,7 @@ from actors.rationale_settings import NoRationaleSettings, RationaleSettings
 from actors.serving.serving_settings import ServingSettings
 from actors.teacher_settings import PointwiseTeacherSettings, TeacherSettings
 from ranking.ab_test.ab_settings import AbSettings
+from ranking.clicks.click_settings import ClickSettings
 from ranking.evaluation.evaluation_settings import EvaluationSettings
 from ranking.labels.export_settings import ExportSettings
 from ranking.model_paths import EMBEDDED
@@ -76,6 +77,7 @@ class RunSettings(Settings):
     ablation: AblationSettings = AblationSettings()
     serving: ServingSettings = ServingSettings()
     ab: AbSettings = AbSettings()
+    clicks: ClickSettings = ClickSettings()
     export: ExportSettings = ExportSettings()
     compute: ComputeSettings = ComputeSettings()
     mlflow: MlflowSettings | None = Field(None, description="Experiment tracking with MLflow. Null: none.")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from ranking.clicks.click_mixing import ListClicks
 from ranking.labels.confidence import confident
 from ranking.records import Provenance
 from ranking.storage.folder import Folder
 from ray_jobs.common.run import Run
 from ray_jobs.common.training_inputs import TrainingInput
-from ray_jobs.training import label_merging, training_labels
+from ray_jobs.training import click_labels, label_merging, training_labels
 from students.student_settings import RraBertSettings, StudentSettings
 
 _TERM_FREQUENCY_DOCUMENTS = 50_000
@@ -30,6 +31,7 @@ class TrainingData:
         provenance: Provenance of the targets.
         label_count: Number of all labels, including dropped ones.
         dropped_for_confidence: Number of labels dropped because they are below the minimum confidence.
+        clicks: {query_id: clicks} to mix into the targets; None for none.
     """
 
     labels: TrainingInput
@@ -40,6 +42,7 @@ class TrainingData:
     provenance: Provenance
     label_count: int
     dropped_for_confidence: int
+    clicks: dict[str, ListClicks] | None = None
 
     @property
     def query_count(self) -> int:
@@ -72,7 +75,8 @@ def prepare(run: Run, student: StudentSettings) -> TrainingData:
     validation, train_ids = training_labels.split_validation(
         query_ids, training.validation_fraction, run.settings.queries.seed
     )
-    return TrainingData(labels, rationales, train_ids, validation, grades, provenance, len(ids), dropped)
+    clicks = click_labels.clicks_of_labels(run, labels.folder, query_ids)
+    return TrainingData(labels, rationales, train_ids, validation, grades, provenance, len(ids), dropped, clicks)
 
 
 def _report_confidence(run: Run, confidences: list[float | None], dropped: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from actors.scoring.scorers import Model
+from ranking.clicks.click_mixing import with_clicks
 from ranking.evaluation.trec_runs import TrecRun
 from ranking.labels.label_views import with_judgement_targets
 from ranking.records import Candidate, CandidateList, Label
@@ -38,8 +39,10 @@ class ValidationScores:
 
     @property
     def trained_labels(self) -> dict[str, Label]:
-        """The labels with the targets that the student was trained on: the teacher's, or those of judgements."""
-        return self.labels if self._data.grades is None else self.judged(self._data.grades)
+        """The labels with the targets that the student was trained on: judgements, or the teacher's and clicks."""
+        if self._data.grades is not None:
+            return self.judged(self._data.grades)
+        return {query_id: self._clicked(label) for query_id, label in self.labels.items()}
 
     def judged(self, grades: Mapping[str, Mapping[str, int]]) -> dict[str, Label]:
         """Return the labels of the queries in `grades`, with targets from these judgements: above 0 is relevant.
@@ -55,6 +58,15 @@ class ValidationScores:
             for query_id, label in self.labels.items()
             if query_id in grades
         }
+
+    def _clicked(self, label: Label) -> Label:
+        """Mix the clicks of a query, if it has any, into the targets of the documents that the teacher was shown."""
+        clicks = (self._data.clicks or {}).get(label.query_id)
+        if clicks is None:
+            return label
+        seen = [candidate for candidate in label.candidates if candidate.tier != "unseen"]
+        mixed = {c.doc_id: c for c in with_clicks(seen, clicks, label.provenance.targets)}
+        return label.model_copy(update={"candidates": [mixed.get(c.doc_id, c) for c in label.candidates]})
 
     @cached_property
     def scores(self) -> TrecRun:

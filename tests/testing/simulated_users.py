@@ -75,3 +75,32 @@ def keys(generator, count, quality, clicking, spread=0.5):
     relevant = relevances(generator, len(owner), quality) & (generator.random((len(owner), DEPTH)) < satisfied[:, None])
     clicked = clicking(generator, relevant).any(axis=1)
     return np.bincount(owner, clicked, count), shown.astype(float)
+
+
+def position_based_counts(generator, propensities, queries, impressions, orders=2, documents=DEPTH):
+    """Simulate clicks of the position-based model on the top of several orders per query, as of the arms of a test.
+
+    The orders have relevant documents at the top, so clicks are confounded with position.
+
+    Args:
+        generator: NumPy random generator.
+        propensities: Examination probability of each shown position, [depth].
+        queries: Number of queries.
+        impressions: Number of impressions of each order of a query.
+        orders: Number of orders of a query.
+        documents: Number of documents of a query.
+
+    Returns:
+        Cells (pair, position, shown, clicks), and the attractiveness of each pair, [queries * documents].
+    """
+    attractive = generator.uniform(0.05, 0.6, (queries, documents))
+    cells = {}
+    for query in range(queries):
+        for _ in range(orders):
+            order = np.argsort(-(attractive[query] + generator.normal(0, 0.15, documents)))[: len(propensities)]
+            clicks = generator.binomial(impressions, propensities * attractive[query][order])
+            for position, (document, clicked) in enumerate(zip(order, clicks, strict=True)):
+                cell = cells.setdefault((query * documents + int(document), position), [0, 0])
+                cell[0] += impressions
+                cell[1] += int(clicked)
+    return [(*key, *values) for key, values in sorted(cells.items())], attractive.ravel()

@@ -66,6 +66,8 @@ def test_other_keys_of_metrics_json_only_repeat_the_evaluation(dataset, monkeypa
         ("candidates.depth", "20", {"candidates", "test/candidates", "test/labels", *AFTER_LABELS}),
         ("collection.language", "german", set(STAGES) - {"teacher cache"}),
         ("collection.language", "english", set()),
+        ("training.clicks", "null", set()),
+        ("clicks.depth", "20", set()),
         ("serving.port", "9000", set()),
         ("serving.replicas", "3", {"evaluation"}),
         ("compute.engine_hour_price", "2", {"evaluation"}),
@@ -429,3 +431,27 @@ def test_encoder_that_chooses_passages_changes_the_labels_of_test_queries(datase
         for passages in ("null", "{}")
     ]
     assert len({run.plan.audit.fingerprint for run in with_audit}) == 2
+
+
+def test_student_depends_on_the_last_estimates_from_clicks(dataset, tmp_path):
+    arguments = ["--storage", str(tmp_path), "--training.clicks"]
+    with pytest.raises(InputError, match=r"'training\.clicks': no estimates in .*x/clicks; run ray_jobs\.clicks first"):
+        fingerprints(dataset, *arguments, "{}")
+    run = open_run([str(dataset / "run.yaml"), "--collection.source", f"beir:{dataset}", "--storage", str(tmp_path)])
+    run.plan.clicks.finish(rows_in=0, rows_out=0)
+    off, on = fingerprints(dataset, "--storage", str(tmp_path)), fingerprints(dataset, *arguments, "{}")
+    assert {name for name in off if off[name] != on[name]} == {"student", "evaluation"}
+    assert on != fingerprints(dataset, *arguments, '{"k": 7}')
+    # new records make another snapshot possible, but do not retrain by themselves
+    (tmp_path / "serving" / "exposures").mkdir(parents=True)
+    (tmp_path / "serving" / "exposures" / "part-1.parquet").write_text("")
+    assert fingerprints(dataset, *arguments, "{}") == on
+    again = open_run([str(dataset / "run.yaml"), "--collection.source", f"beir:{dataset}", "--storage", str(tmp_path)])
+    assert again.plan.clicks.fingerprint != run.plan.clicks.fingerprint
+    again.plan.clicks.finish(rows_in=0, rows_out=0)
+    assert fingerprints(dataset, *arguments, "{}")["student"] != on["student"]
+
+
+def test_training_settings_without_clicks_are_those_of_earlier_versions(dataset):
+    run = open_run([str(dataset / "run.yaml"), "--collection.source", f"beir:{dataset}", "--storage", str(dataset)])
+    assert "clicks" not in run.plan.student(run.settings.students[0]).settings["training"]

@@ -59,6 +59,7 @@ def make(tmp_path, monkeypatch):
             validation_ids=[f"q{n}" for n in range(6)],
             labels=SimpleNamespace(folder=Folder(tmp_path) / "labels"),
             grades=grades,
+            clicks=None,
         )
         return run, ValidationScores(run, RraBertSettings(), model, data)
 

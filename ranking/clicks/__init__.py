@@ -1,0 +1,1 @@
+"""Clicks as a training signal: position bias, debiased relevance, and mixing with a teacher's targets."""
