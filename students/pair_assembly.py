@@ -111,7 +111,7 @@ class PairAssembler:
 def assembler_of(tokenizer: Any, max_length: int) -> PairAssembler | None:
     """Return an assembler for a tokenizer, or None if pairs cannot be assembled exactly.
 
-    The assembler's rows are compared with those of `students.batches.tokenize` for about 200 pairs of texts in several
+    The assembler's rows are compared with those of `students.batches.tokenize` for 170 pairs of texts in several
     scripts and of all lengths around the limit.
     """
     try:
