@@ -56,7 +56,7 @@ class Ingress:
             searcher: First-stage retrieval for the demo page. None if the collection is not indexed.
         """
         self._reranker = Reranker(
-            storage, settings.traffic.challenger, settings.registry_poll_seconds, settings.threads
+            storage, settings.traffic.challenger, settings.registry_poll_seconds, settings.threads, settings.cache
         )
         self._searcher = searcher
         self._settings, self._limits = settings, settings.limits

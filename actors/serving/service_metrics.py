@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from actors.serving.scoring.batching import BatchedScores, Chunk
+from actors.serving.caches.bounded_cache import CacheSize
+from actors.serving.caches.lookups import Lookups
+from actors.serving.scoring.batching import Chunk
 
 _SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0]
 _FILL = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
@@ -14,7 +16,9 @@ class ScorerMetrics:
     """Metrics of scoring in one replica."""
 
     def __init__(self) -> None:
-        self._documents = Counter("rradistill_serve_documents", "Documents scored.", tag_keys=("version", "arm"))
+        self._documents = Counter(
+            "rradistill_serve_documents", "Documents ranked, cached ones included.", tag_keys=("version", "arm")
+        )
         self._tokens = Counter(
             "rradistill_serve_tokens", "Tokens scored, without padding.", tag_keys=("version", "arm")
         )
@@ -38,13 +42,22 @@ class ScorerMetrics:
             "rradistill_serve_loaded", "Attempts to load a version, by outcome.", tag_keys=("version", "outcome")
         )
 
-    def scored(self, version: str, arm: str, tokens: int, result: BatchedScores) -> None:
-        """Record a scored request."""
+    def scored(self, version: str, arm: str, documents: int, tokens: int, queued: float, scored: float) -> None:
+        """Record a scored request.
+
+        Args:
+            version: Version of the model.
+            arm: Role of the model.
+            documents: Documents of the request, cached ones included.
+            tokens: Tokens that the model read for it.
+            queued: Seconds from its arrival to its first chunk.
+            scored: Seconds from its first chunk to its last.
+        """
         tags = {"version": version, "arm": arm}
-        self._documents.inc(len(result.scores) or 1e-9, tags)
+        self._documents.inc(documents or 1e-9, tags)
         self._tokens.inc(tokens or 1e-9, tags)
-        self._queue.observe(result.queued, tags)
-        self._score.observe(result.scored, tags)
+        self._queue.observe(queued, tags)
+        self._score.observe(scored, tags)
 
     def chunk(self, chunk: Chunk) -> None:
         """Record a scored chunk."""
@@ -54,6 +67,30 @@ class ScorerMetrics:
     def loaded(self, version: str, error: Exception | None) -> None:
         """Record an attempt to load a version."""
         self._loaded.inc(1, {"version": version, "outcome": "failed" if error else "loaded"})
+
+
+class CacheMetrics:
+    """Metrics of one cache of a replica. `cache` is `scores` or `documents`."""
+
+    def __init__(self, cache: str) -> None:
+        self._lookups = Counter(
+            "rradistill_serve_cache_lookups",
+            "Pairs or documents that were looked up in a cache, by outcome.",
+            tag_keys=("cache", "outcome"),
+        )
+        self._evictions = Counter(
+            "rradistill_serve_cache_evictions", "Entries that were removed from a cache.", tag_keys=("cache",)
+        )
+        self._bytes = Gauge("rradistill_serve_cache_bytes", "Size of a cache in bytes.", tag_keys=("cache",))
+        self._cache, self._counted_evictions = cache, 0
+
+    def looked_up(self, lookups: Lookups, size: CacheSize) -> None:
+        """Record the lookups of a request, and the size of the cache."""
+        for outcome, count in (("hit", lookups.hit), ("miss", lookups.miss), ("shared", lookups.shared)):
+            self._lookups.inc(count or 1e-9, {"cache": self._cache, "outcome": outcome})
+        self._evictions.inc(size.evictions - self._counted_evictions or 1e-9, {"cache": self._cache})
+        self._counted_evictions = size.evictions
+        self._bytes.set(size.bytes, {"cache": self._cache})
 
 
 class IngressMetrics:

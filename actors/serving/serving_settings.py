@@ -50,6 +50,28 @@ class LimitSettings(Settings):
     )
 
 
+class CacheSettings(Settings):
+    """Caches of each replica, for traffic that repeats itself. Least recently used entries are evicted."""
+
+    scores_mb: int = Field(
+        0,
+        ge=0,
+        description="Maximum size of the cache of scores, in MiB. 1 MiB is about 2,700 (query, document) pairs. 0: no "
+        "cache.",
+    )
+    documents_mb: int = Field(
+        0,
+        ge=0,
+        description="Maximum size of the cache of tokenized documents, in MiB. 1 MiB is about 1,200 documents of 120 "
+        "tokens. 0: no cache.",
+    )
+    shared_between_keys: bool = Field(
+        False,
+        description="Use scores that were computed for another key. Response times then show whether any key has asked "
+        "for a pair.",
+    )
+
+
 class TrafficSettings(Settings):
     """An experiment with a challenger. Callers name their user or session in the header X-Experiment-Key."""
 
@@ -116,6 +138,7 @@ class ServingSettings(Settings):
         True, description="Serve a demo page at /, which searches the run's collection if the collection is indexed."
     )
     limits: LimitSettings = LimitSettings()
+    cache: CacheSettings = CacheSettings()
     traffic: TrafficSettings = TrafficSettings()
     record: RecordSettings = RecordSettings()
 

@@ -40,7 +40,7 @@ class Admission:
         self.limits, self._several_keys = limits, several_keys
         self.requests: Counter[str] = Counter()
         self._documents: Counter[str] = Counter()
-        self._documents_per_second = 100.0
+        self._seconds_per_document = 0.01
 
     @property
     def documents(self) -> int:
@@ -80,7 +80,7 @@ class Admission:
 
     def estimate_seconds(self, documents: int) -> int:
         """Estimate the time to score a number of documents, in whole seconds from 1 to 30."""
-        return min(_MAX_RETRY_SECONDS, max(1, math.ceil(documents / self._documents_per_second)))
+        return min(_MAX_RETRY_SECONDS, max(1, math.ceil(documents * self._seconds_per_document)))
 
     def _check_documents(self, caller: str, documents: int) -> None:
         limit, own, total = self.limits.max_waiting_documents, self._documents[caller], self.documents
@@ -99,5 +99,5 @@ class Admission:
             )
 
     def _update_throughput(self, documents: int, seconds: float) -> None:
-        if documents and seconds > 0:
-            self._documents_per_second += _SMOOTHING * (documents / seconds - self._documents_per_second)
+        """Average the seconds per document. Documents per second would be dominated by requests with cached scores."""
+        self._seconds_per_document += _SMOOTHING * (seconds / documents - self._seconds_per_document)

@@ -14,8 +14,11 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 
-_SMALL_BODY = 16 * 1024
-"""Bodies up to this number of bytes are parsed in the event loop, which is faster than a thread."""
+_SMALL_BODY = 64 * 1024
+"""Bodies up to this number of bytes are parsed in the event loop, which is faster than a thread.
+
+50 documents of 60 words take 0.03 ms. The slowest bodies, with lone surrogates, take about 2 ms.
+"""
 
 MAX_VALUES = 200_000
 """Maximum number of JSON values in a body. Texts count as one value each."""

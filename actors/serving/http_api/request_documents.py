@@ -76,7 +76,7 @@ def score_of(document: str | TextDocument) -> float | None:
 
 def readable(text: str) -> str:
     """Replace lone surrogates, which JSON strings may contain but UTF-8 cannot encode."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _title_and_text(document: str | TextDocument, i: int) -> str:

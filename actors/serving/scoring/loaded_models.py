@@ -46,6 +46,7 @@ class LoadedModels:
         challenger: str | None,
         poll_seconds: float,
         on_load: Callable[[str, Exception | None], None],
+        prepare: Callable[[Scorer], object] = lambda scorer: None,
     ) -> None:
         """Load the models and start polling the registry.
 
@@ -57,13 +58,14 @@ class LoadedModels:
             challenger: Version to serve next to the champion, if any.
             poll_seconds: Seconds between reads of the registry.
             on_load: Called after each attempt to load a version, with the version and the error (None on success).
+            prepare: Called with each loaded model before it is used.
 
         Raises:
             InputError: The registry has no champion, or neither the champion nor any earlier one can be loaded, or the
                 challenger cannot be loaded.
         """
         self._registry = Registry(storage)
-        self._on_load = on_load
+        self._on_load, self._prepare = on_load, prepare
         self._served: dict[Role, ServedVersion] = {"champion": self._load_champion()}
         if challenger is not None:
             self._served["challenger"] = self._load(challenger, self._registry.checksum_of(challenger))
@@ -126,6 +128,7 @@ class LoadedModels:
             scorer = load_champion(self._registry.folder / version, checksum)
         except InputError as error:
             raise InputError(f"version {version}: {error}") from None
+        self._prepare(scorer)
         query, word = _WARM_UP
         scorer.score([(query, word * length) for length in range(4, scorer.max_length, 8)])
         self._on_load(version, None)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
+from actors.serving.caches.replica_caches import ReplicaCaches
+from actors.serving.caches.score_cache import ComputedScores
 from actors.serving.http_api.rankings import order_of, sigmoid
 from actors.serving.http_api.schemas import FirstStage
 from actors.serving.scoring.batching import TokenBatcher
 from actors.serving.scoring.loaded_models import LoadedModels, Role
 from actors.serving.scoring.tokenizing import TextsToTokenize, TokenizerQueue
-from actors.serving.service_metrics import ScorerMetrics
+from actors.serving.service_metrics import CacheMetrics, ScorerMetrics
+from actors.serving.serving_settings import CacheSettings
 from ranking.blending import Blend
 from ranking.storage.folder import Folder
 from students.passage_splitting import best_passages, estimated_passages
@@ -27,7 +31,7 @@ class ScoredRequest:
     Attributes:
         scores: Raw or blended scores, in document order.
         version: Version of the model.
-        tokens: Tokens that the model read, without padding.
+        tokens: Tokens of all pairs as the model reads them, without padding. Cached pairs count too.
         queued: Seconds from the request's arrival to the start of its first chunk (batch of pairs).
         scored: Seconds from the start of its first chunk to the end of its last chunk.
         blend: How scores were blended with the first stage, such as "ranks, w = 0.7". None if they were not blended.
@@ -59,7 +63,9 @@ class NotCalibratedError(Exception):
 class Reranker:
     """Scores documents with the champion or the challenger. Pairs of concurrent requests share batches."""
 
-    def __init__(self, storage: Folder, challenger: str | None, poll_seconds: float, threads: int) -> None:
+    def __init__(
+        self, storage: Folder, challenger: str | None, poll_seconds: float, threads: int, cache: CacheSettings
+    ) -> None:
         """Load the models and start the threads.
 
         Args:
@@ -67,10 +73,12 @@ class Reranker:
             challenger: Version to serve next to the champion, if any.
             poll_seconds: Seconds between reads of the registry.
             threads: Number of PyTorch threads, and maximum number of batches that are scored at the same time.
+            cache: Sizes of the caches.
         """
         torch.set_num_threads(threads)
         self._metrics = ScorerMetrics()
-        self._models = LoadedModels(storage, challenger, poll_seconds, self._metrics.loaded)
+        self._cache = ReplicaCaches(cache, CacheMetrics)
+        self._models = LoadedModels(storage, challenger, poll_seconds, self._metrics.loaded, self._cache.prepare)
         self._batcher = TokenBatcher(self._metrics.chunk, threads)
         self._tokenizers = TokenizerQueue()
 
@@ -103,15 +111,28 @@ class Reranker:
                 f"the scores of version {served.version} are not calibrated; leave min_score out, or promote a student "
                 "that was trained with training.calibrate"
             )
-        tokenized = await asyncio.wrap_future(self._tokenizers.submit(served.scorer, texts, caller))
-        rows = tokenized.rows
-        result = await asyncio.wrap_future(self._batcher.submit(served.scorer, rows, caller, low_priority))
-        if tokenized.spans:
-            result.scores = [best.score for best in best_passages(result.scores, tokenized.spans)]
-        tokens = sum(row.tokens for row in rows)
-        self._metrics.scored(served.version, role, tokens, result)
+
+        async def compute(texts: TextsToTokenize) -> ComputedScores:
+            return await self._compute(served.scorer, texts, caller, low_priority)
+
+        self._cache.retain(self._models.versions().values())
+        result = await self._cache.scores(served.version, texts, caller, low_priority, compute)
+        counts = (len(result.scores), result.computed_tokens)
+        self._metrics.scored(served.version, role, *counts, result.queued, result.scored)
         scores, blend = _blended(served.scorer.blend, result.scores, first_stage)
+        tokens = sum(result.tokens)
         return ScoredRequest(scores, served.version, tokens, result.queued, result.scored, blend, result.scores)
+
+    async def _compute(self, scorer: Scorer, texts: TextsToTokenize, caller: str, low_priority: bool) -> ComputedScores:
+        """Tokenize and score documents without the cache of scores."""
+        tokenized = await asyncio.wrap_future(self._tokenizers.submit(scorer, texts, caller))
+        result = await asyncio.wrap_future(self._batcher.submit(scorer, tokenized.rows, caller, low_priority))
+        scores, tokens = result.scores, [row.tokens for row in tokenized.rows]
+        if tokenized.spans:
+            scores = [best.score for best in best_passages(scores, tokenized.spans)]
+            passages = iter(tokens)
+            tokens = [sum(islice(passages, len(spans))) for spans in tokenized.spans]
+        return ComputedScores(scores, tokens, result.queued, result.scored, sum(tokens))
 
     def is_calibrated(self, role: Role) -> bool:
         """Return whether the scores of a role's model are calibrated."""

@@ -72,3 +72,14 @@ def test_documents_of_many_keys_are_bounded():
                 stack.enter_context(admission.admitted(f"key-{n % 20}", 50))
         assert 1000 <= admission.documents <= 1000 * sum(1 / k for k in range(1, 21))
         assert {name for name, count in admission.requests.items() if count} == {f"key-{n}" for n in range(20)}
+
+
+def test_fast_requests_do_not_shorten_the_estimate_out_of_proportion(monkeypatch):
+    clock = iter(range(1_000_000))
+    monkeypatch.setattr("actors.serving.http_api.admission.time.monotonic", lambda: next(clock))
+    admission = Admission(LimitSettings())
+    for _ in range(200):  # each takes one second of this clock: half of them 1 document, half of them 1,000
+        for documents in (1, 1000):
+            with admission.admitted("a", documents):
+                pass
+    assert 4 <= admission.estimate_seconds(10) <= 6  # .5005 s per document on average

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from actors.serving.caches.replica_caches import ReplicaCaches
 from actors.serving.http_api.schemas import FirstStage
 from actors.serving.scoring.reranker import NotCalibratedError, Reranker, ScoredRequest
 from actors.serving.scoring.tokenizing import TextsToTokenize, TokenizedTexts
+from actors.serving.serving_settings import CacheSettings
 from ranking.blending import Blend
 
 SCORES = [0.2, -1.0, 3.0, 0.0]
@@ -50,6 +52,9 @@ class LoadedModel:
     def of(self, role):
         return self
 
+    def versions(self):
+        return {"champion": self.version}
+
     def submit(self, *arguments):
         future = Future()
         is_tokenizer = isinstance(arguments[1], TextsToTokenize)
@@ -61,6 +66,7 @@ def reranker(is_calibrated):
     made = Reranker.__new__(Reranker)
     made._models = made._tokenizers = made._batcher = LoadedModel(is_calibrated)
     made._metrics = SimpleNamespace(scored=lambda *_: None)
+    made._cache = ReplicaCaches(CacheSettings(), lambda name: None)
     return made
 
 
