@@ -63,13 +63,13 @@ def names(page, column):
 def search(page, query):
     page.fill("#query", query)
     page.keyboard.press("Enter")
-    page.wait_for_selector("li.result")
+    page.wait_for_selector("li.result:visible")
 
 
 @pytest.mark.parametrize(("width", "scheme"), SIZES)
 def test_rankings_are_side_by_side_or_in_tabs(browser, client, tmp_path, width, scheme):
     with opened(browser, client, "?q=heated+oven", width, scheme) as (page, errors):
-        page.wait_for_selector("li.result")
+        page.wait_for_selector("li.result:visible")
         assert page.locator("h2").all_text_contents() == ["first stage", "champion", "challenger"]
         assert [names(page, n) for n in (1, 2, 3)] == [["d2", "d1"], ["d2", "d1"], ["d1", "d2"]]
         assert page.locator(".column:nth-of-type(3) .move").all_text_contents() == ["▲ 1", "▼ 1"]
@@ -91,7 +91,7 @@ def test_rankings_are_side_by_side_or_in_tabs(browser, client, tmp_path, width, 
 
 def test_grades_are_saved_by_key_and_shown_in_all_rankings(browser, client, tmp_path):
     with opened(browser, client, "?q=bread+yeast") as (page, errors):
-        page.wait_for_selector("li.result")
+        page.wait_for_selector("li.result:visible")
         assert page.locator(".grade:visible").all_text_contents() == ["grade 1"] * 3
         page.locator(".column:nth-of-type(2) .head").first.focus()
         page.keyboard.press("3")
@@ -120,7 +120,7 @@ def test_buttons_of_an_open_result_save_grades(browser, client, tmp_path):
 def test_a_grade_that_is_not_saved_is_reported_in_words(browser, client, tmp_path):
     (tmp_path / "judgements").write_text("a file where the folder should be")
     with opened(browser, client, "?q=heated+oven") as (page, errors):
-        page.wait_for_selector("li.result")
+        page.wait_for_selector("li.result:visible")
         assert "saved grades cannot be read" in page.inner_text("#status")
         page.locator(".head").first.focus()
         page.keyboard.press("2")
@@ -137,7 +137,7 @@ def test_arrow_keys_move_between_results_and_rankings(browser, client):
     focused = "(() => { const item = document.activeElement.closest('li'); return item.dataset.document + ' ' \
         + item.closest('.column').getAttribute('aria-label'); })()"
     with opened(browser, client, "?q=heated+oven") as (page, errors):
-        page.wait_for_selector("li.result")
+        page.wait_for_selector("li.result:visible")
         page.locator(".head").first.focus()
         seen = []
         for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowDown", "ArrowUp", "ArrowLeft"):
@@ -150,7 +150,7 @@ def test_arrow_keys_move_between_results_and_rankings(browser, client):
             f"1 {champion}",
         ]
         assert page.locator("li.lit").count() == 3
-        outline = "getComputedStyle(document.activeElement, '::after').outlineStyle"
+        outline = "getComputedStyle(document.activeElement.closest('li')).outlineStyle"
         assert page.evaluate(outline) == "solid"
         assert errors == []
 
@@ -182,7 +182,7 @@ def test_queries_that_got_worse_are_one_click_away(browser, client):
         assert "nDCG@10 of bm25 → rra@bm25" in page.inner_text("#worse-note")
         assert page.inner_text("#worse a span >> nth=1") == "1.000 → 0.631"
         page.click("#worse a")
-        page.wait_for_selector("li.result")
+        page.wait_for_selector("li.result:visible")
         assert page.input_value("#query") == QUERIES["q1"]
         assert page.locator("#worse:visible").count() == 0
         assert errors == []
@@ -191,7 +191,7 @@ def test_queries_that_got_worse_are_one_click_away(browser, client):
 def test_without_an_evaluation_there_is_no_list_of_worse_queries(browser, tmp_path):
     with http_client(tmp_path, kitchen_searcher(tmp_path)) as client:
         with opened(browser, client, "?q=heated+oven") as (page, errors):
-            page.wait_for_selector("li.result")
+            page.wait_for_selector("li.result:visible")
             assert page.locator("#show-worse:visible").count() == 0
             assert page.locator("h2").all_text_contents() == ["first stage", "champion"]
             assert errors == []
@@ -205,7 +205,7 @@ def test_the_page_asks_for_a_key_and_then_searches(browser, tmp_path):
             assert "the API key is missing or unknown" in page.inner_text("#status")
             page.fill("#key", "abc")
             page.keyboard.press("Tab")
-            page.wait_for_selector("li.result")
+            page.wait_for_selector("li.result:visible")
             assert page.locator("#show-worse:visible").count() == 1
             assert errors == []
 
@@ -224,7 +224,7 @@ def test_the_page_shows_what_it_waits_for(browser, client):
         assert page.input_value("#query") == "heated oven"
         assert page.locator("li.result").count() == 0
         searcher_is_loaded.append(True)
-        page.wait_for_selector("li.result")
+        page.wait_for_selector("li.result:visible")
         assert errors == []
 
 

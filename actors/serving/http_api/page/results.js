@@ -44,7 +44,7 @@ function createItem(results, column, i, place) {
   const head = createHead(doc, place, column === results.columns[0] ? null : i - place);
   const text = highlight(create("p", "text"), snippet(doc), doc.matches), detail = create("div", "detail");
   detail.append(create("span", "", doc.id), create("span", "", `score ${column.scores[i].toFixed(3)}`));
-  item.append(head, text, detail, createJudge(results, i));
+  item.append(head, createJudge(results, i), text, detail);
   head.addEventListener("click", () => toggle(item, doc));
   for (const [name, on] of [["mouseenter", true], ["focusin", true], ["mouseleave", false], ["focusout", false]]) {
     item.addEventListener(name, () => light(i, on));
@@ -90,7 +90,9 @@ function createColumn(results, column) {
   const version = create("span", "version", column.version), list = create("ol");
   version.title = column.version;
   header.append(heading, version, create("span", "latency", `${column.milliseconds.toFixed(column.milliseconds < 10 ? 1 : 0)} ms`));
-  if (column.blend) header.append(create("span", "blend", `blended with the first stage (${column.blend})`));
+  if (results.columns.some(other => other.blend)) {  // in all columns, so that their results begin at the same height
+    header.append(create("span", "blend", column.blend ? `blended with the first stage (${column.blend})` : ""));
+  }
   list.append(...column.order.map((i, place) => createItem(results, column, i, place)));
   section.append(header, list);
   section.setAttribute("aria-label", column.role);
