@@ -99,9 +99,8 @@ class JudgementFiles:
             try:
                 rows.append(Judgement.model_validate_json(line))
             except ValidationError:
-                raise InputError(
-                    f"{self._history.folder.address(HISTORY)}, line {number}: not a judgement; repair or delete the line"
-                ) from None
+                where = f"{self._history.folder.address(HISTORY)}, line {number}"
+                raise InputError(f"{where}: not a judgement; repair or delete the line") from None
         return rows
 
 

@@ -61,7 +61,7 @@ def worse_queries(
     texts: Mapping[str, str],
     count: int,
 ) -> WorseQueries | None:
-    """List the queries on which the featured system loses most against the baseline. None if there is nothing to compare.
+    """List the queries on which the featured system loses most against the baseline.
 
     Args:
         metrics: Results of the evaluation.
@@ -69,6 +69,9 @@ def worse_queries(
         values: Rows of per_query.parquet: system key, measure, query id and value.
         texts: Query texts by id. Other queries are left out.
         count: Maximum number of queries.
+
+    Returns:
+        The queries, largest loss first. None if there are no two systems to compare.
     """
     system, baseline = featured_system(metrics, first_stage), metrics.baseline
     if system is None or baseline is None:

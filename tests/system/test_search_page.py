@@ -23,7 +23,8 @@ WORSE = WorseQueries(
 CONTRAST = """() => {
   const parse = color => color.match(/[\\d.]+/g).map(Number);
   const linear = value => value <= 10.31 ? value / 3294.6 : ((value / 255 + 0.055) / 1.055) ** 2.4;
-  const luminance = color => parse(color).slice(0, 3).map(linear).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const weights = [0.2126, 0.7152, 0.0722];
+  const luminance = color => weights.reduce((sum, weight, i) => sum + weight * linear(parse(color)[i]), 0);
   const ground = element => {
     const color = getComputedStyle(element).backgroundColor;
     return parse(color)[3] === 0 ? ground(element.parentElement) : color;
@@ -32,7 +33,6 @@ CONTRAST = """() => {
     const both = [getComputedStyle(element).color, ground(element)].map(luminance).sort((a, b) => b - a);
     return (both[0] + 0.05) / (both[1] + 0.05);
   };
-  document.body.style.backgroundColor = getComputedStyle(document.body).backgroundColor;
   const texts = [...document.body.querySelectorAll("*")].filter(element => element.offsetParent
     && [...element.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.data.trim()));
   return texts.map(element => [ratio(element), element.className || element.tagName]).sort((a, b) => a[0] - b[0])[0];
@@ -103,7 +103,6 @@ def test_grades_are_saved_by_key_and_shown_in_all_rankings(browser, client, tmp_
         assert read_qrels(tmp_path / "judgements" / QRELS) == {"q2": {"d1": 0}}
         page.reload()
         page.wait_for_selector("text=grade 0 ✓")
-        page.keyboard.press("Tab")
         assert errors == []
 
 
@@ -126,7 +125,7 @@ def test_a_grade_that_is_not_saved_is_reported_in_words(browser, client, tmp_pat
         page.keyboard.press("2")
         page.wait_for_selector("#status.error")
         expected = "Grade 2 was not saved for “d2”: the grade was not saved; send it again later"
-        assert page.inner_text("#status").replace("An oven is heated by gas", "d2") == expected
+        assert page.inner_text("#status") == expected
         assert page.locator(".grade:visible").count() == 0
         page.keyboard.press("Enter")
         assert page.inner_text(".state.error:visible") == "not saved"
@@ -140,15 +139,12 @@ def test_arrow_keys_move_between_results_and_rankings(browser, client):
         page.wait_for_selector("li.result:visible")
         page.locator(".head").first.focus()
         seen = []
-        for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowDown", "ArrowUp", "ArrowLeft"):
-            page.keyboard.press(key)
+        for key in ("Down", "Down", "Right", "Right", "Right", "Down", "Up", "Left"):
+            page.keyboard.press(f"Arrow{key}")
             seen.append(page.evaluate(focused))
         first, champion, challenger = "first stage", "champion", "challenger"
-        assert seen == [f"1 {first}", f"1 {first}", f"1 {champion}", f"1 {challenger}", f"1 {challenger}"] + [
-            f"0 {challenger}",
-            f"1 {challenger}",
-            f"1 {champion}",
-        ]
+        assert seen[:4] == [f"1 {first}", f"1 {first}", f"1 {champion}", f"1 {challenger}"]
+        assert seen[4:] == [f"1 {challenger}", f"0 {challenger}", f"1 {challenger}", f"1 {champion}"]
         assert page.locator("li.lit").count() == 3
         outline = "getComputedStyle(document.activeElement.closest('li')).outlineStyle"
         assert page.evaluate(outline) == "solid"
@@ -189,25 +185,29 @@ def test_queries_that_got_worse_are_one_click_away(browser, client):
 
 
 def test_without_an_evaluation_there_is_no_list_of_worse_queries(browser, tmp_path):
-    with http_client(tmp_path, kitchen_searcher(tmp_path)) as client:
-        with opened(browser, client, "?q=heated+oven") as (page, errors):
-            page.wait_for_selector("li.result:visible")
-            assert page.locator("#show-worse:visible").count() == 0
-            assert page.locator("h2").all_text_contents() == ["first stage", "champion"]
-            assert errors == []
+    with (
+        http_client(tmp_path, kitchen_searcher(tmp_path)) as client,
+        opened(browser, client, "?q=heated+oven") as (page, errors),
+    ):
+        page.wait_for_selector("li.result:visible")
+        assert page.locator("#show-worse:visible").count() == 0
+        assert page.locator("h2").all_text_contents() == ["first stage", "champion"]
+        assert errors == []
 
 
 def test_the_page_asks_for_a_key_and_then_searches(browser, tmp_path):
     (tmp_path / "keys").write_text(f"web {hashlib.sha256(b'abc').hexdigest()}\n")
-    with http_client(tmp_path, kitchen_searcher(tmp_path, WORSE), keys=str(tmp_path / "keys")) as client:
-        with opened(browser, client, "?q=heated+oven") as (page, errors):
-            page.wait_for_selector("#key:not([hidden])")
-            assert "the API key is missing or unknown" in page.inner_text("#status")
-            page.fill("#key", "abc")
-            page.keyboard.press("Tab")
-            page.wait_for_selector("li.result:visible")
-            assert page.locator("#show-worse:visible").count() == 1
-            assert errors == []
+    with (
+        http_client(tmp_path, kitchen_searcher(tmp_path, WORSE), keys=str(tmp_path / "keys")) as client,
+        opened(browser, client, "?q=heated+oven") as (page, errors),
+    ):
+        page.wait_for_selector("#key:not([hidden])")
+        assert "the API key is missing or unknown" in page.inner_text("#status")
+        page.fill("#key", "abc")
+        page.keyboard.press("Tab")
+        page.wait_for_selector("li.result:visible")
+        assert page.locator("#show-worse:visible").count() == 1
+        assert errors == []
 
 
 def test_the_page_shows_what_it_waits_for(browser, client):

@@ -107,5 +107,6 @@ def http_client(folder, searcher=None, **settings):
         mock.patch.dict(service.__init__.__globals__, Reranker=reranker, IngressMetrics=mock.MagicMock),
         mock.patch("ray.serve.get_replica_context", return_value=replica),
     ):
-        replica.servable_object = service(Folder(folder), ServingSettings(**settings), searcher and LocalHandle(searcher))
+        handle = None if searcher is None else LocalHandle(searcher)
+        replica.servable_object = service(Folder(folder), ServingSettings(**settings), handle)
         yield TestClient(api, base_url="http://localhost:8000", raise_server_exceptions=False)

@@ -1,7 +1,7 @@
 """The search page, which compares the first-stage ranking with the models that are served.
 
-It is one HTML file with the style sheet and the scripts of this package inline. Its Content-Security-Policy allows these
-by their hashes and nothing else. The scripts build all elements with `textContent`, never from markup.
+It is one HTML file with the style sheet and the scripts of this package inline. Its Content-Security-Policy allows
+these by their hashes and nothing else. The scripts build all elements with `textContent`, never from markup.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 
 /* The query in the address, the search, and the lists of queries. */
+const INTRODUCTION = "Compares the ranking of the first stage with those of the served models.";
 let searches = 0;
 
 function summaryOf(results) {
@@ -21,7 +22,7 @@ async function searchAddress() {
   document.title = query ? `${query} – rradistill search` : "rradistill search";
   if (!query) {
     for (const id of ["columns", "tabs", "help"]) at(id).hidden = true;
-    return setStatus("");
+    return setStatus(INTRODUCTION);
   }
   setStatus("Searching …");
   try {
@@ -95,7 +96,7 @@ async function loadLists() {
 async function start() {
   at("query").value = queryInAddress();
   await untilReady();
-  setStatus("");
+  setStatus(INTRODUCTION);
   if (await loadLists() && queryInAddress()) await searchAddress();
 }
 
