@@ -20,7 +20,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
+from ranking.ab_test.exposure_records import SERVING
 from ranking.errors import InputError
+from ranking.evaluation.featured_system import WorseQueries, worse_queries
+from ranking.evaluation.results import Metrics
 from ranking.registry_versions import verify_checksums
 from ranking.runs.stages import MANIFEST
 from ray_jobs.common.run import Run, job, open_run
@@ -29,6 +32,7 @@ from students import student_config
 if TYPE_CHECKING:
     from ray.serve import Application
 
+    from actors.serving.searcher import PageContent
     from actors.serving.serving_settings import ServingSettings
 
 READS = ("collection", "candidates", "serving", "compute")
@@ -38,8 +42,8 @@ APPLICATION = "rradistill"
 KEEP_ALIVE_SECONDS = 30
 """Seconds until an idle connection that has had a response is closed."""
 
-PAGE_QUERIES = 200
-"""Maximum number of test queries on the search page."""
+WORSE_QUERIES = 100
+"""Maximum number of queries that got worse on the search page."""
 
 
 def main(run: Run) -> None:
@@ -154,6 +158,7 @@ def build_application(run: Run) -> Application:
     from ray.serve import Deployment
 
     from actors.serving.ingress import Ingress
+    from actors.serving.judgements import JUDGEMENTS
     from actors.serving.searcher import Searcher
 
     # mypy ignores the types that class decorators return
@@ -171,14 +176,52 @@ def build_application(run: Run) -> Application:
     searcher = None
     if settings.page and _searchable(run) and (run.folder / "index").exists(MANIFEST):
         stage = run.plan.index
-        queries = run.collection.test[:PAGE_QUERIES]
-        qrels = {query.query_id: run.collection.qrels.get(query.query_id, {}) for query in queries}
         if stage.manifest is not None:  # otherwise the index was built with other settings
             searcher = searcher_deployment.options(ray_actor_options={"num_cpus": 0.25}).bind(
-                stage.folder, run.plan.embedding_cache, run.settings.candidates, queries, qrels
+                stage.folder,
+                run.plan.embedding_cache,
+                run.settings.candidates,
+                page_content(run),
+                run.storage / SERVING / JUDGEMENTS / run.settings.run,
+                settings.record.queries == "text",
             )
     resources = {"num_cpus": 1, "num_gpus": settings.gpus}
     return ingress_deployment.options(ray_actor_options=resources, **scaling).bind(run.storage, settings, searcher)
+
+
+def page_content(run: Run) -> PageContent:
+    """Collect what the search page shows: the test queries, their judgements, and the queries that got worse.
+
+    An evaluation that cannot be read is reported, and the page works without it.
+    """
+    from actors.serving.searcher import PageContent
+
+    collection, worse = run.collection, None
+    try:
+        worse = _worse_queries(run)
+    except (InputError, OSError) as error:
+        run.progress.stage("note", f"the search page does not list the queries that got worse: {error}")
+    return PageContent(collection.test, collection.qrels, worse)
+
+
+def _worse_queries(run: Run) -> WorseQueries | None:
+    """Read the queries that got worse from the run's evaluation. None without an evaluation of this collection.
+
+    Raises:
+        InputError: If a file of the evaluation is damaged or of another version.
+    """
+    from ray_jobs.evaluate import METRICS, PER_QUERY
+
+    folder = run.folder / "evaluation"
+    if not folder.exists(METRICS):
+        return None
+    metrics = folder.read_model(METRICS, Metrics)
+    if metrics.collection != run.collection.name:
+        return None
+    table = folder.read_table(PER_QUERY, ["system", "measure", "query_id", "value"])
+    texts = {query.query_id: query.text for query in run.collection.test}
+    rows = ((row["system"], row["measure"], row["query_id"], row["value"]) for row in table.to_pylist())
+    return worse_queries(metrics, run.settings.evaluation.first_stages[0], rows, texts, WORSE_QUERIES)
 
 
 def _searchable(run: Run) -> bool:

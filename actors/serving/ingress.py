@@ -23,17 +23,27 @@ from actors.serving.http_api.hosts import AllowedHosts
 from actors.serving.http_api.keys import ApiKeys
 from actors.serving.http_api.middleware import AccessMiddleware, AccessPolicy
 from actors.serving.http_api.page import CONTENT_SECURITY_POLICY, PAGE
-from actors.serving.http_api.rankings import order_of, ranking_array, ranking_object
+from actors.serving.http_api.rankings import ranking_array, ranking_object
 from actors.serving.http_api.request_documents import readable
 from actors.serving.http_api.rerank_input import read_input
 from actors.serving.http_api.responses import set_ranking_headers
 from actors.serving.http_api.schemas import Feedback, FirstStage, RerankRequest
 from actors.serving.http_api.text_limits import check_texts
+from actors.serving.page_search import (
+    LOADING,
+    JudgementRequest,
+    PageSearch,
+    first_stage_column,
+    judgement_answer,
+    model_column,
+    page_results,
+)
 from actors.serving.scoring.loaded_models import Role
 from actors.serving.scoring.reranker import NotCalibratedError, Reranker, ScoredRequest
 from actors.serving.scoring.tokenizing import TextsToTokenize, TooLongError
 from actors.serving.service_metrics import IngressMetrics
 from actors.serving.serving_settings import ServingSettings
+from ranking.evaluation.featured_system import WorseQueries
 from ranking.storage.folder import Folder
 
 _log = logging.getLogger("ray.serve")
@@ -53,12 +63,12 @@ class Ingress:
         Args:
             storage: Storage root, which contains the registry and receives exposures and feedback.
             settings: Settings of the service.
-            searcher: First-stage retrieval for the demo page. None if the collection is not indexed.
+            searcher: Deployment for the search page. None if the collection is not indexed.
         """
         self._reranker = Reranker(
             storage, settings.traffic.challenger, settings.registry_poll_seconds, settings.threads, settings.cache
         )
-        self._searcher = searcher
+        self._page_search = PageSearch(searcher, settings.limits.timeout_seconds)
         self._settings, self._limits = settings, settings.limits
         several_keys = settings.keys is not None
         self._admission = Admission(settings.limits, several_keys)
@@ -83,9 +93,11 @@ class Ingress:
         """Return 200 while the process is up."""
         return {"status": "ok"}
 
-    @api.get("/ready")
+    @api.get("/ready", responses={503: {"description": "The index and the encoder of the search page are loading."}})
     async def ready(self) -> dict[str, Any]:
-        """Return 200 and the served versions once the models are loaded."""
+        """Return 200 and the served versions once the models, and the index of the search page, are loaded."""
+        if not await self._page_search.is_loaded():
+            raise HTTPException(503, LOADING, {"retry-after": "1"})
         return {"status": "ready", "versions": self._reranker.versions()}
 
     @api.get("/v1/models")
@@ -143,49 +155,60 @@ class Ingress:
                 _log.error("cannot record feedback: %s", error)
                 raise HTTPException(503, "the feedback was not recorded; send it again later") from None
 
+    @api.post("/v1/judgements", responses=ERRORS)
+    async def judge(self, judgement: JudgementRequest, caller: Caller) -> dict[str, Any]:
+        """Save a relevance grade of a document of the served collection.
+
+        The grade is on storage once the response is sent. `replaced` is the earlier grade of the pair, if any.
+        """
+        query = readable(judgement.query)
+        check_texts(query, [], "documents", self._limits)
+        document_id = readable(judgement.document_id)
+        async with self._admitted(caller, 0):
+            saved = await self._page_search.call("judge", query, document_id, judgement.grade, caller)
+        return judgement_answer(saved, judgement)
+
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(self) -> HTMLResponse:
-        """Serve the demo page."""
+        """Serve the search page."""
         if not self._settings.page:
             raise HTTPException(404, "the page is disabled (serving.page)")
-        return HTMLResponse(
-            PAGE.read_text(encoding="utf-8"),
-            headers={"cache-control": "no-store", "content-security-policy": CONTENT_SECURITY_POLICY},
-        )
+        headers = {"cache-control": "no-store", "content-security-policy": CONTENT_SECURITY_POLICY}
+        return HTMLResponse(PAGE, headers=headers)
 
     @api.get("/page/queries", include_in_schema=False)
     async def page_queries(self, caller: Caller) -> dict[str, Any]:
         """Return the test queries that the page offers."""
-        searcher = self._page_searcher()
-        return {"queries": await self._from_searcher(caller, searcher.queries.remote())}
+        async with self._admitted(caller, 0):
+            return {"queries": await self._page_search.call("queries")}
+
+    @api.get("/page/worse-queries", include_in_schema=False)
+    async def page_worse_queries(self, caller: Caller) -> WorseQueries:
+        """Return the test queries that got worse in the evaluation of the served run."""
+        async with self._admitted(caller, 0):
+            worse: WorseQueries | None = await self._page_search.call("worse_queries")
+        if worse is None:
+            raise HTTPException(404, "the served run has no evaluation; run ray_jobs.evaluate, then serve again")
+        return worse
 
     @api.get("/page/search", include_in_schema=False)
     async def page_search(self, query: str, caller: Caller) -> dict[str, Any]:
-        """Search the collection. Return the documents in first-stage order, and their order by the student's scores."""
-        searcher = self._page_searcher()
+        """Search the collection. Return the documents in first-stage order, and the order of each model."""
         query = readable(query)
         check_texts(query, [], "documents", self._limits)
-        results = await self._from_searcher(caller, searcher.search.remote(query))
+        async with self._admitted(caller, 0):
+            results = await self._page_search.call("search", query)
         documents = results["documents"]
-        texts = [document["content"] for document in documents]
         headings = [len(document["content"]) - len(document["text"]) for document in documents]
-        to_score = TextsToTokenize(query, texts, heading_lengths=headings)
-        started = time.perf_counter()
-        async with self._admitted(caller, self._reranker.pairs_to_score(to_score)):
-            first_stage = FirstStage([document["score"] for document in documents]) if self._settings.blend else None
-            scored = await self._score(to_score, caller, first_stage=first_stage)
-        milliseconds = 1000 * (time.perf_counter() - started)
-        matches = await self._reranker.matches(query, texts)
-        for document, score, words in zip(documents, scored.scores, matches, strict=True):
-            document.update({"score": score, "matches": words})
-        order = order_of(scored.scores)
-        return {
-            **results,
-            "order": order,
-            "version": scored.version,
-            "milliseconds": milliseconds,
-            "blend": scored.blend,
-        }
+        texts = TextsToTokenize(query, [document["content"] for document in documents], heading_lengths=headings)
+        columns = [first_stage_column(results)]
+        blended = FirstStage(columns[0]["scores"]) if self._settings.blend else None
+        compares = self._settings.traffic.challenger is not None and not self._reranker.challenger_is_champion
+        roles: tuple[Role, ...] = ("champion", "challenger") if compares else ("champion",)
+        async with self._admitted(caller, self._reranker.pairs_to_score(texts)):
+            for role in roles:  # one after the other, so that their latencies can be compared
+                columns.append(model_column(role, await self._score(texts, caller, role, blended)))
+        return page_results(results, columns, await self._reranker.matches(query, list(texts.documents)))
 
     async def _rerank(
         self, request: RerankRequest, raw: Request, response: Response, caller: str, api_version: str
@@ -209,21 +232,6 @@ class Ingress:
         tokens = sum(result.tokens for result in scored)
         ranked = read.ranked(shown.order, shown.scores)
         return ranking_object(ranked, shown.version, tokens, api_version, blend, read.ignored)
-
-    async def _from_searcher(self, caller: str, response: Any) -> Any:
-        """Await a response from the demo page's searcher, subject to the caller's limits and the timeout."""
-
-        async def awaited() -> Any:
-            return await response
-
-        async with self._admitted(caller, 0):
-            try:
-                return await asyncio.wait_for(awaited(), self._limits.timeout_seconds)
-            except TimeoutError:
-                raise HTTPException(
-                    504,
-                    f"no search result within {self._limits.timeout_seconds:g} s (serving.limits.timeout_seconds)",
-                ) from None
 
     def _shadow(self, texts: TextsToTokenize, caller: str, first_stage: FirstStage | None) -> Any:
         return lambda: self._reranker.score(texts, caller, "challenger", low_priority=True, first_stage=first_stage)
@@ -260,10 +268,3 @@ class Ingress:
             raise HTTPException(429, str(error), {"retry-after": str(error.retry_after)}) from None
         finally:
             self._metrics.in_progress(self._admission.documents)
-
-    def _page_searcher(self) -> DeploymentHandle[Any]:
-        if self._searcher is None:
-            raise HTTPException(
-                404, "no collection to search; serve a run whose collection is indexed for bm25 or dense retrieval"
-            )
-        return self._searcher

@@ -96,7 +96,9 @@ class RecordSettings(Settings):
     exposures: bool = Field(
         False, description="Append exposures and feedback to parquet files in serving/ under the storage root."
     )
-    queries: Literal["hash", "text"] = Field("hash", description="Record the hash or the text of a query.")
+    queries: Literal["hash", "text"] = Field(
+        "hash", description="Record the hash or the text of a query, in exposures and in judgements of the search page."
+    )
     max_rows_per_file: int = Field(5000, ge=1, description="Maximum number of rows in a file.")
     flush_seconds: float = Field(
         30.0, gt=0, description="Seconds between writes to storage. Until then rows are in a journal on the local disk."
@@ -135,7 +137,9 @@ class ServingSettings(Settings):
         "contains a first-stage ranking. False: use the student's scores alone.",
     )
     page: bool = Field(
-        True, description="Serve a demo page at /, which searches the run's collection if the collection is indexed."
+        True,
+        description="Serve a search page at /, which searches the run's collection if the collection is indexed, and "
+        "saves relevance grades.",
     )
     limits: LimitSettings = LimitSettings()
     cache: CacheSettings = CacheSettings()

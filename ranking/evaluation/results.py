@@ -230,6 +230,11 @@ class Metrics(_Part, ChecksummedModel):
     warnings: list[str] = Field(default_factory=list)
 
     @property
+    def measure(self) -> str:
+        """The first measure, which the decision uses."""
+        return next(iter(next(iter(self.systems.values())).measures))
+
+    @property
     def baseline(self) -> str | None:
         """Key of the baseline. None if there is only one system."""
         return self.comparisons[0].baseline if self.comparisons else None

@@ -4,7 +4,7 @@ import functools
 import json
 import re
 import shutil
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
@@ -61,7 +61,7 @@ class WatchedPage:
             self.page.screenshot(path=f"{screenshot}-{width}.png", full_page=True)
         assert self.page.evaluate("window.injected") is None
         assert self.events == []
-        assert self.page.url == address
+        assert self.page.url.partition("?")[0] == address
         assert {url for url in self.requests if not url.startswith((address, "data:,"))} == set()
         assert self.page.locator("script[src], iframe, img, object, embed, base, body link, body meta").count() == 0
 
@@ -181,31 +181,74 @@ def test_demo_page_shows_hostile_texts_as_text(browser, tmp_path, kind):
     """The page of the service, with its policy and answers that contain hostile texts."""
     hostile = HOSTILE_TEXTS[kind].encode("utf-8", "replace").decode("utf-8")  # as JSON answers, which are UTF-8
     documents = [
-        {"id": f"id {hostile}", "title": f"title {n} {hostile}", "text": f"text {n} {hostile}", "score": 1.0 - n}
-        | {"grade": n, "matches": [hostile, "text"]}
+        {"id": f"id {hostile}", "title": f"title {n} {hostile}", "text": f"text {n} {hostile}", "grade": n}
+        | {"saved_grade": None, "matches": [hostile, "text"]}
         for n in range(2)
     ]
-    results = {"first_stage": f"stage {hostile}", "version": f"version {hostile}", "blend": f"blend {hostile}"}
-    results |= {"query": hostile, "documents": documents, "order": [1, 0], "milliseconds": 3.0, "judged": True}
-    answers = {"/page/queries": {"queries": [hostile]}, "/page/search": results}
+    columns = [
+        {"role": f"role {n} {hostile}", "version": f"version {n} {hostile}", "blend": f"blend {n} {hostile}"}
+        | {"order": [1, 0], "scores": [0.5, 1.0], "milliseconds": 3.0}
+        for n in range(2)
+    ]
+    results = {"query": hostile, "judged": True, "problem": f"problem {hostile}"}
+    results |= {"documents": documents, "columns": columns}
+    queries = [{"query_id": "q", "text": f"worse {hostile}", "baseline": 1.0, "system": 0.0}]
+    worse = {"measure": "RR@10", "system": f"system {hostile}", "baseline": f"baseline {hostile}", "queries": queries}
+    answers = {"/page/queries": {"queries": [hostile]}, "/page/search": results, "/page/worse-queries": worse}
+    answers |= {"/ready": {}, "/v1/judgements": {"message": f"refused {hostile}"}}
 
     def answer(route):
         path = urlsplit(route.request.url).path
         if path == "/":
             policy = {"content-security-policy": CONTENT_SECURITY_POLICY}
-            route.fulfill(body=PAGE.read_text(encoding="utf-8"), content_type="text/html", headers=policy)
+            route.fulfill(body=PAGE, content_type="text/html", headers=policy)
         else:
-            route.fulfill(body=json.dumps(answers[path]), content_type="application/json")
+            status = 422 if path == "/v1/judgements" else 200
+            route.fulfill(status=status, body=json.dumps(answers[path]), content_type="application/json")
 
     watched = WatchedPage(browser)
     watched.page.route("http://service.test/**", answer)
     watched.page.goto("http://service.test/")
-    watched.page.wait_for_selector("#test-queries:not([hidden])")
+    watched.page.wait_for_selector("#show-worse:not([hidden])")
     watched.page.select_option("#test-queries", index=1)
-    watched.page.wait_for_selector("#after li")
-    watched.page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+    watched.page.wait_for_selector("li.result:visible")
+    watched.page.click("#show-worse")
+    for item in watched.page.locator(".column:visible .head").all():
+        item.press("Enter")
     watched.check("http://service.test/", tmp_path / "page")
+    watched.page.set_viewport_size({"width": 1200, "height": 900})
     shown, visible = " ".join(hostile.split()), watched.text()
-    for name in ("stage", "version", "blend", "id", "text 0", "text 1"):
+    names = ("version 0", "version 1", "blend 1", "id", "text 0", "text 1", "problem", "worse", "baseline")
+    for name in names:
         assert f"{name} {shown}" in visible, name
+    watched.page.locator(".column:visible .head").first.press("1")
+    watched.page.wait_for_selector("#status.error")
+    assert f"refused {shown}" in watched.text()
+    assert watched.page.evaluate("window.injected") is None
+    watched.page.close()
+
+
+@pytest.mark.parametrize("kind", HOSTILE_TEXTS)
+def test_a_hostile_query_in_the_address_is_only_searched(browser, kind):
+    hostile = HOSTILE_TEXTS[kind].encode("utf-8", "replace").decode("utf-8")
+    asked, answers = [], {"/ready": {}, "/page/queries": {"queries": []}}
+
+    def answer(route):
+        address = urlsplit(route.request.url)
+        if address.path == "/":
+            policy = {"content-security-policy": CONTENT_SECURITY_POLICY}
+            route.fulfill(body=PAGE, content_type="text/html", headers=policy)
+        elif address.path in answers:
+            route.fulfill(body=json.dumps(answers[address.path]), content_type="application/json")
+        else:
+            asked.append(parse_qs(address.query).get("query", []))
+            route.fulfill(status=404, body=json.dumps({"message": "nothing here"}), content_type="application/json")
+
+    watched = WatchedPage(browser)
+    watched.page.route("http://service.test/**", answer)
+    watched.page.goto(f"http://service.test/?{urlencode({'q': hostile})}")
+    watched.page.wait_for_selector("#status.error")
+    assert [queries for queries in asked if queries] == [[hostile]]
+    assert watched.page.evaluate("window.injected") is None
+    assert {url for url in watched.requests if not url.startswith(("http://service.test/", "data:,"))} == set()
     watched.page.close()

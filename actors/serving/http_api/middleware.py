@@ -50,8 +50,10 @@ _COUNTED_ROUTES = {
     "/v2/rerank",
     "/v1/models",
     "/v1/feedback",
+    "/v1/judgements",
     "/page/queries",
     "/page/search",
+    "/page/worse-queries",
 }
 
 

@@ -12,8 +12,8 @@ from jinja2 import Environment, StrictUndefined
 from ranking.audit.picture_scale import STYLE
 from ranking.collections.collection import Collection
 from ranking.content_policy import hash_source, hash_sources
-from ranking.evaluation.comparison import COMPETING, PerQuery
-from ranking.evaluation.decision import name_of, served_systems
+from ranking.evaluation.comparison import PerQuery
+from ranking.evaluation.featured_system import featured_system
 from ranking.evaluation.report import charts, report_tables
 from ranking.evaluation.report.calibration_tables import calibration_tables
 from ranking.evaluation.report.differences import ChangedQuery, RankedSystem, changed_queries
@@ -68,22 +68,12 @@ class ReportData:
     @property
     def measure(self) -> str:
         """The first measure, which the decision uses."""
-        return next(iter(next(iter(self.metrics.systems.values())).measures))
+        return self.metrics.measure
 
     @property
     def featured(self) -> str | None:
-        """Key of the system that the report shows in detail.
-
-        This is the winning student as it is served (blended, if it has a blend). Without a winner, it is the best
-        competing system; without competing systems, the best other system. None if there is only the baseline.
-        """
-        systems, measure = self.metrics.systems, self.measure
-        for key, result in served_systems(systems, self.first_stage).items():
-            if name_of(result) == self.metrics.promotion.champion:
-                return key
-        others = [key for key in systems if key != self.metrics.baseline]
-        competing = [key for key in others if systems[key].kind in COMPETING]
-        return max(competing or others, key=lambda key: systems[key].measures[measure], default=None)
+        """Key of the system that the report shows in detail. None if there is only the baseline."""
+        return featured_system(self.metrics, self.first_stage)
 
 
 def html_of(data: ReportData) -> str:

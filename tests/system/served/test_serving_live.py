@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from actors.serving.judgements import JUDGEMENTS, QRELS
 from ranking.ab_test.exposure_records import FEEDBACK, SERVING, FeedbackEvent
 from ranking.storage.folder import Folder
 from tests.testing.metrics import total, wait_for_increase, wait_for_total
@@ -176,24 +177,29 @@ def test_page_in_a_browser(service, tmp_path):
             page.keyboard.press("Tab")
             page.wait_for_selector("#test-queries:not([hidden])")
             page.select_option("#test-queries", judged)
-            page.wait_for_selector("#after li")
-            count = page.locator("#after li").count()
-            assert page.locator("#before li").count() == count > 0
-            assert page.locator("#after .grade:not(.zero)").first.inner_text() == "grade 1"
-            page.locator("#after summary").first.focus()
+            page.wait_for_selector("li.result:visible")
+            assert page.locator("h2").all_text_contents() == ["first stage", "champion", "challenger"]
+            counts = {column.locator("li.result").count() for column in page.locator(".column").all()}
+            assert len(counts) == 1
+            champion = page.locator(".column:visible").nth(0 if width < 800 else 1)
+            assert champion.locator(".grade:not(.zero)").first.text_content() == "grade 1"
+            champion.locator(".head").first.focus()
             page.keyboard.press("Enter")
-            assert page.locator("#after details[open]").count() == 1
+            assert page.locator("li[data-open=true]").count() == 1
             page.fill("#query", "melting sand <b>with</b> lime")
             page.keyboard.press("Enter")
-            page.wait_for_selector("#after .body mark", state="attached")
-            words = set(page.locator("#after mark").all_text_contents())
-            assert "sand" in words
-            assert "with" not in words
+            page.wait_for_selector("mark:has-text('sand'):visible")
+            assert "with" not in page.locator("mark").all_text_contents()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-            assert page.locator("path").count() == page.locator("#after li").count()
+            assert page.locator("path").count() == 2 * counts.pop()
+            page.locator(".column:visible .head").first.focus()
+            page.keyboard.press("2")
+            page.wait_for_selector("text=Grade 2 saved")
             assert not errors
             page.screenshot(path=tmp_path / f"page-{width}.png")
         browser.close()
+    qrels = (service.storage / SERVING / JUDGEMENTS / "served").read_text(QRELS).splitlines()
+    assert [line.rpartition("\t")[2] for line in qrels] == ["2"]
 
 
 FUZZ = """

@@ -1,12 +1,17 @@
-"""The args of `serve deploy` are parsed like a command line."""
+"""The args of `serve deploy` are parsed like a command line, and the search page gets what the run has."""
 
 import json
 
+import pyarrow as pa
 import pytest
 
 from ranking.errors import InputError
+from ranking.evaluation.comparison import measure
+from ranking.storage.folder import Folder
 from ray_jobs import serve
 from ray_jobs.common.run import open_run
+from ray_jobs.evaluate import METRICS, PER_QUERY
+from tests.testing.kitchen_collection import QUERIES, SETTINGS, kitchen_collection, system
 
 
 @pytest.fixture
@@ -71,3 +76,54 @@ def test_missing_run_file_and_unknown_setting_are_rejected(settings_of):
         serve.application({})
     with pytest.raises(InputError, match=r"unknown setting; did you mean --serving.replicas"):
         settings_of({"serving.replica": 2})
+
+
+@pytest.fixture
+def evaluated(monkeypatch, tmp_path):
+    """Return a run whose evaluation of the kitchen collection has a student that is worse on some queries."""
+    collection = kitchen_collection()
+    (tmp_path / "run.yaml").write_text(
+        json.dumps({"run": "x", "storage": str(tmp_path), "evaluation": {"first_stages": ["bm25"]}})
+    )
+    run = open_run([str(tmp_path / "run.yaml")])
+    monkeypatch.setattr(type(run), "collection", collection)
+    systems = [
+        system("first_stage", "bm25", ["d1", "d2", "d3"]),
+        system("student", "rra", ["d2", "d1", "d3"], candidates="bm25"),
+    ]
+    metrics, values = measure(collection, systems, SETTINGS)
+    folder = Folder(tmp_path / "x" / "evaluation")
+    rows = [
+        {"system": key, "measure": name, "query_id": query_id, "value": value}
+        for key, by_measure in values.items()
+        for name, per_query in by_measure.items()
+        for query_id, value in per_query.items()
+    ]
+    folder.write_table(PER_QUERY, pa.Table.from_pylist(rows))
+    folder.write_text(METRICS, metrics.to_json())
+    return run
+
+
+def test_search_page_lists_the_queries_that_got_worse(evaluated):
+    content = serve.page_content(evaluated)
+    assert (content.worse.system, content.worse.baseline, content.worse.measure) == ("rra@bm25", "bm25", "RR@10")
+    shown = [(query.query_id, query.text, query.baseline, query.system) for query in content.worse.queries]
+    assert shown == [(key, QUERIES[key], 1.0, 0.5) for key in ("q1", "q2", "q4")]
+    assert content.qrels == evaluated.collection.qrels
+
+
+def test_search_page_works_without_a_readable_evaluation(evaluated, tmp_path, monkeypatch):
+    notes = []
+    monkeypatch.setattr(evaluated.progress, "stage", lambda stage, text: notes.append(text))
+    metrics = tmp_path / "x" / "evaluation" / METRICS
+    metrics.write_text(metrics.read_text()[:-9])
+    assert serve.page_content(evaluated).worse is None
+    assert "the search page does not list the queries that got worse" in notes.pop()
+    metrics.unlink()
+    assert serve.page_content(evaluated).worse is None
+    assert notes == []
+
+
+def test_search_page_ignores_an_evaluation_of_another_collection(evaluated):
+    evaluated.collection.name = "another"
+    assert serve.page_content(evaluated).worse is None
