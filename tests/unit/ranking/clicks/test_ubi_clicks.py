@@ -71,7 +71,10 @@ def test_searches_need_events():
         ClickSettings(ubi_queries="queries.jsonl")
 
 
-@pytest.mark.parametrize(("name", "content"), [("log.parquet", b"PAR1"), ("log.jsonl.gz", gzip.compress(b"{}\n")[:-5])])
+TRUNCATED = gzip.compress(b"{}\n", mtime=0)[:-5]
+
+
+@pytest.mark.parametrize(("name", "content"), [("log.parquet", b"PAR1"), ("log.jsonl.gz", TRUNCATED)])
 def test_damaged_files_are_named(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=rf"{name}: the file is damaged"):
