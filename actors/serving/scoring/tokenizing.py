@@ -149,9 +149,9 @@ class TokenizerQueue:
     def _tokenize_slice(self, request: _PendingRequest) -> bool:
         """Tokenize the next documents of a request. Returns whether the request is finished."""
         start = request.documents
-        at_once = _DOCUMENTS_AT_ONCE if request.scorer.passages is None else _SPLIT_AT_ONCE
-        documents = request.texts.documents[start : start + at_once]
         try:
+            at_once = _DOCUMENTS_AT_ONCE if request.scorer.passages is None else _SPLIT_AT_ONCE
+            documents = request.texts.documents[start : start + at_once]
             with self.lock:
                 tokenized = _tokenize(request.scorer, request.texts, documents, start)
         except Exception as error:
@@ -192,7 +192,7 @@ def _tokenize_passages(
         parts = [(document[:heading], document[heading:])]
         split = split_documents(scorer.tokenizer, parts, scorer.passages, texts.max_passages_per_doc)
         if split.shortened and not texts.truncate:
-            raise TooLongError(f"texts[{i}] has more than {len(split.texts)} passages; set truncate to true")
+            raise TooLongError(f"{texts.field}[{i}] has more than {len(split.texts)} passages; set truncate to true")
         tokenized.rows += _tokenize_pairs(scorer, texts, split.texts, [i] * len(split.texts))
         tokenized.spans += split.spans
     return tokenized

@@ -23,6 +23,7 @@ class LengthScorer:
     """Scores a pair by the length of its document times `weight`. Blocks while `may_score` is cleared."""
 
     max_length, chunk_tokens, streams, blend, is_calibrated = MAX_LENGTH, 64, 1, None, True
+    passages = None
 
     def __init__(self, weight=1.0):
         self.weight, self.pairs = weight, 0
