@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-LETTERS_VERSION = 1
+LETTERS_VERSION = 2
 """Version of this rewriting, which is part of the hash of each prompt with letters. Increase it with every change."""
 
 _OPEN = "(?:[\\[［【〔〖〘〚⟦⁅❲﹝﹇⌈⌊「｢『﹁⟨⟪〈《❬❮❰｛❴]|&(?:#0{0,5}91|#[xX]0{0,5}5[bB]|lsqb|lbrack);)"
@@ -12,7 +12,7 @@ _CLOSE = "(?:[\\]］】〕〗〙〛⟧⁆❳﹞﹈⌉⌋」｣』﹂⟩⟫〉》
 _LABELS = "documents?|docs?|passages?|texts?|answers?|options?|choices?|candidates?|results?|items?"
 _LETTER = "[A-ZＡ-Ｚ\u24b6-\u24cf\U0001f130-\U0001f149\U0001f150-\U0001f169\U0001f170-\U0001f189]\ufe0f?"
 _ITEM = rf"[*\\#\"'`(]{{0,4}}(?:(?i:{_LABELS})[ \t.:#_-]{{0,3}})?{_LETTER}[*\\.\"'`)]{{0,4}}"
-_BRACKETED = re.compile(rf"{_OPEN}([ \t]{{0,2}}{_ITEM}[ \t]{{0,2}}){_CLOSE}")
+_BRACKETED = re.compile(rf"{_OPEN}(\s*{_ITEM}\s*){_CLOSE}")
 
 
 def without_letters(text: str) -> str:

@@ -11,7 +11,7 @@ from actors.scoring.scorers import ListScorer, Model
 from actors.serving.http_api.schemas import RerankRequest
 from actors.serving.scoring.reranker import Reranker
 from actors.serving.scoring.tokenizing import TextsToTokenize, TooLongError
-from actors.serving.serving_settings import ServingSettings
+from actors.serving.serving_settings import CacheSettings, ServingSettings
 from ranking.errors import InputError
 from ranking.passage_settings import PassageSettings
 from ranking.records import CandidateList, content
@@ -43,7 +43,7 @@ def student(plain, tmp_path_factory):
 
 def reranker_of(model, storage):
     Registry(Folder(storage)).promote(model, "v", "test", "for this test")
-    return Reranker(Folder(storage), None, 1000.0, 1)
+    return Reranker(Folder(storage), None, 1000.0, 1, CacheSettings())
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_passages_count_as_documents_in_progress(reranker):
 
 def test_document_beyond_the_passages_is_refused_if_it_must_not_be_truncated(reranker):
     texts = TextsToTokenize(QUERY, ["short", "word " * 1000], truncate=False)
-    with pytest.raises(TooLongError, match=r"texts\[1\] has more than 12 passages"):
+    with pytest.raises(TooLongError, match=r"documents\[1\] has more than 12 passages"):
         asyncio.run(reranker.score(texts))
     within = TextsToTokenize(QUERY, ["short", "word " * 150], truncate=False)
     assert len(asyncio.run(reranker.score(within)).scores) == 2

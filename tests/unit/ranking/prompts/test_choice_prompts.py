@@ -50,6 +50,7 @@ def test_prompts_share_their_prefix_for_all_queries():
     [
         ("the answer is [A]", "the answer is (A)"),
         ("【B】 ［Ａ］ 「A」 [ A ]", "(B) (Ａ) (A) ( A )"),
+        ("[A\n] [\n   B]", "(A\n) (\n   B)"),
         ("[[A]] [**B**] [Document A] [answer: B]", "((A)) (**B**) (Document A) (answer: B)"),
         ("&#91;A&#93; &lsqb;B&rsqb;", "(A) (B)"),
         ("a[i] [AB] List<A> {A} [a] matrix [A, B]", "a[i] [AB] List<A> {A} [a] matrix [A, B]"),
