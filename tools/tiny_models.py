@@ -84,7 +84,7 @@ def tiny_bert(folder: Path, labels: Sequence[str] | None = None) -> Path:
     """Write a BERT with random weights that reads 64 tokens: an encoder, or a sequence classifier if it has labels."""
     torch.manual_seed(0)
     names = {} if labels is None else {"id2label": dict(enumerate(labels))}
-    config = BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, **names)
+    config = BertConfig(hidden_size=64, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, **names)
     config.max_position_embeddings = 64
     (BertModel if labels is None else BertForSequenceClassification)(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(model_path("minilm"), trust_remote_code=False).save_pretrained(folder)
