@@ -198,7 +198,7 @@ def test_classification_head_must_be_in_the_weights(copy):
 
 def test_outputs_of_the_head_must_agree_with_the_label(copy):
     folder = copy("one label")
-    change_tensors(folder, lambda tensors: tensors | {"classifier.weight": torch.zeros(2, 16)})
+    change_tensors(folder, lambda tensors: tensors | {"classifier.weight": torch.zeros(2, 64)})
     assert "its classification head has 2 outputs, but config.json says one label" in error_of("score", folder)
 
 

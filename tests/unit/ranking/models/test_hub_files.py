@@ -99,7 +99,7 @@ def test_headers_come_from_the_hub_if_the_cache_has_no_weights(sharded, model, t
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda _, name, **__: str(folders[name] / name))
     files = hub.hub_files(MODEL, None)
     found = files.shapes(VLLM_WEIGHTS, "")
-    assert found["classifier.weight"] == (2, 16)
+    assert found["classifier.weight"] == (2, 64)
     assert set(found) == set(shapes)
     assert requested == (["True.safetensors"] if sharded else ["model.safetensors"])
     assert (files.json("config.json")["model_type"], files.json("modules.json")) == ("bert", None)
