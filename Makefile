@@ -21,7 +21,7 @@ serve: .venv/installed
 # tests/unit/tools runs with the default threads: with one, the short training of test_list_decoder.py does not learn.
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/tools -n 2 --dist loadfile
-	$(BIN)/python -m pytest tests/unit/tools
+	$(BIN)/python -m pytest tests/unit/tools -n 2 --dist loadfile
 	$(BIN)/python -m pytest tests/system --ignore tests/system/long
 
 # The longer system tests: several nodes, autoscaling, kills, object stores, monitoring.
