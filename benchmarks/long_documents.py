@@ -2,7 +2,7 @@
 
     python -m benchmarks.long_documents [--queries N] [--candidates N] [--tokens N] [--stride N] [--behind N]
 
-The documents are those of the pydoc collection, made longer on purpose: each candidate of a test question stands behind
+The documents are those of the pydoc collection, made longer on purpose: each candidate of a test question follows
 `--behind` tokens of other documents, without a title, so a model that reads the beginning reads nothing of it. The
 candidates are judged documents of the question, up to a quarter of them relevant. `minilm-cross` and `minilm`,
 the bundled cross-encoder and bi-encoder, rank them with and without passages. The row "alone" has the same documents

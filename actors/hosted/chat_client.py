@@ -138,7 +138,7 @@ class ChatClient:
             raise RetryError(f"damaged answer: {message_of(str(error), self._key)}") from None
 
     async def _post(self, body: Mapping[str, Any]) -> httpx.Response:
-        """Send a body. Returns the response if its status is 200, else raises the error that it stands for."""
+        """Send a body. Returns the response if its status is 200, else raises the corresponding error."""
         try:
             async with asyncio.timeout(self.settings.timeout_seconds):
                 response = await self._client().post(self._url, json=body)

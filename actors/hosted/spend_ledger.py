@@ -124,7 +124,7 @@ class SpendLedger:
 
     def _expire(self) -> None:
         now = self._clock()
-        self._reserved = {key: held for key, held in self._reserved.items() if held[1] > now}
+        self._reserved = {key: entry for key, entry in self._reserved.items() if entry[1] > now}
 
 
 class RemoteLedger:

@@ -20,7 +20,7 @@ def thinking_rationales(label: Label) -> list[Rationale]:
     """Extract a rationale for each candidate from the thought before the teacher's answer.
 
     The identifier of the document becomes "the passage". Only an answer to a single prompt is used: in several prompts,
-    the same identifier stands for different documents.
+    the same identifier means different documents.
 
     Returns:
         One rationale per candidate, in order. Its status is `unmatched` if no sentence names only this candidate, and

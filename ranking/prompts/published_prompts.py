@@ -77,7 +77,7 @@ def load_published_prompt(path: Path, instruction: str | None = None) -> Publish
 
     Args:
         path: The file.
-        instruction: Instruction that replaces the default one. An empty text stands for no instruction.
+        instruction: Instruction that replaces the default one. An empty text means no instruction.
 
     Raises:
         InputError: The file is unreadable or malformed, or it has no place for the instruction.

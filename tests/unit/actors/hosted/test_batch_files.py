@@ -225,7 +225,7 @@ def test_openai_backend_continues_what_batch_began(tmp_path):
 
 
 class KilledError(Exception):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 @pytest.mark.parametrize("written", ["requests", "index"])
