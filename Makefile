@@ -5,6 +5,7 @@ CONFIG ?= configs/quickstart.yaml
 # Stages start many processes; cached bytecode saves each of them from compiling its imports.
 export PYTHONDONTWRITEBYTECODE :=
 UV_VERSION := 0.13.9
+PARALLEL := -n 2 --dist loadfile --max-worker-restart 0
 # Uses a torch wheel in pip's find-links if there is one, else the CPU build from PyTorch's index.
 FIND_LINKS = $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || printf '%s' "$$PIP_FIND_LINKS")
 TORCH_WHEEL = $(firstword $(foreach place,$(FIND_LINKS),$(wildcard $(place)/torch-*.whl)))
@@ -18,10 +19,11 @@ serve: .venv/installed
 	@$(BIN)/python -m ray_jobs.serve $(CONFIG)
 
 # Unit tests, and the system tests of the pipeline, training, serving and labelling. One thread per unit test process.
+# A crashed process fails the run at once: pytest-xdist would start another one, and the run might never end.
 # tests/unit/tools runs with the default threads: with one, the short training of test_list_decoder.py does not learn.
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/tools -n 2 --dist loadfile
-	$(BIN)/python -m pytest tests/unit/tools -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/tools $(PARALLEL)
+	$(BIN)/python -m pytest tests/unit/tools $(PARALLEL)
 	$(BIN)/python -m pytest tests/system --ignore tests/system/long
 
 # The longer system tests: several nodes, autoscaling, kills, object stores, monitoring.

@@ -7,6 +7,7 @@ Inputs: those from the tokenizer in the same folder, int64, [pairs, tokens]. Out
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
 import warnings
@@ -113,9 +114,6 @@ class OpenVinoStudent(nn.Module):
             path: The ONNX file.
             dtype: Precision of the base, bfloat16 or float32.
         """
-        usage_statistics.turn_off_openvino()
-        import openvino
-
         super().__init__()
         threads = torch.get_num_threads()
         self.streams = min(threads, _MAX_STREAMS)
@@ -127,7 +125,7 @@ class OpenVinoStudent(nn.Module):
             # With pinning, two processes pin their threads to the same cores and leave the others idle.
             "ENABLE_CPU_PINNING": False,
         }
-        core = openvino.Core()
+        core = _openvino_core()
         model = core.read_model(str(path))
         self.names = [node.get_any_name() for node in model.inputs]
         base, *head = split_head(model) if dtype == torch.bfloat16 else [model]
@@ -159,6 +157,20 @@ class OpenVinoStudent(nn.Module):
     def many(self, batches: Iterable[dict[str, Tensor]]) -> list[Tensor]:
         """Score several batches in parallel on all streams. Returns the scores of each batch, in order."""
         return list(self._pool.map(self, batches))
+
+
+@functools.cache
+def _openvino_core() -> Any:
+    """Return the one `openvino.Core` of this process.
+
+    OpenVINO's CPU plugin gives the thread that compiles a model an alternate signal stack and unmaps it with the Core
+    (https://github.com/openvinotoolkit/openvino/pull/11894). If a process makes several Cores, a thread may be left
+    with an unmapped stack, and the next signal, such as SIGTERM, ends the process with a segmentation fault.
+    """
+    usage_statistics.turn_off_openvino()
+    import openvino
+
+    return openvino.Core()
 
 
 def split_head(model: Any) -> list[Any]:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -164,3 +166,21 @@ def test_first_openvino_inference_runs_in_the_main_thread(saved, monkeypatch):
     assert threads == [threading.main_thread()]
     scorer.score(PAIRS)
     assert threading.main_thread() not in threads[1:]
+
+
+def test_process_handles_signals_after_openvino_students_were_released(saved):
+    code = """if True:
+        import os, signal, sys
+        from pathlib import Path
+
+        import torch
+        from students.onnx_file import OpenVinoStudent
+
+        first, second = (OpenVinoStudent(Path(sys.argv[1]), torch.float32) for _ in range(2))
+        del first
+        del second
+        signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+        os.kill(os.getpid(), signal.SIGTERM)
+    """
+    done = subprocess.run([sys.executable, "-c", code, saved / "model.onnx"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "handled\n")
