@@ -13,7 +13,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.teacher_settings import ListwiseTeacherSettings, RecordedTeacherSettings
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
+from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
 from ranking.audit.audit_report import Audit, audit
 from ranking.audit.audit_text import format_audit
 from ranking.audit.picture import svg_of
@@ -85,7 +86,7 @@ def sample_answers(run: Run, settings: ListwiseTeacherSettings) -> list[ShownAns
     from actors.data.arrow_blocks import tables_in
     from actors.data.streaming import dataset_of
     from actors.teachers import make_teacher
-    from actors.teachers.answer_sample import shown_answers
+    from actors.teachers.listwise.answer_sample import shown_answers
     from actors.vllm.crash_log import CrashLog
     from ray_jobs.common.hosted_ends import check_remaining, prepare
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from actors.data.rows import records, table_of
-from actors.teacher_settings import RecordedTeacherSettings
+from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
 from ranking.errors import InputError
 from ranking.passage_settings import PassageSettings
 from ranking.records import CandidateList, Label, PreRankedList, QueryCandidates, SplitName, TokenCounts
@@ -220,7 +220,7 @@ def _report_unknown_documents(run: Run, teacher: Teacher) -> None:
     Raises:
         InputError: If no recorded document is in the collection.
     """
-    from actors.teachers.recorded_teacher import RecordedTeacher
+    from actors.teachers.recorded.recorded_teacher import RecordedTeacher
 
     if isinstance(teacher, RecordedTeacher) and run.settings.candidates.needs_documents:
         unknown = teacher.unknown({document.doc_id for document in run.collection.documents})

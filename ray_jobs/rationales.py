@@ -10,7 +10,7 @@ generated for a candidate is unusable, the candidate gets no rationale; its row 
 
 from __future__ import annotations
 
-from actors.rationale_settings import ExtractiveRationaleSettings, LlmRationaleSettings, NoRationaleSettings
+from actors.rationales.rationale_settings import ExtractiveRationaleSettings, LlmRationaleSettings, NoRationaleSettings
 from ranking.errors import InputError
 from ranking.languages import check_installed
 from ranking.records import Label, RationaleList

@@ -9,8 +9,8 @@ from typing import Any
 
 from actors.hosted.chat_requests import ChatPrompt, tokens_of_text
 from actors.hosted.hosted_settings import HostedSettings
-from actors.rationale_settings import LlmRationaleSettings
-from actors.teacher_settings import ListwiseTeacherSettings, ThinkingSettings
+from actors.rationales.rationale_settings import LlmRationaleSettings
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings, ThinkingSettings
 from actors.vllm.chat import ChatTokens
 from actors.vllm.prompt_tokens import max_answer_tokens
 from ranking.prompts import Prompt, load_prompt

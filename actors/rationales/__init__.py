@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from actors.compute_settings import ComputeSettings
 from actors.hosted.hosted_settings import is_hosted
-from actors.rationale_settings import ExtractiveRationaleSettings, LlmRationaleSettings, ThinkingRationaleSettings
+from actors.rationales.rationale_settings import (
+    ExtractiveRationaleSettings,
+    LlmRationaleSettings,
+    ThinkingRationaleSettings,
+)
 from ranking.languages import ENGLISH
 from ranking.storage.folder import Folder
 

@@ -14,8 +14,8 @@ from actors.data.rows import Outcome, records, table_of
 from actors.hosted.deferral import gather_present
 from actors.hosted.hosted_source import MAX_UNWRITTEN_SECONDS, Answers, HostedSource
 from actors.hosted.message_filler import PairMessageFiller
-from actors.rationale_settings import LlmRationaleSettings
 from actors.rationales.rationale_requests import Explainer
+from actors.rationales.rationale_settings import LlmRationaleSettings
 from actors.vllm.engine_actor import through_engines
 from actors.vllm.response_cache import ResponseCache
 from ranking.prompts.rationale_prompts import RATIONALE, load_rationale_prompt

@@ -16,8 +16,8 @@ import pyarrow as pa
 from actors.cluster.placement import rationale_engines
 from actors.compute_settings import ComputeSettings
 from actors.data.rows import Outcome, records, table_of
-from actors.rationale_settings import LlmRationaleSettings
 from actors.rationales.rationale_requests import Explainer, RationaleFiller
+from actors.rationales.rationale_settings import LlmRationaleSettings
 from actors.vllm.crash_log import CrashLog
 from actors.vllm.engine import VllmEngine
 from actors.vllm.engine_actor import through_engines

@@ -8,9 +8,9 @@ import time
 from typing import Any, Protocol
 
 from actors.data.rows import Outcome
-from actors.rationale_settings import LlmRationaleSettings
+from actors.rationales.rationale_settings import LlmRationaleSettings
 from actors.retrieval.embeddings import text_id_of
-from actors.teachers.listwise_requests import Generate, gather_all
+from actors.teachers.listwise.listwise_requests import Generate, gather_all
 from actors.vllm.chat import ChatTokens
 from actors.vllm.response_cache import CachedResponse, ResponseCache
 from ranking.labels.rationale_parsing import parse_rationale

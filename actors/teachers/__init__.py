@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from actors.comparing_teacher_settings import ComparingTeacherSettings
 from actors.compute_settings import ComputeSettings
 from actors.hosted.hosted_settings import is_hosted
-from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
+from actors.teachers.comparing.comparing_settings import ComparingTeacherSettings
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
+from actors.teachers.teacher_settings import TeacherSettings
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -48,21 +50,21 @@ def make_teacher(settings: TeacherSettings, compute: ComputeSettings, fingerprin
     """
     # import only the class in use: a recorded teacher does not need vLLM
     if isinstance(settings, ListwiseTeacherSettings) and is_hosted(settings):
-        from actors.teachers.hosted_listwise import HostedListwiseTeacher
+        from actors.teachers.listwise.hosted_listwise import HostedListwiseTeacher
 
         return HostedListwiseTeacher(settings, compute, fingerprint, cache)
     if isinstance(settings, ListwiseTeacherSettings):
-        from actors.teachers.listwise_teacher import ListwiseTeacher
+        from actors.teachers.listwise.listwise_teacher import ListwiseTeacher
 
         return ListwiseTeacher(settings, compute, fingerprint, cache)
     if isinstance(settings, PointwiseTeacherSettings):
-        from actors.teachers.pointwise_teacher import PointwiseTeacher
+        from actors.teachers.pointwise.pointwise_teacher import PointwiseTeacher
 
         return PointwiseTeacher(settings, compute, fingerprint, cache)
     if isinstance(settings, ComparingTeacherSettings):
-        from actors.teachers.comparing_teacher import ComparingTeacher
+        from actors.teachers.comparing.comparing_teacher import ComparingTeacher
 
         return ComparingTeacher(settings, compute, fingerprint, cache)
-    from actors.teachers.recorded_teacher import RecordedTeacher
+    from actors.teachers.recorded.recorded_teacher import RecordedTeacher
 
     return RecordedTeacher(settings, fingerprint)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from actors.comparing_teacher_settings import ComparingTeacherSettings
-from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
+from actors.teachers.comparing.comparing_settings import ComparingTeacherSettings
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
 from actors.teachers.teacher_models import check_teacher_model
+from actors.teachers.teacher_settings import TeacherSettings
 from ranking.errors import InputError
 from ranking.labels.cost_estimate import ListCost
 from ranking.labels.windows import windows
@@ -33,14 +35,14 @@ def costs_of(settings: TeacherSettings, lists: Sequence[PreRankedList]) -> list[
     if isinstance(settings, PointwiseTeacherSettings):
         return _pointwise(settings, lists)
     if isinstance(settings, ComparingTeacherSettings):
-        from actors.teachers.comparison_costs import comparison_costs
+        from actors.teachers.comparing.comparison_costs import comparison_costs
 
         return comparison_costs(settings, lists)
     raise InputError("setting 'teacher.kind': a recorded teacher costs nothing; leave out --estimate")
 
 
 def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PreRankedList]) -> list[ListCost]:
-    from actors.teachers.listwise_requests import window_of
+    from actors.teachers.listwise.listwise_requests import window_of
 
     prompt = load_prompt(settings.prompt_file)
     filled_tokens = _filled_tokens(settings, prompt)
@@ -99,7 +101,7 @@ def _pointwise(settings: PointwiseTeacherSettings, lists: Sequence[PreRankedList
 
     A text that several lists share is counted for each of them, although the model reads it only once.
     """
-    from actors.teachers.pointwise_teacher import make_scorer
+    from actors.teachers.pointwise.pointwise_teacher import make_scorer
 
     scorer = make_scorer(settings)
     costs = []

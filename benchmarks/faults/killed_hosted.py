@@ -21,10 +21,10 @@ from actors.hosted.deferral import gather_present
 from actors.hosted.hosted_source import MAX_UNWRITTEN_SECONDS
 from actors.hosted.message_filler import message_filler
 from actors.hosted.spend_ledger import SpendLedger
-from actors.teacher_settings import ListwiseTeacherSettings
-from actors.teachers.hosted_listwise import hosted_of
-from actors.teachers.label_outcomes import outcome_of
-from actors.teachers.listwise_requests import Generate, ListwiseRequester
+from actors.teachers.listwise.hosted_listwise import hosted_of
+from actors.teachers.listwise.label_outcomes import outcome_of
+from actors.teachers.listwise.listwise_requests import Generate, ListwiseRequester
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from actors.vllm.response_cache import ResponseCache
 from ranking.records import Label, PreRankedList, Provenance
 from ranking.runs.stages import Stage

@@ -10,8 +10,8 @@ from actors.data.parts import filter_by_id, finished_ids, finished_parts, remove
 from actors.data.rows import table_of
 from actors.data.sink import PartSink
 from actors.data.streaming import LISTS_PER_PART, forget_rejections
-from actors.teacher_settings import RecordedTeacherSettings
-from actors.teachers.recorded_teacher import RecordedTeacher
+from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
+from actors.teachers.recorded.recorded_teacher import RecordedTeacher
 from benchmarks.faults.killed_hosted import label_hosted
 from ranking.records import Label, PreRankedList
 from ranking.registry import Registry

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.compute_settings import ComputeSettings
-from actors.teacher_settings import ListwiseTeacherSettings
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from benchmarks.labelling.pydoc_lists import head_and_tail, real_lists
 from ranking.records import PreRankedList
 from tools.tiny_models import tiny_generator
@@ -54,8 +54,8 @@ def compare_prompts(model: str, queries: int) -> dict[str, Any]:
         model: Folder of the model.
         queries: Number of timed queries.
     """
-    from actors.teachers.listwise_requests import ListwiseRequester
-    from actors.teachers.listwise_teacher import STRUCTURED
+    from actors.teachers.listwise.listwise_requests import ListwiseRequester
+    from actors.teachers.listwise.listwise_teacher import STRUCTURED
     from actors.vllm.crash_log import CrashLog
     from actors.vllm.engine import VllmEngine
     from actors.vllm.prompt_tokens import PromptFiller
@@ -115,7 +115,7 @@ def offline(model: str, prompts: int) -> dict[str, float]:
     set_cpu_environment()
     from vllm import LLM, SamplingParams
 
-    from actors.teachers.listwise_teacher import STRUCTURED
+    from actors.teachers.listwise.listwise_teacher import STRUCTURED
     from actors.vllm.prompt_tokens import PromptFiller
     from ranking.labels.answer_constraints import DOCUMENTS
     from ranking.prompts import load_prompt
@@ -152,7 +152,7 @@ def through_ray(model: str, prompts: int) -> dict[str, float]:
     import ray
 
     from actors.data.streaming import LISTS_PER_PART, dataset_of
-    from actors.teachers.listwise_requests import list_id_of
+    from actors.teachers.listwise.listwise_requests import list_id_of
     from actors.vllm.engine_actor import through_teachers
     from actors.vllm.response_cache import ResponseCache
     from benchmarks.labelling.timed_teacher import TimedActor

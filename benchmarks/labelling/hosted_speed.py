@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.compute_settings import ComputeSettings
-from actors.teacher_settings import ListwiseTeacherSettings
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from benchmarks.labelling.pydoc_lists import head_and_tail, real_lists
 from ranking.model_paths import model_path
 from ranking.records import Provenance
@@ -84,7 +84,7 @@ def measure(url: str | None, lists: int) -> dict[str, Any]:
     from actors.data.rows import Outcome, records
     from actors.data.streaming import dataset_of
     from actors.hosted.hosted_source import HostedSource
-    from actors.teachers.hosted_listwise import hosted_of
+    from actors.teachers.listwise.hosted_listwise import hosted_of
     from actors.vllm.engine_actor import through_engines, through_teachers
     from benchmarks.labelling.timed_teacher import TimedActor, TimedHostedActor
     from ranking.records import Label, PreRankedList

@@ -24,13 +24,14 @@ import bm25s
 from rich.console import Console
 from rich.table import Table
 
-from actors.comparing_teacher_settings import (
+from actors.compute_settings import ComputeSettings
+from actors.teachers.comparing.comparing_settings import (
     ComparingTeacherSettings,
     PairwiseTeacherSettings,
     SetwiseTeacherSettings,
 )
-from actors.compute_settings import ComputeSettings
-from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
 from ranking.collections import pydoc
 from ranking.records import Candidate, Label, PreRankedCandidate, PreRankedList
 from ranking.storage.folder import Folder

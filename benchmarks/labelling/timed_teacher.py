@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from actors.compute_settings import ComputeSettings
-from actors.teacher_settings import ListwiseTeacherSettings
-from actors.teachers.hosted_listwise import HostedListwiseActor
-from actors.teachers.listwise_teacher import ListwiseActor
+from actors.teachers.listwise.hosted_listwise import HostedListwiseActor
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
+from actors.teachers.listwise.listwise_teacher import ListwiseActor
 from ranking.records import PreRankedList, Provenance
 from ranking.storage.folder import Folder
 

@@ -11,8 +11,8 @@ from actors.cluster import limits
 from actors.cluster.capacity import Demand, Nodes, unmet_demand
 from actors.cluster.placement import EnginePool, Placement, rationale_engines, teacher_engines, training_worker
 from actors.hosted.hosted_settings import is_hosted
-from actors.rationale_settings import LlmRationaleSettings
-from actors.teacher_settings import RecordedTeacherSettings
+from actors.rationales.rationale_settings import LlmRationaleSettings
+from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
 from ranking.errors import InputError
 from ray_jobs.common.run import Run
 

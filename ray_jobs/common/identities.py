@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from actors.comparing_teacher_settings import ComparingTeacherSettings
 from actors.hosted.hosted_settings import identity_with_backend, is_hosted
-from actors.rationale_settings import LlmRationaleSettings, RationaleSettings
-from actors.teacher_settings import (
-    ListwiseTeacherSettings,
-    PointwiseTeacherSettings,
-    RecordedTeacherSettings,
-    TeacherSettings,
-)
+from actors.rationales.rationale_settings import LlmRationaleSettings, RationaleSettings
+from actors.teachers.comparing.comparing_settings import ComparingTeacherSettings
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
+from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
+from actors.teachers.teacher_settings import TeacherSettings
 from ranking.errors import InputError
 from ranking.evaluation.judge_settings import JudgeSettings, RecordedJudgeSettings
 from ranking.file_hash import sha256_of

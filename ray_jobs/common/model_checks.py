@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from actors.hosted.hosted_settings import is_hosted
-from actors.rationale_settings import LlmRationaleSettings
+from actors.rationales.rationale_settings import LlmRationaleSettings
 from ranking.evaluation.judge_settings import LlmJudgeSettings
 from ranking.runs.stages import Stage
 from ray_jobs.common.run import Run

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from actors.rationale_settings import NoRationaleSettings
+from actors.rationales.rationale_settings import NoRationaleSettings
 from ranking.ab_test.exposure_records import EXPOSURES, FEEDBACK, SERVING
 from ranking.collections.collection import Collection
 from ranking.collections.log_files import fingerprint_of_log

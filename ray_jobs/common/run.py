@@ -21,7 +21,7 @@ from typing import NoReturn
 import yaml
 
 from actors.cluster.stall_report import why_waiting
-from actors.teacher_settings import RecordedTeacherSettings
+from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
 from ranking import usage_statistics
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from actors.compute_settings import ComputeSettings
-from actors.rationale_settings import NoRationaleSettings, RationaleSettings
+from actors.rationales.rationale_settings import NoRationaleSettings, RationaleSettings
 from actors.serving.serving_settings import ServingSettings
-from actors.teacher_settings import PointwiseTeacherSettings, TeacherSettings
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
+from actors.teachers.teacher_settings import TeacherSettings
 from ranking.ab_test.ab_settings import AbSettings
 from ranking.clicks.click_settings import ClickSettings
 from ranking.evaluation.evaluation_settings import EvaluationSettings

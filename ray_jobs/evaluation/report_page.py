@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from actors.data.rows import records
-from actors.teacher_settings import ListwiseTeacherSettings, RecordedTeacherSettings
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
+from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
 from ranking.audit.audit_report import Audit
 from ranking.audit.audit_text import format_audit
 from ranking.evaluation.comparison import PerQuery

@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from actors.comparing_teacher_settings import PairwiseTeacherSettings, SetwiseTeacherSettings
-from actors.teachers.choice_requests import ChoiceFiller, ChoiceRequester, choice_id_of
-from actors.teachers.comparison_outcomes import outcome_of_comparisons
-from actors.teachers.comparison_ranking import ListComparer
+from actors.teachers.comparing.choice_requests import ChoiceFiller, ChoiceRequester, choice_id_of
+from actors.teachers.comparing.comparing_settings import PairwiseTeacherSettings, SetwiseTeacherSettings
+from actors.teachers.comparing.comparison_outcomes import outcome_of_comparisons
+from actors.teachers.comparing.comparison_ranking import ListComparer
 from actors.vllm.crash_log import CrashLog
 from actors.vllm.engine import VllmEngine
 from actors.vllm.response_cache import ResponseCache

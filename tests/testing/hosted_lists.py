@@ -7,9 +7,9 @@ from actors.hosted.chat_client import ChatClient
 from actors.hosted.deferral import gather_present
 from actors.hosted.message_filler import message_filler
 from actors.hosted.spend_ledger import SpendLedger
-from actors.teacher_settings import ListwiseTeacherSettings
-from actors.teachers.label_outcomes import outcome_of
-from actors.teachers.listwise_requests import ListwiseRequester
+from actors.teachers.listwise.label_outcomes import outcome_of
+from actors.teachers.listwise.listwise_requests import ListwiseRequester
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from actors.vllm.response_cache import ResponseCache
 from ranking.records import Provenance
 from ranking.storage.folder import Folder

@@ -12,9 +12,9 @@ from actors.hosted.batch_results import ingest
 from actors.hosted.batch_state import BatchFolders, parse_custom_id, read_state
 from actors.hosted.deferral import gather_present
 from actors.hosted.message_filler import message_filler
-from actors.teacher_settings import ListwiseTeacherSettings
-from actors.teachers.label_outcomes import outcome_of
-from actors.teachers.listwise_requests import ListwiseRequester
+from actors.teachers.listwise.label_outcomes import outcome_of
+from actors.teachers.listwise.listwise_requests import ListwiseRequester
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from actors.vllm.response_cache import ResponseCache
 from ranking.storage.folder import Folder
 from tests.testing.batch_service import failure, put_results, requests_in, result

@@ -6,8 +6,8 @@ from actors.hosted.chat_client import ChatClient
 from actors.hosted.deferral import gather_present
 from actors.hosted.message_filler import PairMessageFiller
 from actors.hosted.spend_ledger import SpendLedger
-from actors.rationale_settings import LlmRationaleSettings
 from actors.rationales.rationale_requests import Explainer
+from actors.rationales.rationale_settings import LlmRationaleSettings
 from actors.vllm.response_cache import ResponseCache
 from ranking.prompts.rationale_prompts import load_rationale_prompt
 from ranking.storage.folder import Folder

@@ -7,9 +7,9 @@ from transformers import AutoTokenizer
 
 from actors.data.parts import count_rationale_statuses
 from actors.data.rows import Outcome, records, table_of
-from actors.rationale_settings import LlmRationaleSettings
 from actors.rationales.extractive import extract_rationales
 from actors.rationales.rationale_requests import Explainer, RationaleFiller
+from actors.rationales.rationale_settings import LlmRationaleSettings
 from actors.vllm.completion import Completion
 from actors.vllm.response_cache import ResponseCache
 from ranking.prompts.rationale_prompts import load_rationale_prompt

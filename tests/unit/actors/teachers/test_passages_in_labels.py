@@ -9,11 +9,13 @@ from transformers import AutoTokenizer
 from actors.data.rows import Outcome, records, table_of
 from actors.retrieval.best_passages import PassageSelector
 from actors.retrieval.pre_ranking import all_candidates
-from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, RecordedTeacherSettings
-from actors.teachers.label_outcomes import outcome_of
-from actors.teachers.listwise_requests import ListwiseRequester
-from actors.teachers.pointwise_teacher import PointwiseActor, make_scorer
-from actors.teachers.recorded_teacher import RecordedTeacher
+from actors.teachers.listwise.label_outcomes import outcome_of
+from actors.teachers.listwise.listwise_requests import ListwiseRequester
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_teacher import PointwiseActor, make_scorer
+from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
+from actors.teachers.recorded.recorded_teacher import RecordedTeacher
 from actors.training.label_batches import LabelBatches, LabelReader
 from actors.vllm.completion import Completion
 from actors.vllm.pooling_cache import PoolingCache

@@ -2,8 +2,10 @@
 
 import pytest
 
-from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, RecordedTeacherSettings
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
 from actors.teachers.prompt_costs import costs_of
+from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
 from ranking.errors import InputError
 from ranking.labels.cost_estimate import HostedRates, ListCost, estimate, format_estimate
 from ranking.prompts import load_prompt

@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from actors.rationale_settings import LlmRationaleSettings
-from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings
+from actors.rationales.rationale_settings import LlmRationaleSettings
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
 
 KINDS = [PointwiseTeacherSettings, ListwiseTeacherSettings, LlmRationaleSettings]
 

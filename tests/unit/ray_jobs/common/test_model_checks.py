@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from actors.teacher_settings import PointwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
 from actors.teachers.teacher_models import check_teacher_model, limit_note
 from ray_jobs import audit, candidates, evaluate, index, label, pipeline, rationales, train
 from ray_jobs.common import model_checks

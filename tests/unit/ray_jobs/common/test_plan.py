@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from actors.rationale_settings import LlmRationaleSettings
-from actors.teacher_settings import ListwiseTeacherSettings
+from actors.rationales.rationale_settings import LlmRationaleSettings
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from ranking.errors import InputError
 from ray_jobs.common import plan as plan_module
 from ray_jobs.common.identities import rationales_identity, teacher_identity

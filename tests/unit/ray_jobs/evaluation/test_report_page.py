@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from actors.teacher_settings import RecordedTeacherSettings
+from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
 from ranking.audit.audit_report import audit
 from ranking.storage.folder import Folder
 from ray_jobs.audit import AUDIT, PICTURE

@@ -10,12 +10,12 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from actors.comparing_teacher_settings import ComparingTeacherSettings, PairwiseTeacherSettings
 from actors.compute_settings import ComputeSettings
 from actors.data.rows import Outcome
-from actors.teachers.choice_requests import ChoiceFiller, ChoiceRequester
-from actors.teachers.comparison_outcomes import outcome_of_comparisons
-from actors.teachers.comparison_ranking import ListComparer
+from actors.teachers.comparing.choice_requests import ChoiceFiller, ChoiceRequester
+from actors.teachers.comparing.comparing_settings import ComparingTeacherSettings, PairwiseTeacherSettings
+from actors.teachers.comparing.comparison_outcomes import outcome_of_comparisons
+from actors.teachers.comparing.comparison_ranking import ListComparer
 from actors.teachers.teacher_models import check_teacher_model
 from actors.vllm.engine import VllmEngine
 from actors.vllm.engine_actor import EngineActor, through_teachers

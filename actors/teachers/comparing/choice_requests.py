@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actors.comparing_teacher_settings import ComparingTeacherSettings
 from actors.retrieval.embeddings import text_id_of
+from actors.teachers.comparing.comparing_settings import ComparingTeacherSettings
 from actors.vllm.chat import ChatTokens
 from actors.vllm.completion import Completion
 from actors.vllm.prompt_tokens import FilledPrompt

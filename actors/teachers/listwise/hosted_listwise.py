@@ -18,9 +18,9 @@ from actors.hosted.deferral import gather_present
 from actors.hosted.hosted_settings import HostedSettings, prices_of
 from actors.hosted.hosted_source import MAX_UNWRITTEN_SECONDS, Answers, HostedSource
 from actors.hosted.message_filler import message_filler
-from actors.teacher_settings import ListwiseTeacherSettings
-from actors.teachers.label_outcomes import outcome_of
-from actors.teachers.listwise_requests import ListwiseRequester
+from actors.teachers.listwise.label_outcomes import outcome_of
+from actors.teachers.listwise.listwise_requests import ListwiseRequester
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from actors.vllm.engine_actor import EngineActor, through_engines
 from actors.vllm.response_cache import ResponseCache
 from ranking.prompts import load_prompt

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from actors.compute_settings import ComputeSettings
 from actors.data.rows import Outcome
-from actors.teacher_settings import ListwiseTeacherSettings
-from actors.teachers.label_outcomes import outcome_of
-from actors.teachers.listwise_requests import ListwiseRequester
+from actors.teachers.listwise.label_outcomes import outcome_of
+from actors.teachers.listwise.listwise_requests import ListwiseRequester
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from actors.teachers.teacher_models import check_teacher_model
 from actors.vllm.engine import VllmEngine
 from actors.vllm.engine_actor import EngineActor, through_teachers

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from transformers import AutoTokenizer
 
-from actors.teacher_settings import ListwiseTeacherSettings
-from actors.teachers.label_outcomes import outcome_of
-from actors.teachers.listwise_requests import ListwiseRequester, list_id_of
+from actors.teachers.listwise.label_outcomes import outcome_of
+from actors.teachers.listwise.listwise_requests import ListwiseRequester, list_id_of
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from actors.vllm.chat import ChatTokens
 from actors.vllm.completion import Completion
 from actors.vllm.prompt_tokens import PromptFiller, max_answer_tokens

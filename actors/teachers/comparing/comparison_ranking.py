@@ -7,12 +7,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from actors.comparing_teacher_settings import (
+from actors.teachers.comparing.choice_requests import Choice, ChoiceRequester
+from actors.teachers.comparing.comparing_settings import (
     ComparingTeacherSettings,
     PairwiseTeacherSettings,
     SetwiseTeacherSettings,
 )
-from actors.teachers.choice_requests import Choice, ChoiceRequester
 from ranking.labels.comparison_pairs import all_pairs, sparse_pairs
 from ranking.labels.comparison_scores import PairComparison, bradley_terry, win_rates
 from ranking.labels.comparison_sorts import sliding_passes, top_of_heap

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from actors.data.rows import Outcome, records, rejection_outcome, table_of
-from actors.teacher_settings import RecordedTeacherSettings
+from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
 from ranking.errors import InputError
 from ranking.labels.recorded_rankings import NOTHING_HELPS, RecordedList, read_recorded
 from ranking.labels.targets import targets_from_grades, tiers_from_order, with_passages

@@ -3,9 +3,9 @@
 import pytest
 from transformers import AutoTokenizer
 
-from actors.teacher_presets import PRESETS
-from actors.teacher_settings import PointwiseTeacherSettings
-from actors.teachers.pointwise_teacher import make_scorer
+from actors.teachers.pointwise.pointwise_presets import PRESETS
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_teacher import make_scorer
 from ranking.errors import InputError
 from ranking.run_file import validate
 from ray_jobs.common.identities import teacher_identity

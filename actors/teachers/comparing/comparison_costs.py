@@ -6,13 +6,13 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from actors.comparing_teacher_settings import (
+from actors.teachers.comparing.choice_requests import ChoiceFiller
+from actors.teachers.comparing.comparing_settings import (
     ComparingTeacherSettings,
     PairwiseTeacherSettings,
     SetwiseTeacherSettings,
 )
-from actors.teachers.choice_requests import ChoiceFiller
-from actors.teachers.comparison_ranking import pairs_to_compare
+from actors.teachers.comparing.comparison_ranking import pairs_to_compare
 from ranking.labels.comparison_sorts import sliding_passes, top_of_heap
 from ranking.labels.cost_estimate import ListCost
 from ranking.prompts.choice_prompts import load_choice_prompt

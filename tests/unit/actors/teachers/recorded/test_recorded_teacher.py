@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from actors.teacher_settings import RecordedTeacherSettings
-from actors.teachers.recorded_teacher import RecordedTeacher
+from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
+from actors.teachers.recorded.recorded_teacher import RecordedTeacher
 from ranking.errors import InputError
 from ranking.labels.label_views import training_candidates
 from ranking.labels.recorded_rankings import read_answers, read_recorded

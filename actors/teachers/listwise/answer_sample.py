@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from actors.teacher_settings import ListwiseTeacherSettings
-from actors.teachers.listwise_requests import drawn_order, list_id_of, read_response
+from actors.teachers.listwise.listwise_requests import drawn_order, list_id_of, read_response
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from actors.vllm.response_cache import ResponseCache
 from ranking.audit.shown_answers import ShownAnswer
 from ranking.records import PreRankedList

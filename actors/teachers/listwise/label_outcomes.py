@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.data.rows import Outcome
-from actors.teacher_settings import ListwiseTeacherSettings
-from actors.teachers.listwise_requests import ListRanking, ParsedResponse
+from actors.teachers.listwise.listwise_requests import ListRanking, ParsedResponse
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from ranking.labels.permutations import agreement, borda, kemeny
 from ranking.labels.targets import tiers_from_order, with_passages
 from ranking.records import Answer, Label, LabelledCandidate, PreRankedList, Provenance, Rejection, TokenCounts, Usage

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.teacher_settings import PointwiseTeacherSettings
-from actors.teachers.pointwise_teacher import CrossEncoder, classifier_overrides
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_teacher import CrossEncoder, classifier_overrides
 from actors.vllm.pooling_cache import PromptTokens
 from ranking.errors import InputError
 from ranking.prompts import control_tokens

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from actors.teacher_settings import PointwiseTeacherSettings
-from actors.teachers.pointwise_teacher import CrossEncoder, Embeddings, YesNo, make_scorer
-from actors.teachers.query_likelihood import QueryLikelihood
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_teacher import CrossEncoder, Embeddings, YesNo, make_scorer
+from actors.teachers.pointwise.query_likelihood import QueryLikelihood
 from ranking.model_paths import model_path
 from tools.tiny_models import tiny_bert, tiny_generator
 

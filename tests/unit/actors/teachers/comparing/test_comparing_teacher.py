@@ -8,12 +8,12 @@ import re
 import pytest
 from transformers import AutoTokenizer
 
-from actors.comparing_teacher_settings import PairwiseTeacherSettings, SetwiseTeacherSettings
 from actors.compute_settings import ComputeSettings
 from actors.teachers import make_teacher
-from actors.teachers.choice_requests import ChoiceFiller, ChoiceRequester
-from actors.teachers.comparison_outcomes import outcome_of_comparisons
-from actors.teachers.comparison_ranking import ListComparer
+from actors.teachers.comparing.choice_requests import ChoiceFiller, ChoiceRequester
+from actors.teachers.comparing.comparing_settings import PairwiseTeacherSettings, SetwiseTeacherSettings
+from actors.teachers.comparing.comparison_outcomes import outcome_of_comparisons
+from actors.teachers.comparing.comparison_ranking import ListComparer
 from actors.teachers.prompt_costs import costs_of
 from actors.vllm.completion import Completion
 from actors.vllm.response_cache import ResponseCache

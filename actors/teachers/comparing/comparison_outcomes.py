@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.comparing_teacher_settings import ComparingTeacherSettings
 from actors.data.rows import Outcome
-from actors.teachers.choice_requests import Choice
-from actors.teachers.comparison_ranking import ComparedList
-from actors.teachers.label_outcomes import BY_SEVERITY
+from actors.teachers.comparing.choice_requests import Choice
+from actors.teachers.comparing.comparing_settings import ComparingTeacherSettings
+from actors.teachers.comparing.comparison_ranking import ComparedList
+from actors.teachers.listwise.label_outcomes import BY_SEVERITY
 from ranking.labels.targets import targets_from_scores, tiers_from_order
 from ranking.records import Answer, Label, LabelledCandidate, PreRankedList, Provenance, Rejection, TokenCounts, Usage
 

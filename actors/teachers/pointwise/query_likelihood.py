@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.teacher_settings import PointwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
 from actors.vllm.engine import Task
 from actors.vllm.pooling_cache import PromptTokens
 from ranking.model_paths import model_path

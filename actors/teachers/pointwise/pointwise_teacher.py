@@ -16,7 +16,7 @@ import numpy as np
 from actors.compute_settings import ComputeSettings
 from actors.data.rows import Outcome, rejection_outcome
 from actors.retrieval.embeddings import text_id_of
-from actors.teacher_settings import PointwiseTeacherSettings
+from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
 from actors.teachers.teacher_models import YES_NO_WORDS, check_teacher_model, input_limit
 from actors.vllm.chat import MIN_DOCUMENT_TOKENS
 from actors.vllm.engine import Task, VllmEngine
@@ -250,11 +250,11 @@ _FORMS: dict[str, type[PointwiseForm]] = {"embed": Embeddings, "score": CrossEnc
 def make_scorer(settings: PointwiseTeacherSettings) -> PointwiseForm:
     """Create the form that `settings.form` names."""
     if settings.form == "query_likelihood":
-        from actors.teachers.query_likelihood import QueryLikelihood
+        from actors.teachers.pointwise.query_likelihood import QueryLikelihood
 
         return QueryLikelihood(settings)
     if settings.has_published_prompt:
-        from actors.teachers.published_prompt_form import PublishedYesNo
+        from actors.teachers.pointwise.published_prompt_form import PublishedYesNo
 
         return PublishedYesNo(settings)
     return _FORMS[settings.form](settings)

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from actors.hosted.hosted_settings import is_hosted
 from actors.retrieval.embeddings import text_id_of
-from actors.teacher_settings import ListwiseTeacherSettings, WindowSettings
+from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings, WindowSettings
 from actors.vllm.completion import Completion
 from actors.vllm.response_cache import CachedResponse, ResponseCache
 from ranking.labels.answer_constraints import DOCUMENTS

@@ -1,0 +1,1 @@
+"""Recorded teachers: labels come from a file of answers, runs or grades."""
