@@ -12,14 +12,13 @@ a baseline for comparison.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ranking.errors import InputError
-from ranking.prompts.prompt_parts import check_parts, draw_mark, fill, read_yaml
+from ranking.prompts.prompt_parts import DocumentPrompt, check_parts, draw_mark, fill, hash_of_parts, read_yaml
 from ranking.prompts.sanitizing import SANITIZING, sanitize
 
 __all__ = ["LISTWISE", "RANKGPT", "Prompt", "bundled_prompt", "control_tokens", "load_prompt", "sanitize"]
@@ -36,22 +35,14 @@ _REQUIRED = {"document": {"number", "text"}}
 
 
 @dataclass(frozen=True)
-class Prompt:
+class Prompt(DocumentPrompt):
     """The parts of a listwise prompt.
 
     Attributes:
-        system: Text of the system message. If empty, there is no system message.
-        opening: Text before the documents.
-        document: Template of one document.
-        closing: Text after the documents.
         sanitize: Whether query and documents are sanitized. False gives a baseline that shows the effect of sanitizing.
         max_documents: Maximum number of documents. None for no limit.
     """
 
-    system: str
-    opening: str
-    document: str
-    closing: str
     sanitize: bool = True
     max_documents: int | None = None
 
@@ -60,7 +51,7 @@ class Prompt:
         """Hash of the prompt's parts, its `sanitize` flag and the version of sanitizing."""
         words = {name: value for name, value in asdict(self).items() if name != "max_documents"}
         words["version"] = SANITIZING
-        return hashlib.sha256(repr(words).encode("utf-8")).hexdigest()[:16]
+        return hash_of_parts(words)
 
     def messages(
         self, query: str, texts: Sequence[str], seed: str, special_tokens: Iterable[str] = ()
@@ -92,8 +83,7 @@ class Prompt:
         ]
         closing = fill(self.closing, query=query, documents=str(len(shown)), mark=mark)
         opening = fill(self.opening, query=query, mark=mark)
-        user = {"role": "user", "content": "\n\n".join([opening, *documents, closing])}
-        return [{"role": "system", "content": self.system}, user] if self.system else [user]
+        return self.chat(opening, documents, closing)
 
 
 def bundled_prompt(name: str) -> Path:

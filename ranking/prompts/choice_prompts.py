@@ -6,14 +6,13 @@ letters in brackets are rewritten too. With the placeholder {mark}, the prompt f
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from ranking.labels.choice_answers import LETTERS
 from ranking.prompts.letters import LETTERS_VERSION, without_letters
-from ranking.prompts.prompt_parts import check_parts, draw_mark, fill, read_yaml
+from ranking.prompts.prompt_parts import DocumentPrompt, check_parts, draw_mark, fill, hash_of_parts, read_yaml
 from ranking.prompts.sanitizing import SANITIZING, sanitize
 
 PAIRWISE = Path(__file__).parent / "pairwise.yaml"
@@ -28,26 +27,13 @@ _REQUIRED = {"document": {"letter", "text"}, "closing": {"query"}}
 
 
 @dataclass(frozen=True)
-class ChoicePrompt:
-    """The parts of a pairwise or setwise prompt.
-
-    Attributes:
-        system: Text of the system message. If empty, there is no system message.
-        opening: Text before the documents.
-        document: Template of one document.
-        closing: Template of the text after the documents, with the query and the letters.
-    """
-
-    system: str
-    opening: str
-    document: str
-    closing: str
+class ChoicePrompt(DocumentPrompt):
+    """The parts of a pairwise or setwise prompt. `closing` contains the query and the letters."""
 
     @property
     def hash(self) -> str:
         """Hash of the prompt's parts and the versions of sanitizing."""
-        words = repr((*astuple(self), SANITIZING, LETTERS_VERSION))
-        return hashlib.sha256(words.encode("utf-8")).hexdigest()[:16]
+        return hash_of_parts((*astuple(self), SANITIZING, LETTERS_VERSION))
 
     def messages(
         self, query: str, texts: Sequence[str], seed: str, special_tokens: Iterable[str] = ()
@@ -74,8 +60,7 @@ class ChoicePrompt:
         choices = f"{', '.join(letters[:-1])} or {letters[-1]}" if len(letters) > 1 else letters
         closing = fill(self.closing, query=query, letters=choices, mark=mark)
         opening = fill(self.opening, query=query, mark=mark)
-        user = {"role": "user", "content": "\n\n".join([opening, *documents, closing])}
-        return [{"role": "system", "content": self.system}, user] if self.system else [user]
+        return self.chat(opening, documents, closing)
 
 
 def load_choice_prompt(path: Path = PAIRWISE) -> ChoicePrompt:

@@ -6,12 +6,11 @@ placeholder {mark}, the prompt fences the document as a listwise prompt does.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ranking.prompts.prompt_parts import check_parts, draw_mark, fill, read_yaml
+from ranking.prompts.prompt_parts import chat_messages, check_parts, draw_mark, fill, hash_of_parts, read_yaml
 from ranking.prompts.sanitizing import SANITIZING, sanitize
 
 QUERY_LIKELIHOOD = Path(__file__).parent / "query_likelihood.yaml"
@@ -34,7 +33,7 @@ class LikelihoodPrompt:
     @property
     def hash(self) -> str:
         """Hash of the prompt's parts and the version of sanitizing."""
-        return hashlib.sha256(repr((self.system, self.passage, SANITIZING)).encode("utf-8")).hexdigest()[:16]
+        return hash_of_parts((self.system, self.passage, SANITIZING))
 
     def messages(self, query: str, document: str, special_tokens: Iterable[str] = ()) -> list[dict[str, str]]:
         """Fill in the prompt. The same arguments give the same messages.
@@ -48,8 +47,7 @@ class LikelihoodPrompt:
             Chat messages with `role` and `content`.
         """
         text = sanitize(document, list(special_tokens))
-        user = {"role": "user", "content": fill(self.passage, document=text, mark=draw_mark(query, [text]))}
-        return [{"role": "system", "content": self.system}, user] if self.system else [user]
+        return chat_messages(self.system, fill(self.passage, document=text, mark=draw_mark(query, [text])))
 
 
 def load_likelihood_prompt(path: Path = QUERY_LIKELIHOOD) -> LikelihoodPrompt:

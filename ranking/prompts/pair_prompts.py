@@ -5,14 +5,13 @@ Query and document are sanitized. With the placeholder {mark}, the prompt fences
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ranking.errors import InputError
-from ranking.prompts.prompt_parts import draw_mark, read_yaml
+from ranking.prompts.prompt_parts import chat_messages, draw_mark, hash_of_parts, read_yaml
 from ranking.prompts.sanitizing import SANITIZING, sanitize
 
 YES_NO = Path(__file__).parent / "yes_no.yaml"
@@ -35,7 +34,7 @@ class PairPrompt:
     @property
     def hash(self) -> str:
         """Hash of the prompt's parts and the version of sanitizing."""
-        return hashlib.sha256(repr((self.system, self.pair, SANITIZING)).encode("utf-8")).hexdigest()[:16]
+        return hash_of_parts((self.system, self.pair, SANITIZING))
 
     def messages(self, query: str, document: str, special_tokens: Iterable[str] = ()) -> list[dict[str, str]]:
         """Fill in the prompt. The same arguments give the same messages.
@@ -51,11 +50,8 @@ class PairPrompt:
         special = list(special_tokens)
         values = {"query": sanitize(query, special), "document": sanitize(document, special)}
         values["mark"] = draw_mark("", list(values.values()))
-        user = {
-            "role": "user",
-            "content": re.sub(r"\{(query|document|mark)\}", lambda match: values[match.group(1)], self.pair),
-        }
-        return [{"role": "system", "content": self.system}, user] if self.system else [user]
+        user = re.sub(r"\{(query|document|mark)\}", lambda match: values[match.group(1)], self.pair)
+        return chat_messages(self.system, user)
 
 
 def load_pair_prompt(path: Path = YES_NO) -> PairPrompt:

@@ -1,4 +1,4 @@
-"""Functions shared by all kinds of prompts: read and check prompt files, fill in placeholders, draw marks.
+"""Parts of all kinds of prompts: read and check prompt files, fill in placeholders, draw marks, make chat messages.
 
 Placeholders are names in braces, such as {query}. A mark is a word on the lines around the query and each document.
 """
@@ -10,7 +10,8 @@ import itertools
 import json
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,38 @@ Placeholders = Mapping[str, set[str]]
 """{name of a part: names of its placeholders}."""
 
 _MARK_LETTERS = 12
+
+
+@dataclass(frozen=True)
+class DocumentPrompt:
+    """The parts of a prompt that shows documents.
+
+    Attributes:
+        system: Text of the system message. If empty, there is no system message.
+        opening: Template of the text before the documents.
+        document: Template of one document.
+        closing: Template of the text after the documents.
+    """
+
+    system: str
+    opening: str
+    document: str
+    closing: str
+
+    def chat(self, opening: str, documents: Iterable[str], closing: str) -> list[dict[str, str]]:
+        """Join the filled parts to chat messages."""
+        return chat_messages(self.system, "\n\n".join([opening, *documents, closing]))
+
+
+def chat_messages(system: str, user: str) -> list[dict[str, str]]:
+    """Return chat messages with `role` and `content`: the system message, unless it is empty, and the user message."""
+    message = {"role": "user", "content": user}
+    return [{"role": "system", "content": system}, message] if system else [message]
+
+
+def hash_of_parts(parts: object) -> str:
+    """Hash the repr of a prompt's parts, and of whatever else determines its messages: 16 hexadecimal digits."""
+    return hashlib.sha256(repr(parts).encode("utf-8")).hexdigest()[:16]
 
 
 def read_yaml(path: Path) -> Any:

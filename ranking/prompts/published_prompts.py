@@ -7,13 +7,12 @@ Query and document are sanitized as in all prompts. There is no fence, because t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from ranking.errors import InputError
-from ranking.prompts.prompt_parts import check_parts, fill, read_yaml
+from ranking.prompts.prompt_parts import check_parts, fill, hash_of_parts, read_yaml
 from ranking.prompts.sanitizing import SANITIZING, sanitize
 
 _KEYS = {"pieces", "positive", "negative", "instruction"}
@@ -39,7 +38,7 @@ class PublishedPrompt:
     @property
     def hash(self) -> str:
         """Hash of the prompt with its instruction, and the version of sanitizing."""
-        return hashlib.sha256(repr((*astuple(self), SANITIZING)).encode("utf-8")).hexdigest()[:16]
+        return hash_of_parts((*astuple(self), SANITIZING))
 
     def fill(self, query: str, document: str, special_tokens: Iterable[str] = ()) -> list[str]:
         """Fill in the prompt. Lines with {instruction} are left out if there is no instruction.

@@ -5,12 +5,11 @@ A prompt is a YAML file with named parts and placeholders.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from ranking.prompts.prompt_parts import check_parts, draw_mark, fill, read_yaml
+from ranking.prompts.prompt_parts import DocumentPrompt, check_parts, draw_mark, fill, hash_of_parts, read_yaml
 from ranking.prompts.sanitizing import SANITIZING, sanitize
 
 RATIONALE = Path(__file__).parent / "rationale.yaml"
@@ -25,25 +24,13 @@ _REQUIRED = {"document": {"text"}, "closing": {"query", "label"}}
 
 
 @dataclass(frozen=True)
-class RationalePrompt:
-    """The parts of a rationale prompt.
-
-    Attributes:
-        system: Text of the system message. If empty, there is no system message.
-        opening: Text before the passage.
-        document: Template of the passage.
-        closing: Template of the text after the passage, with the query and the label.
-    """
-
-    system: str
-    opening: str
-    document: str
-    closing: str
+class RationalePrompt(DocumentPrompt):
+    """The parts of a rationale prompt, which shows one passage. `closing` contains the query and the label."""
 
     @property
     def hash(self) -> str:
         """Hash of the prompt's parts and the version of sanitizing."""
-        return hashlib.sha256(repr((*astuple(self), SANITIZING)).encode("utf-8")).hexdigest()[:16]
+        return hash_of_parts((*astuple(self), SANITIZING))
 
     def messages(
         self, query: str, passage: str, relevant: bool, seed: str, special_tokens: Iterable[str] = ()
@@ -66,8 +53,7 @@ class RationalePrompt:
         mark = draw_mark(seed, [query, passage])
         document = fill(self.document, text=passage, mark=mark)
         closing = fill(self.closing, query=query, label=LABELS[relevant], mark=mark)
-        user = {"role": "user", "content": "\n\n".join([self.opening, document, closing])}
-        return [{"role": "system", "content": self.system}, user] if self.system else [user]
+        return self.chat(self.opening, [document], closing)
 
 
 def load_rationale_prompt(path: Path = RATIONALE) -> RationalePrompt:
