@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from actors.retrieval.embeddings import text_id_of
+from actors.vllm.cached_requests import Generate, ModelRequest, request_response
 from actors.vllm.chat import ChatTokens
-from actors.vllm.completion import Completion
 from actors.vllm.response_cache import CachedResponse, ResponseCache
 from ranking.evaluation.judge_settings import LlmJudgeSettings
 from ranking.labels.grade_parsing import parse_grade
 from ranking.prompts.pair_prompts import PairPrompt
 from ranking.records import PairGrade, PairToGrade
-
-Generate = Callable[[Any, Mapping[str, Any]], Awaitable[Completion]]
-"""Generation function of a backend. Maps what its `PairFiller` returns, and sampling arguments, to an answer.
-
-For vLLM the request is a list of token ids. A backend behind an HTTP API takes chat messages instead.
-"""
 
 
 class PairFiller(Protocol):
@@ -99,26 +91,8 @@ class Grader:
         return cached_grade(self.cache, pair) or grade_in(await self._request(request_id_of(pair), pair), pair)
 
     async def _request(self, request_id: str, pair: PairToGrade) -> CachedResponse:
-        start = time.monotonic()
-        completion, error, limit = None, None, 0
-        try:
-            request, limit = await asyncio.to_thread(self.filler.fill, pair.query, pair.passage)
-            completion = await self.generate(request, self.sampling)
-        except ValueError as failure:
-            error = " ".join(str(failure).split())
-        response = CachedResponse(
-            list_id=request_id,
-            number=0,
-            step=0,
-            attempt=1,
-            raw=completion.text if completion else None,
-            error=error,
-            finish_reason=completion.finish_reason if completion else None,
-            document_tokens=limit,
-            prompt_tokens=completion.prompt_tokens if completion else 0,
-            cached_tokens=completion.cached_tokens if completion else 0,
-            completion_tokens=completion.completion_tokens if completion else 0,
-            seconds=time.monotonic() - start,
-        )
-        await self.cache.add(response)
-        return response
+        def make() -> ModelRequest:
+            prompt, limit = self.filler.fill(pair.query, pair.passage)
+            return ModelRequest(prompt, limit, self.sampling)
+
+        return await request_response(make, self.generate, self.cache, (request_id, 0, 0, 1))

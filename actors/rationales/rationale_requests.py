@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 from typing import Any, Protocol
 
 from actors.data.rows import Outcome
 from actors.rationales.rationale_settings import LlmRationaleSettings
 from actors.retrieval.embeddings import text_id_of
-from actors.teachers.listwise.listwise_requests import Generate, gather_all
+from actors.vllm.cached_requests import Generate, ModelRequest, gather_all, request_response
 from actors.vllm.chat import ChatTokens
 from actors.vllm.response_cache import CachedResponse, ResponseCache
 from ranking.labels.rationale_parsing import parse_rationale
@@ -115,29 +113,11 @@ class Explainer:
         return (cached, False) if cached else (await self._request(request_id, query, passage, relevant), True)
 
     async def _request(self, request_id: str, query: str, passage: str, relevant: bool) -> CachedResponse:
-        start = time.monotonic()
-        completion, error, limit = None, None, 0
-        try:
-            tokens, limit = await asyncio.to_thread(self.filler.fill, query, passage, relevant, request_id)
-            completion = await self.generate(tokens, self._sampling(request_id))
-        except ValueError as failure:
-            error = " ".join(str(failure).split())
-        response = CachedResponse(
-            list_id=request_id,
-            number=0,
-            step=0,
-            attempt=1,
-            raw=completion.text if completion else None,
-            error=error,
-            finish_reason=completion.finish_reason if completion else None,
-            document_tokens=limit,
-            prompt_tokens=completion.prompt_tokens if completion else 0,
-            cached_tokens=completion.cached_tokens if completion else 0,
-            completion_tokens=completion.completion_tokens if completion else 0,
-            seconds=time.monotonic() - start,
-        )
-        await self.cache.add(response)
-        return response
+        def make() -> ModelRequest:
+            prompt, limit = self.filler.fill(query, passage, relevant, request_id)
+            return ModelRequest(prompt, limit, self._sampling(request_id))
+
+        return await request_response(make, self.generate, self.cache, (request_id, 0, 0, 1))
 
     def _sampling(self, request_id: str) -> dict[str, Any]:
         sampling: dict[str, Any] = {"temperature": self.settings.temperature, "max_tokens": self.settings.max_tokens}

@@ -12,7 +12,7 @@ from actors.teachers.teacher_settings import TeacherSettings
 from ranking.errors import InputError
 from ranking.labels.cost_estimate import ListCost
 from ranking.labels.windows import windows
-from ranking.prompts import Prompt, load_prompt
+from ranking.prompts import load_prompt
 from ranking.records import PreRankedList, content
 
 
@@ -45,7 +45,7 @@ def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PreRankedList])
     from actors.teachers.listwise.listwise_requests import window_of
 
     prompt = load_prompt(settings.prompt_file)
-    filled_tokens = _filled_tokens(settings, prompt)
+    filled_tokens = _filled_tokens(settings)
     costs = []
     for row in lists:
         texts = [content(picked.candidate.title, picked.candidate.text) for picked in row.picked]
@@ -62,12 +62,10 @@ def _listwise(settings: ListwiseTeacherSettings, lists: Sequence[PreRankedList])
     return costs
 
 
-def _filled_tokens(
-    settings: ListwiseTeacherSettings, prompt: Prompt
-) -> Callable[[str, Sequence[str]], tuple[int, int]]:
+def _filled_tokens(settings: ListwiseTeacherSettings) -> Callable[[str, Sequence[str]], tuple[int, int]]:
     """Return a function that fills a prompt and returns its tokens and the tokens reserved for the answer."""
     from actors.hosted.message_filler import message_filler
-    from actors.vllm.prompt_tokens import PromptFiller
+    from actors.teachers.listwise.listwise_requests import prompt_filler
 
     if settings.hosted is not None:
         messages = message_filler(settings)
@@ -77,17 +75,7 @@ def _filled_tokens(
             return filled.request.tokens, filled.answer_tokens
 
         return count_messages
-    context = settings.engine.get("max_model_len")
-    thinking = settings.thinking
-    filler = PromptFiller(
-        prompt,
-        settings.model,
-        settings.revision,
-        context,
-        settings.max_document_tokens,
-        thinking.template if thinking else None,
-        thinking.budget if thinking else 0,
-    )
+    filler = prompt_filler(settings)
 
     def count(query: str, texts: Sequence[str]) -> tuple[int, int]:
         filled = filler.fill(query, texts, "estimate")

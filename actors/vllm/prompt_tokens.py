@@ -1,14 +1,18 @@
-"""Fill listwise prompts, and encode them as token ids that fit the teacher's context."""
+"""Fill prompts with documents, and encode them as token ids that fit the teacher's context."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from actors.vllm.chat import ChatTokens
 from ranking.labels.listwise_answers import longest_answer
 from ranking.prompts import Prompt
+from ranking.prompts.choice_prompts import ChoicePrompt
+
+AnyPrompt = TypeVar("AnyPrompt", bound=Prompt | ChoicePrompt)
 
 _EXTRA_ANSWER_TOKENS = 16
 
@@ -33,8 +37,47 @@ class FilledPrompt:
         return self.tokens
 
 
-class PromptFiller:
+class DocumentFiller(ABC, Generic[AnyPrompt]):
     """Fills a prompt with a query and documents, which are truncated until the prompt and the answer fit the context.
+
+    Args:
+        prompt: The prompt's parts.
+        chat: Tokenizer and context of the model.
+        document_tokens: Maximum tokens per document.
+    """
+
+    def __init__(self, prompt: AnyPrompt, chat: ChatTokens, document_tokens: int) -> None:
+        self.prompt = prompt
+        self.chat = chat
+        self.document_tokens = document_tokens
+
+    @abstractmethod
+    def answer_tokens(self, documents: int) -> int:
+        """Return the tokens to reserve for the answer about this number of documents."""
+
+    def fill(self, query: str, texts: Sequence[str], seed: str) -> FilledPrompt:
+        """Fill the prompt.
+
+        Args:
+            query: Text of the query.
+            texts: Documents in prompt order.
+            seed: Seed of the mark on the lines around the query and each document.
+
+        Raises:
+            ValueError: The prompt is too long even if each document is truncated to eight tokens.
+        """
+
+        def tokens_with(limit: int) -> list[int]:
+            truncated = [self.chat.truncate(text, limit) for text in texts]
+            return self.chat.encode(self.prompt.messages(query, truncated, seed, self.chat.special))
+
+        answer_tokens = self.answer_tokens(len(texts))
+        tokens, limit = self.chat.fit(tokens_with, self.document_tokens, len(texts), answer_tokens)
+        return FilledPrompt(tokens, limit, answer_tokens)
+
+
+class PromptFiller(DocumentFiller[Prompt]):
+    """Fills listwise prompts.
 
     Args:
         prompt: The prompt's parts.
@@ -56,30 +99,12 @@ class PromptFiller:
         template: Mapping[str, Any] | None = None,
         thinking_tokens: int = 0,
     ) -> None:
-        self.prompt = prompt
+        super().__init__(prompt, ChatTokens(model, revision, context, template), document_tokens)
         self.thinking_tokens = thinking_tokens
-        self.chat = ChatTokens(model, revision, context, template)
-        self.document_tokens = document_tokens
 
-    def fill(self, query: str, texts: Sequence[str], seed: str) -> FilledPrompt:
-        """Fill the prompt.
-
-        Args:
-            query: Text of the query.
-            texts: Documents in prompt order.
-            seed: Seed of the mark on the lines around the query and each document.
-
-        Raises:
-            ValueError: The prompt is too long even if each document is truncated to eight tokens.
-        """
-
-        def tokens_with(limit: int) -> list[int]:
-            truncated = [self.chat.truncate(text, limit) for text in texts]
-            return self.chat.encode(self.prompt.messages(query, truncated, seed, self.chat.special))
-
-        answer_tokens = max_answer_tokens(len(texts)) + self.thinking_tokens
-        tokens, limit = self.chat.fit(tokens_with, self.document_tokens, len(texts), answer_tokens)
-        return FilledPrompt(tokens, limit, answer_tokens)
+    def answer_tokens(self, documents: int) -> int:
+        """Return the tokens to reserve for a thought and an answer that lists every document."""
+        return max_answer_tokens(documents) + self.thinking_tokens
 
 
 def max_answer_tokens(documents: int) -> int:

@@ -23,8 +23,9 @@ from actors.hosted.message_filler import message_filler
 from actors.hosted.spend_ledger import SpendLedger
 from actors.teachers.listwise.hosted_listwise import hosted_of
 from actors.teachers.listwise.label_outcomes import outcome_of
-from actors.teachers.listwise.listwise_requests import Generate, ListwiseRequester
+from actors.teachers.listwise.listwise_requests import ListwiseRequester
 from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
+from actors.vllm.cached_requests import Generate
 from actors.vllm.response_cache import ResponseCache
 from ranking.records import Label, PreRankedList, Provenance
 from ranking.runs.stages import Stage

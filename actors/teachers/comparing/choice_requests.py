@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from actors.retrieval.embeddings import text_id_of
 from actors.teachers.comparing.comparing_settings import ComparingTeacherSettings
+from actors.vllm.cached_requests import Generate, ModelRequest, request_response
 from actors.vllm.chat import ChatTokens
 from actors.vllm.completion import Completion
-from actors.vllm.prompt_tokens import FilledPrompt
+from actors.vllm.prompt_tokens import DocumentFiller
 from actors.vllm.response_cache import CachedResponse, ResponseCache
 from ranking.errors import InputError
 from ranking.labels.choice_answers import (
@@ -26,8 +26,6 @@ from ranking.labels.choice_answers import (
 )
 from ranking.prompts.choice_prompts import ChoicePrompt
 from ranking.records import PreRankedList, content
-
-Generate = Callable[[Sequence[int], Mapping[str, Any]], Awaitable[Completion]]
 
 MAX_TEXT_TOKENS = 16
 """Maximum tokens of an answer that is not constrained to a letter."""
@@ -66,8 +64,8 @@ class Choice:
         return self.parsed.shares[self.shown.index(document)]
 
 
-class ChoiceFiller:
-    """Fills a prompt with a query and documents, which are truncated until the prompt and the answer fit the context.
+class ChoiceFiller(DocumentFiller[ChoicePrompt]):
+    """Fills pairwise and setwise prompts.
 
     Args:
         prompt: The prompt's parts.
@@ -75,16 +73,16 @@ class ChoiceFiller:
 
     Attributes:
         letters: Token ids of each letter: those of the bare letter and of the letter after a space.
+        max_tokens: Maximum tokens of an answer.
 
     Raises:
         InputError: The tokenizer has no token for a letter, and the answer is not `text`.
     """
 
     def __init__(self, prompt: ChoicePrompt, settings: ComparingTeacherSettings) -> None:
-        self.prompt = prompt
-        self.chat = ChatTokens(settings.model, settings.revision, settings.engine.get("max_model_len"))
-        self.document_tokens = settings.max_document_tokens
-        self.answer_tokens = MAX_TEXT_TOKENS if settings.answer == "text" else 1
+        chat = ChatTokens(settings.model, settings.revision, settings.engine.get("max_model_len"))
+        super().__init__(prompt, chat, settings.max_document_tokens)
+        self.max_tokens = MAX_TEXT_TOKENS if settings.answer == "text" else 1
         self.letters = [self._tokens_of(letter) for letter in LETTERS]
         if settings.answer != "text" and not all(self.letters):
             letter = LETTERS[self.letters.index([])]
@@ -93,24 +91,9 @@ class ChoiceFiller:
                 "set teacher.answer to text"
             )
 
-    def fill(self, query: str, texts: Sequence[str], seed: str) -> FilledPrompt:
-        """Fill the prompt.
-
-        Args:
-            query: Text of the query.
-            texts: Documents in prompt order.
-            seed: Seed of the mark on the lines around the query and each document.
-
-        Raises:
-            ValueError: The prompt is too long even if each document is truncated to eight tokens.
-        """
-
-        def tokens_with(limit: int) -> list[int]:
-            truncated = [self.chat.truncate(text, limit) for text in texts]
-            return self.chat.encode(self.prompt.messages(query, truncated, seed, self.chat.special))
-
-        tokens, limit = self.chat.fit(tokens_with, self.document_tokens, len(texts), self.answer_tokens)
-        return FilledPrompt(tokens, limit, self.answer_tokens)
+    def answer_tokens(self, documents: int) -> int:
+        """Return the maximum tokens of an answer."""
+        return self.max_tokens
 
     def _tokens_of(self, letter: str) -> list[int]:
         tokenizer = self.chat.tokenizer
@@ -159,31 +142,16 @@ class ChoiceRequester:
 
     async def _request(self, row: PreRankedList, shown: Sequence[int], list_id: str, attempt: int) -> CachedResponse:
         texts = [content(row.picked[index].candidate.title, row.picked[index].candidate.text) for index in shown]
-        filled: FilledPrompt | None = None
-        completion, error = None, None
+
+        def make() -> ModelRequest:
+            filled = self.filler.fill(row.text, texts, f"{list_id} {attempt}")
+            return ModelRequest(filled.tokens, filled.document_tokens, self._sampling(len(shown)))
+
+        def read(completion: Completion) -> str:
+            return self._raw(completion, len(shown))
+
         async with self._slots:
-            start = time.monotonic()
-            try:
-                filled = await asyncio.to_thread(self.filler.fill, row.text, texts, f"{list_id} {attempt}")
-                completion = await self.generate(filled.tokens, self._sampling(len(shown)))
-            except ValueError as failure:
-                error = " ".join(str(failure).split())
-        response = CachedResponse(
-            list_id=list_id,
-            number=0,
-            step=0,
-            attempt=attempt,
-            raw=self._raw(completion, len(shown)) if completion else None,
-            error=error,
-            finish_reason=completion.finish_reason if completion else None,
-            document_tokens=filled.document_tokens if filled else 0,
-            prompt_tokens=completion.prompt_tokens if completion else 0,
-            cached_tokens=completion.cached_tokens if completion else 0,
-            completion_tokens=completion.completion_tokens if completion else 0,
-            seconds=time.monotonic() - start,
-        )
-        await self.cache.add(response)
-        return response
+            return await request_response(make, self.generate, self.cache, (list_id, 0, 0, attempt), read)
 
     def _sampling(self, documents: int) -> dict[str, Any]:
         letters = [token for tokens in self.filler.letters[:documents] for token in tokens]
@@ -192,7 +160,7 @@ class ChoiceRequester:
             "logprobs": {"logprob_token_ids": letters},
             "text": {},
         }
-        return {"temperature": 0.0, "max_tokens": self.filler.answer_tokens, **constraint[self.settings.answer]}
+        return {"temperature": 0.0, "max_tokens": self.filler.max_tokens, **constraint[self.settings.answer]}
 
     def _raw(self, completion: Completion, documents: int) -> str:
         """Return the text to cache: the generated text, or the log-probability of each letter in prompt order."""

@@ -45,7 +45,7 @@ def comparison_costs(settings: ComparingTeacherSettings, lists: Sequence[PreRank
             ListCost(
                 prompts=len(prompts),
                 prompt_tokens=round(sum(lengths) * len(prompts) / max(1, len(lengths))),
-                answer_tokens=len(prompts) * filler.answer_tokens,
+                answer_tokens=len(prompts) * filler.max_tokens,
             )
         )
     return costs

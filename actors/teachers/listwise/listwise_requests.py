@@ -5,28 +5,24 @@ A list that is too long for one prompt is ranked with a sliding window.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from actors.hosted.hosted_settings import is_hosted
 from actors.retrieval.embeddings import text_id_of
 from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings, WindowSettings
-from actors.vllm.completion import Completion
+from actors.vllm.cached_requests import Generate, Key, ModelRequest, gather_all, request_response
+from actors.vllm.prompt_tokens import PromptFiller
 from actors.vllm.response_cache import CachedResponse, ResponseCache
 from ranking.labels.answer_constraints import DOCUMENTS
 from ranking.labels.json_answers import chain_of_json
 from ranking.labels.listwise_answers import ParsedAnswer, read_answer
 from ranking.labels.permutations import prompt_order
 from ranking.labels.windows import reorder_after_window, windows
-from ranking.prompts import Prompt
+from ranking.prompts import Prompt, load_prompt
 from ranking.records import PreRankedList, content
-
-T = TypeVar("T")
-Generate = Callable[[Any, Mapping[str, Any]], Awaitable[Completion]]
 
 
 class Filled(Protocol):
@@ -177,37 +173,16 @@ class ListwiseRequester:
                 break
         return responses
 
-    async def _request(
-        self, row: PreRankedList, shown: Sequence[int], key: tuple[str, int, int, int]
-    ) -> CachedResponse:
-        start = time.monotonic()
+    async def _request(self, row: PreRankedList, shown: Sequence[int], key: Key) -> CachedResponse:
         texts = [content(row.picked[index].candidate.title, row.picked[index].candidate.text) for index in shown]
-        filled: Filled | None = None
-        completion, error = None, None
-        try:
-            filled = await asyncio.to_thread(self.filler.fill, row.text, texts, " ".join(map(str, key)))
-            completion = await self.generate(filled.request, self._sampling(filled, len(shown), key))
-        except ValueError as failure:
-            error = " ".join(str(failure).split())
-        list_id, number, step, attempt = key
-        response = CachedResponse(
-            list_id=list_id,
-            number=number,
-            step=step,
-            attempt=attempt,
-            raw=completion.text if completion else None,
-            error=error,
-            finish_reason=completion.finish_reason if completion else None,
-            document_tokens=filled.document_tokens if filled else 0,
-            prompt_tokens=completion.prompt_tokens if completion else 0,
-            cached_tokens=completion.cached_tokens if completion else 0,
-            completion_tokens=completion.completion_tokens if completion else 0,
-            seconds=time.monotonic() - start,
-        )
-        await self.cache.add(response)
-        return response
 
-    def _sampling(self, filled: Filled, documents: int, key: tuple[str, int, int, int]) -> dict[str, Any]:
+        def make() -> ModelRequest:
+            filled = self.filler.fill(row.text, texts, " ".join(map(str, key)))
+            return ModelRequest(filled.request, filled.document_tokens, self._sampling(filled, len(shown), key))
+
+        return await request_response(make, self.generate, self.cache, key)
+
+    def _sampling(self, filled: Filled, documents: int, key: Key) -> dict[str, Any]:
         sampling: dict[str, Any] = {"temperature": self.settings.temperature, "max_tokens": filled.answer_tokens}
         if self.settings.temperature > 0:
             sampling["seed"] = int(text_id_of(f"{self.settings.seed} {key}")[:8], 16)
@@ -219,16 +194,18 @@ class ListwiseRequester:
         return sampling
 
 
-async def gather_all(requests: Iterable[Awaitable[T]]) -> list[T]:
-    """Await all requests concurrently. If some fail, raise the first error after all others are done.
-
-    No answer is lost that was requested at the same time as a failing one.
-    """
-    results = await asyncio.gather(*requests, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if not isinstance(result, BaseException)]
+def prompt_filler(settings: ListwiseTeacherSettings) -> PromptFiller:
+    """Return what fills the prompts of a listwise teacher in vLLM."""
+    thinking = settings.thinking
+    return PromptFiller(
+        load_prompt(settings.prompt_file),
+        settings.model,
+        settings.revision,
+        settings.engine.get("max_model_len"),
+        settings.max_document_tokens,
+        thinking.template if thinking else None,
+        thinking.budget if thinking else 0,
+    )
 
 
 def read_response(response: CachedResponse, documents: int, settings: ListwiseTeacherSettings) -> ParsedAnswer:

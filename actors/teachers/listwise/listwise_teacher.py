@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from actors.compute_settings import ComputeSettings
 from actors.data.rows import Outcome
 from actors.teachers.listwise.label_outcomes import outcome_of
-from actors.teachers.listwise.listwise_requests import ListwiseRequester
+from actors.teachers.listwise.listwise_requests import ListwiseRequester, prompt_filler
 from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from actors.teachers.teacher_models import check_teacher_model
 from actors.vllm.engine import VllmEngine
 from actors.vllm.engine_actor import EngineActor, through_teachers
-from actors.vllm.prompt_tokens import PromptFiller
 from actors.vllm.response_cache import ResponseCache
 from ranking.prompts import load_prompt
 from ranking.records import Label, PreRankedList, Provenance
@@ -84,25 +83,13 @@ class ListwiseActor(EngineActor):
         self.settings = settings
         self.provenance = provenance
         self.cache = ResponseCache(cache)
-        context = settings.engine.get("max_model_len")
-        prompt = load_prompt(settings.prompt_file)
-        thinking = settings.thinking
-        filler = PromptFiller(
-            prompt,
-            settings.model,
-            settings.revision,
-            context,
-            settings.max_document_tokens,
-            thinking.template if thinking else None,
-            thinking.budget if thinking else 0,
-        )
-        structured = settings.structured and thinking is None
+        structured = settings.structured and settings.thinking is None
         processors = [*settings.engine.get("logits_processors", []), *([STRUCTURED] if structured else [])]
         arguments = settings.engine | ({"logits_processors": processors} if processors else {})
         engine = VllmEngine(
             settings.model, settings.revision, "generate", arguments, compute.teacher_gpus, self.crash_log
         )
-        self.requester = ListwiseRequester(settings, filler, self.cache, engine.generate)
+        self.requester = ListwiseRequester(settings, prompt_filler(settings), self.cache, engine.generate)
 
     async def outcome(self, row: PreRankedList) -> Outcome[Label]:
         """Label one list, which has at least one candidate."""
