@@ -6,22 +6,17 @@ Every job is called as `python -m ray_jobs.<job> RUN.yaml [--key value ...]`.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import logging
 import os
 import shlex
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NoReturn
 
 import yaml
 
 from actors.cluster.stall_report import why_waiting
-from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
 from ranking import usage_statistics
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
@@ -36,13 +31,14 @@ from ranking.runs.stages import Manifest, Stage
 from ranking.storage.folder import Folder
 from ranking.storage.lease import leased
 from ranking.storage.pointer import check_conditional_writes
-from ranking.terminal_text import printable
 from ray_jobs.common.command_line import AddOptions, CommandLine, parse
 from ray_jobs.common.connection import check_workers_write, interrupt, start_ray
 from ray_jobs.common.failures import external_cause, input_error
+from ray_jobs.common.job_errors import exit_now, print_error, write_trace
 from ray_jobs.common.job_logs import JobLogs
 from ray_jobs.common.plan import Plan
 from ray_jobs.common.run_settings import RunSettings
+from ray_jobs.common.setting_checks import check_distinct_names, check_passages, check_recorded_collection
 
 
 class Run:
@@ -164,9 +160,9 @@ def resolve(command: CommandLine) -> RunSettings:
                 f"{where}: setting 'evaluation.first_stages': unknown first stage {name!r}; "
                 f"use one of {', '.join(first_stages)}"
             )
-    _check_distinct_names(settings, [*first_stages, "pre-ranker", "teacher"], where)
-    _check_recorded_collection(settings, where)
-    _check_passages(settings, where)
+    check_distinct_names(settings, [*first_stages, "pre-ranker", "teacher"], where)
+    check_recorded_collection(settings, where)
+    check_passages(settings, where)
     return settings
 
 
@@ -175,59 +171,6 @@ def _open(settings: RunSettings) -> Run:
     run.folder.check_writable()
     check_conditional_writes(run.folder)
     return run
-
-
-def _check_recorded_collection(settings: RunSettings, where: str) -> None:
-    """Raise InputError if the recorded teacher's rankings belong to another collection."""
-    teacher, source = settings.teacher, settings.collection.source
-    if settings.training.labels and not settings.evaluation.teacher:
-        return  # the run does not use the teacher
-    if isinstance(teacher, RecordedTeacherSettings) and teacher.collection not in (None, source):
-        raise InputError(
-            f"{where}: setting 'collection.source': {source!r}, but the rankings in {teacher.path} were recorded for "
-            f"{teacher.collection!r}; for your own collection use configs/collection.yaml, which has a live teacher"
-        )
-
-
-def _check_passages(settings: RunSettings, where: str) -> None:
-    """Raise InputError if a student cannot read a whole passage."""
-    for student in settings.students if settings.passages is not None else []:
-        if settings.passages is not None and settings.passages.tokens >= student.max_length:
-            raise InputError(
-                f"{where}: setting 'passages.tokens': {settings.passages.tokens} leaves no room for the query in the "
-                f"max_length of student {student.name!r}, {student.max_length}; lower passages.tokens or raise "
-                "max_length"
-            )
-
-
-def _check_distinct_names(settings: RunSettings, reserved: list[str], where: str) -> None:
-    """Check that all systems of an evaluation have distinct names.
-
-    Args:
-        settings: Settings of the run.
-        reserved: Names of the first stages, the pre-ranker and the teacher.
-        where: Prefix of the error message.
-
-    Raises:
-        InputError: If two systems have the same name.
-    """
-    evaluation = settings.evaluation
-    students = [student.name for student in settings.students]
-    taken = [*reserved, *students, *(f"{name}.{form}" for name in students for form in ("base", "blended"))]
-    for kind, name in [
-        *(("runs", trec_run.name) for trec_run in evaluation.runs),
-        *(("models", model.name) for model in evaluation.models),
-    ]:
-        if name in taken:
-            raise InputError(
-                f"{where}: setting 'evaluation.{kind}': the name {name!r} is taken by another system; choose another"
-            )
-        taken.append(name)
-    for name in students:
-        if name in reserved or any(name in (f"{other}.base", f"{other}.blended") for other in students):
-            raise InputError(
-                f"{where}: setting 'students': the name {name!r} is taken by another system; choose another"
-            )
 
 
 def job(
@@ -278,43 +221,30 @@ def job(
             main(run)
     except KeyboardInterrupt:
         if taken_over:
-            _print_error(
+            print_error(
                 f"error: {run.folder.uri if run else ''}: another job took over this run while this job was stalled"
             )
-            _exit_now(2)
-        _print_error(f"interrupted; to resume: {shlex.join(['python', '-m', _job_name(), *arguments])}")
-        _exit_now(130)
+            exit_now(2)
+        print_error(f"interrupted; to resume: {shlex.join(['python', '-m', _job_name(), *arguments])}")
+        exit_now(130)
     except WaitingError as waiting:
-        _print_error(f"waiting: {waiting}; to continue: {shlex.join(['python', '-m', _job_name(), *arguments])}")
+        print_error(f"waiting: {waiting}; to continue: {shlex.join(['python', '-m', _job_name(), *arguments])}")
         sys.exit(3)
     except Exception as error:
         if (problem := input_error(error)) is not None:
-            _print_error(f"error: {problem}")
+            print_error(f"error: {problem}")
             sys.exit(2)
         stage = f" in {run.progress.current_stage}" if run is not None and run.progress.current_stage else ""
         saved = f"finished work is saved in {run.folder.uri}" if run is not None else "no work was done"
         advice = f"{saved}; to resume: {shlex.join(['python', '-m', _job_name(), *arguments])}"
         cause = external_cause(error)
-        trace = _write_trace(run, print_fallback=cause is None)
+        trace = write_trace(run.logs.folder if run else None, print_fallback=cause is None)
         if cause is not None:
-            _print_error(f"error{stage}: {cause}; {advice}")
+            print_error(f"error{stage}: {cause}; {advice}")
             sys.exit(2)
         first = str(error).strip().splitlines()[:1] or [""]
-        _print_error(f"failed{stage}: {type(error).__name__}: {first[0][:300]} (trace: {trace}); {advice}")
+        print_error(f"failed{stage}: {type(error).__name__}: {first[0][:300]} (trace: {trace}); {advice}")
         sys.exit(1)
-
-
-def _print_error(line: str) -> None:
-    """Print an error, which may quote ids and values of the user's files. Control characters are shown as escapes."""
-    print(printable(line), file=sys.stderr)
-
-
-def _exit_now(code: int) -> NoReturn:
-    """Exit without waiting for threads. A thread that waits in Ray could end the process with another exit code."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def _job_name() -> str:
@@ -336,24 +266,3 @@ def write_settings(run: Run) -> None:
 
 def _to_yaml(settings: RunSettings) -> str:
     return yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
-
-
-def _write_trace(run: Run | None, print_fallback: bool) -> str:
-    """Write the traceback of the current exception to the run's logs.
-
-    Args:
-        run: The run; None if it could not be opened.
-        print_fallback: Whether to print the traceback to stderr if it cannot be written.
-
-    Returns:
-        Path of the traceback's file; `above` if it was not written.
-    """
-    if run is not None:
-        with contextlib.suppress(OSError):
-            run.logs.folder.mkdir(parents=True, exist_ok=True)
-            path = run.logs.folder / "trace.txt"
-            path.write_text(traceback.format_exc(), encoding="utf-8")
-            return str(path)
-    if print_fallback:
-        _print_error(traceback.format_exc().rstrip())
-    return "above"
