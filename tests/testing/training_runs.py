@@ -4,12 +4,15 @@ import json
 import random
 import sys
 
+from safetensors.torch import load_file
+
 from ranking.labels.targets import tiers_from_order
 from ranking.records import Answer, Candidate, Label, Provenance, Usage
 from ranking.storage.folder import Folder
 from ray_jobs.common.run import open_run
 from students.scoring import Scorer
 from tests.testing.facts import FACTS, QUESTIONS
+from tests.testing.programs import run_program
 
 PROVENANCE = Provenance(teacher="made", fingerprint="made", engine="recorded", targets="tiers")
 BERT = {"name": "bert", "kind": "rra_bert", "base": "minilm", "max_length": 32, "term_control": {"form": "layer"}}
@@ -81,3 +84,19 @@ def distinct_scores(folder, name):
     """Score the first fact for each question with a trained student, and return the distinct scores."""
     scores = Scorer(f"{folder.path}/students/{name}/model").score([(query, FACTS[0][1]) for _, query, _ in QUESTIONS])
     return {round(score, 4) for score in scores}
+
+
+def train(folder, collection, cluster, student, **training):
+    """Train students to the end and return the output of the job."""
+    command = training_command(folder, collection, student, **training)
+    done = run_program(command, cluster, 400)
+    trace = folder / "logs"
+    assert done.returncode == 0, (
+        done.stdout + done.stderr + (trace.read_text("trace.txt") if trace.exists("trace.txt") else "")
+    )
+    return done.stdout
+
+
+def weights_of(folder, name="bert"):
+    """Return the weights of a trained student."""
+    return load_file(f"{folder.path}/students/{name}/model/model.safetensors")

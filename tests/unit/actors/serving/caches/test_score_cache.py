@@ -1,4 +1,4 @@
-"""The cache of scores: same floats, one computation for concurrent requests, failures, promotion, isolation."""
+"""The cache of scores: same floats, keys, promotion, isolation and eviction."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -9,60 +9,11 @@ from hypothesis import strategies as st
 
 from actors.serving.caches.bounded_cache import ENTRY_BYTES
 from actors.serving.caches.lookups import Lookups
-from actors.serving.caches.score_cache import SCORE_BYTES, ComputedScores, ScoreCache
+from actors.serving.caches.score_cache import SCORE_BYTES
 from actors.serving.scoring.tokenizing import TextsToTokenize, TooLongError
+from tests.testing.cached_scores import Caller, Model, run, score_of, started
 
 ENTRY = ENTRY_BYTES + SCORE_BYTES
-
-
-def score_of(query, document, max_tokens, weight):
-    return weight * (len(query) + 0.1 * len(document[:max_tokens]) + sum(map(ord, document)) / 7)
-
-
-class Model:
-    """Scores documents once `may_score` is set, and records them. Fails `failures` times."""
-
-    def __init__(self, weight=1.0, failures=0):
-        self.weight, self.failures = weight, failures
-        self.seen, self.calls = [], 0
-        self.may_score = asyncio.Event()
-        self.may_score.set()
-
-    async def __call__(self, texts):
-        self.calls += 1
-        self.seen += [(texts.query, document) for document in texts.documents]
-        await self.may_score.wait()
-        if self.failures:
-            self.failures -= 1
-            raise RuntimeError("model failed")
-        scores = [score_of(texts.query, text, texts.max_tokens_per_doc, self.weight) for text in texts.documents]
-        tokens = [len(text) for text in texts.documents]
-        return ComputedScores(scores, tokens, 0.25, 0.5, sum(tokens))
-
-
-class Caller:
-    """Asks a cache for scores, as the service does."""
-
-    def __init__(self, megabytes=1.0, shared=True):
-        self.lookups = []
-        self.cache = ScoreCache(int(megabytes * 2**20), shared, self.lookups.append)
-        self.cache.retain(["v1"])
-
-    async def ask(self, model, documents, query="q", version="v1", caller="a", low_priority=False, **options):
-        texts = TextsToTokenize(query, documents, **options)
-        return await self.cache.scores(version, texts, caller, low_priority, model)
-
-
-def run(scenario):
-    return asyncio.run(asyncio.wait_for(scenario(), 20))
-
-
-async def started(coroutine):
-    """Start a task and run it until it waits."""
-    task = asyncio.ensure_future(coroutine)
-    for _ in range(5):
-        await asyncio.sleep(0)
-    return task
 
 
 TEXT = st.sampled_from(["", "a", "b", "aa", "\0", "a\0", "long text " * 9, "漢字", "\ud800"])
@@ -141,112 +92,6 @@ def test_further_values_per_document_are_part_of_its_key():
         await ask(["y", "x"], (2, 1))
         await ask(["x", "y"], (1, 3))
         assert received == [(["x", "y"], [1, 2]), (["y"], [3])]
-
-    run(scenario)
-
-
-def test_concurrent_identical_requests_are_computed_once():
-    async def scenario():
-        client, model = Caller(), Model()
-        model.may_score.clear()
-        tasks = [await started(client.ask(model, ["x", "yy"])) for _ in range(5)]
-        model.may_score.set()
-        results = await asyncio.gather(*tasks)
-        assert model.calls == 1
-        assert len({tuple(result.scores) for result in results}) == 1
-        assert client.lookups.count(Lookups(0, 0, 2)) == 4
-        assert [result.scored for result in results] == [0.5, 0, 0, 0, 0]
-
-    run(scenario)
-
-
-def test_overlapping_requests_wait_for_each_other_without_deadlock():
-    async def scenario():
-        client, model = Caller(), Model()
-        model.may_score.clear()
-        documents = [str(n) for n in range(12)]
-        tasks = [await started(client.ask(model, documents[n:] + documents[:n])) for n in range(0, 12, 3)]
-        tasks += [await started(client.ask(model, [*documents[n : n + 4], f"own {n}"])) for n in range(8)]
-        model.may_score.set()
-        for result in await asyncio.gather(*tasks):
-            assert all(isinstance(score, float) for score in result.scores)
-        assert not client.cache._computations
-
-    run(scenario)
-
-
-@pytest.mark.parametrize(
-    "other", [{"caller": "b"}, {"low_priority": True}, {"documents": ["x"]}], ids=["caller", "priority", "smaller"]
-)
-def test_request_does_not_wait_for_one_that_may_be_slower(other):
-    async def scenario():
-        client, slow, model = Caller(), Model(), Model()
-        slow.may_score.clear()
-        first = await started(client.ask(slow, ["x", "yy"]))
-        second = await client.ask(model, **{"documents": ["x", "yy"], **other})  # ends before the first
-        assert not first.done()
-        slow.may_score.set()
-        assert (await first).scores[0] == second.scores[0]
-
-    run(scenario)
-
-
-def test_waiting_requests_compute_by_themselves_after_an_error():
-    async def scenario():
-        client, model = Caller(), Model(failures=1)
-        model.may_score.clear()
-        tasks = [await started(client.ask(model, ["x"])) for _ in range(3)]
-        model.may_score.set()
-        failed, *others = await asyncio.gather(*tasks, return_exceptions=True)
-        assert isinstance(failed, RuntimeError)
-        assert [result.scores for result in others] == [[score_of("q", "x", None, 1.0)]] * 2
-        assert model.calls == 2  # the third request finds the score of the second in the cache
-
-    run(scenario)
-
-
-def test_each_request_gets_the_error_of_a_model_that_always_fails():
-    async def scenario():
-        client, model = Caller(), Model(failures=100)
-        model.may_score.clear()
-        tasks = [await started(client.ask(model, ["x"])) for _ in range(4)]
-        model.may_score.set()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [str(result) for result in results] == ["model failed"] * 4
-        assert model.calls == 4
-        assert not client.cache._computations
-
-    run(scenario)
-
-
-def test_next_request_takes_over_from_a_cancelled_one():
-    async def scenario():
-        client, model = Caller(), Model()
-        model.may_score.clear()
-        tasks = [await started(client.ask(model, ["x"])) for _ in range(4)]
-        tasks[0].cancel()
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert model.calls == 2
-        tasks[1].cancel()
-        model.may_score.set()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(result) for result in results[:2]] == [asyncio.CancelledError] * 2
-        assert [result.scores for result in results[2:]] == [[score_of("q", "x", None, 1.0)]] * 2
-        assert model.calls == 3
-
-    run(scenario)
-
-
-def test_cancelled_waiting_request_does_not_cancel_the_computation():
-    async def scenario():
-        client, model = Caller(), Model()
-        model.may_score.clear()
-        first, second, third = [await started(client.ask(model, ["x"])) for _ in range(3)]
-        second.cancel()
-        model.may_score.set()
-        assert (await first).scores == (await third).scores
-        assert model.calls == 1
 
     run(scenario)
 
