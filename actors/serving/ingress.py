@@ -128,7 +128,7 @@ class Ingress:
         """Rank documents, best first, in the format of Text Embeddings Inference, Elasticsearch, vLLM or Infinity."""
         read = read_input(request, self._limits, self._settings.blend, self._reranker.splits_documents)
         needs_calibration = request.min_score is not None
-        async with self._admitted(caller, self._reranker.pairs_to_score(read.texts)):
+        async with self._admit(caller, self._reranker.pairs_to_score(read.texts)):
             scored = await self._score(read.texts, caller, "champion", read.first_stage, needs_calibration)
         set_ranking_headers(
             response, scored.version, scored.queued, scored.scored, blend=scored.blend, ignored=read.ignored
@@ -146,7 +146,7 @@ class Ingress:
         """
         if not self._settings.record.exposures:
             raise HTTPException(422, "feedback is not recorded; set serving.record.exposures to true")
-        async with self._admitted(caller, 0):
+        async with self._admit(caller, 0):
             try:
                 return {"event_id": await asyncio.to_thread(self._traffic.feedback, event)}
             except UnknownExposureError:
@@ -164,7 +164,7 @@ class Ingress:
         query = readable(judgement.query)
         check_texts(query, [], "documents", self._limits)
         document_id = readable(judgement.document_id)
-        async with self._admitted(caller, 0):
+        async with self._admit(caller, 0):
             saved = await self._page_search.call("judge", query, document_id, judgement.grade, caller)
         return judgement_answer(saved, judgement)
 
@@ -179,13 +179,13 @@ class Ingress:
     @api.get("/page/queries", include_in_schema=False)
     async def page_queries(self, caller: Caller) -> dict[str, Any]:
         """Return the test queries that the page offers."""
-        async with self._admitted(caller, 0):
+        async with self._admit(caller, 0):
             return {"queries": await self._page_search.call("queries")}
 
     @api.get("/page/worse-queries", include_in_schema=False)
     async def page_worse_queries(self, caller: Caller) -> WorseQueries:
         """Return the test queries that got worse in the evaluation of the served run."""
-        async with self._admitted(caller, 0):
+        async with self._admit(caller, 0):
             worse: WorseQueries | None = await self._page_search.call("worse_queries")
         if worse is None:
             raise HTTPException(404, "the served run has no evaluation; run ray_jobs.evaluate, then serve again")
@@ -196,7 +196,7 @@ class Ingress:
         """Search the collection. Return the documents in first-stage order, and the order of each model."""
         query = readable(query)
         check_texts(query, [], "documents", self._limits)
-        async with self._admitted(caller, 0):
+        async with self._admit(caller, 0):
             results = await self._page_search.call("search", query)
         documents = results["documents"]
         headings = [len(document["content"]) - len(document["text"]) for document in documents]
@@ -205,7 +205,7 @@ class Ingress:
         blended = FirstStage(columns[0]["scores"]) if self._settings.blend else None
         compares = self._settings.traffic.challenger is not None and not self._reranker.challenger_is_champion
         roles: tuple[Role, ...] = ("champion", "challenger") if compares else ("champion",)
-        async with self._admitted(caller, self._reranker.pairs_to_score(texts)):
+        async with self._admit(caller, self._reranker.pairs_to_score(texts)):
             for role in roles:  # one after the other, so that their latencies can be compared
                 columns.append(model_column(role, await self._score(texts, caller, role, blended)))
         return page_results(results, columns, await self._reranker.matches(query, list(texts.documents)))
@@ -220,7 +220,7 @@ class Ingress:
         excluded = needs_calibration and not self._reranker.is_calibrated("challenger")
         key = None if excluded else raw.headers.get("x-experiment-key")
         plan = self._traffic.plan(key, self._reranker.challenger_is_champion)
-        async with self._admitted(caller, self._reranker.pairs_to_score(texts)):
+        async with self._admit(caller, self._reranker.pairs_to_score(texts)):
             scoring = [self._score(texts, caller, role, first_stage, needs_calibration) for role in plan.roles]
             scored = list(await asyncio.gather(*scoring))
         shown = self._traffic.show(plan, scored, request.limit, request.min_score)
@@ -259,12 +259,12 @@ class Ingress:
             raise HTTPException(422, f"min_score: {error}") from None
 
     @asynccontextmanager
-    async def _admitted(self, caller: str, documents: int) -> AsyncIterator[None]:
+    async def _admit(self, caller: str, documents: int) -> AsyncIterator[None]:
         try:
-            with self._admission.admitted(caller, documents):
-                self._metrics.in_progress(self._admission.documents)
+            with self._admission.admit(caller, documents):
+                self._metrics.set_in_progress(self._admission.documents)
                 yield
         except TooManyRequestsError as error:
             raise HTTPException(429, str(error), {"retry-after": str(error.retry_after)}) from None
         finally:
-            self._metrics.in_progress(self._admission.documents)
+            self._metrics.set_in_progress(self._admission.documents)

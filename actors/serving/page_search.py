@@ -49,7 +49,7 @@ class PageSearch:
         """
         if not self._is_loaded:
             try:
-                self._is_loaded = await asyncio.wait_for(self._awaited("ready"), _PROBE_SECONDS)
+                self._is_loaded = await asyncio.wait_for(self._call("ready"), _PROBE_SECONDS)
             except TimeoutError:
                 return False
             except Exception as error:  # any error of a replica that does not start; Serve starts it again
@@ -68,13 +68,13 @@ class PageSearch:
                 404, "no collection to search; serve a run whose collection is indexed for bm25 or dense retrieval"
             )
         try:
-            return await asyncio.wait_for(self._awaited(method, *arguments), self._timeout_seconds)
+            return await asyncio.wait_for(self._call(method, *arguments), self._timeout_seconds)
         except TimeoutError:
             raise HTTPException(
                 504, f"no search result within {self._timeout_seconds:g} s (serving.limits.timeout_seconds)"
             ) from None
 
-    async def _awaited(self, method: str, *arguments: Any) -> Any:
+    async def _call(self, method: str, *arguments: Any) -> Any:
         return await getattr(self._searcher, method).remote(*arguments)
 
 

@@ -42,7 +42,7 @@ class ScorerMetrics:
             "rradistill_serve_loaded", "Attempts to load a version, by outcome.", tag_keys=("version", "outcome")
         )
 
-    def scored(self, version: str, arm: str, documents: int, tokens: int, queued: float, scored: float) -> None:
+    def record_request(self, version: str, arm: str, documents: int, tokens: int, queued: float, scored: float) -> None:
         """Record a scored request.
 
         Args:
@@ -59,12 +59,12 @@ class ScorerMetrics:
         self._queue.observe(queued, tags)
         self._score.observe(scored, tags)
 
-    def chunk(self, chunk: Chunk) -> None:
+    def record_chunk(self, chunk: Chunk) -> None:
         """Record a scored chunk."""
         self._fill.observe(min(1.0, chunk.padded / chunk.budget))
         self._padding.observe(1 - chunk.tokens / chunk.padded)
 
-    def loaded(self, version: str, error: Exception | None) -> None:
+    def record_load(self, version: str, error: Exception | None) -> None:
         """Record an attempt to load a version."""
         self._loaded.inc(1, {"version": version, "outcome": "failed" if error else "loaded"})
 
@@ -84,7 +84,7 @@ class CacheMetrics:
         self._bytes = Gauge("rradistill_serve_cache_bytes", "Size of a cache in bytes.", tag_keys=("cache",))
         self._cache, self._counted_evictions = cache, 0
 
-    def looked_up(self, lookups: Lookups, size: CacheSize) -> None:
+    def record_lookups(self, lookups: Lookups, size: CacheSize) -> None:
         """Record the lookups of a request, and the size of the cache."""
         for outcome, count in (("hit", lookups.hit), ("miss", lookups.miss), ("shared", lookups.shared)):
             self._lookups.inc(count or 1e-9, {"cache": self._cache, "outcome": outcome})
@@ -120,32 +120,32 @@ class IngressMetrics:
             "rradistill_serve_lost_exposures", "Exposures that could not be written to the event journal."
         )
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
+    def record_response(self, route: str, status: int, seconds: float) -> None:
         """Record a response."""
         self._requests.inc(1, {"route": route, "status": str(status)})
         self._seconds.observe(seconds, {"route": route})
 
-    def in_progress(self, documents: int) -> None:
+    def set_in_progress(self, documents: int) -> None:
         """Set the number of documents in progress."""
         self._in_progress.set(documents)
 
-    def exposed(self, experiment: str, arm: str, version: str) -> None:
+    def record_exposure(self, experiment: str, arm: str, version: str) -> None:
         """Record a ranking that was shown in an experiment."""
         self._exposures.inc(1, {"experiment": experiment, "arm": arm, "version": version})
 
-    def shadowed(self, outcome: str) -> None:
+    def record_shadow(self, outcome: str) -> None:
         """Record a shadow request. The outcome is `scored`, `failed` or `dropped`."""
         self._shadow.inc(1, {"outcome": outcome})
 
-    def keys_refreshed(self, age: float, bad_lines: int) -> None:
+    def record_key_refresh(self, age: float, bad_lines: int) -> None:
         """Record the seconds since the API keys were last read, and the number of lines that were skipped."""
         self._key_age.set(age)
         self._bad_key_lines.set(bad_lines)
 
-    def skipped_rows(self, count: int) -> None:
+    def record_skipped_rows(self, count: int) -> None:
         """Record rows of an event journal that could not be read."""
         self._skipped_rows.inc(count)
 
-    def lost_exposure(self) -> None:
+    def record_lost_exposure(self) -> None:
         """Record an exposure that could not be written to the event journal."""
         self._lost_exposures.inc(1)

@@ -21,7 +21,7 @@ _log = logging.getLogger("ray.serve")
 class LookupMetrics(Protocol):
     """Interface of the metrics of one cache."""
 
-    def looked_up(self, lookups: Lookups, size: CacheSize) -> None:
+    def record_lookups(self, lookups: Lookups, size: CacheSize) -> None:
         """Record the lookups of a request, and the size of the cache."""
 
 
@@ -42,13 +42,13 @@ class ReplicaCaches:
             scores = self._scores = ScoreCache(
                 settings.scores_mb * _MIB,
                 settings.shared_between_keys,
-                lambda lookups: for_scores.looked_up(lookups, scores.entries.size),
+                lambda lookups: for_scores.record_lookups(lookups, scores.entries.size),
             )
         if settings.documents_mb:
             for_documents = metrics_of("documents")
             documents = self._documents = DocumentTokens(
                 settings.documents_mb * _MIB,
-                lambda lookups: for_documents.looked_up(lookups, documents.entries.size),
+                lambda lookups: for_documents.record_lookups(lookups, documents.entries.size),
             )
 
     def prepare(self, scorer: Scorer) -> None:

@@ -153,7 +153,7 @@ class ScoreCache:
         return {key: other for key, other in running.items() if other is not None and other.pairs <= len(missing)}
 
     async def _compute(self, request: _Request, keys: Sequence[bytes], compute: Compute) -> None:
-        with self._announced(request.lane, keys) as computation:
+        with self._announce(request.lane, keys) as computation:
             result = await compute(request.subset(keys))
             scores = {
                 key: PairScore(score, tokens, request.version)
@@ -166,7 +166,7 @@ class ScoreCache:
         request.times.append(result)
 
     @contextmanager
-    def _announced(self, lane: _Lane, keys: Sequence[bytes]) -> Iterator[_Computation]:
+    def _announce(self, lane: _Lane, keys: Sequence[bytes]) -> Iterator[_Computation]:
         """Let other requests wait for a computation while the context is open."""
         computation = _Computation(len(keys), asyncio.get_running_loop().create_future())
         for key in keys:

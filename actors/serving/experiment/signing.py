@@ -54,17 +54,17 @@ def load_secret(folder: Folder) -> Secret:
         InputError: The secret is too short.
     """
     if text := os.environ.get(VARIABLE):
-        return _checked(text, f"environment variable {VARIABLE}")
+        return _check_secret(text, f"environment variable {VARIABLE}")
     pointer = Pointer(folder, FILE)
     content = pointer.read()
     if content.text is None:
         with contextlib.suppress(PointerConflictError):  # another replica has just created it
             pointer.swap(content, secrets.token_hex(32))
         content = pointer.read()
-    return _checked(content.text or "", f"{folder.uri}/{FILE}")
+    return _check_secret(content.text or "", f"{folder.uri}/{FILE}")
 
 
-def _checked(text: str, where: str) -> Secret:
+def _check_secret(text: str, where: str) -> Secret:
     if len(text.strip()) < _MIN_CHARACTERS:
         raise InputError(
             f"{where}: the service's secret has fewer than {_MIN_CHARACTERS} characters; delete it to create another"

@@ -87,7 +87,7 @@ class Traffic:
         if settings.record.exposures:
             folder, journals = storage / SERVING, local_journals(storage)
             self._secret = load_secret(folder)
-            limits = (settings.record.max_rows_per_file, settings.record.flush_seconds, metrics.skipped_rows)
+            limits = (settings.record.max_rows_per_file, settings.record.flush_seconds, metrics.record_skipped_rows)
             self._exposures = EventLog(Exposure, folder / EXPOSURES, journals / EXPOSURES, *limits)
             self._feedback = EventLog(FeedbackEvent, folder / FEEDBACK, journals / FEEDBACK, *limits)
 
@@ -169,7 +169,7 @@ class Traffic:
         if plan.key is None or shown.exposure_id is None:
             return
         settings = self._settings
-        self._metrics.exposed(settings.experiment, plan.arm, shown.version)
+        self._metrics.record_exposure(settings.experiment, plan.arm, shown.version)
         row = Exposure(
             exposure_id=shown.exposure_id,
             at=time.time(),
@@ -186,7 +186,7 @@ class Traffic:
         if not plan.shadowed:
             self._write(row)
         elif len(self._shadows) >= MAX_SHADOW_REQUESTS:
-            self._metrics.shadowed("dropped")
+            self._metrics.record_shadow("dropped")
             self._write(row)
         else:
             task = asyncio.create_task(self._score_shadow(row, ids, shadow))
@@ -234,10 +234,10 @@ class Traffic:
             self._write(row)
             raise
         except Exception:  # the response is already sent, so a failure is only counted
-            self._metrics.shadowed("failed")
+            self._metrics.record_shadow("failed")
             self._write(row)
             return
-        self._metrics.shadowed("scored")
+        self._metrics.record_shadow("scored")
         self._write(row.model_copy(update={"shadow": [ids[i] for i in order_of(scored.scores)]}))
 
     def _write(self, row: Exposure) -> None:
@@ -247,5 +247,5 @@ class Traffic:
         try:
             self._exposures.append(row)
         except OSError as error:
-            self._metrics.lost_exposure()
+            self._metrics.record_lost_exposure()
             _log.error("cannot record an exposure: %s", error)

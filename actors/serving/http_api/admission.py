@@ -48,7 +48,7 @@ class Admission:
         return self._documents.total()
 
     @contextmanager
-    def admitted(self, caller: str, documents: int) -> Iterator[None]:
+    def admit(self, caller: str, documents: int) -> Iterator[None]:
         """Count a request as in progress while the context is open.
 
         Args:

@@ -41,7 +41,7 @@ async def _http_error(request: Request, error: AnyHTTPException) -> JSONResponse
 
 
 @api.exception_handler(Exception)
-async def _failed(request: Request, error: Exception) -> JSONResponse:
+async def _internal_error(request: Request, error: Exception) -> JSONResponse:
     _log.error(
         "%s %s: %s: %s",
         request.method,

@@ -21,7 +21,7 @@ _log = logging.getLogger("ray.serve")
 class KeyMetrics(Protocol):
     """Interface of the metrics that a key file reports."""
 
-    def keys_refreshed(self, age: float, bad_lines: int) -> None:
+    def record_key_refresh(self, age: float, bad_lines: int) -> None:
         """Record the seconds since the file was last read, and the number of malformed lines that were skipped."""
 
 
@@ -137,7 +137,7 @@ class ApiKeys:
     def _report(self) -> None:
         assert self._metrics is not None
         while not self._closed.wait(self._refresh_seconds):
-            self._metrics.keys_refreshed(self.age, len(self._reported))
+            self._metrics.record_key_refresh(self.age, len(self._reported))
 
     def _refresh(self) -> None:
         started = time.monotonic()

@@ -96,7 +96,7 @@ class AccessMiddleware:
             await self.app(scope, receive, send)
             return
         started, status, without_body = time.perf_counter(), 500, scope["method"] == "HEAD"
-        scope = _normalized(scope)
+        scope = _normalize(scope)
 
         async def secured_send(message: Message) -> None:
             nonlocal status
@@ -117,7 +117,7 @@ class AccessMiddleware:
                 raise
         finally:
             route = scope["path"] if scope["path"] in _COUNTED_ROUTES else "other"
-            AccessMiddleware.policy.metrics.answered(route, status, time.perf_counter() - started)
+            AccessMiddleware.policy.metrics.record_response(route, status, time.perf_counter() - started)
 
     @staticmethod
     def _with_error_responses(app: ASGIApp) -> ASGIApp:
@@ -166,11 +166,11 @@ def caller_of(request: Request, _: Annotated[Any, Security(_BEARER)]) -> str:
     """
     caller: str | None = request.state.caller
     if caller is None:
-        raise _unauthorized()
+        raise _unauthorized_error()
     return caller
 
 
-def _normalized(scope: Scope) -> Scope:
+def _normalize(scope: Scope) -> Scope:
     """Return the scope without trailing slashes in the path, with GET for HEAD, and with a content type."""
     path, headers = scope["path"], list(scope["headers"])
     names = {name for name, _ in headers}
@@ -211,11 +211,11 @@ def _caller(scope: Scope, keys: ApiKeys | None) -> str | None:
     scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
     caller = keys.caller_of(key.strip()) if scheme.lower() == "bearer" else None
     if caller is None and (scope["method"] not in ("GET", "HEAD") or scope["path"].startswith("/page/")):
-        raise _unauthorized()
+        raise _unauthorized_error()
     return caller
 
 
-def _unauthorized() -> HTTPException:
+def _unauthorized_error() -> HTTPException:
     return HTTPException(
         401,
         "the API key is missing or unknown; send the header Authorization: Bearer <key>",

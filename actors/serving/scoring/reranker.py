@@ -78,8 +78,8 @@ class Reranker:
         torch.set_num_threads(threads)
         self._metrics = ScorerMetrics()
         self._cache = ReplicaCaches(cache, CacheMetrics)
-        self._models = LoadedModels(storage, challenger, poll_seconds, self._metrics.loaded, self._cache.prepare)
-        self._batcher = TokenBatcher(self._metrics.chunk, threads)
+        self._models = LoadedModels(storage, challenger, poll_seconds, self._metrics.record_load, self._cache.prepare)
+        self._batcher = TokenBatcher(self._metrics.record_chunk, threads)
         self._tokenizers = TokenizerQueue()
 
     async def score(
@@ -118,8 +118,8 @@ class Reranker:
         self._cache.retain(self._models.versions().values())
         result = await self._cache.scores(served.version, texts, caller, low_priority, compute)
         counts = (len(result.scores), result.computed_tokens)
-        self._metrics.scored(served.version, role, *counts, result.queued, result.scored)
-        scores, blend = _blended(served.scorer.blend, result.scores, first_stage)
+        self._metrics.record_request(served.version, role, *counts, result.queued, result.scored)
+        scores, blend = _blend(served.scorer.blend, result.scores, first_stage)
         tokens = sum(result.tokens)
         return ScoredRequest(scores, served.version, tokens, result.queued, result.scored, blend, result.scores)
 
@@ -175,7 +175,7 @@ class Reranker:
             return matched_words(scorer.tokenizer, query, documents, scorer.language)
 
 
-def _blended(
+def _blend(
     blend: Blend | None, scores: list[float], first_stage: FirstStage | None
 ) -> tuple[list[float], str | None]:
     """Blend the student's scores with the first stage's scores, or with its ranks if the request has no such scores.

@@ -18,12 +18,12 @@ def _read(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _assembled() -> str:
+def _assemble_page() -> str:
     style, script = _read("page.css"), "\n".join(map(_read, _SCRIPTS))
     return _read("index.html").replace("{style}", style).replace("{script}", script)
 
 
-PAGE = _assembled()
+PAGE = _assemble_page()
 
 CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; script-src {hash_sources(PAGE, 'script')}; style-src {hash_sources(PAGE, 'style')}; "

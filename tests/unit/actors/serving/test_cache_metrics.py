@@ -42,8 +42,8 @@ def values(monkeypatch):
 @pytest.mark.usefixtures("values")
 def test_lookups_evictions_and_bytes_are_exported():
     metrics = CacheMetrics("scores")
-    metrics.looked_up(Lookups(hit=3, miss=2, shared=1), CacheSize(500, 4))
-    metrics.looked_up(Lookups(hit=5), CacheSize(400, 7))
+    metrics.record_lookups(Lookups(hit=3, miss=2, shared=1), CacheSize(500, 4))
+    metrics.record_lookups(Lookups(hit=5), CacheSize(400, 7))
     prefix = "rradistill_serve_cache"
     assert {place: round(value, 6) for place, value in Recorded.values.items()} == {
         (f"{prefix}_lookups", "scores", "hit"): 8,

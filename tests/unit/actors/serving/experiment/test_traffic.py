@@ -84,7 +84,7 @@ def test_full_journal_disk_does_not_fail_the_request(make_traffic, tmp_path, mon
     with small_disk(tmp_path / "disk") as disk:
         monkeypatch.setenv("RRADISTILL_JOURNALS", str(disk))
         traffic, lost = make_traffic(), []
-        traffic._metrics.lost_exposure = lambda: lost.append(1)
+        traffic._metrics.record_lost_exposure = lambda: lost.append(1)
         shadow = never_score
 
         async def serve(count):

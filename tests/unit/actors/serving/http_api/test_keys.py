@@ -26,7 +26,7 @@ class RecordedMetrics:
     def __init__(self):
         self.reports = []
 
-    def keys_refreshed(self, age, bad_lines):
+    def record_key_refresh(self, age, bad_lines):
         self.reports.append((age, bad_lines))
 
 

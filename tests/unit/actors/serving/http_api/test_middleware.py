@@ -24,7 +24,7 @@ class RecordedMetrics:
     def __init__(self):
         self.responses = []
 
-    def answered(self, route, status, seconds):
+    def record_response(self, route, status, seconds):
         self.responses.append((route, status))
 
 

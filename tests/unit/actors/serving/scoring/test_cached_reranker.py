@@ -70,7 +70,7 @@ class Service:
         self.reranker._metrics = SimpleNamespace(scored=lambda *values: self.recorded.append(values))
         self.reranker._cache = ReplicaCaches(CacheSettings(**cache), lambda name: self)
 
-    def looked_up(self, lookups, size):
+    def record_lookups(self, lookups, size):
         self.lookups.append((lookups, size))
 
     async def ask(self, *documents, caller="a", **options):
@@ -174,9 +174,9 @@ def test_cached_documents_count_as_in_progress(make):
 
     async def scenario():
         await service.ask("x", "yy")
-        with admission.admitted("a", 2):
+        with admission.admit("a", 2):
             await service.ask("x", "yy")
-            with pytest.raises(TooManyRequestsError), admission.admitted("b", 2):
+            with pytest.raises(TooManyRequestsError), admission.admit("b", 2):
                 pass
 
     asyncio.run(scenario())
