@@ -22,9 +22,9 @@ from rich.table import Table
 
 from ranking.clicks.click_counts import ClickCounts, Floats, counts_of
 from ranking.clicks.click_mixing import ListClicks, click_weight, with_clicks
-from ranking.clicks.click_relevance import debiased
+from ranking.clicks.click_relevance import debias
 from ranking.clicks.click_settings import ClickSettings
-from ranking.clicks.propensities import harvested
+from ranking.clicks.propensities import harvest_propensities
 from ranking.evaluation.significance import compare
 from ranking.records import LabelledCandidate
 from students.losses import LOSSES
@@ -105,7 +105,7 @@ def teacher_only(world: World, counts: ClickCounts, teacher: Floats) -> Floats:
 
 def mixed(world: World, counts: ClickCounts, teacher: Floats) -> Floats:
     """Mix debiased clicks with a weight that rises with the query's exposures, as `training.clicks` does."""
-    estimated = harvested(counts, DEPTH).values
+    estimated = harvest_propensities(counts, DEPTH).values
     return _mixed(world, counts, teacher, estimated, ClickSettings().min_examined, ClickMixingSettings().k)
 
 
@@ -116,7 +116,7 @@ def without_debiasing(world: World, counts: ClickCounts, teacher: Floats) -> Flo
 
 def same_weight(world: World, counts: ClickCounts, teacher: Floats) -> Floats:
     """Mix debiased clicks with the same weight for all queries, and without a minimum of evidence."""
-    return _mixed(world, counts, teacher, harvested(counts, DEPTH).values, 0.0, 0.0)
+    return _mixed(world, counts, teacher, harvest_propensities(counts, DEPTH).values, 0.0, 0.0)
 
 
 ARMS: dict[str, Targets] = {
@@ -131,7 +131,7 @@ def _mixed(
     world: World, counts: ClickCounts, teacher: Floats, propensities: Floats, min_examined: float, k: float
 ) -> Floats:
     """Mix the clicks into the teacher's scores, [queries, documents]."""
-    found = debiased(counts, propensities, ClickSettings().max_weight)
+    found = debias(counts, propensities, ClickSettings().max_weight)
     targets = np.empty_like(teacher)
     for query in range(QUERIES):
         pairs = range(query * DOCUMENTS, min((query + 1) * DOCUMENTS, counts.pair_count))

@@ -223,7 +223,7 @@ def _report_unknown_documents(run: Run, teacher: Teacher) -> None:
     from actors.teachers.recorded.recorded_teacher import RecordedTeacher
 
     if isinstance(teacher, RecordedTeacher) and run.settings.candidates.needs_documents:
-        unknown = teacher.unknown({document.doc_id for document in run.collection.documents})
+        unknown = teacher.count_unknown({document.doc_id for document in run.collection.documents})
         if unknown:
             run.progress.stage("teacher", f"{unknown:,} recorded documents are not in the collection; they are skipped")
 

@@ -133,7 +133,7 @@ class Ingress:
         set_ranking_headers(
             response, scored.version, scored.queued, scored.scored, blend=scored.blend, ignored=read.ignored
         )
-        ranked = read.ranked(scored.order(request.min_score, request.limit), scored.scores)
+        ranked = read.make_ranked(scored.order(request.min_score, request.limit), scored.scores)
         if request.wants_array:
             return ranking_array(ranked)
         return ranking_object(ranked, scored.version, scored.tokens, "1", scored.blend, read.ignored)
@@ -230,7 +230,7 @@ class Ingress:
         blend = None if blends == ["none"] else " + ".join(blends)
         set_ranking_headers(response, shown.version, queued, seconds, shown.arm, shown.exposure_id, blend, read.ignored)
         tokens = sum(result.tokens for result in scored)
-        ranked = read.ranked(shown.order, shown.scores)
+        ranked = read.make_ranked(shown.order, shown.scores)
         return ranking_object(ranked, shown.version, tokens, api_version, blend, read.ignored)
 
     def _shadow(self, texts: TextsToTokenize, caller: str, first_stage: FirstStage | None) -> Any:

@@ -95,7 +95,7 @@ class TrainingProgress:
         best, best_step = (value, self.step) if better else (self.best, self.best_step)
         return TrainingProgress(self.step, best, best_step)
 
-    def stalled(self, steps: int | None) -> bool:
+    def has_stalled(self, steps: int | None) -> bool:
         """Return whether validation has not improved for `steps` steps or more. Always False if `steps` is None."""
         return steps is not None and self.best is not None and self.step - self.best_step >= steps
 

@@ -107,7 +107,7 @@ class TrainingWorker:
             self.monitor.begin(progress.step)
         interval = training.checkpoint_every or self.work.steps_per_epoch
         patience_steps = None if training.patience is None else training.patience * interval
-        if progress.stalled(patience_steps):  # The previous job was interrupted after training had ended.
+        if progress.has_stalled(patience_steps):  # The previous job was interrupted after training had ended.
             return progress
         if progress.step == 0 and progress.best is None and self.work.validation and self.work.base_ranks:
             # Validate the base as step 0: a trained checkpoint is only exported if it is better.
@@ -126,7 +126,7 @@ class TrainingWorker:
                 checkpoints.save(self.engine, progress)
                 if self.monitor:
                     self.monitor.upload()
-                if progress.stalled(patience_steps):
+                if progress.has_stalled(patience_steps):
                     break
         return progress
 

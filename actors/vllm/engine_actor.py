@@ -49,11 +49,11 @@ class EngineActor(ABC):
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
         """Label a batch with rows of PreRankedList. Returns rows of Outcome[Label], one per list."""
-        outcomes = await asyncio.gather(*(self._measured(row) for row in records(batch, PreRankedList)))
+        outcomes = await asyncio.gather(*(self._measure(row) for row in records(batch, PreRankedList)))
         await self.flush()
         return table_of(outcomes, Outcome[Label])
 
-    async def _measured(self, row: PreRankedList) -> Outcome[Label]:
+    async def _measure(self, row: PreRankedList) -> Outcome[Label]:
         with self.metrics.measure_query():
             outcome = await self.outcome(row) if row.picked else rejection_outcome(row, "no candidates to rank")
         self.metrics.count(outcome)

@@ -49,20 +49,20 @@ class RequestLimiter:
                 "the vLLM engine crashed each time it processed this prompt, at last with no other prompt in flight"
             )
         if prompt in self.crash_log.isolated:
-            async with self._isolation, self._acquired(self._max_in_flight):
+            async with self._isolation, self._acquire(self._max_in_flight):
                 self.alone = True
                 try:
-                    with self._counted(prompt):
+                    with self._count_in_flight(prompt):
                         yield
                 finally:
                     self.alone = False
         else:
-            async with self._acquired(1):
-                with self._counted(prompt):
+            async with self._acquire(1):
+                with self._count_in_flight(prompt):
                     yield
 
     @contextmanager
-    def _counted(self, prompt: str) -> Iterator[None]:
+    def _count_in_flight(self, prompt: str) -> Iterator[None]:
         self.in_flight[prompt] += 1
         try:
             yield
@@ -70,7 +70,7 @@ class RequestLimiter:
             self.in_flight -= Counter([prompt])
 
     @asynccontextmanager
-    async def _acquired(self, slots: int) -> AsyncIterator[None]:
+    async def _acquire(self, slots: int) -> AsyncIterator[None]:
         acquired = 0
         try:
             for _ in range(slots):

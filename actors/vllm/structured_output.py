@@ -42,7 +42,7 @@ class ListProcessor(AdapterLogitsProcessor):
             return None
 
         def mask(output_ids: list[int], logits: torch.Tensor) -> torch.Tensor:
-            allowed = torch.tensor(self.rules.allowed(tuple(output_ids), int(documents)), device=logits.device)
+            allowed = torch.tensor(self.rules.allowed_tokens(tuple(output_ids), int(documents)), device=logits.device)
             masked = torch.full_like(logits, float("-inf"))
             masked[allowed] = logits[allowed]
             return masked

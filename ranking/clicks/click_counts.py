@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 
-def summed(indices: Indices, values: Floats, length: int) -> Floats:
+def sum_by_index(indices: Indices, values: Floats, length: int) -> Floats:
     """Sum the values of each index, [length]."""
     return np.bincount(indices, values, length).astype(np.float64)
 
@@ -40,7 +40,7 @@ class ClickCounts:
 
     def by_position(self, depth: int) -> tuple[Floats, Floats]:
         """Return the impressions and the clicks of each position, [depth] each."""
-        return summed(self.positions, self.shown, depth), summed(self.positions, self.clicks, depth)
+        return sum_by_index(self.positions, self.shown, depth), sum_by_index(self.positions, self.clicks, depth)
 
     def by_pair(self, values: Floats) -> Floats:
         """Sum the values of each pair's cells, [pairs].
@@ -48,7 +48,7 @@ class ClickCounts:
         Args:
             values: One value per cell, [cells].
         """
-        return summed(self.pairs, values, self.pair_count)
+        return sum_by_index(self.pairs, values, self.pair_count)
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> ClickCounts:
         """Return the chosen cells, [cells], with their pairs numbered from 0."""
@@ -62,7 +62,7 @@ def counts_of(cells: Iterable[tuple[int, int, int, int]]) -> ClickCounts:
     return ClickCounts(rows[:, 0], rows[:, 1], rows[:, 2].astype(np.float64), rows[:, 3].astype(np.float64))
 
 
-def concatenated(parts: Iterable[ClickCounts]) -> ClickCounts:
+def concatenate(parts: Iterable[ClickCounts]) -> ClickCounts:
     """Return the cells of all parts. The pairs of each part follow those of the part before it."""
     offset, shifted = 0, [counts_of([])]
     for part in parts:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ranking.clicks.click_counts import ClickCounts, Floats, concatenated, counts_of
+from ranking.clicks.click_counts import ClickCounts, Floats, concatenate, counts_of
 from ranking.clicks.click_join import JoinedClicks, QueryTally, counts_of_tallies
-from ranking.clicks.click_relevance import debiased
+from ranking.clicks.click_relevance import debias
 from ranking.clicks.click_settings import ClickSettings
-from ranking.clicks.propensities import Propensities, by_em, harvested, several_positions
+from ranking.clicks.propensities import Propensities, by_em, harvest_propensities, several_positions
 from ranking.records import DocumentClicks, QueryClicks
 
 MAX_CELLS = 5_000_000
 """Maximum number of (query, document, position) cells to estimate propensities from: a random sample of the queries."""
 
-METHODS = {"harvest": harvested, "em": by_em}
+METHODS = {"harvest": harvest_propensities, "em": by_em}
 """{name in the setting `clicks.method`: estimator}."""
 
 
@@ -46,7 +46,7 @@ def position_bias(joined: JoinedClicks, depth: int) -> PositionBias:
         shown, clicks = shown + of_positions[0], clicks + of_positions[1]
         if sum(len(part.pairs) for part in used) < MAX_CELLS:
             used.append(several_positions(counts))
-    sample = concatenated(used)
+    sample = concatenate(used)
     return PositionBias(shown, clicks, {name: estimate(sample, depth) for name, estimate in METHODS.items()})
 
 
@@ -63,7 +63,7 @@ def _documents(
 ) -> dict[str, list[DocumentClicks]]:
     """Return the documents with enough impressions, {query: documents}."""
     counts, pairs = counts_of_tallies(dict(tallies))
-    found = debiased(counts, propensities, settings.max_weight)
+    found = debias(counts, propensities, settings.max_weight)
     documents: dict[str, list[DocumentClicks]] = {}
     for i in np.flatnonzero(found.examined >= settings.min_examined).tolist():
         query, doc_id = pairs[i]

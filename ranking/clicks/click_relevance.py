@@ -28,7 +28,7 @@ class ClickRelevance:
     examined: Floats
 
 
-def debiased(counts: ClickCounts, propensities: Floats, max_weight: float) -> ClickRelevance:
+def debias(counts: ClickCounts, propensities: Floats, max_weight: float) -> ClickRelevance:
     """Estimate the relevance of each pair by clipped inverse propensity weighting.
 
         relevance = sum of w_k clicks_k / sum of w_k p_k shown_k, with w_k = min(1 / p_k, max_weight)

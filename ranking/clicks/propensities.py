@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from ranking.clicks.click_counts import ClickCounts, Floats, summed
+from ranking.clicks.click_counts import ClickCounts, Floats, sum_by_index
 
 ITERATIONS = 2000
 TOLERANCE = 1e-6
@@ -44,7 +44,7 @@ def several_positions(counts: ClickCounts) -> ClickCounts:
     return counts.where(((cells > 1) & (clicks > 0))[counts.pairs])
 
 
-def harvested(counts: ClickCounts, depth: int) -> Propensities:
+def harvest_propensities(counts: ClickCounts, depth: int) -> Propensities:
     """Estimate propensities from documents that were shown at several positions for the same query.
 
     Two arms of an experiment, interleaving, or two model versions show a document at different positions. These are
@@ -73,7 +73,7 @@ def harvested(counts: ClickCounts, depth: int) -> Propensities:
     for _ in range(ITERATIONS if used.pair_count else 0):
         expected = used.by_pair(used.shown * values[used.positions])
         weights = used.shown * (totals / expected)[used.pairs]
-        updated = _relative(clicks, summed(used.positions, weights, depth), comparable)
+        updated = _relative(clicks, sum_by_index(used.positions, weights, depth), comparable)
         converged = _change(values, updated) < TOLERANCE
         values = updated
         if converged:
@@ -103,7 +103,7 @@ def by_em(counts: ClickCounts, depth: int) -> Propensities:
     for _ in range(ITERATIONS if used.pair_count else 0):
         p, r = values[used.positions], attractive[used.pairs]
         skipped = (used.shown - used.clicks) / np.maximum(1 - p * r, _SMALLEST)
-        examined = summed(used.positions, used.clicks + skipped * p * (1 - r), depth)
+        examined = sum_by_index(used.positions, used.clicks + skipped * p * (1 - r), depth)
         attractive = used.by_pair(used.clicks + skipped * (1 - p) * r) / pair_shown
         updated = np.where(comparable, examined / np.maximum(shown, 1), np.nan)
         converged = _change(values / values[0], updated / updated[0]) < TOLERANCE

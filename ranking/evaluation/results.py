@@ -106,7 +106,7 @@ class SystemResult(_Part):
     parity: Parity | None = None
     label_cost: LabelCost | None = None
 
-    def formatted(self, measure: str) -> str:
+    def format_measure(self, measure: str) -> str:
         """Format a measure for tables. Counts are shown as integers."""
         value = self.measures[measure]
         return f"{value:,.0f}" if value.is_integer() and value > 1 else f"{value:.3f}"

@@ -39,7 +39,7 @@ def of(metrics: Metrics) -> Table:
         table.add_column(title, justify="right", overflow="fold", min_width=5)
     for key, system in metrics.systems.items():
         comparison = by_system.get(key)
-        values = [system.formatted(name) for name in names]
+        values = [system.format_measure(name) for name in names]
         if judged_only:
             values.append("" if system.judged_only is None else f"{system.judged_only:.3f}")
         if with_judge:

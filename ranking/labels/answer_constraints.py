@@ -41,7 +41,7 @@ class ListRules:
                     self.text[token] = text
         self._allowed = lru_cache(maxsize=65_536)(self._find_allowed)
 
-    def allowed(self, output_ids: tuple[int, ...], documents: int) -> list[int]:
+    def allowed_tokens(self, output_ids: tuple[int, ...], documents: int) -> list[int]:
         """Return the ids of the tokens that may follow the output.
 
         They include the end-of-sequence token only if the output is a complete answer or no other token may follow.

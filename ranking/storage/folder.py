@@ -86,7 +86,7 @@ class Folder(ParquetFiles):
             self.remove(probe)
         except (pa.ArrowInvalid, OSError) as error:
             reason = " ".join(str(error).split())
-            if denied := s3.denied(reason):
+            if denied := s3.missing_permission(reason):
                 raise InputError(f"storage {self.uri}: {denied}") from None
             reason = getattr(error, "strerror", None) or reason
             raise InputError(

@@ -28,7 +28,7 @@ _ACTIONS = {
 """{S3 operation: name of the permission that it requires}, for operations where the two names differ."""
 
 
-def denied(text: str) -> str | None:
+def missing_permission(text: str) -> str | None:
     """Name the missing IAM permission if a text is pyarrow's access-denied error. Returns None for other errors."""
     match = _DENIED.search(text)
     if match is None:

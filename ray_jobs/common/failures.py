@@ -47,7 +47,7 @@ def external_cause(error: BaseException) -> str | None:
             if any(part in line for part in _DISK_FULL):
                 return f"a disk is full ({_shorten(line)}), free space on it"
             if any(part in line for part in _STORAGE_SERVICE):
-                return s3.denied(line) or f"the storage service failed ({_shorten(line)})"
+                return s3.missing_permission(line) or f"the storage service failed ({_shorten(line)})"
     return None
 
 

@@ -34,7 +34,7 @@ class RerankInput:
     with_texts: bool
     raw_scores: bool
 
-    def ranked(self, order: Sequence[int], scores: Sequence[float]) -> Ranked:
+    def make_ranked(self, order: Sequence[int], scores: Sequence[float]) -> Ranked:
         """Return the ranking as the request wants it returned.
 
         Args:

@@ -175,9 +175,7 @@ class Reranker:
             return matched_words(scorer.tokenizer, query, documents, scorer.language)
 
 
-def _blend(
-    blend: Blend | None, scores: list[float], first_stage: FirstStage | None
-) -> tuple[list[float], str | None]:
+def _blend(blend: Blend | None, scores: list[float], first_stage: FirstStage | None) -> tuple[list[float], str | None]:
     """Blend the student's scores with the first stage's scores, or with its ranks if the request has no such scores.
 
     Returns:

@@ -131,9 +131,9 @@ class ChoiceRequester:
         list_id = choice_id_of(row, shown)
         cached = self.cache.find(list_id, 0, 0, attempt)
         response = cached or await self._request(row, shown, list_id, attempt)
-        return Choice(response, self._parsed(response, len(shown)), tuple(shown), fresh=cached is None)
+        return Choice(response, self._parse(response, len(shown)), tuple(shown), fresh=cached is None)
 
-    def _parsed(self, response: CachedResponse, documents: int) -> ParsedChoice:
+    def _parse(self, response: CachedResponse, documents: int) -> ParsedChoice:
         if response.raw is None:
             return ParsedChoice("empty")
         if self.settings.answer == "logprobs":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from actors.teachers.listwise.listwise_requests import drawn_order, list_id_of, read_response
+from actors.teachers.listwise.listwise_requests import draw_order, list_id_of, read_response
 from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from actors.vllm.response_cache import ResponseCache
 from ranking.audit.shown_answers import ShownAnswer
@@ -35,7 +35,7 @@ def shown_answers(
             response = responses.find(list_id, number, 0, 1)
             if response is None:
                 continue  # the engine rejected the prompt; labelling writes the reason to rejected/
-            prompt_order = drawn_order(len(doc_ids), settings.seed, list_id, number, 0, 1)
+            prompt_order = draw_order(len(doc_ids), settings.seed, list_id, number, 0, 1)
             answers.append(
                 ShownAnswer(
                     list_id=list_id,

@@ -98,7 +98,7 @@ class HostedListwiseActor(EngineActor):
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
         """Label a batch with rows of PreRankedList. Returns rows of Outcome[Label], without the deferred lists."""
-        outcomes, error = await gather_present(self._measured(row) for row in records(batch, PreRankedList))
+        outcomes, error = await gather_present(self._measure(row) for row in records(batch, PreRankedList))
         await self.flush()
         if error is not None:
             raise error

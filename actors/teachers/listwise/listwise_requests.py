@@ -162,8 +162,7 @@ class ListwiseRequester:
             shown = list(indices)
             if shuffle_first or attempt > 1:
                 shown = [
-                    shown[place]
-                    for place in drawn_order(len(shown), self.settings.seed, list_id, number, step, attempt)
+                    shown[place] for place in draw_order(len(shown), self.settings.seed, list_id, number, step, attempt)
                 ]
             cached = self.cache.find(list_id, number, step, attempt)
             response = cached or await self._request(row, shown, (list_id, number, step, attempt))
@@ -231,7 +230,7 @@ def window_of(settings: ListwiseTeacherSettings, max_documents: int | None, docu
     return settings.window
 
 
-def drawn_order(documents: int, seed: int, list_id: str, number: int, step: int, attempt: int) -> list[int]:
+def draw_order(documents: int, seed: int, list_id: str, number: int, step: int, attempt: int) -> list[int]:
     """Draw a prompt order. Returns document indices in that order, the same for the same arguments."""
     return prompt_order(documents, seed, f"{list_id} {number} {step}", attempt)
 

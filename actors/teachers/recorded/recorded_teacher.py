@@ -47,7 +47,7 @@ class RecordedTeacher:
             targets="scores" if graded else "tiers",
         )
 
-    def unknown(self, doc_ids: Set[str]) -> int:
+    def count_unknown(self, doc_ids: Set[str]) -> int:
         """Count recorded documents that are not in the collection.
 
         Args:

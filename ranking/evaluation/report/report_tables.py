@@ -80,7 +80,7 @@ def quality(metrics: Metrics, featured: str | None) -> ReportTable:
         cells = [
             Cell(result.system),
             Cell(result.candidates or "", "left"),
-            *(Cell(result.formatted(name)) for name in names),
+            *(Cell(result.format_measure(name)) for name in names),
         ]
         cells.append(Cell(f"{result.judged_only:.3f}" if judged_only and result.judged_only is not None else ""))
         cells.append(Cell(f"{result.with_judge[names[0]]:.3f}" if result.with_judge else ""))

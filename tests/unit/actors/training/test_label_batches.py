@@ -132,10 +132,10 @@ def test_equal_scores_rank_lower_targets_first():
 
 def test_training_stalls_after_steps_without_improvement():
     progress = TrainingProgress(step=6, best=0.5, best_step=2)
-    assert progress.stalled(4)
-    assert not progress.stalled(5)
-    assert not progress.stalled(None)
-    assert not TrainingProgress(step=6).stalled(1)
+    assert progress.has_stalled(4)
+    assert not progress.has_stalled(5)
+    assert not progress.has_stalled(None)
+    assert not TrainingProgress(step=6).has_stalled(1)
 
 
 def mask_of(real, width):

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from actors.serving.http_api.engine_request import EngineRequest
 from actors.serving.http_api.request_documents import MAX_ID_CHARACTERS
 from actors.serving.http_api.schemas import FirstStage, RerankRequest
-from actors.serving.scoring.reranker import _blended
+from actors.serving.scoring.reranker import _blend
 from ranking.blending import Blend
 
 
@@ -56,14 +56,14 @@ def test_first_stage_scores_need_a_finite_score_on_every_document(document):
 def test_blending_uses_first_stage_scores_or_else_ranks():
     blend = Blend(form="scores", weights={"scores": 0.25, "ranks": 0.5})
     student_scores = [1.0, 2.0, 4.0]
-    assert _blended(blend, student_scores, FirstStage([9.0, 5.0, 1.0])) == (
+    assert _blend(blend, student_scores, FirstStage([9.0, 5.0, 1.0])) == (
         blend.apply(student_scores, [9.0, 5.0, 1.0]),
         "scores, w = 0.25",
     )
-    assert _blended(blend, student_scores, FirstStage()) == (blend.apply_order(student_scores), "ranks, w = 0.5")
-    assert _blended(blend, student_scores, None) == (student_scores, None)
-    assert _blended(None, student_scores, FirstStage()) == (student_scores, None)
-    assert _blended(Blend(form="scores", weights={"scores": 0.25}), student_scores, FirstStage()) == (
+    assert _blend(blend, student_scores, FirstStage()) == (blend.apply_order(student_scores), "ranks, w = 0.5")
+    assert _blend(blend, student_scores, None) == (student_scores, None)
+    assert _blend(None, student_scores, FirstStage()) == (student_scores, None)
+    assert _blend(Blend(form="scores", weights={"scores": 0.25}), student_scores, FirstStage()) == (
         student_scores,
         None,
     )

@@ -248,7 +248,7 @@ def test_structured_output_makes_every_answer_well_formed(documents, tokenizer):
     for seed in range(30):
         generator, written = random.Random(seed), []
         while not written or written[-1] != rules.end:
-            allowed = rules.allowed(tuple(written), documents)
+            allowed = rules.allowed_tokens(tuple(written), documents)
             assert len(written) < 200
             written.append(generator.choice(allowed))
         result = read_answer(tokenizer.decode(written, skip_special_tokens=True), documents, "stop")

@@ -153,9 +153,9 @@ def test_ranks_of_an_msmarco_run_are_not_read_as_grades(tmp_path):
 
 def test_unknown_ids_are_counted_and_a_foreign_file_is_an_error(tmp_path):
     teacher = RecordedTeacher(RecordedTeacherSettings(path=str(write_jsonl(tmp_path, ANSWER))), "f")
-    assert teacher.unknown({"a", "b"}) == 1
+    assert teacher.count_unknown({"a", "b"}) == 1
     with pytest.raises(InputError, match=r"the collection has none of the 3 recorded documents, such as 'a'"):
-        teacher.unknown({"z"})
+        teacher.count_unknown({"z"})
 
 
 def test_first_order_of_several_answers_is_the_label(tmp_path):
