@@ -67,7 +67,7 @@ class Service:
         self.reranker = Reranker.__new__(Reranker)
         self.models = self.reranker._models = Models(self.scorer)
         self.reranker._tokenizers, self.reranker._batcher = TokenizerQueue(), TokenBatcher(threads=2)
-        self.reranker._metrics = SimpleNamespace(scored=lambda *values: self.recorded.append(values))
+        self.reranker._metrics = SimpleNamespace(record_request=lambda *values: self.recorded.append(values))
         self.reranker._cache = ReplicaCaches(CacheSettings(**cache), lambda name: self)
 
     def record_lookups(self, lookups, size):

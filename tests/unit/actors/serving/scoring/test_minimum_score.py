@@ -65,7 +65,7 @@ class LoadedModel:
 def reranker(is_calibrated):
     made = Reranker.__new__(Reranker)
     made._models = made._tokenizers = made._batcher = LoadedModel(is_calibrated)
-    made._metrics = SimpleNamespace(scored=lambda *_: None)
+    made._metrics = SimpleNamespace(record_request=lambda *_: None)
     made._cache = ReplicaCaches(CacheSettings(), lambda name: None)
     return made
 
