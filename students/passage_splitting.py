@@ -55,7 +55,7 @@ class BestPassage:
 
 @dataclass(frozen=True)
 class DocumentScores:
-    """Scores of documents, and the number of documents whose text was not read to the end because of its length."""
+    """Scores of documents, and the number of documents whose text continues after the last passage."""
 
     scores: list[float]
     shortened: int

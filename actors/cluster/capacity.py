@@ -64,14 +64,14 @@ def room_for(shape: Mapping[str, float], nodes: Sequence[Nodes]) -> int:
 def unmet_demand(demands: Sequence[Demand], nodes: Sequence[Nodes], grows: bool) -> str | None:
     """Describe the first demand that the nodes cannot meet.
 
-    Each demand is checked separately, because stages run one after another. Nodes whose GPUs are known to be too small
-    do not count as room. If a worker could still be placed on them, that is an error too, because Ray does not look at
-    GPU memory when it places a worker.
+    Checks each demand separately, because stages run one after another. Ignores nodes whose GPUs are known to have too
+    little memory. If Ray could place a worker on one of them, returns a message too, because Ray does not check GPU
+    memory.
 
     Args:
         demands: Demands to check.
-        nodes: Nodes of the cluster, or the nodes that it can scale up to.
-        grows: Whether `nodes` are those that the cluster can scale up to, rather than its current nodes.
+        nodes: The cluster's current nodes or, with `grows`, the nodes that it has at its maximum size.
+        grows: Whether the cluster can scale up to `nodes`.
 
     Returns:
         A one-line message, or None if all demands are met.

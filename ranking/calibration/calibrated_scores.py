@@ -91,7 +91,7 @@ class Calibration(BaseModel):
 def fit_calibration(
     queries: Sequence[QueryScores], source: CalibrationSource, relevant_grade: int | None = None
 ) -> Calibration:
-    """Fit a calibration on all queries, and measure it on queries that it was not fitted on.
+    """Fit a calibration on all queries, and measure its error by cross-validation over queries.
 
     Args:
         queries: Scores of the validation queries.
@@ -99,8 +99,8 @@ def fit_calibration(
         relevant_grade: Minimum grade of a relevant document, for human judgements.
 
     Raises:
-        CalibrationError: If there are too few relevant or other pairs, or a single query, or if the scores do not
-            increase with relevance.
+        CalibrationError: There are too few queries, relevant pairs or non-relevant pairs, a score is NaN or infinite, or
+            the scores do not increase with relevance.
     """
     queries = sorted((query for query in queries if query.scores), key=lambda query: query.query_id)
     relevant = np.array([value for query in queries for value in query.relevant], dtype=np.bool_)

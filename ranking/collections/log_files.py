@@ -113,8 +113,8 @@ def find_log(place: str, setting: str = "queries.log") -> list[LogFile]:
     for info in files:
         if not _has_known_ending(info.path):
             raise InputError(
-                f"{setting} {info.path}: the extension must be one of {', '.join(ENDINGS)}, and .gz only for text "
-                "files; select files with a glob such as *.tsv"
+                f"{setting} {info.path}: the extension must be one of {', '.join(ENDINGS)}, and only text files may "
+                "end in .gz; select files with a glob such as *.tsv"
             )
     files.sort(key=lambda info: info.path)
     return [LogFile(folder.uri, info.path, info.size, info.mtime_ns) for info in files]
@@ -136,7 +136,7 @@ def fingerprint_of_log(place: str) -> list[list[Any]]:
 def splits_of(files: Sequence[LogFile], layouts: Sequence[LogLayout]) -> list[FileSplit]:
     """Divide files into splits of about 16 MiB, to let several workers read a large file.
 
-    A .csv, compressed or UTF-16 file is one split, and so is a file in which consecutive rows can be one search.
+    Does not divide .csv, compressed and UTF-16 files, nor files of a format in which one search can span several rows.
     """
     splits: list[FileSplit] = []
     for file, layout in zip(files, layouts, strict=True):

@@ -27,7 +27,7 @@ class Secret:
         self._key = text.encode("utf-8")
 
     def sign(self, exposure_id: str) -> str:
-        """Append a tag (HMAC-SHA-256) to an exposure id, so that feedback cannot invent one."""
+        """Append a tag (HMAC-SHA-256) to an exposure id. Feedback with a forged id is rejected."""
         return f"{exposure_id}.{self._tag('exposure', exposure_id)}"
 
     def is_signed(self, exposure_id: str) -> bool:

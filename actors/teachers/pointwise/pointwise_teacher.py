@@ -141,7 +141,7 @@ class PointwiseForm(Protocol):
         """Load the tokenizer and prompt."""
 
     def inputs(self, query: str, texts: Sequence[str]) -> list[tuple[str, Any]]:
-        """Return the model inputs for a list, each as a pair of a cache key and the argument of `tokens`."""
+        """Make the model inputs of a list. Returns pairs (cache key, value); `tokens` takes the value."""
 
     def tokens(self, value: Any) -> PromptTokens:
         """Tokenize one input."""
