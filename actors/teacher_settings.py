@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from actors.comparing_teacher_settings import PairwiseTeacherSettings, SetwiseTeacherSettings
-from actors.hosted.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
 from actors.teacher_presets import with_kind_of_preset, with_preset
 from actors.vllm.engine_dtype import engine_with_dtype
 from ranking.errors import InputError
+from ranking.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
 from ranking.model_paths import manifest_of_model
 from ranking.prompts import LISTWISE, bundled_prompt
 from ranking.prompts.likelihood_prompts import QUERY_LIKELIHOOD, load_likelihood_prompt

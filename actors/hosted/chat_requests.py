@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from actors.hosted.hosted_settings import HostedSettings
 from actors.vllm.completion import Completion
+from ranking.hosted_settings import HostedSettings
 from ranking.labels.answer_constraints import DOCUMENTS
 from ranking.labels.json_answers import JSON_REQUEST, ranking_schema
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.comparing_teacher_settings import ComparingTeacherSettings
 from actors.compute_settings import ComputeSettings
-from actors.hosted.hosted_settings import is_hosted
 from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
+from ranking.hosted_settings import is_hosted
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:

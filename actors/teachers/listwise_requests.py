@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from actors.hosted.hosted_settings import is_hosted
 from actors.retrieval.embeddings import text_id_of
 from actors.teacher_settings import ListwiseTeacherSettings, WindowSettings
 from actors.vllm.completion import Completion
 from actors.vllm.response_cache import CachedResponse, ResponseCache
+from ranking.hosted_settings import is_hosted
 from ranking.labels.answer_constraints import DOCUMENTS
 from ranking.labels.json_answers import chain_of_json
 from ranking.labels.listwise_answers import ParsedAnswer, read_answer

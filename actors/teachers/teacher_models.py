@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from actors.comparing_teacher_settings import ComparingTeacherSettings
-from actors.hosted.hosted_settings import is_hosted
 from actors.teacher_settings import ListwiseTeacherSettings, PointwiseTeacherSettings, TeacherSettings
+from ranking.hosted_settings import is_hosted
 from ranking.model_paths import model_path
 from ranking.models.model_roles import Role
 

@@ -10,10 +10,10 @@ from typing import Literal
 from actors.cluster import limits
 from actors.cluster.capacity import Demand, Nodes, unmet_demand
 from actors.cluster.placement import EnginePool, Placement, rationale_engines, teacher_engines, training_worker
-from actors.hosted.hosted_settings import is_hosted
 from actors.rationale_settings import LlmRationaleSettings
 from actors.teacher_settings import RecordedTeacherSettings
 from ranking.errors import InputError
+from ranking.hosted_settings import is_hosted
 from ray_jobs.common.run import Run
 
 Part = Literal["teacher", "rationales", "training", "encoder", "judge"]

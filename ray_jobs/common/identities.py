@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from actors.comparing_teacher_settings import ComparingTeacherSettings
-from actors.hosted.hosted_settings import identity_with_backend, is_hosted
 from actors.rationale_settings import LlmRationaleSettings, RationaleSettings
 from actors.teacher_settings import (
     ListwiseTeacherSettings,
@@ -17,6 +16,7 @@ from actors.teacher_settings import (
 from ranking.errors import InputError
 from ranking.evaluation.judge_settings import JudgeSettings, RecordedJudgeSettings
 from ranking.file_hash import sha256_of
+from ranking.hosted_settings import identity_with_backend, is_hosted
 from ranking.model_paths import PROJECT_MODELS, folder_hash, model_path, weights_hash
 from ranking.prompts import load_prompt
 from ranking.prompts.choice_prompts import load_choice_prompt

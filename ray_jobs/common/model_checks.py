@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from actors.hosted.hosted_settings import is_hosted
 from actors.rationale_settings import LlmRationaleSettings
 from ranking.evaluation.judge_settings import LlmJudgeSettings
+from ranking.hosted_settings import is_hosted
 from ranking.runs.stages import Stage
 from ray_jobs.common.run import Run
 from students.student_settings import StudentSettings

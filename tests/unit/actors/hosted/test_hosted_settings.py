@@ -5,13 +5,13 @@ import json
 import pytest
 
 from actors.hosted.hosted_errors import Stop
-from actors.hosted.hosted_settings import HostedSettings
 from actors.hosted.hosted_source import HostedSource, stop_error
 from actors.hosted.message_filler import EstimatedTokens, MessageFiller
 from actors.rationale_settings import LlmRationaleSettings
 from actors.teacher_settings import ListwiseTeacherSettings
 from ranking.errors import InputError
 from ranking.external_ends import ServiceError
+from ranking.hosted_settings import HostedSettings
 from ranking.prompts import load_prompt
 from ranking.storage.folder import Folder
 
