@@ -84,9 +84,9 @@ def _check_evaluation_models(run: Run) -> None:
             checked_model(model_path(named.model), named.revision, where, "score")
     judge = run.settings.evaluation.judge
     if isinstance(judge, LlmJudgeSettings):
-        from actors.judges.llm_judge import check_judge_model
+        from actors.judges import check_judge_of
 
-        check_judge_model(judge)
+        check_judge_of(judge)
 
 
 def _stage(run: Run, part: Part) -> Stage:
