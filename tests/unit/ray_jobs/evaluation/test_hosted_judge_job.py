@@ -135,10 +135,9 @@ def test_documents_with_the_same_text_share_a_grade(folder, monkeypatch):
     assert len(server.received) == 2
 
 
-def opened(folder):
-    return open_run(
-        [str(folder / "run.yaml"), "--collection.source", f"beir:{folder}", "--storage", str(folder / "runs")]
-    )
+def opened(folder, *overrides):
+    source = ["--collection.source", f"beir:{folder}", "--storage", str(folder / "runs")]
+    return open_run([str(folder / "run.yaml"), *source, *overrides])
 
 
 def test_costs_are_printed_before_the_first_request_and_alone(folder, monkeypatch, capsys):
@@ -155,6 +154,21 @@ def test_costs_are_printed_before_the_first_request_and_alone(folder, monkeypatc
     assert "3 pairs to grade, about" in alone
     assert "3 pairs to grade, about" in " ".join(printed[0].split())
     assert "no pairs to grade; nothing to pay" in " ".join(capsys.readouterr().out.split())
+
+
+def test_estimate_ranks_and_asks_nothing(folder, monkeypatch, capsys):
+    monkeypatch.setenv("A_KEY", "k")
+    system = System(SystemResult(kind="run", system="s", candidates=None, measures={}), {"q1": RANKING})
+    monkeypatch.setattr(evaluate, "prepare_rankings", lambda run, notes: ([], []))
+    monkeypatch.setattr(evaluate, "rank_systems", lambda run, rows, notes: [system])
+    with chat_server(lambda *_: Reply(completion("2"))) as server:
+        write_run(folder, judge(server.url))
+        run = opened(folder, "--evaluation.teacher", "false")
+        evaluate.estimate_alone(run)
+    assert server.received == []
+    assert "3 pairs to grade, about" in " ".join(capsys.readouterr().out.split())
+    assert run.plan.evaluation.manifest is None
+    assert run.plan.evaluation.folder.names() == []
 
 
 def test_estimate_needs_a_judge_and_the_teachers_answers(folder):
