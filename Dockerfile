@@ -4,11 +4,14 @@
 #   docker build --build-arg BUILD=gpu -t REGISTRY/rradistill:gpu .      vLLM and torch with CUDA
 #   docker build --build-arg BUILD=cpu -t REGISTRY/rradistill:cpu .      their CPU builds
 #
-# A tag can be moved to another image. To pin the base, append its digest (`docker buildx imagetools inspect
-# rayproject/ray:2.60.0-py311-cpu`): FROM rayproject/ray:2.60.0-py311-${BUILD}@sha256:... Both builds have their own digest.
-# To pin this image, use the digest that `docker push` prints instead of the tag: REGISTRY/rradistill@sha256:...
+# A tag can be moved to another image. To pin the base to a digest, add
+#
+#   --build-arg BASE=rayproject/ray:2.60.0-py311-gpu@sha256:...
+#
+# `make pin-images` pins this image in the files that start it. docs/cluster.md says where to find the digests.
 ARG BUILD=gpu
-FROM rayproject/ray:2.60.0-py311-${BUILD}
+ARG BASE=rayproject/ray:2.60.0-py311-${BUILD}
+FROM ${BASE}
 
 ARG BUILD=gpu
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]

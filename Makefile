@@ -11,7 +11,7 @@ FIND_LINKS = $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null |
 TORCH_WHEEL = $(firstword $(foreach place,$(FIND_LINKS),$(wildcard $(place)/torch-*.whl)))
 TORCH = $(if $(TORCH_WHEEL),--find-links $(dir $(TORCH_WHEEL)),--torch-backend cpu)
 
-.PHONY: quickstart serve test test-system test-all lint docs clean constraints
+.PHONY: quickstart serve test test-system test-all lint docs clean constraints pin-images
 quickstart: .venv/installed
 	@$(BIN)/python -m ray_jobs.quickstart $(CONFIG)
 
@@ -41,6 +41,11 @@ lint: .venv/installed
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+# Pins the images in cluster.yaml and deploy/kuberay/: make pin-images IMAGES="REGISTRY/rradistill:gpu@sha256:... ..."
+pin-images:
+	@test -n "$(IMAGES)" || { echo 'set IMAGES="REGISTRY/rradistill:gpu@sha256:... ...", see docs/cluster.md' >&2; exit 2; }
+	@$(PYTHON) -m tools.image_digests $(IMAGES)
 
 clean:
 	rm -rf .venv .site runs logs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

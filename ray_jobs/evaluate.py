@@ -2,6 +2,7 @@ r"""Evaluate students, the teacher and baselines on the judged test queries.
 
     python -m ray_jobs.evaluate configs/quickstart.yaml
     python -m ray_jobs.evaluate configs/quickstart.yaml --students '[]'      baselines only, no student
+    python -m ray_jobs.evaluate RUN.yaml --estimate                          cost of the judge's grades; asks nothing
     python -m ray_jobs.evaluate RUN.yaml --evaluation.models \
       '[{"name": "theirs", "model": "cross-encoder/ms-marco-MiniLM-L6-v2"}]'
 
@@ -15,13 +16,14 @@ If a collection has only one set of judgements, half of its queries are tested, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
 from ranking.errors import InputError
 from ranking.evaluation import judgement_checks, measures, summary_table
-from ranking.evaluation.comparison import PerQuery, measure
+from ranking.evaluation.comparison import PerQuery, System, measure
 from ranking.evaluation.report.judge_tables import agreement_line
 from ranking.evaluation.results import Metrics
 from ranking.evaluation.trec_runs import TrecRun, to_trec
@@ -53,38 +55,18 @@ def main(run: Run) -> None:
         InputError: If there are no judgements, a student is not trained, or the settings name an unknown baseline or a
             model that does not load.
     """
-    run.check_judged(by_judge=True)
-    settings = run.settings.evaluation
-    measures.parse(settings.measures)
-    check_baseline(run)
-    judge_answers.check_judge(run)
-    stage = run.plan.evaluation
+    _check_settings(run)
+    settings, stage = run.settings.evaluation, run.plan.evaluation
     mlflow_tracking.check(run)
     if run.skip_if_finished(stage):
         metrics = stage.folder.read_model(METRICS, Metrics)
         show(run, metrics)
         mlflow_tracking.log_evaluation(run, metrics)
         return
-    check_installed(run.settings.collection.language)
-    asked: list[model_checks.Part] = ["test/labels"] if settings.teacher else []
-    model_checks.check(run, ["test/candidates", *asked, "evaluation"])
-    for student in run.settings.students:
-        check_files(systems.trained_model(run, student.name), TRAIN_AGAIN)
     notes = judgement_checks.check_qrels(run.collection.qrels) if any(run.collection.qrels.values()) else []
-    external = external_runs(run, notes)
-    index.main(run)
-    candidates.retrieve_for_test(run)
-    if run.settings.pre_ranker or settings.teacher:
-        index.encode_candidates(run, "test")
-    if settings.teacher:
-        label.ask_teacher(run, ["test"])
-    run.start_ray()
-    systems.check_models(run)
-    rows = list(run.plan.test_candidates.folder.read_rows(QueryCandidates))
+    rows, external = prepare_rankings(run, notes)
     stage.begin()
-    bases, base_notes = systems.bases_of(run)
-    notes += base_notes
-    all_systems = first_stages(run, rows) + rerankers(run, rows, bases) + external
+    all_systems = rank_systems(run, rows, notes) + external
     for system in all_systems:
         notes += judgement_checks.check_ties(system.key, system.run)
     notes += rejection_notes(run)
@@ -102,6 +84,66 @@ def main(run: Run) -> None:
     stage.finish(rows_in=len(run.collection.test), rows_out=len(run.collection.test))
     show(run, metrics)
     mlflow_tracking.log_evaluation(run, metrics)
+
+
+def show_estimate(run: Run) -> None:
+    """Rank the test queries with all systems, and print what the judge's grades cost. Does not ask the judge.
+
+    Raises:
+        InputError: There is no judge that asks a model, or the teacher would have to label the test queries.
+    """
+    judge_answers.asking_judge(run)
+    _check_settings(run)
+    if run.settings.evaluation.teacher and run.plan.test_labels.finished() is None:
+        raise InputError(
+            "--estimate: the teacher has not labelled the test queries; set evaluation.teacher: false to leave it out"
+        )
+    notes: list[str] = []
+    rows, external = prepare_rankings(run, notes)
+    judge_answers.show_costs(run, rank_systems(run, rows, notes) + external)
+
+
+def _check_settings(run: Run) -> None:
+    """Check the judgements, measures, baseline and judge before anything is computed."""
+    run.check_judged(by_judge=True)
+    measures.parse(run.settings.evaluation.measures)
+    check_baseline(run)
+    judge_answers.check_judge(run)
+
+
+def prepare_rankings(run: Run, notes: list[str]) -> tuple[list[QueryCandidates], list[System]]:
+    """Check all models, retrieve candidates and label them for the test queries, and read the runs of other systems.
+
+    Args:
+        run: The run.
+        notes: Notes on the evaluation. Appends problems of the runs.
+
+    Returns:
+        Candidate lists of the test queries, and the systems of the runs.
+    """
+    teacher = run.settings.evaluation.teacher
+    check_installed(run.settings.collection.language)
+    asked: list[model_checks.Part] = ["test/labels"] if teacher else []
+    model_checks.check(run, ["test/candidates", *asked, "evaluation"])
+    for student in run.settings.students:
+        check_files(systems.trained_model(run, student.name), TRAIN_AGAIN)
+    external = external_runs(run, notes)
+    index.main(run)
+    candidates.retrieve_for_test(run)
+    if run.settings.pre_ranker or teacher:
+        index.encode_candidates(run, "test")
+    if teacher:
+        label.ask_teacher(run, ["test"])
+    run.start_ray()
+    systems.check_models(run)
+    return list(run.plan.test_candidates.folder.read_rows(QueryCandidates)), external
+
+
+def rank_systems(run: Run, rows: Sequence[QueryCandidates], notes: list[str]) -> list[System]:
+    """Rank the candidate lists with every system of the run. Appends notes on bases that cannot rank."""
+    bases, base_notes = systems.bases_of(run)
+    notes += base_notes
+    return first_stages(run, rows) + rerankers(run, rows, bases)
 
 
 def rejection_notes(run: Run) -> list[str]:
@@ -164,11 +206,33 @@ def show(run: Run, metrics: Metrics) -> None:
 
 def evaluate_alone(run: Run) -> None:
     """Evaluate outside of a pipeline. Without students, no query is kept for training: all judged ones are tested."""
-    if not run.settings.students:
-        run.test_all_judged()
-        write_settings(run)
+    _choose_tested(run)
     main(run)
 
 
+def estimate_alone(run: Run) -> None:
+    """Print the cost of the judge's grades, with the test queries of `evaluate_alone`."""
+    _choose_tested(run)
+    show_estimate(run)
+
+
+def _choose_tested(run: Run) -> None:
+    if not run.settings.students:
+        run.test_all_judged()
+        write_settings(run)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that only this job has."""
+    parser.add_argument(
+        "--estimate", action="store_true", help="Rank the test queries and print the cost of the judge; ask nothing."
+    )
+
+
 if __name__ == "__main__":
-    job(evaluate_alone, READS)
+    job(
+        evaluate_alone,
+        READS,
+        add_options=add_options,
+        action_of=lambda options: estimate_alone if options.estimate else evaluate_alone,
+    )

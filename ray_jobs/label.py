@@ -58,8 +58,8 @@ def show_estimate(run: Run) -> None:
         InputError: If there are no candidate lists.
     """
     from actors.data.parts import count_rows
-    from actors.hosted.hosted_settings import rates_of
     from actors.teachers.prompt_costs import costs_of
+    from ranking.hosted_settings import rates_of
     from ranking.labels.cost_estimate import estimate, format_estimate
 
     model_checks.check(run, ["candidates", "labels"])
@@ -135,8 +135,8 @@ def ask_teacher(run: Run, splits: Sequence[SplitName], teacher: Teacher | None =
     if "log" in stages:
         index.encode_candidates(run, "log")
     from actors.data.streaming import forget_rejections, write_stages
-    from actors.hosted.hosted_settings import prices_of
     from actors.vllm.crash_log import CrashLog
+    from ranking.hosted_settings import prices_of
     from ray_jobs.common.hosted_ends import conclude, prepare
 
     _report_unknown_documents(run, teacher)

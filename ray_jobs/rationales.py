@@ -48,8 +48,8 @@ def write_rationales(run: Run) -> None:
     language = run.settings.collection.language
     if isinstance(settings, ExtractiveRationaleSettings):
         check_installed(language)
-    from actors.hosted.hosted_settings import is_hosted, prices_of
     from actors.rationales import make_writer
+    from ranking.hosted_settings import is_hosted, prices_of
     from ray_jobs.common.hosted_ends import conclude, prepare
 
     writer = make_writer(settings, run.settings.compute, run.plan.rationales_cache, language)

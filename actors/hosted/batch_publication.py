@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actors.hosted.batch_state import BatchFolders, BatchLine, BatchState, read_state
-from actors.hosted.hosted_settings import HostedSettings
+from ranking.hosted_settings import HostedSettings
 
 _MEGABYTE = 1_000_000
 

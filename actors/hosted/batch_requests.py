@@ -11,9 +11,9 @@ from typing import Any
 from actors.hosted.batch_state import BatchFolders, BatchLine, custom_id, read_state
 from actors.hosted.chat_requests import PATH, ChatPrompt, body_of, hash_of
 from actors.hosted.hosted_errors import RefusedPromptError, RequestDeferredError
-from actors.hosted.hosted_settings import HostedSettings
 from actors.vllm.completion import Completion
 from actors.vllm.response_cache import ResponseCache
+from ranking.hosted_settings import HostedSettings
 
 ENDPOINT = f"/v1{PATH}"
 

@@ -22,11 +22,11 @@ from actors.hosted.hosted_errors import (
     error_of,
     message_of,
 )
-from actors.hosted.hosted_settings import HostedSettings
 from actors.hosted.rate_limiter import RateLimiter
 from actors.hosted.retry_delays import backoff, retry_after
 from actors.vllm.completion import Completion
 from ranking.errors import InputError
+from ranking.hosted_settings import HostedSettings
 from ranking.records import TokenCounts
 
 

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from actors.hosted.hosted_settings import HostedSettings
 from actors.vllm.completion import Completion
+from ranking.hosted_settings import HostedSettings
 from ranking.labels.answer_constraints import DOCUMENTS
+from ranking.labels.grade_parsing import GRADE_ANSWER, JSON_GRADE_REQUEST, grade_schema
 from ranking.labels.json_answers import JSON_REQUEST, ranking_schema
 
 PATH = "/chat/completions"
@@ -43,23 +44,30 @@ def body_of(
         model: Name of the model.
         prompt: The prompt.
         sampling: `temperature`, `max_tokens`, and optionally `seed`, `chat_template_kwargs`, and `extra_args` with the
-            number of documents.
-        structured: Whether to ask for JSON with a ranking of the documents. Only for prompts with documents.
+            number of documents, or with the key of a grade.
+        structured: Whether to ask for JSON with a ranking of the documents or a grade, as `extra_args` says.
     """
-    messages, documents = prompt.messages, (sampling.get("extra_args") or {}).get(DOCUMENTS)
+    messages, form = prompt.messages, _answer_form(sampling.get("extra_args") or {})
     body: dict[str, Any] = {"model": model, "messages": messages, "temperature": sampling["temperature"]}
     body[settings.max_tokens_field] = sampling["max_tokens"]
     if "chat_template_kwargs" in sampling:
         body["chat_template_kwargs"] = sampling["chat_template_kwargs"]
     if "seed" in sampling:
         body["seed"] = sampling["seed"]
-    if structured and documents is not None:
+    if structured and form is not None:
         *earlier, last = messages
-        body["messages"] = [*earlier, {**last, "content": f"{last['content']}\n\n{JSON_REQUEST}"}]
-        schema = {"name": "ranking", "strict": True, "schema": ranking_schema(int(documents))}
+        body["messages"] = [*earlier, {**last, "content": f"{last['content']}\n\n{form[0]}"}]
+        schema = {"name": form[1], "strict": True, "schema": form[2]}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     body |= settings.body
     return {name: value for name, value in body.items() if value is not None}
+
+
+def _answer_form(extra_args: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
+    """Return the request for JSON, and name and content of its schema; None for free text."""
+    if DOCUMENTS in extra_args:
+        return JSON_REQUEST, "ranking", ranking_schema(int(extra_args[DOCUMENTS]))
+    return (JSON_GRADE_REQUEST, "grade", grade_schema()) if GRADE_ANSWER in extra_args else None
 
 
 def hash_of(body: Mapping[str, Any]) -> str:

@@ -14,11 +14,11 @@ from actors.hosted.batch_state import BatchFolders
 from actors.hosted.chat_client import ChatClient, key_of
 from actors.hosted.chat_requests import ChatPrompt
 from actors.hosted.hosted_errors import Stop
-from actors.hosted.hosted_settings import Backend, HostedSettings
 from actors.hosted.spend_ledger import LedgerSummary, RemoteLedger, SpendLedger
 from actors.vllm.completion import Completion
 from ranking.errors import InputError
 from ranking.external_ends import ServiceError, WaitingError
+from ranking.hosted_settings import Backend, HostedSettings
 from ranking.storage.folder import Folder
 
 MAX_UNWRITTEN_SECONDS = 2.0

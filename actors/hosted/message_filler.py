@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.hosted.chat_requests import ChatPrompt, tokens_of_text
-from actors.hosted.hosted_settings import HostedSettings
 from actors.rationales.rationale_settings import LlmRationaleSettings
 from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings, ThinkingSettings
 from actors.vllm.chat import ChatTokens
 from actors.vllm.prompt_tokens import max_answer_tokens
+from ranking.hosted_settings import HostedSettings
 from ranking.prompts import Prompt, load_prompt
 from ranking.prompts.rationale_prompts import RationalePrompt
 

@@ -7,7 +7,6 @@ the teacher's resources, after the teacher.
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -24,7 +23,7 @@ from actors.vllm.response_cache import ResponseCache
 from ranking.errors import InputError
 from ranking.evaluation.judge_settings import LlmJudgeSettings
 from ranking.labels.grade_parsing import GRADES
-from ranking.prompts.pair_prompts import GRADE, load_pair_prompt
+from ranking.prompts.pair_prompts import load_pair_prompt
 from ranking.records import PairGrade, PairToGrade
 from ranking.storage.folder import Folder
 
@@ -44,13 +43,8 @@ def check_judge_model(settings: LlmJudgeSettings) -> None:
     from students.model_check import check_vllm_model  # imports torch, which not every process needs
 
     judge_engine(settings)
-    load_pair_prompt(judge_prompt_file(settings))
+    load_pair_prompt(settings.prompt_file)
     check_vllm_model(settings.model, settings.revision, _SETTING, "generate", chat=True)
-
-
-def judge_prompt_file(settings: LlmJudgeSettings) -> Path:
-    """Return the path of the judge's prompt."""
-    return Path(settings.prompt) if settings.prompt else GRADE
 
 
 def judge_engine(settings: LlmJudgeSettings) -> dict[str, Any]:
@@ -103,7 +97,7 @@ class JudgeActor:
         self.crash_log = CrashLog(cache)
         self.crash_log.check()
         self.cache = ResponseCache(cache)
-        filler = TokenFiller(load_pair_prompt(judge_prompt_file(settings)), settings)
+        filler = TokenFiller(load_pair_prompt(settings.prompt_file), settings)
         arguments = judge_engine(settings)
         engine = VllmEngine(settings.model, settings.revision, "generate", arguments, gpus, self.crash_log, _SETTING)
         self.grader = Grader(filler, self.cache, engine.generate, sampling_of(settings))

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from actors.compute_settings import ComputeSettings
-from actors.hosted.hosted_settings import is_hosted
 from actors.rationales.rationale_settings import (
     ExtractiveRationaleSettings,
     LlmRationaleSettings,
     ThinkingRationaleSettings,
 )
+from ranking.hosted_settings import is_hosted
 from ranking.languages import ENGLISH
 from ranking.storage.folder import Folder
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from actors.hosted.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
 from actors.vllm.engine_dtype import engine_with_dtype
+from ranking.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
 from ranking.settings import REVISION, EngineArguments, Revision, Settings
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.compute_settings import ComputeSettings
-from actors.hosted.hosted_settings import is_hosted
 from actors.teachers.comparing.comparing_settings import ComparingTeacherSettings
 from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
 from actors.teachers.teacher_settings import TeacherSettings
+from ranking.hosted_settings import is_hosted
 from ranking.storage.folder import Folder
 
 if TYPE_CHECKING:

@@ -99,8 +99,8 @@ def fit_calibration(
         relevant_grade: Minimum grade of a relevant document, for human judgements.
 
     Raises:
-        CalibrationError: There are too few queries, relevant pairs or non-relevant pairs, a score is NaN or infinite, or
-            the scores do not increase with relevance.
+        CalibrationError: There are too few queries, relevant pairs or non-relevant pairs; a score is NaN or infinite;
+            or the scores do not increase with relevance.
     """
     queries = sorted((query for query in queries if query.scores), key=lambda query: query.query_id)
     relevant = np.array([value for query in queries for value in query.relevant], dtype=np.bool_)

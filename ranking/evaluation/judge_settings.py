@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from ranking.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
+from ranking.prompts.pair_prompts import GRADE
 from ranking.settings import REVISION, EngineArguments, Revision, Settings
 
 
@@ -51,13 +54,16 @@ class GradingSettings(Settings):
 
 
 class LlmJudgeSettings(GradingSettings):
-    """A generative language model in vLLM that grades one query-passage pair at a time, on the teacher's resources."""
+    """A generative language model that grades one query-passage pair at a time. In vLLM, on the teacher's resources."""
 
     kind: Literal["llm"] = "llm"
+    backend: Backend = Field("vllm", description=BACKEND)
     model: str = Field(
-        description="Folder or Hugging Face id of a generative model with a chat template. It must not be the teacher."
+        description="Folder or Hugging Face id of a generative model with a chat template. For a hosted model, its "
+        "name in the API. It must not be the teacher."
     )
     revision: Revision = Field(None, description=REVISION)
+    hosted: HostedSettings | None = Field(None, description=HOSTED)
     engine: EngineArguments = Field(
         default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
         description=(
@@ -66,16 +72,28 @@ class LlmJudgeSettings(GradingSettings):
     )
     structured: bool = Field(
         True,
-        description="Constrain decoding to one of the digits 0 to 3. Otherwise, answers are parsed, and those that are "
-        "not a single grade are unusable.",
+        description="Constrain decoding to one of the digits 0 to 3; for a hosted model, to JSON with one, see "
+        "hosted.structured. Otherwise, answers are parsed, and those that are not a single grade are unusable.",
     )
     prompt: str | None = Field(
         None, description="Prompt file with the parts system and pair. Null: the built-in prompt."
     )
-    max_tokens: int = Field(16, ge=1, description="Maximum tokens per answer.")
+    max_tokens: int = Field(
+        16, ge=1, description="Maximum tokens per answer, including the thought of a hosted model that thinks."
+    )
     max_document_tokens: int = Field(
         500, ge=8, description="Maximum tokens per passage; fewer if the prompt would exceed the model's context."
     )
+
+    @model_validator(mode="after")
+    def _check_backend(self) -> LlmJudgeSettings:
+        check_backend(self.backend, self.hosted, self.revision)
+        return self
+
+    @property
+    def prompt_file(self) -> Path:
+        """Path of the prompt file: `prompt` if set, else the built-in one."""
+        return Path(self.prompt) if self.prompt else GRADE
 
 
 class RecordedJudgeSettings(GradingSettings):

@@ -38,12 +38,17 @@ def chain_of_json(text: str) -> str:
     `{"ranking": [3, 1]}` becomes `[3] > [1]`, also in a Markdown fence and after thinking.
     """
     thinking, end, written = text.rpartition("</think>")
-    fenced = _FENCE.fullmatch(written)
-    try:
-        answer = json.loads(fenced[1] if fenced else written)
-    except (ValueError, RecursionError):
-        return text
-    numbers = answer.get("ranking") if isinstance(answer, dict) and len(answer) == 1 else None
+    numbers = only_value(written, "ranking")
     if not isinstance(numbers, list) or not all(type(number) is int and number >= 0 for number in numbers):
         return text
     return f"{thinking}{end}" + SEPARATOR.join(f"[{number}]" for number in numbers)
+
+
+def only_value(text: str, name: str) -> Any:
+    """Return the value of a JSON object with this name only, also in a Markdown fence; None for any other text."""
+    fenced = _FENCE.fullmatch(text)
+    try:
+        answer = json.loads(fenced[1] if fenced else text)
+    except (ValueError, RecursionError):
+        return None
+    return answer.get(name) if isinstance(answer, dict) and len(answer) == 1 else None

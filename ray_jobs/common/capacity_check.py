@@ -10,10 +10,10 @@ from typing import Literal
 from actors.cluster import limits
 from actors.cluster.capacity import Demand, Nodes, unmet_demand
 from actors.cluster.placement import EnginePool, Placement, rationale_engines, teacher_engines, training_worker
-from actors.hosted.hosted_settings import is_hosted
 from actors.rationales.rationale_settings import LlmRationaleSettings
 from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
 from ranking.errors import InputError
+from ranking.hosted_settings import is_hosted
 from ray_jobs.common.run import Run
 
 Part = Literal["teacher", "rationales", "training", "encoder", "judge"]
@@ -24,7 +24,8 @@ _READERS_AND_SINK, _PRE_RANKER = 0.5, 1.0
 def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
     """List the minimum resources that some parts of a run need.
 
-    A recorded or hosted teacher, and extractive or hosted rationales run without an engine, so they add no demand.
+    A recorded or hosted teacher, extractive or hosted rationales and a hosted judge run without an engine, so they add
+    no demand.
     """
     settings, demands = run.settings, [Demand("a stage", 1, Placement(1).demand, "compute")]
     compute = settings.compute
@@ -32,8 +33,11 @@ def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
     if "teacher" in parts and engine:
         other_cpus = _READERS_AND_SINK + (_PRE_RANKER if settings.pre_ranker else 0)
         demands.append(_engines("the teacher", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, other_cpus))
-    for part, who in (("encoder", "the sentence encoder"), ("judge", "the judge")):
-        if part in parts:
+    for part, who, hosted in (
+        ("encoder", "the sentence encoder", False),
+        ("judge", "the judge", is_hosted(settings.evaluation.judge)),
+    ):
+        if part in parts and not hosted:
             pool = teacher_engines(compute)
             demands.append(_engines(who, "teacher", pool, compute.teacher_gpu_gb, _READERS_AND_SINK))
     writes = isinstance(settings.rationales, LlmRationaleSettings) and not is_hosted(settings.rationales)

@@ -1,4 +1,4 @@
-"""Begin and end the work of a hosted teacher or rationale writer."""
+"""Begin and end the work of a hosted teacher, rationale writer or judge."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from actors.hosted.hosted_settings import identity_with_backend, is_hosted
 from actors.rationales.rationale_settings import LlmRationaleSettings, RationaleSettings
 from actors.teachers.comparing.comparing_settings import ComparingTeacherSettings
 from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
@@ -15,10 +14,11 @@ from actors.teachers.teacher_settings import TeacherSettings
 from ranking.errors import InputError
 from ranking.evaluation.judge_settings import JudgeSettings, RecordedJudgeSettings
 from ranking.file_hash import sha256_of
+from ranking.hosted_settings import identity_with_backend, is_hosted
 from ranking.model_paths import PROJECT_MODELS, folder_hash, model_path, weights_hash
 from ranking.prompts import load_prompt
 from ranking.prompts.choice_prompts import load_choice_prompt
-from ranking.prompts.pair_prompts import GRADE, load_pair_prompt
+from ranking.prompts.pair_prompts import load_pair_prompt
 from ranking.prompts.rationale_prompts import RATIONALE, load_rationale_prompt
 from ranking.runs.stages import fingerprint_of
 from ranking.settings import ParquetRetrieverSettings, RunRetrieverSettings
@@ -53,14 +53,15 @@ def rationales_identity(settings: RationaleSettings) -> dict[str, Any]:
 
 
 def judge_identity(settings: JudgeSettings) -> dict[str, Any]:
-    """Collect all that determines the judge's answers: its model, engine and prompt, or its recorded file."""
+    """Collect all that determines the judge's answers: its model, engine or host, and prompt, or its recorded file."""
     if isinstance(settings, RecordedJudgeSettings):
         return {"kind": settings.kind, "model": settings.model, "content": content_hash(settings.path)}
     identity = settings.model_dump(
         include={"kind", "model", "revision", "engine", "structured", "max_tokens", "max_document_tokens"}
     )
-    identity["prompt"] = load_pair_prompt(Path(settings.prompt) if settings.prompt else GRADE).hash
-    if model_inventory(settings.model):
+    identity = identity_with_backend(identity, settings)
+    identity["prompt"] = load_pair_prompt(settings.prompt_file).hash
+    if not is_hosted(settings) and model_inventory(settings.model):
         identity["model_files"] = fingerprint_of(model_inventory(settings.model))
     return identity
 

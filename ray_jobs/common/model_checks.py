@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from actors.hosted.hosted_settings import is_hosted
 from actors.rationales.rationale_settings import LlmRationaleSettings
 from ranking.evaluation.judge_settings import LlmJudgeSettings
+from ranking.hosted_settings import is_hosted
 from ranking.runs.stages import Stage
 from ray_jobs.common.run import Run
 from students.student_settings import StudentSettings
@@ -84,9 +84,9 @@ def _check_evaluation_models(run: Run) -> None:
             checked_model(model_path(named.model), named.revision, where, "score")
     judge = run.settings.evaluation.judge
     if isinstance(judge, LlmJudgeSettings):
-        from actors.judges.llm_judge import check_judge_model
+        from actors.judges import check_judge_of
 
-        check_judge_model(judge)
+        check_judge_of(judge)
 
 
 def _stage(run: Run, part: Part) -> Stage:

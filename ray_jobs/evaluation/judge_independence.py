@@ -44,7 +44,9 @@ def unknown_teacher_note(run: Run) -> list[str]:
 def is_same(judge: Mapping[str, Any], teacher: Mapping[str, Any]) -> bool:
     """Compare a judge with a teacher.
 
-    They are the same if both have the same model and no two different revisions, or the same recorded file.
+    They are the same if both have the same model and no two different revisions, or the same recorded file. If one of
+    them is a hosted model, names are compared without the organization or folder in front and in lower case, because
+    the same model has other names at other hosts: `Qwen/Qwen3-32B`, `/models/Qwen3-32B` and `qwen3-32b` are the same.
 
     Args:
         judge: Identity of the judge, see `judge_identity`.
@@ -53,7 +55,10 @@ def is_same(judge: Mapping[str, Any], teacher: Mapping[str, Any]) -> bool:
     if judge["kind"] == "recorded" and teacher.get("kind") == "recorded":
         return bool(judge["content"] == teacher.get("content"))
     judge_model, teacher_model = judge.get("model"), teacher.get("model")
-    if judge_model is None or teacher_model is None or _location(judge_model) != _location(teacher_model):
+    if judge_model is None or teacher_model is None:
+        return False
+    name_of = _base_name if "hosted" in judge or "hosted" in teacher else _location
+    if name_of(judge_model) != name_of(teacher_model):
         return False
     revisions = {judge.get("revision"), teacher.get("revision")} - {None}
     return len(revisions) < 2
@@ -68,6 +73,11 @@ def _teachers(run: Run) -> list[Mapping[str, Any]]:
     for place in places:
         teachers.append(finished_manifest(place, "labels").settings.get("teacher") or {})
     return teachers
+
+
+def _base_name(model: str) -> str:
+    """Return the name of a model without organization or folder, in lower case."""
+    return model.rstrip("/").rpartition("/")[2].lower()
 
 
 def _location(model: str) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ranking import usage_statistics
 from ranking.errors import InputError
+from ranking.evaluation.judge_results import JudgeResult
 from ranking.evaluation.results import Metrics
 from ranking.runs.stages import fingerprint_of
 from ranking.storage.folder import Folder
@@ -66,14 +67,17 @@ def log_student(run: Run, student: StudentSettings) -> None:
 
 
 def log_evaluation(run: Run, metrics: Metrics) -> None:
-    """Log the metrics, the promotion decision and the report of an evaluation, unless they are logged already."""
+    """Log the metrics, the promotion decision and the report of an evaluation, unless they are logged already.
+
+    With a judge, logs its agreement with human grades too, and its name and warnings as tags.
+    """
     stage = run.plan.evaluation
 
     def log(client: MlflowClient, run_id: str) -> None:
         _log_metrics(client, run_id, ((name, value, 0) for name, value in _results(metrics)))
         decision = metrics.promotion
         tags = {"promoted": str(decision.promoted).lower(), "deploy": decision.deploy or "", "reason": decision.reason}
-        for name, value in tags.items():
+        for name, value in (tags | _judge_tags(metrics.judge)).items():
             client.set_tag(run_id, name, value[:_MAX_TAG_CHARACTERS])
         for name in ("report.html", "report.md", "metrics.json"):
             _upload(client, run_id, stage.folder.address(name), "evaluation")
@@ -195,15 +199,46 @@ def _curves(student: str, folder: Folder) -> Iterator[tuple[str, float, int]]:
 
 
 def _results(metrics: Metrics) -> Iterator[tuple[str, float]]:
-    """Yield measures and latency of each system, and its difference from the baseline."""
+    """Yield measures and latency of each system, its difference from the baseline, and the judge's agreement."""
     for key, result in metrics.systems.items():
         yield from ((f"{key}/{measure}", value) for measure, value in result.measures.items())
+        yield from ((f"{key}/with_judge/{measure}", value) for measure, value in (result.with_judge or {}).items())
         if result.latency_ms is not None:
             yield f"{key}/latency_ms_p50", result.latency_ms.p50
             yield f"{key}/latency_ms_p95", result.latency_ms.p95
     for comparison in metrics.comparisons:
         yield f"{comparison.system}/{comparison.measure}/delta", comparison.delta
         yield f"{comparison.system}/{comparison.measure}/p", comparison.p
+    if metrics.judge is not None:
+        yield from _judge_results(metrics.judge)
+
+
+def _judge_results(judge: JudgeResult) -> Iterator[tuple[str, float]]:
+    """Yield what the judge graded and its agreement with human grades. Leaves out kappas that are undefined."""
+    yield "judge/holes", judge.holes
+    yield "judge/filled", judge.filled
+    if judge.agreement is None:
+        return
+    agreement = judge.agreement
+    yield "judge/agreement/pairs", agreement.pairs
+    for name, value, interval in (
+        ("kappa", agreement.kappa, agreement.kappa_interval),
+        ("binary_kappa", agreement.binary_kappa, agreement.binary_interval),
+    ):
+        bounds = interval or (None, None)
+        points = zip((name, f"{name}_lower", f"{name}_upper"), (value, *bounds), strict=True)
+        yield from ((f"judge/agreement/{point}", number) for point, number in points if number is not None)
+
+
+def _judge_tags(judge: JudgeResult | None) -> dict[str, str]:
+    """Return the judge's name and whether it is the teacher or the only source of grades. Empty without a judge."""
+    if judge is None:
+        return {}
+    return {
+        "judge": judge.name,
+        "judge.same_as_teacher": str(judge.same_as_teacher).lower(),
+        "judge.alone": str(judge.alone).lower(),
+    }
 
 
 def metric_name(name: str) -> str:

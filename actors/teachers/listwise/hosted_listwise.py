@@ -15,7 +15,6 @@ import pyarrow as pa
 from actors.compute_settings import ComputeSettings
 from actors.data.rows import Outcome, records, table_of
 from actors.hosted.deferral import gather_present
-from actors.hosted.hosted_settings import HostedSettings, prices_of
 from actors.hosted.hosted_source import MAX_UNWRITTEN_SECONDS, Answers, HostedSource
 from actors.hosted.message_filler import message_filler
 from actors.teachers.listwise.label_outcomes import outcome_of
@@ -23,6 +22,7 @@ from actors.teachers.listwise.listwise_requests import ListwiseRequester
 from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from actors.vllm.engine_actor import EngineActor, through_engines
 from actors.vllm.response_cache import ResponseCache
+from ranking.hosted_settings import HostedSettings, prices_of
 from ranking.prompts import load_prompt
 from ranking.records import Label, PreRankedList, Provenance
 from ranking.storage.folder import Folder

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from actors.hosted.hosted_settings import is_hosted
 from actors.retrieval.embeddings import text_id_of
 from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings, WindowSettings
 from actors.vllm.cached_requests import Generate, Key, ModelRequest, gather_all, request_response
 from actors.vllm.prompt_tokens import PromptFiller
 from actors.vllm.response_cache import CachedResponse, ResponseCache
+from ranking.hosted_settings import is_hosted
 from ranking.labels.answer_constraints import DOCUMENTS
 from ranking.labels.json_answers import chain_of_json
 from ranking.labels.listwise_answers import ParsedAnswer, read_answer

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from actors.hosted.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
 from actors.vllm.engine_dtype import engine_with_dtype
+from ranking.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
 from ranking.model_paths import manifest_of_model
 from ranking.prompts import LISTWISE, bundled_prompt
 from ranking.settings import REVISION, EngineArguments, Revision, Settings

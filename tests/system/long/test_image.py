@@ -91,7 +91,8 @@ def test_dockerfile_passes_hadolint_and_has_the_pinned_ray_version():
     (pinned,) = [
         line.split("==")[1] for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("ray==")
     ]
-    assert f"FROM rayproject/ray:{pinned}-py311-" in (ROOT / "Dockerfile").read_text()
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert f"ARG BASE=rayproject/ray:{pinned}-py311-${{BUILD}}\nFROM ${{BASE}}\n" in dockerfile
 
 
 def test_image_contains_the_weights_that_jobs_do_not_upload():

@@ -8,9 +8,9 @@ import pytest
 
 from actors.hosted import chat_client
 from actors.hosted.chat_client import key_of
-from actors.hosted.hosted_settings import HostedSettings
 from actors.vllm.response_cache import ResponseCache
 from ranking.errors import InputError
+from ranking.hosted_settings import HostedSettings
 from ranking.storage.folder import Folder
 from tests.testing.hosted_lists import chain, hosted_settings, label_hosted, shown_in
 from tests.testing.pre_ranked_lists import pre_ranked_list

@@ -5,20 +5,21 @@ import json
 import pytest
 
 from actors.hosted.hosted_errors import Stop
-from actors.hosted.hosted_settings import HostedSettings
 from actors.hosted.hosted_source import HostedSource, stop_error
 from actors.hosted.message_filler import EstimatedTokens, MessageFiller
 from actors.rationales.rationale_settings import LlmRationaleSettings
 from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
 from ranking.errors import InputError
+from ranking.evaluation.judge_settings import LlmJudgeSettings
 from ranking.external_ends import ServiceError
+from ranking.hosted_settings import HostedSettings
 from ranking.prompts import load_prompt
 from ranking.storage.folder import Folder
 
 URL = {"url": "https://host/v1"}
 
 
-@pytest.mark.parametrize("kind", [ListwiseTeacherSettings, LlmRationaleSettings])
+@pytest.mark.parametrize("kind", [ListwiseTeacherSettings, LlmRationaleSettings, LlmJudgeSettings])
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -30,6 +31,7 @@ URL = {"url": "https://host/v1"}
         ({"backend": "openai", "hosted": {"url": "host/v1"}}, "must be a URL such as"),
         ({"backend": "openai", "hosted": {"url": "https://u:p@host/v1"}}, "must not contain a user"),
         ({"backend": "openai", "hosted": {"url": "https://host/v1?key=x"}}, "must not contain a user, a query"),
+        ({"backend": "openai", "hosted": {**URL, "body": {"model": "x"}}}, "must not contain model"),
         ({"backend": "openai", "hosted": {**URL, "input_price": 1}}, "set both input_price and output_price"),
         ({"backend": "openai", "hosted": {**URL, "spend_cap": 1}}, "spend_cap needs input_price and output_price"),
         (

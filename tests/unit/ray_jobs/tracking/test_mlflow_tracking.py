@@ -6,6 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from ranking.errors import InputError
+from ranking.evaluation.judge_results import Agreement, JudgeResult
 from ranking.evaluation.results import Metrics, PromotionDecision, SystemResult
 from ray_jobs.common.run import open_run
 from ray_jobs.tracking import mlflow_tracking
@@ -74,6 +75,56 @@ def test_settings_curves_metrics_report_and_model_are_logged(run_with, tmp_path)
         "students/rra-bert/model/config.json",
     }
     assert (tmp_path / "runs" / "mlflow-artifacts").is_dir()
+
+
+def judged_metrics(**judge):
+    """Return results with a judge."""
+    metrics = METRICS.model_copy(deep=True)
+    metrics.systems["rra-bert@fused"].with_judge = {"nDCG@10": 0.75, "Judged@10": 1.0}
+    metrics.judge = JudgeResult(kind="llm", name="org/judge", depth=10, scale=[0, 1, 2, 3], holes=9, filled=8, **judge)
+    return metrics
+
+
+def test_judged_measures_and_agreement_are_logged(run_with, tmp_path):
+    agreement = Agreement(
+        pairs=40,
+        queries=9,
+        relevant=2,
+        kappa=0.5,
+        kappa_interval=(0.4, 0.6),
+        binary_kappa=0.625,
+        binary_interval=None,
+        confusion={},
+    )
+    mlflow_tracking.log_evaluation(run_with(), judged_metrics(agreement=agreement, same_as_teacher=True))
+    _, found = logged_run(tmp_path)
+    assert found.data.metrics["rra-bert_at_fused/nDCG_at_10"] == 0.5
+    assert found.data.metrics["rra-bert_at_fused/with_judge/nDCG_at_10"] == 0.75
+    assert {name: value for name, value in found.data.metrics.items() if name.startswith("judge/")} == {
+        "judge/holes": 9,
+        "judge/filled": 8,
+        "judge/agreement/pairs": 40,
+        "judge/agreement/kappa": 0.5,
+        "judge/agreement/kappa_lower": 0.4,
+        "judge/agreement/kappa_upper": 0.6,
+        "judge/agreement/binary_kappa": 0.625,
+    }
+    tags = {name: value for name, value in found.data.tags.items() if name.startswith("judge")}
+    assert tags == {"judge": "org/judge", "judge.same_as_teacher": "true", "judge.alone": "false"}
+
+
+def test_judge_without_agreement_logs_no_kappa(run_with, tmp_path):
+    mlflow_tracking.log_evaluation(run_with(), judged_metrics(alone=True))
+    _, found = logged_run(tmp_path)
+    assert {name for name in found.data.metrics if name.startswith("judge/")} == {"judge/holes", "judge/filled"}
+    assert found.data.tags["judge.alone"] == "true"
+
+
+def test_evaluation_without_a_judge_logs_nothing_of_it(run_with, tmp_path):
+    mlflow_tracking.log_evaluation(run_with(), METRICS)
+    _, found = logged_run(tmp_path)
+    assert not [name for name in [*found.data.metrics, *found.data.tags] if "judge" in name.split("/")[0].split(".")]
+    assert not [name for name in found.data.metrics if "with_judge" in name]
 
 
 def test_results_are_logged_once_and_other_settings_get_another_run(run_with, tmp_path):

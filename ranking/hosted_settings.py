@@ -82,8 +82,8 @@ class HostedSettings(Settings):
     timeout_seconds: float = Field(300.0, gt=0, description="Maximum time from a request to the end of its answer.")
     structured: Literal["auto", "json_schema", "none"] = Field(
         "auto",
-        description="Structured output of a listwise teacher. `json_schema`: response_format with a JSON schema. "
-        "`auto`: the same, and free text if the server refuses it. `none`: free text. For `batch`, `auto` is "
+        description="Structured output of a listwise teacher or a judge. `json_schema`: response_format with a JSON "
+        "schema. `auto`: the same, and free text if the server refuses it. `none`: free text. For `batch`, `auto` is "
         "`none`.",
     )
     body: dict[str, Any] = Field(
@@ -116,7 +116,7 @@ class HostedSettings(Settings):
     spend_cap: float | None = Field(
         None,
         gt=0,
-        description="The job stops before the answers to this teacher's prompts cost more, counting those of earlier "
+        description="The job stops before the answers to this model's prompts cost more, counting those of earlier "
         "jobs of the run. Needs both prices. Backend `openai` only.",
     )
     batch_requests: int = Field(50_000, ge=1, description="Maximum requests per batch file.")
@@ -133,6 +133,13 @@ class HostedSettings(Settings):
         if parts.query or parts.fragment or parts.username or parts.password:
             raise ValueError("must not contain a user, a query or a fragment; keys belong in the environment")
         return url.rstrip("/").removesuffix("/chat/completions")
+
+    @field_validator("body")
+    @classmethod
+    def _check_body(cls, body: dict[str, Any]) -> dict[str, Any]:
+        if own := sorted({"model", "messages"} & body.keys()):
+            raise ValueError(f"must not contain {own[0]}; the job sets it, from the setting model and the prompt")
+        return body
 
     @model_validator(mode="after")
     def _check_prices(self) -> HostedSettings:
@@ -179,18 +186,18 @@ def check_backend(backend: Backend, hosted: HostedSettings | None, revision: str
 
 
 def is_hosted(settings: object) -> bool:
-    """Return whether the settings of a teacher or rationale writer are those of a hosted model."""
+    """Return whether the settings of a teacher, rationale writer or judge are those of a hosted model."""
     return getattr(settings, "backend", "vllm") != "vllm"
 
 
 def prices_of(settings: object) -> TokenPrices | None:
-    """Return the token prices of a hosted teacher or rationale writer; None for all others."""
+    """Return the token prices of a hosted teacher, rationale writer or judge; None for all others."""
     hosted = getattr(settings, "hosted", None)
     return hosted.prices if isinstance(hosted, HostedSettings) else None
 
 
 def rates_of(settings: object) -> HostedRates | None:
-    """Return prices and rate limits of a hosted teacher, for cost estimates; None for all others."""
+    """Return prices and rate limits of a hosted model, for cost estimates; None for all others."""
     hosted = getattr(settings, "hosted", None)
     if not isinstance(hosted, HostedSettings):
         return None
@@ -204,7 +211,7 @@ def identity_with_backend(identity: dict[str, Any], settings: Any) -> dict[str, 
     `batch` have the same identity, so one can continue what the other began.
 
     Args:
-        identity: All settings of the teacher or rationale writer.
+        identity: All settings of the teacher, rationale writer or judge.
         settings: The settings as an object.
     """
     identity = {name: value for name, value in identity.items() if name not in ("backend", "hosted")}
