@@ -24,6 +24,7 @@ from ranking.errors import InputError
 from ranking.languages import check_installed
 from ranking.runs.stages import Stage
 from ranking.selection.long_tail import Selection, keys_of_questions
+from ray_jobs import generate
 from ray_jobs.common.run import Run, job
 from ray_jobs.selection.preview_table import counts_line, first_rows
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from actors.query_log.long_tail_selection import Sums
 
 
-READS = ("collection", "queries")
+READS = ("collection", "queries", "candidates", "compute")
 """Settings that this job reads."""
 
 PREVIEW_ROWS = 10_000
@@ -44,7 +45,8 @@ SHOWN_ROWS = 5
 
 
 def main(run: Run) -> None:
-    """Select queries and write them."""
+    """Select queries and write them. With `queries.generate`, generate them first."""
+    generate.generate_queries(run)
     stage = run.plan.queries
     if run.skip_if_finished(stage):
         return
@@ -119,7 +121,7 @@ def check_sums(run: Run, counted: Dataset) -> Sums:
 def no_queries(skipped: str) -> str:
     """Return the error message for a log without queries, given the list of its skipped rows."""
     if not skipped:
-        return "the query log is empty"
+        return "the query log is empty; set queries.log, or queries.generate to generate queries from documents"
     return f"no row has a query; skipped: {skipped}; set queries.columns.text or queries.format, and see --preview"
 
 

@@ -17,6 +17,8 @@ from ranking.labels.answer_constraints import DOCUMENTS
 from ranking.labels.json_answers import JSON_REQUEST, ranking_schema
 
 PATH = "/chat/completions"
+JSON_SCHEMA = "json_schema"
+"""Key of the sampling arguments with the name and the JSON schema of an answer, `{"name": ..., "schema": ...}`."""
 _BYTES_PER_TOKEN = 4
 
 
@@ -42,9 +44,10 @@ def body_of(
         settings: Settings of the hosted model.
         model: Name of the model.
         prompt: The prompt.
-        sampling: `temperature`, `max_tokens`, and optionally `seed`, `chat_template_kwargs`, and `extra_args` with the
-            number of documents.
-        structured: Whether to ask for JSON with a ranking of the documents. Only for prompts with documents.
+        sampling: `temperature`, `max_tokens`, and optionally `seed`, `chat_template_kwargs`, `extra_args` with the
+            number of documents, and `json_schema`.
+        structured: Whether to ask for JSON that matches a schema. Only for prompts with documents, of which the answer
+            is a ranking, or with `json_schema`.
     """
     messages, documents = prompt.messages, (sampling.get("extra_args") or {}).get(DOCUMENTS)
     body: dict[str, Any] = {"model": model, "messages": messages, "temperature": sampling["temperature"]}
@@ -58,6 +61,8 @@ def body_of(
         body["messages"] = [*earlier, {**last, "content": f"{last['content']}\n\n{JSON_REQUEST}"}]
         schema = {"name": "ranking", "strict": True, "schema": ranking_schema(int(documents))}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif structured and JSON_SCHEMA in sampling:
+        body["response_format"] = {"type": "json_schema", "json_schema": {"strict": True, **sampling[JSON_SCHEMA]}}
     body |= settings.body
     return {name: value for name, value in body.items() if value is not None}
 

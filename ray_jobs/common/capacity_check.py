@@ -10,13 +10,14 @@ from typing import Literal
 from actors.cluster import limits
 from actors.cluster.capacity import Demand, Nodes, unmet_demand
 from actors.cluster.placement import EnginePool, Placement, rationale_engines, teacher_engines, training_worker
+from actors.generator_settings import LlmGenerationSettings
 from actors.hosted.hosted_settings import is_hosted
 from actors.rationale_settings import LlmRationaleSettings
 from actors.teacher_settings import RecordedTeacherSettings
 from ranking.errors import InputError
 from ray_jobs.common.run import Run
 
-Part = Literal["teacher", "rationales", "training", "encoder", "judge"]
+Part = Literal["teacher", "rationales", "training", "encoder", "judge", "generator"]
 _READERS_AND_SINK, _PRE_RANKER = 0.5, 1.0
 """CPUs of the tasks that run beside the engines: reading the input and writing the answers, and the pre-ranker."""
 
@@ -32,8 +33,11 @@ def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
     if "teacher" in parts and engine:
         other_cpus = _READERS_AND_SINK + (_PRE_RANKER if settings.pre_ranker else 0)
         demands.append(_engines("the teacher", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, other_cpus))
-    for part, who in (("encoder", "the sentence encoder"), ("judge", "the judge")):
-        if part in parts:
+    generator = settings.queries.generate
+    generates = isinstance(generator, LlmGenerationSettings) and not is_hosted(generator)
+    others = (("encoder", "the sentence encoder"), ("judge", "the judge"), ("generator", "the generator of queries"))
+    for part, who in others:
+        if part in parts and (part != "generator" or generates):
             pool = teacher_engines(compute)
             demands.append(_engines(who, "teacher", pool, compute.teacher_gpu_gb, _READERS_AND_SINK))
     writes = isinstance(settings.rationales, LlmRationaleSettings) and not is_hosted(settings.rationales)

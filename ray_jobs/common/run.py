@@ -40,6 +40,7 @@ from ranking.terminal_text import printable
 from ray_jobs.common.command_line import AddOptions, CommandLine, parse
 from ray_jobs.common.connection import check_workers_write, interrupt, start_ray
 from ray_jobs.common.failures import external_cause, input_error
+from ray_jobs.common.generated_collection import check_generation, read_generated, used_collection
 from ray_jobs.common.job_logs import JobLogs
 from ray_jobs.common.plan import Plan
 from ray_jobs.common.run_settings import RunSettings
@@ -62,9 +63,19 @@ class Run:
 
     @cached_property
     def collection(self) -> Collection:
-        """The collection. On first use, it is read, and its size and notes are printed."""
-        collection = read_collection(self.settings.collection, self.settings.evaluation.split)
-        collection = with_judged_queries(collection, self.settings.evaluation.judge)
+        """The collection. With `queries.generate`, its queries are the generated ones.
+
+        Raises:
+            InputError: If the queries are not generated yet.
+        """
+        return self.source if self.settings.queries.generate is None else read_generated(self)
+
+    @cached_property
+    def source(self) -> Collection:
+        """The collection without generated queries. On first use, it is read, and its size and notes are printed."""
+        collection = read_collection(used_collection(self.settings), self.settings.evaluation.split)
+        if self.settings.queries.generate is None:
+            collection = with_judged_queries(collection, self.settings.evaluation.judge)
         judged = len(collection.test)
         sizes = f"{len(collection.documents):,} documents, {len(collection.log):,} queries, {judged:,} test queries"
         self.progress.stage("collection", f"{collection.name}: {sizes}")
@@ -75,7 +86,7 @@ class Run:
     @cached_property
     def plan(self) -> Plan:
         """The stages of this run."""
-        return Plan(self.settings, self.folder, lambda: self.collection)
+        return Plan(self.settings, self.folder, lambda: self.source)
 
     def test_all_judged(self) -> None:
         """Test all judged queries, unless `collection.use` is set. Call it before the collection is read."""
@@ -167,6 +178,7 @@ def resolve(command: CommandLine) -> RunSettings:
     _check_distinct_names(settings, [*first_stages, "pre-ranker", "teacher"], where)
     _check_recorded_collection(settings, where)
     _check_passages(settings, where)
+    check_generation(settings, where)
     return settings
 
 
