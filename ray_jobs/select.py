@@ -112,7 +112,8 @@ def check_sums(run: Run, counted: Dataset) -> Sums:
         raise InputError(sums.problem)
     skipped = describe_skipped(Counter({count.kind: count.rows for count in sums.skipped}))
     if not sums.queries:
-        raise InputError(f"queries.log {name}: {no_queries(skipped)}")
+        hint = "" if run.settings.queries.log else "; set queries.log, or queries.generate to generate queries"
+        raise InputError(f"queries.log {name}: {no_queries(skipped)}{hint}")
     if skipped:
         run.progress.stage("", f"skipped: {skipped}")
     return sums
@@ -121,7 +122,7 @@ def check_sums(run: Run, counted: Dataset) -> Sums:
 def no_queries(skipped: str) -> str:
     """Return the error message for a log without queries, given the list of its skipped rows."""
     if not skipped:
-        return "the query log is empty; set queries.log, or queries.generate to generate queries from documents"
+        return "the query log is empty"
     return f"no row has a query; skipped: {skipped}; set queries.columns.text or queries.format, and see --preview"
 
 

@@ -23,6 +23,9 @@ from ranking.errors import InputError
 from ranking.records import Document, Query
 from ranking.runs.stages import fingerprint_of
 
+NO_QUERIES = "no queries.jsonl: queries must come from queries.log or queries.generate"
+"""Note of a collection that consists only of documents."""
+
 _ID_KEYS = ("_id", "doc_id", "query_id", "id")
 
 
@@ -49,7 +52,7 @@ def read(folder: Path, split: str) -> Collection:
             documents,
             [],
             None,
-            [*notes, "no queries.jsonl: queries must come from queries.log or queries.generate"],
+            [*notes, NO_QUERIES],
         )
     queries = read_queries(topics, notes)
     files = [corpus, topics]

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ranking.collections.beir import NO_QUERIES
 from ranking.collections.collection import Collection, GeneratedQueries
+from ranking.collections.splits import NO_QRELS
 from ranking.records import GeneratedQuery, Query
+
+
+def before_generation(collection: Collection) -> Collection:
+    """Return a collection without the notes that generated queries make obsolete."""
+    notes = [note for note in collection.notes if note not in (NO_QUERIES, NO_QRELS)]
+    return replace(collection, notes=notes)
 
 
 def with_generated_queries(

@@ -25,6 +25,7 @@ from actors.teacher_settings import RecordedTeacherSettings
 from ranking import usage_statistics
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
+from ranking.collections.generated import before_generation
 from ranking.errors import InputError
 from ranking.evaluation.recorded_grades import with_judged_queries
 from ranking.external_ends import WaitingError
@@ -76,6 +77,8 @@ class Run:
         collection = read_collection(used_collection(self.settings), self.settings.evaluation.split)
         if self.settings.queries.generate is None:
             collection = with_judged_queries(collection, self.settings.evaluation.judge)
+        else:
+            collection = before_generation(collection)
         judged = len(collection.test)
         sizes = f"{len(collection.documents):,} documents, {len(collection.log):,} queries, {judged:,} test queries"
         self.progress.stage("collection", f"{collection.name}: {sizes}")
