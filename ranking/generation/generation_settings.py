@@ -48,6 +48,10 @@ class RecordedGenerationSettings(GenerationSettings):
     """Queries that were generated elsewhere, read from a file."""
 
     kind: Literal["recorded"] = "recorded"
+    documents: int | None = Field(
+        None, ge=1, description="Number of documents of the file to use, sampled at random. Null: all."
+    )
+    queries_per_document: int = Field(20, ge=1, le=20, description="Maximum number of queries per document.")
     path: str = Field(
         description="JSONL file, as a path or URI. Each row has `doc_id`, `text`, and optionally `style` (`question`, "
         "`problem`, `keywords` or `example`)."
