@@ -7,7 +7,7 @@ import pytest
 from ranking.errors import InputError
 from ranking.generation.generated_ids import document_key
 from ranking.records import DocumentQueries, GeneratedQuery
-from ray_jobs import generate
+from ray_jobs import generate, serve
 from ray_jobs.common.capacity_check import demands_of
 from ray_jobs.common.run import open_run
 from tests.testing.facts import FACTS
@@ -80,6 +80,11 @@ def test_queries_of_other_settings_are_not_used(opened, folder):
     other = {"kind": "recorded", "path": str(folder / "recorded.jsonl"), "test_fraction": 0.5}
     with pytest.raises(InputError, match="not generated with these settings"):
         _ = opened(other).collection
+
+
+def test_search_page_works_before_queries_are_generated(opened, capsys):
+    assert serve.page_content(opened()).queries == []
+    assert "the search page has no generated test queries" in " ".join(capsys.readouterr().out.split())
 
 
 def test_recorded_queries_are_written_for_their_documents(opened, folder):
