@@ -82,9 +82,9 @@ class HostedSettings(Settings):
     timeout_seconds: float = Field(300.0, gt=0, description="Maximum time from a request to the end of its answer.")
     structured: Literal["auto", "json_schema", "none"] = Field(
         "auto",
-        description="Structured output of a listwise teacher or a judge. `json_schema`: response_format with a JSON "
-        "schema. `auto`: the same, and free text if the server refuses it. `none`: free text. For `batch`, `auto` is "
-        "`none`.",
+        description="Structured output of a listwise teacher, a judge or a generator of queries. `json_schema`: "
+        "response_format with a JSON schema. `auto`: the same, and free text if the server refuses it. `none`: free "
+        "text. For `batch`, `auto` is `none`.",
     )
     body: dict[str, Any] = Field(
         default_factory=dict,

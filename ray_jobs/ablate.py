@@ -26,7 +26,7 @@ from ranking.records import CandidateList, QueryCandidates
 from ranking.run_file import set_override, validate
 from ranking.runs.stages import fingerprint_of
 from ranking.terminal_text import printable
-from ray_jobs import candidates, index, label, train
+from ray_jobs import candidates, generate, index, label, train
 from ray_jobs.common.list_scores import score_lists
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS, RunSettings
@@ -58,6 +58,7 @@ def main(run: Run) -> None:
     Raises:
         InputError: If the settings do not describe an ablation, or the test queries have no judgements.
     """
+    generate.generate_queries(run)
     run.check_judged()
     ablation = run.settings.ablation
     if len(ablation.arms) < 2:
@@ -139,7 +140,7 @@ def make_arm(run: Run, name: str, overrides: dict[str, Any], seed: int) -> Run:
     raw["training"]["seed"] = seed
     settings = validate(RunSettings, raw, f"setting 'ablation.arms', {name!r}")
     arm = Run(settings, run.progress)
-    arm.__dict__["collection"] = run.collection
+    arm.__dict__ |= {"source": run.source, "collection": run.collection}
     if arm.plan.labels_for_training.fingerprint != run.plan.labels_for_training.fingerprint:
         raise InputError(
             f"setting 'ablation.arms', {name!r}: all arms must train on the same labels; "

@@ -60,7 +60,7 @@ def _retrieve(run: Run, split: SplitName, unit: str) -> None:
     stage = run.plan.candidates_of(split)
     if run.skip_if_finished(stage):
         return
-    _check_retrievers(run)
+    check_retrievers(run)
     run.start_ray()
     from actors.data.streaming import finish, forget_rejections, parts_of, write_stages
 
@@ -129,7 +129,7 @@ def _test_queries(run: Run) -> Folder:
     return folder
 
 
-def _check_retrievers(run: Run) -> None:
+def check_retrievers(run: Run) -> None:
     """Raise InputError if a retriever's files are missing or invalid, or it needs a package that is not installed."""
     from actors.retrieval.candidate_lists import check_parquet_lists
     from actors.retrieval.engines import check_engine

@@ -50,7 +50,7 @@ def index_documents(run: Run) -> None:
         return
     documents = _with_text(run)
     if not documents and run.settings.candidates.needs_documents:
-        raise InputError(f"collection {run.collection.name}: no document has text")
+        raise InputError(f"collection {run.source.name}: no document has text")
     check_installed(run.settings.collection.language)
     run.start_ray()
     import ray
@@ -64,7 +64,7 @@ def index_documents(run: Run) -> None:
         if isinstance(settings, Bm25Settings):
             language = run.settings.collection.language
             ray.get(ray.remote(build_bm25).remote(documents, settings, stage.folder / "bm25", language))
-    manifest = stage.finish(rows_in=len(run.collection.documents), rows_out=len(documents), rejected=0)
+    manifest = stage.finish(rows_in=len(run.source.documents), rows_out=len(documents), rejected=0)
     run.progress.stage("index", f"{len(documents):,} documents in {manifest.seconds:.0f} s")
 
 
@@ -82,6 +82,20 @@ def encode_texts(run: Run) -> None:
             texts,
             True,
         )
+
+
+def encode_generated(run: Run, queries: Sequence[str], written: str) -> None:
+    """For the round-trip filter, encode the documents and the generated queries for dense retrieval.
+
+    Args:
+        run: The run.
+        queries: Texts of the queries.
+        written: Fingerprint of the stage that wrote them.
+    """
+    for model, revision in run.plan.dense_models:
+        texts = [*(document.content for document in _with_text(run)), *queries]
+        fingerprint = fingerprint_of(model, revision, run.source.fingerprint, written)
+        _encode(run, model, revision, "candidates.retrievers: model", f"{ENCODED}_generated", fingerprint, texts, False)
 
 
 def encode_candidates(run: Run, split: SplitName) -> None:
@@ -230,7 +244,7 @@ def _encode_in_vllm(run: Run, texts: Dataset, model: str, revision: str | None, 
 
 def _with_text(run: Run) -> list[Document]:
     """Return the documents whose content is not blank."""
-    return [document for document in run.collection.documents if document.content.strip()]
+    return [document for document in run.source.documents if document.content.strip()]
 
 
 if __name__ == "__main__":

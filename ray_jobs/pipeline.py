@@ -3,13 +3,14 @@
     python -m ray_jobs.pipeline configs/quickstart.yaml
     ray job submit --working-dir . --runtime-env runtime_env/cpu.yaml -- python -m ray_jobs.pipeline RUN.yaml
 
-Skips stages that are finished with the same settings. A changed setting re-runs only the stages that depend on it.
+With `queries.generate`, first generates the queries to label. Skips stages that are finished with the same settings. A
+changed setting re-runs only the stages that depend on it.
 """
 
 from __future__ import annotations
 
 from ranking.records import SplitName
-from ray_jobs import candidates, evaluate, index, label, promote, rationales, train
+from ray_jobs import candidates, evaluate, generate, index, label, promote, rationales, train
 from ray_jobs.common import capacity_check, model_checks
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import PIPELINE_SETTINGS
@@ -21,12 +22,16 @@ READS = (*PIPELINE_SETTINGS, "mlflow")
 
 def main(run: Run) -> None:
     """Run all stages in order."""
-    run.check_judged(by_judge=True)
-    mlflow_tracking.check(run)
     own_labels = not run.settings.training.labels
     of_labels: list[model_checks.Part] = ["candidates", "labels", "rationales"] if own_labels else []
     of_test: list[model_checks.Part] = ["test/labels"] if run.settings.evaluation.teacher else []
-    model_checks.check(run, [*of_labels, "test/candidates", *of_test, "students", "evaluation"])
+    parts: list[model_checks.Part] = [*of_labels, "test/candidates", *of_test, "students", "evaluation"]
+    if run.settings.queries.generate is not None:
+        model_checks.check(run, ["generated", *parts])  # fail before hours of generation
+        generate.generate_queries(run)
+    run.check_judged(by_judge=True)
+    mlflow_tracking.check(run)
+    model_checks.check(run, parts)
     if own_labels and run.plan.labels.restore() is None:
         # fail before hours of labelling if a later stage has no resources
         capacity_check.check(run, "teacher", "rationales", "training")

@@ -24,6 +24,7 @@ from ranking.errors import InputError
 from ranking.languages import check_installed
 from ranking.runs.stages import Stage
 from ranking.selection.long_tail import Selection, keys_of_questions
+from ray_jobs import generate
 from ray_jobs.common.run import Run, job
 from ray_jobs.selection.preview_table import counts_line, first_rows
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from actors.query_log.long_tail_selection import Sums
 
 
-READS = ("collection", "queries")
+READS = ("collection", "queries", "candidates", "compute")
 """Settings that this job reads."""
 
 PREVIEW_ROWS = 10_000
@@ -44,7 +45,8 @@ SHOWN_ROWS = 5
 
 
 def main(run: Run) -> None:
-    """Select queries and write them."""
+    """Select queries and write them. With `queries.generate`, generate them first."""
+    generate.generate_queries(run)
     stage = run.plan.queries
     if run.skip_if_finished(stage):
         return
@@ -110,7 +112,8 @@ def check_sums(run: Run, counted: Dataset) -> Sums:
         raise InputError(sums.problem)
     skipped = describe_skipped(Counter({count.kind: count.rows for count in sums.skipped}))
     if not sums.queries:
-        raise InputError(f"queries.log {name}: {no_queries(skipped)}")
+        hint = "" if run.settings.queries.log else "; set queries.log, or queries.generate to generate queries"
+        raise InputError(f"queries.log {name}: {no_queries(skipped)}{hint}")
     if skipped:
         run.progress.stage("", f"skipped: {skipped}")
     return sums

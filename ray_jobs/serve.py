@@ -192,11 +192,18 @@ def build_application(run: Run) -> Application:
 def page_content(run: Run) -> PageContent:
     """Collect what the search page shows: the test queries, their judgements, and the queries that got worse.
 
-    An evaluation that cannot be read is reported, and the page works without it.
+    An evaluation that cannot be read is reported, and the page works without it. So are generated test queries.
     """
     from actors.serving.searcher import PageContent
 
-    collection, worse = run.collection, None
+    worse = None
+    try:
+        collection = run.collection
+    except InputError as error:
+        if run.settings.queries.generate is None:
+            raise
+        run.progress.stage("note", f"the search page has no generated test queries: {error}")
+        collection = run.source
     try:
         worse = _worse_queries(run)
     except (InputError, OSError) as error:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from actors.hosted.chat_requests import PATH, ChatPrompt, body_of, completion_of
+from actors.hosted.chat_requests import JSON_SCHEMA, PATH, ChatPrompt, body_of, completion_of
 from actors.hosted.hosted_errors import (
     RequestDeferredError,
     RetryError,
@@ -117,7 +117,7 @@ class ChatClient:
     async def _attempt(self, prompt: ChatPrompt, sampling: Mapping[str, Any]) -> Completion:
         """Send a request once, without the response format if the server turns out not to support it."""
         await self._wait_for_turn(prompt.tokens + int(sampling["max_tokens"]))
-        structured = self._structured and bool(sampling.get("extra_args"))
+        structured = self._structured and bool(sampling.get("extra_args") or sampling.get(JSON_SCHEMA))
         body = body_of(self.settings, self.model, prompt, sampling, structured)
         try:
             completion = self._completion(await self._post(body), prompt)

@@ -18,6 +18,8 @@ from ranking.labels.grade_parsing import GRADE_ANSWER, JSON_GRADE_REQUEST, grade
 from ranking.labels.json_answers import JSON_REQUEST, ranking_schema
 
 PATH = "/chat/completions"
+JSON_SCHEMA = "json_schema"
+"""Key of the sampling arguments with the name and the JSON schema of an answer, `{"name": ..., "schema": ...}`."""
 _BYTES_PER_TOKEN = 4
 
 
@@ -43,9 +45,10 @@ def body_of(
         settings: Settings of the hosted model.
         model: Name of the model.
         prompt: The prompt.
-        sampling: `temperature`, `max_tokens`, and optionally `seed`, `chat_template_kwargs`, and `extra_args` with the
-            number of documents, or with the key of a grade.
-        structured: Whether to ask for JSON with a ranking of the documents or a grade, as `extra_args` says.
+        sampling: `temperature`, `max_tokens`, and optionally `seed`, `chat_template_kwargs`, `json_schema`, and
+            `extra_args` with the number of documents, or with the key of a grade.
+        structured: Whether to ask for JSON: with a ranking of the documents or a grade, as `extra_args` says, or one
+            that matches `json_schema`.
     """
     messages, form = prompt.messages, _answer_form(sampling.get("extra_args") or {})
     body: dict[str, Any] = {"model": model, "messages": messages, "temperature": sampling["temperature"]}
@@ -59,6 +62,8 @@ def body_of(
         body["messages"] = [*earlier, {**last, "content": f"{last['content']}\n\n{form[0]}"}]
         schema = {"name": form[1], "strict": True, "schema": form[2]}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif structured and JSON_SCHEMA in sampling:
+        body["response_format"] = {"type": "json_schema", "json_schema": {"strict": True, **sampling[JSON_SCHEMA]}}
     body |= settings.body
     return {name: value for name, value in body.items() if value is not None}
 

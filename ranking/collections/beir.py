@@ -1,5 +1,7 @@
 """Read BEIR folders: corpus.jsonl, queries.jsonl, and qrels/<split>.tsv or one qrels.tsv, each plain or gzipped.
 
+A folder with only corpus.jsonl has no queries. Its queries come from `queries.log` or `queries.generate`.
+
 A .jsonl file has one JSON object per line, or is one array of them. The id field may be named `_id`, `doc_id`,
 `query_id` or `id`. Judgements in qrels/train.tsv are kept for supervised baselines. `ranking.collections.qrels` reads
 the qrels; `ranking.collections.splits` decides which judged queries become test queries.
@@ -21,6 +23,9 @@ from ranking.errors import InputError
 from ranking.records import Document, Query
 from ranking.runs.stages import fingerprint_of
 
+NO_QUERIES = "no queries.jsonl: queries must come from queries.log or queries.generate"
+"""Note of a collection that consists only of documents."""
+
 _ID_KEYS = ("_id", "doc_id", "query_id", "id")
 
 
@@ -36,10 +41,20 @@ def read(folder: Path, split: str) -> Collection:
     """
     if not folder.is_dir():
         raise InputError(f"collection.source beir:{folder}: no such folder")
-    corpus, topics = _required(folder, "corpus.jsonl"), _required(folder, "queries.jsonl")
+    corpus, judged_path = _required(folder, "corpus.jsonl"), _qrels_path(folder, split)
+    topics = find_file(folder / "queries.jsonl") if judged_path is None else _required(folder, "queries.jsonl")
     notes: list[str] = []
-    documents, queries = read_documents(corpus, notes), read_queries(topics, notes)
-    judged_path = _qrels_path(folder, split)
+    documents = read_documents(corpus, notes)
+    if topics is None:
+        return assemble_collection(
+            folder.resolve().name,
+            fingerprint_of("beir", "documents only", sha256_of(corpus)),
+            documents,
+            [],
+            None,
+            [*notes, NO_QUERIES],
+        )
+    queries = read_queries(topics, notes)
     files = [corpus, topics]
     judgements = None
     if judged_path is not None:

@@ -25,7 +25,8 @@ from ranking.runs.stages import fingerprint_of
 Use = Literal["both", "label", "test"]
 """What judged queries are used for: the values of the setting `collection.use`."""
 
-_NO_QRELS = "no qrels: students can be trained, but not evaluated"
+NO_QRELS = "no qrels: students can be trained, but not evaluated"
+"""Note of a collection without judgements."""
 
 
 @dataclass
@@ -72,7 +73,7 @@ def assemble_collection(
     empty = sum(not document.content.strip() for document in documents)
     remarks = [*notes, *([f"{empty:,} documents have no text and are never retrieved"] if empty else [])]
     if judgements is None:
-        remarks.append(_NO_QRELS)
+        remarks.append(NO_QRELS)
         return Collection(name, fingerprint, documents, log=list(queries), test=[], qrels={}, notes=remarks)
     known = {query.query_id for query in queries}
     qrels = _of_known_queries(judgements.qrels, known, judgements.where, remarks)
@@ -146,7 +147,7 @@ def split_without_judgements(collection: Collection, size: int, eligible: Set[st
     if collection.test or collection.log_qrels:
         return collection
     ids = [query.query_id for query in collection.log if eligible is None or query.query_id in eligible]
-    notes = [note for note in collection.notes if note != _NO_QRELS]
+    notes = [note for note in collection.notes if note != NO_QRELS]
     tested = set(sorted(ids, key=lambda query_id: hashlib.sha256(query_id.encode("utf-8")).digest())[:size])
     return replace(
         collection,

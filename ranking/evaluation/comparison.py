@@ -106,20 +106,24 @@ def measure(
             *(_non_inferiority(values, winner, key, settings) for key in others),
         ]
 
+    promotion = decide(results, comparisons, pairwise, rules, checks)
+    if collection.generated is not None and collection.generated.test:
+        promotion.reason = f"On generated queries only: {promotion.reason}"
     return (
         Metrics(
             collection=collection.name,
-            split=settings.split,
+            split=collection.split_name(settings.split),
             queries=len(qrels),
             systems=results,
             comparisons=comparisons,
             pairwise_comparisons=pairwise,
-            promotion=decide(results, comparisons, pairwise, rules, checks),
+            promotion=promotion,
             query_slices=query_slices.average_by_slice(
                 query_slices.slice_queries(collection), {key: by_measure[first] for key, by_measure in values.items()}
             ),
             notes=list(collection.notes),
             warnings=[
+                *_generated(collection),
                 *_disqualified(results, settings),
                 *_unjudged(results, settings),
                 *_low_power(values, results, baseline, settings),
@@ -127,6 +131,12 @@ def measure(
         ),
         values,
     )
+
+
+def _generated(collection: Collection) -> list[str]:
+    """Return a warning if the test queries are generated ones."""
+    warning = collection.generated.test_warning() if collection.generated is not None else None
+    return [] if warning is None else [warning]
 
 
 def _superiority(comparison: ComparisonResult, level: float) -> CheckResult:

@@ -7,6 +7,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ranking.calibration.calibrated_scores import Calibration
+from ranking.collections.collection import GENERATED_SPLIT
 from ranking.evaluation.judge_results import JudgeResult
 from ranking.records.record import ChecksummedModel
 
@@ -202,6 +203,7 @@ class Metrics(_Part, ChecksummedModel):
 
     Attributes:
         schema_version: Version of the keys.
+        split: Name of the test split. It begins with "generated" if the test queries were generated from documents.
         systems: Results by key: "<system>" for candidate lists and runs, "<system>@<list>" for re-rankers.
         comparisons: Comparisons with the baseline.
         pairwise_comparisons: Pairwise comparisons of students on the first candidate list and measure.
@@ -233,6 +235,11 @@ class Metrics(_Part, ChecksummedModel):
     def measure(self) -> str:
         """The first measure, which the decision uses."""
         return next(iter(next(iter(self.systems.values())).measures))
+
+    @property
+    def on_generated_queries(self) -> bool:
+        """Whether the test queries were generated from documents."""
+        return self.split.startswith(GENERATED_SPLIT)
 
     @property
     def baseline(self) -> str | None:

@@ -123,10 +123,16 @@ def estimate(
     )
 
 
-def format_estimate(estimated: CostEstimate) -> str:
-    """Format an estimate as text: one line per quantity, with its name and value, and no final newline."""
+def format_estimate(estimated: CostEstimate, unit: str = "lists", purpose: str = "to label") -> str:
+    """Format an estimate as text: one line per quantity, with its name and value, and no final newline.
+
+    Args:
+        estimated: The estimate.
+        unit: What the rows are.
+        purpose: What is done with them.
+    """
     lines = [
-        ("lists", f"{estimated.lists:,} to label, {estimated.sampled:,} sampled for this estimate"),
+        (unit, f"{estimated.lists:,} {purpose}, {estimated.sampled:,} sampled for this estimate"),
         ("prompts", f"{estimated.prompts:,}, without retries"),
         ("read", f"{estimated.prompt_tokens:,} prompt tokens, +/- {estimated.margin:,} (95% confidence interval)"),
         ("written", f"up to {estimated.answer_tokens:,} generated tokens"),

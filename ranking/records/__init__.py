@@ -13,6 +13,14 @@ from ranking.records.candidate_records import (
 )
 from ranking.records.click_records import DocumentClicks, QueryClicks
 from ranking.records.collection_records import Document, Query, SelectedQuery, SplitName, content
+from ranking.records.generated_records import (
+    DocumentQueries,
+    GeneratedQuery,
+    GenerationStatus,
+    QueryStyle,
+    SourcePassage,
+    WrittenQuery,
+)
 from ranking.records.grade_records import GradeStatus, PairGrade, PairToGrade
 from ranking.records.label_records import (
     Answer,
@@ -35,6 +43,9 @@ __all__ = [
     "CandidateList",
     "Document",
     "DocumentClicks",
+    "DocumentQueries",
+    "GeneratedQuery",
+    "GenerationStatus",
     "GradeStatus",
     "IncompleteList",
     "Label",
@@ -50,16 +61,19 @@ __all__ = [
     "Query",
     "QueryCandidates",
     "QueryClicks",
+    "QueryStyle",
     "Rationale",
     "RationaleList",
     "RationaleStatus",
     "Record",
     "Rejection",
     "SelectedQuery",
+    "SourcePassage",
     "SplitName",
     "Tier",
     "TokenCounts",
     "Usage",
+    "WrittenQuery",
     "content",
     "misfit",
 ]

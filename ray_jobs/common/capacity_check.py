@@ -10,13 +10,14 @@ from typing import Literal
 from actors.cluster import limits
 from actors.cluster.capacity import Demand, Nodes, unmet_demand
 from actors.cluster.placement import EnginePool, Placement, rationale_engines, teacher_engines, training_worker
+from actors.generator_settings import LlmGenerationSettings
 from actors.rationales.rationale_settings import LlmRationaleSettings
 from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
 from ranking.errors import InputError
 from ranking.hosted_settings import is_hosted
 from ray_jobs.common.run import Run
 
-Part = Literal["teacher", "rationales", "training", "encoder", "judge"]
+Part = Literal["teacher", "rationales", "training", "encoder", "judge", "generator"]
 _READERS_AND_SINK, _PRE_RANKER = 0.5, 1.0
 """CPUs of the tasks that run beside the engines: reading the input and writing the answers, and the pre-ranker."""
 
@@ -33,11 +34,14 @@ def demands_of(run: Run, parts: Sequence[Part]) -> list[Demand]:
     if "teacher" in parts and engine:
         other_cpus = _READERS_AND_SINK + (_PRE_RANKER if settings.pre_ranker else 0)
         demands.append(_engines("the teacher", "teacher", teacher_engines(compute), compute.teacher_gpu_gb, other_cpus))
-    for part, who, hosted in (
-        ("encoder", "the sentence encoder", False),
-        ("judge", "the judge", is_hosted(settings.evaluation.judge)),
+    generator = settings.queries.generate
+    generates = isinstance(generator, LlmGenerationSettings) and not is_hosted(generator)
+    for part, who, needs_engine in (
+        ("encoder", "the sentence encoder", True),
+        ("judge", "the judge", not is_hosted(settings.evaluation.judge)),
+        ("generator", "the generator of queries", generates),
     ):
-        if part in parts and not hosted:
+        if part in parts and needs_engine:
             pool = teacher_engines(compute)
             demands.append(_engines(who, "teacher", pool, compute.teacher_gpu_gb, _READERS_AND_SINK))
     writes = isinstance(settings.rationales, LlmRationaleSettings) and not is_hosted(settings.rationales)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from actors.generator_settings import GeneratorSettings, LlmGenerationSettings
 from actors.rationales.rationale_settings import LlmRationaleSettings, RationaleSettings
 from actors.teachers.comparing.comparing_settings import ComparingTeacherSettings
 from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings
@@ -14,10 +15,12 @@ from actors.teachers.teacher_settings import TeacherSettings
 from ranking.errors import InputError
 from ranking.evaluation.judge_settings import JudgeSettings, RecordedJudgeSettings
 from ranking.file_hash import sha256_of
+from ranking.generation.generation_settings import GenerationSettings
 from ranking.hosted_settings import identity_with_backend, is_hosted
 from ranking.model_paths import PROJECT_MODELS, folder_hash, model_path, weights_hash
 from ranking.prompts import load_prompt
 from ranking.prompts.choice_prompts import load_choice_prompt
+from ranking.prompts.generation_prompts import load_generation_prompt
 from ranking.prompts.pair_prompts import load_pair_prompt
 from ranking.prompts.rationale_prompts import RATIONALE, load_rationale_prompt
 from ranking.runs.stages import fingerprint_of
@@ -61,6 +64,24 @@ def judge_identity(settings: JudgeSettings) -> dict[str, Any]:
     )
     identity = identity_with_backend(identity, settings)
     identity["prompt"] = load_pair_prompt(settings.prompt_file).hash
+    if not is_hosted(settings) and model_inventory(settings.model):
+        identity["model_files"] = fingerprint_of(model_inventory(settings.model))
+    return identity
+
+
+def generator_identity(settings: GeneratorSettings, language: str) -> dict[str, Any]:
+    """Collect all that determines the answers of a generator of queries, or its recorded file.
+
+    Args:
+        settings: Settings of the generator.
+        language: Language of the collection, which the prompt names.
+    """
+    if not isinstance(settings, LlmGenerationSettings):
+        return {"kind": settings.kind, "generator": settings.generator, "content": content_hash(settings.path)}
+    own = set(LlmGenerationSettings.model_fields) - set(GenerationSettings.model_fields) - {"examples_file"}
+    identity = identity_with_backend(settings.model_dump(include=own | {"kind"}), settings)
+    identity |= {"examples": settings.all_examples(), "language": language}
+    identity["prompt"] = load_generation_prompt(settings.prompt_file).hash
     if not is_hosted(settings) and model_inventory(settings.model):
         identity["model_files"] = fingerprint_of(model_inventory(settings.model))
     return identity

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from actors.generator_settings import LlmGenerationSettings
 from actors.rationales.rationale_settings import LlmRationaleSettings
 from ranking.evaluation.judge_settings import LlmJudgeSettings
 from ranking.hosted_settings import is_hosted
@@ -13,7 +14,15 @@ from ray_jobs.common.run import Run
 from students.student_settings import StudentSettings
 
 Part = Literal[
-    "candidates", "test/candidates", "labels", "test/labels", "audit", "rationales", "students", "evaluation"
+    "generated",
+    "candidates",
+    "test/candidates",
+    "labels",
+    "test/labels",
+    "audit",
+    "rationales",
+    "students",
+    "evaluation",
 ]
 """Stages that load models."""
 
@@ -28,6 +37,11 @@ def check(run: Run, parts: Sequence[Part]) -> None:
     if {"candidates", "test/candidates"} & set(parts):
         for model, revision in run.plan.dense_models:
             check_encoder(run, model, revision, "candidates.retrievers: model")
+    generator = run.settings.queries.generate
+    if "generated" in parts and isinstance(generator, LlmGenerationSettings) and not is_hosted(generator):
+        from actors.generators.vllm_generator import check_generator_model
+
+        check_generator_model(generator)
     if {"labels", "audit", "evaluation"} & set(parts) and run.settings.pre_ranker is not None:
         settings = run.settings.pre_ranker
         check_encoder(run, settings.model, settings.revision, "pre_ranker.model")
@@ -93,6 +107,7 @@ def _stage(run: Run, part: Part) -> Stage:
     """Return the stage of a part, other than the students."""
     plan = run.plan
     stages = {
+        "generated": lambda: plan.generation.answers,
         "candidates": lambda: plan.candidates,
         "test/candidates": lambda: plan.test_candidates,
         "labels": lambda: plan.labels,

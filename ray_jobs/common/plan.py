@@ -4,6 +4,7 @@ collection ─ queries ─┐                          ┌ rationales ┐
      ├────── index ───┴─ candidates ─ labels ────┴─────────┴── students/<name> ─┐
      └─────────┴───── test/candidates ─ test/labels ────────────────────────────┴─ evaluation
 
+With `queries.generate`, the queries of the collection come from the stages in `ray_jobs.common.generation_plan`.
 Only students that learn from rationales depend on them. clicks/ depends on the records of the service; students depend
 on it with `training.clicks`. vectors/, teacher/, writer/ and judge/ are caches, not stages: their entries are keyed by
 content and never go stale.
@@ -28,6 +29,7 @@ from ranking.records import SplitName
 from ranking.runs.stages import Stage, fingerprint_of, manifest_of
 from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
 from ranking.storage.folder import Folder
+from ray_jobs.common.generation_plan import GenerationPlan
 from ray_jobs.common.identities import (
     content_hash,
     judge_identity,
@@ -62,27 +64,40 @@ class Plan:
     Args:
         settings: Settings of the run.
         folder: The run's folder.
-        collection: Function that reads the collection. Called only for a stage that depends on the collection.
+        source: Function that reads the collection without generated queries. Called only for a stage that depends on
+            the collection.
     """
 
-    def __init__(self, settings: RunSettings, folder: Folder, collection: Callable[[], Collection]) -> None:
+    def __init__(self, settings: RunSettings, folder: Folder, source: Callable[[], Collection]) -> None:
         self._settings = settings
         self._folder = folder
-        self._collection = collection
+        self._source = source
         self._students: dict[str, Stage] = {}
 
     @cached_property
     def queries(self) -> Stage:
         """The stage that selects the queries to label from the query log."""
         log = self._settings.queries.log
-        inputs = [self._collection().fingerprint, *([fingerprint_of(fingerprint_of_log(log))] if log else [])]
-        return self._stage("queries", self._settings.queries.model_dump(), inputs)
+        inputs = [self.collection_fingerprint, *([fingerprint_of(fingerprint_of_log(log))] if log else [])]
+        return self._stage("queries", self._settings.queries.model_dump(exclude={"generate"}), inputs)
+
+    @cached_property
+    def generation(self) -> GenerationPlan:
+        """The stages that generate queries. Only for runs with `queries.generate`."""
+        return GenerationPlan(self._settings, self._folder, self._source, lambda: self.index)
+
+    @property
+    def collection_fingerprint(self) -> str:
+        """Fingerprint of the collection with its generated queries, if any."""
+        if self._settings.queries.generate is None:
+            return self._source().fingerprint
+        return self.generation.collection_fingerprint
 
     @cached_property
     def index(self) -> Stage:
         """The stage that indexes the documents for BM25."""
         settings = {"bm25": [part.model_dump() for part in self._retrievers(Bm25Settings)]}
-        return self._stage("index", settings, [self._collection().fingerprint])
+        return self._stage("index", settings, [self._source().fingerprint])
 
     @cached_property
     def candidates(self) -> Stage:
@@ -92,7 +107,8 @@ class Plan:
     @cached_property
     def test_candidates(self) -> Stage:
         """The stage that retrieves the candidate lists of the test queries."""
-        return self._candidates("test/candidates", [])
+        generated = self._settings.queries.generate is not None and not self._source().test
+        return self._candidates("test/candidates", [self.generation.queries.fingerprint] if generated else [])
 
     def candidates_of(self, split: SplitName) -> Stage:
         """Return the stage that retrieves the candidate lists of a split: `candidates` or `test_candidates`."""
@@ -301,7 +317,7 @@ class Plan:
         if self._settings.training.clicks is not None:
             inputs.append(self.clicks_for_training.fingerprint)
         if self._settings.training.labels and labels != self._own_labels:
-            inputs.append(self._collection().fingerprint)  # labels of the collection's test queries are dropped
+            inputs.append(self.collection_fingerprint)  # labels of the collection's test queries are dropped
         if student.base in PROJECT_MODELS:
             inputs.append(weights_hash(student.base))
             training["score_scale"] = self._settings.training.score_scale_for(student.base)

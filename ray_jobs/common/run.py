@@ -20,6 +20,7 @@ from actors.cluster.stall_report import why_waiting
 from ranking import usage_statistics
 from ranking.collections import read_collection
 from ranking.collections.collection import Collection
+from ranking.collections.generated import before_generation
 from ranking.errors import InputError
 from ranking.evaluation.recorded_grades import with_judged_queries
 from ranking.external_ends import WaitingError
@@ -34,6 +35,7 @@ from ranking.storage.pointer import check_conditional_writes
 from ray_jobs.common.command_line import AddOptions, CommandLine, parse
 from ray_jobs.common.connection import check_workers_write, interrupt, start_ray
 from ray_jobs.common.failures import external_cause, input_error
+from ray_jobs.common.generated_collection import check_generation, read_generated, used_collection
 from ray_jobs.common.job_errors import exit_now, print_error, write_trace
 from ray_jobs.common.job_logs import JobLogs
 from ray_jobs.common.plan import Plan
@@ -58,9 +60,21 @@ class Run:
 
     @cached_property
     def collection(self) -> Collection:
-        """The collection. On first use, it is read, and its size and notes are printed."""
-        collection = read_collection(self.settings.collection, self.settings.evaluation.split)
-        collection = with_judged_queries(collection, self.settings.evaluation.judge)
+        """The collection. With `queries.generate`, its queries are the generated ones.
+
+        Raises:
+            InputError: If the queries are not generated yet.
+        """
+        return self.source if self.settings.queries.generate is None else read_generated(self)
+
+    @cached_property
+    def source(self) -> Collection:
+        """The collection without generated queries. On first use, it is read, and its size and notes are printed."""
+        collection = read_collection(used_collection(self.settings), self.settings.evaluation.split)
+        if self.settings.queries.generate is None:
+            collection = with_judged_queries(collection, self.settings.evaluation.judge)
+        else:
+            collection = before_generation(collection)
         judged = len(collection.test)
         sizes = f"{len(collection.documents):,} documents, {len(collection.log):,} queries, {judged:,} test queries"
         self.progress.stage("collection", f"{collection.name}: {sizes}")
@@ -71,7 +85,7 @@ class Run:
     @cached_property
     def plan(self) -> Plan:
         """The stages of this run."""
-        return Plan(self.settings, self.folder, lambda: self.collection)
+        return Plan(self.settings, self.folder, lambda: self.source)
 
     def test_all_judged(self) -> None:
         """Test all judged queries, unless `collection.use` is set. Call it before the collection is read."""
@@ -163,6 +177,7 @@ def resolve(command: CommandLine) -> RunSettings:
     check_distinct_names(settings, [*first_stages, "pre-ranker", "teacher"], where)
     check_recorded_collection(settings, where)
     check_passages(settings, where)
+    check_generation(settings, where)
     return settings
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from actors.compute_settings import ComputeSettings
+from actors.generator_settings import GeneratedOrLoggedQuerySettings
 from actors.rationales.rationale_settings import NoRationaleSettings, RationaleSettings
 from actors.serving.serving_settings import ServingSettings
 from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
@@ -16,7 +17,6 @@ from ranking.labels.export_settings import ExportSettings
 from ranking.model_paths import EMBEDDED
 from ranking.passage_settings import PassageSettings
 from ranking.records import FUSED
-from ranking.selection.selection_settings import QuerySettings
 from ranking.settings import (
     AblationSettings,
     AuditSettings,
@@ -56,7 +56,7 @@ class RunSettings(Settings):
         "runs", description="Storage root of runs and the registry: a path or a URI such as s3://bucket/rra."
     )
     collection: CollectionSettings = CollectionSettings()
-    queries: QuerySettings = QuerySettings()
+    queries: GeneratedOrLoggedQuerySettings = GeneratedOrLoggedQuerySettings()
     candidates: CandidateSettings = CandidateSettings()
     pre_ranker: PreRankerSettings | None = Field(
         default_factory=PreRankerSettings,

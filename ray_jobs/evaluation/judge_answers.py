@@ -57,6 +57,8 @@ def judge_systems(run: Run, systems: Sequence[System]) -> Judgement | None:
     settings = run.settings.evaluation.judge
     if settings is None:
         return None
+    if run.collection.generated is not None and run.collection.generated.test:
+        settings = settings.model_copy(update={"agreement_pairs": 0})  # no human graded the documents of these queries
     human = run.collection.qrels
     holes = holes_of(human, [system.run for system in systems], settings.depth)
     if isinstance(settings, RecordedJudgeSettings):

@@ -58,7 +58,9 @@ def label_lines(run: Run) -> list[str]:
     sample = records(rows, Label) if rows is not None else []
     teacher = sample[0].provenance.teacher if sample else "no teacher"
     cost = label_section.cost_of([manifest], run.settings.compute.engine_hour_price)
-    return label_section.lines_of(sample, cost, teacher)
+    generated = run.collection.generated
+    notes = [generated.training_note()] if generated is not None else []
+    return [*label_section.lines_of(sample, cost, teacher), *notes]
 
 
 def reliability(run: Run) -> list[tuple[str, float, int]]:

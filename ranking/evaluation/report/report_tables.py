@@ -96,7 +96,8 @@ def quality(metrics: Metrics, featured: str | None) -> ReportTable:
         )
     legend.append("Ties are broken as in trec_eval, by descending document id.")
     judge = metrics.judge
-    title = f"Systems, graded by the {judge.label} only" if judge and judge.alone else "Systems"
+    title = "Systems, on generated queries" if metrics.on_generated_queries else "Systems"
+    title += f", graded by the {judge.label} only" if judge and judge.alone else ""
     return _table(title, columns, rows, legend)
 
 

@@ -9,6 +9,7 @@ from markdown_it import MarkdownIt
 
 from ranking.audit.audit_report import audit
 from ranking.audit.picture import svg_of
+from ranking.collections.collection import GeneratedQueries
 from ranking.content_policy import hash_source
 from ranking.evaluation.comparison import measure
 from ranking.evaluation.report import ReportData, html_of, label_section, markdown_of
@@ -53,6 +54,26 @@ def data(collection):
         labels=["9 labels by a teacher."],
         audit=("An audit.", '<svg xmlns="http://www.w3.org/2000/svg"></svg>'),
     )
+
+
+def test_report_on_generated_queries_says_so(collection):
+    collection.generated = GeneratedQueries("model-x", 30, 12, test=4, round_trip_depth=20)
+    systems = [system("first_stage", "bm25", ["d3", "d2", "d1"]), system("student", "s", ["d1", "d2", "d3"], "bm25")]
+    metrics, values = measure(collection, systems, SETTINGS)
+    runs = {one.key: one.run for one in systems}
+    data = ReportData(run="r", collection=collection, metrics=metrics, runs=runs, values=values)
+    for text in (html.unescape(html_of(data)), markdown_of(data)):
+        assert "kitchen: 4 generated test queries" in text
+        assert "Systems, on generated queries" in text
+        assert (
+            "test queries were generated from documents by model-x: each has a single known relevant document" in text
+        )
+        assert "On generated queries only: " in text
+    assert metrics.on_generated_queries
+    collection.generated = GeneratedQueries("model-x", 30, 12, test=0, round_trip_depth=20)
+    metrics, _ = measure(collection, systems, SETTINGS)
+    assert (metrics.split, metrics.on_generated_queries) == ("test", False)
+    assert not any("generated" in line for line in [*metrics.warnings, metrics.promotion.reason])
 
 
 class Page(HTMLParser):

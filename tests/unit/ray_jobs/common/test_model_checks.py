@@ -7,7 +7,7 @@ import pytest
 
 from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings
 from actors.teachers.teacher_models import check_teacher_model, limit_note
-from ray_jobs import audit, candidates, evaluate, index, label, pipeline, rationales, train
+from ray_jobs import audit, candidates, evaluate, generate, index, label, pipeline, rationales, train
 from ray_jobs.common import model_checks
 from ray_jobs.common.run import job, open_run
 from tools.tiny_models import tiny_bert, tiny_generator
@@ -75,6 +75,20 @@ CASES = [
         "one",
         lambda model: {"retrievers": [{"kind": "dense", "model": model}]},
         "has no embeddings of texts",
+    ),
+    (
+        generate,
+        "queries",
+        "encoder",
+        lambda model: {"generate": {"kind": "llm", "model": model}},
+        "queries.generate.model",
+    ),
+    (
+        pipeline,
+        "queries",
+        "one",
+        lambda model: {"generate": {"kind": "llm", "model": model}},
+        "is not a language model",
     ),
     (train, "students", "generator", student, "qwen3 is a decoder"),
     (pipeline, "students", "generator", student, "qwen3 is a decoder"),

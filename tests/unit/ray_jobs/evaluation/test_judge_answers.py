@@ -7,6 +7,7 @@ import pytest
 
 from actors.judges.grade_requests import request_id_of
 from actors.vllm.response_cache import CachedResponse, ResponseCache
+from ranking.collections.collection import GeneratedQueries
 from ranking.collections.qrels import read_qrels
 from ranking.errors import InputError
 from ranking.evaluation.comparison import System
@@ -84,6 +85,14 @@ def test_recorded_grades_fill_holes_and_are_exported_as_qrels(folder):
         (folder / "exported").write_bytes(stream.read())
     assert read_qrels(folder / "exported") == {"q1": {"d2": 2, "d1": 3, "d3": 1}, "q2": {"d1": 0}}
     assert run.collection.qrels == {"q1": {"d1": 1, "d3": 0}, "q2": {"d2": 1}}
+
+
+def test_generated_test_queries_have_no_human_grades_to_agree_with(folder):
+    run = opened(folder, recorded(folder))
+    run.collection.generated = GeneratedQueries("model-x", 9, 9, test=2, round_trip_depth=20)
+    judgement = judge_answers.judge_systems(run, [ranking("d1", "d2")])
+    assert {(one.query_id, one.doc_id) for one in judgement.answers} == set(judgement.holes)
+    assert judgement.filled["q1"]["d2"] == 1
 
 
 def test_depth_and_sample_limit_the_pairs(folder):
