@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from actors.generator_settings import LlmGenerationSettings
+from actors.generators.generator_settings import LlmGenerationSettings
 from ranking.errors import InputError
 from ranking.generation.passage_sampling import sample_passages
 from ranking.generation.recorded_queries import read_recorded_queries, recorded_row

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from actors.compute_settings import ComputeSettings
-from actors.generator_settings import LlmGenerationSettings
+from actors.generators.generator_settings import LlmGenerationSettings
 from ranking.hosted_settings import is_hosted
 from ranking.storage.folder import Folder
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.generator_settings import LlmGenerationSettings
+from actors.generators.generator_settings import LlmGenerationSettings
 from actors.generators.query_requests import ChatFiller, TokenFiller
 from ranking.hosted_settings import is_hosted
 from ranking.labels.cost_estimate import ListCost

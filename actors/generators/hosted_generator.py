@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from actors.data.rows import Outcome, records, table_of
-from actors.generator_settings import LlmGenerationSettings
+from actors.generators.generator_settings import LlmGenerationSettings
 from actors.generators.query_requests import ChatFiller, QueryWriter, answer_schema
 from actors.hosted.chat_requests import JSON_SCHEMA
 from actors.hosted.deferral import gather_present

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from actors.data.rows import Outcome
-from actors.generator_settings import LlmGenerationSettings
+from actors.generators.generator_settings import LlmGenerationSettings
 from actors.hosted.chat_requests import ChatPrompt
 from actors.hosted.message_filler import chat_tokens, fit
 from actors.retrieval.embeddings import text_id_of

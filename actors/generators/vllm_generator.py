@@ -13,7 +13,7 @@ import pyarrow as pa
 from actors.cluster.placement import teacher_engines
 from actors.compute_settings import ComputeSettings
 from actors.data.rows import Outcome, records, table_of
-from actors.generator_settings import LlmGenerationSettings
+from actors.generators.generator_settings import LlmGenerationSettings
 from actors.generators.query_requests import QueryWriter, TokenFiller, answer_schema
 from actors.vllm.crash_log import CrashLog
 from actors.vllm.engine import VllmEngine

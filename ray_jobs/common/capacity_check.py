@@ -10,7 +10,7 @@ from typing import Literal
 from actors.cluster import limits
 from actors.cluster.capacity import Demand, Nodes, unmet_demand
 from actors.cluster.placement import EnginePool, Placement, rationale_engines, teacher_engines, training_worker
-from actors.generator_settings import LlmGenerationSettings
+from actors.generators.generator_settings import LlmGenerationSettings
 from actors.rationales.rationale_settings import LlmRationaleSettings
 from actors.teachers.recorded.recorded_settings import RecordedTeacherSettings
 from ranking.errors import InputError

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from actors.generator_settings import LlmGenerationSettings
+from actors.generators.generator_settings import LlmGenerationSettings
 from ranking.collections.collection import Collection
 from ranking.generation.generation_settings import GenerationSettings
 from ranking.runs.stages import Stage, fingerprint_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from actors.generator_settings import GeneratorSettings, LlmGenerationSettings
+from actors.generators.generator_settings import GeneratorSettings, LlmGenerationSettings
 from actors.rationales.rationale_settings import LlmRationaleSettings, RationaleSettings
 from actors.teachers.comparing.comparing_settings import ComparingTeacherSettings
 from actors.teachers.listwise.listwise_settings import ListwiseTeacherSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from actors.generator_settings import LlmGenerationSettings
+from actors.generators.generator_settings import LlmGenerationSettings
 from actors.rationales.rationale_settings import LlmRationaleSettings
 from ranking.evaluation.judge_settings import LlmJudgeSettings
 from ranking.hosted_settings import is_hosted

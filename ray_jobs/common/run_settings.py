@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from actors.compute_settings import ComputeSettings
-from actors.generator_settings import GeneratedOrLoggedQuerySettings
+from actors.generators.generator_settings import GeneratedOrLoggedQuerySettings
 from actors.rationales.rationale_settings import NoRationaleSettings, RationaleSettings
 from actors.serving.serving_settings import ServingSettings
 from actors.teachers.pointwise.pointwise_settings import PointwiseTeacherSettings

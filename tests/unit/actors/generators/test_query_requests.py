@@ -8,8 +8,8 @@ import pytest
 from transformers import AutoTokenizer
 from vllm import SamplingParams
 
-from actors.generator_settings import LlmGenerationSettings
 from actors.generators.generation_costs import costs_of
+from actors.generators.generator_settings import LlmGenerationSettings
 from actors.generators.query_requests import ChatFiller, QueryWriter, TokenFiller, answer_schema
 from actors.generators.vllm_generator import check_generator_model, sampling_of
 from actors.hosted.chat_client import ChatClient
