@@ -43,6 +43,7 @@ from ray_jobs.common.failures import external_cause, input_error
 from ray_jobs.common.job_logs import JobLogs
 from ray_jobs.common.plan import Plan
 from ray_jobs.common.run_settings import RunSettings
+from ray_jobs.common.student_order import training_order
 
 
 class Run:
@@ -157,6 +158,7 @@ def resolve(command: CommandLine) -> RunSettings:
     names = [student.name for student in settings.students]
     if len(set(names)) != len(names):
         raise InputError(f"{where}: setting 'students': names must be distinct, not {', '.join(names)}")
+    training_order(settings.students, f"{where}: ")
     first_stages = [*(retriever.list_name for retriever in settings.candidates.retrievers), FUSED]
     for name in settings.evaluation.first_stages:
         if name not in first_stages:
