@@ -6,8 +6,8 @@ collection ─ queries ─┐                          ┌ rationales ┐
 
 Only students that learn from rationales depend on them. A student that is distilled from another student depends on it,
 and is trained on its scores of the labels, scores/<name>/. clicks/ depends on the records of the service; students
-depend on it with `training.clicks`. vectors/, teacher/, writer/ and judge/ are caches, not stages: their entries are keyed by
-content and never go stale.
+depend on it with `training.clicks`. vectors/, teacher/, writer/ and judge/ are caches, not stages: their entries are
+keyed by content and never go stale.
 """
 
 from __future__ import annotations
