@@ -4,9 +4,10 @@
         [--queries N] [--candidates 12] [--epochs 1] [--depth 50]
 
 All students start from minilm-cross, whose seven layers are the large student. The smaller ones keep some of its layers
-and are trained like it on the labels alone (`labels`), or also on its scores with a loss between scores. Batches, losses,
-export and scoring are the product's; one process trains with torch instead of DeepSpeed, and exports the last step. The
-test lists are BM25's. FOLDER keeps the finished students, so a run with more layers or losses only trains the new ones.
+and are trained like it on the labels alone (`labels`), or also on its scores with a loss between scores. Batches,
+losses, export and scoring are the product's; one process trains with torch instead of DeepSpeed, and exports the last
+step. The test lists are BM25's. FOLDER keeps the finished students, so a run with more layers or losses only trains the
+new ones.
 Speed is measured last, in rounds over all students, with the engine that serves them and one thread. Other work on the
 machine does not count, because seconds are those of the processor.
 """
@@ -21,12 +22,14 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import bm25s
 import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from actors.training.deepspeed_engine import learning_rate_schedule
@@ -180,9 +183,7 @@ class Arm:
         return seconds
 
 
-def save(
-    model: torch.nn.Module, tokenizer: object, settings: RraBertSettings, folder: Path, material: Material
-) -> None:
+def save(model: nn.Module, tokenizer: Any, settings: RraBertSettings, folder: Path, material: Material) -> None:
     """Export a student as the product does, with its parity checks."""
     query, documents = next(iter(material.tested.values()))
     export.save(kinds.unwrap(model), tokenizer, settings, folder, [(query, text) for _, text in documents[:16]])
