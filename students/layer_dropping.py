@@ -42,7 +42,8 @@ def check_layers(classifier: Any, count: int, where: str) -> None:
     """
     total = getattr(classifier.config, "num_hidden_layers", None)
     if total is None or _layers_name(classifier) is None:
-        raise InputError(f"{where}: layers of a {classifier.config.model_type} cannot be dropped; remove layers")
+        kind = classifier.config.model_type
+        raise InputError(f"{where}: layers cannot be dropped from model type {kind}; remove layers")
     if count > total:
         raise InputError(f"{where}: layers {count} exceeds the base's {total} layers; choose 2 to {total}")
 
