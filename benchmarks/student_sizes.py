@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import statistics
 import time
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import bm25s
 import torch
 from rich import box
 from rich.console import Console
@@ -34,14 +32,11 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from actors.training.deepspeed_engine import learning_rate_schedule
 from actors.training.label_batches import LabelBatches, LabelReader, shares
-from ranking.collections import pydoc
+from benchmarks.recorded_material import PROVENANCE, SEED, Material
 from ranking.evaluation import measures
 from ranking.evaluation.significance import compare
-from ranking.labels.recorded_rankings import RecordedList, read_recorded
-from ranking.labels.targets import tiers_from_order
 from ranking.model_paths import model_path
-from ranking.records import Answer, Candidate, Label, Provenance, ScoredList, Usage, content
-from ranking.selection.validation_split import is_validation
+from ranking.records import ScoredList, content
 from ranking.storage.folder import Folder
 from students import export, kinds
 from students.batches import list_batch
@@ -52,83 +47,10 @@ from students.student_settings import RraBertSettings
 from students.training_settings import TrainingSettings
 
 MEASURE = "nDCG@10"
-VALIDATION_FRACTION, SEED, MAX_LENGTH = 0.1, 13, 128
+MAX_LENGTH = 128
 TIMED_PAIRS, ROUNDS = 100, 5
 LABELS = "labels"
-LARGE, BASE = "all layers", "all layers, untrained"
-PROVENANCE = Provenance(teacher="pydoc", fingerprint="pydoc", engine="recorded", targets="tiers")
-
-
-@dataclass(frozen=True)
-class Material:
-    """Labels in a folder, ids of training and validation queries, and lists to test on.
-
-    Attributes:
-        labels: Folder of the labels.
-        train: Ids of the training queries.
-        validation: Labels of the validation queries.
-        tested: {query id: (query, [(document id, document)])}.
-        qrels: Judgements of the test queries.
-    """
-
-    labels: Folder
-    train: list[str]
-    validation: list[Label]
-    tested: dict[str, tuple[str, list[tuple[str, str]]]]
-    qrels: dict[str, dict[str, int]]
-
-    @classmethod
-    def prepare(cls, folder: Folder, queries: int | None, depth: int) -> Material:
-        """Write the labels and retrieve the test lists.
-
-        Args:
-            folder: Folder for the labels.
-            queries: Maximum number of training queries, sampled by seed. None for all.
-            depth: Documents of a test list.
-        """
-        collection = pydoc.read()
-        texts = {document.doc_id: (document.title, document.text) for document in collection.documents}
-        recorded = read_recorded(pydoc.RANKINGS)
-        labels = [
-            label
-            for query in collection.log
-            if (label := _label(query.query_id, query.text, recorded.get(query.query_id), texts)) is not None
-        ]
-        held = [label for label in labels if is_validation(label.query_id, VALIDATION_FRACTION, SEED)]
-        ids = sorted({label.query_id for label in labels} - {label.query_id for label in held})
-        train = ids if queries is None else random.Random(SEED).sample(ids, min(queries, len(ids)))
-        folder.delete()
-        folder.write_rows("part-0.parquet", labels)
-        index = bm25s.BM25()
-        index.index(bm25s.tokenize([document.content for document in collection.documents], show_progress=False),
-                    show_progress=False)  # fmt: skip
-        found, _ = index.retrieve(
-            bm25s.tokenize([query.text for query in collection.test], show_progress=False), k=depth, show_progress=False
-        )
-        tested = {
-            query.query_id: (query.text, [(collection.documents[row].doc_id, collection.documents[row].content)
-                                          for row in rows])
-            for query, rows in zip(collection.test, found.tolist(), strict=True)
-        }  # fmt: skip
-        return cls(folder, train, held, tested, collection.qrels)
-
-
-def _label(query_id: str, query: str, recorded: RecordedList | None, texts: dict[str, tuple[str, str]]) -> Label | None:
-    """Make the label of a recorded ranking. None if the answer is unusable or has no known documents."""
-    if recorded is None or recorded.shown is None or recorded.answer is None or not recorded.answer.usable:
-        return None
-    shown = [
-        Candidate(doc_id=doc_id, title=texts[doc_id][0], text=texts[doc_id][1], rank=rank, score=0.0, retriever="rec")
-        for rank, doc_id in enumerate(recorded.shown, start=1)
-        if doc_id in texts
-    ]
-    candidates = tiers_from_order([(one, one.rank, True) for one in shown], recorded.order, recorded.shown)
-    if all(candidate.position is None for candidate in candidates):
-        return None
-    answer = Answer(raw=recorded.raw)
-    return Label(
-        query_id=query_id, query=query, candidates=candidates, answer=answer, provenance=PROVENANCE, usage=Usage()
-    )
+LARGE, BASE, FIRST_STAGE = "all layers", "all layers, untrained", "BM25, the lists' order"
 
 
 @dataclass(frozen=True)
@@ -174,7 +96,7 @@ class Arm:
             optimizer.zero_grad()
             with torch.autocast("cpu", torch.bfloat16, enabled=dtype_of("auto", "cpu") == torch.bfloat16):
                 output = forward_rows(model, tokenizer, batch.rows)
-            objective(output, batch).backward()
+            torch.autograd.backward(objective(output, batch))
             torch.nn.utils.clip_grad_norm_(weights, training.max_grad_norm)
             optimizer.step()
             schedule.step()
@@ -214,6 +136,15 @@ def quality(scorer: Scorer, material: Material) -> dict[str, dict[str, float]]:
     return {"test": measures.per_query(material.qrels, run, [MEASURE])[MEASURE], "validation": validation}
 
 
+def first_stage_quality(material: Material) -> dict[str, dict[str, float]]:
+    """Return nDCG@10 of the test lists in BM25's order, by query."""
+    run = {
+        query_id: {doc_id: -float(place) for place, (doc_id, _) in enumerate(documents)}
+        for query_id, (_, documents) in material.tested.items()
+    }
+    return {"test": measures.per_query(material.qrels, run, [MEASURE])[MEASURE]}
+
+
 def speeds(folders: dict[str, Path], material: Material) -> dict[str, float]:
     """Return each student's documents per CPU second: the median over rounds, in which all take turns."""
     pairs = [(query, text) for query, documents in material.tested.values() for _, text in documents][:TIMED_PAIRS]
@@ -233,7 +164,10 @@ def table_of(results: dict[str, dict[str, dict[str, float]]], per_second: dict[s
     for title in ("student", f"validation {MEASURE}", f"test {MEASURE}", "difference", "p", "documents/CPU s", "ratio"):
         table.add_column(title, justify="left" if title == "student" else "right")
     for name, by_part in results.items():
-        means = [f"{statistics.mean(by_part[part].values()):.3f}" for part in ("validation", "test")]
+        means = [
+            f"{statistics.mean(by_part[part].values()):.3f}" if part in by_part else ""
+            for part in ("validation", "test")
+        ]
         test = ["", ""]
         if name != LARGE:
             difference = compare(by_part["test"], results[LARGE]["test"], 10_000, SEED)
@@ -273,6 +207,7 @@ def main() -> None:
         save(kinds.build(settings, path), kinds.tokenizer_of(settings, path), settings, base, material)
         (base / "quality.json").write_text(json.dumps(quality(Scorer(base), material)))
     results[BASE] = json.loads((base / "quality.json").read_text())
+    results[FIRST_STAGE] = first_stage_quality(material)
     timed = {arm.name: options.folder / arm.name.replace(", ", "-").replace(" ", "-") for arm in arms}
     Console(width=110).print(table_of(results, speeds(timed, material)))
 
