@@ -85,7 +85,7 @@ class StudentDistillationSettings(Settings):
 
     student: str = Field(description="Name of the student to learn from, usually a larger one.")
     loss: Literal["margin_mse", "listwise_kl", "score_distillation"] = Field(
-        "margin_mse", description="Loss between the scores of the two students, over the documents of a list."
+        "listwise_kl", description="Loss between the scores of the two students, over the documents of a list."
     )
     weight: float = Field(
         0.5, gt=0, le=1, description="Weight of this loss. The ranking loss on the labels has 1 minus this weight."

@@ -41,10 +41,10 @@ def test_small_student_is_distilled_from_the_scores_of_the_large_one(labelled, c
     assert row.scores == pytest.approx(model.score(pairs), abs=0.02)
     written = manifest_of(scores).to_json()
     # another loss trains only the small student again, on the same scores
-    output = train(folder, collection, cluster, small(loss="listwise_kl"), LARGE)
+    output = train(folder, collection, cluster, small(loss="margin_mse"), LARGE)
     skipped = [line for line in output.splitlines() if "unchanged, skipped" in line]
     assert any("students/large" in line for line in skipped)
     assert any("scores/large" in line for line in skipped)
     assert manifest_of(scores).to_json() == written
     settings = manifest_of(folder / "students" / "small").settings["student"]
-    assert settings["distillation"]["loss"] == "listwise_kl"
+    assert settings["distillation"]["loss"] == "margin_mse"

@@ -21,7 +21,7 @@ def test_card_says_which_layers_were_kept_and_what_was_distilled():
     small = RraBertSettings(layers=3, distillation={"student": "large", "weight": 0.25})
     card = model_card(small, TrainingSettings(), PROVENANCE, {}, onnx=False)
     assert "| layers kept from the base | 3 |" in card
-    assert '| distilled from the student | `{"student":"large","loss":"margin_mse","weight":0.25}` |' in card
+    assert '| distilled from the student | `{"student":"large","loss":"listwise_kl","weight":0.25}` |' in card
     assert "layers kept" not in model_card(RraBertSettings(), TrainingSettings(), PROVENANCE, {}, onnx=False)
 
 

@@ -89,7 +89,7 @@ def test_layers_and_distillation_change_the_student_that_has_them(dataset):
         small | {"layers": 4},
         small | {"layers": 3},
         small | {"distillation": {"student": "large"}},
-        small | {"distillation": {"student": "large", "loss": "listwise_kl"}},
+        small | {"distillation": {"student": "large", "loss": "margin_mse"}},
         small | {"distillation": {"student": "large", "weight": 0.4}},
     ]
     runs = [open_with(dataset, large, variant) for variant in variants]
