@@ -138,6 +138,11 @@ def make_arm(run: Run, name: str, overrides: dict[str, Any], seed: int) -> Run:
         )
     raw["students"][0]["name"] = f"{folder_name(name)}.{seed}"
     raw["training"]["seed"] = seed
+    if raw["students"][0].get("distillation") is not None:
+        raise InputError(
+            f"setting 'ablation.arms', {name!r}: an arm trains one student, which cannot be distilled from another; "
+            "set student.distillation to null"
+        )
     settings = validate(RunSettings, raw, f"setting 'ablation.arms', {name!r}")
     arm = Run(settings, run.progress)
     arm.__dict__ |= {"source": run.source, "collection": run.collection}

@@ -24,6 +24,7 @@ import pyarrow as pa
 from ranking.errors import InputError
 from ranking.evaluation import judgement_checks, measures, summary_table
 from ranking.evaluation.comparison import PerQuery, System, measure
+from ranking.evaluation.frontier import frontier_line
 from ranking.evaluation.report.judge_tables import agreement_line
 from ranking.evaluation.results import Metrics
 from ranking.evaluation.trec_runs import TrecRun, to_trec
@@ -192,13 +193,16 @@ def write_results(run: Run, metrics: Metrics, values: PerQuery, runs: Mapping[st
 
 
 def show(run: Run, metrics: Metrics) -> None:
-    """Print the judge's agreement, the table, notes, warnings, the promotion decision and the report's location."""
+    """Print the judge's agreement, the table, notes, warnings, the frontier, the decision and the report's location."""
     if metrics.judge is not None:
         run.progress.stage("judge", agreement_line(metrics.judge))
     run.progress.console.print(summary_table.of(metrics))
     for line in [*metrics.notes, *metrics.warnings]:
         if line not in run.collection.notes:  # already printed when the collection was read
             run.progress.stage("note", line)
+    frontier = frontier_line(metrics, run.settings.evaluation.first_stages[0])
+    if frontier is not None:
+        run.progress.stage("frontier", frontier)
     run.progress.stage("decision", metrics.promotion.reason)
     folder = run.plan.evaluation.folder
     run.progress.stage("report", f"{folder.uri}/report.html")

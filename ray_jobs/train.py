@@ -5,7 +5,8 @@
 
 Writes students/<name>/checkpoints/ and students/<name>/model/. The model folder is in Hugging Face format; it is
 reloaded, and its scores are compared with those of the student in memory. Interrupted training resumes from its last
-checkpoint, even in the middle of an epoch.
+checkpoint, even in the middle of an epoch. A student that is distilled from another student is trained after it, on its
+scores of the labels, which are written to scores/<name>/.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from typing import Any
 from ranking.errors import InputError
 from ranking.runs.stages import Stage
 from ranking.storage.checksums import write_checksums
+from ranking.storage.folder import Folder
 from ray_jobs.common import capacity_check, model_checks
 from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import TRAINING_SETTINGS
+from ray_jobs.common.student_order import training_order
 from ray_jobs.tracking import mlflow_tracking
-from ray_jobs.training import blend_fitting, calibration_fitting, training_labels
+from ray_jobs.training import blend_fitting, calibration_fitting, source_scores, training_labels
 from ray_jobs.training.monitoring import TrainingSummary, write_curves
 from ray_jobs.training.preparation import TrainingData, frequent_terms, prepare
 from ray_jobs.training.settings_check import check_enough_labels, check_fit, check_language
@@ -40,10 +43,10 @@ PLANNED = "planned_steps.txt"
 
 
 def main(run: Run) -> None:
-    """Train all students of the run."""
+    """Train all students of the run. A student that others are distilled from is trained before them."""
     mlflow_tracking.check(run)
     model_checks.check(run, ["students"])
-    for student in run.settings.students:
+    for student in training_order(run.settings.students):
         train(run, student)
         mlflow_tracking.log_student(run, student)
 
@@ -71,8 +74,9 @@ def train(run: Run, student: StudentSettings) -> None:
             "the last checkpoint is exported",
         )
     capacity_check.check(run, "training")
+    scores = source_scores.score_labels(run, student, data.labels, MODEL)
     stage.begin()
-    summary = _fit(run, stage, student, data)
+    summary = _fit(run, stage, student, data, scores)
     if run.settings.passages is not None:
         student_config.write_passages(stage.folder / MODEL, run.settings.passages)
     validation = ValidationScores(run, student, stage.folder / MODEL, data)
@@ -85,7 +89,7 @@ def train(run: Run, student: StudentSettings) -> None:
     run.progress.stage(stage.name, f"{len(data.train_ids):,} lists, {summary} in {manifest.seconds:.0f} s")
 
 
-def _fit(run: Run, stage: Stage, student: StudentSettings, data: TrainingData) -> str:
+def _fit(run: Run, stage: Stage, student: StudentSettings, data: TrainingData, scores: Folder | None) -> str:
     """Run the training workers. The first worker writes the model at the end.
 
     Returns:
@@ -130,6 +134,7 @@ def _fit(run: Run, stage: Stage, student: StudentSettings, data: TrainingData) -
         base_ranks=has_ranking_head(model_path(student.base), student),
         frequent_terms=frequent_terms(run, student),
         language=run.settings.collection.language,
+        source_scores=scores,
     )
     stage.folder.write_text(PLANNED, str(assignment.steps))
     # Ray's type hints for RunConfig and ScalingConfig describe Ray Train V1. Ray 2.60 runs V2.

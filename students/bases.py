@@ -13,6 +13,7 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForSe
 from ranking.errors import InputError, first_line
 from students.input_limits import max_positions
 from students.kinds import AnySettings
+from students.layer_dropping import check_layers
 from students.model_check import checked_model
 from students.rra_gpt import LABEL_WORDS
 from students.student_settings import RraBertSettings, RraGptSettings
@@ -27,7 +28,7 @@ def check_base(path: str, settings: AnySettings) -> None:
 
     Raises:
         InputError: If the base has no configuration, weights, fast tokenizer or pad token, or if it does not suit the
-            settings: wrong architecture for this kind of student, too few positions or embeddings, or no such
+            settings: wrong architecture for this kind of student, too few positions, embeddings or layers, or no such
             `term_control.layer`.
     """
     where = f"student {settings.name}: base {settings.base!r}"
@@ -39,15 +40,9 @@ def check_base(path: str, settings: AnySettings) -> None:
             f"{where}: the tokenizer has no pad token; set one and save it, "
             "for example tokenizer.pad_token = tokenizer.eos_token"
         )
-    layers: int | None = getattr(config, "num_hidden_layers", None)
-    if isinstance(settings, RraBertSettings) and settings.term_control.form != "none" and layers is not None:
-        layer = settings.term_control.layer
-        if not -layers - 1 <= layer <= layers:
-            raise InputError(
-                f"{where}: term_control.layer {layer} does not exist; "
-                f"choose 0 (the embeddings) to {layers}, or -1 for the last layer"
-            )
     _check_form(config, tokenizer, settings, where)
+    if isinstance(settings, RraBertSettings):
+        _check_term_control_layer(config, settings, where)
     limit = max_positions(config)
     if limit is not None and settings.max_length > limit:
         raise InputError(f"{where}: max_length {settings.max_length} exceeds the model's {limit} positions")
@@ -71,6 +66,17 @@ def has_ranking_head(path: str, settings: AnySettings) -> bool:
     return classifies and config.num_labels == 1
 
 
+def _check_term_control_layer(config: Any, settings: RraBertSettings, where: str) -> None:
+    """Check that the Term Control Layer reads a layer that the student has. Dropped layers do not count."""
+    layers: int | None = settings.layers or getattr(config, "num_hidden_layers", None)
+    layer = settings.term_control.layer
+    if settings.term_control.form != "none" and layers is not None and not -layers - 1 <= layer <= layers:
+        raise InputError(
+            f"{where}: term_control.layer {layer} does not exist; "
+            f"choose 0 (the embeddings) to {layers}, or -1 for the last layer"
+        )
+
+
 def _check_form(config: Any, tokenizer: Any, settings: AnySettings, where: str) -> None:
     """Check that the base is an encoder (RRA-BERT) or a decoder (RRA-GPT) that accepts the tokenizer's inputs."""
     if isinstance(settings, RraGptSettings):
@@ -92,6 +98,8 @@ def _check_form(config: Any, tokenizer: Any, settings: AnySettings, where: str) 
         )
     if isinstance(settings, RraBertSettings) and is_decoder:
         raise InputError(f"{where}: {config.model_type} is a decoder; choose an encoder, or kind: rra_gpt")
+    if isinstance(settings, RraBertSettings) and settings.layers is not None:
+        check_layers(classifier, settings.layers, where)
     inputs = tokenizer("query", "document")
     embeddings = classifier.base_model.get_input_embeddings().weight.shape[0]
     if max(*inputs["input_ids"], tokenizer.pad_token_id) >= embeddings:

@@ -31,6 +31,8 @@ class ListBatch:
         mask: [lists, candidates], True for real candidates, False for the padding of shorter lists.
         weights: Weight of each list in the loss, [lists].
         rows: The tokenized pairs from `tokenize`; empty until the pairs are tokenized.
+        source_scores: Scores of another student that the student is distilled from, [lists, candidates]; None if there
+            is none.
     """
 
     pairs: list[tuple[str, str]]
@@ -38,6 +40,7 @@ class ListBatch:
     mask: Tensor
     weights: Tensor
     rows: list[dict[str, list[int]]] = field(default_factory=list)
+    source_scores: Tensor | None = None
 
     def split(self, max_tokens: int, padded: bool = False) -> list[ListBatch]:
         """Split into consecutive batches of whole lists with at most `max_tokens` tokens each.
@@ -63,6 +66,7 @@ class ListBatch:
                 self.mask[start:end],
                 self.weights[start:end],
                 self.rows[ends[start] : ends[end]],
+                None if self.source_scores is None else self.source_scores[start:end],
             )
             for start, end in itertools.pairwise(bounds)
         ]
@@ -188,13 +192,16 @@ def chunks_by_bucket(lengths: Sequence[int], budget: int, max_length: int) -> li
 
 
 def list_batch(
-    lists: Sequence[tuple[str, Sequence[tuple[str, float]]]], weights: Sequence[float] | None = None
+    lists: Sequence[tuple[str, Sequence[tuple[str, float]]]],
+    weights: Sequence[float] | None = None,
+    source_scores: Sequence[Sequence[float]] | None = None,
 ) -> ListBatch:
     """Make a batch of candidate lists, which can have different lengths.
 
     Args:
         lists: For each list, (query, [(document, target)]).
         weights: Weight of each list in the loss; None for weight 1.
+        source_scores: For each list, the scores of its documents by the student to distil from; None for none.
     """
     width = max((len(documents) for _, documents in lists), default=0)
     targets = torch.zeros(len(lists), width)
@@ -205,6 +212,9 @@ def list_batch(
             pairs.append((query, document))
             targets[row, column] = target
             mask[row, column] = True
-    return ListBatch(
+    batch = ListBatch(
         pairs, targets, mask, torch.ones(len(lists)) if weights is None else torch.tensor(weights, dtype=torch.float32)
     )
+    if source_scores is not None:
+        batch.source_scores = batch.spread(torch.tensor([score for row in source_scores for score in row]))
+    return batch

@@ -72,6 +72,10 @@ def model_card(
         "settings": f"`{training.model_copy(update=scale).model_dump_json()}`",
     }
     if isinstance(student, RraBertSettings):
+        if student.layers is not None:
+            rows["layers kept from the base"] = student.layers
+        if student.distillation is not None:
+            rows["distilled from the student"] = f"`{student.distillation.model_dump_json()}`"
         rows["Term Control Layer"] = f"`{student.term_control.model_dump_json()}`, in training only"
     else:
         rows["auxiliary tasks"] = (

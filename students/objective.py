@@ -1,4 +1,13 @@
-"""The training loss over a batch of lists, and nDCG for validation."""
+"""The training loss over a batch of lists, and nDCG for validation.
+
+A student that is distilled from another student of the run (`distillation`) learns from the labels and from the scores
+of that student, as described by Hofstätter et al. (2020) for scores and Mirzadeh et al. (2020, "Teacher Assistant") for
+a student of intermediate size:
+
+    L = (1 - w) * rank(score, labels) + w * distil(score, scores of the other student)
+
+w is `distillation.weight`, and distil is one of the losses of `students.losses.distillation_losses`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +21,7 @@ from students.batches import ListBatch
 from students.kinds import AnySettings
 from students.losses import BY_TARGETS, LOSSES, Loss
 from students.rra_gpt import auxiliary_loss
-from students.student_settings import RraGptSettings
+from students.student_settings import RraBertSettings, RraGptSettings, StudentDistillationSettings
 from students.training_settings import TrainingSettings
 
 
@@ -35,6 +44,7 @@ class Objective:
         self.student = student
         self.loss: Loss = LOSSES[BY_TARGETS[targets] if training.loss == "auto" else training.loss]
         self.scale = training.score_scale_for(student.base) if targets == "scores" else 1.0
+        self.distillation = student.distillation if isinstance(student, RraBertSettings) else None
 
     def __call__(self, flat: Tensor, batch: ListBatch, progress: float = 0.0) -> Tensor:
         """Return the mean loss over the batch's lists, a scalar.
@@ -51,26 +61,38 @@ class Objective:
         """Return the loss of each list, [lists]. The arguments are those of `__call__`."""
         columns = flat.unsqueeze(1) if flat.dim() == 1 else flat
         targets, weights = (batch.targets * self.scale).to(flat.device), batch.weights.to(flat.device)
+        source = None if batch.source_scores is None else batch.source_scores.to(flat.device)
         ends = [0, *batch.mask.sum(dim=1).cumsum(dim=0).tolist()]
         parts = [columns[start:end] for start, end in itertools.pairwise(ends)]
         lists = [
-            self._of_list(part, targets[row, : len(part)].unsqueeze(0), weights[row : row + 1], progress)
+            self._of_list(
+                part,
+                targets[row, : len(part)].unsqueeze(0),
+                weights[row : row + 1],
+                None if source is None else source[row, : len(part)].unsqueeze(0),
+                progress,
+            )
             for row, part in enumerate(parts)
         ]
         return torch.stack(lists)
 
-    def _of_list(self, columns: Tensor, targets: Tensor, weight: Tensor, progress: float) -> Tensor:
+    def _of_list(
+        self, columns: Tensor, targets: Tensor, weight: Tensor, source: Tensor | None, progress: float
+    ) -> Tensor:
         """Return the loss of one list, a scalar.
 
         Args:
             columns: Output of the student, [candidates, columns]: score first, then training-only outputs.
             targets: [1, candidates].
             weight: Weight of the list in the loss, [1].
+            source: Scores of the student to distil from, [1, candidates]; None for none.
             progress: Completed fraction of the training steps, 0 to 1.
         """
         mask = torch.ones_like(targets, dtype=torch.bool)
         scores, others = columns[:, 0].unsqueeze(0), columns[:, 1:]
         ranking = self.loss(scores, targets, mask, weight)
+        if self.distillation is not None and source is not None:
+            ranking = _mixed(ranking, LOSSES[self.distillation.loss](scores, source, mask, weight), self.distillation)
         if not others.shape[1]:
             return ranking
         if isinstance(self.student, RraGptSettings):
@@ -84,6 +106,11 @@ class Objective:
         return ranking + self.student.term_control.weight_at(progress) * self.loss(
             others[:, 0].unsqueeze(0), targets, mask, weight
         )
+
+
+def _mixed(ranking: Tensor, distilled: Tensor, settings: StudentDistillationSettings) -> Tensor:
+    """Return the weighted sum of the ranking loss on the labels and the loss on another student's scores."""
+    return (1.0 - settings.weight) * ranking + settings.weight * distilled
 
 
 def ndcg(scores: Tensor, targets: Tensor, mask: Tensor, depth: int = 10) -> Tensor:

@@ -12,20 +12,22 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from ranking.errors import InputError
 from students.classifier import PairClassifier
+from students.layer_dropping import check_layers, drop_layers
 from students.student_settings import RraBertSettings
 
 
 def build(settings: RraBertSettings, path: str) -> PairClassifier:
     """Build the student from its base, with float32 weights.
 
-    A base that has no classification head with one label gets a new head.
+    A base that has no classification head with one label gets a new head. With `settings.layers`, only some of its
+    layers are kept.
 
     Args:
         settings: Settings of the student.
         path: Folder or Hugging Face ID of the encoder.
 
     Raises:
-        InputError: If the size of an encoder weight differs from the configuration.
+        InputError: If the size of an encoder weight differs from the configuration, or layers cannot be dropped.
     """
     config = AutoConfig.from_pretrained(path, num_labels=1, revision=settings.revision, trust_remote_code=False)
     model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -43,4 +45,7 @@ def build(settings: RraBertSettings, path: str) -> PairClassifier:
             f"base {settings.base!r}: the size of {wrong[0]} differs from its configuration; "
             "use the config.json that belongs to these weights"
         )
+    if settings.layers is not None:
+        check_layers(model, settings.layers, f"base {settings.base!r}")
+        model = drop_layers(model, settings.layers)
     return PairClassifier(model)

@@ -80,6 +80,18 @@ class BlendSettings(Settings):
         return self
 
 
+class StudentDistillationSettings(Settings):
+    """Distillation of a student from another student of the run, which is trained first."""
+
+    student: str = Field(description="Name of the student to learn from, usually a larger one.")
+    loss: Literal["margin_mse", "listwise_kl", "score_distillation"] = Field(
+        "listwise_kl", description="Loss between the scores of the two students, over the documents of a list."
+    )
+    weight: float = Field(
+        0.5, gt=0, le=1, description="Weight of this loss. The ranking loss on the labels has 1 minus this weight."
+    )
+
+
 class RraBertSettings(Settings):
     """RRA-BERT: a cross-encoder over [CLS] query [SEP] document [SEP]."""
 
@@ -98,6 +110,17 @@ class RraBertSettings(Settings):
         ),
     )
     revision: Revision = Field(None, description=REVISION)
+    layers: int | None = Field(
+        None,
+        ge=2,
+        description=(
+            "Number of the base's Transformer layers to keep: evenly spaced, the first and the last included. "
+            "Null: all."
+        ),
+    )
+    distillation: StudentDistillationSettings | None = Field(
+        None, description="Learn also from the scores of another student. Null: only from the labels."
+    )
     term_control: TermControlSettings = TermControlSettings()
     blend: BlendSettings = BlendSettings()
     precision: Precision = Field(

@@ -36,6 +36,7 @@ class Assignment:
             and exported if training does not improve it.
         frequent_terms: Keys of frequent terms, which Token Selection ignores.
         language: Language of the collection, for Token Selection.
+        source_scores: Folder with parts of `ScoredList` rows, the scores of the student to distil from; None for none.
     """
 
     student: AnySettings
@@ -54,6 +55,7 @@ class Assignment:
     base_ranks: bool = False
     frequent_terms: frozenset[int] = frozenset()
     language: str = ENGLISH
+    source_scores: Folder | None = None
 
     @property
     def steps_per_epoch(self) -> int:

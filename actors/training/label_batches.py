@@ -24,7 +24,7 @@ from ranking.labels.confidence import trust
 from ranking.labels.label_views import training_candidates, with_judgement_targets
 from ranking.labels.rationale_parsing import with_rationales
 from ranking.labels.relevance import relevance
-from ranking.records import Label, LabelledCandidate, RationaleList, content, misfit
+from ranking.records import Label, LabelledCandidate, RationaleList, ScoredList, content, misfit
 from ranking.storage.folder import Folder
 from students.batches import ListBatch, list_batch
 from students.kinds import TrainingReader
@@ -160,6 +160,7 @@ class LabelBatches:
         rows: TrainingReader,
         grades: dict[str, dict[str, int]] | None = None,
         clicks: dict[str, ListClicks] | None = None,
+        source_scores: Folder | None = None,
     ) -> None:
         """Create batches from a reader of labels.
 
@@ -169,12 +170,14 @@ class LabelBatches:
             rows: Tokenizes pairs for the student.
             grades: Judgements to learn from, {query_id: {doc_id: grade}}; None to learn from the labels.
             clicks: Clicks to mix into the labels' targets, {query_id: clicks}; None for none.
+            source_scores: Folder with scores of the labels by the student to distil from; None for none.
         """
         self.reader = reader
         self.training = training
         self.rows = rows
         self.grades = grades
         self.clicks = clicks or {}
+        self.source_scores = RowReader(source_scores, ScoredList) if source_scores else None
         # Validation tokenizes while a thread prepares the next step, and a tokenizer has only one truncation setting.
         self._tokenizing = threading.Lock()
 
@@ -204,10 +207,25 @@ class LabelBatches:
             (label.query, [(content(c.title, c.text), c.target) for c in candidates])
             for label, (candidates, _) in zip(labels, selected, strict=True)
         ]
-        batch = list_batch(lists, weights)
+        scores = [
+            self._source_scores(label.query_id, candidates)
+            for label, (candidates, _) in zip(labels, selected, strict=True)
+        ]
+        batch = list_batch(lists, weights, scores if self.source_scores else None)
         with self._tokenizing:
             batch.rows = self.rows.rows(batch.pairs, [target for _, targets in selected for target in targets])
         return batch
+
+    def _source_scores(self, query_id: str, candidates: Sequence[LabelledCandidate]) -> list[float]:
+        """Read the scores of candidates by the student to distil from; empty if there is none.
+
+        The only document of a list without usable candidates may have no score. It has no influence on the loss.
+        """
+        if self.source_scores is None:
+            return []
+        row = self.source_scores.read(query_id)
+        scores = dict(zip(row.doc_ids, row.scores, strict=True))
+        return [scores[c.doc_id] if len(candidates) > 1 else scores.get(c.doc_id, 0.0) for c in candidates]
 
     def _select(self, label: Label, epoch: int | None) -> tuple[list[LabelledCandidate], list[AuxiliaryTargets]]:
         """Choose the candidates of a label to learn from, at least one, and build the auxiliary targets of each."""

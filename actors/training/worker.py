@@ -98,7 +98,7 @@ class TrainingWorker:
         self.saved_for_preemption = False
         reader = LabelReader(work.labels, work.rationales)
         tokens = kinds.TrainingReader(student, self.tokenizer, work.frequent_terms, work.language)
-        self.batches = LabelBatches(reader, training, tokens, work.grades, work.clicks)
+        self.batches = LabelBatches(reader, training, tokens, work.grades, work.clicks, work.source_scores)
 
     def train(self, progress: TrainingProgress) -> TrainingProgress:
         """Train from `progress` to the last step, or until validation stops improving. Returns the final progress."""

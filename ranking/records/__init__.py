@@ -35,6 +35,7 @@ from ranking.records.label_records import (
 from ranking.records.rationale_records import Rationale, RationaleList, RationaleStatus
 from ranking.records.record import Record, misfit
 from ranking.records.rejection import Rejection
+from ranking.records.score_records import ScoredList
 
 __all__ = [
     "FUSED",
@@ -67,6 +68,7 @@ __all__ = [
     "RationaleStatus",
     "Record",
     "Rejection",
+    "ScoredList",
     "SelectedQuery",
     "SourcePassage",
     "SplitName",

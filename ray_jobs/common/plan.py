@@ -5,9 +5,10 @@ collection ─ queries ─┐                          ┌ rationales ┐
      └─────────┴───── test/candidates ─ test/labels ────────────────────────────┴─ evaluation
 
 With `queries.generate`, the queries of the collection come from the stages in `ray_jobs.common.generation_plan`.
-Only students that learn from rationales depend on them. clicks/ depends on the records of the service; students depend
-on it with `training.clicks`. vectors/, teacher/, writer/ and judge/ are caches, not stages: their entries are keyed by
-content and never go stale.
+Only students that learn from rationales depend on them. A student that is distilled from another student depends on it,
+and is trained on its scores of the labels, scores/<name>/. clicks/ depends on the records of the service; students
+depend on it with `training.clicks`. vectors/, teacher/, writer/ and judge/ are caches, not stages: their entries are
+keyed by content and never go stale.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from ray_jobs.common.identities import (
     teacher_identity,
 )
 from ray_jobs.common.run_settings import RunSettings
+from ray_jobs.common.student_order import source_of
 from ray_jobs.common.training_inputs import (
     TrainingInput,
     check_rationales_belong,
@@ -216,6 +218,11 @@ class Plan:
             self._students[key] = self._student(student)
         return self._students[key]
 
+    def source_scores(self, source: StudentSettings) -> Stage:
+        """Return the stage that scores the training labels with a student that others are distilled from."""
+        inputs = [self.student(source).fingerprint, self.labels_for_training.fingerprint]
+        return self._stage(f"scores/{source.name}", {}, inputs)
+
     def reads_rationales(self, student: StudentSettings) -> bool:
         """Return whether a student is trained on the run's rationales."""
         return student.learns_from_rationales and not isinstance(self._settings.rationales, NoRationaleSettings)
@@ -318,13 +325,18 @@ class Plan:
             inputs.append(self.clicks_for_training.fingerprint)
         if self._settings.training.labels and labels != self._own_labels:
             inputs.append(self.collection_fingerprint)  # labels of the collection's test queries are dropped
+        source = source_of(student, self._settings.students)
+        if source is not None:
+            inputs.append(self.student(source).fingerprint)
         if student.base in PROJECT_MODELS:
             inputs.append(weights_hash(student.base))
             training["score_scale"] = self._settings.training.score_scale_for(student.base)
         elif training["score_scale"] is None:
             training["score_scale"] = DEFAULT_SCORE_SCALE  # `_content_of_base` has the scale of another base
         content = self._content_of_base(student)
-        settings = {"student": student.model_dump(), "training": training, **content, **self._passages}
+        unset = {name for name in ("layers", "distillation") if getattr(student, name, None) is None}  # as with clicks
+        identity = {name: value for name, value in student.model_dump().items() if name not in unset}
+        settings = {"student": identity, "training": training, **content, **self._passages}
         if self._settings.collection.language != ENGLISH:  # also with labels of other runs
             settings["language"] = self._settings.collection.language
         return self._stage(f"students/{student.name}", settings, inputs)

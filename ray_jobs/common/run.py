@@ -41,6 +41,7 @@ from ray_jobs.common.job_logs import JobLogs
 from ray_jobs.common.plan import Plan
 from ray_jobs.common.run_settings import RunSettings
 from ray_jobs.common.setting_checks import check_distinct_names, check_passages, check_recorded_collection
+from ray_jobs.common.student_order import training_order
 
 
 class Run:
@@ -167,6 +168,7 @@ def resolve(command: CommandLine) -> RunSettings:
     names = [student.name for student in settings.students]
     if len(set(names)) != len(names):
         raise InputError(f"{where}: setting 'students': names must be distinct, not {', '.join(names)}")
+    training_order(settings.students, f"{where}: ")
     first_stages = [*(retriever.list_name for retriever in settings.candidates.retrievers), FUSED]
     for name in settings.evaluation.first_stages:
         if name not in first_stages:

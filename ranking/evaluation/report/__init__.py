@@ -17,6 +17,7 @@ from ranking.evaluation.featured_system import featured_system
 from ranking.evaluation.report import charts, report_tables
 from ranking.evaluation.report.calibration_tables import calibration_tables
 from ranking.evaluation.report.differences import ChangedQuery, RankedSystem, changed_queries
+from ranking.evaluation.report.frontier_table import frontier_table
 from ranking.evaluation.report.judge_tables import judge_legend, judge_tables
 from ranking.evaluation.report.markdown_text import markdown_text
 from ranking.evaluation.results import Metrics
@@ -125,6 +126,7 @@ def _content(data: ReportData) -> dict[str, Any]:
     metrics = data.metrics
     costs = report_tables.costs(metrics, data.featured)
     slice_columns, slice_rows = report_tables.query_slices(metrics)
+    frontier = frontier_table(metrics, data.first_stage, data.featured, data.budget_ms)
     quality = report_tables.quality(metrics, data.featured)
     quality.legend.extend(judge_legend(metrics, data.measure))
     return {
@@ -135,6 +137,7 @@ def _content(data: ReportData) -> dict[str, Any]:
         "tables": [
             *judge_tables(metrics),
             quality,
+            *([frontier] if frontier else []),
             *([costs] if costs else []),
             *calibration_tables(metrics),
         ],

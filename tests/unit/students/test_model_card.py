@@ -17,6 +17,14 @@ def test_card_has_the_score_scale_that_training_used(setting, scale):
     assert f'"score_scale":{scale}' in card
 
 
+def test_card_says_which_layers_were_kept_and_what_was_distilled():
+    small = RraBertSettings(layers=3, distillation={"student": "large", "weight": 0.25})
+    card = model_card(small, TrainingSettings(), PROVENANCE, {}, onnx=False)
+    assert "| layers kept from the base | 3 |" in card
+    assert '| distilled from the student | `{"student":"large","loss":"listwise_kl","weight":0.25}` |' in card
+    assert "layers kept" not in model_card(RraBertSettings(), TrainingSettings(), PROVENANCE, {}, onnx=False)
+
+
 def test_calibration_adds_a_section_with_measures_and_thresholds():
     card = model_card(RraBertSettings(), TrainingSettings(), PROVENANCE, {}, onnx=True)
     assert "scores have no fixed\nrange" in card

@@ -136,6 +136,15 @@ def test_page_shows_decision_warnings_and_changed_queries(data):
     assert text.count("<details") == 4
 
 
+def test_both_reports_mark_the_students_that_are_dominated(data):
+    data.metrics.systems["s@bm25"].measures[data.measure] = 0.1
+    row = "| s | 0.100 | 20.0 | 20.0 | 1,000 | yes | t |"
+    assert row in markdown_of(data).replace(" |  |", " |")
+    page = html_of(data)
+    assert "Quality and latency of the students" in page
+    assert re.search(r'<td class="">s</td><td class="">0.100</td>.*<td class="left">t</td></tr>', page)
+
+
 def test_markdown_has_the_tables_and_escapes_texts(data):
     text = markdown_of(data)
     assert "| s | bm25 | 0.875 |" in text
