@@ -22,7 +22,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from ranking.quantization import QuantizationError
+from ranking.quantization_result import QuantizationError
 
 MAX_ERROR = 0.05
 """Maximum expected change of a score (root mean square), as a share of the standard deviation of the scores.

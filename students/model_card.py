@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from ranking.calibration.calibrated_scores import Calibration
-from ranking.quantization import Quantization
+from ranking.quantization_result import Quantization
 from ranking.records import Provenance
 from students.kinds import AnySettings
 from students.student_settings import RraBertSettings

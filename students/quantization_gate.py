@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import torch
 
-from ranking.quantization import MIN_QUERIES, Quantization, QuantizationError, judge
+from ranking.quantization_result import MIN_QUERIES, Quantization, QuantizationError, judge
 from ranking.records import content
 from ranking.storage.folder import Folder
 from students import int8_file, model_card, onnx_file, parity, student_config

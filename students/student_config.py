@@ -14,7 +14,7 @@ from ranking.blending import Blend
 from ranking.calibration.calibrated_scores import Calibration
 from ranking.errors import CorruptFileError, InputError
 from ranking.passage_settings import PassageSettings
-from ranking.quantization import Quantization
+from ranking.quantization_result import Quantization
 from ranking.storage.folder import Folder
 
 NAME = "rradistill.json"

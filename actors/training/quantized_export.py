@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ranking.quantization import Quantization, QuantizationError
+from ranking.quantization_result import Quantization, QuantizationError
 from ranking.storage.folder import Folder
 from students import quantization_gate
 from students.quantization_gate import JudgedList

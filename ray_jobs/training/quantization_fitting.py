@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ranking.quantization import Quantization
+from ranking.quantization_result import Quantization
 from ranking.storage.folder import Folder
 from ray_jobs.common.run import Run
 from ray_jobs.training.validation_scores import ValidationScores

@@ -9,7 +9,7 @@ from ranking.storage.folder import Folder
 from ray_jobs import promote
 from ray_jobs.common.run import open_run
 from students import student_config
-from tests.testing.quantization import quantization
+from tests.testing.quantization_results import quantization
 
 
 @pytest.mark.parametrize("action", [promote.promote_by_hand("old"), promote.rollback])

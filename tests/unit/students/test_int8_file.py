@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from ranking.quantization import QuantizationError
+from ranking.quantization_result import QuantizationError
 from students import int8_file
 from students.int8_file import Range
 

@@ -7,7 +7,7 @@ from students.model_card import model_card, with_calibration, with_quantization
 from students.student_settings import RraBertSettings
 from students.training_settings import TrainingSettings
 from tests.testing.calibration import calibration
-from tests.testing.quantization import quantization
+from tests.testing.quantization_results import quantization
 
 PROVENANCE = Provenance(teacher="t", fingerprint="f", engine="vllm", targets="scores")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ranking.errors import InputError
-from ranking.quantization import QuantizationError
+from ranking.quantization_result import QuantizationError
 from ranking.registry import Registry
 from ranking.storage.checksums import read_checksums, write_checksums
 from ranking.storage.folder import Folder

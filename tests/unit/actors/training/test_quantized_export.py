@@ -3,10 +3,10 @@
 import pytest
 
 from actors.training.quantized_export import export_quantized
-from ranking.quantization import QuantizationError
+from ranking.quantization_result import QuantizationError
 from ranking.storage.folder import Folder
 from students import onnx_file, quantization_gate
-from tests.testing.quantization import quantization
+from tests.testing.quantization_results import quantization
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from ray_jobs.training import quantization_fitting
 from students import student_config
 from students.student_settings import RraBertSettings
 from students.training_settings import TrainingSettings
-from tests.testing.quantization import quantization
+from tests.testing.quantization_results import quantization
 from tests.testing.synthetic_labels import label_of
 
 

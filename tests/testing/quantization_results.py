@@ -1,6 +1,6 @@
 """A result of a quantization with made-up measures."""
 
-from ranking.quantization import Quantization
+from ranking.quantization_result import Quantization
 
 
 def quantization(**changed):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ranking.quantization import MARGIN, judge
+from ranking.quantization_result import MARGIN, judge
 
 QUERIES = [f"q{n}" for n in range(40)]
 
