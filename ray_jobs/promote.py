@@ -15,6 +15,7 @@ fails and changes nothing.
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Callable
 
 from ranking.errors import InputError
@@ -24,6 +25,7 @@ from ray_jobs.common.run_settings import PIPELINE_SETTINGS
 from ray_jobs.evaluate import METRICS
 from ray_jobs.evaluation.systems import locate_trained_model
 from ray_jobs.tracking import hub_upload
+from ray_jobs.training.quantization_fitting import quantization_of
 from students import student_config
 from students.student_settings import StudentSettings
 
@@ -50,6 +52,7 @@ def main(run: Run) -> None:
     champion = run.registry.promote(locate_trained_model(run, student), version, run.settings.run, decision.reason)
     already = " already" if before is not None and champion.history == before.history else ""
     run.progress.stage("promote", f"{version} is the champion{already}")
+    _show_quantization(run, version)
 
 
 def rollback(run: Run) -> None:
@@ -69,8 +72,18 @@ def show(run: Run) -> None:
     for change in champion.history:
         run.progress.line(f"{change.at}  {change.action:<8}  {change.version}  {change.reason}")
     run.progress.line(f"champion: {champion.champion}")
+    _show_quantization(run, champion.champion)
     others = [version for version in run.registry.versions() if version != champion.champion]
     run.progress.line(f"other versions: {', '.join(others) or 'none'}")
+
+
+def _show_quantization(run: Run, version: str) -> None:
+    """Print whether a version of the registry has an int8 model, and its quality. Prints nothing if it cannot load."""
+    quantization = None
+    with contextlib.suppress(InputError):
+        quantization = quantization_of(run.registry.folder / version)
+    if quantization is not None:
+        run.progress.line(f"int8 {'accepted' if quantization.accepted else 'rejected'}: {quantization.numbers}")
 
 
 def promote_by_hand(version: str) -> Callable[[Run], None]:

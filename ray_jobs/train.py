@@ -25,7 +25,13 @@ from ray_jobs.common.run import Run, job
 from ray_jobs.common.run_settings import TRAINING_SETTINGS
 from ray_jobs.common.student_order import training_order
 from ray_jobs.tracking import mlflow_tracking
-from ray_jobs.training import blend_fitting, calibration_fitting, source_scores, training_labels
+from ray_jobs.training import (
+    blend_fitting,
+    calibration_fitting,
+    quantization_fitting,
+    source_scores,
+    training_labels,
+)
 from ray_jobs.training.monitoring import TrainingSummary, write_curves
 from ray_jobs.training.preparation import TrainingData, frequent_terms, prepare
 from ray_jobs.training.settings_check import check_enough_labels, check_fit, check_language
@@ -52,7 +58,7 @@ def main(run: Run) -> None:
 
 
 def train(run: Run, student: StudentSettings) -> None:
-    """Train one student, fit its blend and calibration, and write its model folder.
+    """Train one student, fit its blend and calibration, quantize it, and write its model folder.
 
     Raises:
         InputError: If labels or rationales are missing, or the settings do not fit them.
@@ -82,6 +88,7 @@ def train(run: Run, student: StudentSettings) -> None:
     validation = ValidationScores(run, student, stage.folder / MODEL, data)
     blend_fitting.blend_student(run, student, validation)
     calibration_fitting.calibrate_student(run, student, validation)
+    quantization_fitting.quantize_student(run, student, validation)
     write_checksums(stage.folder / MODEL)
     manifest = stage.finish(
         rows_in=data.label_count, rows_out=data.query_count, rejected=data.label_count - data.query_count

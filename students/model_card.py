@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from ranking.calibration.calibrated_scores import Calibration
+from ranking.quantization_result import Quantization
 from ranking.records import Provenance
 from students.kinds import AnySettings
 from students.student_settings import RraBertSettings
@@ -117,6 +118,27 @@ def with_calibration(card: str, calibration: Calibration) -> str:
     """
     card = card.replace(_NO_RANGE, "The sigmoid\nof a score is a probability of relevance.")
     return card.replace(_LICENSE, f"{_calibration_section(calibration)}\n{_LICENSE}", 1)
+
+
+def with_quantization(card: str, quantization: Quantization) -> str:
+    """Add a section on the int8 model to a model card.
+
+    Args:
+        card: A text that `model_card` returned.
+        quantization: Result of the quantization.
+    """
+    if quantization.accepted:
+        outcome = "`model.int8.onnx` was accepted. It gives slightly different scores than the other files."
+    else:
+        outcome = "The int8 model was rejected, and is not part of this folder."
+    section = f"""## Quantization
+
+{outcome}
+{quantization.int8_matmuls} of {quantization.matmuls} matrix products are in int8.
+Calibrated on {quantization.calibration_pairs:,} validation pairs:
+{quantization.numbers}.
+"""
+    return card.replace(_LICENSE, f"{section}\n{_LICENSE}", 1)
 
 
 def _calibration_section(calibration: Calibration) -> str:

@@ -29,6 +29,9 @@ _log = logging.getLogger("rradistill")
 NAME = "model.onnx"
 """Name of the ONNX file in a student's folder."""
 
+INT8_NAME = "model.int8.onnx"
+"""Name of the quantized ONNX file in a student's folder (`students.int8_file`)."""
+
 MAX_PARAMETERS = 400_000_000
 """Larger models are not exported, because an ONNX file is limited to 2 GiB."""
 

@@ -18,11 +18,20 @@ def dtype_of(precision: Precision, device: str) -> torch.dtype:
         device: `cpu` or `cuda`.
     """
     if precision == "auto":
-        precision = "bf16" if device != "cpu" or _has_native_bf16() else "fp32"
+        precision = "bf16" if device != "cpu" or has_native_bf16() else "fp32"
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
-def _has_native_bf16() -> bool:
+def has_native_int8() -> bool:
+    """Return whether the CPU multiplies int8 natively.
+
+    Other x86 CPUs add pairs of products in 16 bits, which can overflow and change the scores.
+    """
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+
+
+def has_native_bf16() -> bool:
     """Return whether the CPU multiplies bf16 natively."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_tile"))

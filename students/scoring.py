@@ -26,9 +26,10 @@ from students.classifier import PairClassifier
 from students.clipping import clip
 from students.first_token import read_first_token_only
 from students.input_limits import max_positions
+from students.int8_choice import use_int8, without_int8
 from students.model_check import checked_model
 from students.precision import dtype_of
-from students.student_settings import Precision
+from students.student_settings import Precision, ScoringPrecision
 
 Engine = Literal["auto", "torch", "onnx", "openvino"]
 
@@ -124,13 +125,15 @@ class TokenizedPair:
 class Scorer:
     """A saved student that scores pairs on this machine. A higher score is better; scores have no fixed range."""
 
+    _int8_bytes: int | None = None
+
     pair_tokenizer: Callable[[Sequence[tuple[str, str]]], list[dict[str, list[int]]]] | None = None
     """Replaces `students.batches.tokenize` in `tokenized`, such as a cache. Must return the same rows."""
 
     def __init__(
         self,
         folder: str | Path,
-        precision: Precision | None = None,
+        precision: ScoringPrecision | None = None,
         engine: Engine = "auto",
         display_name: str | None = None,
     ) -> None:
@@ -138,12 +141,14 @@ class Scorer:
 
         Args:
             folder: Folder of the student.
-            precision: Precision of the base; None for the precision in the student config.
+            precision: Precision of the base; None for the precision in the student config. `int8` uses
+                model.int8.onnx, and its other layers have the precision `auto`.
             engine: `auto` is OpenVINO on a CPU if the folder contains model.onnx, else torch.
             display_name: Name of the folder in error messages; None for its path.
 
         Raises:
-            InputError: If the folder contains no student, or one that this version cannot load.
+            InputError: If the folder contains no student, or one that this version cannot load, or no accepted int8
+                file if `precision` is int8.
         """
         folder = Path(folder)
         self.config = student_config.read(Folder(folder), display_name)
@@ -151,8 +156,11 @@ class Scorer:
         self.passages = student_config.passages_of(self.config, display_name or str(folder))
         self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.dtype = dtype_of(precision or self.config["precision"], device)
-        path = folder / onnx_file.NAME
+        precision = precision or self.config["precision"]
+        int8 = engine != "torch" and use_int8(precision, folder, self.config, device, display_name or str(folder))
+        self.dtype = dtype_of(without_int8(precision), device)
+        self.precision = "int8" if int8 else _name_of(self.dtype)
+        path = folder / (onnx_file.INT8_NAME if int8 else onnx_file.NAME)
         if engine == "auto":
             engine = "openvino" if device == "cpu" and path.is_file() else "torch"
         self.model: nn.Module
@@ -163,6 +171,12 @@ class Scorer:
         else:
             self.model = _for_inference(_classifier(folder), device, self.dtype)
         self.parameters = _parameters_in(folder)
+        self._int8_bytes = path.stat().st_size if int8 else None
+
+    @property
+    def weight_bytes(self) -> int:
+        """Size of the weights in the precision used for scoring. In int8, the size of the file."""
+        return self._int8_bytes or self.parameters * self.dtype.itemsize
 
     @property
     def language(self) -> str:
@@ -286,8 +300,14 @@ class ClassifierScorer(Scorer):
         self.max_length, self.tokenizer = max_length or limit, tokenizer
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.dtype = dtype_of(precision, device)
+        self.precision = _name_of(self.dtype)
         self.model = _for_inference(PairClassifier(loaded), device, self.dtype)
         self.parameters = sum(weights.numel() for weights in self.model.parameters())
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    """Return the name of a dtype as in settings."""
+    return "bf16" if dtype == torch.bfloat16 else "fp32"
 
 
 def _classifier(folder: Path) -> PairClassifier:

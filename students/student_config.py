@@ -14,6 +14,7 @@ from ranking.blending import Blend
 from ranking.calibration.calibrated_scores import Calibration
 from ranking.errors import CorruptFileError, InputError
 from ranking.passage_settings import PassageSettings
+from ranking.quantization_result import Quantization
 from ranking.storage.folder import Folder
 
 NAME = "rradistill.json"
@@ -57,6 +58,33 @@ def write_calibration_note(model: Folder, reason: str) -> None:
     _add(model, "calibration_note", reason)
 
 
+def write_quantization(model: Folder, quantization: Quantization) -> None:
+    """Add the result of quantizing it, accepted or not, to the config of a saved student."""
+    _add(model, "quantization", quantization.model_dump())
+
+
+def write_quantization_note(model: Folder, reason: str) -> None:
+    """Add the reason why it cannot be quantized to the config of a saved student."""
+    _add(model, "quantization_note", reason)
+
+
+def quantization_of(config: dict[str, Any], display_name: str) -> Quantization | None:
+    """Return the result of quantizing a student from its config. None if it was not quantized.
+
+    Args:
+        config: Content of the config file.
+        display_name: Name of the student's folder in error messages.
+
+    Raises:
+        InputError: If the result is invalid.
+    """
+    saved = config.get("quantization")
+    try:
+        return None if saved is None else Quantization.model_validate(saved)
+    except ValidationError as error:
+        raise InputError(f"{display_name}: {_invalid('quantization', error)}") from None
+
+
 def write_passages(model: Folder, passages: PassageSettings) -> None:
     """Add the passages that a student was trained on to its config, so it is evaluated and served with the same."""
     _add(model, "passages", passages.model_dump())
@@ -76,10 +104,13 @@ def passages_of(config: dict[str, Any], display_name: str) -> PassageSettings | 
     try:
         return None if saved is None else PassageSettings.model_validate(saved)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise InputError(
-            f"{display_name}: {NAME} has invalid passages ({first['msg'].lower()}); copy or train this student again"
-        ) from None
+        raise InputError(f"{display_name}: {_invalid('passages', error)}") from None
+
+
+def _invalid(key: str, error: ValidationError) -> str:
+    """Describe an invalid value in a student config."""
+    first = error.errors(include_url=False)[0]
+    return f"{NAME} has invalid {key} ({first['msg'].lower()}); copy or train this student again"
 
 
 def _add(model: Folder, key: str, value: Any) -> None:

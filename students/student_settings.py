@@ -14,6 +14,9 @@ Match = Literal["token", "word"]
 Precision = Literal["auto", "fp32", "bf16"]
 """`auto`: bf16 if the hardware supports it natively, else fp32."""
 
+ScoringPrecision = Literal["auto", "fp32", "bf16", "int8"]
+"""Precision of a saved student. `auto`: int8 if the student has an accepted int8 file and the CPU supports it."""
+
 
 class TermControlSettings(Settings):
     """The Term Control Layer: a second score in training, from the document tokens that also occur in the query."""
@@ -124,7 +127,11 @@ class RraBertSettings(Settings):
     term_control: TermControlSettings = TermControlSettings()
     blend: BlendSettings = BlendSettings()
     precision: Precision = Field(
-        "auto", description="Precision of scoring, in evaluation and serving. `auto`: bf16 if supported natively."
+        "auto",
+        description=(
+            "Precision of scoring, in evaluation and serving. `auto`: int8 if `training.quantize` was accepted and the "
+            "CPU supports it, else bf16 if supported natively."
+        ),
     )
     max_length: int = Field(
         160, ge=16, description="Maximum tokens of query and document; the longer text is truncated."

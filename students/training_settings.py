@@ -171,6 +171,13 @@ class TrainingSettings(Settings):
             "validation documents have them, else the teacher. `none`: keep the raw scores."
         ),
     )
+    quantize: Literal["none", "int8"] = Field(
+        "none",
+        description=(
+            "`int8`: also write an int8 model for CPUs, calibrated on the validation queries. It is used only if its "
+            "nDCG@10 on these queries is not worse than without quantization by more than 0.005 (non-inferiority)."
+        ),
+    )
     max_restarts: int = Field(
         3, ge=0, description="Maximum number of restarts from the last checkpoint after workers are lost."
     )

@@ -70,7 +70,7 @@ class LatencyProbe:
         scorer = model.load()
         texts = [(row.text, [(c.title, c.text) for c in row.candidates]) for row in lists]
         seconds = measure_seconds(lambda row: score_documents(scorer, *row), texts)
-        size = Size(parameters=scorer.parameters, bytes=scorer.parameters * scorer.dtype.itemsize)
+        size = Size(parameters=scorer.parameters, bytes=scorer.weight_bytes)
         return MeasuredLatency(
             latency_percentiles(seconds), documents_per_second(seconds, lists), size, _parity_of(model)
         )
@@ -198,8 +198,8 @@ def _parity_of(model: Model) -> Parity | None:
         return None
     with tempfile.TemporaryDirectory() as local:
         model.folder.copy_to(Folder(local))
-        difference = parity.difference(Path(local))
-    return Parity(difference=difference, passed=difference is not None and difference <= parity.TOLERANCE)
+        difference, passed = parity.is_passed(Path(local))
+    return Parity(difference=difference, passed=passed)
 
 
 def _processor() -> str:

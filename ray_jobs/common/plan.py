@@ -319,6 +319,8 @@ class Plan:
         training = self._settings.training.model_dump(exclude=EXECUTION_SETTINGS | {"labels"})
         if training["clicks"] is None:
             del training["clicks"]  # as before there was this setting
+        if training["quantize"] == "none":
+            del training["quantize"]
         labels = self.labels_for_training.fingerprint
         inputs = [labels, *([self.rationales_for_training.fingerprint] if self.reads_rationales(student) else [])]
         if self._settings.training.clicks is not None:

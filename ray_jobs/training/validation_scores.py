@@ -68,13 +68,17 @@ class ValidationScores:
         mixed = {c.doc_id: c for c in with_clicks(seen, clicks, label.provenance.targets)}
         return label.model_copy(update={"candidates": [mixed.get(c.doc_id, c) for c in label.candidates]})
 
-    @cached_property
-    def scores(self) -> TrecRun:
-        """Raw scores, {query_id: {doc_id: score}}, of the documents that the teacher was shown."""
+    def shown(self) -> list[CandidateList]:
+        """Return the documents of each validation query that the teacher was shown. Drops queries without any."""
         # a label has the passage that the teacher was shown, but the student scores all passages
         documents = self._run.collection.documents if self._run.settings.passages else []
         texts = {document.doc_id: document.text for document in documents}
-        lists = [row for label in self.labels.values() if (row := _shown(label, texts)).candidates]
+        return [row for label in self.labels.values() if (row := _shown(label, texts)).candidates]
+
+    @cached_property
+    def scores(self) -> TrecRun:
+        """Raw scores, {query_id: {doc_id: score}}, of the documents that the teacher was shown."""
+        lists = self.shown()
         if not lists:
             return {}
         return score_lists(self._run, Model(self.model.uri), f"{self._student.name}, validation", lists)

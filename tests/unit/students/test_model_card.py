@@ -3,10 +3,11 @@
 import pytest
 
 from ranking.records import Provenance
-from students.model_card import model_card, with_calibration
+from students.model_card import model_card, with_calibration, with_quantization
 from students.student_settings import RraBertSettings
 from students.training_settings import TrainingSettings
 from tests.testing.calibration import calibration
+from tests.testing.quantization_results import quantization
 
 PROVENANCE = Provenance(teacher="t", fingerprint="f", engine="vllm", targets="scores")
 
@@ -43,3 +44,13 @@ def test_calibration_adds_a_section_with_measures_and_thresholds():
     ):
         assert text in section
     assert calibrated.endswith(card[card.index("## License") :])
+
+
+@pytest.mark.parametrize(("accepted", "outcome"), [(True, "was accepted"), (False, "was rejected")])
+def test_quantization_adds_a_section_with_the_measured_values(accepted, outcome):
+    card = model_card(RraBertSettings(), TrainingSettings(), PROVENANCE, {}, onnx=True)
+    quantized = with_quantization(card, quantization(accepted=accepted))
+    section = quantized[quantized.index("## Quantization") : quantized.index("## License")]
+    for text in (outcome, "40 of 42 matrix products", "256 validation pairs", "lower bound of the difference -0.0012"):
+        assert text in section
+    assert quantized.replace(f"{section}", "") == card

@@ -15,7 +15,7 @@ def test_explicit_precision_is_used_on_any_device(device):
 
 @pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_auto_is_bf16_if_the_hardware_supports_it(native, expected, monkeypatch):
-    monkeypatch.setattr(precision, "_has_native_bf16", lambda: native)
+    monkeypatch.setattr(precision, "has_native_bf16", lambda: native)
     assert dtype_of("auto", "cpu") == expected
     assert dtype_of("auto", "cuda") == torch.bfloat16
 
