@@ -47,7 +47,7 @@ def _cells(result: SystemResult, measure: str) -> list[Cell]:
     assert result.latency_ms is not None
     rate, size = result.documents_per_second, result.size
     return [
-        Cell(result.formatted(measure)),
+        Cell(result.format_measure(measure)),
         Cell(f"{result.latency_ms.p50:.1f}"),
         Cell(f"{result.latency_ms.p95:.1f}"),
         Cell("" if rate is None else f"{rate:,.0f}"),
