@@ -130,7 +130,10 @@ class Folder(ParquetFiles):
 
     def names(self, suffix: str = "") -> list[str]:
         """List the names of files and folders directly in this folder, sorted. Empty if the folder does not exist."""
-        infos = self.filesystem.get_file_info(pafs.FileSelector(self.path, allow_not_found=True))
+        try:
+            infos = self.filesystem.get_file_info(pafs.FileSelector(self.path))
+        except FileNotFoundError:  # `allow_not_found` would also raise it if the folder is created meanwhile
+            return []
         return sorted(info.base_name for info in infos if info.base_name.endswith(suffix))
 
     def read_bytes(self, name: str) -> bytes:
