@@ -44,21 +44,21 @@ def installed(tmp_path_factory):
     return place
 
 
-def call(installed, *arguments):
+def call(installed, program, *arguments):
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
-    command = [installed / "env/bin/rradistill", *arguments]
+    command = [installed / "env/bin" / program, *arguments]
     return subprocess.run(command, cwd=installed, env=environment, capture_output=True, text=True, timeout=400)
 
 
 def test_code_and_data_come_from_the_wheel(installed):
     code = "import ranking.prompts as p, ray_jobs; print(p.load_prompt(p.LISTWISE).hash, ray_jobs.__file__)"
-    done = subprocess.run([installed / "env/bin/python", "-c", code], cwd=installed, capture_output=True, text=True)
+    done = call(installed, "python", "-c", code)
     assert str(installed / "env") in done.stdout, done.stderr
 
 
 def test_first_stages_of_the_quickstart_run(installed):
     shutil.copy(ROOT / "configs" / "quickstart.yaml", installed / "run.yaml")
-    done = call(installed, "candidates", "run.yaml", "--candidates.retrievers", '[{"kind": "bm25"}]')
+    done = call(installed, "rradistill", "candidates", "run.yaml", "--candidates.retrievers", '[{"kind": "bm25"}]')
     assert done.returncode == 0, done.stdout + done.stderr
     assert "long-tail queries of" in done.stdout
     assert "candidate lists" in done.stdout
@@ -66,7 +66,7 @@ def test_first_stages_of_the_quickstart_run(installed):
 
 
 def test_a_bad_setting_is_one_line(installed):
-    done = call(installed, "train", "run.yaml", "--training.epoch", "2")
+    done = call(installed, "rradistill", "train", "run.yaml", "--training.epoch", "2")
     assert (done.returncode, done.stderr.splitlines()) == (
         2,
         ["error: argument --training.epoch: unknown setting; did you mean --training.epochs?"],
