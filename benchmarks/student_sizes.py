@@ -40,9 +40,10 @@ from ranking.records import ScoredList, content
 from ranking.storage.folder import Folder
 from students import export, kinds
 from students.batches import list_batch
+from students.forward_passes import forward_rows
 from students.objective import Objective, ndcg
 from students.precision import dtype_of
-from students.scoring import Scorer, forward_rows
+from students.scoring import Scorer
 from students.student_settings import RraBertSettings
 from students.training_settings import TrainingSettings
 

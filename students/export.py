@@ -16,8 +16,9 @@ from ranking.errors import first_line
 from ranking.languages import ENGLISH
 from students import onnx_file, parity
 from students.classifier import PairClassifier
+from students.forward_passes import forward_pairs
 from students.kinds import AnySettings
-from students.scoring import CONFIG_FILE, Scorer, forward_pairs
+from students.scoring import CONFIG_FILE, Scorer
 
 _log = logging.getLogger("rradistill")
 

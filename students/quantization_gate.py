@@ -17,10 +17,11 @@ from ranking.records import content
 from ranking.storage.folder import Folder
 from students import int8_file, model_card, onnx_file, parity, student_config
 from students.batches import chunks_by_bucket, inputs_of, pad, tokenize
+from students.forward_passes import CHUNK_TOKENS
 from students.objective import ndcg
 from students.passage_splitting import score_documents, split_documents
 from students.precision import dtype_of, has_native_int8
-from students.scoring import CHUNK_TOKENS, Scorer
+from students.scoring import Scorer
 
 T = TypeVar("T")
 

@@ -9,11 +9,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ranking.blending import Blend
@@ -21,10 +21,11 @@ from ranking.errors import InputError, first_line
 from ranking.languages import ENGLISH
 from ranking.storage.folder import Folder
 from students import onnx_file, student_config
-from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, pad, tokenize
+from students.batches import bucket_of, tokenize
 from students.classifier import PairClassifier
 from students.clipping import clip
 from students.first_token import read_first_token_only
+from students.forward_passes import CHUNK_TOKENS, device_of, forward_chunks, forward_pairs
 from students.input_limits import max_positions
 from students.int8_choice import use_int8, without_int8
 from students.model_check import checked_model
@@ -34,74 +35,6 @@ from students.student_settings import Precision, ScoringPrecision
 Engine = Literal["auto", "torch", "onnx", "openvino"]
 
 CONFIG_FILE = student_config.NAME
-
-CHUNK_TOKENS = {"cpu": 1024, "cuda": 32_768}
-"""Maximum tokens per forward pass, by device type. A CPU is fastest if the activations fit into its cache."""
-
-
-def forward_pairs(model: nn.Module, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> Tensor:
-    """Score (query, document) pairs, each padded to its bucket (see `students.batches.bucket_of`).
-
-    Returns:
-        [pairs], float32, in the given order.
-    """
-    rows = tokenize(tokenizer, pairs, max_length)
-    lengths = [len(row["input_ids"]) for row in rows]
-    return _forward(model, tokenizer, rows, chunks_by_bucket(lengths, CHUNK_TOKENS[_device(model).type], max_length))
-
-
-def forward_rows(
-    model: nn.Module, tokenizer: Any, rows: Sequence[dict[str, list[int]]], single_chunk: bool = False
-) -> Tensor:
-    """Score tokenized pairs in chunks of similar length, each padded to its longest pair.
-
-    Args:
-        model: The model.
-        tokenizer: Tokenizer of the model.
-        rows: Tokenized pairs.
-        single_chunk: Score all pairs in one forward pass.
-
-    Returns:
-        The model's output, [pairs] or [pairs, columns], float32, in the given order.
-    """
-    lengths = [len(row["input_ids"]) for row in rows]
-    if single_chunk and rows:
-        chunks = [list(range(len(rows)))]
-    else:
-        chunks = chunks_by_length(lengths, CHUNK_TOKENS[_device(model).type])
-    return _forward(model, tokenizer, rows, [(None, chunk) for chunk in chunks])
-
-
-def _forward(
-    model: nn.Module,
-    tokenizer: Any,
-    rows: Sequence[dict[str, list[int]]],
-    chunks: Sequence[tuple[int | None, list[int]]],
-) -> Tensor:
-    """Score tokenized pairs chunk by chunk and return the scores in the order of the pairs.
-
-    Args:
-        model: The model.
-        tokenizer: Tokenizer of the model.
-        rows: Tokenized pairs.
-        chunks: For each forward pass, the number of tokens to pad to (None for that of the longest pair) and the
-            indices of its pairs.
-    """
-    device = _device(model)
-    order = [i for _, chunk in chunks for i in chunk]
-    batches = (pad(tokenizer, [rows[i] for i in chunk], width) for width, chunk in chunks)
-    if isinstance(model, onnx_file.OpenVinoStudent):
-        scores = model.many(batches)
-    else:
-        scores = [model({key: value.to(device) for key, value in batch.items()}) for batch in batches]
-    inverse = torch.empty(len(order), dtype=torch.long, device=device)
-    inverse[torch.tensor(order, dtype=torch.long, device=device)] = torch.arange(len(order), device=device)
-    return torch.cat(scores)[inverse] if scores else torch.zeros(0)
-
-
-def _device(model: nn.Module) -> torch.device:
-    """Return the device of a model's weights, or the CPU for a model without torch weights, such as an ONNX model."""
-    return next((weights.device for weights in model.parameters()), torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -215,7 +148,7 @@ class Scorer:
         The scores are the same as those of `score`. Up to `streams` threads can call this method at the same time.
         """
         (width,) = {row.width for row in rows}
-        scores: list[float] = _forward(
+        scores: list[float] = forward_chunks(
             self.model, self.tokenizer, [row.inputs for row in rows], [(width, list(range(len(rows))))]
         ).tolist()
         return scores
@@ -238,7 +171,7 @@ class Scorer:
     @property
     def chunk_tokens(self) -> int:
         """Recommended tokens per chunk on this device, padding included."""
-        return CHUNK_TOKENS[_device(self.model).type]
+        return CHUNK_TOKENS[device_of(self.model).type]
 
     @property
     def streams(self) -> int:

@@ -30,8 +30,9 @@ from ranking.storage.folder import Folder
 from students import kinds
 from students.batches import chunks_by_length, pad, tokenize
 from students.classifier import PairClassifier
+from students.forward_passes import CHUNK_TOKENS, forward_pairs
 from students.precision import dtype_of
-from students.scoring import CHUNK_TOKENS, ClassifierScorer, forward_pairs
+from students.scoring import ClassifierScorer
 from students.student_settings import RraBertSettings
 from tools import texts
 from tools.cosine_classifier import cosine_classifier, fit_logits

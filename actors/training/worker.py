@@ -27,8 +27,8 @@ from ranking.records import content
 from students import kinds
 from students.batches import ListBatch
 from students.export import ParityError
+from students.forward_passes import forward_rows
 from students.objective import Objective, ndcg
-from students.scoring import forward_rows
 
 _PROBES = 64
 """Maximum number of pairs in the parity check, which compares the scores of the saved and the trained model."""

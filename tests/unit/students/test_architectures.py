@@ -9,10 +9,11 @@ import torch
 from students import export, kinds
 from students.bases import check_base
 from students.batches import list_batch
+from students.forward_passes import forward_pairs, forward_rows
 from students.kinds import TrainingReader, unwrap, wrap_for_training
 from students.objective import Objective
 from students.onnx_file import split_head
-from students.scoring import Scorer, forward_pairs, forward_rows
+from students.scoring import Scorer
 from students.student_settings import RraBertSettings
 from students.training_settings import TrainingSettings
 from tools.tiny_models import tiny_deberta, tiny_modern_bert, tiny_xlm_roberta

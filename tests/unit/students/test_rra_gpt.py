@@ -10,9 +10,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from students import export, kinds, rra_gpt
 from students.batches import SEGMENTS, TASKS, pad
+from students.forward_passes import forward_pairs, forward_rows
 from students.pair_templates import PARTS
 from students.rra_gpt import LABEL, RATIONALE, AuxiliaryTargets, auxiliary_loss
-from students.scoring import ClassifierScorer, Scorer, forward_pairs, forward_rows
+from students.scoring import ClassifierScorer, Scorer
 from students.student_settings import LoraSettings, RraGptSettings
 from tools.tiny_models import tiny_generator
 

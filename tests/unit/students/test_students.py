@@ -13,8 +13,9 @@ from ranking.model_paths import model_path
 from ranking.records import Provenance
 from students import export, kinds, rra_bert
 from students.batches import bucket_of, chunks_by_bucket, chunks_by_length, list_batch, pad, tokenize
+from students.forward_passes import forward_pairs
 from students.model_card import model_card
-from students.scoring import CONFIG_FILE, Scorer, forward_pairs
+from students.scoring import CONFIG_FILE, Scorer
 from students.student_settings import RraBertSettings
 from students.training_settings import TrainingSettings
 

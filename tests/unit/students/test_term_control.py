@@ -8,8 +8,9 @@ from transformers import AlbertConfig, AutoModelForSequenceClassification, AutoT
 from ranking.model_paths import model_path
 from students import export, rra_bert
 from students.batches import KEYS, SEGMENTS, pad, tokenize
+from students.forward_passes import forward_pairs
 from students.kinds import TrainingReader, unwrap, wrap_for_training
-from students.scoring import Scorer, forward_pairs
+from students.scoring import Scorer
 from students.student_settings import RraBertSettings
 from students.term_control import TermGate, TermLayer
 from students.token_selection import IGNORED, TokenKeys

@@ -10,7 +10,8 @@ from sentence_transformers import CrossEncoder
 from ranking.model_manifest import read_model_manifest
 from ranking.model_paths import model_path
 from students import kinds
-from students.scoring import ClassifierScorer, forward_pairs
+from students.forward_passes import forward_pairs
+from students.scoring import ClassifierScorer
 from students.student_settings import RraBertSettings
 from tests.testing.facts import ROOT
 from tools.cross_material import bi_encoder, candidates_of, lists_of, query_of, target_of
