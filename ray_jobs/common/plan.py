@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from actors.rationales.rationale_settings import NoRationaleSettings
@@ -25,7 +24,7 @@ from ranking.collections.log_files import fingerprint_of_log
 from ranking.errors import InputError
 from ranking.evaluation.results import SCHEMA_VERSION
 from ranking.languages import ENGLISH
-from ranking.model_paths import PROJECT_MODELS, folder_hash, manifest_of_model, weights_hash
+from ranking.model_paths import PROJECT_MODELS, weights_hash
 from ranking.records import SplitName
 from ranking.runs.stages import Stage, fingerprint_of, manifest_of
 from ranking.settings import Bm25Settings, DenseSettings, ParquetRetrieverSettings, RunRetrieverSettings
@@ -40,6 +39,7 @@ from ray_jobs.common.identities import (
     teacher_identity,
 )
 from ray_jobs.common.run_settings import RunSettings
+from ray_jobs.common.student_identity import student_identity
 from ray_jobs.common.student_order import source_of
 from ray_jobs.common.training_inputs import (
     TrainingInput,
@@ -48,16 +48,12 @@ from ray_jobs.common.training_inputs import (
     merged_fingerprint,
 )
 from students.student_settings import StudentSettings
-from students.training_settings import DEFAULT_SCORE_SCALE
 
 POST_PROCESSING_SETTINGS = {
     *("max_attempts", "orders", "merge", "missing"),
     *("method", "pairs", "scores", "passes", "size", "top", "likelihood"),
 }
 """Settings of a teacher that affect which prompts it gets and how its answers become labels, but not the answers."""
-
-EXECUTION_SETTINGS = {"workers", "min_workers", "max_restarts", "max_tokens_per_microbatch", "activation_checkpointing"}
-"""Training settings that change the student only by rounding errors. A training run can resume with other values."""
 
 
 class Plan:
@@ -315,12 +311,6 @@ class Plan:
         return self._stage(name, self._settings.candidates.identity(), inputs)
 
     def _student(self, student: StudentSettings) -> Stage:
-        # labels are identified by their content, not by their location
-        training = self._settings.training.model_dump(exclude=EXECUTION_SETTINGS | {"labels"})
-        if training["clicks"] is None:
-            del training["clicks"]  # as before there was this setting
-        if training["quantize"] == "none":
-            del training["quantize"]
         labels = self.labels_for_training.fingerprint
         inputs = [labels, *([self.rationales_for_training.fingerprint] if self.reads_rationales(student) else [])]
         if self._settings.training.clicks is not None:
@@ -332,13 +322,8 @@ class Plan:
             inputs.append(self.student(source).fingerprint)
         if student.base in PROJECT_MODELS:
             inputs.append(weights_hash(student.base))
-            training["score_scale"] = self._settings.training.score_scale_for(student.base)
-        elif training["score_scale"] is None:
-            training["score_scale"] = DEFAULT_SCORE_SCALE  # `_content_of_base` has the scale of another base
-        content = self._content_of_base(student)
-        unset = {name for name in ("layers", "distillation") if getattr(student, name, None) is None}  # as with clicks
-        identity = {name: value for name, value in student.model_dump().items() if name not in unset}
-        settings = {"student": identity, "training": training, **content, **self._passages}
+        trained = manifest_of(self._folder / "students" / student.name)
+        settings = student_identity(student, self._settings.training, trained) | self._passages
         if self._settings.collection.language != ENGLISH:  # also with labels of other runs
             settings["language"] = self._settings.collection.language
         return self._stage(f"students/{student.name}", settings, inputs)
@@ -361,23 +346,6 @@ class Plan:
             return TrainingInput(own().folder, own().fingerprint)
         manifests = [finished_manifest(place, name) for place in self._settings.training.labels]
         return TrainingInput(external / name, merged_fingerprint(manifests))
-
-    def _content_of_base(self, student: StudentSettings) -> dict[str, Any]:
-        """Hash the folder of a base model, because its weights may change under the same path.
-
-        If `training.score_scale` is not set, the score scale in the folder's manifest belongs to the content too. If
-        the folder no longer exists, returns what the student was trained with.
-        """
-        keys = {"base"} if self._settings.training.score_scale is not None else {"base", "base_score_scale"}
-        if Path(student.base).is_dir():
-            content: dict[str, Any] = {"base": folder_hash(Path(student.base))}
-            manifest = manifest_of_model(student.base)
-            if manifest is not None and manifest.score_scale is not None:
-                content["base_score_scale"] = manifest.score_scale
-        else:
-            trained = manifest_of(self._folder / "students" / student.name)
-            content = trained.settings if trained and trained.settings["student"]["base"] == student.base else {}
-        return {key: content[key] for key in keys & set(content)}
 
     @cached_property
     def _rationales_identity(self) -> dict[str, Any]:
