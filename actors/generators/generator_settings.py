@@ -11,30 +11,16 @@ from actors.vllm.engine_dtype import engine_with_dtype
 from ranking.collections.lines import read_lines
 from ranking.errors import InputError
 from ranking.generation.generation_settings import GenerationSettings, RecordedGenerationSettings
-from ranking.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
+from ranking.generative_model_settings import GenerativeModelSettings
 from ranking.prompts.generation_prompts import GENERATE
 from ranking.selection.selection_settings import QuerySettings
-from ranking.settings import REVISION, EngineArguments, Revision
 from ranking.storage.sources import fetched
 
 
-class LlmGenerationSettings(GenerationSettings):
+class LlmGenerationSettings(GenerativeModelSettings, GenerationSettings):
     """A language model that writes queries. In vLLM, it runs on the teacher's resources, before the teacher."""
 
     kind: Literal["llm"] = "llm"
-    backend: Backend = Field("vllm", description=BACKEND)
-    model: str = Field(
-        description="Folder or Hugging Face id of a generative model with a chat template. For a hosted model, its "
-        "name in the API."
-    )
-    revision: Revision = Field(None, description=REVISION)
-    hosted: HostedSettings | None = Field(None, description=HOSTED)
-    engine: EngineArguments = Field(
-        default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
-        description=(
-            "Arguments of the vLLM engine. On a CPU, dtype `auto` is bf16 if the CPU supports it natively, else fp32."
-        ),
-    )
     structured: bool = Field(
         True,
         description="In vLLM, constrain decoding to the JSON form of the answer. For a hosted model, see "
@@ -62,7 +48,6 @@ class LlmGenerationSettings(GenerationSettings):
 
     @model_validator(mode="after")
     def _apply_manifest(self) -> LlmGenerationSettings:
-        check_backend(self.backend, self.hosted, self.revision)
         self.engine = engine_with_dtype(self.model, self.engine)
         return self
 

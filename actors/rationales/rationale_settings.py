@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from actors.vllm.engine_dtype import engine_with_dtype
-from ranking.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
-from ranking.settings import REVISION, EngineArguments, Revision, Settings
+from ranking.generative_model_settings import GenerativeModelSettings
+from ranking.settings import Settings
 
 
 class NoRationaleSettings(Settings):
@@ -29,23 +29,10 @@ class ThinkingRationaleSettings(Settings):
     kind: Literal["thinking"] = "thinking"
 
 
-class LlmRationaleSettings(Settings):
+class LlmRationaleSettings(GenerativeModelSettings):
     """A language model that explains the relevance of a candidate. It may be smaller than the teacher."""
 
     kind: Literal["llm"] = "llm"
-    backend: Backend = Field("vllm", description=BACKEND)
-    model: str = Field(
-        description="Folder or Hugging Face id of a generative model with a chat template. For a hosted model, its "
-        "name in the API."
-    )
-    revision: Revision = Field(None, description=REVISION)
-    hosted: HostedSettings | None = Field(None, description=HOSTED)
-    engine: EngineArguments = Field(
-        default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
-        description=(
-            "Arguments of the vLLM engine. On a CPU, dtype `auto` is bf16 if the CPU supports it natively, else fp32."
-        ),
-    )
     temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 is greedy decoding.")
     max_tokens: int = Field(
         96, ge=8, description="Maximum tokens per rationale. Truncated rationales are not used for training."
@@ -69,7 +56,6 @@ class LlmRationaleSettings(Settings):
 
     @model_validator(mode="after")
     def _apply_manifest(self) -> LlmRationaleSettings:
-        check_backend(self.backend, self.hosted, self.revision)
         self.engine = engine_with_dtype(self.model, self.engine)
         return self
 

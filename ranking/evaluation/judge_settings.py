@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from ranking.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
+from ranking.generative_model_settings import GenerativeModelSettings
 from ranking.prompts.pair_prompts import GRADE
-from ranking.settings import REVISION, EngineArguments, Revision, Settings
+from ranking.settings import Settings
 
 
 class GradingSettings(Settings):
@@ -53,22 +53,13 @@ class GradingSettings(Settings):
         return scale
 
 
-class LlmJudgeSettings(GradingSettings):
+class LlmJudgeSettings(GenerativeModelSettings, GradingSettings):
     """A generative language model that grades one query-passage pair at a time. In vLLM, on the teacher's resources."""
 
     kind: Literal["llm"] = "llm"
-    backend: Backend = Field("vllm", description=BACKEND)
     model: str = Field(
         description="Folder or Hugging Face id of a generative model with a chat template. For a hosted model, its "
         "name in the API. It must not be the teacher."
-    )
-    revision: Revision = Field(None, description=REVISION)
-    hosted: HostedSettings | None = Field(None, description=HOSTED)
-    engine: EngineArguments = Field(
-        default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
-        description=(
-            "Arguments of the vLLM engine. On a CPU, dtype `auto` is bf16 if the CPU supports it natively, else fp32."
-        ),
     )
     structured: bool = Field(
         True,
@@ -84,11 +75,6 @@ class LlmJudgeSettings(GradingSettings):
     max_document_tokens: int = Field(
         500, ge=8, description="Maximum tokens per passage; fewer if the prompt would exceed the model's context."
     )
-
-    @model_validator(mode="after")
-    def _check_backend(self) -> LlmJudgeSettings:
-        check_backend(self.backend, self.hosted, self.revision)
-        return self
 
     @property
     def prompt_file(self) -> Path:

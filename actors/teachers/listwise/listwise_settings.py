@@ -8,10 +8,10 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from actors.vllm.engine_dtype import engine_with_dtype
-from ranking.hosted_settings import BACKEND, HOSTED, Backend, HostedSettings, check_backend
+from ranking.generative_model_settings import GenerativeModelSettings
 from ranking.model_paths import manifest_of_model
 from ranking.prompts import LISTWISE, bundled_prompt
-from ranking.settings import REVISION, EngineArguments, Revision, Settings
+from ranking.settings import EngineArguments, Settings
 
 
 class WindowSettings(Settings):
@@ -43,17 +43,14 @@ class ThinkingSettings(Settings):
     )
 
 
-class ListwiseTeacherSettings(Settings):
+class ListwiseTeacherSettings(GenerativeModelSettings):
     """A language model that reads the documents of a query in one prompt and writes their ranking."""
 
     kind: Literal["listwise"] = "listwise"
-    backend: Backend = Field("vllm", description=BACKEND)
     model: str = Field(
         description="Generative model with a chat template: a folder, a Hugging Face id or the name of a model in "
         "models/. For a hosted model, its name in the API."
     )
-    revision: Revision = Field(None, description=REVISION)
-    hosted: HostedSettings | None = Field(None, description=HOSTED)
     engine: EngineArguments = Field(
         default_factory=lambda: {"dtype": "auto", "enable_prefix_caching": True},
         description=(
@@ -116,7 +113,6 @@ class ListwiseTeacherSettings(Settings):
     @model_validator(mode="after")
     def _apply_manifest(self) -> ListwiseTeacherSettings:
         """Set the dtype and, unless it is set, `max_document_tokens` to those in the model's manifest."""
-        check_backend(self.backend, self.hosted, self.revision)
         self.engine = engine_with_dtype(self.model, self.engine)
         manifest = manifest_of_model(self.model)
         if manifest and manifest.max_document_tokens and "max_document_tokens" not in self.model_fields_set:
