@@ -53,8 +53,8 @@ class Material:
             for query in collection.log
             if (label := _label(query.query_id, query.text, recorded.get(query.query_id), texts)) is not None
         ]
-        held = [label for label in labels if is_validation(label.query_id, VALIDATION_FRACTION, SEED)]
-        ids = sorted({label.query_id for label in labels} - {label.query_id for label in held})
+        validation = [label for label in labels if is_validation(label.query_id, VALIDATION_FRACTION, SEED)]
+        ids = sorted({label.query_id for label in labels} - {label.query_id for label in validation})
         train = ids if queries is None else random.Random(SEED).sample(ids, min(queries, len(ids)))
         folder.delete()
         folder.write_rows("part-0.parquet", labels)
@@ -69,7 +69,7 @@ class Material:
                                           for row in rows])
             for query, rows in zip(collection.test, found.tolist(), strict=True)
         }  # fmt: skip
-        return cls(folder, train, held, tested, collection.qrels)
+        return cls(folder, train, validation, tested, collection.qrels)
 
 
 def _label(query_id: str, query: str, recorded: RecordedList | None, texts: dict[str, tuple[str, str]]) -> Label | None:

@@ -186,7 +186,7 @@ def check_backend(backend: Backend, hosted: HostedSettings | None, revision: str
 
 
 def is_hosted(settings: object) -> bool:
-    """Return whether the settings of a teacher, rationale writer or judge are those of a hosted model."""
+    """Return whether the settings of a teacher, writer or judge are those of a hosted model."""
     return getattr(settings, "backend", "vllm") != "vllm"
 
 

@@ -21,7 +21,7 @@ def use_int8(precision: ScoringPrecision, folder: Path, config: dict[str, Any], 
     precision is int8, because its sums of products could overflow; it has the scores of the other precisions.
 
     Args:
-        precision: The precision that is asked for.
+        precision: The requested precision.
         folder: Folder of the student.
         config: The student config.
         device: `cpu` or `cuda`.

@@ -19,7 +19,7 @@ def generated_id(key: str, number: int) -> str:
 
     Args:
         key: Key of the document.
-        number: Number of the query, from 1. 0 stands for an answer without usable queries.
+        number: Number of the query, from 1. 0 for an answer without usable queries.
     """
     return f"{key}-{number}"
 

@@ -93,7 +93,7 @@ def check_queries(
 
 
 def unusable(passage: SourcePassage, status: GenerationStatus, text: str) -> WrittenQuery:
-    """Return what stands for an answer without usable queries, with the beginning of its text."""
+    """Return the row of an answer without usable queries, with the beginning of its text."""
     shortened = shown(text)[:_SHOWN_CHARACTERS]
     return WrittenQuery(query_id=generated_id(passage.query_id, 0), text=shortened, style="unstated", status=status)
 

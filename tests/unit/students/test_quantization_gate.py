@@ -149,9 +149,9 @@ def test_student_that_cannot_be_quantized_is_unchanged(copy, lists, monkeypatch,
     if not onnx:
         (copy / onnx_file.NAME).unlink()
     before = {path.name: path.read_bytes() for path in copy.iterdir()}
-    alike = JudgedList("q", "q", [("", "a"), ("", "b")], [1.0, 1.0])
+    without_preference = JudgedList("q", "q", [("", "a"), ("", "b")], [1.0, 1.0])
     with pytest.raises(QuantizationError, match=reason):
-        quantization_gate.quantize(copy, [*lists[:9], alike] if few else lists)
+        quantization_gate.quantize(copy, [*lists[:9], without_preference] if few else lists)
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
 
 
